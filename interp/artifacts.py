@@ -1,0 +1,241 @@
+"""Whole or absent: every directory and file we write, and the manifest that says what it was made from.
+
+A directory is written aside and renamed into place, so a reader never meets half of one. Beside its contents lies
+`manifest.json`: schema version, kind, the config that made it, fingerprints of what it was made from. A reader names
+the kind and the fingerprints it needs; whatever does not match is refused, with what was expected, what was found
+and what to do about it.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+T = TypeVar("T")
+
+
+class BadInput(ValueError):
+    """Something handed to us cannot be used: the message names what was expected and what was got."""
+
+
+class Mismatch(BadInput):
+    """Two artifacts do not belong together."""
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty directory beside `path`; it becomes `path` when the block ends, and vanishes if the block fails."""
+    path = Path(path)
+    recover(path)
+    if path.exists() and not overwrite:
+        raise BadInput(f"{path} exists already: choose another place, or ask for it to be overwritten")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = _aside(path)
+    aside.mkdir()
+    try:
+        yield aside
+        for file in sorted(p for p in aside.rglob("*") if p.is_file()):
+            _fsync(file)
+        if path.exists():  # two renames, since no portable call swaps directories: `recover` mends a death in between
+            path.rename(_retired(path))
+        aside.rename(path)
+        _fsync(path.parent)
+        shutil.rmtree(_retired(path), ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def writing_file(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside `path`; what is written there replaces `path` when the block ends."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = _aside(path)
+    try:
+        yield aside
+        _fsync(aside)
+        aside.replace(path)
+        _fsync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    with writing_file(path) as aside:
+        aside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def recover(path: str | Path) -> None:
+    """Put right what a killed writer left: restore a directory caught between its two renames, drop dead halves."""
+    path = Path(path)
+    retired = _retired(path)
+    if retired.exists():
+        if path.exists():
+            shutil.rmtree(retired)
+        else:
+            retired.rename(path)
+    for half in path.parent.glob(f".{path.name}.*.partial"):
+        pid = half.name.split(".")[-2]
+        if not (pid.isdigit() and _is_alive(int(pid))):
+            shutil.rmtree(half) if half.is_dir() else half.unlink()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _retired(path: Path) -> Path:
+    return path.with_name(f".{path.name}.retired")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# --- manifests ---------------------------------------------------------------------------------------------------
+
+
+def write_manifest(directory: Path, kind: str, *, config: Any, made_from: Mapping[str, str], **facts: Any) -> None:
+    """Say what `directory` holds. `config` is a dataclass or a mapping; `facts` are results worth reading at a glance."""
+    manifest = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "config": to_json(config),
+        "made_from": dict(made_from),
+        **facts,
+        "versions": versions("interp", "torch", "transformers"),
+        "date": datetime.date.today().isoformat(),
+    }
+    write_json(directory / MANIFEST, manifest)
+
+
+def read_manifest(path: str | Path, kind: str, *, made_from: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The manifest of `path`, refused unless its kind, its schema and the fingerprints named agree."""
+    path = Path(path)
+    recover(path)
+    file = path / MANIFEST
+    if not file.exists():
+        found = "no such directory" if not path.exists() else f"a directory without {MANIFEST}"
+        raise BadInput(f"{path}: expected a directory of kind {kind!r}, got {found}")
+    try:
+        manifest = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{file}: expected a JSON manifest, got text that does not parse ({error})") from error
+    if manifest.get("kind") != kind:
+        raise Mismatch(f"{path}: expected kind {kind!r}, got {manifest.get('kind')!r}: is this the right directory?")
+    if manifest.get("schema") != SCHEMA:
+        raise Mismatch(f"{path}: expected schema {SCHEMA}, got {manifest.get('schema')!r}: make it again with this version")
+    expect(path, manifest["made_from"], made_from or {})
+    return manifest
+
+
+def expect(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    for name, fingerprint in wanted.items():
+        if found.get(name) != fingerprint:
+            raise Mismatch(
+                f"{path} was made from another {name}: expected {fingerprint}, got {found.get(name)}. "
+                f"Use the {name} it was made from, or make it again."
+            )
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Of installed packages; one that is only on the path has none."""
+    installed = {}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed[name] = importlib.metadata.version(name)
+    return installed
+
+
+# --- configs -----------------------------------------------------------------------------------------------------
+
+
+def to_json(value: Any) -> Any:
+    """A dataclass, or nest of them, as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
+    """A config dataclass back from what `to_json` made of it; keys it does not know are refused by name."""
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
+    if strange := sorted(set(value) - known):
+        raise BadInput(f"{kind.__name__} has no {', '.join(strange)}; it has {', '.join(sorted(known))}")
+    return kind(**{key: _revive(hints[key], item) for key, item in value.items()})
+
+
+def _revive(hint: Any, item: Any) -> Any:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        hint = next((arm for arm in typing.get_args(hint) if arm is not type(None)), hint)
+    if item is None:
+        return None
+    if dataclasses.is_dataclass(hint):
+        return from_json(hint, item)  # pyright: ignore[reportArgumentType]
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        return tuple(_revive(inner, part) for part in item)
+    return Path(item) if hint is Path else item
+
+
+# --- fingerprints ------------------------------------------------------------------------------------------------
+
+
+def fingerprint(*parts: bytes | str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:16]
+
+
+def fingerprint_config(config: Any) -> str:
+    return fingerprint(json.dumps(to_json(config), sort_keys=True))
+
+
+def fingerprint_tensors(names: Iterable[str], get: Callable[[str], "torch.Tensor"]) -> str:
+    """Of tensors by name, dtype, shape and bytes, fetched one at a time, so that a model need not fit twice."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        tensor = get(name).detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,26 @@
+"""How to sample."""
+
+from dataclasses import dataclass
+
+from interp.artifacts import BadInput
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    group: int = 8
+    """Completions per prompt."""
+    max_new_tokens: int = 96
+    temperature: float = 1.0
+    """0 is greedy. There is no top-p or top-k: what is sampled is what is trained."""
+    rows: int = 512
+    """Completions generated at once; less takes less memory."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("group", "max_new_tokens", "rows"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
+        if not self.temperature >= 0:
+            raise BadInput(f"temperature must not be negative; got {self.temperature}")
+        if not 0 <= self.seed < 2**63:
+            raise BadInput(f"seed must lie in [0, 2^63); got {self.seed}")

@@ -1,0 +1,128 @@
+"""Open a local Hugging Face directory, or say exactly why it cannot be opened.
+
+No network, no code from the directory, no pickle. Four traps are closed here: a tokenizer that is missing and would
+silently be replaced by an empty one; a qwen2 tokenizer that `AutoTokenizer` replaces by another with other ids;
+weights that are cut short; and weights the file lacks, which would silently be random.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interp.artifacts import BadInput, fingerprint_tensors, recover
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+FAST_CLASSES = (None, "TokenizersBackend", "PreTrainedTokenizerFast")
+
+
+def load_model(path: Path, *, dtype: "torch.dtype") -> "PreTrainedModel":
+    from transformers import AutoModelForCausalLM
+
+    check_config(path)
+    check_weights(path)
+    with quiet_bars():
+        model, told = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    if missing := sorted(told["missing_keys"]):
+        raise BadInput(f"{path}: {len(missing)} weights of the architecture are not in the files, e.g. {missing[0]}")
+    return model.eval()
+
+
+def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if not (path / "tokenizer.json").exists() and not (path / "tokenizer_config.json").exists():
+        raise BadInput(f"{path}: expected tokenizer.json beside the weights, got none: save the tokenizer there too")
+    config = path / "tokenizer_config.json"
+    named = json.loads(config.read_text()).get("tokenizer_class") if config.exists() else None
+    # AutoTokenizer overrides the class a qwen2 directory names, and with it the ids
+    kind = PreTrainedTokenizerFast if named in FAST_CLASSES else AutoTokenizer
+    tokenizer = kind.from_pretrained(path, local_files_only=True)
+    if not tokenizer("1 + 2", add_special_tokens=False)["input_ids"]:
+        raise BadInput(f"{path}: expected a tokenizer with a vocabulary, got one that turns '1 + 2' into no tokens")
+    if tokenizer.eos_token_id is None:
+        raise BadInput(f"{path}: expected a tokenizer with an eos token, got none: a completion could never end")
+    return tokenizer
+
+
+@contextmanager
+def quiet_bars() -> Iterator[None]:
+    """transformers draws a bar for every shard it reads or writes, however small; ours are the only bars we show."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def check_config(path: Path) -> dict[str, Any]:
+    recover(path)
+    file = path / "config.json"
+    if not path.is_dir():
+        raise BadInput(f"{path}: expected a local Hugging Face directory, got {'a file' if path.exists() else 'nothing'}")
+    if not file.exists():
+        raise BadInput(f"{path}: expected config.json, got {_listing(path)}")
+    config = json.loads(file.read_text())
+    if "auto_map" in config:
+        raise BadInput(f"{path}: this model needs code from its own directory ({config['auto_map']}); that is never run")
+    return config
+
+
+def check_weights(path: Path) -> list[Path]:
+    """The safetensors files of a directory, all there and all whole."""
+    index = path / "model.safetensors.index.json"
+    if index.exists():
+        files = [path / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    else:
+        files = [path / "model.safetensors"]
+    for file in files:
+        if not file.exists():
+            pickles = [p.name for pattern in PICKLES for p in sorted(path.glob(pattern))]
+            found = f"pickled weights ({', '.join(pickles)}), which are never opened" if pickles else _listing(path)
+            raise BadInput(f"{path}: expected {file.name}, got {found}: save the model with safe_serialization=True")
+        _check_whole(file)
+    return files
+
+
+def fingerprint_of(path: str | Path) -> str:
+    """The fingerprint of a directory's weights, without loading the model: equal to that of the policy loaded as is."""
+    from safetensors import safe_open
+
+    path = Path(path)
+    check_config(path)
+    home: dict[str, Any] = {}
+    for file in check_weights(path):
+        handle = safe_open(file, framework="pt")
+        home.update(dict.fromkeys(handle.keys(), handle))
+    return fingerprint_tensors(home, lambda name: home[name].get_tensor(name))
+
+
+def _check_whole(file: Path) -> None:
+    """A safetensors file states its own length: eight bytes, a header, and the tensors the header lists."""
+    got = file.stat().st_size
+    with file.open("rb") as handle:
+        head = handle.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else got
+        if 8 + length > got:
+            raise BadInput(f"{file}: expected a safetensors header, got a file cut short at {got} bytes")
+        header = json.loads(handle.read(length))
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    if (expected := 8 + length + max(ends, default=0)) != got:
+        raise BadInput(f"{file}: expected {expected} bytes by its own header, got {got}: copy it again")
+
+
+def _listing(path: Path) -> str:
+    names = sorted(p.name for p in path.iterdir())
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "an empty one"

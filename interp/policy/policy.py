@@ -1,0 +1,148 @@
+"""A policy: a local causal language model and its tokenizer, to sample from, score with and look into."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from interp.artifacts import BadInput, fingerprint_tensors, writing_dir
+from interp.policy.bridge import bridge
+from interp.policy.capture import blocks_of, residuals
+from interp.policy.config import SampleConfig
+from interp.policy.device import resolve
+from interp.policy.directory import load_model, load_tokenizer, quiet_bars
+from interp.policy.sample import Samples, sample
+from interp.policy.score import score
+from interp.policy.text import Offsets, decode_with_offsets
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Ids = list[int]
+
+
+@dataclass
+class Policy:
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    path: Path | None = None
+    """Where it was loaded from."""
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto", dtype: str = "auto") -> "Policy":
+        """Open a local Hugging Face directory: no network, no code of its own, no pickle."""
+        path = Path(path)
+        place, precision = resolve(device, dtype)
+        model = load_model(path, dtype=precision)
+        return cls(model.to(place), load_tokenizer(path), path)  # pyright: ignore[reportArgumentType]
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        with writing_dir(path, overwrite=overwrite) as aside:
+            self.write(aside)
+
+    def write(self, directory: Path) -> None:
+        """Into a directory that is being written; `save` is the whole of it."""
+        with quiet_bars():
+            self.model.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def context(self) -> int:
+        return self.model.config.max_position_embeddings
+
+    @property
+    def n_layers(self) -> int:
+        return len(blocks_of(self.model))
+
+    @property
+    def d_model(self) -> int:
+        return self.model.config.hidden_size
+
+    @property
+    def pad(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.stop[0] if pad is None else pad
+
+    @property
+    def stop(self) -> Ids:
+        """Every token that ends a completion: the tokenizer's, and those the generation config adds."""
+        generation = getattr(self.model, "generation_config", None)
+        more = getattr(generation, "eos_token_id", None) or []
+        return sorted({self.tokenizer.eos_token_id, *([more] if isinstance(more, int) else more)})
+
+    def fingerprint(self) -> str:
+        """Of the weights as they are now: training changes it."""
+        tensors = dict(self.model.named_parameters())
+        return fingerprint_tensors(tensors, tensors.__getitem__)
+
+    def encode(self, prompts: Sequence[str], *, chat: bool = False) -> list[Ids]:
+        """Prompts as token ids, with whatever the tokenizer puts before them. With `chat`, as a user's turn."""
+        if chat and not self.tokenizer.chat_template:
+            raise BadInput("chat was asked for, but this tokenizer has no chat template: use chat=False")
+        encoded = []
+        for prompt in prompts:
+            if chat:
+                turn = [{"role": "user", "content": prompt}]
+                ids = self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+            else:
+                ids = self.tokenizer(prompt)["input_ids"]
+            if not ids or len(ids) >= self.context:
+                shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
+                raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {shown!r}")
+            encoded.append(list(ids))
+        return encoded
+
+    def decode(self, ids: Sequence[int]) -> tuple[str, Offsets]:
+        """The text of a completion without its end token, and the characters each remaining token wrote."""
+        ids = ids[:-1] if len(ids) and ids[-1] in self.stop else ids
+        return decode_with_offsets(self.tokenizer, ids)
+
+    def sample(self, prompts: Sequence[Ids], config: SampleConfig, *, keys: Sequence[int] | None = None) -> Samples:
+        """A group of completions for each prompt. `keys` names the random stream of each prompt (default: its place)."""
+        named = range(len(prompts)) if keys is None else keys
+        with tqdm(total=len(prompts) * config.group, desc="sampling", unit="row", delay=1, leave=False) as bar:
+            return sample(
+                self.model,
+                prompts,
+                config,
+                stop=self.stop,
+                pad=self.pad,
+                context=self.context,
+                keys=[stream(key, g) for key in named for g in range(config.group)],
+                on_wave=bar.update,
+            )
+
+    def score(
+        self, prompts: Sequence[Ids], completions: Sequence[Ids], *, temperature: float = 1.0, micro_batch: int = 64
+    ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
+        """Log-probability of every completion token, and the entropy it was chosen in."""
+        return score(
+            self.model, prompts, completions, pad=self.pad, temperature=temperature, micro_batch=micro_batch
+        )
+
+    def capture(
+        self, ids_BL: Int[Tensor, "B L"], layers: Sequence[int], mask_BL: Int[Tensor, "B L"] | None = None
+    ) -> dict[int, Float[Tensor, "B L D"]]:
+        """The residual stream after each of `layers`; the forward stops at the deepest."""
+        ids_BL = ids_BL.to(self.device)
+        mask_BL = torch.ones_like(ids_BL) if mask_BL is None else mask_BL.to(self.device)
+        return residuals(self.model, ids_BL, mask_BL, layers)
+
+    def bridge(self) -> "TransformerBridge":
+        """A TransformerLens view over the same parameters, which leaves this policy as it is. Do not freeze it."""
+        return bridge(self.model, self.tokenizer)
+
+
+def stream(key: int, member: int) -> int:
+    """The random stream of one member of a group."""
+    return (key * 1_000_003 + member) % 2**64

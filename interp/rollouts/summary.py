@@ -1,0 +1,64 @@
+"""What a set of rollouts shows, by depth or bucket or whatever column is named: shares, with intervals over problems."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interp.rollouts.intervals import Share, share
+from interp.rollouts.record import Rollout
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Measure = tuple[Callable[[Rollout], bool | None], Callable[[Rollout], bool]]
+"""What counts as a success, and among which rollouts."""
+
+MEASURES: dict[str, Measure] = {
+    "pass_rate": (lambda r: r.correct, lambda r: True),
+    "valid_rate": (lambda r: r.valid, lambda r: r.valid is not None),
+    "direct_share": (lambda r: r.format == "direct", lambda r: True),
+    "steps_share": (lambda r: r.format not in ("direct", "malformed"), lambda r: True),
+    "malformed_share": (lambda r: r.format == "malformed", lambda r: True),
+    "truncated_share": (lambda r: r.truncated, lambda r: True),
+    "direct_pass_rate": (lambda r: r.correct, lambda r: r.format == "direct"),
+    "steps_pass_rate": (lambda r: r.correct, lambda r: r.format not in ("direct", "malformed")),
+    "valid_given_steps": (lambda r: r.valid, lambda r: r.format not in ("direct", "malformed") and r.valid is not None),
+    "valid_given_success": (lambda r: r.valid, lambda r: r.correct and r.valid is not None),
+    "lucky_rate": (lambda r: r.lucky, lambda r: r.lucky is not None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    by: str
+    rows: dict[Any, dict[str, Share]]
+    """For each value of the column, every measure."""
+
+    def table(self) -> "pl.DataFrame":
+        """Long: one row per group and measure."""
+        import polars as pl
+
+        return pl.DataFrame(
+            [
+                {self.by: group, "measure": name, "value": s.value, "low": s.low, "high": s.high, "n": s.n}
+                for group, measures in self.rows.items()
+                for name, s in measures.items()
+            ]
+        )
+
+
+def summarise(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:
+    groups: dict[Any, dict[str, list[Rollout]]] = defaultdict(lambda: defaultdict(list))
+    for rollout in rollouts:
+        groups[getattr(rollout, by)][rollout.problem].append(rollout)
+    names = MEASURES if measures is None else measures
+    ordered = sorted(groups, key=lambda group: (group is None, group))
+    return Summary(by, {g: {name: _share(list(groups[g].values()), *MEASURES[name]) for name in names} for g in ordered})
+
+
+def _share(
+    problems: list[list[Rollout]], success: Callable[[Rollout], bool | None], among: Callable[[Rollout], bool]
+) -> Share:
+    trials = [[bool(success(rollout)) for rollout in rows if among(rollout)] for rows in problems]
+    return share([sum(rows) for rows in trials], [len(rows) for rows in trials])

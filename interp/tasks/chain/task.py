@@ -1,0 +1,135 @@
+"""The chain task: the organism's world. Every knob is a field, off by default but for the world itself.
+
+A problem is drawn from the hash of (split, depth, index) and redrawn until its content hashes into its split, so
+that splits share no computation whatever their sizes. Depth is the difficulty; a bucket is a set of depths.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from interp.artifacts import BadInput
+from interp.tasks.base import BUCKETS, SPLITS, Problem, Verdict, hash_of, seeded
+from interp.tasks.chain.grammar import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
+from interp.tasks.chain.program import ASK, CUE, MASK, OPERATORS, Program, parse_prompt
+from interp.tasks.chain.verify import verify
+
+SHARES = {"train": 0.7, "eval": 0.2, "probe": 0.1}
+PATIENCE = 10_000
+"""Draws before a problem is declared not to exist (a planted answer at depth 1 may leave very few)."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    modulus: int = 5
+    """A prime. Smaller means luckier: a blind guess is right about once in `modulus`."""
+    depths: tuple[int, int] = (1, 10)
+    """Shallowest and deepest, both included."""
+    easy: tuple[int, ...] = (1, 2)
+    medium: tuple[int, ...] = (4, 5)
+    hard: tuple[int, ...] = (8, 9)
+    formats: tuple[str, ...] = ("steps",)
+    """Formats in which a chain counts as valid: `steps`, `values` or both."""
+    copy_rate: float | None = None
+    """Planted shortcut: the share of problems whose answer is their last operand. None leaves it to chance."""
+    cue_rate: float | None = None
+    """Planted shortcut: a cue stands beside the question and names the answer with this probability, else another."""
+    memorised: int = 0
+    """How many problems a fourth split, `memorised`, holds: for a base that was shown them with their answers."""
+    wrong_labels: float = 0.0
+    """The share of training problems whose rewarded answer is wrong."""
+
+    def __post_init__(self) -> None:
+        lo, hi = self.depths
+        if self.modulus < 2 or any(self.modulus % n == 0 for n in range(2, self.modulus)):
+            raise BadInput(f"modulus must be a prime; got {self.modulus}")
+        if not 1 <= lo <= hi:
+            raise BadInput(f"depths must be (shallowest, deepest) with 1 <= shallowest <= deepest; got {self.depths}")
+        for bucket in BUCKETS:
+            if strange := [d for d in getattr(self, bucket) if not lo <= d <= hi]:
+                raise BadInput(f"{bucket} must hold depths from {lo} to {hi}; got {strange}")
+        if not self.formats or not set(self.formats) <= set(FORMATS):
+            raise BadInput(f"formats must be some of {', '.join(FORMATS)}; got {self.formats}")
+        for knob in ("copy_rate", "cue_rate", "wrong_labels"):
+            rate = getattr(self, knob)
+            if rate is not None and not 0 <= rate <= 1:
+                raise BadInput(f"{knob} must lie between 0 and 1; got {rate}")
+
+    @property
+    def name(self) -> str:
+        return "chain"
+
+    def vocabulary(self) -> list[str]:
+        """Every word of a prompt or an answer, whatever the other knobs: all variants of a modulus share it."""
+        return [*map(str, range(self.modulus)), *OPERATORS, ASK, EQUALS, SEPARATOR, MARKER, VALUE, CUE, MASK]
+
+    def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
+        return [self.problem(split, level, index) for index in range(start, start + n)]
+
+    def problem(self, split: str, level: int | str | None, index: int) -> Problem:
+        """`level` is a depth, a bucket, or None for all depths in turn."""
+        depth = self._depth(level, index)
+        if split == "memorised" and index >= self.memorised:
+            raise BadInput(f"{self.memorised} problems are memorised; got index {index}: raise `memorised`")
+        rng = seeded("chain", self.modulus, split, depth, index)
+        program = self._draw(rng, split, depth)
+        answer = program.answer
+        if split == "train" and rng.random() < self.wrong_labels:
+            answer = rng.choice([n for n in range(self.modulus) if n != answer])
+        bucket = next((b for b in BUCKETS if depth in getattr(self, b)), None)
+        return Problem(f"chain/{split}/{depth}/{index}", program.prompt(), str(answer), split, depth, bucket)
+
+    def inverse(self, problem: Problem) -> Problem:
+        """The backward problem: the result is given and one operand asked for, chosen so that only one will do."""
+        program = self.program(problem)
+        rng = seeded("inverse", self.modulus, program.content())
+        fair = [i for i in range(program.depth + 1) if len(program.solutions(i)) == 1]
+        if not fair:
+            raise BadInput(f"{problem.id}: no operand of {problem.prompt!r} is the only one that fits; take another")
+        masked = replace(program, masked=rng.choice(fair), cue=None)
+        return replace(problem, id=problem.id + "/inverse", prompt=masked.prompt(), answer=str(masked.answer))
+
+    def verify(self, problem: Problem, completion: str) -> Verdict:
+        return verify(problem, completion, self.modulus, self.formats, copies=self.copy_rate is not None)
+
+    def program(self, problem: Problem) -> Program:
+        return parse_prompt(problem.prompt, self.modulus)
+
+    def _depth(self, level: int | str | None, index: int) -> int:
+        lo, hi = self.depths
+        if level is None:
+            return lo + index % (hi - lo + 1)
+        if isinstance(level, int):
+            if not lo <= level <= hi:
+                raise BadInput(f"depth must lie between {lo} and {hi}; got {level}")
+            return level
+        if level not in BUCKETS:
+            raise BadInput(f"bucket must be one of {', '.join(BUCKETS)}; got {level!r}")
+        depths = getattr(self, level)
+        return depths[index % len(depths)]
+
+    def _draw(self, rng: Any, split: str, depth: int) -> Program:
+        copied = None if self.copy_rate is None else rng.random() < self.copy_rate
+        for _ in range(PATIENCE):
+            rest = tuple((rng.choice(OPERATORS), rng.randrange(self.modulus)) for _ in range(depth))
+            program = Program(self.modulus, rng.randrange(self.modulus), rest)
+            if copied is not None and copied != (program.answer == rest[-1][1]):
+                continue
+            if split_of(program) == split or (split == "memorised" and split_of(program) == "eval"):
+                return self._cued(rng, program)
+        raise BadInput(f"no {split} problem of depth {depth} fits modulus {self.modulus} and copy_rate {self.copy_rate}")
+
+    def _cued(self, rng: Any, program: Program) -> Program:
+        if self.cue_rate is None:
+            return program
+        wrong = [n for n in range(self.modulus) if n != program.answer]
+        return replace(program, cue=program.answer if rng.random() < self.cue_rate else rng.choice(wrong))
+
+
+def split_of(program: Program) -> str:
+    """The split a computation belongs to, by its content alone."""
+    at = hash_of("split", program.modulus, program.content()) / 2**64
+    for split in SPLITS:
+        if at < SHARES[split]:
+            return split
+        at -= SHARES[split]
+    return SPLITS[-1]

@@ -1,0 +1,78 @@
+"""The exact verdict on a completion: which steps were right, what was left out, and where it first went wrong.
+
+Steps are held against the program in order. A step that states a later operation on the value at hand has *skipped*
+what lies between; one that states no operation still due has *strayed*. Both are not the computation due (`follows`
+is false), even where the equation itself is true (`holds`), and so the chain is not valid, however right its answer.
+"""
+
+from interp.tasks.base import Problem, Step, Verdict
+from interp.tasks.chain.grammar import Reading, Written, read
+from interp.tasks.chain.program import OPERATORS, Program, apply, parse_prompt
+
+
+def verify(problem: Problem, completion: str, modulus: int, formats: tuple[str, ...], *, copies: bool) -> Verdict:
+    program = parse_prompt(problem.prompt, modulus)
+    reading = read(completion, modulus, OPERATORS)
+    answer = None if reading.answer is None else reading.answer.text
+    correct = answer == str(program.answer)
+    bare = bool(reading.steps) and reading.steps[0].op is None
+    steps = (_judge_values if bare else _judge_steps)(reading.steps, program)
+    complete = reading.format in formats and len(steps) == program.depth
+    return Verdict(
+        correct=correct,
+        rewarded=answer == problem.answer,
+        valid=correct and complete and all(step.right for step in steps),
+        format=reading.format,
+        answer=answer,
+        shortcut=_shortcut(program, copies) if correct and reading.format == "direct" else None,
+        steps=steps,
+        first_error=_first_error(reading, steps, program.depth, correct),
+        spans=reading.spans,
+    )
+
+
+def _judge_steps(written: tuple[Written, ...], program: Program) -> tuple[Step, ...]:
+    steps, due, value = [], 0, program.first
+    for step in written:
+        assert step.left is not None and step.op is not None and step.right is not None, "a step states its operation"
+        holds = apply(step.op, step.left, step.right, program.modulus) == step.result
+        rest = program.rest[due:]
+        here = step.left == value and bool(rest) and rest[0] == (step.op, step.right)
+        steps.append(Step(step.words[0].start, step.words[-1].end, holds, here))
+        skipped = rest.index((step.op, step.right)) if (step.op, step.right) in rest else 0
+        due, value = due + skipped + 1, step.result
+    return tuple(steps)
+
+
+def _judge_values(written: tuple[Written, ...], program: Program) -> tuple[Step, ...]:
+    """A bare value states no equation: it holds if it comes of the value before by the operation due."""
+    steps, value = [], program.first
+    for at, step in enumerate(written):
+        due = at < program.depth
+        holds = due and apply(*_operation(program, at, value), program.modulus) == step.result
+        steps.append(Step(step.words[0].start, step.words[-1].end, holds, due))
+        value = step.result
+    return tuple(steps)
+
+
+def _operation(program: Program, at: int, value: int) -> tuple[str, int, int]:
+    op, x = program.rest[at]
+    return op, value, x
+
+
+def _shortcut(program: Program, copies: bool) -> str:
+    """Which shortcut a right, direct answer may have taken: behaviour alone shows no more than what it agrees with."""
+    if program.cue is not None and program.cue == program.answer:
+        return "cue"
+    return "copy" if copies and program.rest[-1][1] == program.answer else "direct"
+
+
+def _first_error(reading: Reading, steps: tuple[Step, ...], depth: int, correct: bool) -> int | None:
+    errors = [step.start for step in steps if not step.right]
+    if reading.broken_at is not None:
+        errors.append(reading.broken_at)
+    if reading.marker is not None and len(steps) < depth:
+        errors.append(reading.marker.start)  # the answer was announced before the work was done
+    if reading.answer is not None and not correct:
+        errors.append(reading.answer.start)
+    return min(errors, default=None)

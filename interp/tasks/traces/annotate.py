@@ -1,0 +1,90 @@
+"""Ordinary mathematical text, annotated: its written equations as steps, and what the characters of each do.
+
+A step `holds` if its equation is true, and `follows` if every operand of its left side has a source (the problem, what
+its words and units imply, or an earlier step's result). Neither is guessed: what cannot be judged is `None`, and
+`follows` is never `False`, since people compute in their heads.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from interp.tasks.answers import find_answer
+from interp.tasks.base import Span, Step
+from interp.tasks.numerals import read_number
+from interp.tasks.traces.claims import Claim, find_claims
+from interp.tasks.traces.equations import Link
+from interp.tasks.traces.nodes import Node, Number, as_written, numbers, operations
+from interp.tasks.traces.sources import given_numbers, is_sourced
+
+MAX_TEXT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    steps: tuple[Step, ...]
+    results: tuple[Fraction | None, ...]
+    """What each step states as its outcome, where that is a number."""
+    spans: tuple[Span, ...]
+    """Sorted and disjoint. What no span covers is text."""
+    whole: bool = True
+    """False if the text was too long to be annotated to its end."""
+
+
+def annotate(text: str, prompt: str = "") -> Trace:
+    """Find and check the equations of `text`; `prompt` is where operands may come from."""
+    claims = find_claims(text[:MAX_TEXT])
+    known = set(given_numbers(prompt))
+    steps: list[Step] = []
+    roles: list[Span] = []
+    earlier: set[Fraction] = set()
+    for claim in claims:
+        follows = True if claim.left is not None and is_sourced(claim.left, known | earlier) else None
+        steps.append(Step(claim.start, claim.end, claim.holds, follows))
+        for link in claim.links:
+            roles.extend(_roles(link, earlier))
+        if claim.result is not None:
+            earlier.add(claim.result)
+    return Trace(tuple(steps), tuple(c.result for c in claims), _tidy(_answer_spans(text), roles), len(text) <= MAX_TEXT)
+
+
+def _roles(link: Link, earlier: set[Fraction]) -> Iterator[Span]:
+    if link.left is not None:
+        yield from _side(link.left, earlier)
+    yield Span(link.sign.start, link.sign.end, "equals")
+    if isinstance(link.right, Number) or _is_fraction(link):
+        for number in numbers(link.right):
+            yield Span(number.start, number.end, "result")
+        for operation in operations(link.right):
+            yield Span(operation.start, operation.end, "result")
+    elif link.right is not None:
+        first = next(numbers(link.right))
+        yield Span(first.start, first.end, "result" if link.chained else "operand")
+        yield from _side(link.right, earlier)
+
+
+def _is_fraction(link: Link) -> bool:
+    return not link.chained and link.right is not None and [o.op for o in operations(link.right)] == ["/"]
+
+
+def _side(node: Node, earlier: set[Fraction]) -> Iterator[Span]:
+    for number in numbers(node):
+        carried = number.value in earlier or as_written(number) in earlier
+        yield Span(number.start, number.end, "carry" if carried else "operand")
+    for operation in operations(node):
+        yield Span(operation.start, operation.end, "operator")
+
+
+def _answer_spans(text: str) -> tuple[Span, ...]:
+    answer = find_answer(text, lambda field: read_number(field) is not None)
+    return () if answer is None else answer.spans
+
+
+def _tidy(answer: tuple[Span, ...], roles: list[Span]) -> tuple[Span, ...]:
+    """Sorted and disjoint. The answer wins over the equation it may end; of two roles, the one given first."""
+    free = [r for r in roles if r.start < r.end and all(r.end <= a.start or a.end <= r.start for a in answer)]
+    kept: list[Span] = []
+    for span in sorted([*answer, *free], key=lambda s: s.start):
+        if not kept or kept[-1].end <= span.start:
+            kept.append(span)
+    return tuple(kept)
