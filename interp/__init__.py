@@ -1,0 +1,25 @@
+"""What reinforcement learning did inside a model, each claim with its control.
+
+Everything is reached from here, and nothing is imported before it is used: `import interp` is instant.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interp import artifacts, organism, policy, rollouts, tasks
+    from interp.policy import Policy, SampleConfig
+
+__all__ = ["Policy", "SampleConfig", "artifacts", "organism", "policy", "rollouts", "tasks"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Policy", "SampleConfig"):
+        return getattr(importlib.import_module("interp.policy"), name)
+    if name in __all__:
+        return importlib.import_module(f"interp.{name}")
+    raise AttributeError(f"module 'interp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

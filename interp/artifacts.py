@@ -9,6 +9,7 @@ and what to do about it.
 import contextlib
 import dataclasses
 import datetime
+import glob
 import hashlib
 import importlib.metadata
 import json
@@ -41,15 +42,14 @@ class Mismatch(BadInput):
 
 @contextlib.contextmanager
 def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty directory beside `path`; it becomes `path` when the block ends, and vanishes if the block fails."""
+    """Yield an empty directory beside `path`; it becomes `path` when the block ends, vanishes if the block fails."""
     path = Path(path)
     recover(path)
     if path.exists() and not overwrite:
         raise BadInput(f"{path} exists already: choose another place, or ask for it to be overwritten")
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(path)
-    aside.mkdir()
-    try:
+    with _aside(path) as aside:
+        aside.mkdir()
         yield aside
         for file in sorted(p for p in aside.rglob("*") if p.is_file()):
             _fsync(file)
@@ -57,9 +57,7 @@ def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
             path.rename(_retired(path))
         aside.rename(path)
         _fsync(path.parent)
-        shutil.rmtree(_retired(path), ignore_errors=True)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(_retired(path))
 
 
 @contextlib.contextmanager
@@ -67,14 +65,11 @@ def writing_file(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path`; what is written there replaces `path` when the block ends."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(path)
-    try:
+    with _aside(path) as aside:
         yield aside
         _fsync(aside)
         aside.replace(path)
         _fsync(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -88,17 +83,43 @@ def recover(path: str | Path) -> None:
     retired = _retired(path)
     if retired.exists():
         if path.exists():
-            shutil.rmtree(retired)
+            _remove(retired)
         else:
             retired.rename(path)
-    for half in path.parent.glob(f".{path.name}.*.partial"):
-        pid = half.name.split(".")[-2]
-        if not (pid.isdigit() and _is_alive(int(pid))):
-            shutil.rmtree(half) if half.is_dir() else half.unlink()
+    for half in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if not _in_progress(half):
+            _remove(half)
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+_writing: set[Path] = set()
+"""What this process is writing now: its id alone does not tell, in a container a dead writer may have had the same."""
+
+
+@contextlib.contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial").absolute()
+    if aside in _writing:
+        raise BadInput(f"{path} is being written already, by this very process")
+    _writing.add(aside)
+    try:
+        yield aside
+    finally:
+        _remove(aside)
+        _writing.discard(aside)
+
+
+def _in_progress(half: Path) -> bool:
+    pid = half.name.split(".")[-2]
+    if pid == str(os.getpid()):
+        return half.absolute() in _writing
+    return pid.isdigit() and _is_alive(int(pid))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _retired(path: Path) -> Path:
@@ -127,7 +148,7 @@ def _fsync(path: Path) -> None:
 
 
 def write_manifest(directory: Path, kind: str, *, config: Any, made_from: Mapping[str, str], **facts: Any) -> None:
-    """Say what `directory` holds. `config` is a dataclass or a mapping; `facts` are results worth reading at a glance."""
+    """Say what `directory` holds. `config` is a dataclass or a mapping; `facts` are worth reading at a glance."""
     manifest = {
         "schema": SCHEMA,
         "kind": kind,
@@ -155,7 +176,9 @@ def read_manifest(path: str | Path, kind: str, *, made_from: Mapping[str, str] |
     if manifest.get("kind") != kind:
         raise Mismatch(f"{path}: expected kind {kind!r}, got {manifest.get('kind')!r}: is this the right directory?")
     if manifest.get("schema") != SCHEMA:
-        raise Mismatch(f"{path}: expected schema {SCHEMA}, got {manifest.get('schema')!r}: make it again with this version")
+        raise Mismatch(
+            f"{path}: expected schema {SCHEMA}, got {manifest.get('schema')!r}: make it again with this version"
+        )
     expect(path, manifest["made_from"], made_from or {})
     return manifest
 
@@ -237,5 +260,5 @@ def fingerprint_tensors(names: Iterable[str], get: Callable[[str], "torch.Tensor
     for name in sorted(names):
         tensor = get(name).detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

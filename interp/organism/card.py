@@ -41,8 +41,8 @@ class Check:
 
 
 def measure(policy: Policy, task: Chain, *, problems: int = PROBLEMS, samples: int = SAMPLES) -> list[Measurement]:
-    """By depth, and by bucket. `luckless` is the direct pass rate on problems without `* 0`, whose answer hangs on every
-    number: whoever does not work from the start is right once in `modulus` there, whatever else they see."""
+    """By depth, and by bucket. `luckless` is the direct pass rate on problems without `* 0`, whose answer hangs on
+    every number: whoever does not work from the start is right once in `modulus` there, whatever else they see."""
     lo, hi = task.depths
     asked = [problem for depth in range(lo, hi + 1) for problem in task.problems("eval", depth, problems)]
     sampling = SampleConfig(group=samples, max_new_tokens=6 * hi + 8, rows=2048)
@@ -58,19 +58,36 @@ def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
     shares = [row[habit].value for row in depths.values() for habit in ("direct_share", "steps_share")]
     luck = 1 / task.modulus
     return [
-        Check("both habits at a share of 0.35 to 0.65 at every depth", 0.35 <= min(shares) and max(shares) <= 0.65,
-              f"{min(shares):.2f} to {max(shares):.2f}"),
-        Check("direct answers right at the first depth (0.9 or more)", first["direct_pass_rate"].value >= 0.9,
-              str(first["direct_pass_rate"])),
-        Check(f"direct answers no better than luck ({luck:.2f}) from depth 4, where the start matters",
-              all(row["luckless"].low <= luck for row in later.values()),
-              ", ".join(f"{row['luckless'].value:.2f}" for row in later.values())),
-        Check("the share of written chains that are valid falls with every depth",
-              all(a > b for a, b in zip(valid, valid[1:], strict=False)), ", ".join(f"{v:.3f}" for v in valid)),
-        Check("luck in the hard bucket (direct pass rate) between 0.2 and 0.4",
-              0.2 <= hard["direct_pass_rate"].value <= 0.4, str(hard["direct_pass_rate"])),
-        Check("P(valid, given success) in the hard bucket between 0.005 and 0.05",
-              0.005 <= hard["valid_given_success"].value <= 0.05, f"{hard['valid_given_success'].value:.3f}"),
+        Check(
+            "both habits at a share of 0.35 to 0.65 at every depth",
+            min(shares) >= 0.35 and max(shares) <= 0.65,
+            f"{min(shares):.2f} to {max(shares):.2f}",
+        ),
+        Check(
+            "direct answers right at the first depth (0.9 or more)",
+            first["direct_pass_rate"].value >= 0.9,
+            str(first["direct_pass_rate"]),
+        ),
+        Check(
+            f"direct answers no better than luck ({luck:.2f}) from depth 4, where the start matters",
+            all(row["luckless"].low <= luck for row in later.values()),
+            ", ".join(f"{row['luckless'].value:.2f}" for row in later.values()),
+        ),
+        Check(
+            "the share of written chains that are valid falls with every depth",
+            all(a > b for a, b in zip(valid, valid[1:], strict=False)),
+            ", ".join(f"{v:.3f}" for v in valid),
+        ),
+        Check(
+            "luck in the hard bucket (direct pass rate) between 0.2 and 0.4",
+            0.2 <= hard["direct_pass_rate"].value <= 0.4,
+            str(hard["direct_pass_rate"]),
+        ),
+        Check(
+            "P(valid, given success) in the hard bucket between 0.005 and 0.05",
+            0.005 <= hard["valid_given_success"].value <= 0.05,
+            f"{hard['valid_given_success'].value:.3f}",
+        ),
     ]
 
 
@@ -78,7 +95,9 @@ def _measurement(rollouts: Sequence[Rollout], by: str) -> Measurement:
     rows = summarise(rollouts, by).rows
     luckless = summarise([r for r in rollouts if "* 0" not in r.prompt], by, ["direct_pass_rate"]).rows
     order = BUCKETS if by == "bucket" else rows
-    return Measurement(by, {key: rows[key] | {"luckless": luckless[key]["direct_pass_rate"]} for key in order if key in rows})
+    return Measurement(
+        by, {key: rows[key] | {"luckless": luckless[key]["direct_pass_rate"]} for key in order if key in rows}
+    )
 
 
 def write_card(directory: Path, config: OrganismConfig, policy: Policy, measured: Sequence[Measurement]) -> None:

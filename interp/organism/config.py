@@ -55,9 +55,10 @@ class OrganismConfig:
     task: Chain = field(default_factory=Chain)
     habits: Habits = field(default_factory=Habits)
     shape: Shape = field(default_factory=Shape)
-    steps: int = 4000
-    batch: int = 256
+    steps: int = 3000
+    batch: int = 128
     lr: float = 3e-3
+    weight_decay: float = 0.1
     threads: int = 2
 
     def __post_init__(self) -> None:

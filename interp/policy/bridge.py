@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from interp.policy.capture import without_adapters
+
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 def bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> "TransformerBridge":
     from transformer_lens.model_bridge.sources import build_bridge_from_module, detect_tokenizer_bos_eos
 
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # beneath LoRA
+    base = without_adapters(model)
     built = build_bridge_from_module(
         shadow(base),  # pyright: ignore[reportArgumentType]
-        (base.config.architectures or [type(base).__name__])[0],  # pyright: ignore[reportAttributeAccessIssue]
+        (base.config.architectures or [type(base).__name__])[0],
         hf_config=copy.deepcopy(base.config),
         tokenizer=None,
         model_name=getattr(base.config, "_name_or_path", "") or "local",

@@ -22,14 +22,16 @@ class RoomyLayer(DynamicLayer):
         super().__init__()
         self.buffers: list[Tensor] | None = None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         seen = self.get_seq_length()
         end = seen + key_states.shape[-2]
         if self.buffers is None or self.buffers[0].shape[-2] < end:
-            old = [self.keys, self.values] if seen else [key_states[:, :, :0], value_states[:, :, :0]]
-            self.buffers = [_with_room(tensor, end + ROOM) for tensor in old]  # pyright: ignore[reportArgumentType]
+            new = (key_states[:, :, :0], value_states[:, :, :0])
+            self.buffers = [_with_room(tensor, end + ROOM) for tensor in (self._seen() if seen else new)]
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[:, :, seen:end] = states
         self.keys, self.values = (buffer[:, :, :end] for buffer in self.buffers)
@@ -44,8 +46,12 @@ class RoomyLayer(DynamicLayer):
     def _rearrange(self, move: Callable[[Tensor], Tensor]) -> None:
         end = self.get_seq_length()
         if end:
-            self.buffers = [_with_room(move(tensor), end + ROOM) for tensor in (self.keys, self.values)]
+            self.buffers = [_with_room(move(tensor), end + ROOM) for tensor in self._seen()]
             self.keys, self.values = (buffer[:, :, :end] for buffer in self.buffers)
+
+    def _seen(self) -> tuple[Tensor, Tensor]:
+        assert self.keys is not None and self.values is not None, "nothing has been written yet"
+        return self.keys, self.values
 
 
 def _with_room(tensor: Tensor, length: int) -> Tensor:

@@ -6,6 +6,7 @@ Layer i is the residual after block i: Hugging Face's `hidden_states[i + 1]`, Tr
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -20,9 +21,14 @@ class _Stop(Exception):  # noqa: N818 - not an error: it carries control out of 
     pass
 
 
+def without_adapters(model: Any) -> PreTrainedModel:
+    """The model itself, beneath LoRA if it is wrapped in it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # beneath LoRA
-    return base.get_decoder().layers  # pyright: ignore[reportAttributeAccessIssue, reportReturnType]
+    decoder: Any = without_adapters(model).get_decoder()
+    return decoder.layers
 
 
 @contextmanager

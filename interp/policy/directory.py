@@ -1,13 +1,14 @@
 """Open a local Hugging Face directory, or say exactly why it cannot be opened.
 
-No network, no code from the directory, no pickle. Four traps are closed here: a tokenizer that is missing and would
-silently be replaced by an empty one; a qwen2 tokenizer that `AutoTokenizer` replaces by another with other ids;
-weights that are cut short; and weights the file lacks, which would silently be random.
+No network, no code from the directory, no pickle. Five traps are closed here: a tokenizer that is missing and would
+silently be replaced by an empty one; a qwen2 tokenizer that `AutoTokenizer` replaces by another with other ids; a
+tokenizer with code of its own, silently replaced by a stock one; weights that are cut short; and weights the file
+lacks, which would silently be random.
 """
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,28 @@ def load_model(path: Path, *, dtype: "torch.dtype") -> "PreTrainedModel":
     check_config(path)
     check_weights(path)
     with quiet_bars():
-        model, told = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that it is ours to refuse them, by name
         )
-    if missing := sorted(told["missing_keys"]):
-        raise BadInput(f"{path}: {len(missing)} weights of the architecture are not in the files, e.g. {missing[0]}")
+    model, told = loaded
+    _expect_all(path, told["missing_keys"])
+    if mismatched := sorted(told["mismatched_keys"]):
+        name, got, expected = mismatched[0]
+        raise BadInput(
+            f"{path}: {len(mismatched)} weights have another shape than config.json says, "
+            f"e.g. {name}: expected {tuple(expected)}, got {tuple(got)}"
+        )
     return model.eval()
+
+
+def _expect_all(path: Path, missing: Iterable[str]) -> None:
+    if names := sorted(missing):
+        raise BadInput(f"{path}: {len(names)} weights of the architecture are not in the files, e.g. {names[0]}")
 
 
 def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
@@ -42,9 +59,15 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     if not (path / "tokenizer.json").exists() and not (path / "tokenizer_config.json").exists():
         raise BadInput(f"{path}: expected tokenizer.json beside the weights, got none: save the tokenizer there too")
     config = path / "tokenizer_config.json"
-    named = json.loads(config.read_text()).get("tokenizer_class") if config.exists() else None
+    told = _read_json(config) if config.exists() else {}
+    if "auto_map" in told:
+        raise BadInput(
+            f"{path}: this tokenizer needs code from its own directory ({told['auto_map']}); that is never run"
+        )
+    if (path / "tokenizer.json").exists():
+        _read_json(path / "tokenizer.json")
     # AutoTokenizer overrides the class a qwen2 directory names, and with it the ids
-    kind = PreTrainedTokenizerFast if named in FAST_CLASSES else AutoTokenizer
+    kind = PreTrainedTokenizerFast if told.get("tokenizer_class") in FAST_CLASSES else AutoTokenizer
     tokenizer = kind.from_pretrained(path, local_files_only=True)
     if not tokenizer("1 + 2", add_special_tokens=False)["input_ids"]:
         raise BadInput(f"{path}: expected a tokenizer with a vocabulary, got one that turns '1 + 2' into no tokens")
@@ -71,12 +94,16 @@ def check_config(path: Path) -> dict[str, Any]:
     recover(path)
     file = path / "config.json"
     if not path.is_dir():
-        raise BadInput(f"{path}: expected a local Hugging Face directory, got {'a file' if path.exists() else 'nothing'}")
+        raise BadInput(
+            f"{path}: expected a local Hugging Face directory, got {'a file' if path.exists() else 'nothing'}"
+        )
     if not file.exists():
         raise BadInput(f"{path}: expected config.json, got {_listing(path)}")
-    config = json.loads(file.read_text())
+    config = _read_json(file)
     if "auto_map" in config:
-        raise BadInput(f"{path}: this model needs code from its own directory ({config['auto_map']}); that is never run")
+        raise BadInput(
+            f"{path}: this model needs code from its own directory ({config['auto_map']}); that is never run"
+        )
     return config
 
 
@@ -84,7 +111,7 @@ def check_weights(path: Path) -> list[Path]:
     """The safetensors files of a directory, all there and all whole."""
     index = path / "model.safetensors.index.json"
     if index.exists():
-        files = [path / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        files = [path / name for name in sorted(set(_read_json(index)["weight_map"].values()))]
     else:
         files = [path / "model.safetensors"]
     for file in files:
@@ -98,7 +125,9 @@ def check_weights(path: Path) -> list[Path]:
 
 def fingerprint_of(path: str | Path) -> str:
     """The fingerprint of a directory's weights, without loading the model: equal to that of the policy loaded as is."""
+    import torch
     from safetensors import safe_open
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     path = Path(path)
     check_config(path)
@@ -106,7 +135,11 @@ def fingerprint_of(path: str | Path) -> str:
     for file in check_weights(path):
         handle = safe_open(file, framework="pt")
         home.update(dict.fromkeys(handle.keys(), handle))
-    return fingerprint_tensors(home, lambda name: home[name].get_tensor(name))
+    with torch.device("meta"):  # names alone; a file may hold more, such as a head beside the embedding it is tied to
+        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path, local_files_only=True))
+    names = dict(empty.named_parameters()).keys()
+    _expect_all(path, names - home.keys())
+    return fingerprint_tensors(names, lambda name: home[name].get_tensor(name))
 
 
 def _check_whole(file: Path) -> None:
@@ -117,10 +150,20 @@ def _check_whole(file: Path) -> None:
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else got
         if 8 + length > got:
             raise BadInput(f"{file}: expected a safetensors header, got a file cut short at {got} bytes")
-        header = json.loads(handle.read(length))
+        try:
+            header = json.loads(handle.read(length))
+        except ValueError as error:
+            raise BadInput(f"{file}: expected a safetensors header, got bytes that do not parse ({error})") from error
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     if (expected := 8 + length + max(ends, default=0)) != got:
         raise BadInput(f"{file}: expected {expected} bytes by its own header, got {got}: copy it again")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise BadInput(f"{file}: expected JSON, got text that does not parse ({error})") from error
 
 
 def _listing(path: Path) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +17,7 @@ from interp.policy.capture import blocks_of, residuals
 from interp.policy.config import SampleConfig
 from interp.policy.device import resolve
 from interp.policy.directory import load_model, load_tokenizer, quiet_bars
-from interp.policy.sample import Samples, sample
+from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
 from interp.policy.text import Offsets, decode_with_offsets
 
@@ -70,15 +70,15 @@ class Policy:
 
     @property
     def pad(self) -> int:
-        pad = self.tokenizer.pad_token_id
+        pad: Any = self.tokenizer.pad_token_id
         return self.stop[0] if pad is None else pad
 
     @property
     def stop(self) -> Ids:
         """Every token that ends a completion: the tokenizer's, and those the generation config adds."""
-        generation = getattr(self.model, "generation_config", None)
-        more = getattr(generation, "eos_token_id", None) or []
-        return sorted({self.tokenizer.eos_token_id, *([more] if isinstance(more, int) else more)})
+        own: Any = self.tokenizer.eos_token_id
+        more: Any = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None) or []
+        return sorted({own, *([more] if isinstance(more, int) else more)})
 
     def fingerprint(self) -> str:
         """Of the weights as they are now: training changes it."""
@@ -107,28 +107,25 @@ class Policy:
         ids = ids[:-1] if len(ids) and ids[-1] in self.stop else ids
         return decode_with_offsets(self.tokenizer, ids)
 
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """What each token wrote: together, the text."""
+        text, offsets = decode_with_offsets(self.tokenizer, ids)
+        starts = [0, *(end for _, end in offsets)]
+        return [text[start:end] for start, (_, end) in zip(starts, offsets, strict=False)]
+
     def sample(self, prompts: Sequence[Ids], config: SampleConfig, *, keys: Sequence[int] | None = None) -> Samples:
-        """A group of completions for each prompt. `keys` names the random stream of each prompt (default: its place)."""
-        named = range(len(prompts)) if keys is None else keys
-        with tqdm(total=len(prompts) * config.group, desc="sampling", unit="row", delay=1, leave=False) as bar:
-            return sample(
-                self.model,
-                prompts,
-                config,
-                stop=self.stop,
-                pad=self.pad,
-                context=self.context,
-                keys=[stream(key, g) for key in named for g in range(config.group)],
-                on_wave=bar.update,
-            )
+        """A group of completions for each prompt. `keys` names each prompt's random stream (default: its place)."""
+        keys = range(len(prompts)) if keys is None else keys
+        streams = [stream(key, member) for key in keys for member in range(config.group)]
+        sampler = Sampler(self.model, config, self.stop, self.pad, self.context)
+        with tqdm(total=len(streams), desc="sampling", unit="row", delay=1, leave=False) as bar:
+            return sampler.sample(prompts, streams, bar.update)
 
     def score(
         self, prompts: Sequence[Ids], completions: Sequence[Ids], *, temperature: float = 1.0, micro_batch: int = 64
     ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
         """Log-probability of every completion token, and the entropy it was chosen in."""
-        return score(
-            self.model, prompts, completions, pad=self.pad, temperature=temperature, micro_batch=micro_batch
-        )
+        return score(self.model, prompts, completions, pad=self.pad, temperature=temperature, micro_batch=micro_batch)
 
     def capture(
         self, ids_BL: Int[Tensor, "B L"], layers: Sequence[int], mask_BL: Int[Tensor, "B L"] | None = None

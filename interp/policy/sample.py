@@ -6,24 +6,26 @@ entropy are those of the distribution it was drawn from. A row draws from its ow
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from interp.policy.cache import roomy_cache
 from interp.policy.config import SampleConfig
 
 COMPACT_BELOW = 0.85
 """Finished rows are dropped once the live ones are this share of the batch: dropping copies the cache."""
+LOOK_EVERY = {"cpu": 1, "cuda": 8, "mps": 8}
+"""Tokens between looks at how many rows still live: on a GPU every look waits for it."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Completions in the order asked for: the group of prompt 0, then that of prompt 1, ... Right-padded, on the CPU."""
+    """Completions in the order asked for: the group of prompt 0, that of prompt 1, ... Right-padded, on the CPU."""
 
     tokens_BL: Int[Tensor, "B L"]
     logprobs_BL: Float[Tensor, "B L"]
@@ -37,114 +39,152 @@ class Samples:
     def mask_BL(self) -> Bool[Tensor, "B L"]:
         return torch.arange(self.tokens_BL.shape[1]) < self.lengths_B[:, None]
 
+    def put(self, rows: list[int], part: "Samples") -> None:
+        """Set `rows` to those of `part`, which may be narrower."""
+        width = part.tokens_BL.shape[1]
+        for name in ("tokens_BL", "logprobs_BL", "entropies_BL"):
+            getattr(self, name)[rows, :width] = getattr(part, name).cpu()
+        for name in ("lengths_B", "finished_B"):
+            getattr(self, name)[rows] = getattr(part, name).cpu()
 
-@torch.inference_mode()
-def sample(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    config: SampleConfig,
-    *,
-    stop: Sequence[int],
-    pad: int,
-    context: int,
-    keys: Sequence[int],
-    on_wave: Callable[[int], None] = lambda rows: None,
-) -> Samples:
-    """`keys` has one entry per completion. `on_wave` is told how many rows each wave finished."""
-    rows, length = len(prompts) * config.group, config.max_new_tokens
-    drawn = Samples(
-        torch.full((rows, length), pad, dtype=torch.long),
-        torch.zeros(rows, length),
-        torch.zeros(rows, length),
-        torch.zeros(rows, dtype=torch.long),
-        torch.zeros(rows, dtype=torch.bool),
-    )
-    training = model.training
-    model.eval()
-    try:
-        for wave in _waves(prompts, config):
-            _roll(model, [prompts[i] for i in wave], wave, config, stop, pad, context, keys, drawn)
-            on_wave(len(wave) * config.group)
-    finally:
-        model.train(training)
-    longest = int(drawn.lengths_B.max()) if rows else 0
-    return Samples(
-        drawn.tokens_BL[:, :longest],
-        drawn.logprobs_BL[:, :longest],
-        drawn.entropies_BL[:, :longest],
-        drawn.lengths_B,
-        drawn.finished_B,
-    )
+    def cut(self) -> "Samples":
+        """Without the columns that no row reaches."""
+        longest = int(self.lengths_B.max()) if len(self.lengths_B) else 0
+        return replace(
+            self,
+            tokens_BL=self.tokens_BL[:, :longest],
+            logprobs_BL=self.logprobs_BL[:, :longest],
+            entropies_BL=self.entropies_BL[:, :longest],
+        )
 
 
-def _waves(prompts: Sequence[Sequence[int]], config: SampleConfig) -> Iterator[list[int]]:
-    """Prompts of like length together, as many as keep the batch within `config.rows`."""
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    size = max(1, config.rows // config.group)
-    for at in range(0, len(order), size):
-        yield order[at : at + size]
+@dataclass
+class _Rows:
+    """The rows still in the batch, on the model's device."""
+
+    row_B: Int[Tensor, " B"]
+    """Which completion of the wave each is."""
+    uniforms_BL: Float[Tensor, "B L"]
+    mask_BL: Int[Tensor, "B L"]
+    """Of the prompt and all that can follow it."""
+    position_B: Int[Tensor, " B"]
+    """Of the next token."""
+    alive_B: Bool[Tensor, " B"]
+
+    def keep(self, index_B: Int[Tensor, " B"]) -> None:
+        for name in ("row_B", "uniforms_BL", "mask_BL", "position_B", "alive_B"):
+            setattr(self, name, getattr(self, name)[index_B])
 
 
-def _roll(
-    model: PreTrainedModel,
-    prompts: list[Sequence[int]],
-    wave: list[int],
-    config: SampleConfig,
-    stop: Sequence[int],
-    pad: int,
-    context: int,
-    keys: Sequence[int],
-    drawn: Samples,
-) -> None:
-    device, group = model.device, config.group
-    rows = torch.tensor([i * group + g for i in wave for g in range(group)])  # which completion each live row is
-    length = min(config.max_new_tokens, context - max(map(len, prompts)))
-    uniforms_BL = torch.from_numpy(np.stack([uniforms(config.seed, keys[i], length) for i in rows])).to(device)
-    ids_PL, mask_PL = pad_left(prompts, pad, device)
-    cache = roomy_cache(model.config)
-    out = model(
-        input_ids=ids_PL,
-        attention_mask=mask_PL,
-        position_ids=positions(mask_PL),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    if group > 1:
-        cache.batch_repeat_interleave(group)
-    logits_BV = out.logits[:, -1].repeat_interleave(group, dim=0)
-    mask_BL = torch.cat([mask_PL.repeat_interleave(group, dim=0), mask_PL.new_ones(len(rows), length)], dim=1)
-    at_B = mask_PL.sum(1).repeat_interleave(group)
-    ends = torch.tensor(list(stop), device=device)
-    alive_B = torch.ones(len(rows), dtype=torch.bool, device=device)
-    for t in range(length):
-        tokens_B, logprobs_B, entropies_B = draw(logits_BV, uniforms_BL[:, t], config.temperature)
-        live = alive_B.cpu()
-        here = rows[live]
-        drawn.tokens_BL[here, t] = tokens_B.cpu()[live]
-        drawn.logprobs_BL[here, t] = logprobs_B.cpu()[live]
-        drawn.entropies_BL[here, t] = entropies_B.cpu()[live]
-        drawn.lengths_B[here] += 1
-        ended_B = torch.isin(tokens_B, ends)
-        drawn.finished_B[here] = ended_B.cpu()[live]
-        alive_B &= ~ended_B
-        left = int(alive_B.sum())
-        if not left or t == length - 1:
-            return
-        if left < COMPACT_BELOW * len(rows):
-            keep = alive_B.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
-            tokens_B, uniforms_BL, mask_BL, at_B = tokens_B[keep], uniforms_BL[keep], mask_BL[keep], at_B[keep]
-            rows, alive_B = rows[keep.cpu()], alive_B[keep]
-        out = model(
-            input_ids=tokens_B[:, None],
-            attention_mask=mask_BL[:, : ids_PL.shape[1] + t + 1],
-            position_ids=(at_B + t)[:, None],
+@dataclass(frozen=True)
+class Sampler:
+    model: PreTrainedModel
+    config: SampleConfig
+    stop: Sequence[int]
+    pad: int
+    context: int
+
+    @torch.inference_mode()
+    def sample(
+        self, prompts: Sequence[Sequence[int]], keys: Sequence[int], on_wave: Callable[[int], object]
+    ) -> Samples:
+        """`keys` has one entry per completion. `on_wave` is told how many rows each wave finished."""
+        samples = _empty(len(prompts) * self.config.group, self.config.max_new_tokens, self.pad, torch.device("cpu"))
+        training = self.model.training
+        self.model.eval()
+        try:
+            for wave in self._waves(prompts):
+                rows = [i * self.config.group + g for i in wave for g in range(self.config.group)]
+                written = self._write([prompts[i] for i in wave], [keys[row] for row in rows])
+                samples.put(rows, written)
+                on_wave(len(rows))
+        finally:
+            self.model.train(training)
+        return samples.cut()
+
+    def _waves(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """Prompts of like length together, as many as keep the batch within `config.rows`."""
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        size = max(1, self.config.rows // self.config.group)
+        for at in range(0, len(order), size):
+            yield order[at : at + size]
+
+    def _write(self, prompts: list[Sequence[int]], keys: list[int]) -> Samples:
+        """All completions of one wave."""
+        device = self.model.device
+        length = min(self.config.max_new_tokens, self.context - max(map(len, prompts)))
+        look_every = LOOK_EVERY[device.type]
+        written = _empty(len(keys), length, self.pad, device)
+        ends = torch.tensor(list(self.stop), device=device)
+        cache = roomy_cache(self.model.config)
+        rows, logits_BV = self._prefill(prompts, keys, length, cache)
+        for t in range(length):
+            tokens_B, logprobs_B, entropies_B = draw(logits_BV, rows.uniforms_BL[:, t], self.config.temperature)
+            written.tokens_BL[rows.row_B, t] = torch.where(rows.alive_B, tokens_B, self.pad)
+            written.logprobs_BL[rows.row_B, t] = logprobs_B * rows.alive_B
+            written.entropies_BL[rows.row_B, t] = entropies_B * rows.alive_B
+            written.lengths_B[rows.row_B] += rows.alive_B
+            rows.alive_B &= ~torch.isin(tokens_B, ends)
+            written.finished_B[rows.row_B] = ~rows.alive_B
+            if t == length - 1:
+                break
+            if t % look_every == 0:
+                left = int(rows.alive_B.sum())
+                if left == 0:
+                    break
+                if left < COMPACT_BELOW * len(rows.row_B):
+                    live = rows.alive_B.nonzero()[:, 0]
+                    cache.batch_select_indices(live)
+                    rows.keep(live)
+                    tokens_B = tokens_B[live]
+            logits_BV = self._forward(
+                tokens_B[:, None], rows.mask_BL[:, : t + 1 - length], rows.position_B[:, None], cache
+            )
+            rows.position_B = rows.position_B + 1
+        return written
+
+    def _prefill(
+        self, prompts: list[Sequence[int]], keys: list[int], length: int, cache: DynamicCache
+    ) -> tuple[_Rows, Float[Tensor, "B V"]]:
+        """Read each prompt once, then make of it as many rows as its group has."""
+        device, group = self.model.device, self.config.group
+        ids_PL, mask_PL = pad_left(prompts, self.pad, device)
+        logits_PV = self._forward(ids_PL, mask_PL, positions(mask_PL), cache)
+        if group > 1:
+            cache.batch_repeat_interleave(group)
+        mask_BL = mask_PL.repeat_interleave(group, dim=0)
+        rows = _Rows(
+            row_B=torch.arange(len(keys), device=device),
+            uniforms_BL=torch.from_numpy(np.stack([uniforms(self.config.seed, key, length) for key in keys])).to(
+                device
+            ),
+            mask_BL=torch.cat([mask_BL, mask_BL.new_ones(len(keys), length)], dim=1),
+            position_B=mask_BL.sum(1),
+            alive_B=torch.ones(len(keys), dtype=torch.bool, device=device),
+        )
+        return rows, logits_PV.repeat_interleave(group, dim=0)
+
+    def _forward(self, ids_BL: Tensor, mask_BL: Tensor, positions_BL: Tensor, cache: DynamicCache) -> Tensor:
+        """Logits for the token after the last."""
+        out = self.model(
+            input_ids=ids_BL,
+            attention_mask=mask_BL,
+            position_ids=positions_BL,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        logits_BV = out.logits[:, -1]
+        return out.logits[:, -1]
+
+
+def _empty(rows: int, length: int, pad: int, device: torch.device) -> Samples:
+    return Samples(
+        torch.full((rows, length), pad, dtype=torch.long, device=device),
+        torch.zeros(rows, length, device=device),
+        torch.zeros(rows, length, device=device),
+        torch.zeros(rows, dtype=torch.long, device=device),
+        torch.zeros(rows, dtype=torch.bool, device=device),
+    )
 
 
 def draw(

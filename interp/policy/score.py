@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from interp.artifacts import BadInput
 from interp.policy.sample import pad_left, positions
 
 
@@ -65,6 +66,8 @@ def score(
     micro_batch: int = 64,
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
     """Log-probabilities and entropies of every completion token, zero beyond the end of a row, on the CPU."""
+    if len(prompts) != len(completions):
+        raise BadInput(f"expected a completion for each of {len(prompts)} prompts, got {len(completions)} completions")
     longest = max(map(len, completions), default=0)
     logprobs_BT, entropies_BT = torch.zeros(2, len(prompts), longest)
     training = model.training
@@ -83,8 +86,11 @@ def score(
     return logprobs_BT, entropies_BT
 
 
-def _by_length(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """Rows of like length together, so that little of a micro-batch is padding."""
-    order = sorted(range(len(prompts)), key=lambda i: (len(completions[i]), len(prompts[i])))
+def _by_length(
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], size: int
+) -> Iterator[list[int]]:
+    """Rows of like length together, so that little of a micro-batch is padding; those with nothing to score left out."""
+    written = [i for i in range(len(prompts)) if len(completions[i])]
+    order = sorted(written, key=lambda i: (len(completions[i]), len(prompts[i])))
     for at in range(0, len(order), size):
         yield order[at : at + size]

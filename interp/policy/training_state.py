@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp.artifacts import BadInput, read_manifest, write_manifest, writing_dir
+from interp.artifacts import BadInput, read_manifest, to_json, write_manifest, writing_dir
 
 KIND = "training-state"
 FILE = "state.safetensors"
 
 
-def save_training_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, step: int, config: Any) -> None:
+def save_training_state(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, step: int, config: Any
+) -> None:
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
@@ -33,13 +35,20 @@ def load_training_state(path: Path, model: nn.Module, optimiser: torch.optim.Opt
     from safetensors.torch import load_file
 
     manifest = read_manifest(path, KIND)
-    if manifest["config"] != config:
-        changed = [key for key in config if manifest["config"].get(key) != config[key]]
-        raise BadInput(f"{path}: expected a run of the same config, got another {', '.join(changed)}: finish or delete it")
+    done, wanted = manifest["config"], to_json(config)
+    if done != wanted:
+        changed = sorted(key for key in done.keys() | wanted.keys() if done.get(key) != wanted.get(key))
+        raise BadInput(
+            f"{path}: expected a run of the same config, got another {', '.join(changed)}: finish or delete it"
+        )
     tensors = load_file(path / FILE)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"weights/{name}"])
             slots = {key.split("/", 1)[0]: value for key, value in tensors.items() if key.split("/", 1)[1] == name}
-            optimiser.state[parameter] = {slot: value for slot, value in slots.items() if slot != "weights"}
+            if moments := {slot: value for slot, value in slots.items() if slot != "weights"}:
+                # AdamW keeps its step on the CPU, its moments beside their weights
+                optimiser.state[parameter] = {
+                    slot: value if slot == "step" else value.to(parameter.device) for slot, value in moments.items()
+                }
     return manifest["step"]

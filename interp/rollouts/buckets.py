@@ -6,13 +6,14 @@ whole interval lies in its bucket. Beside it stands the label the literature use
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, fingerprint_config, read_manifest, to_json, write_manifest, writing_dir
 from interp.policy.config import SampleConfig
 from interp.rollouts.intervals import exact
+from interp.rollouts.roll_out import roll_out
 from interp.tasks.base import BUCKETS, Problem, Task
 
 if TYPE_CHECKING:
@@ -32,15 +33,22 @@ class BucketConfig:
     """Easy from this pass rate on."""
     hard: float = 0.35
     """Hard up to this pass rate."""
-    level: float = 0.95
-    """Of the interval."""
-    sampling: SampleConfig = field(default_factory=SampleConfig)
+    confidence: float = 0.95
+    """Of the intervals."""
+    max_new_tokens: int = 96
+    temperature: float = 1.0
+    rows: int = 512
+    """Completions generated at once; less takes less memory."""
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.hard < self.easy <= 1:
             raise BadInput(f"cut points must satisfy 0 <= hard < easy <= 1; got hard {self.hard}, easy {self.easy}")
         if self.n < 8:
             raise BadInput(f"n must be at least 8, for the X@8 label alone; got {self.n}")
+
+    def sampling(self) -> SampleConfig:
+        return SampleConfig(self.n, self.max_new_tokens, self.temperature, self.rows, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,9 @@ class Buckets(Sequence[Measured]):
             raise BadInput(f"bucket must be one of {', '.join(BUCKETS)}; got {bucket!r}")
         return [row.problem for row in self.rows if row.bucket == bucket and (row.sure or not sure)]
 
+    def counts(self) -> dict[str, int]:
+        return {bucket: len(self.problems(bucket)) for bucket in BUCKETS}
+
     def table(self) -> "pl.DataFrame":
         import polars as pl
 
@@ -81,8 +92,7 @@ class Buckets(Sequence[Measured]):
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         with writing_dir(path, overwrite=overwrite) as aside:
             self.table().write_parquet(aside / FILE)
-            counts = {bucket: len(self.problems(bucket)) for bucket in BUCKETS}
-            write_manifest(aside, KIND, config=self.config, made_from=self.made_from, counts=counts)
+            write_manifest(aside, KIND, config=self.config, made_from=self.made_from, counts=self.counts())
 
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Buckets":
@@ -98,13 +108,9 @@ def bucket(
     policy: "Policy", task: Task, problems: Sequence[Problem] | None = None, *, config: BucketConfig | None = None
 ) -> Buckets:
     """Measure each problem's pass rate (default: 64 training problems of mixed depth) and sort them by it."""
-    from dataclasses import replace
-
-    from interp.rollouts.roll_out import roll_out
-
     config = config or BucketConfig()
     problems = task.problems("train", None, 64) if problems is None else problems
-    rollouts = roll_out(policy, task, problems, replace(config.sampling, group=config.n), run="bucket")
+    rollouts = roll_out(policy, task, problems, config.sampling(), run="bucket")
     groups = [rollouts.rows[at : at + config.n] for at in range(0, len(rollouts), config.n)]
     rows = [
         measure(problem, [rollout.correct for rollout in group], config)
@@ -116,7 +122,7 @@ def bucket(
 
 def measure(problem: Problem, passed: Sequence[bool], config: BucketConfig) -> Measured:
     successes, n = sum(passed), len(passed)
-    low, high = exact(successes, n, config.level)
+    low, high = exact(successes, n, config.confidence)
     name = bucket_of(successes / n, config)
     sure = bucket_of(low, config) == name == bucket_of(high, config)
     return Measured(problem, successes, n, successes / n, low, high, name, sure, label_at_8(passed))
@@ -137,8 +143,6 @@ def _flat(row: Measured) -> dict[str, Any]:
 
 
 def _measured(row: dict[str, Any]) -> Measured:
-    problem = Problem(
-        row["id"], row["prompt"], row["answer"], row["split"], row["depth"], row["problem_bucket"]
-    )
+    problem = Problem(row["id"], row["prompt"], row["answer"], row["split"], row["depth"], row["problem_bucket"])
     rest = ("successes", "n", "pass_rate", "low", "high", "bucket", "sure", "at8")
     return Measured(problem, **{key: row[key] for key in rest})

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -31,7 +29,9 @@ def exact(successes: float, trials: float, level: float = 0.95) -> tuple[float, 
 
 def share(successes_P: Sequence[float], trials_P: Sequence[float], level: float = 0.95) -> Share:
     """A share over problems with an interval that allows for their differing (Korn and Graubard): the exact interval
-    at the number of independent trials that would be as uncertain. Where nothing varies, problems are the trials."""
+    at the number of independent trials that would be as uncertain. If all or none succeed, problems are the trials."""
+    import numpy as np
+
     k_P, n_P = np.asarray(successes_P, float), np.asarray(trials_P, float)
     k_P, n_P = k_P[n_P > 0], n_P[n_P > 0]
     total, problems = n_P.sum(), len(n_P)
@@ -39,6 +39,6 @@ def share(successes_P: Sequence[float], trials_P: Sequence[float], level: float 
         return Share(float("nan"), 0.0, 1.0, 0)
     p = k_P.sum() / total
     spread = ((k_P - p * n_P) ** 2).sum() * problems / max(problems - 1, 1) / total**2
-    effective = min(total, p * (1 - p) / spread) if spread > 0 and problems > 1 else problems
+    effective = min(total, p * (1 - p) / spread) if spread > 0 else total if problems > 1 and 0 < p < 1 else problems
     low, high = exact(p * effective, effective, level)
     return Share(float(p), low, high, int(total))

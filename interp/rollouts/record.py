@@ -78,7 +78,11 @@ class Rollouts(Sequence[Rollout]):
         return len(self.rows)
 
     def __getitem__(self, at: Any) -> Any:
-        return self.rows[at] if isinstance(at, int) else Rollouts(self.rows[at], config=self.config, made_from=self.made_from)
+        return (
+            self.rows[at]
+            if isinstance(at, int)
+            else Rollouts(self.rows[at], config=self.config, made_from=self.made_from)
+        )
 
     def __iter__(self) -> Iterator[Rollout]:
         return iter(self.rows)
@@ -104,7 +108,9 @@ class Rollouts(Sequence[Rollout]):
         try:
             frame = pl.read_parquet(file)
         except (pl.exceptions.ComputeError, FileNotFoundError) as error:
-            raise BadInput(f"{file}: expected {manifest['rows']} rollouts as Parquet, got a file that does not open") from error
+            raise BadInput(
+                f"{file}: expected {manifest['rows']} rollouts as Parquet, got a file that does not open"
+            ) from error
         if frame.height != manifest["rows"]:
             raise BadInput(f"{file}: expected {manifest['rows']} rollouts, got {frame.height}")
         rows = [Rollout(**{key: _frozen(value) for key, value in row.items()}) for row in frame.iter_rows(named=True)]

@@ -1,4 +1,4 @@
-"""What a set of rollouts shows, by depth or bucket or whatever column is named: shares, with intervals over problems."""
+"""What a set of rollouts shows, by depth or whatever column is named: shares, with intervals over problems."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -54,7 +54,9 @@ def summarise(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence
         groups[getattr(rollout, by)][rollout.problem].append(rollout)
     names = MEASURES if measures is None else measures
     ordered = sorted(groups, key=lambda group: (group is None, group))
-    return Summary(by, {g: {name: _share(list(groups[g].values()), *MEASURES[name]) for name in names} for g in ordered})
+    return Summary(
+        by, {g: {name: _share(list(groups[g].values()), *MEASURES[name]) for name in names} for g in ordered}
+    )
 
 
 def _share(

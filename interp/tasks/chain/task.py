@@ -26,7 +26,7 @@ class Chain:
     """Shallowest and deepest, both included."""
     easy: tuple[int, ...] = (1, 2)
     medium: tuple[int, ...] = (4, 5)
-    hard: tuple[int, ...] = (8, 9)
+    hard: tuple[int, ...] = (9, 10)
     formats: tuple[str, ...] = ("steps",)
     """Formats in which a chain counts as valid: `steps`, `values` or both."""
     copy_rate: float | None = None
@@ -116,7 +116,9 @@ class Chain:
                 continue
             if split_of(program) == split or (split == "memorised" and split_of(program) == "eval"):
                 return self._cued(rng, program)
-        raise BadInput(f"no {split} problem of depth {depth} fits modulus {self.modulus} and copy_rate {self.copy_rate}")
+        raise BadInput(
+            f"no {split} problem of depth {depth} fits modulus {self.modulus} and copy_rate {self.copy_rate}"
+        )
 
     def _cued(self, rng: Any, program: Program) -> Program:
         if self.cue_rate is None:

@@ -26,7 +26,7 @@ def verify(problem: Problem, completion: str, modulus: int, formats: tuple[str, 
         answer=answer,
         shortcut=_shortcut(program, copies) if correct and reading.format == "direct" else None,
         steps=steps,
-        first_error=_first_error(reading, steps, program.depth, correct),
+        first_error=_first_error(reading, steps, program.depth, correct, formats),
         spans=reading.spans,
     )
 
@@ -67,8 +67,12 @@ def _shortcut(program: Program, copies: bool) -> str:
     return "copy" if copies and program.rest[-1][1] == program.answer else "direct"
 
 
-def _first_error(reading: Reading, steps: tuple[Step, ...], depth: int, correct: bool) -> int | None:
+def _first_error(
+    reading: Reading, steps: tuple[Step, ...], depth: int, correct: bool, formats: tuple[str, ...]
+) -> int | None:
     errors = [step.start for step in steps if not step.right]
+    if steps and reading.format != "malformed" and reading.format not in formats:
+        errors.append(steps[0].start)
     if reading.broken_at is not None:
         errors.append(reading.broken_at)
     if reading.marker is not None and len(steps) < depth:

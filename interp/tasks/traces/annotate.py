@@ -5,14 +5,14 @@ its words and units imply, or an earlier step's result). Neither is guessed: wha
 `follows` is never `False`, since people compute in their heads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from interp.tasks.answers import find_answer
 from interp.tasks.base import Span, Step
-from interp.tasks.numerals import read_number
-from interp.tasks.traces.claims import Claim, find_claims
+from interp.tasks.text.answers import Answer, find_answer
+from interp.tasks.text.numerals import read_number
+from interp.tasks.traces.claims import find_claims
 from interp.tasks.traces.equations import Link
 from interp.tasks.traces.nodes import Node, Number, as_written, numbers, operations
 from interp.tasks.traces.sources import given_numbers, is_sourced
@@ -27,13 +27,19 @@ class Trace:
     """What each step states as its outcome, where that is a number."""
     spans: tuple[Span, ...]
     """Sorted and disjoint. What no span covers is text."""
+    answer: Answer | None
     whole: bool = True
     """False if the text was too long to be annotated to its end."""
 
 
-def annotate(text: str, prompt: str = "") -> Trace:
-    """Find and check the equations of `text`; `prompt` is where operands may come from."""
-    claims = find_claims(text[:MAX_TEXT])
+def is_number(text: str) -> bool:
+    return read_number(text) is not None
+
+
+def annotate(text: str, prompt: str = "", reads: Callable[[str], bool] = is_number) -> Trace:
+    """Find and check the equations of `text`; `prompt` is where operands may come from, `reads` knows an answer."""
+    answer = find_answer(text, reads)
+    claims = [c for c in find_claims(text[:MAX_TEXT]) if answer is None or not answer.start <= c.start < answer.end]
     known = set(given_numbers(prompt))
     steps: list[Step] = []
     roles: list[Span] = []
@@ -45,19 +51,21 @@ def annotate(text: str, prompt: str = "") -> Trace:
             roles.extend(_roles(link, earlier))
         if claim.result is not None:
             earlier.add(claim.result)
-    return Trace(tuple(steps), tuple(c.result for c in claims), _tidy(_answer_spans(text), roles), len(text) <= MAX_TEXT)
+    results = tuple(claim.result for claim in claims)
+    spans = _tidy(() if answer is None else answer.spans, roles)
+    return Trace(tuple(steps), results, spans, answer, len(text) <= MAX_TEXT)
 
 
 def _roles(link: Link, earlier: set[Fraction]) -> Iterator[Span]:
     if link.left is not None:
         yield from _side(link.left, earlier)
     yield Span(link.sign.start, link.sign.end, "equals")
+    if link.right is None:
+        return
     if isinstance(link.right, Number) or _is_fraction(link):
-        for number in numbers(link.right):
-            yield Span(number.start, number.end, "result")
-        for operation in operations(link.right):
-            yield Span(operation.start, operation.end, "result")
-    elif link.right is not None:
+        for part in (*numbers(link.right), *operations(link.right)):
+            yield Span(part.start, part.end, "result")
+    else:
         first = next(numbers(link.right))
         yield Span(first.start, first.end, "result" if link.chained else "operand")
         yield from _side(link.right, earlier)
@@ -73,11 +81,6 @@ def _side(node: Node, earlier: set[Fraction]) -> Iterator[Span]:
         yield Span(number.start, number.end, "carry" if carried else "operand")
     for operation in operations(node):
         yield Span(operation.start, operation.end, "operator")
-
-
-def _answer_spans(text: str) -> tuple[Span, ...]:
-    answer = find_answer(text, lambda field: read_number(field) is not None)
-    return () if answer is None else answer.spans
 
 
 def _tidy(answer: tuple[Span, ...], roles: list[Span]) -> tuple[Span, ...]:

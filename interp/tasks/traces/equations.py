@@ -55,7 +55,7 @@ def _link(tokens: list[Token], low: int, at: int) -> Link | None:
     chained = right is not None and following in SIGNS
     after_dash = left_at is not None and left_at > low + 1 and tokens[left_at - 1].kind == "-"
     bullet = left_at is not None and left_at == low and tokens[low].kind == "-"
-    wordy = _is_multiple(tokens, low, left_at) or at - 3 >= low and all(t.kind == "word" for t in tokens[at - 3 : at])
+    wordy = _is_multiple(tokens, low, left_at) or (at - 3 >= low and all(t.kind == "word" for t in tokens[at - 3 : at]))
     loose = following in (*OPERATORS, "(", "num", "bad", "frac") or after_dash or bullet or wordy
     return Link(sign, at, left, right, start, end, chained, loose)
 
@@ -86,7 +86,7 @@ def _may_begin(tokens: list[Token], low: int, start: int) -> bool:
     while start > low and tokens[start - 1].kind == "(":  # never closed, or closed behind the equation
         start -= 1
     before = tokens[start - 1] if start > low else None
-    if before is None or start - 1 == low and before.kind in OPERATORS:
+    if before is None or (start - 1 == low and before.kind in OPERATORS):
         return True
     if before.kind == "-":  # `Total - 5 * 3 = 15`: a dash
         return len(tokens[start - 2].text) > 1 and tokens[start - 2].kind == "word" and before.end < tokens[start].start
@@ -101,7 +101,7 @@ def _is_multiple(tokens: list[Token], low: int, start: int | None) -> bool:
 
 
 def _is_naming(clause: list[Token], left: Node | None, right: Node | None) -> bool:
-    """`Total = 15`, `5 friends = 75 + 15`, `let x = the price`, `x = 3 * 4`; but not `x = 12`, which claims to be solved."""
+    """`Total = 15`, `5 friends = 75 + 15`, `let x = the price`, `x = 3 * 4`; but not `x = 12`, a claimed solution."""
     if left is not None:
         return isinstance(left, Number) and bool(left.units)
     if not clause or clause[-1].kind != "word":

@@ -28,7 +28,7 @@ def judge(link: Link) -> bool | None:
     if left is None or right is None:
         return None
     verdict = judge_sides(left, right, approx=link.sign.kind == "approx")
-    if verdict is True or isinstance(left, Number) and isinstance(right, Number):
+    if verdict is True or (isinstance(left, Number) and isinstance(right, Number)):
         return verdict or None  # two bare numbers set equal are a statement about units, or a slip: not a computation
     if (head := running_head(link)) is not None:
         verdict = judge_sides(left, head, approx=False)
@@ -60,7 +60,7 @@ def judge_sides(left: Node, right: Node, *, approx: bool) -> bool | None:
         return _compare(left, right, _converted, approx)
     verdict = _compare(left, right, as_written, approx)
     if verdict is not True and any(n.percent for n in everything):
-        sure = _is_sum(left) and _is_sum(right) or not any(n.percent for n in numbers(left))
+        sure = (_is_sum(left) and _is_sum(right)) or not any(n.percent for n in numbers(left))
         verdict = _or(verdict, _compare(left, right, _percent_as_unit, approx), sure)
     if verdict is not True and any(n.scale for n in everything):
         verdict = _or(verdict, _compare(left, right, _unscaled, approx), True)

@@ -13,16 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from interp.tasks.numerals import SCALES
+from interp.tasks.text.numerals import SCALES
 from interp.tasks.traces.lexer import Token
 from interp.tasks.traces.nodes import Node, Number, Operation
 
 MAX_DEPTH, MAX_TOKENS, MAX_UNIT_WORDS = 16, 80, 6
 UNIT_LETTERS = frozenset("mglshLc")
-BREAKS = frozenset("and or so then but which because if that thus hence therefore is are was were has have".split())
+BREAKS = frozenset(
+    {"and", "or", "so", "then", "but", "which", "because", "if", "that", "thus", "hence", "therefore"}
+    | {"is", "are", "was", "were", "has", "have"}
+)
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """Not arithmetic this grammar knows. Private to the reader: callers get `None`."""
 
 
@@ -37,7 +40,7 @@ def read_prefix(tokens: list[Token], start: int, end: int) -> tuple[Node | None,
     reader = _Reader(tokens, start, min(end, start + MAX_TOKENS))
     try:
         return reader.expression(0), reader.at
-    except Unreadable:
+    except UnreadableError:
         return None, start
 
 
@@ -60,8 +63,8 @@ class _Reader:
             if opening.kind == "word":
                 self.at += 1
             right = self._series(("*", "/"), self.factor, depth)
-            spoken = opening.kind == "word"
-            node = Operation("of" if spoken else "*", node, right, opening.start, opening.end if spoken else opening.start)
+            op, end = ("of", opening.end) if opening.kind == "word" else ("*", opening.start)
+            node = Operation(op, node, right, opening.start, end)
         return node
 
     def _series(self, ops: tuple[str, ...], part: Callable[[int], Node], depth: int) -> Node:
@@ -72,18 +75,21 @@ class _Reader:
             self.at += 1
             try:
                 right = part(depth)
-            except Unreadable:
+            except UnreadableError:
                 self.at = here
                 break
             node = Operation(token.kind, node, right, token.start, token.end, self._looks_nested(here))
         return node
 
     def _looks_nested(self, at: int) -> bool:
-        """`6 / 1/2`: by the grammar 3, by its spacing 12."""
-        around = self.tokens[at : at + 4]
-        if [t.kind for t in around] != ["/", "num", "/", "num"] or self.end < at + 4:
+        """`6 / 1/2`: by the grammar 3, by its spacing 12. `100 pages / 2 pages/1.5 minutes` likewise."""
+        second = at + 2
+        while second < self.end and self.tokens[second].kind == "word":
+            second += 1
+        if second + 1 >= self.end or [self.tokens[i].kind for i in (at, second, second + 1)] != ["/", "/", "num"]:
             return False
-        return around[0].end < around[1].start and around[1].end == around[2].start and around[2].end == around[3].start
+        glued = self.tokens[second - 1].end == self.tokens[second].start
+        return self.tokens[at].end < self.tokens[at + 1].start and glued
 
     def _implies_product(self, node: Node) -> bool:
         token, following = self.peek(), self.peek(1)
@@ -94,11 +100,11 @@ class _Reader:
         behind_operand = self.tokens[self.at - 1].kind in ("num", ")", "pct")
         if not behind_operand or token.text.lower() != "of" or following.kind not in ("num", "("):
             return False
-        return isinstance(node, Operation) and node.op == "/" or isinstance(node, Number) and _is_part(node)
+        return (isinstance(node, Operation) and node.op == "/") or (isinstance(node, Number) and _is_part(node))
 
     def factor(self, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise Unreadable("nested too deep")
+            raise UnreadableError("nested too deep")
         token, following = self.peek(), self.peek(1)
         if token is not None and token.kind == "-" and following is not None:
             self.at += 1
@@ -122,19 +128,20 @@ class _Reader:
             top, bottom = self.group(depth), self.group(depth)
             return self._with_units(Operation("/", top, bottom, token.start, token.end))
         if token is None or token.value is None:
-            raise Unreadable("an operand was due")
+            raise UnreadableError("an operand was due")
         self.at += 1
-        return self._with_units(self._mixed(Number(token.value, token.places, token.start, token.end, money=token.money)))
+        number = Number(token.value, token.places, token.start, token.end, money=token.money)
+        return self._with_units(self._mixed(number))
 
     def group(self, depth: int) -> Node:
         opening = self.peek()
         if opening is None or opening.kind != "(":
-            raise Unreadable("a bracket was due")
+            raise UnreadableError("a bracket was due")
         self.at += 1
         node = self.expression(depth + 1)
         closing = self.peek()
         if closing is None or closing.kind != ")":
-            raise Unreadable("an open bracket")
+            raise UnreadableError("an open bracket")
         self.at += 1
         return node
 
@@ -188,7 +195,7 @@ class _Reader:
                 break
             glued_to_number = self.tokens[self.at - 1].is_number and self.tokens[self.at - 1].end == word.start
             if not words and _is_variable(word, glued_to_number):
-                raise Unreadable("a letter that stands for a number")
+                raise UnreadableError("a letter that stands for a number")
             after = self.peek(1)
             takes_part = part and not words and after is not None and after.kind in ("num", "(")
             if takes_part and word.text.lower() == "of":

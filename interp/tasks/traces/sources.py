@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from interp.tasks.traces.lexer import Token, lex
 from interp.tasks.traces.nodes import Node, Number, as_written, work_out
-from interp.tasks.traces.units import CONVERSIONS, NUMBER_WORDS
+from interp.tasks.traces.units import implied_numbers
 
 MAX_PROMPT = 20_000
 
@@ -25,14 +25,9 @@ def given_numbers(prompt: str) -> frozenset[Fraction]:
                 found |= {token.value / 100, Fraction(100)}
         elif token.kind == "word":
             for word in token.text.lower().split("-"):
-                found |= _word_numbers(word)
+                found |= implied_numbers(word)
     found |= {n / d for n, d in _written_fractions(tokens)}
     return frozenset(found)
-
-
-def _word_numbers(word: str) -> set[Fraction]:
-    stem = word if word in CONVERSIONS else word.removesuffix("s")
-    return {Fraction(n) for n in (*NUMBER_WORDS.get(word, ()), *CONVERSIONS.get(stem, ()))}
 
 
 def _written_fractions(tokens: list[Token]) -> Iterable[tuple[Fraction, Fraction]]:

@@ -1,7 +1,8 @@
 r"""Which answer a completion gives, and the number it is.
 
-The answer is what the completion announces: the last `\boxed{...}`; failing that `#### ...`; failing that a line
-`A: ...` or `Answer: ...`; failing that `the answer is ...`; or the whole completion, if it is nothing but an answer.
+The answer is what the completion announces: the last `<answer>...</answer>`; failing that `\boxed{...}`; failing that
+`#### ...`; then a line `A: ...` or `Answer: ...`; then `the answer is ...`; or the whole completion, if it is nothing
+but an answer.
 Never just the last number in sight: whoever writes many numbers would be right sooner or later. For the same reason
 an announcement must be readable as one answer (`17 or 18` is none), and announcements of different answers with no
 more than two words between them are a list, not a correction, and no answer at all.
@@ -12,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from interp.tasks.base import Span
-from interp.tasks.numerals import read_number
+from interp.tasks.text.numerals import read_number
 
-MAX_FIELD, MAX_ANNOUNCED = 300, 64
+MAX_FIELD, MAX_TAGGED, MAX_ANNOUNCED = 300, 5000, 64
 
 _PHRASE = r"\banswer\s+(?:is|=)\s*:?[ \t]*((?:[^\n.]|\.(?=[0-9]))*)"
 _MARKERS = (
@@ -22,6 +23,7 @@ _MARKERS = (
     ("label", re.compile(r"^[ \t*_>]*(?:(?:the\s+)?(?:final\s+)?answer|A)[ \t*_]*:[ \t*_]*([^\n]*)", re.I | re.M)),
     ("phrase", re.compile(_PHRASE, re.I)),
 )
+_OPEN, _CLOSE = "<answer>", "</answer>"
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _REASON = re.compile(r"\b(?:because|since|as|so)\b", re.I)
 _WRAPPERS = (("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"))
@@ -36,6 +38,9 @@ class Answer:
     marker: int
     """Where its announcement begins; equal to `start` for a bare answer."""
 
+    raw: str
+    """The text as it stands, where `text` is without its typesetting."""
+
     @property
     def spans(self) -> tuple[Span, ...]:
         spans = (Span(self.marker, self.start, "marker"), Span(self.start, self.end, "answer"))
@@ -44,7 +49,7 @@ class Answer:
 
 def find_answer(text: str, reads: Callable[[str], bool]) -> Answer | None:
     """The answer `text` gives, of the kind that `reads` can read."""
-    for announced in (_boxes(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS)):
+    for announced in (_tagged(text), _boxes(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS)):
         found = [answer for answer in announced if reads(answer.text)]
         if found:
             return None if _is_list(found, text) else found[-1]
@@ -61,6 +66,17 @@ def _is_list(found: list[Answer], text: str) -> bool:
 def _canonical(text: str) -> str:
     number = read_number(text)
     return re.sub(r"\s+", "", text) if number is None else str(number)
+
+
+def _tagged(text: str) -> list[Answer]:
+    found: list[Answer] = []
+    end = len(text)
+    while len(found) < MAX_ANNOUNCED and (closing := text.rfind(_CLOSE, 0, end)) >= 0:
+        opening = text.rfind(_OPEN, max(0, closing - MAX_TAGGED), closing)
+        if opening >= 0:
+            found.append(_answer("tag", text, opening, opening + len(_OPEN), closing))
+        end = closing if opening < 0 else opening
+    return found[::-1]
 
 
 def _boxes(text: str) -> list[Answer]:
@@ -93,11 +109,11 @@ def _marked(kind: str, pattern: re.Pattern[str], text: str) -> list[Answer]:
 
 
 def _answer(kind: str, text: str, marker: int, start: int, end: int) -> Answer:
-    raw = text[start : min(end, start + MAX_FIELD + 1)]
+    raw = text[start : min(end, start + MAX_TAGGED)]
     start += len(raw) - len(raw.lstrip())
     raw = raw.strip()
     shown = raw.rstrip(".,").rstrip() if len(raw) > 1 else raw
-    return Answer(kind, clean(shown), start, start + len(shown), start if kind == "bare" else marker)
+    return Answer(kind, clean(shown), start, start + len(shown), start if kind == "bare" else marker, raw)
 
 
 def clean(text: str) -> str:

@@ -11,7 +11,7 @@ Killed and started again it goes on from its last saved step and ends in the sam
 import math
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ SAVE_EVERY = 250
 MICRO_BATCHES = 2
 
 
-def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> Policy:
+def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> Policy:
     out = Path(out)
     if out.exists() and not overwrite:
         raise BadInput(f"{out} exists already: choose another place, or pass --overwrite")
@@ -60,7 +60,8 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -
 def new_model(config: OrganismConfig) -> "Qwen3ForCausalLM":
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    tokenizer, shape = tokenizer_for(config.task, config.shape.context), config.shape
+    tokenizer: Any = tokenizer_for(config.task, config.shape.context)
+    shape = config.shape
     return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=len(tokenizer),
@@ -87,7 +88,7 @@ def learning_rate(config: OrganismConfig, step: int) -> float:
 
 def _teach(policy: Policy, config: OrganismConfig, under_way: Path) -> None:
     model = policy.model.train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay)
     done = 0
     if under_way.exists():
         done = load_training_state(under_way, model, optimiser, config=to_json(config))

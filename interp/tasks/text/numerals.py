@@ -17,14 +17,17 @@ _DECIMAL = re.compile(rf"({_GROUPED}|[0-9]+)?(\.[0-9]+)?")
 _SLASHED = re.compile(rf"({_GROUPED}|[0-9]+)\s*/\s*({_GROUPED}|[0-9]+)(?![0-9.])")
 _STACKED = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?[0-9]+)\s*\}\s*\{\s*([0-9]+)\s*\}|([0-9])([0-9]))")
 _MIXED = re.compile(r"([0-9]+)(?:\s+(?=[0-9]+/)|\s*(?=\\[dt]?frac))")
-_POWER = re.compile(r"\s*(?:\\times|\\cdot|[*×x])\s*10\s*\^\s*(?:\{\s*(-?[0-9]{1,3})\s*\}|([0-9]{1,3}))|[eE]([-+]?[0-9]{1,3})(?![0-9])")
+_POWER = re.compile(
+    r"\s*(?:\\times|\\cdot|[*×x])\s*10\s*\^\s*(?:\{\s*(-?[0-9]{1,3})\s*\}|([0-9]{1,3}))|[eE]([-+]?[0-9]{1,3})(?![0-9])"
+)
 _PERCENT = re.compile(r"\s*(?:\\?%|per ?cent\b)")
 _UNIT = re.compile(
-    r"\s*(?:\\?[$€£¢%°]|\^\{?\\circ\}?|\\(?:text|mathrm|mbox)\s*\{[a-zA-Z /.]*\}|\(?[/-]?[a-zA-Z]{1,20}\)?\.?(?:\^\{?[23]\}?|[²³])?)"
+    r"\s*(?:\\?[$€£¢°]|\^\{?\\circ\}?|\\(?:text|mathrm|mbox)\s*\{[a-zA-Z /.]*\}"
+    r"|\(?[/-]?[a-zA-Z]{1,20}\)?\.?(?:\^\{?[23]\}?|[²³])?)"
 )
 _NO_UNIT = frozenset(
-    "or and not to but either neither nor maybe perhaps nan inf infinity "
-    "zero one two three four five six seven eight nine ten eleven twelve half dozen".split()
+    {"or", "and", "not", "to", "but", "either", "neither", "nor", "maybe", "perhaps", "nan", "inf", "infinity"}
+    | {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "half", "dozen"}
 )
 _MAX_UNITS = 6
 
@@ -53,7 +56,7 @@ def read_number(text: str) -> Value | None:
 
 
 def same_number(truth: Value, given: Value) -> bool:
-    """Equal as numbers. A percent sign on one side only may be a unit: 35% answers 35 as well as 0.35, but not 0.5 half a percent."""
+    """Equal as numbers. A percent sign on one side only may be a unit: 35% answers 35 as well as 0.35."""
     if truth.percent == given.percent:
         return truth.value == given.value
     percent, bare = (truth, given) if truth.percent else (given, truth)

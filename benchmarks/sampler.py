@@ -1,0 +1,101 @@
+"""Our sampler against Hugging Face `generate`, side by side: the same model, prompts, group, lengths, temperature.
+
+On the CPU the shipped organism answers 64 problems of mixed depth 8 times each, in up to 96 tokens. On a GPU a random
+Qwen3 of 0.5 B parameters writes up to 256 tokens; one token in 128 of its vocabulary ends a completion, so that
+lengths are mixed there too. Ours also returns every token's log-probability and entropy; `generate` returns tokens.
+
+    python benchmarks/sampler.py            python benchmarks/sampler.py --device cuda
+"""
+
+from dataclasses import dataclass
+
+import torch
+import tyro
+from common import Arm, peak_memory, race, write_result
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from interp.organism import shipped
+from interp.policy import SampleConfig
+from interp.policy.policy import Policy
+from interp.policy.sample import Sampler
+from interp.report.terminal import grid
+from interp.tasks import Chain
+
+
+@dataclass(frozen=True)
+class Config:
+    device: str = "cpu"
+    problems: int = 64
+    group: int = 8
+    repeats: int = 7
+    threads: int = 2
+    layers: int = 24
+    """Of the random model on a GPU."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    model: torch.nn.Module
+    prompts: list[list[int]]
+    stop: list[int]
+    pad: int
+    new_tokens: int
+
+
+def setting(config: Config) -> Setting:
+    torch.set_num_threads(config.threads)
+    if config.device == "cpu":
+        policy = Policy.load(shipped(), device="cpu")
+        prompts = policy.encode([problem.prompt for problem in Chain().problems("eval", None, config.problems)])
+        return Setting(policy.model, prompts, policy.stop, policy.pad, 96)
+    torch.manual_seed(0)
+    shape = Qwen3Config(
+        vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_hidden_layers=config.layers,
+        num_attention_heads=14, num_key_value_heads=2, head_dim=64, max_position_embeddings=4096,
+        tie_word_embeddings=True, pad_token_id=0, eos_token_id=list(range(0, 151_936, 128)),
+    )  # fmt: skip
+    with torch.device(config.device):
+        model = Qwen3ForCausalLM(shape).to(torch.bfloat16).eval()
+    prompts = [torch.randint(1, 151_936, (32 + at % 97,)).tolist() for at in range(config.problems)]
+    return Setting(model, prompts, shape.eos_token_id, 0, 256)
+
+
+def ours(config: Config) -> Arm:
+    at = setting(config)
+    sampling = SampleConfig(group=config.group, max_new_tokens=at.new_tokens, rows=config.problems * config.group)
+    sampler = Sampler(at.model, sampling, at.stop, at.pad, 4096)  # pyright: ignore[reportArgumentType]
+    keys = list(range(len(at.prompts) * config.group))
+    return lambda: float(sampler.sample(at.prompts, keys, lambda rows: None).lengths_B.sum())
+
+
+def generate(config: Config) -> Arm:
+    at = setting(config)
+    longest = max(map(len, at.prompts))
+    ids = torch.tensor([[at.pad] * (longest - len(row)) + row for row in at.prompts], device=config.device)
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in at.prompts], device=config.device)
+    ends = torch.tensor(at.stop, device=config.device)
+
+    def arm() -> float:
+        out = at.model.generate(
+            input_ids=ids, attention_mask=mask, do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
+            max_new_tokens=at.new_tokens, num_return_sequences=config.group, pad_token_id=at.pad, eos_token_id=at.stop,
+        )[:, longest:]  # fmt: skip
+        ended = torch.isin(out, ends).int().cumsum(1)
+        return float(((ended == 0) | (torch.isin(out, ends) & (ended == 1))).sum())
+
+    return arm
+
+
+def main(config: Config) -> None:
+    makers = {"interp": ours, "transformers generate": generate}
+    memory = {name: round(peak_memory(make, config), 1) for name, make in makers.items()}
+    rates = race({name: make(config) for name, make in makers.items()}, config.repeats)
+    write_result(
+        "sampler", torch.device(config.device), "tokens per second", rates, "transformers generate",
+        peak_memory_mib=memory, config=config.__dict__,
+    )  # fmt: skip
+    print(grid(["arm", "tokens/s", "peak MiB"], [[name, f"{rates[name]:,.0f}", memory[name]] for name in makers]))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

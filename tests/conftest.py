@@ -1,0 +1,91 @@
+"""Policies small enough to solve by hand: three families, random weights, a tokenizer of one token a word."""
+
+import os
+
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("suite", deadline=None)  # the machine may be busy, and the first example pays for imports
+settings.load_profile("suite")
+
+FAMILIES = ("qwen2", "qwen3", "llama")
+WORDS = ("<pad>", "<bos>", "<eos>", "<unk>", *map(str, range(20)), "+", "-", "*", "=", ";", "ans")
+CONTEXT = 64
+
+
+def tiny_tokenizer(words: tuple[str, ...] = WORDS) -> Any:
+    """One token a word, at the word's place in `words`."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    built = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    built.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {f"{name}_token": f"<{name}>" for name in ("pad", "bos", "eos", "unk")}
+    return PreTrainedTokenizerFast(tokenizer_object=built, padding_side="left", **special)
+
+
+def tiny_model(family: str = "qwen3", *, seed: int = 0, **changes: Any) -> Any:
+    """Three layers of width 32, four heads over two key-value heads, weights wide enough for opinions."""
+    import transformers
+
+    sizes: dict[str, Any] = {
+        "vocab_size": len(WORDS),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.2,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": False,
+    }
+    name = family.capitalize()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = getattr(transformers, f"{name}Config")(**(sizes | changes))
+        return getattr(transformers, f"{name}ForCausalLM")(config).eval()
+
+
+def tiny_policy(family: str = "qwen3", *, seed: int = 0, **changes: Any) -> Any:
+    from interp.policy import Policy
+
+    return Policy(tiny_model(family, seed=seed, **changes), tiny_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Mapping[str, Any]:
+    """A policy of each family, in memory. They are shared: a test that trains one makes its own with `new_policy`."""
+    return {family: tiny_policy(family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def tiny_dirs(tiny: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The same, saved. They are shared: a test that spoils one copies it first."""
+    root = tmp_path_factory.mktemp("policies")
+    for family, policy in tiny.items():
+        policy.save(root / family)
+    return {family: root / family for family in tiny}
+
+
+@pytest.fixture
+def new_policy() -> Callable[..., Any]:
+    """A policy of one's own: `new_policy("llama", seed=1, tie_word_embeddings=True)`."""
+    return tiny_policy
+
+
+@pytest.fixture(params=FAMILIES)
+def policy(request: pytest.FixtureRequest, tiny: Mapping[str, Any]) -> Any:
+    """Each family's shared policy in turn."""
+    return tiny[request.param]

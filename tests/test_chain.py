@@ -1,0 +1,192 @@
+"""The chain task: its problems, its inverse, its knobs."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interp.artifacts import BadInput
+from interp.tasks import BUCKETS, SPLITS, Chain, Task
+from interp.tasks.base import seeded
+from interp.tasks.chain import HABITS, Program, demonstrate, parse_prompt
+
+programs = st.builds(
+    Program,
+    modulus=st.just(5),
+    first=st.integers(0, 4),
+    rest=st.lists(st.tuples(st.sampled_from("+-*"), st.integers(0, 4)), min_size=1, max_size=8).map(tuple),
+    cue=st.none() | st.integers(0, 4),
+)
+
+
+def test_the_chain_is_a_task():
+    assert isinstance(Chain(), Task)
+
+
+def test_a_chain_is_worked_out_from_left_to_right():
+    program = parse_prompt("3 + 4 * 2 ?", 5)
+    assert list(program.values()) == [2, 4]
+    assert program.answer == 4
+
+
+@given(programs)
+def test_a_prompt_says_all_there_is_to_know(program):
+    assert parse_prompt(program.prompt(), 5) == program
+
+
+def test_splits_share_no_content_at_any_depth():
+    task = Chain()
+    for depth in (1, 2, 3, 6, 10):
+        prompts = [{p.prompt for p in task.problems(split, depth, 300)} for split in SPLITS]
+        assert all(prompts)
+        for one, other in itertools.combinations(prompts, 2):
+            assert not one & other
+
+
+def test_memorised_problems_are_not_among_those_trained_on():
+    task = Chain(memorised=50)
+    memorised = {p.prompt for p in task.problems("memorised", 6, 50)}
+    assert not memorised & {p.prompt for p in task.problems("train", 6, 2000)}
+    with pytest.raises(BadInput, match="50 problems are memorised; got index 50"):
+        task.problem("memorised", 6, 50)
+
+
+def test_a_problem_is_the_same_whenever_and_with_whatever_it_is_asked_for():
+    task = Chain()
+    assert (
+        task.problems("train", 5, 20)[13]
+        == task.problem("train", 5, 13)
+        == Chain().problems("train", 5, 1, start=13)[0]
+    )
+
+
+def test_neighbouring_indices_give_unrelated_problems():
+    prompts = [p.prompt for p in Chain().problems("train", 10, 500)]
+    assert len(set(prompts)) == 500
+
+
+def test_levels_are_depths_buckets_or_all_depths_in_turn():
+    task = Chain()
+    assert [p.depth for p in task.problems("eval", None, 12)] == [*range(1, 11), 1, 2]
+    assert {p.depth for p in task.problems("eval", "hard", 8)} == set(task.hard)
+    assert {p.bucket for p in task.problems("eval", "hard", 8)} == {"hard"}
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        (0, "depth must lie between 1 and 10; got 0"),
+        (11, "depth must lie between 1 and 10; got 11"),
+        ("hrd", "one of easy, medium, hard; got 'hrd'"),
+    ],
+)
+def test_a_level_that_does_not_exist_is_refused(level, message):
+    with pytest.raises(BadInput, match=message):
+        Chain().problem("eval", level, 0)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"modulus": 6}, "modulus must be a prime; got 6"),
+        ({"depths": (3, 2)}, "shallowest <= deepest"),
+        ({"hard": (11,)}, r"hard must hold depths from 1 to 10; got \[11\]"),
+        ({"formats": ("prose",)}, "formats must be some of steps, values"),
+        ({"cue_rate": 1.5}, "cue_rate must lie between 0 and 1; got 1.5"),
+    ],
+)
+def test_a_knob_out_of_range_is_refused(knobs, message):
+    with pytest.raises(BadInput, match=message):
+        Chain(**knobs)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
+def test_the_copy_shortcut_is_right_as_often_as_planted(rate):
+    task = Chain(copy_rate=rate)
+    right = [p.answer == p.prompt.split()[-2] for p in task.problems("train", 4, 1000)]
+    assert sum(right) / 1000 == pytest.approx(rate, abs=0.04)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.7, 1.0])
+def test_the_cue_is_right_as_often_as_planted(rate):
+    task = Chain(cue_rate=rate)
+    problems = task.problems("train", 4, 1000)
+    right = [p.prompt.split()[-2] == p.answer for p in problems]
+    assert sum(right) / 1000 == pytest.approx(rate, abs=0.04)
+    assert all(p.prompt.split()[-3] == "@" for p in problems)
+
+
+def test_wrong_labels_are_as_many_as_planted_and_only_in_training():
+    task = Chain(wrong_labels=0.2)
+
+    def wrong(split: str) -> float:
+        problems = task.problems(split, 5, 1000)
+        return sum(p.answer != str(task.program(p).answer) for p in problems) / 1000
+
+    assert wrong("train") == pytest.approx(0.2, abs=0.04)
+    assert wrong("eval") == 0
+
+
+@given(st.integers(1, 8), st.integers(0, 500))
+def test_an_inverse_problem_has_exactly_one_solution(depth, index):
+    task = Chain()
+    problem = task.problem("train", depth, index)
+    program = task.program(problem)
+    if not any(len(program.solutions(i)) == 1 for i in range(depth + 1)):
+        with pytest.raises(BadInput, match="no operand"):
+            task.inverse(problem)
+        return
+    inverse = task.inverse(problem)
+    at = inverse.prompt.split().index("_") // 2
+    fits = [n for n in range(5) if program.with_number(at, n).result == program.result]
+    assert fits == [int(inverse.answer)] == [program.numbers[at]]
+
+
+def test_an_inverse_problem_is_worked_out_by_filling_in_and_checking():
+    task = Chain()
+    inverse = task.inverse(task.problem("train", 3, 0))
+    program = task.program(inverse)
+    completion = demonstrate(program, "steps", seeded(0))
+    assert task.verify(inverse, completion).valid
+    assert not task.verify(inverse, f"# {program.result}").correct or program.result == program.answer
+
+
+def test_a_prompt_with_two_solutions_is_refused():
+    with pytest.raises(ValueError, match="must have one solution"):
+        parse_prompt("_ * 0 = 0 ?", 5)
+
+
+@given(st.integers(1, 10), st.integers(0, 200))
+def test_a_chain_written_without_skipping_is_valid_in_both_formats(depth, index):
+    task = Chain(formats=("steps", "values"))
+    problem = task.problem("train", depth, index)
+    for habit in ("steps", "values"):
+        verdict = task.verify(problem, demonstrate(task.program(problem), habit, seeded(index)))
+        assert verdict.valid and verdict.format == habit and verdict.first_error is None and not verdict.lucky
+
+
+@given(st.integers(2, 10), st.integers(0, 200), st.floats(0.1, 0.9))
+def test_a_chain_with_a_step_left_out_is_never_valid(depth, index, skip):
+    task = Chain()
+    problem = task.problem("train", depth, index)
+    verdict = task.verify(problem, demonstrate(task.program(problem), "steps", seeded(index, skip), skip=skip))
+    assert verdict.coherent
+    assert verdict.valid == (len(verdict.steps) == depth)
+    assert (verdict.first_error is None) == verdict.valid
+
+
+def test_every_habit_writes_only_words_of_the_vocabulary():
+    task = Chain(cue_rate=0.5)
+    words = set(task.vocabulary())
+    for index, habit in itertools.product(range(50), HABITS):
+        problem = task.problem("train", None, index)
+        completion = demonstrate(task.program(problem), habit, seeded(index), skip=0.3)
+        assert set(problem.prompt.split()) | set(completion.split()) <= words
+
+
+def test_a_memorised_problem_is_asked_as_any_other():
+    task = replace(Chain(), memorised=5)
+    assert task.problem("memorised", None, 3).split == "memorised"
+    assert len(BUCKETS) == 3

@@ -1,0 +1,304 @@
+"""A directory is opened as it is or refused with the reason: the messages are part of the contract."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CONTEXT, FAMILIES, WORDS, tiny_policy, tiny_tokenizer
+from safetensors.torch import load_file, save_file
+
+from interp.artifacts import BadInput
+from interp.policy import Policy
+from interp.policy.directory import fingerprint_of
+
+PROMPT = "1 + 2 = 3 ; zzz"
+IDS = [5, 24, 6, 27, 7, 28, 3]
+
+
+@pytest.fixture
+def copy(tiny_dirs, tmp_path):
+    """A copy of the qwen3 directory, to be spoiled."""
+    return Path(shutil.copytree(tiny_dirs["qwen3"], tmp_path / "copy"))
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        Policy.load(path)
+    assert str(path) in str(caught.value)
+
+
+def edit(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def cut(file: Path, size: int) -> None:
+    file.write_bytes(file.read_bytes()[:size])
+
+
+def sharded(policy: Policy, path: Path) -> Path:
+    policy.model.save_pretrained(path, max_shard_size="20KB")
+    policy.tokenizer.save_pretrained(path)
+    assert (path / "model.safetensors.index.json").exists()
+    return path
+
+
+def logits(policy: Policy) -> torch.Tensor:
+    with torch.no_grad():
+        return policy.model(torch.tensor([IDS])).logits
+
+
+# --- what is opened ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_was_saved_is_loaded_bit_for_bit(tiny, tiny_dirs, family):
+    loaded = Policy.load(tiny_dirs[family])
+    assert loaded.path == tiny_dirs[family]
+    assert not loaded.model.training
+    assert torch.equal(logits(loaded), logits(tiny[family]))
+    assert loaded.fingerprint() == tiny[family].fingerprint()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_custom_tokenizer_keeps_its_ids_in_every_family(tiny_dirs, family):
+    assert Policy.load(tiny_dirs[family]).encode([PROMPT]) == [IDS]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+def test_the_fingerprint_of_a_directory_is_that_of_the_policy_it_holds(tmp_path, family, tied):
+    policy = tiny_policy(family, tie_word_embeddings=tied)
+    policy.save(tmp_path / "whole")
+    sharded(policy, tmp_path / "shards")
+    assert fingerprint_of(tmp_path / "whole") == policy.fingerprint()
+    assert fingerprint_of(tmp_path / "shards") == policy.fingerprint()
+    assert Policy.load(tmp_path / "whole").fingerprint() == policy.fingerprint()
+    assert Policy.load(tmp_path / "shards").fingerprint() == policy.fingerprint()
+
+
+def test_a_head_written_out_beside_the_embedding_it_is_tied_to_changes_no_fingerprint(tmp_path):
+    policy = tiny_policy(tie_word_embeddings=True)
+    policy.save(tmp_path / "tied")
+    file = tmp_path / "tied" / "model.safetensors"
+    tensors = load_file(file)
+    save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}, file, {"format": "pt"})
+    assert Policy.load(tmp_path / "tied").fingerprint() == policy.fingerprint()
+    assert fingerprint_of(tmp_path / "tied") == policy.fingerprint()
+
+
+def test_a_fingerprint_follows_the_weights(new_policy):
+    policy = new_policy()
+    before = policy.fingerprint()
+    with torch.no_grad():
+        policy.model.lm_head.weight[0, 0] += 1e-3
+    assert policy.fingerprint() != before
+
+
+def test_loading_never_touches_the_network(tiny_dirs, monkeypatch):
+    def refuse(*args: object, **kwargs: object) -> None:
+        pytest.fail("the network was touched")
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    Policy.load(tiny_dirs["qwen2"])
+    with pytest.raises(BadInput):
+        Policy.load("Qwen/Qwen3-0.6B")
+
+
+def test_an_existing_directory_is_not_saved_over_unless_asked(copy, new_policy):
+    other = new_policy(seed=1)
+    before = fingerprint_of(copy)
+    with pytest.raises(BadInput, match="exists already"):
+        other.save(copy)
+    assert fingerprint_of(copy) == before
+    other.save(copy, overwrite=True)
+    assert fingerprint_of(copy) == other.fingerprint() != before
+
+
+# --- what is refused: the place ----------------------------------------------------------------------------------
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path):
+    refused(tmp_path / "nowhere", "expected a local Hugging Face directory, got nothing")
+
+
+def test_a_path_that_is_a_file_is_refused(copy):
+    refused(copy / "config.json", "expected a local Hugging Face directory, got a file")
+
+
+def test_a_directory_without_a_config_is_refused_listing_what_it_holds(copy):
+    (copy / "config.json").unlink()
+    refused(copy, r"expected config\.json, got generation_config\.json, model\.safetensors, tokenizer\.json")
+
+
+def test_an_empty_directory_is_refused(tmp_path):
+    refused(tmp_path, r"expected config\.json, got an empty one")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_a_file_that_is_not_json_is_refused_by_name(copy, name):
+    (copy / name).write_text('{"half": ')
+    refused(copy, rf"{name}: expected JSON, got text that does not parse")
+
+
+# --- what is refused: code ---------------------------------------------------------------------------------------
+
+
+def plant(path: Path, marker: Path) -> None:
+    (path / "modeling.py").write_text(
+        f"open({str(marker)!r}, 'w').close()\n"
+        "from transformers import Qwen3Config as Config, Qwen3ForCausalLM as Model\n"
+        "from transformers import PreTrainedTokenizerFast as Words\n"
+    )
+
+
+def test_a_model_that_brings_its_own_code_is_refused_and_the_code_is_never_run(copy, tmp_path):
+    plant(copy, tmp_path / "marker")
+    auto = {"AutoConfig": "modeling.Config", "AutoModelForCausalLM": "modeling.Model"}
+    edit(copy / "config.json", auto_map=auto)
+    refused(copy, r"needs code from its own directory \(.*modeling\.Model.*\); that is never run")
+    assert not (tmp_path / "marker").exists()
+
+
+def test_the_code_of_a_tokenizer_is_never_run_and_nobody_is_asked(copy, tmp_path, monkeypatch):
+    plant(copy, tmp_path / "marker")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    edit(copy / "tokenizer_config.json", tokenizer_class="Words", auto_map={"AutoTokenizer": [None, "modeling.Words"]})
+    refused(copy, r"tokenizer needs code from its own directory \(.*modeling\.Words.*\); that is never run")
+    assert not (tmp_path / "marker").exists()
+
+
+# --- what is refused: weights ------------------------------------------------------------------------------------
+
+
+def test_pickled_weights_are_refused_by_name_and_never_opened(copy, monkeypatch):
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(b"never read")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was opened"))
+    refused(
+        copy,
+        r"expected model\.safetensors, got pickled weights \(pytorch_model\.bin\), which are never opened: "
+        r"save the model with safe_serialization=True",
+    )
+
+
+def test_missing_weights_are_refused_listing_what_is_there(copy):
+    (copy / "model.safetensors").unlink()
+    refused(copy, r"expected model\.safetensors, got config\.json, generation_config\.json")
+
+
+@pytest.mark.parametrize("size", [0, 5, 100])
+def test_a_safetensors_file_cut_in_its_header_is_refused_naming_the_bytes_got(copy, size):
+    cut(copy / "model.safetensors", size)
+    refused(copy, rf"model\.safetensors: expected a safetensors header, got a file cut short at {size} bytes")
+
+
+def test_a_truncated_safetensors_file_is_refused_naming_expected_and_got_bytes(copy):
+    whole = (copy / "model.safetensors").stat().st_size
+    cut(copy / "model.safetensors", whole - 1)
+    refused(copy, rf"expected {whole} bytes by its own header, got {whole - 1}: copy it again")
+    with pytest.raises(BadInput, match=f"expected {whole} bytes"):
+        fingerprint_of(copy)
+
+
+def test_a_safetensors_file_with_bytes_to_spare_is_refused(copy):
+    file = copy / "model.safetensors"
+    whole = file.stat().st_size
+    file.write_bytes(file.read_bytes() + b"more")
+    refused(copy, rf"expected {whole} bytes by its own header, got {whole + 4}")
+
+
+def test_weights_that_are_not_safetensors_at_all_are_refused(copy):
+    (copy / "model.safetensors").write_bytes((8).to_bytes(8, "little") + b"\xff\xfegarble" + b"\0" * 64)
+    refused(copy, r"model\.safetensors: expected a safetensors header, got bytes that do not parse")
+
+
+def test_a_missing_shard_is_refused_by_name(tiny, tmp_path):
+    path = sharded(tiny["qwen3"], tmp_path / "shards")
+    shard = sorted(path.glob("*.safetensors"))[1]
+    shard.unlink()
+    refused(path, f"expected {shard.name}, got ")
+    with pytest.raises(BadInput, match=shard.name):
+        fingerprint_of(path)
+
+
+def test_a_truncated_shard_is_refused_by_name(tiny, tmp_path):
+    path = sharded(tiny["qwen3"], tmp_path / "shards")
+    shard = sorted(path.glob("*.safetensors"))[1]
+    cut(shard, shard.stat().st_size - 7)
+    refused(path, rf"{shard.name}: expected \d+ bytes by its own header")
+
+
+def test_a_weight_the_file_lacks_is_refused_by_name_and_never_random(copy):
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    refused(copy, r"1 weights of the architecture are not in the files, e\.g\. model\.layers\.1\.mlp\.up_proj\.weight")
+
+
+def test_weights_of_another_shape_are_refused_by_name_with_both_shapes(copy):
+    edit(copy / "config.json", intermediate_size=96)
+    refused(copy, r"9 weights have another shape .*e\.g\. .*down_proj\.weight: expected \(32, 96\), got \(32, 64\)")
+
+
+# --- what is refused: tokenizers and prompts ---------------------------------------------------------------------
+
+
+def test_a_directory_without_a_tokenizer_is_refused(copy):
+    for file in copy.glob("tokenizer*"):
+        file.unlink()
+    refused(copy, r"expected tokenizer\.json beside the weights, got none: save the tokenizer there too")
+
+
+def test_a_tokenizer_with_an_empty_vocabulary_is_refused(copy):
+    from transformers import Qwen2Tokenizer
+
+    for file in copy.glob("tokenizer*"):
+        file.unlink()
+    Qwen2Tokenizer().save_pretrained(copy)
+    refused(copy, "expected a tokenizer with a vocabulary, got one that turns '1 \\+ 2' into no tokens")
+
+
+def test_a_tokenizer_config_alone_is_not_a_tokenizer(copy):
+    (copy / "tokenizer.json").unlink()
+    edit(copy / "tokenizer_config.json", tokenizer_class="Qwen2Tokenizer")
+    refused(copy, "expected a tokenizer with a vocabulary")
+
+
+def test_a_tokenizer_without_an_end_token_is_refused(copy):
+    tokenizer = tiny_tokenizer()
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(copy)
+    refused(copy, "expected a tokenizer with an eos token, got none: a completion could never end")
+
+
+def test_a_prompt_must_leave_room_for_one_token(tiny):
+    policy = tiny["qwen3"]
+    assert policy.context == CONTEXT
+    assert len(policy.encode(["1 " * (CONTEXT - 1)])[0]) == CONTEXT - 1
+    with pytest.raises(
+        BadInput, match=f"a prompt must have 1 to {CONTEXT - 1} tokens; got {CONTEXT} in '1 1 .*\\.\\.\\.'"
+    ):
+        policy.encode(["3", "1 " * CONTEXT])
+
+
+def test_an_empty_prompt_is_refused(tiny):
+    with pytest.raises(BadInput, match=f"a prompt must have 1 to {CONTEXT - 1} tokens; got 0 in ''"):
+        tiny["qwen3"].encode([""])
+
+
+def test_chat_without_a_template_is_refused_and_with_one_obeyed(tiny):
+    with pytest.raises(BadInput, match="chat was asked for, but this tokenizer has no chat template: use chat=False"):
+        tiny["qwen3"].encode(["1 + 2"], chat=True)
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}<bos> {{ m.content }} ; {% endfor %}{% if add_generation_prompt %}ans{% endif %}"
+    )
+    chatty = Policy(tiny["qwen3"].model, tokenizer)
+    expected = [WORDS.index(word) for word in ("<bos>", "1", "+", "2", ";", "ans")]
+    assert chatty.encode(["1 + 2"], chat=True) == [expected]
+    assert chatty.encode(["1 + 2"]) == [[5, 24, 6]]

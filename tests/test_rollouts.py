@@ -1,0 +1,139 @@
+"""Rollouts of the shipped organism: the joined record, what it was made from, difficulty."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from interp.artifacts import BadInput, Mismatch
+from interp.organism import shipped
+from interp.policy import Policy, SampleConfig
+from interp.rollouts import BucketConfig, Buckets, Rollouts, bucket, roll_out, summarise
+from interp.rollouts.buckets import bucket_of, label_at_8, measure
+from interp.tasks import Chain, Problem
+
+TASK = Chain()
+
+
+@pytest.fixture(scope="module")
+def organism() -> Policy:
+    return Policy.load(shipped(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def rollouts(organism) -> Rollouts:
+    return roll_out(organism, TASK, TASK.problems("eval", None, 30), SampleConfig(group=6))
+
+
+def test_there_is_one_row_per_rollout_under_one_key(rollouts):
+    keys = {(r.run, r.step, r.problem, r.sample) for r in rollouts}
+    assert len(rollouts) == len(keys) == 180
+
+
+def test_lists_run_over_the_tokens_of_the_completion(rollouts):
+    for r in rollouts:
+        lengths = {len(r.tokens), len(r.logprobs), len(r.entropies), len(r.roles)}
+        assert len(lengths) == 1
+        assert (r.roles[-1] == "end") == (not r.truncated)
+
+
+def test_the_record_agrees_with_the_verifier_asked_again(rollouts):
+    for r in rollouts:
+        verdict = TASK.verify(Problem(r.problem, r.prompt, r.label), r.completion)
+        assert (verdict.correct, verdict.valid, verdict.lucky) == (r.correct, r.valid, r.lucky)
+        assert r.reward == float(verdict.rewarded)
+
+
+def test_steps_and_errors_are_told_in_tokens(rollouts, organism):
+    for r in rollouts:
+        words = organism.words(r.tokens)
+        for step, written in zip(
+            r.steps, TASK.verify(Problem(r.problem, r.prompt, r.label), r.completion).steps, strict=True
+        ):
+            assert "".join(words[step.start : step.end]).strip() == r.completion[written.start : written.end].strip()
+        assert (r.first_error is None) == bool(r.valid)
+
+
+def test_advantage_and_credit_are_empty_and_not_zero(rollouts):
+    assert rollouts.table().select("advantages", "credit", "gate").null_count().row(0) == (180, 180, 180)
+
+
+def test_rollouts_come_back_from_parquet_as_they_went(rollouts, tmp_path):
+    rollouts.save(tmp_path / "r")
+    again = Rollouts.load(tmp_path / "r")
+    assert again.rows == [
+        replace(r, logprobs=a.logprobs, entropies=a.entropies) for r, a in zip(rollouts, again, strict=True)
+    ]
+    assert again[7].logprobs == pytest.approx(rollouts[7].logprobs, rel=1e-6)
+    assert again.made_from == rollouts.made_from
+    assert pl.read_parquet(tmp_path / "r" / "rollouts.parquet").height == 180
+
+
+def test_rollouts_of_another_policy_are_refused(rollouts, tmp_path):
+    rollouts.save(tmp_path / "r")
+    with pytest.raises(Mismatch, match=r"another policy: expected 0123, got [0-9a-f]{16}"):
+        Rollouts.load(tmp_path / "r", made_from={"policy": "0123"})
+
+
+def test_a_broken_record_is_named(rollouts, tmp_path):
+    rollouts.save(tmp_path / "r")
+    (tmp_path / "r" / "rollouts.parquet").write_bytes(b"PAR1")
+    with pytest.raises(BadInput, match="expected 180 rollouts as Parquet"):
+        Rollouts.load(tmp_path / "r")
+
+
+def test_a_problem_is_answered_alike_whatever_else_is_asked_with_it(organism, rollouts):
+    alone = roll_out(organism, TASK, [TASK.problem("eval", None, 17)], SampleConfig(group=6))
+    assert [r.tokens for r in alone] == [r.tokens for r in rollouts if r.problem == alone[0].problem]
+
+
+def test_a_prompt_beyond_the_context_is_refused_by_the_name_of_its_problem(organism):
+    long = Problem("too/long", "1 + " * 200 + "1 ?", "1")
+    with pytest.raises(BadInput, match=r"problem too/long: a prompt must have 1 to 255 tokens; got 403"):
+        roll_out(organism, TASK, [TASK.problem("eval", 1, 0), long])
+
+
+def test_a_summary_counts_what_it_says(rollouts):
+    found = summarise(rollouts).rows
+    for depth, measures in found.items():
+        here = [r for r in rollouts if r.depth == depth]
+        assert measures["pass_rate"].value == sum(r.correct for r in here) / len(here)
+        direct = [r for r in here if r.format == "direct"]
+        assert measures["direct_pass_rate"].n == len(direct)
+        assert measures["lucky_rate"].value == sum(r.correct and not r.valid for r in here) / len(here)
+
+
+def test_difficulty_follows_the_pass_rate_at_the_stated_cut_points():
+    config = BucketConfig(easy=0.6, hard=0.35)
+    assert [bucket_of(rate, config) for rate in (0.0, 0.35, 0.36, 0.59, 0.6, 1.0)] == [
+        "hard", "hard", "medium", "medium", "easy", "easy",
+    ]  # fmt: skip
+
+
+def test_a_bucket_is_sure_only_if_its_whole_interval_lies_in_it():
+    problem, config = TASK.problem("train", 3, 0), BucketConfig()
+    assert measure(problem, [True] * 64, config).sure
+    assert not measure(problem, [True] * 24 + [False] * 40, config).sure  # 0.375, interval 0.26 to 0.50
+
+
+def test_the_paper_s_label_looks_at_eight_samples_only():
+    assert label_at_8([False] * 8 + [True] * 56) == "hard@8"
+    assert label_at_8([True] * 8 + [False] * 56) == "easy@8"
+    assert label_at_8([True] + [False] * 7) == "medium@8"
+
+
+def test_buckets_come_back_as_they_went_and_know_their_base(organism, tmp_path):
+    buckets = bucket(organism, TASK, TASK.problems("train", None, 10), config=BucketConfig(n=16))
+    buckets.save(tmp_path / "b")
+    assert Buckets.load(tmp_path / "b", made_from={"policy": organism.fingerprint()}).rows == buckets.rows
+    assert sum(buckets.counts().values()) == 10
+    with pytest.raises(Mismatch, match="another policy"):
+        Buckets.load(tmp_path / "b", made_from={"policy": "other"})
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"), [({"easy": 0.2}, "0 <= hard < easy <= 1"), ({"n": 4}, "n must be at least 8")]
+)
+def test_bucket_settings_out_of_range_are_refused(knobs, message):
+    with pytest.raises(BadInput, match=message):
+        BucketConfig(**knobs)

@@ -1,0 +1,171 @@
+"""The annotator: written equations found, checked exactly, and given roles."""
+
+import json
+import time
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interp.tasks.base import ROLES
+from interp.tasks.traces import annotate
+
+TABLE = [json.loads(line) for line in (Path(__file__).parent.parent / "data/adversarial/traces.jsonl").open()]
+
+
+def held(text: str, prompt: str = "") -> list[bool | None]:
+    return [step.holds for step in annotate(text, prompt).steps]
+
+
+def written(text: str) -> list[str]:
+    return [text[step.start : step.end] for step in annotate(text).steps]
+
+
+def roles(text: str, prompt: str = "") -> list[tuple[str, str]]:
+    return [(text[span.start : span.end], span.role) for span in annotate(text, prompt).spans]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row["case"] for row in TABLE])
+def test_every_adversarial_trace_is_judged_as_the_table_says(row):
+    steps = annotate(row["completion"], row["prompt"]).steps
+    assert {field: [getattr(step, field) for step in steps] for field in row["expect"]} == row["expect"]
+
+
+def test_the_table_holds_at_least_forty_cases_each_with_a_name_of_its_own():
+    assert len({row["case"] for row in TABLE}) == len(TABLE) >= 40
+
+
+def test_a_step_covers_its_equation_and_nothing_else():
+    assert written("So 48/2 = 24 clips, and 24 + 48 = 72.") == ["48/2 = 24", "24 + 48 = 72"]
+
+
+def test_links_of_a_chain_share_no_characters():
+    assert written("2+3 = 5*2 = 10") == ["2+3 = 5", "*2 = 10"]
+    assert written("2+3 = 10/2 = 5") == ["2+3 = 10/2", " = 5"]
+
+
+def test_an_annotation_belongs_to_the_step_it_repeats():
+    assert written("48+24 = <<48+24=72>>72 clips") == ["48+24 = <<48+24=72>>72"]
+
+
+def test_roles_tell_operands_from_carried_values():
+    text = "16 - 3 = 13\n13 * 2 = $26\nA: 26"
+    assert roles(text) == [
+        *[("16", "operand"), ("-", "operator"), ("3", "operand"), ("=", "equals"), ("13", "result")],
+        *[("13", "carry"), ("*", "operator"), ("2", "operand"), ("=", "equals"), ("26", "result")],
+        *[("A: ", "marker"), ("26", "answer")],
+    ]
+
+
+def test_the_numbers_inside_an_annotation_have_roles_too():
+    assert roles("7*2=<<7*2=14>>14").count(("14", "result")) == 2
+
+
+def test_an_answer_in_a_box_is_marked():
+    assert roles(r"so \boxed{7}") == [("\\boxed{", "marker"), ("7", "answer")]
+
+
+def test_operands_are_sourced_from_digits_words_percents_units_and_earlier_results():
+    prompt = "Mia has a dozen eggs, 3 hens and 20% more ducks; she sells half for $2.50 each, for two hours."
+    for equation in (
+        "12 * 3 = 36",
+        "3 * 0.20 = 0.6",
+        "3 * 20/100 = 0.6",
+        "12 / 2 = 6",
+        "2.50 * 12 = 30",
+        "2 * 60 = 120",
+    ):
+        assert annotate(equation, prompt).steps[0].follows is True, equation
+    assert annotate("12 * 3 = 36\n36 - 3 = 33", prompt).steps[1].follows is True
+    assert annotate("12 * 17 = 204", prompt).steps[0].follows is None
+
+
+def test_follows_is_never_false_since_people_compute_in_their_heads():
+    assert {step.follows for step in annotate("99 - 98 = 1 and 1 + 1 = 5", "nothing").steps} <= {True, None}
+
+
+numbers = st.integers(0, 9999)
+operators = st.sampled_from(["+", "-", "*", "/"])
+surfaces = st.sampled_from(
+    [
+        "{a}{op}{b}={c}",
+        "{a} {op} {b} = {c}",
+        "So she paid ${a} {op} ${b} = ${c} in all.",
+        "There were {a} eggs {op} {b} eggs = {c} eggs left",
+        "He needs {a} {op} {b} = <<{a}{op}{b}={c}>>{c} of them.",
+        "$${a} {op} {b} = {c}$$",
+        "Result: **{a} {op} {b} = {c}**",
+        "\\({a} {op} {b} = {c}\\)",
+        "{a} {op} {b}\n= {c}",
+    ]
+)
+SIGNS = {
+    "+": ["+"],
+    "-": ["-", "−", "–"],
+    "*": ["*", "x", "×", "·", "\\times", "\\cdot"],
+    "/": ["/", "÷", "\\div"],
+}
+
+
+def value_of(a: int, op: str, b: int) -> Fraction:
+    return {"+": a + b, "-": a - b, "*": a * b}[op] if op != "/" else Fraction(a, b)
+
+
+def decimal(value: Fraction, places: int) -> str:
+    scaled = round(value * 10**places)
+    sign, digits = ("-" if scaled < 0 else ""), str(abs(scaled)).rjust(places + 1, "0")
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else sign + digits
+
+
+def surface(shape: str, a: int, sign: str, b: int, c: str) -> str:
+    if "<<" in shape or "{a}{op}{b}=" in shape:
+        sign = "*" if sign in ("x", "\\times", "\\cdot") else "/" if sign == "\\div" else sign
+    return shape.format(a=a, op=sign, b=b, c=c)
+
+
+@given(surfaces, numbers, operators, numbers, st.data())
+@settings(max_examples=300, deadline=None)
+def test_true_arithmetic_is_found_and_holds_in_every_surface(shape, a, op, b, data):
+    b = b or 1
+    value = value_of(a, op, b)
+    places = 0 if Fraction(value).denominator == 1 else data.draw(st.integers(1, 6))
+    text = surface(shape, a, data.draw(st.sampled_from(SIGNS[op])), b, decimal(Fraction(value), places))
+    assert held(text) == [True], text
+
+
+@given(surfaces, numbers, operators, numbers, st.integers(1, 500), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_perturbed_result_does_not_hold_in_any_surface(shape, a, op, b, off, data):
+    b = b or 1
+    value = Fraction(value_of(a, op, b))
+    places = 0 if value.denominator == 1 else 3
+    wrong = value + Fraction(off * data.draw(st.sampled_from([1, -1])), 10**places) * 2
+    text = surface(shape, a, data.draw(st.sampled_from(SIGNS[op])), b, decimal(wrong, places))
+    assert held(text) == [False], text
+
+
+SIGNS_AND_DIGITS = list("0123456789+-*/=^()[]{}<>%$.,: \n\\x¾٣\u200b")
+pieces = st.sampled_from([*SIGNS_AND_DIGITS, "<<", ">>", "**", "\\frac", " eggs", "\\boxed{", "A: "])
+
+
+@given(st.lists(pieces, max_size=60).map("".join) | st.text(max_size=200))
+@settings(max_examples=500, deadline=None)
+def test_any_text_is_annotated_with_sorted_disjoint_spans_inside_it(text):
+    trace = annotate(text, text)
+    for parts in (trace.spans, trace.steps):
+        assert all(0 <= part.start < part.end <= len(text) for part in parts)
+        assert all(left.end <= right.start for left, right in pairwise(parts))
+    assert {span.role for span in trace.spans} <= set(ROLES)
+    assert len(trace.results) == len(trace.steps)
+
+
+@pytest.mark.parametrize(
+    "piece", ["1+", "(", "=", "1=", "a 1 ", "<<", "\\boxed{", "-", "1/", "A: 1\n", "{", "1 of ", "^9"]
+)
+def test_a_hundred_thousand_characters_of_anything_are_read_in_seconds(piece):
+    began = time.perf_counter()
+    assert not annotate(piece * (100_000 // len(piece))).whole
+    assert time.perf_counter() - began < 5
