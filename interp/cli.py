@@ -111,7 +111,7 @@ def _say_json(value: Any) -> None:
 
 
 def _warn_of_skipped(task: Task) -> list[dict[str, Any]]:
-    skipped = [{"line": line, "reason": reason} for line, reason in getattr(task, "skipped", ())]
+    skipped = to_json(getattr(task, "skipped", ()))
     if skipped:
         listed = [f"  line {row['line']}: {row['reason']}" for row in skipped]
         sys.stderr.write("\n".join([f"interp: {len(skipped)} lines skipped", *listed]) + "\n")

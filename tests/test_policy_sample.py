@@ -128,7 +128,7 @@ def test_logprobs_and_entropies_are_those_of_a_plain_forward(tiny, family, tempe
 @pytest.mark.parametrize("family", FAMILIES)
 def test_temperature_zero_is_greedy_generation(tiny, family):
     policy = tiny[family]
-    samples = policy.sample(PROMPTS, SampleConfig(group=2, max_new_tokens=16, temperature=0))
+    samples = policy.sample(PROMPTS, SampleConfig(group=2, max_new_tokens=16, temperature=0.0))
     for at, completion in enumerate(rows_of(samples)):
         ids = torch.tensor([PROMPTS[at // 2]])
         made = policy.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=16)

@@ -96,7 +96,7 @@ def _teach(policy: Policy, config: OrganismConfig, under_way: Path) -> None:
         for step in bar:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
-            loss = _step(policy, batch_of_examples(config, step))
+            loss = teach_batch(policy, batch_of_examples(config, step))
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             optimiser.zero_grad()
@@ -107,7 +107,7 @@ def _teach(policy: Policy, config: OrganismConfig, under_way: Path) -> None:
     model.eval()
 
 
-def _step(policy: Policy, examples: list[Example]) -> float:
+def teach_batch(policy: Policy, examples: list[Example]) -> float:
     """Accumulate the gradient of one batch, rows of like length together."""
     prompts = policy.encode([prompt for prompt, _ in examples])
     encoded = policy.tokenizer([completion for _, completion in examples], add_special_tokens=False)["input_ids"]

@@ -89,7 +89,7 @@ def score(
 def _by_length(
     prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], size: int
 ) -> Iterator[list[int]]:
-    """Rows of like length together, so that little of a micro-batch is padding; those with nothing to score left out."""
+    """Rows of like length together, so that little of a micro-batch is padding. Empty rows are left out."""
     written = [i for i in range(len(prompts)) if len(completions[i])]
     order = sorted(written, key=lambda i: (len(completions[i]), len(prompts[i])))
     for at in range(0, len(order), size):

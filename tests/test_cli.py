@@ -1,0 +1,157 @@
+"""The command line, as a person meets it."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import time
+import typing
+
+import pytest
+
+from interp import cli
+from interp.cli import Bucket, Build, Demo, RollOut, Verify
+
+
+def run(monkeypatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["interp", *words])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def seconds(*code: str) -> float:
+    def once() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *code], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(4))
+
+
+def test_importing_interp_is_instant():
+    assert seconds("-c", "import interp") - seconds("-c", "pass") < 0.1
+
+
+def test_help_comes_at_once_and_without_torch():
+    assert seconds("-m", "interp", "--help") < 0.5
+    code = "import sys, interp.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'polars', 'transformers')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def fields_of(kind: type) -> list[str]:
+    names: list[str] = []
+    for name, hint in typing.get_type_hints(kind).items():
+        names += fields_of(hint) if dataclasses.is_dataclass(hint) else [name]  # pyright: ignore[reportArgumentType]
+    return names
+
+
+@pytest.mark.parametrize(
+    ("words", "config"),
+    [
+        (["demo"], Demo),
+        (["organism", "build"], Build),
+        (["roll-out"], RollOut),
+        (["bucket"], Bucket),
+        (["verify"], Verify),
+    ],
+)
+def test_every_field_of_a_config_is_a_flag_and_every_flag_a_field(monkeypatch, capsys, words, config):
+    assert run(monkeypatch, *words, "--help") == 0
+    shown = capsys.readouterr().out
+    flags = {name.replace("-", "_") for name in re.findall(r"--(?:[a-z-]+\.)*(?!no-)([a-z][a-z-]*)", shown)}
+    expected = set(fields_of(config)) - {"tables"}
+    assert flags - {"help"} == expected
+
+
+def test_the_demo_tells_what_it_found_as_json(monkeypatch, capsys):
+    assert run(monkeypatch, "demo", "--json", "--problems", "4", "--group", "2") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["by_depth"]) == {str(depth) for depth in range(1, 11)}
+    assert found["by_depth"]["1"]["pass_rate"]["n"] == 8
+
+
+def test_the_demo_shows_a_table_and_rollouts_without_colour_where_nobody_sees_it(monkeypatch, capsys):
+    assert run(monkeypatch, "demo", "--problems", "6", "--group", "4") == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split()[:2] == ["depth", "bucket"]
+    assert "a valid chain:" in out and "at once, lucky:" in out
+    assert "\x1b" not in out
+
+
+def test_rollouts_are_coloured_when_asked(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert run(monkeypatch, "roll-out", "--problems", "6", "--group", "2") == 0
+    assert "\x1b[32m" in capsys.readouterr().out
+
+
+def test_rollouts_and_buckets_are_kept_where_asked(monkeypatch, capsys, tmp_path):
+    assert run(monkeypatch, "roll-out", "--level", "hard", "--problems", "3", "--group", "2", "--json", "--out", str(tmp_path / "r")) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 6
+    assert run(monkeypatch, "bucket", "--problems", "4", "--n", "8", "--out", str(tmp_path / "b")) == 0
+    assert "labelled hard@8" in capsys.readouterr().out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "r"]
+
+
+def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
+    words = ("roll-out", "--json", "--problems", "4", "--group", "2", "--chain.copy-rate", "1.0", "--level", "2")
+    assert run(monkeypatch, *words) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["roll-out", "--policy", "/nowhere"], "expected a local Hugging Face directory, got nothing"),
+        (["roll-out", "--level", "hrad"], "level must be a depth or one of easy, medium, hard; got 'hrad'"),
+        (["roll-out", "--split", "test"], "split must be one of train, eval, probe, memorised; got 'test'"),
+        (["roll-out", "--skip-bad"], "--skip-bad is about the lines of --jsonl"),
+        (["roll-out", "--jsonl", "a", "--gym", "b"], "expected one of --jsonl and --gym, got both"),
+        (["roll-out", "--jsonl", "a", "--chain.modulus", "7"], "--chain flags shape the chain task"),
+        (["roll-out", "--group", "0"], "group must be at least 1; got 0"),
+        (["roll-out", "--device", "cuda"], "device cuda was asked for"),
+        (["bucket", "--easy", "0.1"], "cut points must satisfy"),
+        (["verify", "/nowhere/chain.jsonl"], "expected a table of cases, got no such file"),
+    ],
+)
+def test_bad_input_is_told_in_one_line_and_ends_with_2(monkeypatch, capsys, words, told):
+    assert run(monkeypatch, *words) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.startswith("interp: ") and error.count("\n") == 1
+
+
+def test_an_unknown_flag_ends_with_2(monkeypatch, capsys):
+    assert run(monkeypatch, "demo", "--colour", "red") == 2
+
+
+def test_what_stands_is_not_overwritten_unasked(monkeypatch, capsys, tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "precious").touch()
+    words = ("roll-out", "--problems", "2", "--group", "2", "--out", str(tmp_path / "r"))
+    assert run(monkeypatch, *words) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (tmp_path / "r" / "precious").exists()
+    assert run(monkeypatch, *words, "--overwrite") == 0
+
+
+def test_bad_lines_stop_the_run_or_are_counted_and_listed(monkeypatch, capsys, tmp_path):
+    lines = ['{"id": "a", "prompt": "1 + 1 ?", "answer": "2", "split": "eval"}', "{not json", '{"id": "b"}']
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    words = ("roll-out", "--jsonl", str(tmp_path / "mine.jsonl"), "--problems", "1", "--group", "2")
+    assert run(monkeypatch, *words) == 2
+    assert "line 2" in capsys.readouterr().err
+    assert run(monkeypatch, *words, "--skip-bad", "--json") == 0
+    told = capsys.readouterr()
+    assert [row["line"] for row in json.loads(told.out)["skipped"]] == [2, 3]
+    assert "2 lines skipped" in told.err
+
+
+def test_verify_ends_with_1_where_a_verdict_is_not_the_expected_one(monkeypatch, capsys, tmp_path):
+    case = {"case": "wrong", "prompt": "1 + 1 ?", "answer": "2", "completion": "# 2", "expect": {"correct": False}}
+    (tmp_path / "chain.jsonl").write_text(json.dumps(case))
+    assert run(monkeypatch, "verify", str(tmp_path / "chain.jsonl")) == 1
+    assert "wrong: expected {'correct': False}, got {'correct': True}" in capsys.readouterr().out

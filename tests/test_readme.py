@@ -1,0 +1,51 @@
+"""The README is run: its Python in one go, top to bottom, and its commands one by one."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from interp import cli
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    assert len(blocks("python")) >= 5
+    for block in blocks("python"):
+        exec(compile(block, str(README), "exec"), names)
+    out = capsys.readouterr().out
+    assert "[(True, True), (False, True)]" in out, "the wrong sum is found"
+    assert names["hard"] is not None
+
+
+@pytest.mark.parametrize("command", [line for block in blocks("bash") for line in block.splitlines()])
+def test_every_command_of_the_readme_runs(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command)
+    assert words[0] == "interp"
+    monkeypatch.setattr(sys, "argv", words)
+    try:
+        cli.main()
+    except SystemExit as stop:
+        assert not stop.code
+    assert capsys.readouterr().out
+
+
+def test_the_two_commands_are_targets_of_the_makefile():
+    makefile = (README.parent / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", "".join(blocks("")), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_room_of_the_map_is_there():
+    for room in re.findall(r"^\| `(interp/[\w./]+|benchmarks/|LOG.md)`", README.read_text(), re.MULTILINE):
+        assert (README.parent / room).exists(), room
