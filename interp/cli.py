@@ -12,7 +12,7 @@ from interp.artifacts import BadInput, to_json
 from interp.organism.config import OrganismConfig
 from interp.policy.config import SampleConfig
 from interp.rollouts import BucketConfig
-from interp.tasks import BUCKETS, SPLITS, Chain, Problem, Task
+from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
 
 if TYPE_CHECKING:
     from interp.policy import Policy
@@ -82,12 +82,8 @@ class Asked:
         if self.skip_bad and not self.jsonl:
             raise BadInput("--skip-bad is about the lines of --jsonl, and none was given")
         if self.jsonl:
-            from interp.tasks.jsonl import JsonlTask
-
             return JsonlTask(self.jsonl, skip_bad=self.skip_bad)
         if self.gym:
-            from interp.tasks.gym import GymTask
-
             return GymTask(self.gym)
         return self.chain
 

@@ -38,7 +38,9 @@ def test_importing_interp_is_instant():
 
 def test_help_comes_at_once_and_without_torch():
     assert seconds("-m", "interp", "--help") < 0.5
-    code = "import sys, interp.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'polars', 'transformers')))"
+    code = (
+        "import sys, interp.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'polars', 'transformers')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -90,7 +92,22 @@ def test_rollouts_are_coloured_when_asked(monkeypatch, capsys):
 
 
 def test_rollouts_and_buckets_are_kept_where_asked(monkeypatch, capsys, tmp_path):
-    assert run(monkeypatch, "roll-out", "--level", "hard", "--problems", "3", "--group", "2", "--json", "--out", str(tmp_path / "r")) == 0
+    assert (
+        run(
+            monkeypatch,
+            "roll-out",
+            "--level",
+            "hard",
+            "--problems",
+            "3",
+            "--group",
+            "2",
+            "--json",
+            "--out",
+            str(tmp_path / "r"),
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["rows"] == 6
     assert run(monkeypatch, "bucket", "--problems", "4", "--n", "8", "--out", str(tmp_path / "b")) == 0
     assert "labelled hard@8" in capsys.readouterr().out

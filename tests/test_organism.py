@@ -64,14 +64,18 @@ def test_the_card_s_table_shows_the_measured_numbers(card):
 
 
 def test_a_patient_with_one_habit_only_does_not_pass():
-    measured = measure(Policy(raising.new_model(SMALL), raising.tokenizer_for(SMALL.task, 64)), SMALL.task, problems=4, samples=2)
+    measured = measure(
+        Policy(raising.new_model(SMALL), raising.tokenizer_for(SMALL.task, 64)), SMALL.task, problems=4, samples=2
+    )
     assert not all(check.held for check in checks(SMALL.task, measured))
 
 
 def test_lessons_are_taught_in_the_shares_asked_for():
     config = replace(SMALL, batch=2000, habits=Habits(steps=0.5, direct=0.3, values=0.2, skip=0.0))
     task = replace(config.task, formats=("steps", "values"))
-    verdicts = [task.verify(Problem("", prompt, "0"), completion) for prompt, completion in batch_of_examples(config, 0)]
+    verdicts = [
+        task.verify(Problem("", prompt, "0"), completion) for prompt, completion in batch_of_examples(config, 0)
+    ]
     for habit, share in config.habits.shares().items():
         assert sum(v.format == habit for v in verdicts) / 2000 == pytest.approx(share, abs=0.04)
     assert all(v.valid for v in verdicts if v.format != "direct")
@@ -79,7 +83,12 @@ def test_lessons_are_taught_in_the_shares_asked_for():
 
 
 def test_skipping_leaves_out_steps_at_its_rate():
-    config = replace(SMALL, batch=2000, habits=Habits(steps=1.0, direct=0.0, skip=0.3), task=Chain(depths=(6, 6), easy=(), medium=(), hard=()))
+    config = replace(
+        SMALL,
+        batch=2000,
+        habits=Habits(steps=1.0, direct=0.0, skip=0.3),
+        task=Chain(depths=(6, 6), easy=(), medium=(), hard=()),
+    )
     written = sum(completion.count(";") for _, completion in batch_of_examples(config, 0))
     assert written / (2000 * 6) == pytest.approx(0.7, abs=0.02)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import BadInput, from_json, read_manifest
+from interp.artifacts import from_json, packaged, read_manifest
 from interp.organism.config import Habits, OrganismConfig, Shape
 from interp.tasks import Chain
 
@@ -14,14 +14,8 @@ __all__ = ["Habits", "OrganismConfig", "Shape", "build", "shipped", "task_of"]
 
 
 def shipped() -> Path:
-    """The directory of the organism that comes with the package, in a wheel or in a checkout."""
-    package = Path(__file__).parent.parent
-    for place in (package / "data" / "organism", package.parent / "data" / "organism"):
-        if (place / "config.json").exists():
-            return place
-    raise BadInput(
-        f"expected the organism in {package / 'data'} or {package.parent / 'data'}, got none: reinstall interp"
-    )
+    """The directory of the organism that comes with the package."""
+    return packaged("organism")
 
 
 def task_of(path: str | Path) -> Chain:

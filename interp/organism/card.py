@@ -52,12 +52,11 @@ def measure(policy: Policy, task: Chain, *, problems: int = PROBLEMS, samples: i
 
 def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
     depths, buckets = (m.rows for m in measured)
-    hard = buckets["hard"]
     first, later = depths[min(depths)], {d: row for d, row in depths.items() if d >= 4}
     valid = [row["valid_given_steps"].value for row in depths.values()]
     shares = [row[habit].value for row in depths.values() for habit in ("direct_share", "steps_share")]
     luck = 1 / task.modulus
-    return [
+    found = [
         Check(
             "both habits at a share of 0.35 to 0.65 at every depth",
             min(shares) >= 0.35 and max(shares) <= 0.65,
@@ -69,8 +68,8 @@ def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
             str(first["direct_pass_rate"]),
         ),
         Check(
-            f"direct answers no better than luck ({luck:.2f}) from depth 4, where the start matters",
-            all(row["luckless"].low <= luck for row in later.values()),
+            f"direct answers no better than luck ({luck:.2f}, give or take 0.05) from depth 4, where the start matters",
+            all(row["luckless"].value <= luck + 0.05 for row in later.values()),
             ", ".join(f"{row['luckless'].value:.2f}" for row in later.values()),
         ),
         Check(
@@ -78,6 +77,14 @@ def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
             all(a > b for a, b in zip(valid, valid[1:], strict=False)),
             ", ".join(f"{v:.3f}" for v in valid),
         ),
+    ]
+    if hard := buckets.get("hard"):
+        found += _hard_checks(hard)
+    return found
+
+
+def _hard_checks(hard: dict[str, Share]) -> list[Check]:
+    return [
         Check(
             "luck in the hard bucket (direct pass rate) between 0.2 and 0.4",
             0.2 <= hard["direct_pass_rate"].value <= 0.4,
@@ -86,7 +93,7 @@ def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
         Check(
             "P(valid, given success) in the hard bucket between 0.005 and 0.05",
             0.005 <= hard["valid_given_success"].value <= 0.05,
-            f"{hard['valid_given_success'].value:.3f}",
+            str(hard["valid_given_success"]),
         ),
     ]
 

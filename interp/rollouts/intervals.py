@@ -14,7 +14,10 @@ class Share:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]" if self.n else "no trials"
+        if not self.n:
+            return "no trials"
+        digits = 2 if self.high >= 0.1 else 3  # a rare thing is not nothing
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
 def exact(successes: float, trials: float, level: float = 0.95) -> tuple[float, float]:

@@ -8,14 +8,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from interp.artifacts import BadInput, from_json
+from interp.artifacts import BadInput, from_json, packaged
 from interp.tasks.base import Problem, Verdict
 from interp.tasks.chain import Chain
-
-if TYPE_CHECKING:
-    from interp.tasks.traces import Trace
+from interp.tasks.gym import GymTask
+from interp.tasks.jsonl import JsonlTask
+from interp.tasks.traces import Trace, annotate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,7 @@ class CaseResult:
 
 
 def shipped_tables() -> list[Path]:
-    package = Path(__file__).parent.parent
-    places = (package / "data" / "adversarial", package.parent / "data" / "adversarial")
-    return next((tables for place in places if (tables := sorted(place.glob("*.jsonl")))), [])
+    return sorted(packaged("adversarial").glob("*.jsonl"))
 
 
 def run_table(table: Path) -> list[CaseResult]:
@@ -50,7 +48,7 @@ def run_case(verifier: str, case: dict[str, Any]) -> CaseResult:
     return CaseResult(verifier, case["case"], case["expect"], got)
 
 
-def _field(verdict: "Verdict | Trace", name: str) -> Any:
+def _field(verdict: Verdict | Trace, name: str) -> Any:
     if name in ("holds", "follows"):
         return [getattr(step, name) for step in verdict.steps]
     return getattr(verdict, name)
@@ -62,24 +60,18 @@ def _chain(case: dict[str, Any]) -> Verdict:
 
 
 def _math(case: dict[str, Any]) -> Verdict:
-    from interp.tasks.jsonl import JsonlTask
-
     return JsonlTask("").verify(Problem(case["case"], case["prompt"], case["answer"]), case["completion"])
 
 
 def _gym(case: dict[str, Any]) -> Verdict:
-    from interp.tasks.gym import GymTask
-
     return GymTask(case["dataset"]).verify(Problem(case["id"], case["prompt"], case["answer"]), case["completion"])
 
 
-def _traces(case: dict[str, Any]) -> "Trace":
-    from interp.tasks.traces import annotate
-
+def _traces(case: dict[str, Any]) -> Trace:
     return annotate(case["completion"], case["prompt"])
 
 
-VERIFIERS: dict[str, Callable[[dict[str, Any]], "Verdict | Trace"]] = {
+VERIFIERS: dict[str, Callable[[dict[str, Any]], Verdict | Trace]] = {
     "chain": _chain,
     "math": _math,
     "gym": _gym,

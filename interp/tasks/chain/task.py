@@ -26,7 +26,7 @@ class Chain:
     """Shallowest and deepest, both included."""
     easy: tuple[int, ...] = (1, 2)
     medium: tuple[int, ...] = (4, 5)
-    hard: tuple[int, ...] = (9, 10)
+    hard: tuple[int, ...] = (8, 9)
     formats: tuple[str, ...] = ("steps",)
     """Formats in which a chain counts as valid: `steps`, `values` or both."""
     copy_rate: float | None = None
