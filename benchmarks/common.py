@@ -1,7 +1,6 @@
 """What every benchmark shares: timing arms side by side, peak memory of one arm in a process of its own, the JSON."""
 
 import datetime
-import json
 import multiprocessing
 import platform
 import resource
@@ -72,10 +71,10 @@ def write_result(name: str, device: torch.device, unit: str, arms: dict[str, flo
     path = RESULTS / f"{name}{'-gpu' if device.type == 'cuda' else ''}.json"
     result = {
         "name": name,
-        "command": "python " + " ".join(["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "device": device_name(device),
-        "versions": versions("torch", "transformers"),
+        "versions": versions("interp", "torch", "transformers", "math-verify"),
         "unit": unit,
         "arms": {arm: round(rate, 3) for arm, rate in arms.items()},
         "peer": peer,
@@ -83,5 +82,4 @@ def write_result(name: str, device: torch.device, unit: str, arms: dict[str, flo
         **more,
     }
     write_json(path, result)
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
     return path

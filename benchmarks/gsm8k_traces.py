@@ -13,16 +13,16 @@ ten minutes: a regular expression for a bare `a op b op c = d`.
 """
 
 import argparse
-import datetime
 import json
-import platform
 import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import versions, write_json
+import torch
+from common import write_result
+
 from interp.tasks.base import Problem
 from interp.tasks.jsonl import JsonlTask
 from interp.tasks.traces import annotate
@@ -30,9 +30,7 @@ from interp.tasks.traces import annotate
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 NOTE = re.compile(r"<<[^<>\n]*>>")
 BARE = re.compile(r"(?:[0-9.]+\s*[-+*/]\s*)+[0-9.]+\s*=\s*\$?[0-9.]+")
-RESULT = Path(__file__).parent / "results" / "gsm8k-traces.json"
-EXPLANATIONS: dict[tuple[int, str], str] = {}
-"""Why the verifier and a flag disagree, by question and model, established by reading the solution."""
+PEER = "regular expression for bare equations"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -91,9 +89,8 @@ def disagreements(data: Path) -> tuple[list[dict[str, Any]], int, Counter[str]]:
             n += 1
             verdicts[f"correct {verdict.correct}, valid {verdict.valid}"] += 1
             if verdict.correct != row[model]["is_correct"]:
-                why = EXPLANATIONS.get((index, model), "not explained")
                 answers = {"truth": problem.answer, "given": verdict.answer, "flag": row[model]["is_correct"]}
-                rows.append({"index": index, "model": model, **answers, "category": why})
+                rows.append({"index": index, "model": model, **answers})
     return rows, n, verdicts
 
 
@@ -101,7 +98,7 @@ def share(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0
 
 
-def arms(data: Path) -> dict[str, dict[str, float]]:
+def measure_all(data: Path) -> dict[str, dict[str, float]]:
     found = {}
     for name, rows in texts(data).items():
         for mode, stripped in (("annotated", False), ("plain", True)):
@@ -120,30 +117,23 @@ def arms(data: Path) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="directory with the two GSM8K files")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    args = parser.parse_args()
-    table, (rows, n, verdicts) = arms(args.data), disagreements(args.data)
-    confirmed = sum((annotations_confirmed(rows_) for rows_ in texts(args.data).values()), Counter[str]())
-    plain = [arm for name, arm in table.items() if name.endswith("plain")]
-    lines = sum(arm["lines"] for arm in plain)
-    judged = sum(arm["lines_judged"] * arm["lines"] for arm in plain) / lines
-    peer = peer_share(args.data)
-    result = {
-        "name": "gsm8k-traces",
-        "date": datetime.date.today().isoformat(),
-        "device": f"CPU, {platform.machine()}",
-        "versions": versions("interp", "math-verify"),
-        "unit": "share of lines with an equals sign, outside annotations, that hold a judged step",
-        "arms": table
-        | {"verifier": {"solutions": n, "agreement_with_is_correct": share(n - len(rows), n), **verdicts}},
-        "confirmed": dict(sorted(confirmed.items())),
-        "peer": {"regular expression for bare equations": round(peer, 4)},
-        "ratio": round(judged / peer, 4),
-        "disagreements": rows,
-    }
-    args.out.parent.mkdir(exist_ok=True)
-    write_json(args.out, result)
-    show(table, n, rows, confirmed)
+    data = parser.parse_args().data
+    details, (rows, n, verdicts) = measure_all(data), disagreements(data)
+    confirmed = sum((annotations_confirmed(traces) for traces in texts(data).values()), Counter[str]())
+    plain = [arm for name, arm in details.items() if name.endswith("plain")]
+    judged = sum(arm["lines_judged"] * arm["lines"] for arm in plain) / sum(arm["lines"] for arm in plain)
+    write_result(
+        "gsm8k-traces",
+        torch.device("cpu"),
+        "share of lines of plain text with an equals sign in which a step is judged",
+        {"annotator": judged, PEER: peer_share(data)},
+        PEER,
+        details=details,
+        verifier={"solutions": n, "agreement_with_is_correct": share(n - len(rows), n), **verdicts},
+        confirmed=dict(sorted(confirmed.items())),
+        disagreements=rows,
+    )
+    show(details, n, rows, confirmed)
 
 
 def peer_share(data: Path) -> float:

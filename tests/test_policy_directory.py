@@ -135,6 +135,14 @@ def test_a_directory_without_a_config_is_refused_listing_what_it_holds(copy):
     refused(copy, r"expected config\.json, got generation_config\.json, model\.safetensors, tokenizer\.json")
 
 
+@pytest.mark.parametrize("beside_a_model", [True, False])
+def test_an_adapter_is_refused_and_never_applied_unasked(copy, beside_a_model):
+    (copy / "adapter_config.json").write_text("{}")
+    if not beside_a_model:
+        (copy / "config.json").unlink()
+    refused(copy, "expected a whole model, got an adapter: merge it into its base and save that")
+
+
 def test_an_empty_directory_is_refused(tmp_path):
     refused(tmp_path, r"expected config\.json, got an empty one")
 

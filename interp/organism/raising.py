@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from interp.artifacts import BadInput, fingerprint_config, to_json, write_manifest, writing_dir
+from interp.artifacts import BadInput, to_json, write_manifest, writing_dir
 from interp.organism.card import measure, write_card
 from interp.organism.config import OrganismConfig
 from interp.organism.corpus import Example, batch_of_examples
@@ -50,7 +50,7 @@ def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool =
     with writing_dir(out, overwrite=overwrite) as aside:
         policy.write(aside)
         write_card(aside, config, policy, summaries)
-        made_from = {"task": fingerprint_config(config.task)}
+        made_from = {"task": config.task.fingerprint()}
         write_manifest(aside, KIND, config=config, made_from=made_from, weights=policy.fingerprint())
     shutil.rmtree(under_way, ignore_errors=True)
     policy.path = out

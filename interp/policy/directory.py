@@ -97,6 +97,8 @@ def check_config(path: Path) -> dict[str, Any]:
         raise BadInput(
             f"{path}: expected a local Hugging Face directory, got {'a file' if path.exists() else 'nothing'}"
         )
+    if (path / "adapter_config.json").exists():  # transformers would apply it unasked
+        raise BadInput(f"{path}: expected a whole model, got an adapter: merge it into its base and save that")
     if not file.exists():
         raise BadInput(f"{path}: expected config.json, got {_listing(path)}")
     config = _read_json(file)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import BadInput, fingerprint_config, read_manifest, to_json, write_manifest, writing_dir
+from interp.artifacts import BadInput, read_manifest, to_json, write_manifest, writing_dir
 from interp.policy.config import SampleConfig
 from interp.rollouts.intervals import exact
 from interp.rollouts.roll_out import roll_out
@@ -116,7 +116,7 @@ def bucket(
         measure(problem, [rollout.correct for rollout in group], config)
         for problem, group in zip(problems, groups, strict=True)
     ]
-    made_from = {"policy": policy.fingerprint(), "task": fingerprint_config(task)}
+    made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
     return Buckets(rows, config=to_json(config), made_from=made_from)
 
 

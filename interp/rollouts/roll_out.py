@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from interp.artifacts import BadInput, fingerprint_config, to_json
+from interp.artifacts import BadInput, to_json
 from interp.policy.config import SampleConfig
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
 from interp.tasks.base import Problem, Step, Task, hash_of, token_at, token_roles
@@ -33,7 +33,7 @@ def roll_out(
         for member in range(sampling.group)
     ]
     config = {"task": task.name, "sampling": to_json(sampling), "run": run, "step": step, "chat": chat}
-    return Rollouts(rows, config=config, made_from={"policy": policy.fingerprint(), "task": fingerprint_config(task)})
+    return Rollouts(rows, config=config, made_from={"policy": policy.fingerprint(), "task": task.fingerprint()})
 
 
 def encode(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False) -> list[list[int]]:

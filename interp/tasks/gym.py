@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, fingerprint_config
 from interp.tasks.base import SPLITS, Problem, Verdict, hash_of
 from interp.tasks.text.harmless import is_harmless
 from interp.tasks.text.verdicts import verdict_on
@@ -46,6 +46,9 @@ class GymTask:
     @property
     def name(self) -> str:
         return f"gym:{self.dataset}"
+
+    def fingerprint(self) -> str:
+        return fingerprint_config(self)
 
     def problem(self, split: str, level: int | str | None, index: int) -> Problem:
         if split not in SPLITS:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, fingerprint, to_json
 from interp.tasks.base import BUCKETS, SPLITS, Problem, Verdict, hash_of
 from interp.tasks.text.equality import kind_of, reads_like, same_answer
 from interp.tasks.text.verdicts import verdict_on
@@ -38,15 +38,19 @@ class JsonlTask:
     def name(self) -> str:
         return f"jsonl:{Path(self.path).stem}"
 
+    def fingerprint(self) -> str:
+        """Of the problems, wherever the file lies."""
+        return fingerprint(json.dumps([to_json(problem) for problem in self._loaded[0]]))
+
     @cached_property
     def _loaded(self) -> tuple[tuple[Problem, ...], tuple[Skipped, ...]]:
         problems, skipped = read_problems(Path(self.path))
         if skipped and not self.skip_bad:
-            listed = "\n".join(f"  line {bad.line}: {bad.reason}" for bad in skipped[:MAX_LISTED])
-            more = f"\n  and {len(skipped) - MAX_LISTED} more" if len(skipped) > MAX_LISTED else ""
+            listed = "; ".join(f"line {bad.line}: {bad.reason}" for bad in skipped[:MAX_LISTED])
+            more = f"; and {len(skipped) - MAX_LISTED} more" if len(skipped) > MAX_LISTED else ""
             raise BadInput(
-                f"{self.path}: {len(skipped)} of {len(skipped) + len(problems)} lines cannot be used; "
-                f"mend them, or leave them out with skip_bad (--skip-bad)\n{listed}{more}"
+                f"{self.path}: {len(skipped)} of {len(skipped) + len(problems)} lines cannot be used: {listed}{more}. "
+                "Mend them, or leave them out with skip_bad (--skip-bad)"
             )
         if not problems:
             raise BadInput(f"{self.path}: expected at least one problem, got {len(skipped)} unusable lines, no other")

@@ -7,7 +7,7 @@ that splits share no computation whatever their sizes. Depth is the difficulty; 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, fingerprint_config
 from interp.tasks.base import BUCKETS, SPLITS, Problem, Verdict, hash_of, seeded
 from interp.tasks.chain.grammar import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
 from interp.tasks.chain.program import ASK, CUE, MASK, OPERATORS, Program, parse_prompt
@@ -57,6 +57,9 @@ class Chain:
     @property
     def name(self) -> str:
         return "chain"
+
+    def fingerprint(self) -> str:
+        return fingerprint_config(self)
 
     def vocabulary(self) -> list[str]:
         """Every word of a prompt or an answer, whatever the other knobs: all variants of a modulus share it."""
