@@ -80,13 +80,14 @@ def write_json(path: str | Path, value: Any) -> None:
 def recover(path: str | Path) -> None:
     """Put right what a killed writer left: restore a directory caught between its two renames, drop dead halves."""
     path = Path(path)
-    retired = _retired(path)
-    if retired.exists():
-        if path.exists():
-            _remove(retired)
-        else:
-            retired.rename(path)
-    for half in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    left = glob.escape(f".{path.name}.")
+    for retired in path.parent.glob(f"{left}*.retired"):
+        if not _in_progress(retired.with_suffix(".partial")):
+            if path.exists():
+                _remove(retired)
+            else:
+                retired.rename(path)
+    for half in path.parent.glob(f"{left}*.partial"):
         if not _in_progress(half):
             _remove(half)
 
@@ -123,7 +124,7 @@ def _remove(path: Path) -> None:
 
 
 def _retired(path: Path) -> Path:
-    return path.with_name(f".{path.name}.retired")
+    return path.with_name(f".{path.name}.{os.getpid()}.retired")
 
 
 def _is_alive(pid: int) -> bool:
@@ -263,12 +264,14 @@ def fingerprint_config(config: Any) -> str:
 
 
 def fingerprint_tensors(names: Iterable[str], get: Callable[[str], "torch.Tensor"]) -> str:
-    """Of tensors by name, dtype, shape and bytes, fetched one at a time, so that a model need not fit twice."""
+    """Of tensors by name, dtype, shape and bytes, fetched one at a time, so that a model need not fit twice. Half
+    precision counts as the float32 it is equal to: the same weights are the same in whichever they are held."""
     import torch
 
     digest = hashlib.sha256()
     for name in sorted(names):
-        tensor = get(name).detach().cpu().contiguous()
+        tensor = get(name).detach().cpu()
+        tensor = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

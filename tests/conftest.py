@@ -13,15 +13,7 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-CHECKED = (
-    "bridge",
-    "cache",
-    "capture",
-    "policy",
-    "score",
-    "text",
-)  # the tensors of whose functions are checked at calls
-install_import_hook([f"interp.policy.{module}" for module in CHECKED], "beartype.beartype")
+install_import_hook("interp.policy", "beartype.beartype")  # what the shapes promise is checked at every call
 torch.set_num_threads(1)
 settings.register_profile("suite", deadline=None)  # the machine may be busy, and the first example pays for imports
 settings.load_profile("suite")

@@ -221,7 +221,7 @@ with writing_dir(place, overwrite=True) as aside:
 def test_a_reader_of_the_manifest_recovers_a_directory_caught_between_its_renames(tmp_path):
     with writing_dir(tmp_path / "thing") as aside:
         write_manifest(aside, "toy", config={}, made_from={})
-    (tmp_path / "thing").rename(tmp_path / ".thing.retired")
+    (tmp_path / "thing").rename(tmp_path / ".thing.4194305.retired")  # no process can have this id
     assert read_manifest(tmp_path / "thing", "toy")["kind"] == "toy"
 
 
@@ -400,6 +400,12 @@ def test_a_fingerprint_changes_with_dtype_shape_and_name():
         of_tensors(a=zeros[:2], b=zeros[2:]),
     ]
     assert len(set(prints)) == len(prints)
+
+
+def test_half_precision_has_the_fingerprint_of_the_float32_it_is_equal_to():
+    exact = torch.tensor([0.5, -1.25, 3.0])
+    assert of_tensors(a=exact.bfloat16()) == of_tensors(a=exact.half()) == of_tensors(a=exact)
+    assert of_tensors(a=torch.tensor([0.1]).bfloat16()) != of_tensors(a=torch.tensor([0.1]))
 
 
 def test_a_fingerprint_depends_neither_on_order_nor_on_memory_layout():

@@ -194,7 +194,6 @@ def test_a_completion_ends_where_the_context_does(tiny):
     assert policy.sample([[5] * (CONTEXT - 1)], config).lengths_B.tolist() == [1] * 4
 
 
-@pytest.mark.xfail(strict=True, reason="the longest prompt of a wave sets the room of all")
 def test_a_long_prompt_takes_no_room_from_a_short_one(exact):
     config = SampleConfig(group=4, max_new_tokens=30)
     alone = exact.sample([[7]], config)
@@ -202,7 +201,6 @@ def test_a_long_prompt_takes_no_room_from_a_short_one(exact):
     assert rows_of(together)[:4] == rows_of(alone)
 
 
-@pytest.mark.xfail(strict=True, reason="a prompt of the context's length gives empty completions")
 def test_a_prompt_that_fills_the_context_is_refused(tiny):
     with pytest.raises(BadInput, match=f"{CONTEXT}"):
         tiny["qwen3"].sample([[5] * CONTEXT], SampleConfig(group=1))

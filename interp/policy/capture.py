@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from interp.artifacts import BadInput
+from interp.policy.modes import evaluating
 from interp.policy.sample import positions
 
 
@@ -62,7 +63,7 @@ def capturing(model: PreTrainedModel, layers: Sequence[int], *, stop: bool = Tru
 def residuals(
     model: PreTrainedModel, ids_BL: Int[Tensor, "B L"], mask_BL: Int[Tensor, "B L"], layers: Sequence[int]
 ) -> dict[int, Float[Tensor, "B L D"]]:
-    with capturing(model, layers) as caught:
+    with evaluating(model), capturing(model, layers) as caught:
         model(
             input_ids=ids_BL,
             attention_mask=mask_BL,

@@ -10,11 +10,13 @@ class SampleConfig:
     group: int = 8
     """Completions per prompt."""
     max_new_tokens: int = 96
+    """Longer completions are cut off, and marked as truncated."""
     temperature: float = 1.0
     """0 is greedy. There is no top-p or top-k: what is sampled is what is trained."""
     rows: int = 512
-    """Completions generated at once; less takes less memory."""
+    """Completions generated at once, or one group if that is more. Less takes less memory."""
     seed: int = 0
+    """The same seed draws the same completions."""
 
     def __post_init__(self) -> None:
         for name in ("group", "max_new_tokens", "rows"):

@@ -26,7 +26,7 @@ FAST_CLASSES = (None, "TokenizersBackend", "PreTrainedTokenizerFast")
 def load_model(path: Path, *, dtype: "torch.dtype") -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
-    check_config(path)
+    _expect_causal(path, check_config(path))
     check_weights(path)
     with quiet_bars():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -46,6 +46,13 @@ def load_model(path: Path, *, dtype: "torch.dtype") -> "PreTrainedModel":
             f"e.g. {name}: expected {tuple(expected)}, got {tuple(got)}"
         )
     return model.eval()
+
+
+def _expect_causal(path: Path, config: dict[str, Any]) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    if (kind := config.get("model_type")) not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise BadInput(f"{path}: expected a causal language model that transformers knows, got model_type {kind!r}")
 
 
 def _expect_all(path: Path, missing: Iterable[str]) -> None:

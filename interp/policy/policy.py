@@ -39,8 +39,11 @@ class Policy:
         """Open a local Hugging Face directory: no network, no code of its own, no pickle."""
         path = Path(path)
         place, precision = resolve(device, dtype)
-        model = load_model(path, dtype=precision)
-        return cls(model.to(place), load_tokenizer(path), path)  # pyright: ignore[reportArgumentType]
+        model: Any = load_model(path, dtype=precision)
+        tokenizer: Any = load_tokenizer(path)
+        if len(tokenizer) > (held := model.get_input_embeddings().num_embeddings):
+            raise BadInput(f"{path}: the tokenizer has {len(tokenizer)} tokens, the model only {held}: not its own?")
+        return cls(model.to(place), tokenizer, path)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         with writing_dir(path, overwrite=overwrite) as aside:

@@ -14,8 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from interp.artifacts import BadInput
 from interp.policy.cache import roomy_cache
 from interp.policy.config import SampleConfig
+from interp.policy.modes import evaluating
 
 COMPACT_BELOW = 0.85
 """Finished rows are dropped once the live ones are this share of the batch: dropping copies the cache."""
@@ -65,14 +67,16 @@ class _Rows:
     row_B: Int[Tensor, " B"]
     """Which completion of the wave each is."""
     uniforms_BL: Float[Tensor, "B L"]
-    mask_BL: Int[Tensor, "B L"]
+    mask_BC: Int[Tensor, "B C"]
     """Of the prompt and all that can follow it."""
     position_B: Int[Tensor, " B"]
     """Of the next token."""
+    room_B: Int[Tensor, " B"]
+    """How many tokens it may have: fewer than asked for where the context ends sooner."""
     alive_B: Bool[Tensor, " B"]
 
     def keep(self, index_B: Int[Tensor, " B"]) -> None:
-        for name in ("row_B", "uniforms_BL", "mask_BL", "position_B", "alive_B"):
+        for name in ("row_B", "uniforms_BL", "mask_BC", "position_B", "room_B", "alive_B"):
             setattr(self, name, getattr(self, name)[index_B])
 
 
@@ -89,17 +93,16 @@ class Sampler:
         self, prompts: Sequence[Sequence[int]], keys: Sequence[int], on_wave: Callable[[int], object]
     ) -> Samples:
         """`keys` has one entry per completion. `on_wave` is told how many rows each wave finished."""
+        for at, prompt in enumerate(prompts):
+            if not 0 < len(prompt) < self.context:
+                raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; prompt {at} has {len(prompt)}")
         samples = _empty(len(prompts) * self.config.group, self.config.max_new_tokens, self.pad, torch.device("cpu"))
-        training = self.model.training
-        self.model.eval()
-        try:
+        with evaluating(self.model):
             for wave in self._waves(prompts):
                 rows = [i * self.config.group + g for i in wave for g in range(self.config.group)]
                 written = self._write([prompts[i] for i in wave], [keys[row] for row in rows])
                 samples.put(rows, written)
                 on_wave(len(rows))
-        finally:
-            self.model.train(training)
         return samples.cut()
 
     def _waves(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
@@ -112,7 +115,7 @@ class Sampler:
     def _write(self, prompts: list[Sequence[int]], keys: list[int]) -> Samples:
         """All completions of one wave."""
         device = self.model.device
-        length = min(self.config.max_new_tokens, self.context - max(map(len, prompts)))
+        length = min(self.config.max_new_tokens, self.context - min(map(len, prompts)))
         look_every = LOOK_EVERY[device.type]
         written = _empty(len(keys), length, self.pad, device)
         ends = torch.tensor(list(self.stop), device=device)
@@ -124,8 +127,9 @@ class Sampler:
             written.logprobs_BL[rows.row_B, t] = logprobs_B * rows.alive_B
             written.entropies_BL[rows.row_B, t] = entropies_B * rows.alive_B
             written.lengths_B[rows.row_B] += rows.alive_B
-            rows.alive_B &= ~torch.isin(tokens_B, ends)
-            written.finished_B[rows.row_B] = ~rows.alive_B
+            ended_B = torch.isin(tokens_B, ends)
+            written.finished_B[rows.row_B] |= ended_B & rows.alive_B
+            rows.alive_B &= ~ended_B & (rows.room_B > t + 1)
             if t == length - 1:
                 break
             if t % look_every == 0:
@@ -138,9 +142,11 @@ class Sampler:
                     rows.keep(live)
                     tokens_B = tokens_B[live]
             logits_BV = self._forward(
-                tokens_B[:, None], rows.mask_BL[:, : t + 1 - length], rows.position_B[:, None], cache
+                tokens_B[:, None], rows.mask_BC[:, : t + 1 - length], rows.position_B[:, None], cache
             )
             rows.position_B = rows.position_B + 1
+        if not written.logprobs_BL.isfinite().all():
+            raise FloatingPointError("the policy's logits are not finite: its weights have diverged")
         return written
 
     def _prefill(
@@ -153,13 +159,15 @@ class Sampler:
         if group > 1:
             cache.batch_repeat_interleave(group)
         mask_BL = mask_PL.repeat_interleave(group, dim=0)
+        seen_B = mask_BL.sum(1)
         rows = _Rows(
             row_B=torch.arange(len(keys), device=device),
             uniforms_BL=torch.from_numpy(np.stack([uniforms(self.config.seed, key, length) for key in keys])).to(
                 device
             ),
-            mask_BL=torch.cat([mask_BL, mask_BL.new_ones(len(keys), length)], dim=1),
-            position_B=mask_BL.sum(1),
+            mask_BC=torch.cat([mask_BL, mask_BL.new_ones(len(keys), length)], dim=1),
+            position_B=seen_B,
+            room_B=(self.context - seen_B).clamp(max=length),
             alive_B=torch.ones(len(keys), dtype=torch.bool, device=device),
         )
         return rows, logits_PV.repeat_interleave(group, dim=0)
@@ -212,8 +220,10 @@ def uniforms(seed: int, key: int, length: int) -> np.ndarray:
 
 def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
     longest = max(map(len, rows))
-    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
+    padding = [longest - len(row) for row in rows]
+    ids = [[pad] * n + list(row) for n, row in zip(padding, rows, strict=True)]
+    mask = [[0] * n + [1] * len(row) for n, row in zip(padding, rows, strict=True)]
+    ids, mask = (torch.tensor(table, dtype=torch.long, device=device) for table in (ids, mask))
     return ids, mask
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from interp.artifacts import BadInput
+from interp.policy.modes import evaluating
 from interp.policy.sample import pad_left, positions
 
 
@@ -70,9 +71,7 @@ def score(
         raise BadInput(f"expected a completion for each of {len(prompts)} prompts, got {len(completions)} completions")
     longest = max(map(len, completions), default=0)
     logprobs_BT, entropies_BT = torch.zeros(2, len(prompts), longest)
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for batch in _by_length(prompts, completions, micro_batch):
             rows = align([prompts[i] for i in batch], [completions[i] for i in batch], pad, model.device)
             tokens_BT = rows.ids_BL[:, rows.start :]
@@ -81,8 +80,6 @@ def score(
             width = tokens_BT.shape[1]
             logprobs_BT[batch, :width] = (logp * real).cpu()
             entropies_BT[batch, :width] = (entropy * real).cpu()
-    finally:
-        model.train(training)
     return logprobs_BT, entropies_BT
 
 

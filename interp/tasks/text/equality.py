@@ -6,10 +6,14 @@ that takes too long is given up, on any thread. Where the truth is a number, the
 unfinished `16 - 3` earns nothing.
 """
 
+import contextlib
+import logging
 import re
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Literal
 
 from interp.tasks.text.answers import clean
@@ -18,7 +22,7 @@ from interp.tasks.text.numerals import read_number, same_number
 Kind = Literal["number", "formula", "words"]
 MAX_FORMULA, MAX_DEPTH, MAX_POWERS, MAX_OF_BRACKET, MAX_TOTAL_EXPONENT, TIMEOUT_S = 200, 12, 12, 9, 200, 5
 
-_SAME, _DIFFERENT = 10, 11
+_SAME, _DIFFERENT, _START_S = 10, 11, 30
 _CHILD = (
     "import sys; from interp.tasks.text.equality import compare_formulae; "
     f"sys.exit({_SAME} if compare_formulae(*sys.argv[1:]) else {_DIFFERENT})"
@@ -117,20 +121,46 @@ def _powers_are_small(text: str) -> bool:
 
 def _same_formula(truth: str, given: str) -> bool:
     """By math-verify, for `TIMEOUT_S` at most; what it cannot show in that time is not the same."""
-    if threading.current_thread() is threading.main_thread():
-        return compare_formulae(truth, given)
-    # It keeps time by an alarm, which only a main thread can set; so lend it one. Slow (a second), but it never hangs.
-    child = subprocess.run([sys.executable, "-c", _CHILD, truth, given], capture_output=True, text=True, check=False)
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGALRM"):
+        with contextlib.suppress(_TimeUp), _time_limit(TIMEOUT_S):
+            return compare_formulae(truth, given)
+        return False
+    # only a main thread hears an alarm; elsewhere the work is lent a process, which takes a second but can be ended
+    command = [sys.executable, "-c", _CHILD, truth, given]
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_S + TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return False
     if child.returncode not in (_SAME, _DIFFERENT):
         raise RuntimeError(f"comparing {given!r} with {truth!r} in a process of its own failed: {child.stderr[-500:]}")
     return child.returncode == _SAME
 
 
 def compare_formulae(truth: str, given: str) -> bool:
+    """However long it takes."""
     from math_verify import LatexExtractionConfig, parse, verify
 
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that time is ours to keep, which we do
     config = [LatexExtractionConfig()]
-    left, right = (
-        parse(rf"\boxed{{{text}}}", config, "no_fallback", parsing_timeout=TIMEOUT_S) for text in (truth, given)
-    )
-    return bool(left and right) and verify(left[:1], right[:1], float_rounding=12, timeout_seconds=TIMEOUT_S)
+    left, right = (parse(rf"\boxed{{{text}}}", config, "no_fallback", parsing_timeout=0) for text in (truth, given))
+    return bool(left and right) and verify(left[:1], right[:1], float_rounding=12, timeout_seconds=0)
+
+
+class _TimeUp(BaseException):
+    """Not an `Exception`: what computes must not catch it."""
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Rings until it is heard: what is raised while a finaliser happens to run is swallowed."""
+
+    def ring(signum: int, frame: object) -> None:
+        raise _TimeUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
