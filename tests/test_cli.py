@@ -137,6 +137,7 @@ def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
         (["roll-out", "--jsonl", "a", "--chain.modulus", "7"], "--chain flags shape the chain task"),
         (["roll-out", "--group", "0"], "group must be at least 1; got 0"),
         (["roll-out", "--device", "cuda"], "device cuda was asked for"),
+        (["roll-out", "--chain.modulus", "11"], "expected words of the tokenizer's vocabulary, got some it does not"),
         (["bucket", "--easy", "0.1"], "cut points must satisfy"),
         (["verify", "/nowhere/chain.jsonl"], "expected a table of cases, got no such file"),
     ],

@@ -206,6 +206,13 @@ def test_a_prompt_that_fills_the_context_is_refused(tiny):
         tiny["qwen3"].sample([[5] * CONTEXT], SampleConfig(group=1))
 
 
+def test_samples_can_stand_in_a_loss(tiny):
+    samples = tiny["qwen3"].sample([[5, 6]], SampleConfig(group=2, max_new_tokens=4))
+    weight = torch.ones((), requires_grad=True)
+    ((samples.logprobs_BL * weight).exp() * samples.entropies_BL).sum().backward()
+    assert weight.grad is not None
+
+
 def test_no_prompts_give_no_samples(tiny):
     samples = tiny["qwen3"].sample([], SampleConfig())
     assert samples.tokens_BL.shape == (0, 0)

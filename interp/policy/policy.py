@@ -89,7 +89,8 @@ class Policy:
         return fingerprint_tensors(tensors, tensors.__getitem__)
 
     def encode(self, prompts: Sequence[str], *, chat: bool = False) -> list[Ids]:
-        """Prompts as token ids, with whatever the tokenizer puts before them. With `chat`, as a user's turn."""
+        """Prompts as token ids, with whatever the tokenizer puts before them. With `chat`, as a user's turn. A prompt
+        with words the tokenizer lacks is refused: the policy would be asked another question."""
         if chat and not self.tokenizer.chat_template:
             raise BadInput("chat was asked for, but this tokenizer has no chat template: use chat=False")
         encoded = []
@@ -99,9 +100,11 @@ class Policy:
                 ids = self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
             else:
                 ids = self.tokenizer(prompt)["input_ids"]
+            shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
             if not ids or len(ids) >= self.context:
-                shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
                 raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {shown!r}")
+            if self.tokenizer.unk_token_id in ids and str(self.tokenizer.unk_token) not in prompt:
+                raise BadInput(f"expected words of the tokenizer's vocabulary, got some it does not know in {shown!r}")
             encoded.append(list(ids))
         return encoded
 

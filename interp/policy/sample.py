@@ -88,7 +88,6 @@ class Sampler:
     pad: int
     context: int
 
-    @torch.inference_mode()
     def sample(
         self, prompts: Sequence[Sequence[int]], keys: Sequence[int], on_wave: Callable[[int], object]
     ) -> Samples:
@@ -112,6 +111,7 @@ class Sampler:
         for at in range(0, len(order), size):
             yield order[at : at + size]
 
+    @torch.inference_mode()
     def _write(self, prompts: list[Sequence[int]], keys: list[int]) -> Samples:
         """All completions of one wave."""
         device = self.model.device
@@ -160,11 +160,10 @@ class Sampler:
             cache.batch_repeat_interleave(group)
         mask_BL = mask_PL.repeat_interleave(group, dim=0)
         seen_B = mask_BL.sum(1)
+        uniforms_BL = torch.from_numpy(np.stack([uniforms(self.config.seed, key, length) for key in keys]))
         rows = _Rows(
             row_B=torch.arange(len(keys), device=device),
-            uniforms_BL=torch.from_numpy(np.stack([uniforms(self.config.seed, key, length) for key in keys])).to(
-                device
-            ),
+            uniforms_BL=uniforms_BL.to(device),
             mask_BC=torch.cat([mask_BL, mask_BL.new_ones(len(keys), length)], dim=1),
             position_B=seen_B,
             room_B=(self.context - seen_B).clamp(max=length),

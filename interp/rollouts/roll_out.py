@@ -37,11 +37,13 @@ def roll_out(
 
 
 def encode(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False) -> list[list[int]]:
-    try:
-        return policy.encode([problem.prompt for problem in problems], chat=chat)
-    except BadInput as error:
-        named = next(p for p in problems if repr(p.prompt)[1:50] in str(error))
-        raise BadInput(f"problem {named.id}: {error}") from error
+    prompts = []
+    for problem in problems:
+        try:
+            prompts += policy.encode([problem.prompt], chat=chat)
+        except BadInput as error:
+            raise BadInput(f"problem {problem.id}: {error}") from error
+    return prompts
 
 
 def record(
