@@ -93,20 +93,21 @@ class Policy:
         with words the tokenizer lacks is refused: the policy would be asked another question."""
         if chat and not self.tokenizer.chat_template:
             raise BadInput("chat was asked for, but this tokenizer has no chat template: use chat=False")
-        encoded = []
-        for prompt in prompts:
-            if chat:
-                turn = [{"role": "user", "content": prompt}]
-                ids = self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
-            else:
-                ids = self.tokenizer(prompt)["input_ids"]
-            shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
-            if not ids or len(ids) >= self.context:
-                raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {shown!r}")
-            if self.tokenizer.unk_token_id in ids and str(self.tokenizer.unk_token) not in prompt:
-                raise BadInput(f"expected words of the tokenizer's vocabulary, got some it does not know in {shown!r}")
-            encoded.append(list(ids))
-        return encoded
+        return [self._encode(prompt, chat) for prompt in prompts]
+
+    def _encode(self, prompt: str, chat: bool) -> Ids:
+        tokenizer: Any = self.tokenizer
+        if chat:
+            turn = [{"role": "user", "content": prompt}]
+            ids = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+        else:
+            ids = tokenizer(prompt)["input_ids"]
+        shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
+        if not 0 < len(ids) < self.context:
+            raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {shown!r}")
+        if tokenizer.unk_token_id in ids and tokenizer.unk_token not in prompt:
+            raise BadInput(f"expected words of the tokenizer's vocabulary, got some it does not know in {shown!r}")
+        return list(ids)
 
     def decode(self, ids: Sequence[int]) -> tuple[str, Offsets]:
         """The text of a completion without its end token, and the characters each remaining token wrote."""

@@ -78,11 +78,8 @@ class Rollouts(Sequence[Rollout]):
         return len(self.rows)
 
     def __getitem__(self, at: Any) -> Any:
-        return (
-            self.rows[at]
-            if isinstance(at, int)
-            else Rollouts(self.rows[at], config=self.config, made_from=self.made_from)
-        )
+        rows = self.rows[at]
+        return Rollouts(rows, config=self.config, made_from=self.made_from) if isinstance(at, slice) else rows
 
     def __iter__(self) -> Iterator[Rollout]:
         return iter(self.rows)
