@@ -64,7 +64,12 @@ def test_what_was_saved_is_loaded_bit_for_bit(tiny, tiny_dirs, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_custom_tokenizer_keeps_its_ids_in_every_family(tiny_dirs, family):
-    assert Policy.load(tiny_dirs[family]).encode([PROMPT]) == [IDS]
+    policy = Policy.load(tiny_dirs[family])
+    assert policy.tokenizer(PROMPT)["input_ids"] == IDS
+    known = PROMPT.replace(" zzz", "")
+    assert policy.encode([known]) == [IDS[:-1]]
+    with pytest.raises(BadInput, match="got some it does not know in '1 \\+ 2"):
+        policy.encode([PROMPT])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
