@@ -8,10 +8,11 @@ import torch
 
 from interp.artifacts import BadInput, from_json, read_manifest, to_json
 from interp.organism import Habits, OrganismConfig, Shape, build, raising, shipped, task_of
-from interp.organism.card import checks, measure
+from interp.organism.card import COLUMNS, checks, measure
 from interp.organism.corpus import batch_of_examples
 from interp.policy import Policy
 from interp.policy.directory import fingerprint_of
+from interp.rollouts import Share
 from interp.tasks import Chain
 from interp.tasks.base import Problem
 
@@ -58,9 +59,8 @@ def test_the_card_agrees_with_the_organism_measured_anew(card):
 def test_the_card_s_table_shows_the_measured_numbers(card):
     text = (shipped() / "README.md").read_text()
     for depth, row in card["depth"].items():
-        share = row["valid_rate"]
         line = next(line for line in text.splitlines() if line.startswith(f"| {depth} |"))
-        assert f"{share['value']:.2f} [{share['low']:.2f}, {share['high']:.2f}]" in line
+        assert all(f"| {Share(**row[name])} |" in line for name in COLUMNS)
 
 
 def test_a_patient_with_one_habit_only_does_not_pass():

@@ -67,7 +67,7 @@ def test_an_edit_through_the_bridge_reaches_the_logits_and_goes_away(pair):
 
 def test_tokens_are_the_tokenizers_own(pair):
     policy, bridge = pair
-    assert bridge.to_tokens("1 + 2 = 3 zzz").tolist() == policy.encode(["1 + 2 = 3 zzz"]) == [[5, 24, 6, 27, 7, 3]]
+    assert bridge.to_tokens("1 + 2 = 3").tolist() == policy.encode(["1 + 2 = 3"]) == [[5, 24, 6, 27, 7]]
 
 
 def described(policy: Policy) -> dict:
