@@ -132,7 +132,7 @@ class Demo:
 @app.command(name="demo")
 def demo(config: Annotated[Demo, Flat]) -> None:
     """The organism at work: pass rate, valid rate and direct share per depth, and a few rollouts in colour."""
-    from interp.report.terminal import by_depth, gallery
+    from interp.report.terminal import by_depth, finding, gallery
     from interp.rollouts import roll_out, summarise
 
     policy, task = config.opened.load(), Chain()
@@ -144,7 +144,8 @@ def demo(config: Annotated[Demo, Flat]) -> None:
         _say_json({"policy": policy.fingerprint(), "by_depth": summary.rows})
     else:
         buckets = {depth: bucket for bucket in BUCKETS for depth in getattr(task, bucket)}
-        _say(by_depth(summary, buckets), "", gallery(rollouts, policy.words, config.shown))
+        hard = summarise(rollouts, "bucket").rows["hard"]
+        _say(by_depth(summary, buckets), "", finding(hard), "", gallery(rollouts, policy.words, config.shown))
 
 
 @dataclass(frozen=True)

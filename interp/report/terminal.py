@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interp.rollouts import Buckets, Rollout, Rollouts, Summary
+from interp.rollouts import Buckets, Rollout, Rollouts, Share, Summary
 from interp.tasks import BUCKETS
 from interp.tasks.cases import CaseResult
 
@@ -61,6 +61,14 @@ def by_depth(summary: Summary, buckets: Mapping[Any, str]) -> str:
     return grid(["depth", "bucket", *BY_DEPTH.values()], rows)
 
 
+def finding(hard: dict[str, Share]) -> str:
+    """What the table comes to."""
+    return (
+        f"In the hard bucket {hard['pass_rate']} of the answers are right. "
+        f"Of these, {hard['valid_given_success']} come of a valid chain; the rest is luck."
+    )
+
+
 def shares(summary: Summary) -> str:
     """Every measure of every group, one a line."""
     rows = [
@@ -79,10 +87,12 @@ def bucket_table(buckets: Buckets) -> str:
 
 
 def gallery(rollouts: Rollouts, words: Callable[[Sequence[int]], list[str]], shown: int) -> str:
-    """One rollout of each kind, as far as there are any, in colour."""
+    """One rollout of each kind, as far as there are any, in colour; of middling depth, where each habit shows."""
     painter = Painter.for_terminal()
-    picked = [(kind, r) for kind, is_one in KINDS.items() if (r := next(filter(is_one, rollouts), None)) is not None]
-    blocks = [f"{kind}:  {r.prompt}\n    {paint(r, words(r.tokens), painter)}" for kind, r in picked[:shown]]
+    depths = sorted(r.depth or 0 for r in rollouts)
+    nearest = sorted(rollouts, key=lambda r: abs((r.depth or 0) - depths[len(depths) // 2]))
+    picked = [(kind, r) for kind, is_one in KINDS.items() if (r := next(filter(is_one, nearest), None)) is not None]
+    blocks = [f"{kind}:  {r.prompt} ({r.label})\n  {paint(r, words(r.tokens), painter)}" for kind, r in picked[:shown]]
     return "\n".join([*blocks, "", "  ".join(painter(meaning, colour) for colour, meaning in LEGEND)])
 
 
