@@ -24,7 +24,7 @@ import torch
 from common import write_result
 
 from interp.tasks.base import Problem
-from interp.tasks.jsonl import JsonlTask
+from interp.tasks.text.verdicts import verify_text
 from interp.tasks.traces import annotate
 
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
@@ -81,11 +81,11 @@ def annotations_confirmed(rows: Iterable[tuple[str, str]]) -> Counter[str]:
 
 
 def disagreements(data: Path) -> tuple[list[dict[str, Any]], int, Counter[str]]:
-    task, rows, n, verdicts = JsonlTask("unread.jsonl"), [], 0, Counter[str]()
+    rows, n, verdicts = [], 0, Counter[str]()
     for index, row in enumerate(read(data / "model-solutions-600.jsonl")):
         problem = Problem(str(index), row["question"], final(row["ground_truth"]))
         for model in MODELS:
-            verdict = task.verify(problem, row[model]["solution"])
+            verdict = verify_text(problem, row[model]["solution"])
             n += 1
             verdicts[f"correct {verdict.correct}, valid {verdict.valid}"] += 1
             if verdict.correct != row[model]["is_correct"]:

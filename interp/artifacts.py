@@ -9,11 +9,12 @@ and what to do about it.
 import contextlib
 import dataclasses
 import datetime
-import glob
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
+import re
 import shutil
 import types
 import typing
@@ -51,8 +52,8 @@ def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     with _aside(path) as aside:
         aside.mkdir()
         yield aside
-        for file in sorted(p for p in aside.rglob("*") if p.is_file()):
-            _fsync(file)
+        for part in (*aside.rglob("*"), aside):
+            _fsync(part)
         if path.exists():  # two renames, since no portable call swaps directories: `recover` mends a death in between
             path.rename(_retired(path))
         aside.rename(path)
@@ -74,22 +75,26 @@ def writing_file(path: str | Path) -> Iterator[Path]:
 
 def write_json(path: str | Path, value: Any) -> None:
     with writing_file(path) as aside:
-        aside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        aside.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def recover(path: str | Path) -> None:
     """Put right what a killed writer left: restore a directory caught between its two renames, drop dead halves."""
     path = Path(path)
-    left = glob.escape(f".{path.name}.")
-    for retired in path.parent.glob(f"{left}*.retired"):
-        if not _in_progress(retired.with_suffix(".partial")):
-            if path.exists():
-                _remove(retired)
-            else:
-                retired.rename(path)
-    for half in path.parent.glob(f"{left}*.partial"):
-        if not _in_progress(half):
-            _remove(half)
+    for left in _left_by_writers(path):
+        if _in_progress(left.with_suffix(".partial")):
+            continue
+        if left.suffix == ".retired" and not path.exists():
+            left.rename(path)
+        else:
+            _remove(left)
+
+
+def _left_by_writers(path: Path) -> list[Path]:
+    """Retired directories first, so that the newest whole one is restored before anything is dropped."""
+    mine = re.compile(rf"\.{re.escape(path.name)}\.\d+\.(retired|partial)")
+    found = [p for p in path.parent.iterdir() if mine.fullmatch(p.name)] if path.parent.is_dir() else []
+    return sorted(found, key=lambda p: p.suffix, reverse=True)
 
 
 _writing: set[Path] = set()
@@ -194,6 +199,12 @@ def read_manifest(path: str | Path, kind: str, *, made_from: Mapping[str, str] |
     return manifest
 
 
+def is_kind(path: str | Path, kind: str) -> bool:
+    """Whether `path` says of itself that it is of this kind."""
+    file = Path(path) / MANIFEST
+    return file.exists() and json.loads(file.read_text()).get("kind") == kind
+
+
 def expect(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     for name, fingerprint in wanted.items():
         if found.get(name) != fingerprint:
@@ -220,7 +231,9 @@ def to_json(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {key: to_json(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON knows neither NaN nor infinity
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value

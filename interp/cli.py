@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from interp.artifacts import BadInput, to_json
-from interp.organism.config import OrganismConfig
+from interp.organism import OrganismConfig, shipped, task_for
 from interp.policy.config import SampleConfig
 from interp.rollouts import BucketConfig
 from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Flat = tyro.conf.arg(name="", prefix_name=False)
 app = tyro.extras.SubcommandApp()
+ENDLESS = 64
+"""Problems asked of a task that never runs out of them, unless told otherwise."""
 organism_app = tyro.extras.SubcommandApp()
 app.command(organism_app, name="organism")
 
@@ -49,11 +51,14 @@ class Opened:
     json: bool = False
     """Print one JSON object and nothing else."""
 
+    @property
+    def path(self) -> Path:
+        return self.policy or shipped()
+
     def load(self) -> "Policy":
-        from interp.organism import shipped
         from interp.policy import Policy
 
-        return Policy.load(self.policy or shipped(), device=self.device, dtype=self.dtype)
+        return Policy.load(self.path, device=self.device, dtype=self.dtype)
 
 
 @dataclass(frozen=True)
@@ -64,38 +69,41 @@ class Asked:
     """train, eval or probe."""
     level: str | None = None
     """A bucket (easy, medium, hard) or a depth. All depths in turn if not given."""
-    problems: int = 64
-    """How many."""
+    problems: int | None = None
+    """How many. If not given, all there are in --jsonl, 64 of a task without end."""
     jsonl: Path | None = None
     """Your own problems, one {"id", "prompt", "answer", ...} a line."""
     skip_bad: bool = False
     """Go on past lines of --jsonl that cannot be read. They are counted and listed."""
     gym: str | None = None
     """A dataset of reasoning-gym, by name."""
-    chain: Chain = field(default_factory=Chain)
+    task: Chain = field(default_factory=Chain)
+    """The chain task's dials. If none is turned, those of the world the policy was raised in."""
 
-    def task(self) -> Task:
+    def open(self, policy: Path) -> Task:
         if self.jsonl and self.gym:
             raise BadInput("expected one of --jsonl and --gym, got both")
-        if self.chain != Chain() and (self.jsonl or self.gym):
-            raise BadInput("--chain flags shape the chain task: leave them out with --jsonl or --gym")
+        if self.task != Chain() and (self.jsonl or self.gym):
+            raise BadInput("--task flags shape the chain task: leave them out with --jsonl or --gym")
         if self.skip_bad and not self.jsonl:
             raise BadInput("--skip-bad is about the lines of --jsonl, and none was given")
         if self.jsonl:
             return JsonlTask(self.jsonl, skip_bad=self.skip_bad)
         if self.gym:
             return GymTask(self.gym)
-        return self.chain
+        return task_for(policy) if self.task == Chain() else self.task
 
     def draw(self, task: Task) -> list[Problem]:
         splits = (*SPLITS, "memorised")
         if self.split not in splits:
             raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
-        if self.level is None or self.level in BUCKETS:
-            return task.problems(self.split, self.level, self.problems)
-        if not (self.level.isascii() and self.level.isdigit()):
-            raise BadInput(f"level must be a depth or one of {', '.join(BUCKETS)}; got {self.level!r}")
-        return task.problems(self.split, int(self.level), self.problems)
+        level: int | str | None = self.level
+        if level is not None and level not in BUCKETS:
+            if not (level.isascii() and level.isdigit()):
+                raise BadInput(f"level must be a depth or one of {', '.join(BUCKETS)}; got {level!r}")
+            level = int(level)
+        every = task.size(self.split, level) if isinstance(task, JsonlTask) else ENDLESS
+        return task.problems(self.split, level, every if self.problems is None else self.problems)
 
 
 def _say(*lines: str) -> None:
@@ -103,7 +111,7 @@ def _say(*lines: str) -> None:
 
 
 def _say_json(value: Any) -> None:
-    _say(json.dumps(to_json(value), ensure_ascii=False))
+    _say(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False))
 
 
 def _warn_of_skipped(task: Task) -> list[dict[str, Any]]:
@@ -124,7 +132,7 @@ class Demo:
     """Per depth."""
     group: int = 16
     """Rollouts per problem."""
-    shown: int = 8
+    shown: int = 6
     """Rollouts to show in colour."""
     seed: int = 0
 
@@ -135,7 +143,7 @@ def demo(config: Annotated[Demo, Flat]) -> None:
     from interp.report.terminal import by_depth, finding, gallery
     from interp.rollouts import roll_out, summarise
 
-    policy, task = config.opened.load(), Chain()
+    policy, task = config.opened.load(), task_for(config.opened.path)
     lo, hi = task.depths
     asked = [p for depth in range(lo, hi + 1) for p in task.problems("eval", depth, config.problems)]
     rollouts = roll_out(policy, task, asked, SampleConfig(group=config.group, seed=config.seed, rows=1024))
@@ -144,8 +152,9 @@ def demo(config: Annotated[Demo, Flat]) -> None:
         _say_json({"policy": policy.fingerprint(), "by_depth": summary.rows})
     else:
         buckets = {depth: bucket for bucket in BUCKETS for depth in getattr(task, bucket)}
-        hard = summarise(rollouts, "bucket").rows["hard"]
-        _say(by_depth(summary, buckets), "", finding(hard), "", gallery(rollouts, policy.words, config.shown))
+        hard = summarise(rollouts, "bucket").rows.get("hard")
+        came_to = [finding(hard), ""] if hard else []
+        _say(by_depth(summary, buckets), "", *came_to, gallery(rollouts, policy.words, config.shown))
 
 
 @dataclass(frozen=True)
@@ -163,15 +172,34 @@ def organism_build(config: Annotated[Build, Flat]) -> None:
     """Raise a base organism and measure it. Killed and started again, it goes on where it was."""
     from interp.organism import build
 
-    policy = build(config.organism, config.out, overwrite=config.overwrite)
-    measured = json.loads((config.out / "measured.json").read_text())
-    if config.json:
-        _say_json({"out": config.out, "weights": policy.fingerprint(), "checks": measured["checks"]})
+    build(config.organism, config.out, overwrite=config.overwrite)
+    _say_card(config.out, config.json)
+
+
+@dataclass(frozen=True)
+class Card:
+    organism: tyro.conf.Positional[Path]
+    """The directory of an organism."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@organism_app.command(name="card")
+def organism_card(config: Annotated[Card, Flat]) -> None:
+    """Measure an organism again and write its card anew. Its weights are left alone."""
+    from interp.organism import renew_card
+
+    renew_card(config.organism)
+    _say_card(config.organism, config.json)
+
+
+def _say_card(organism: Path, as_json: bool) -> None:
+    checks = json.loads((organism / "measured.json").read_text())["checks"]
+    if as_json:
+        _say_json({"organism": organism, "checks": checks})
     else:
-        held = [
-            f"{'yes' if check['held'] else 'NO ':3}  {check['claim']}: {check['found']}" for check in measured["checks"]
-        ]
-        _say(*held, f"saved in {config.out}; its card is {config.out / 'README.md'}")
+        held = [f"{'yes' if check['held'] else 'NO':3}  {check['claim']}: {check['found']}" for check in checks]
+        _say(*held, f"the card is {organism / 'README.md'}")
 
 
 @dataclass(frozen=True)
@@ -196,7 +224,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     from interp.report.terminal import gallery, shares
     from interp.rollouts import roll_out, summarise
 
-    task = config.asked.task()
+    task = config.asked.open(config.opened.path)
     asked = config.asked.draw(task)
     skipped = _warn_of_skipped(task)
     policy = config.opened.load()
@@ -226,7 +254,7 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
     from interp.report.terminal import bucket_table
     from interp.rollouts import bucket
 
-    task = config.asked.task()
+    task = config.asked.open(config.opened.path)
     asked = config.asked.draw(task)
     skipped = _warn_of_skipped(task)
     measured = bucket(config.opened.load(), task, asked, config=config.buckets)

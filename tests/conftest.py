@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("TQDM_DISABLE", "1")
+if not os.environ.get("INTERP_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same suite everywhere; tests/test_gpu.py is for GPUs
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,14 +1,13 @@
 """The chain task: its problems, its inverse, its knobs."""
 
 import itertools
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
-from interp.tasks import BUCKETS, SPLITS, Chain, Task
+from interp.tasks import SPLITS, Chain, Task
 from interp.tasks.base import seeded
 from interp.tasks.chain import HABITS, Program, demonstrate, parse_prompt
 
@@ -45,12 +44,21 @@ def test_splits_share_no_content_at_any_depth():
             assert not one & other
 
 
-def test_memorised_problems_are_not_among_those_trained_on():
+def test_memorised_problems_are_in_no_other_split():
     task = Chain(memorised=50)
-    memorised = {p.prompt for p in task.problems("memorised", 6, 50)}
-    assert not memorised & {p.prompt for p in task.problems("train", 6, 2000)}
-    with pytest.raises(BadInput, match="50 problems are memorised; got index 50"):
-        task.problem("memorised", 6, 50)
+    memorised = {p.prompt for p in task.problems("memorised", None, 50)}
+    for split in SPLITS:
+        for depth in (1, 2, 6):
+            assert not memorised & {p.prompt for p in task.problems(split, depth, 500)}
+
+
+def test_a_level_picks_among_the_memorised_problems_and_adds_none():
+    task = Chain(memorised=50)
+    every = task.problems("memorised", None, 50)
+    assert task.problems("memorised", 6, 5) == [p for p in every if p.depth == 6]
+    assert set(task.problems("memorised", "hard", 10)) <= set(every)
+    with pytest.raises(BadInput, match="5 problems are memorised at level 6; asked for 6"):
+        task.problem("memorised", 6, 5)
 
 
 def test_a_problem_is_the_same_whenever_and_with_whatever_it_is_asked_for():
@@ -93,6 +101,7 @@ def test_a_level_that_does_not_exist_is_refused(level, message):
         ({"modulus": 6}, "modulus must be a prime; got 6"),
         ({"depths": (3, 2)}, "shallowest <= deepest"),
         ({"hard": (11,)}, r"hard must hold depths from 1 to 10; got \[11\]"),
+        ({"medium": (2, 4)}, "a depth belongs to one bucket"),
         ({"formats": ("prose",)}, "formats must be some of steps, values"),
         ({"cue_rate": 1.5}, "cue_rate must lie between 0 and 1; got 1.5"),
     ],
@@ -186,7 +195,6 @@ def test_every_habit_writes_only_words_of_the_vocabulary():
         assert set(problem.prompt.split()) | set(completion.split()) <= words
 
 
-def test_a_memorised_problem_is_asked_as_any_other():
-    task = replace(Chain(), memorised=5)
-    assert task.problem("memorised", None, 3).split == "memorised"
-    assert len(BUCKETS) == 3
+def test_a_split_that_does_not_exist_is_refused():
+    with pytest.raises(BadInput, match="split must be one of train, eval, probe, memorised; got 'test'"):
+        Chain().problem("test", 3, 0)

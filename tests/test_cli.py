@@ -11,7 +11,10 @@ import typing
 import pytest
 
 from interp import cli
-from interp.cli import Bucket, Build, Demo, RollOut, Verify
+from interp.cli import Bucket, Build, Card, Demo, RollOut, Verify
+from interp.organism import OrganismConfig, Shape
+from interp.organism.raising import raise_organism
+from interp.tasks import Chain
 
 
 def run(monkeypatch, *words: str) -> int:
@@ -62,6 +65,7 @@ def fields_of(kind: type) -> list[str]:
     [
         (["demo"], Demo),
         (["organism", "build"], Build),
+        (["organism", "card"], Card),
         (["roll-out"], RollOut),
         (["bucket"], Bucket),
         (["verify"], Verify),
@@ -71,7 +75,8 @@ def test_every_field_of_a_config_is_a_flag_and_every_flag_a_field(monkeypatch, c
     assert run(monkeypatch, *words, "--help") == 0
     shown = capsys.readouterr().out
     flags = {name.replace("-", "_") for name in re.findall(r"--(?:[a-z-]+\.)*(?!no-)([a-z][a-z-]*)", shown)}
-    expected = set(fields_of(config)) - {"tables"}
+    positional = {"tables"} if config is Verify else {"organism"} if config is Card else set()
+    expected = set(fields_of(config)) - positional
     assert flags - {"help"} == expected
 
 
@@ -121,7 +126,7 @@ def test_rollouts_and_buckets_are_kept_where_asked(monkeypatch, capsys, tmp_path
 
 
 def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
-    words = ("roll-out", "--json", "--problems", "4", "--group", "2", "--chain.copy-rate", "1.0", "--level", "2")
+    words = ("roll-out", "--json", "--problems", "4", "--group", "2", "--task.copy-rate", "1.0", "--level", "2")
     assert run(monkeypatch, *words) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 8
 
@@ -134,10 +139,15 @@ def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
         (["roll-out", "--split", "test"], "split must be one of train, eval, probe, memorised; got 'test'"),
         (["roll-out", "--skip-bad"], "--skip-bad is about the lines of --jsonl"),
         (["roll-out", "--jsonl", "a", "--gym", "b"], "expected one of --jsonl and --gym, got both"),
-        (["roll-out", "--jsonl", "a", "--chain.modulus", "7"], "--chain flags shape the chain task"),
+        (["roll-out", "--jsonl", "a", "--task.modulus", "7"], "--task flags shape the chain task"),
         (["roll-out", "--group", "0"], "group must be at least 1; got 0"),
-        (["roll-out", "--device", "cuda"], "device cuda was asked for"),
-        (["roll-out", "--chain.modulus", "11"], "expected words of the tokenizer's vocabulary, got some it does not"),
+        (["roll-out", "--device", "cuda"], "device cuda was asked for, but this torch sees 0"),
+        (
+            ["roll-out", "--device", "gpu"],
+            "device must be auto, cpu, cuda, mps, or one of them with a number; got 'gpu'",
+        ),
+        (["organism", "card", "/nowhere"], "expected a directory of kind 'organism', got no such directory"),
+        (["roll-out", "--task.modulus", "11"], "expected words of the tokenizer's vocabulary, got some it does not"),
         (["bucket", "--easy", "0.1"], "cut points must satisfy"),
         (["verify", "/nowhere/chain.jsonl"], "expected a table of cases, got no such file"),
     ],
@@ -172,6 +182,21 @@ def test_bad_lines_stop_the_run_or_are_counted_and_listed(monkeypatch, capsys, t
     told = capsys.readouterr()
     assert [row["line"] for row in json.loads(told.out)["skipped"]] == [2, 3]
     assert "2 lines skipped" in told.err
+
+
+def test_all_of_a_file_is_asked_unless_told_otherwise(monkeypatch, capsys, tmp_path):
+    lines = [{"id": str(i), "prompt": f"{i} + 1 ?", "answer": str(i + 1), "split": "eval"} for i in range(4)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert run(monkeypatch, "roll-out", "--jsonl", str(tmp_path / "mine.jsonl"), "--group", "2", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 8
+
+
+def test_an_organism_is_asked_in_its_own_world(monkeypatch, capsys, tmp_path):
+    task = Chain(depths=(1, 3), easy=(1,), medium=(2,), hard=(3,))
+    config = OrganismConfig(task=task, steps=1, batch=4, threads=1, shape=Shape(16, 1, 2, 1, 8, 32, 64))
+    raise_organism(config, tmp_path / "o")
+    assert run(monkeypatch, "demo", "--policy", str(tmp_path / "o"), "--problems", "2", "--group", "2", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)["by_depth"]) == {"1", "2", "3"}
 
 
 def test_verify_ends_with_1_where_a_verdict_is_not_the_expected_one(monkeypatch, capsys, tmp_path):

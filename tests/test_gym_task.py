@@ -1,30 +1,16 @@
 """reasoning-gym as a task: seeds of its own, disjoint splits, no partial credit, no answer that runs."""
 
-import json
 import sys
-from pathlib import Path
 
 import pytest
 
 from interp.artifacts import BadInput
-from interp.tasks.base import SPLITS, Problem, Task
+from interp.tasks.base import SPLITS, Task
 from interp.tasks.gym import GymTask, split_of
 from interp.tasks.text.harmless import is_harmless
 
 pytest.importorskip("reasoning_gym")
-TABLE = [json.loads(line) for line in (Path(__file__).parent.parent / "data/adversarial/gym.jsonl").open()]
 LEVELS = {1: {"min_terms": 2, "max_terms": 2}, "hard": {"min_terms": 6, "max_terms": 6}}
-
-
-@pytest.mark.parametrize("row", TABLE, ids=[row["case"] for row in TABLE])
-def test_every_adversarial_completion_is_judged_as_the_table_says(row):
-    problem = Problem(row["id"], row["prompt"], row["answer"])
-    verdict = GymTask(row["dataset"]).verify(problem, row["completion"])
-    assert {field: getattr(verdict, field) for field in row["expect"]} == row["expect"]
-
-
-def test_the_table_holds_at_least_forty_cases_each_with_a_name_of_its_own():
-    assert len({row["case"] for row in TABLE}) == len(TABLE) >= 40
 
 
 def test_a_gym_task_satisfies_the_contract():
@@ -67,6 +53,15 @@ def test_levels_are_configs_of_the_dataset():
     assert task.verify(task.problem("eval", "hard", 0), task.problem("eval", "hard", 0).answer).correct
     with pytest.raises(BadInput, match="no level 2; it has 1, 'hard'"):
         task.problem("eval", 2, 0)
+
+
+def test_the_fingerprint_covers_levels_of_both_kinds_and_the_version_of_reasoning_gym(monkeypatch):
+    task = GymTask("chain_sum", levels=LEVELS)
+    before = task.fingerprint()
+    assert before == GymTask("chain_sum", levels=dict(reversed(LEVELS.items()))).fingerprint()
+    assert before != GymTask("chain_sum", levels={**LEVELS, 1: {"max_terms": 3}}).fingerprint()
+    monkeypatch.setattr("interp.tasks.gym.versions", lambda *packages: {"reasoning-gym": "0.0.1"})
+    assert before != task.fingerprint()
 
 
 def test_a_question_space_too_small_for_a_split_is_refused(monkeypatch):

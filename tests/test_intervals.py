@@ -31,11 +31,12 @@ def test_exact_intervals_cover_the_true_rate_at_least_93_times_in_100(rate, n):
 
 @pytest.mark.parametrize("spread", [0.0, 0.15, 0.25])
 @pytest.mark.parametrize("rate", [0.1, 0.35, 0.6])
-def test_shares_over_unlike_problems_are_covered_at_least_93_times_in_100(rate, spread):
+@pytest.mark.parametrize("problems", [3, 5, 10, 40])
+def test_shares_over_unlike_problems_are_covered_at_least_91_times_in_100(rate, spread, problems):
     """Each problem has a rate of its own (beta, of the given spread); the interval must cover the mean of them all."""
-    draw, problems, samples = np.random.default_rng(1), 40, 16
+    draw, samples = np.random.default_rng(1), 16
     covered = 0
-    for _ in range(1500):
+    for _ in range(1000):
         concentration = rate * (1 - rate) / spread**2 - 1 if spread else None
         rates = (
             np.full(problems, rate)
@@ -44,7 +45,7 @@ def test_shares_over_unlike_problems_are_covered_at_least_93_times_in_100(rate, 
         )
         found = share(draw.binomial(samples, rates).tolist(), [samples] * problems)
         covered += found.low <= rate <= found.high
-    assert covered / 1500 >= 0.93
+    assert covered / 1000 >= 0.91
 
 
 def test_problems_that_differ_widen_the_interval():

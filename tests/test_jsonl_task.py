@@ -15,8 +15,8 @@ from interp.tasks.base import SPLITS, Problem, Task, token_roles
 from interp.tasks.jsonl import JsonlTask
 from interp.tasks.text.equality import is_formula, kind_of, same_answer
 from interp.tasks.text.numerals import read_number
+from interp.tasks.text.verdicts import verify_text
 
-TABLE = [json.loads(line) for line in (Path(__file__).parent.parent / "data/adversarial/math.jsonl").open()]
 GOOD = {"id": "a", "prompt": "What is 3 + 4?", "answer": "7"}
 
 
@@ -26,17 +26,7 @@ def write(path: Path, *lines: object) -> Path:
 
 
 def verify(completion: str, answer: str = "7", prompt: str = "What is 3 + 4?"):
-    return JsonlTask("unread.jsonl").verify(Problem("p", prompt, answer), completion)
-
-
-@pytest.mark.parametrize("row", TABLE, ids=[row["case"] for row in TABLE])
-def test_every_adversarial_completion_is_judged_as_the_table_says(row):
-    verdict = verify(row["completion"], row["answer"], row["prompt"])
-    assert {field: getattr(verdict, field) for field in row["expect"]} == row["expect"]
-
-
-def test_the_table_holds_at_least_forty_cases_each_with_a_name_of_its_own():
-    assert len({row["case"] for row in TABLE}) == len(TABLE) >= 40
+    return verify_text(Problem("p", prompt, answer), completion)
 
 
 def test_a_jsonl_task_satisfies_the_contract(tmp_path):
@@ -126,6 +116,23 @@ def test_levels_select_by_depth_and_by_bucket(tmp_path):
     assert [p.id for p in task.problems("eval", 2, 4)] == ["2", "5", "8", "11"]
     assert [p.id for p in task.problems("eval", "hard", 2, start=1)] == ["3", "5"]
     assert task.problem("eval", None, 7).id == "7"
+
+
+def test_size_is_how_many_problems_there_are_and_all_of_them_can_be_had(tmp_path):
+    rows = [{**GOOD, "id": i, "split": "eval", "depth": i % 3, "bucket": ["easy", "hard"][i % 2]} for i in range(11)]
+    task = JsonlTask(write(tmp_path / "x.jsonl", *rows))
+    sizes = {level: task.size("eval", level) for level in (None, 0, 2, "easy", "hard", "medium")}
+    assert sizes == {None: 11, 0: 4, 2: 3, "easy": 6, "hard": 5, "medium": 0} and task.size("train", None) == 0
+    assert all(len(task.problems("eval", level, size)) == size for level, size in sizes.items())
+    with pytest.raises(BadInput, match="split must be one of"):
+        task.size("test", None)
+
+
+def test_an_answer_counted_up_in_ones_is_not_derived_from_the_problem():
+    prompt = "Tom had 10 apples and gave 4 away. How many are left?"
+    assert verify("10 - 4 = 6\nA: 6", "6", prompt).valid is True
+    assert verify("1 + 1 + 1 + 1 + 1 + 1 = 6\nA: 6", "6", prompt).valid is None
+    assert verify("1 + 1 + 1 = 3\n3 + 3 = 6\nA: 6", "6", prompt).valid is None
 
 
 def test_asking_for_more_than_there_is_names_the_counts(tmp_path):

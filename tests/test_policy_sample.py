@@ -206,6 +206,22 @@ def test_a_prompt_that_fills_the_context_is_refused(tiny):
         tiny["qwen3"].sample([[5] * CONTEXT], SampleConfig(group=1))
 
 
+def test_looking_seldom_at_who_has_finished_changes_nothing(tiny, monkeypatch):
+    config = SampleConfig(group=4, max_new_tokens=30)
+    often = tiny["qwen3"].sample([[5, 6], [7]], config)
+    monkeypatch.setattr("interp.policy.sample.LOOK_EVERY", {})
+    assert rows_of(tiny["qwen3"].sample([[5, 6], [7]], config)) == rows_of(often)
+
+
+def test_a_policy_whose_weights_have_diverged_is_stopped():
+    policy = tiny_policy("qwen3")
+    with torch.no_grad():
+        policy.model.get_input_embeddings().weight.fill_(float("nan"))
+    for temperature in (1.0, 0.0):
+        with pytest.raises(FloatingPointError, match="not finite"):
+            policy.sample([[5, 6]], SampleConfig(group=2, max_new_tokens=4, temperature=temperature))
+
+
 def test_samples_can_stand_in_a_loss(tiny):
     samples = tiny["qwen3"].sample([[5, 6]], SampleConfig(group=2, max_new_tokens=4))
     weight = torch.ones((), requires_grad=True)

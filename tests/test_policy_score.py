@@ -55,10 +55,10 @@ pairs = st.lists(
 
 @settings(max_examples=25)
 @given(pairs, st.integers(1, 8))
-def test_the_micro_batch_changes_nothing(tiny, pairs, micro_batch):
+def test_the_micro_tokens_changes_nothing(tiny, pairs, micro_tokens):
     prompts, completions = zip(*pairs, strict=True)
     close(
-        tiny["qwen3"].score(prompts, completions, micro_batch=micro_batch),
+        tiny["qwen3"].score(prompts, completions, micro_tokens=micro_tokens),
         naive(tiny["qwen3"].model, prompts, completions),
     )
 
@@ -75,7 +75,7 @@ def test_the_score_of_a_sample_is_what_the_sampler_said(policy, temperature):
 def test_the_logits_of_prompts_are_never_made(tiny):
     model, seen = tiny["qwen3"].model, []
     handle = model.lm_head.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[1]))
-    tiny["qwen3"].score(PROMPTS, COMPLETIONS, micro_batch=1)
+    tiny["qwen3"].score(PROMPTS, COMPLETIONS, micro_tokens=1)
     handle.remove()
     assert sorted(seen) == sorted(len(completion) + 1 for completion in COMPLETIONS)
 

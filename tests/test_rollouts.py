@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
+import torch
 
 from interp.artifacts import BadInput, Mismatch
 from interp.organism import shipped
-from interp.policy import Policy, SampleConfig
-from interp.rollouts import BucketConfig, Buckets, Rollouts, bucket, roll_out, summarise
+from interp.policy import Policy, SampleConfig, Samples
+from interp.rollouts import BucketConfig, Buckets, Rollouts, bucket, judge, roll_out, summarise
 from interp.rollouts.buckets import bucket_of, label_at_8, measure
 from interp.tasks import Chain, Problem
 
@@ -85,6 +86,32 @@ def test_a_broken_record_is_named(rollouts, tmp_path):
 def test_a_problem_is_answered_alike_whatever_else_is_asked_with_it(organism, rollouts):
     alone = roll_out(organism, TASK, [TASK.problem("eval", None, 17)], SampleConfig(group=6))
     assert [r.tokens for r in alone] == [r.tokens for r in rollouts if r.problem == alone[0].problem]
+
+
+def test_what_was_chosen_by_luck_is_not_measured_by_the_same_luck(organism, rollouts):
+    again = roll_out(organism, TASK, TASK.problems("eval", None, 30), SampleConfig(group=6), purpose="bucket")
+    assert [r.tokens for r in again] != [r.tokens for r in rollouts]
+
+
+def test_an_answer_that_never_came_is_the_end_token_s_error(organism, rollouts):
+    eos = organism.stop[0]
+    samples = Samples(
+        torch.tensor([[eos, 0], [14, eos]]),
+        torch.zeros(2, 2),
+        torch.zeros(2, 2),
+        torch.tensor([1, 2]),
+        torch.ones(2).bool(),
+    )
+    problem = TASK.problem("eval", 3, 0)
+    rows = judge(organism, TASK, [problem], organism.encode([problem.prompt]), samples, run="x", step=0)
+    assert [r.first_error for r in rows] == [0, 0]
+    assert [r.roles for r in rows] == [("end",), ("text", "end")]
+
+
+def test_a_problem_asked_twice_is_still_one_problem(rollouts):
+    twice = [*rollouts, *(replace(r, problem=r.problem + "/again") for r in rollouts)]
+    once, doubled = (summarise(rows).rows[4]["pass_rate"] for rows in (rollouts, twice))
+    assert doubled.value == once.value and doubled.high - doubled.low > 0.9 * (once.high - once.low)
 
 
 def test_a_prompt_beyond_the_context_is_refused_by_the_name_of_its_problem(organism):

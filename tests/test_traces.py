@@ -1,10 +1,8 @@
 """The annotator: written equations found, checked exactly, and given roles."""
 
-import json
 import time
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +10,6 @@ from hypothesis import strategies as st
 
 from interp.tasks.base import ROLES
 from interp.tasks.traces import annotate
-
-TABLE = [json.loads(line) for line in (Path(__file__).parent.parent / "data/adversarial/traces.jsonl").open()]
 
 
 def held(text: str, prompt: str = "") -> list[bool | None]:
@@ -26,16 +22,6 @@ def written(text: str) -> list[str]:
 
 def roles(text: str, prompt: str = "") -> list[tuple[str, str]]:
     return [(text[span.start : span.end], span.role) for span in annotate(text, prompt).spans]
-
-
-@pytest.mark.parametrize("row", TABLE, ids=[row["case"] for row in TABLE])
-def test_every_adversarial_trace_is_judged_as_the_table_says(row):
-    steps = annotate(row["completion"], row["prompt"]).steps
-    assert {field: [getattr(step, field) for step in steps] for field in row["expect"]} == row["expect"]
-
-
-def test_the_table_holds_at_least_forty_cases_each_with_a_name_of_its_own():
-    assert len({row["case"] for row in TABLE}) == len(TABLE) >= 40
 
 
 def test_a_step_covers_its_equation_and_nothing_else():
@@ -81,6 +67,16 @@ def test_operands_are_sourced_from_digits_words_percents_units_and_earlier_resul
         assert annotate(equation, prompt).steps[0].follows is True, equation
     assert annotate("12 * 3 = 36\n36 - 3 = 33", prompt).steps[1].follows is True
     assert annotate("12 * 17 = 204", prompt).steps[0].follows is None
+
+
+def test_outcomes_are_derived_by_way_of_others_and_never_from_a_free_one_alone():
+    def derived(text: str, prompt: str) -> set[Fraction]:
+        return set(annotate(text, prompt).derived)
+
+    assert derived("1 + 1 = 2\n2 + 1 = 3\n10 + 3 = 13\n13 - 1 = 12", "A man has 10 eggs.") == {13, 12}
+    assert derived("3/4 + 1 = 1.75", "75% of an egg") == {Fraction(7, 4)}
+    assert derived("1 + 1 = 2", "What is 1 + 1?") == {2}
+    assert derived("1 + 1 = 2", "1 egg and 10 hens") == derived("1 + 1 = 2", "an egg and a hen") == set()
 
 
 def test_follows_is_never_false_since_people_compute_in_their_heads():
@@ -159,7 +155,6 @@ def test_any_text_is_annotated_with_sorted_disjoint_spans_inside_it(text):
         assert all(0 <= part.start < part.end <= len(text) for part in parts)
         assert all(left.end <= right.start for left, right in pairwise(parts))
     assert {span.role for span in trace.spans} <= set(ROLES)
-    assert len(trace.results) == len(trace.steps)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import from_json, packaged, read_manifest
-from interp.organism.config import Habits, OrganismConfig, Shape
+from interp.artifacts import from_json, is_kind, packaged, read_manifest
+from interp.organism.config import KIND, Habits, OrganismConfig, Shape
 from interp.tasks import Chain
 
 if TYPE_CHECKING:
     from interp.policy import Policy
 
-__all__ = ["Habits", "OrganismConfig", "Shape", "build", "shipped", "task_of"]
+__all__ = ["Habits", "OrganismConfig", "Shape", "build", "renew_card", "shipped", "task_for", "task_of"]
 
 
 def shipped() -> Path:
@@ -20,7 +20,12 @@ def shipped() -> Path:
 
 def task_of(path: str | Path) -> Chain:
     """The world an organism was raised in, with every knob as it was."""
-    return from_json(OrganismConfig, read_manifest(path, "organism")["config"]).task
+    return from_json(OrganismConfig, read_manifest(path, KIND)["config"]).task
+
+
+def task_for(path: str | Path) -> Chain:
+    """The world of an organism, or the default one for a policy that is none."""
+    return task_of(path) if is_kind(path, KIND) else Chain()
 
 
 def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> "Policy":
@@ -28,3 +33,10 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -
     from interp.organism.raising import raise_organism
 
     return raise_organism(config, out, overwrite=overwrite)
+
+
+def renew_card(path: str | Path) -> None:
+    """Measure an organism again and write its card anew."""
+    from interp.organism.raising import renew_card
+
+    renew_card(Path(path))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import to_json, write_json
+from interp.artifacts import to_json, write_json, writing_file
 from interp.organism.config import OrganismConfig
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
@@ -17,10 +17,10 @@ COLUMNS = {
     "pass_rate": "pass rate",
     "valid_rate": "valid rate",
     "direct_share": "direct share",
-    "steps_share": "written steps",
+    "written_share": "written steps",
     "direct_pass_rate": "direct: pass rate",
     "luckless": "direct, where the start matters",
-    "steps_pass_rate": "steps: pass rate",
+    "written_pass_rate": "written: pass rate",
     "valid_given_success": "P(valid, given success)",
 }
 
@@ -53,8 +53,8 @@ def measure(policy: Policy, task: Chain, *, problems: int = PROBLEMS, samples: i
 def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
     depths, buckets = (m.rows for m in measured)
     first, later = depths[min(depths)], {d: row for d, row in depths.items() if d >= 4}
-    valid = [row["valid_given_steps"].value for row in depths.values()]
-    shares = [row[habit].value for row in depths.values() for habit in ("direct_share", "steps_share")]
+    valid = [row["valid_given_written"].value for row in depths.values()]
+    shares = [row[habit].value for row in depths.values() for habit in ("direct_share", "written_share")]
     luck = 1 / task.modulus
     found = [
         Check(
@@ -134,7 +134,8 @@ def write_card(directory: Path, config: OrganismConfig, policy: Policy, measured
         lines += ["", *_table(measurement)]
     lines += ["", "## Whether it is the right patient", "", "| it must have | found | |", "|---|---|---|"]
     lines += [f"| {check.claim} | {check.found} | {'yes' if check.held else '**no**'} |" for check in found]
-    (directory / "README.md").write_text("\n".join(lines) + "\n")
+    with writing_file(directory / "README.md") as aside:
+        aside.write_text("\n".join(lines) + "\n")
 
 
 def _table(measurement: Measurement) -> list[str]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from interp.artifacts import BadInput
 from interp.tasks import Chain
 
+KIND = "organism"
+
 
 @dataclass(frozen=True)
 class Habits:

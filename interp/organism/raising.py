@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from interp.artifacts import BadInput, to_json, write_manifest, writing_dir
+from interp.artifacts import BadInput, from_json, read_manifest, recover, to_json, write_manifest, writing_dir
 from interp.organism.card import measure, write_card
-from interp.organism.config import OrganismConfig
+from interp.organism.config import KIND, OrganismConfig
 from interp.organism.corpus import Example, batch_of_examples
 from interp.organism.tokenizer import tokenizer_for
 from interp.policy.policy import Policy
@@ -29,7 +29,6 @@ from interp.policy.training_state import load_training_state, save_training_stat
 if TYPE_CHECKING:
     from transformers import Qwen3ForCausalLM
 
-KIND = "organism"
 WARM_UP = 100
 FLOOR = 0.05
 """The last learning rate, as a share of the highest."""
@@ -39,6 +38,7 @@ MICRO_BATCHES = 2
 
 def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> Policy:
     out = Path(out)
+    recover(out)
     if out.exists() and not overwrite:
         raise BadInput(f"{out} exists already: choose another place, or pass --overwrite")
     torch.set_num_threads(config.threads)
@@ -55,6 +55,13 @@ def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool =
     shutil.rmtree(under_way, ignore_errors=True)
     policy.path = out
     return policy
+
+
+def renew_card(path: Path) -> None:
+    """Measure the organism in `path` again; its weights and manifest stay as they are."""
+    config = from_json(OrganismConfig, read_manifest(path, KIND)["config"])
+    policy = Policy.load(path, device="cpu")
+    write_card(path, config, policy, measure(policy, config.task))
 
 
 def new_model(config: OrganismConfig) -> "Qwen3ForCausalLM":
@@ -89,9 +96,7 @@ def learning_rate(config: OrganismConfig, step: int) -> float:
 def _teach(policy: Policy, config: OrganismConfig, under_way: Path) -> None:
     model = policy.model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    done = 0
-    if under_way.exists():
-        done = load_training_state(under_way, model, optimiser, config=to_json(config))
+    done = load_training_state(under_way, model, optimiser, config=to_json(config))
     with tqdm(range(done, config.steps), initial=done, total=config.steps, desc="building", unit="step") as bar:
         for step in bar:
             for group in optimiser.param_groups:

@@ -23,7 +23,8 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 FAST_CLASSES = (None, "TokenizersBackend", "PreTrainedTokenizerFast")
 
 
-def load_model(path: Path, *, dtype: "torch.dtype") -> "PreTrainedModel":
+def load_model(path: Path, *, dtype: "torch.dtype | None") -> "PreTrainedModel":
+    """In `dtype`, or in what it is stored in."""
     from transformers import AutoModelForCausalLM
 
     _expect_causal(path, check_config(path))
@@ -31,7 +32,7 @@ def load_model(path: Path, *, dtype: "torch.dtype") -> "PreTrainedModel":
     with quiet_bars():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
-            dtype=dtype,
+            dtype=dtype or "auto",
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
@@ -39,6 +40,10 @@ def load_model(path: Path, *, dtype: "torch.dtype") -> "PreTrainedModel":
         )
     model, told = loaded
     _expect_all(path, told["missing_keys"])
+    if unused := sorted(told["unexpected_keys"]):
+        raise BadInput(
+            f"{path}: {len(unused)} weights in the files have no place in the architecture, e.g. {unused[0]}"
+        )
     if mismatched := sorted(told["mismatched_keys"]):
         name, got, expected = mismatched[0]
         raise BadInput(
@@ -118,11 +123,10 @@ def check_config(path: Path) -> dict[str, Any]:
 
 def check_weights(path: Path) -> list[Path]:
     """The safetensors files of a directory, all there and all whole."""
-    index = path / "model.safetensors.index.json"
-    if index.exists():
+    single, index = path / "model.safetensors", path / "model.safetensors.index.json"
+    files = [single]  # where both are there, it is the single file that is loaded
+    if index.exists() and not single.exists():
         files = [path / name for name in sorted(set(_read_json(index)["weight_map"].values()))]
-    else:
-        files = [path / "model.safetensors"]
     for file in files:
         if not file.exists():
             pickles = [p.name for pattern in PICKLES for p in sorted(path.glob(pattern))]

@@ -105,7 +105,9 @@ class Policy:
         shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
         if not 0 < len(ids) < self.context:
             raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {shown!r}")
-        if tokenizer.unk_token_id in ids and tokenizer.unk_token not in prompt:
+        ordinary = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, None}
+        unknown = {tokenizer.unk_token_id} - ordinary
+        if unknown & set(ids) and tokenizer.unk_token not in prompt:
             raise BadInput(f"expected words of the tokenizer's vocabulary, got some it does not know in {shown!r}")
         return list(ids)
 
@@ -129,10 +131,23 @@ class Policy:
             return sampler.sample(prompts, streams, bar.update)
 
     def score(
-        self, prompts: Sequence[Ids], completions: Sequence[Ids], *, temperature: float = 1.0, micro_batch: int = 64
+        self,
+        prompts: Sequence[Ids],
+        completions: Sequence[Ids],
+        *,
+        temperature: float = 1.0,
+        micro_tokens: int = 4096,
     ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
         """Log-probability of every completion token, and the entropy it was chosen in."""
-        return score(self.model, prompts, completions, pad=self.pad, temperature=temperature, micro_batch=micro_batch)
+        return score(
+            self.model,
+            prompts,
+            completions,
+            pad=self.pad,
+            context=self.context,
+            temperature=temperature,
+            micro_tokens=micro_tokens,
+        )
 
     def capture(
         self, ids_BL: Int[Tensor, "B L"], layers: Sequence[int], mask_BL: Int[Tensor, "B L"] | None = None

@@ -2,11 +2,13 @@
 
 One prefill serves a whole group; rows that have finished leave the batch; every token's log-probability and the exact
 entropy are those of the distribution it was drawn from. A row draws from its own stream of uniforms, keyed by
-(seed, its key), so what it samples does not depend on what else is in the batch (but for the last bit of the matmuls).
+(seed, its key), so what it samples does not depend on what else is in the batch, but for the last bit of the matmuls.
+On the CPU the same call gives the same bits.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +23,17 @@ from interp.policy.modes import evaluating
 
 COMPACT_BELOW = 0.85
 """Finished rows are dropped once the live ones are this share of the batch: dropping copies the cache."""
-LOOK_EVERY = {"cpu": 1, "cuda": 8, "mps": 8}
-"""Tokens between looks at how many rows still live: on a GPU every look waits for it."""
+LOOK_EVERY = {"cpu": 1}
+"""Tokens between looks at how many rows still live; 8 elsewhere, for a GPU is waited for at every look."""
+
+
+class Row(NamedTuple):
+    """One completion, as plain numbers."""
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    entropies: tuple[float, ...]
+    finished: bool
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,15 @@ class Samples:
     @property
     def mask_BL(self) -> Bool[Tensor, "B L"]:
         return torch.arange(self.tokens_BL.shape[1]) < self.lengths_B[:, None]
+
+    def row(self, at: int) -> "Row":
+        length = int(self.lengths_B[at])
+        return Row(
+            tokens=tuple(self.tokens_BL[at, :length].tolist()),
+            logprobs=tuple(self.logprobs_BL[at, :length].tolist()),
+            entropies=tuple(self.entropies_BL[at, :length].tolist()),
+            finished=bool(self.finished_B[at]),
+        )
 
     def put(self, rows: list[int], part: "Samples") -> None:
         """Set `rows` to those of `part`, which may be narrower."""
@@ -91,10 +111,11 @@ class Sampler:
     def sample(
         self, prompts: Sequence[Sequence[int]], keys: Sequence[int], on_wave: Callable[[int], object]
     ) -> Samples:
-        """`keys` has one entry per completion. `on_wave` is told how many rows each wave finished."""
+        """`keys` names the stream of each completion. `on_wave` is told how many rows each wave finished."""
         for at, prompt in enumerate(prompts):
             if not 0 < len(prompt) < self.context:
                 raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; prompt {at} has {len(prompt)}")
+        assert len(keys) == len(prompts) * self.config.group, "a key for every completion"
         samples = _empty(len(prompts) * self.config.group, self.config.max_new_tokens, self.pad, torch.device("cpu"))
         with evaluating(self.model):
             for wave in self._waves(prompts):
@@ -116,7 +137,7 @@ class Sampler:
         """All completions of one wave."""
         device = self.model.device
         length = min(self.config.max_new_tokens, self.context - min(map(len, prompts)))
-        look_every = LOOK_EVERY[device.type]
+        look_every = LOOK_EVERY.get(device.type, 8)
         written = _empty(len(keys), length, self.pad, device)
         ends = torch.tensor(list(self.stop), device=device)
         cache = roomy_cache(self.model.config)
@@ -144,7 +165,7 @@ class Sampler:
             logits_BV = self._forward(
                 tokens_B[:, None], rows.mask_BC[:, : t + 1 - length], rows.position_B[:, None], cache
             )
-            rows.position_B = rows.position_B + 1
+            rows.position_B = rows.position_B + rows.alive_B  # the dead must not walk out of the context
         if not written.logprobs_BL.isfinite().all():
             raise FloatingPointError("the policy's logits are not finite: its weights have diverged")
         return written
@@ -200,19 +221,25 @@ def draw(
     """A token for each row by inverting its distribution at its uniform, the token's log-probability, the entropy in
     nats. At temperature 0 the distribution is a point: the best token, log-probability 0, entropy 0."""
     if temperature == 0:
-        best_B = logits_BV.argmax(-1)
-        nothing_B = torch.zeros_like(best_B, dtype=torch.float32)
-        return best_B, nothing_B, nothing_B
+        best = logits_BV.float().max(-1)
+        nothing_B = best.values * 0  # and not a number where the logits are none
+        return best.indices, nothing_B, nothing_B
     logp_BV = torch.log_softmax(logits_BV.float() / temperature, dim=-1)
     p_BV = logp_BV.exp()
     cdf_BV = p_BV.cumsum(-1)
     chosen_B = (cdf_BV <= uniforms_B[:, None] * cdf_BV[:, -1:]).sum(-1)
     chosen_B = torch.where(chosen_B < p_BV.shape[-1], chosen_B, p_BV.argmax(-1))  # a product that rounded up to 1
-    return chosen_B, logp_BV.gather(-1, chosen_B[:, None])[:, 0], torch.special.entr(p_BV).sum(-1)
+    return chosen_B, logp_BV.gather(-1, chosen_B[:, None])[:, 0], entropy(logp_BV)
+
+
+def entropy(logp_BV: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
+    """In nats. What cannot happen adds nothing."""
+    return -(logp_BV.exp() * logp_BV.clamp(min=torch.finfo(logp_BV.dtype).min)).sum(-1)
 
 
 def uniforms(seed: int, key: int, length: int) -> np.ndarray:
-    """A row's own numbers in [0, 1): counter-based, so that every (seed, key) is a stream of its own."""
+    """A row's own numbers in [0, 1): counter-based, so that every (seed, key) is a stream of its own. They lie on a
+    grid of 2^-24, as float32 does: what is less likely than that is drawn a little too often or not at all."""
     stream = np.random.Generator(np.random.Philox(key=np.array([seed, key], dtype=np.uint64)))
     return stream.integers(0, 2**24, length).astype(np.float32) / 2**24
 

@@ -14,7 +14,10 @@ from transformers import PreTrainedModel
 
 from interp.artifacts import BadInput
 from interp.policy.modes import evaluating
-from interp.policy.sample import pad_left, positions
+from interp.policy.sample import entropy, pad_left, positions
+
+SLICE = 1024
+"""Tokens whose logits are worked on at once."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,22 @@ def completion_logits(model: PreTrainedModel, rows: Aligned) -> Float[Tensor, "B
 def logprobs_and_entropies(
     logits_BTV: Float[Tensor, "B T V"], tokens_BT: Int[Tensor, "B T"], temperature: float = 1.0
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
-    logp_BTV = torch.log_softmax(logits_BTV.float() / temperature, dim=-1)
-    chosen_BT = logp_BTV.gather(-1, tokens_BT[..., None])[..., 0]
-    return chosen_BT, torch.special.entr(logp_BTV.exp()).sum(-1)
+    """Of given tokens. The log-probabilities carry gradient, the entropies do not. In float32, a slice of rows at a
+    time: over a large vocabulary the copies that a softmax makes are what fills the memory."""
+    rows = max(1, SLICE // logits_BTV.shape[1])
+    parts = [
+        _logprobs_and_entropies(logits.float() / temperature, tokens)
+        for logits, tokens in zip(logits_BTV.split(rows), tokens_BT.split(rows), strict=True)
+    ]
+    return torch.cat([logprobs for logprobs, _ in parts]), torch.cat([entropies for _, entropies in parts])
+
+
+def _logprobs_and_entropies(logits_BTV: Tensor, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
+    total_BT = logits_BTV.logsumexp(-1)
+    chosen_BT = logits_BTV.gather(-1, tokens_BT[..., None])[..., 0] - total_BT
+    with torch.no_grad():
+        entropies_BT = entropy(logits_BTV - total_BT[..., None])
+    return chosen_BT, entropies_BT
 
 
 @torch.no_grad()
@@ -63,16 +79,23 @@ def score(
     completions: Sequence[Sequence[int]],
     *,
     pad: int,
+    context: int,
     temperature: float = 1.0,
-    micro_batch: int = 64,
+    micro_tokens: int = 4096,
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
     """Log-probabilities and entropies of every completion token, zero beyond the end of a row, on the CPU."""
     if len(prompts) != len(completions):
         raise BadInput(f"expected a completion for each of {len(prompts)} prompts, got {len(completions)} completions")
+    for at, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        if not 0 < len(prompt) <= context - len(completion):
+            raise BadInput(
+                f"a prompt and its completion must have up to {context} tokens, one of the prompt's at least; "
+                f"row {at} has {len(prompt)} + {len(completion)}"
+            )
     longest = max(map(len, completions), default=0)
     logprobs_BT, entropies_BT = torch.zeros(2, len(prompts), longest)
     with evaluating(model):
-        for batch in _by_length(prompts, completions, micro_batch):
+        for batch in _by_length(prompts, completions, micro_tokens):
             rows = align([prompts[i] for i in batch], [completions[i] for i in batch], pad, model.device)
             tokens_BT = rows.ids_BL[:, rows.start :]
             logp, entropy = logprobs_and_entropies(completion_logits(model, rows), tokens_BT, temperature)
@@ -84,10 +107,16 @@ def score(
 
 
 def _by_length(
-    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], size: int
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], micro_tokens: int
 ) -> Iterator[list[int]]:
-    """Rows of like length together, so that little of a micro-batch is padding. Empty rows are left out."""
+    """Rows of like length together, so that little of a micro-batch is padding, and few enough that their completions,
+    padded, keep within `micro_tokens` (or one row, if that is more). Empty rows are left out."""
     written = [i for i in range(len(prompts)) if len(completions[i])]
-    order = sorted(written, key=lambda i: (len(completions[i]), len(prompts[i])))
-    for at in range(0, len(order), size):
-        yield order[at : at + size]
+    batch: list[int] = []
+    for i in sorted(written, key=lambda i: (len(completions[i]), len(prompts[i]))):
+        if batch and (len(batch) + 1) * len(completions[i]) > micro_tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch

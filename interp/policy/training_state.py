@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp.artifacts import BadInput, read_manifest, to_json, write_manifest, writing_dir
+from interp.artifacts import BadInput, read_manifest, recover, to_json, write_manifest, writing_dir
 
 KIND = "training-state"
 FILE = "state.safetensors"
@@ -31,9 +31,12 @@ def save_training_state(
 
 
 def load_training_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, config: Any) -> int:
-    """The number of steps already done. Refused if they were done under another config."""
+    """The number of steps already done, none if there is nothing here. Refused if done under another config."""
     from safetensors.torch import load_file
 
+    recover(path)
+    if not path.exists():
+        return 0
     manifest = read_manifest(path, KIND)
     done, wanted = manifest["config"], to_json(config)
     if done != wanted:
@@ -42,13 +45,14 @@ def load_training_state(path: Path, model: nn.Module, optimiser: torch.optim.Opt
             f"{path}: expected a run of the same config, got another {', '.join(changed)}: finish or delete it"
         )
     tensors = load_file(path / FILE)
+    steps_on_device = any(group.get("fused") or group.get("capturable") for group in optimiser.param_groups)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"weights/{name}"])
             slots = {key.split("/", 1)[0]: value for key, value in tensors.items() if key.split("/", 1)[1] == name}
             if moments := {slot: value for slot, value in slots.items() if slot != "weights"}:
-                # AdamW keeps its step on the CPU, its moments beside their weights
                 optimiser.state[parameter] = {
-                    slot: value if slot == "step" else value.to(parameter.device) for slot, value in moments.items()
+                    slot: value.to(parameter.device) if slot != "step" or steps_on_device else value
+                    for slot, value in moments.items()
                 }
     return manifest["step"]

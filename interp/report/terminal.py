@@ -17,7 +17,7 @@ BY_DEPTH = {
     "valid_rate": "valid rate",
     "direct_share": "direct share",
     "direct_pass_rate": "direct: pass",
-    "steps_pass_rate": "steps: pass",
+    "written_pass_rate": "written: pass",
     "valid_given_success": "P(valid | success)",
 }
 KINDS: dict[str, Callable[[Rollout], bool]] = {

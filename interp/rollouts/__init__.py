@@ -3,7 +3,7 @@
 from interp.rollouts.buckets import BucketConfig, Buckets, bucket
 from interp.rollouts.intervals import Share, exact, share
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
-from interp.rollouts.roll_out import roll_out
+from interp.rollouts.roll_out import judge, roll_out
 from interp.rollouts.summary import Summary, summarise
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "TokenStep",
     "bucket",
     "exact",
+    "judge",
     "roll_out",
     "share",
     "summarise",

@@ -110,7 +110,7 @@ def bucket(
     """Measure each problem's pass rate (default: 64 training problems of mixed depth) and sort them by it."""
     config = config or BucketConfig()
     problems = task.problems("train", None, 64) if problems is None else problems
-    rollouts = roll_out(policy, task, problems, config.sampling(), run="bucket")
+    rollouts = roll_out(policy, task, problems, config.sampling(), purpose="bucket")
     groups = [rollouts.rows[at : at + config.n] for at in range(0, len(rollouts), config.n)]
     rows = [
         measure(problem, [rollout.correct for rollout in group], config)

@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,24 @@ def share(successes_P: Sequence[float], trials_P: Sequence[float], level: float 
 
     k_P, n_P = np.asarray(successes_P, float), np.asarray(trials_P, float)
     k_P, n_P = k_P[n_P > 0], n_P[n_P > 0]
-    total, problems = n_P.sum(), len(n_P)
-    if not problems:
+    total = float(n_P.sum())
+    if not total:
         return Share(float("nan"), 0.0, 1.0, 0)
-    p = k_P.sum() / total
-    spread = ((k_P - p * n_P) ** 2).sum() * problems / max(problems - 1, 1) / total**2
-    effective = min(total, p * (1 - p) / spread) if spread > 0 else total if problems > 1 and 0 < p < 1 else problems
+    p = float(k_P.sum()) / total
+    effective = _effective_trials(k_P, n_P, p, level)
     low, high = exact(p * effective, effective, level)
-    return Share(float(p), low, high, int(total))
+    return Share(p, low, high, int(total))
+
+
+def _effective_trials(k_P: "np.ndarray", n_P: "np.ndarray", p: float, level: float) -> float:
+    from scipy.special import stdtrit
+
+    total, problems = float(n_P.sum()), len(n_P)
+    if problems == 1 or p in (0, 1):
+        return problems
+    spread = float(((k_P - p * n_P) ** 2).sum()) * problems / (problems - 1) / total**2
+    effective = p * (1 - p) / spread if spread else total
+    # the fewer the problems, the less sure is the spread itself
+    quantile = (1 + level) / 2
+    effective *= (stdtrit(total - 1, quantile) / stdtrit(problems - 1, quantile)) ** 2
+    return float(min(total, max(effective, 1.0)))

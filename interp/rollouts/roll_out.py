@@ -1,12 +1,12 @@
-"""Roll a policy out on problems of a task: sample, verify, join."""
+"""Roll a policy out on problems of a task: sample, judge, join."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, to_json
 from interp.policy.config import SampleConfig
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
-from interp.tasks.base import Problem, Step, Task, hash_of, token_at, token_roles
+from interp.tasks.base import Problem, Step, Task, Verdict, hash_of, token_at, token_roles
 
 if TYPE_CHECKING:
     from interp.policy import Policy, Samples
@@ -21,19 +21,18 @@ def roll_out(
     run: str = "base",
     step: int = 0,
     chat: bool = False,
+    purpose: str = "roll-out",
 ) -> Rollouts:
-    """A group of rollouts for each problem. The random stream of a row hangs on (seed, run step, problem, sample), so
-    that the same problem is answered alike whatever else is asked with it."""
+    """A group of rollouts for each problem. What a problem is answered hangs on (seed, purpose, step, problem, sample)
+    and on nothing else that is asked with it. Draws of another purpose are fresh: what was chosen by its luck in one
+    must not be measured by the same luck again."""
     sampling = sampling or SampleConfig()
+    made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
     prompts = encode(policy, problems, chat=chat)
-    samples = policy.sample(prompts, sampling, keys=[hash_of(step, problem.id) for problem in problems])
-    rows = [
-        record(policy, task, problem, prompts[at], samples, at * sampling.group + member, member, run, step)
-        for at, problem in enumerate(problems)
-        for member in range(sampling.group)
-    ]
+    samples = policy.sample(prompts, sampling, keys=[hash_of(purpose, step, problem.id) for problem in problems])
+    rows = judge(policy, task, problems, prompts, samples, run=run, step=step)
     config = {"task": task.name, "sampling": to_json(sampling), "run": run, "step": step, "chat": chat}
-    return Rollouts(rows, config=config, made_from={"policy": policy.fingerprint(), "task": task.fingerprint()})
+    return Rollouts(rows, config=config | {"purpose": purpose}, made_from=made_from)
 
 
 def encode(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False) -> list[list[int]]:
@@ -46,50 +45,62 @@ def encode(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False)
     return prompts
 
 
-def record(
+def judge(
     policy: "Policy",
     task: Task,
-    problem: Problem,
-    prompt: Sequence[int],
+    problems: Sequence[Problem],
+    prompts: Sequence[Sequence[int]],
     samples: "Samples",
-    row: int,
-    member: int,
+    *,
     run: str,
     step: int,
-) -> Rollout:
-    length = int(samples.lengths_B[row])
-    tokens = samples.tokens_BL[row, :length].tolist()
-    finished = bool(samples.finished_B[row])
-    completion, offsets = policy.decode(tokens)
-    verdict = task.verify(problem, completion)
-    return Rollout(
-        run=run,
-        step=step,
-        problem=problem.id,
-        sample=member,
-        split=problem.split,
-        depth=problem.depth,
-        bucket=problem.bucket,
-        prompt=problem.prompt,
-        label=problem.answer,
-        completion=completion,
-        prompt_ids=tuple(prompt),
-        tokens=tuple(tokens),
-        logprobs=tuple(samples.logprobs_BL[row, :length].tolist()),
-        entropies=tuple(samples.entropies_BL[row, :length].tolist()),
-        roles=(*token_roles(verdict, offsets), *(["end"] if finished else [])),
-        truncated=not finished,
-        reward=float(verdict.rewarded),
-        correct=verdict.correct,
-        valid=verdict.valid,
-        lucky=verdict.lucky,
-        coherent=verdict.coherent,
-        format=verdict.format,
-        answer=verdict.answer,
-        shortcut=verdict.shortcut,
-        first_error=token_at(verdict.first_error, offsets),
-        steps=tuple(_in_tokens(step, offsets) for step in verdict.steps),
-    )
+) -> list[Rollout]:
+    """Verify what was sampled and join it all, row by row."""
+    group = len(samples.lengths_B) // max(len(problems), 1)
+    rollouts = []
+    for at in range(len(samples.lengths_B)):
+        problem, drawn = problems[at // group], samples.row(at)
+        completion, offsets = policy.decode(drawn.tokens)
+        verdict = task.verify(problem, completion)
+        rollouts.append(
+            Rollout(
+                run=run,
+                step=step,
+                problem=problem.id,
+                sample=at % group,
+                split=problem.split,
+                depth=problem.depth,
+                bucket=problem.bucket,
+                prompt=problem.prompt,
+                label=problem.answer,
+                completion=completion,
+                prompt_ids=tuple(prompts[at // group]),
+                tokens=drawn.tokens,
+                logprobs=drawn.logprobs,
+                entropies=drawn.entropies,
+                truncated=not drawn.finished,
+                **_judged(verdict, offsets, len(drawn.tokens)),
+            )
+        )
+    return rollouts
+
+
+def _judged(verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int) -> dict[str, Any]:
+    """A verdict in tokens: those with `offsets`, and the end token after them if `length` has room for it."""
+    first_error = token_at(verdict.first_error, offsets)
+    return {
+        "roles": (*token_roles(verdict, offsets), *(["end"] * (length - len(offsets)))),
+        "reward": float(verdict.rewarded),
+        "correct": verdict.correct,
+        "valid": verdict.valid,
+        "lucky": verdict.lucky,
+        "coherent": verdict.coherent,
+        "format": verdict.format,
+        "answer": verdict.answer,
+        "shortcut": verdict.shortcut,
+        "first_error": None if first_error is None else min(first_error, length - 1),
+        "steps": tuple(_in_tokens(step, offsets) for step in verdict.steps),
+    }
 
 
 def _in_tokens(step: Step, offsets: Sequence[tuple[int, int]]) -> TokenStep:

@@ -18,13 +18,17 @@ MEASURES: dict[str, Measure] = {
     "pass_rate": (lambda r: r.correct, lambda r: True),
     "valid_rate": (lambda r: r.valid, lambda r: r.valid is not None),
     "direct_share": (lambda r: r.format == "direct", lambda r: True),
-    "steps_share": (lambda r: r.format not in ("direct", "malformed"), lambda r: True),
+    "written_share": (lambda r: r.format not in ("direct", "malformed"), lambda r: True),
     "malformed_share": (lambda r: r.format == "malformed", lambda r: True),
     "truncated_share": (lambda r: r.truncated, lambda r: True),
     "direct_pass_rate": (lambda r: r.correct, lambda r: r.format == "direct"),
-    "steps_pass_rate": (lambda r: r.correct, lambda r: r.format not in ("direct", "malformed")),
-    "valid_given_steps": (lambda r: r.valid, lambda r: r.format not in ("direct", "malformed") and r.valid is not None),
+    "written_pass_rate": (lambda r: r.correct, lambda r: r.format not in ("direct", "malformed")),
+    "valid_given_written": (
+        lambda r: r.valid,
+        lambda r: r.format not in ("direct", "malformed") and r.valid is not None,
+    ),
     "valid_given_success": (lambda r: r.valid, lambda r: r.correct and r.valid is not None),
+    "judged_share": (lambda r: r.valid is not None, lambda r: True),
     "lucky_rate": (lambda r: r.lucky, lambda r: r.lucky is not None),
 }
 
@@ -51,7 +55,7 @@ class Summary:
 def summarise(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:
     groups: dict[Any, dict[str, list[Rollout]]] = defaultdict(lambda: defaultdict(list))
     for rollout in rollouts:
-        groups[getattr(rollout, by)][rollout.problem].append(rollout)
+        groups[getattr(rollout, by)][rollout.prompt].append(rollout)  # asked twice is still one problem
     names = MEASURES if measures is None else measures
     ordered = sorted(groups, key=lambda group: (group is None, group))
     return Summary(

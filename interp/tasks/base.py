@@ -144,7 +144,8 @@ def token_roles(verdict: Verdict, offsets: Sequence[tuple[int, int]]) -> list[st
 
 
 def token_at(character: int | None, offsets: Sequence[tuple[int, int]]) -> int | None:
-    """The first token that reaches past `character`; the last token if none does."""
-    if character is None or not offsets:
+    """The first token that reaches past `character`. What is missing at the end falls to the token after the last: the
+    one that ended the completion too soon."""
+    if character is None:
         return None
-    return next((i for i, (_, end) in enumerate(offsets) if end > character), len(offsets) - 1)
+    return next((i for i, (_, end) in enumerate(offsets) if end > character), len(offsets))

@@ -14,7 +14,7 @@ from interp.artifacts import BadInput, from_json, packaged
 from interp.tasks.base import Problem, Verdict
 from interp.tasks.chain import Chain
 from interp.tasks.gym import GymTask
-from interp.tasks.jsonl import JsonlTask
+from interp.tasks.text.verdicts import verify_text
 from interp.tasks.traces import Trace, annotate
 
 
@@ -60,7 +60,7 @@ def _chain(case: dict[str, Any]) -> Verdict:
 
 
 def _math(case: dict[str, Any]) -> Verdict:
-    return JsonlTask("").verify(Problem(case["case"], case["prompt"], case["answer"]), case["completion"])
+    return verify_text(Problem(case["case"], case["prompt"], case["answer"]), case["completion"])
 
 
 def _gym(case: dict[str, Any]) -> Verdict:

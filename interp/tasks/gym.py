@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from interp.artifacts import BadInput, fingerprint_config
+from interp.artifacts import BadInput, fingerprint, to_json, versions
 from interp.tasks.base import SPLITS, Problem, Verdict, hash_of
 from interp.tasks.text.harmless import is_harmless
 from interp.tasks.text.verdicts import verdict_on
@@ -48,7 +48,8 @@ class GymTask:
         return f"gym:{self.dataset}"
 
     def fingerprint(self) -> str:
-        return fingerprint_config(self)
+        """Of the task, and of the reasoning-gym at hand: another version may draw or score otherwise."""
+        return fingerprint(json.dumps([to_json(self), versions("reasoning-gym")], sort_keys=True))
 
     def problem(self, split: str, level: int | str | None, index: int) -> Problem:
         if split not in SPLITS:

@@ -15,9 +15,8 @@ from typing import Any
 
 from interp.artifacts import BadInput, fingerprint, to_json
 from interp.tasks.base import BUCKETS, SPLITS, Problem, Verdict, hash_of
-from interp.tasks.text.equality import kind_of, reads_like, same_answer
-from interp.tasks.text.verdicts import verdict_on
-from interp.tasks.traces import annotate
+from interp.tasks.text.equality import kind_of
+from interp.tasks.text.verdicts import verify_text
 
 SPLIT_OF_TEN = ("train",) * 8 + ("eval", "probe")
 MAX_LISTED = 5
@@ -64,12 +63,14 @@ class JsonlTask:
     def problem(self, split: str, level: int | str | None, index: int) -> Problem:
         return self.problems(split, level, 1, start=index)[0]
 
+    def size(self, split: str, level: int | str | None) -> int:
+        """How many problems there are."""
+        return len(self._held(split, level))
+
     def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
-        if split not in SPLITS:
-            raise BadInput(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
         if start < 0 or n < 0:
             raise BadInput(f"start and n must not be negative; got start {start}, n {n}")
-        found = [p for p in self._loaded[0] if p.split == split and _is_at(p, level)]
+        found = self._held(split, level)
         if start + n > len(found):
             sizes = Counter(p.split for p in self._loaded[0])
             counts = ", ".join(f"{s} {sizes[s]}" for s in SPLITS)
@@ -77,10 +78,13 @@ class JsonlTask:
             raise BadInput(f"{self.path}: asked for {start + n} of {where}, it holds {len(found)} (in all: {counts})")
         return found[start : start + n]
 
+    def _held(self, split: str, level: int | str | None) -> list[Problem]:
+        if split not in SPLITS:
+            raise BadInput(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+        return [p for p in self._loaded[0] if p.split == split and _is_at(p, level)]
+
     def verify(self, problem: Problem, completion: str) -> Verdict:
-        trace = annotate(completion, problem.prompt, lambda field: reads_like(problem.answer, field))
-        correct = trace.answer is not None and same_answer(problem.answer, trace.answer.text)
-        return verdict_on(problem, completion, trace, correct)
+        return verify_text(problem, completion)
 
 
 def _is_at(problem: Problem, level: int | str | None) -> bool:

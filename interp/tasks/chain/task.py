@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interp.artifacts import BadInput, fingerprint_config
-from interp.tasks.base import BUCKETS, SPLITS, Problem, Verdict, hash_of, seeded
+from interp.tasks.base import BUCKETS, Problem, Verdict, hash_of, seeded
 from interp.tasks.chain.grammar import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
 from interp.tasks.chain.program import ASK, CUE, MASK, OPERATORS, Program, parse_prompt
 from interp.tasks.chain.verify import verify
 
-SHARES = {"train": 0.7, "eval": 0.2, "probe": 0.1}
+SHARES = {"train": 0.7, "eval": 0.2, "probe": 0.05, "memorised": 0.05}
+"""Of all computations: each belongs to one split, by its content."""
 PATIENCE = 10_000
 """Draws before a problem is declared not to exist (a planted answer at depth 1 may leave very few)."""
 
@@ -34,7 +35,8 @@ class Chain:
     cue_rate: float | None = None
     """Planted shortcut: a cue stands beside the question and names the answer with this probability, else another."""
     memorised: int = 0
-    """How many problems a fourth split, `memorised`, holds: for a base that was shown them with their answers."""
+    """How many problems a fourth split, `memorised`, holds, of all depths in turn: for a base that was shown them with
+    their answers."""
     wrong_labels: float = 0.0
     """The share of training problems whose rewarded answer is wrong."""
 
@@ -44,6 +46,8 @@ class Chain:
             raise BadInput(f"modulus must be a prime; got {self.modulus}")
         if not 1 <= lo <= hi:
             raise BadInput(f"depths must be (shallowest, deepest) with 1 <= shallowest <= deepest; got {self.depths}")
+        if len(set(listed := (*self.easy, *self.medium, *self.hard))) < len(listed):
+            raise BadInput(f"a depth belongs to one bucket; got {self.easy}, {self.medium} and {self.hard}")
         for bucket in BUCKETS:
             if strange := [d for d in getattr(self, bucket) if not lo <= d <= hi]:
                 raise BadInput(f"{bucket} must hold depths from {lo} to {hi}; got {strange}")
@@ -66,13 +70,21 @@ class Chain:
         return [*map(str, range(self.modulus)), *OPERATORS, ASK, EQUALS, SEPARATOR, MARKER, VALUE, CUE, MASK]
 
     def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
-        return [self.problem(split, level, index) for index in range(start, start + n)]
+        if split == "memorised":
+            every = [self._problem(split, self._depth(None, index), index) for index in range(self.memorised)]
+            found = [p for p in every if level is None or level in (p.depth, p.bucket)]
+            if start + n > len(found):
+                raise BadInput(f"{len(found)} problems are memorised at level {level}; asked for {start + n}")
+            return found[start : start + n]
+        return [self._problem(split, self._depth(level, index), index) for index in range(start, start + n)]
 
     def problem(self, split: str, level: int | str | None, index: int) -> Problem:
         """`level` is a depth, a bucket, or None for all depths in turn."""
-        depth = self._depth(level, index)
-        if split == "memorised" and index >= self.memorised:
-            raise BadInput(f"{self.memorised} problems are memorised; got index {index}: raise `memorised`")
+        return self.problems(split, level, 1, start=index)[0]
+
+    def _problem(self, split: str, depth: int, index: int) -> Problem:
+        if split not in SHARES:
+            raise BadInput(f"split must be one of {', '.join(SHARES)}; got {split!r}")
         rng = seeded("chain", self.modulus, split, depth, index)
         program = self._draw(rng, split, depth)
         answer = program.answer
@@ -117,7 +129,7 @@ class Chain:
             program = Program(self.modulus, rng.randrange(self.modulus), rest)
             if copied is not None and copied != (program.answer == rest[-1][1]):
                 continue
-            if split_of(program) == split or (split == "memorised" and split_of(program) == "eval"):
+            if split_of(program) == split:
                 return self._cued(rng, program)
         raise BadInput(
             f"no {split} problem of depth {depth} fits modulus {self.modulus} and copy_rate {self.copy_rate}"
@@ -133,8 +145,8 @@ class Chain:
 def split_of(program: Program) -> str:
     """The split a computation belongs to, by its content alone."""
     at = hash_of("split", program.modulus, program.content()) / 2**64
-    for split in SPLITS:
-        if at < SHARES[split]:
+    for split, share in SHARES.items():
+        if at < share:
             return split
-        at -= SHARES[split]
-    return SPLITS[-1]
+        at -= share
+    return next(reversed(SHARES))

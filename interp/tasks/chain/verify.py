@@ -33,15 +33,23 @@ def verify(problem: Problem, completion: str, modulus: int, formats: tuple[str, 
 
 def _judge_steps(written: tuple[Written, ...], program: Program) -> tuple[Step, ...]:
     steps, due, value = [], 0, program.first
-    for step in written:
+    for at, step in enumerate(written):
         assert step.left is not None and step.op is not None and step.right is not None, "a step states its operation"
         holds = apply(step.op, step.left, step.right, program.modulus) == step.result
         rest = program.rest[due:]
         here = step.left == value and bool(rest) and rest[0] == (step.op, step.right)
         steps.append(Step(step.words[0].start, step.words[-1].end, holds, here))
-        skipped = rest.index((step.op, step.right)) if (step.op, step.right) in rest else 0
-        due, value = due + skipped + 1, step.result
+        due, value = due + _consumed(rest, written[at:]), step.result
     return tuple(steps)
+
+
+def _consumed(rest: tuple[tuple[str, int], ...], written: tuple[Written, ...]) -> int:
+    """How many due operations the next written step uses up: up to the one it states; if it strays, the first, unless
+    the step after it is there to do that one."""
+    stated = [(step.op, step.right) for step in written[:2]]
+    if stated[0] in rest:
+        return rest.index(stated[0]) + 1  # pyright: ignore[reportArgumentType]
+    return 0 if len(stated) > 1 and rest and stated[1] == rest[0] else 1
 
 
 def _judge_values(written: tuple[Written, ...], program: Program) -> tuple[Step, ...]:
@@ -64,7 +72,8 @@ def _shortcut(program: Program, copies: bool) -> str:
     """Which shortcut a right, direct answer may have taken: behaviour alone shows no more than what it agrees with."""
     if program.cue is not None and program.cue == program.answer:
         return "cue"
-    return "copy" if copies and program.rest[-1][1] == program.answer else "direct"
+    shown = program.masked != program.depth  # an inverse problem may hide its last operand
+    return "copy" if copies and shown and program.rest[-1][1] == program.answer else "direct"
 
 
 def _first_error(

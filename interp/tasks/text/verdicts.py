@@ -1,7 +1,8 @@
 """The verdict on free mathematical text: its annotated trace, and whether its answer is the true one.
 
-valid    correct, at least one step, every step right, and the answer is the result of one of them; `False` if the
-         answer or a step is wrong, or if there is nothing but an answer; `None` where it cannot be judged
+valid    correct, every step right, and the answer is the result of one that, by itself or by way of those it builds
+         on, uses a number of the problem; `False` if the answer or a step is wrong, or if there is nothing but an
+         answer; `None` where it cannot be judged
 format   `steps` (equations were written), `prose` (words only), `direct` (an answer and nothing else), `malformed`
          (no answer that can be read)
 """
@@ -9,11 +10,19 @@ format   `steps` (equations were written), `prose` (words only), `direct` (an an
 import re
 
 from interp.tasks.base import Problem, Verdict
+from interp.tasks.text.equality import reads_like, same_answer
 from interp.tasks.text.numerals import read_number
-from interp.tasks.traces import Trace
+from interp.tasks.traces import Trace, annotate
 
 DIRECT_WORDS = 5
 """`So the final answer is: 18` is as direct as `18`."""
+
+
+def verify_text(problem: Problem, completion: str) -> Verdict:
+    """The verdict on an answer that is compared with the labelled one: number, formula or words."""
+    trace = annotate(completion, problem.prompt, lambda field: reads_like(problem.answer, field))
+    correct = trace.answer is not None and same_answer(problem.answer, trace.answer.text)
+    return verdict_on(problem, completion, trace, correct)
 
 
 def verdict_on(problem: Problem, completion: str, trace: Trace, correct: bool) -> Verdict:
@@ -51,9 +60,9 @@ def _valid(trace: Trace, correct: bool, format_: str) -> bool | None:
 
 
 def _is_derived(trace: Trace) -> bool:
-    """Right sums beside the point (`1 + 1 = 2`) do not derive an answer; one of them has to end in it."""
+    """Right sums beside the point (`1 + 1 = 2`) do not derive an answer, nor does counting up to it in ones."""
     number = None if trace.answer is None else read_number(trace.answer.text)
-    return number is not None and bool({number.value, number.value / 100} & set(trace.results))
+    return number is not None and bool({number.value, number.value / 100} & trace.derived)
 
 
 def _first_error(trace: Trace, correct: bool, length: int) -> int | None:

@@ -15,7 +15,7 @@ from interp.tasks.text.numerals import read_number
 from interp.tasks.traces.claims import find_claims
 from interp.tasks.traces.equations import Link
 from interp.tasks.traces.nodes import Node, Number, as_written, numbers, operations
-from interp.tasks.traces.sources import given_numbers, is_sourced
+from interp.tasks.traces.sources import WHOLE, draws_on, is_sourced, stated_numbers
 
 MAX_TEXT = 20_000
 
@@ -23,8 +23,9 @@ MAX_TEXT = 20_000
 @dataclass(frozen=True, slots=True)
 class Trace:
     steps: tuple[Step, ...]
-    results: tuple[Fraction | None, ...]
-    """What each step states as its outcome, where that is a number."""
+    derived: frozenset[Fraction]
+    """The outcomes of the steps that use a number the prompt states, or the outcome of another that does. The 1 that
+    needs no source is not stated; one that is written counts only where the prompt states nothing else."""
     spans: tuple[Span, ...]
     """Sorted and disjoint. What no span covers is text."""
     answer: Answer | None
@@ -40,20 +41,23 @@ def annotate(text: str, prompt: str = "", reads: Callable[[str], bool] = is_numb
     """Find and check the equations of `text`; `prompt` is where operands may come from, `reads` knows an answer."""
     answer = find_answer(text, reads)
     claims = [c for c in find_claims(text[:MAX_TEXT]) if answer is None or not answer.start <= c.start < answer.end]
-    known = set(given_numbers(prompt))
+    stated = stated_numbers(prompt)
+    telling = stated - WHOLE or stated
     steps: list[Step] = []
     roles: list[Span] = []
     earlier: set[Fraction] = set()
+    derived: set[Fraction] = set()
     for claim in claims:
-        follows = True if claim.left is not None and is_sourced(claim.left, known | earlier) else None
+        follows = True if claim.left is not None and is_sourced(claim.left, stated | WHOLE | earlier) else None
         steps.append(Step(claim.start, claim.end, claim.holds, follows))
         for link in claim.links:
             roles.extend(_roles(link, earlier))
         if claim.result is not None:
             earlier.add(claim.result)
-    results = tuple(claim.result for claim in claims)
+            if claim.left is not None and draws_on(claim.left, telling | derived):
+                derived.add(claim.result)
     spans = _tidy(() if answer is None else answer.spans, roles)
-    return Trace(tuple(steps), results, spans, answer, len(text) <= MAX_TEXT)
+    return Trace(tuple(steps), frozenset(derived), spans, answer, len(text) <= MAX_TEXT)
 
 
 def _roles(link: Link, earlier: set[Fraction]) -> Iterator[Span]:

@@ -1,9 +1,10 @@
 """Where the numbers of a step come from: the problem, what its words and units imply, or an earlier result.
 
 An operand that none of these explains is not thereby wrong, since people compute silently: it is `None`, never `False`.
+A 1 needs no explanation, but explains nothing either: out of ones alone, any answer can be counted up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
 from fractions import Fraction
 from itertools import zip_longest
 
@@ -12,12 +13,13 @@ from interp.tasks.traces.nodes import Node, Number, as_written, work_out
 from interp.tasks.traces.units import implied_numbers
 
 MAX_PROMPT = 20_000
+WHOLE = frozenset({Fraction(1)})
 
 
-def given_numbers(prompt: str) -> frozenset[Fraction]:
-    """Every number the prompt states in digits or words, and those its units bring along. One whole is always given."""
+def stated_numbers(prompt: str) -> frozenset[Fraction]:
+    """Every number the prompt states in digits or words, and those its units bring along."""
     tokens = lex(prompt[:MAX_PROMPT])
-    found: set[Fraction] = {Fraction(1)}
+    found: set[Fraction] = set()
     for token, following in zip_longest(tokens, tokens[1:]):
         if token.value is not None:
             found.add(token.value)
@@ -36,9 +38,27 @@ def _written_fractions(tokens: list[Token]) -> Iterable[tuple[Fraction, Fraction
             yield top.value, bottom.value
 
 
-def is_sourced(node: Node, known: frozenset[Fraction] | set[Fraction]) -> bool:
+def is_sourced(node: Node, known: Set[Fraction]) -> bool:
+    """Every operand is among `known`."""
+    return all(_is_among(known, operand) for operand in _operands(node, known))
+
+
+def draws_on(node: Node, known: Set[Fraction]) -> bool:
+    """Some operand is among `known`."""
+    return any(_is_among(known, operand) for operand in _operands(node, known))
+
+
+def _operands(node: Node, known: Set[Fraction]) -> Iterator[Node]:
+    """The numbers of an expression; a fraction is one where it is known: `3/4` where the problem says 75%."""
+    if isinstance(node, Number) or _is_among(known, node):
+        yield node
+    else:
+        yield from _operands(node.left, known)
+        yield from _operands(node.right, known)
+
+
+def _is_among(known: Set[Fraction], node: Node) -> bool:
     if isinstance(node, Number):
         return abs(node.value) in known or abs(as_written(node)) in known
-    if node.op == "/" and isinstance(node.left, Number) and isinstance(node.right, Number) and work_out(node) in known:
-        return True  # `3/4` where the problem says 75%
-    return is_sourced(node.left, known) and is_sourced(node.right, known)
+    is_fraction = node.op == "/" and isinstance(node.left, Number) and isinstance(node.right, Number)
+    return is_fraction and work_out(node) in known

@@ -47,7 +47,7 @@ count 12: dozen dozens
 
 _NUMBERS = """
 0: zero none
-1: one once single a an
+1: one once single
 2: two couple pair pairs both other another second
 2 1/2: half halves halved halfway twice double doubles doubled
 3: three
