@@ -16,8 +16,14 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory) -> Path:
+    """Where the Python and the commands of the README are run, one after the other."""
+    return tmp_path_factory.mktemp("workshop")
+
+
+def test_the_python_of_the_readme_runs_from_top_to_bottom(workshop, monkeypatch, capsys):
+    monkeypatch.chdir(workshop)
     names: dict[str, object] = {}
     assert len(blocks("python")) >= 5
     for block in blocks("python"):
@@ -28,8 +34,8 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("command", [line for block in blocks("bash") for line in block.splitlines()])
-def test_every_command_of_the_readme_runs(command, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_every_command_of_the_readme_runs(command, workshop, monkeypatch, capsys):
+    monkeypatch.chdir(workshop)
     words = shlex.split(command)
     assert words[0] == "interp"
     monkeypatch.setattr(sys, "argv", words)
