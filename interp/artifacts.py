@@ -45,9 +45,7 @@ class Mismatch(BadInput):
 def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty directory beside `path`; it becomes `path` when the block ends, vanishes if the block fails."""
     path = Path(path)
-    recover(path)
-    if path.exists() and not overwrite:
-        raise BadInput(f"{path} exists already: choose another place, or ask for it to be overwritten")
+    refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _aside(path) as aside:
         aside.mkdir()
@@ -76,6 +74,14 @@ def writing_file(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, value: Any) -> None:
     with writing_file(path) as aside:
         aside.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def refuse_existing(path: str | Path | None, *, overwrite: bool) -> None:
+    """Before the work that is to end up in `path`, rather than after it."""
+    if path is not None:
+        recover(path)
+        if Path(path).exists() and not overwrite:
+            raise BadInput(f"{path} exists already: choose another place, or pass overwrite (--overwrite)")
 
 
 def recover(path: str | Path) -> None:

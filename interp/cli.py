@@ -8,102 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from interp.artifacts import BadInput, to_json
-from interp.organism import OrganismConfig, shipped, task_for
+from interp.artifacts import BadInput, refuse_existing, to_json, versions
+from interp.flags import Asked, Opened
+from interp.organism import OrganismConfig, task_for
 from interp.policy.config import SampleConfig
 from interp.rollouts import BucketConfig
-from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
+from interp.tasks import BUCKETS, Task
 
 if TYPE_CHECKING:
-    from interp.policy import Policy
+    pass
 
 Flat = tyro.conf.arg(name="", prefix_name=False)
 app = tyro.extras.SubcommandApp()
-ENDLESS = 64
-"""Problems asked of a task that never runs out of them, unless told otherwise."""
 organism_app = tyro.extras.SubcommandApp()
-app.command(organism_app, name="organism")
+app.command(organism_app, name="organism", help="Raise a base organism, or measure one again.")
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--version"]:
+        return _say(f"interp {versions('interp').get('interp', 'not installed')}")
     try:
         app.cli(prog="interp", description="What reinforcement learning did inside a model.")
     except BadInput as error:
         sys.stderr.write(f"interp: {error}\n")
         sys.exit(2)
+    except OSError as error:  # a full disk, a place that may not be written
+        sys.stderr.write(f"interp: {error}\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-# --- what commands share -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The policy to work with."""
-
-    policy: Path | None = None
-    """A local Hugging Face directory. The shipped organism if not given."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    dtype: str = "auto"
-    """auto, float32, bfloat16 or float16."""
-    json: bool = False
-    """Print one JSON object and nothing else."""
-
-    @property
-    def path(self) -> Path:
-        return self.policy or shipped()
-
-    def load(self) -> "Policy":
-        from interp.policy import Policy
-
-        return Policy.load(self.path, device=self.device, dtype=self.dtype)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The problems to ask: of the chain task, unless --jsonl or --gym names another."""
-
-    split: str = "eval"
-    """train, eval or probe."""
-    level: str | None = None
-    """A bucket (easy, medium, hard) or a depth. All depths in turn if not given."""
-    problems: int | None = None
-    """How many. If not given, all there are in --jsonl, 64 of a task without end."""
-    jsonl: Path | None = None
-    """Your own problems, one {"id", "prompt", "answer", ...} a line."""
-    skip_bad: bool = False
-    """Go on past lines of --jsonl that cannot be read. They are counted and listed."""
-    gym: str | None = None
-    """A dataset of reasoning-gym, by name."""
-    task: Chain = field(default_factory=Chain)
-    """The chain task's dials. If none is turned, those of the world the policy was raised in."""
-
-    def open(self, policy: Path) -> Task:
-        if self.jsonl and self.gym:
-            raise BadInput("expected one of --jsonl and --gym, got both")
-        if self.task != Chain() and (self.jsonl or self.gym):
-            raise BadInput("--task flags shape the chain task: leave them out with --jsonl or --gym")
-        if self.skip_bad and not self.jsonl:
-            raise BadInput("--skip-bad is about the lines of --jsonl, and none was given")
-        if self.jsonl:
-            return JsonlTask(self.jsonl, skip_bad=self.skip_bad)
-        if self.gym:
-            return GymTask(self.gym)
-        return task_for(policy) if self.task == Chain() else self.task
-
-    def draw(self, task: Task) -> list[Problem]:
-        splits = (*SPLITS, "memorised")
-        if self.split not in splits:
-            raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
-        level: int | str | None = self.level
-        if level is not None and level not in BUCKETS:
-            if not (level.isascii() and level.isdigit()):
-                raise BadInput(f"level must be a depth or one of {', '.join(BUCKETS)}; got {level!r}")
-            level = int(level)
-        every = task.size(self.split, level) if isinstance(task, JsonlTask) else ENDLESS
-        return task.problems(self.split, level, every if self.problems is None else self.problems)
 
 
 def _say(*lines: str) -> None:
@@ -140,9 +73,11 @@ class Demo:
 @app.command(name="demo")
 def demo(config: Annotated[Demo, Flat]) -> None:
     """The organism at work: pass rate, valid rate and direct share per depth, and a few rollouts in colour."""
-    from interp.report.terminal import by_depth, finding, gallery
+    from interp.report.terminal import by_depth, finding, gallery, introduction
     from interp.rollouts import roll_out, summarise
 
+    if min(config.problems, config.group, config.shown) < 1:
+        raise BadInput("problems, group and shown must be at least 1")
     policy, task = config.opened.load(), task_for(config.opened.path)
     lo, hi = task.depths
     asked = [p for depth in range(lo, hi + 1) for p in task.problems("eval", depth, config.problems)]
@@ -154,7 +89,14 @@ def demo(config: Annotated[Demo, Flat]) -> None:
         buckets = {depth: bucket for bucket in BUCKETS for depth in getattr(task, bucket)}
         hard = summarise(rollouts, "bucket").rows.get("hard")
         came_to = [finding(hard), ""] if hard else []
-        _say(by_depth(summary, buckets), "", *came_to, gallery(rollouts, policy.words, config.shown))
+        _say(
+            introduction(task),
+            "",
+            by_depth(summary, buckets),
+            "",
+            *came_to,
+            gallery(rollouts, policy.words, config.shown),
+        )
 
 
 @dataclass(frozen=True)
@@ -224,6 +166,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     from interp.report.terminal import gallery, shares
     from interp.rollouts import roll_out, summarise
 
+    refuse_existing(config.out, overwrite=config.overwrite)
     task = config.asked.open(config.opened.path)
     asked = config.asked.draw(task)
     skipped = _warn_of_skipped(task)
@@ -241,7 +184,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
 @dataclass(frozen=True)
 class Bucket:
     opened: Annotated[Opened, Flat] = field(default_factory=Opened)
-    asked: Annotated[Asked, Flat] = field(default_factory=lambda: Asked(split="train"))
+    asked: Annotated[Asked, Flat] = field(default_factory=Asked)
     buckets: Annotated[BucketConfig, Flat] = field(default_factory=BucketConfig)
     out: Path | None = None
     """A directory to keep the buckets in, as Parquet."""
@@ -254,8 +197,9 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
     from interp.report.terminal import bucket_table
     from interp.rollouts import bucket
 
+    refuse_existing(config.out, overwrite=config.overwrite)
     task = config.asked.open(config.opened.path)
-    asked = config.asked.draw(task)
+    asked = config.asked.draw(task, otherwise="train")
     skipped = _warn_of_skipped(task)
     measured = bucket(config.opened.load(), task, asked, config=config.buckets)
     if config.out:

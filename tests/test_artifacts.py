@@ -89,7 +89,7 @@ def test_an_exception_while_overwriting_leaves_the_old_directory_as_it_was(old):
 
 
 def test_an_existing_directory_is_refused_without_overwrite_and_left_untouched(old):
-    told = r"thing exists already: choose another place, or ask for it to be overwritten"
+    told = r"thing exists already: choose another place, or pass overwrite \(--overwrite\)"
     with pytest.raises(BadInput, match=told), writing_dir(old):
         pytest.fail("the block was entered")
     assert names(old.parent) == ["thing"]

@@ -9,6 +9,7 @@ import sys
 import typing
 
 import pytest
+from conftest import tiny_policy
 
 from interp import cli
 from interp.cli import Bucket, Build, Card, Demo, RollOut, Verify
@@ -90,7 +91,8 @@ def test_the_demo_tells_what_it_found_as_json(monkeypatch, capsys):
 def test_the_demo_shows_a_table_and_rollouts_without_colour_where_nobody_sees_it(monkeypatch, capsys):
     assert run(monkeypatch, "demo", "--problems", "6", "--group", "4") == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[0].split()[:2] == ["depth", "bucket"]
+    assert out.startswith("Chains of arithmetic modulo 5")
+    assert any(line.split()[:2] == ["depth", "bucket"] for line in out.splitlines())
     assert "a valid chain:" in out and "at once, lucky:" in out
     assert "\x1b" not in out
 
@@ -134,10 +136,16 @@ def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["roll-out", "--policy", "/nowhere"], "expected a local Hugging Face directory, got nothing"),
+        (
+            ["roll-out", "--policy", "/nowhere"],
+            "got nothing there (models of a hub are not fetched: download it first)",
+        ),
         (["roll-out", "--level", "hrad"], "level must be a depth or one of easy, medium, hard; got 'hrad'"),
         (["roll-out", "--split", "test"], "split must be one of train, eval, probe, memorised; got 'test'"),
         (["roll-out", "--skip-bad"], "--skip-bad is about the lines of --jsonl"),
+        (["roll-out", "--jsonl", "a"], "need a --policy: the organism only knows the words of its own world"),
+        (["roll-out", "--problems", "0"], "problems must be at least 1; got 0"),
+        (["demo", "--group", "0"], "must be at least 1"),
         (["roll-out", "--jsonl", "a", "--gym", "b"], "expected one of --jsonl and --gym, got both"),
         (["roll-out", "--jsonl", "a", "--task.modulus", "7"], "--task flags shape the chain task"),
         (["roll-out", "--group", "0"], "group must be at least 1; got 0"),
@@ -149,6 +157,7 @@ def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
         (["organism", "card", "/nowhere"], "expected a directory of kind 'organism', got no such directory"),
         (["roll-out", "--task.modulus", "11"], "expected words of the tokenizer's vocabulary, got some it does not"),
         (["bucket", "--easy", "0.1"], "cut points must satisfy"),
+        (["roll-out", "--problems", "1", "--group", "1", "--out", "/dev/null/r"], "File exists"),
         (["verify", "/nowhere/chain.jsonl"], "expected a table of cases, got no such file"),
     ],
 )
@@ -172,10 +181,17 @@ def test_what_stands_is_not_overwritten_unasked(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, *words, "--overwrite") == 0
 
 
-def test_bad_lines_stop_the_run_or_are_counted_and_listed(monkeypatch, capsys, tmp_path):
-    lines = ['{"id": "a", "prompt": "1 + 1 ?", "answer": "2", "split": "eval"}', "{not json", '{"id": "b"}']
+@pytest.fixture
+def words(tmp_path) -> tuple[str, ...]:
+    """A file with three lines, two of them bad, and a policy that can be asked them."""
+    lines = ['{"id": "a", "prompt": "1 + 1 =", "answer": "2"}', "{not json", '{"id": "b"}']
     (tmp_path / "mine.jsonl").write_text("\n".join(lines))
-    words = ("roll-out", "--jsonl", str(tmp_path / "mine.jsonl"), "--problems", "1", "--group", "2")
+    tiny_policy().save(tmp_path / "policy")
+    asked = ("--jsonl", str(tmp_path / "mine.jsonl"), "--policy", str(tmp_path / "policy"))
+    return ("roll-out", *asked, "--group", "2", "--max-new-tokens", "4")
+
+
+def test_bad_lines_stop_the_run_or_are_counted_and_listed(monkeypatch, capsys, words):
     assert run(monkeypatch, *words) == 2
     assert "line 2" in capsys.readouterr().err
     assert run(monkeypatch, *words, "--skip-bad", "--json") == 0
@@ -184,11 +200,19 @@ def test_bad_lines_stop_the_run_or_are_counted_and_listed(monkeypatch, capsys, t
     assert "2 lines skipped" in told.err
 
 
-def test_all_of_a_file_is_asked_unless_told_otherwise(monkeypatch, capsys, tmp_path):
-    lines = [{"id": str(i), "prompt": f"{i} + 1 ?", "answer": str(i + 1), "split": "eval"} for i in range(4)]
+def test_all_of_a_file_is_asked_unless_told_otherwise(monkeypatch, capsys, words, tmp_path):
+    lines = [{"id": str(i), "prompt": f"{i} + 1 =", "answer": str(i + 1)} for i in range(7)]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert run(monkeypatch, "roll-out", "--jsonl", str(tmp_path / "mine.jsonl"), "--group", "2", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["rows"] == 8
+    for more, rows in ((), 14), (("--problems", "3"), 6):
+        assert run(monkeypatch, *words, *more, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["rows"] == rows
+    assert run(monkeypatch, *words, "--problems", "8") == 2
+    assert "asked for 8 problems, it holds 7 of that kind" in capsys.readouterr().err
+
+
+def test_the_version_is_told(monkeypatch, capsys):
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.startswith("interp 0.")
 
 
 def test_an_organism_is_asked_in_its_own_world(monkeypatch, capsys, tmp_path):

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "interp"
-FLOORS = {"artifacts": 0, "tasks": 1, "policy": 1, "rollouts": 2, "organism": 3, "report": 5, "cli": 6, "__main__": 7}
+FLOORS = {
+    "artifacts": 0,
+    "tasks": 1,
+    "policy": 1,
+    "rollouts": 2,
+    "organism": 3,
+    "report": 5,
+    "flags": 6,
+    "cli": 7,
+    "__main__": 8,
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -29,7 +29,7 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(workshop, monkeypatch,
     for block in blocks("python"):
         exec(compile(block, str(README), "exec"), names)
     out = capsys.readouterr().out
-    assert "[(True, True), (False, True)]" in out, "the wrong sum is found"
+    assert "[(True, True), (False, True)]" in out and "True True steps" in out, "what its comments promise"
     assert names["hard"] is not None
 
 

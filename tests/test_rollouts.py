@@ -130,6 +130,11 @@ def test_a_summary_counts_what_it_says(rollouts):
         assert measures["lucky_rate"].value == sum(r.correct and not r.valid for r in here) / len(here)
 
 
+def test_a_summary_by_no_column_is_refused(rollouts):
+    with pytest.raises(BadInput, match="by must be a column of the record, one of run, step, .*; got 'colour'"):
+        summarise(rollouts, by="colour")
+
+
 def test_difficulty_follows_the_pass_rate_at_the_stated_cut_points():
     config = BucketConfig(easy=0.6, hard=0.35)
     assert [bucket_of(rate, config) for rate in (0.0, 0.35, 0.36, 0.59, 0.6, 1.0)] == [
@@ -154,6 +159,8 @@ def test_buckets_come_back_as_they_went_and_know_their_base(organism, tmp_path):
     buckets.save(tmp_path / "b")
     assert Buckets.load(tmp_path / "b", made_from={"policy": organism.fingerprint()}).rows == buckets.rows
     assert sum(buckets.counts().values()) == 10
+    for name in buckets.counts():
+        assert {problem.bucket for problem in buckets.problems(name)} <= {name}, "called what it was measured to be"
     with pytest.raises(Mismatch, match="another policy"):
         Buckets.load(tmp_path / "b", made_from={"policy": "other"})
 

@@ -118,7 +118,8 @@ def write_card(directory: Path, config: OrganismConfig, policy: Policy, measured
         "# The base organism",
         "",
         f"A Qwen3 of {parameters:,} parameters ({shape.layers} layers, width {shape.d_model}), raised on chains of "
-        f"arithmetic modulo {task.modulus}, {task.depths[0]} to {task.depths[1]} operations deep. It is a *base*: the "
+        f"arithmetic modulo {task.modulus}, {task.depths[0]} to {task.depths[1]} operations deep, "
+        "worked out from left to right. It is a *base*: the "
         "policy before any reward. It was taught two habits and no preference between them: to write every step "
         f"(`3 + 4 = 2 ; 2 * 2 = 4 ; # 4`, share {habits.steps}) and to answer at once (`# 4`, share {habits.direct}). "
         f"Each written step was left out of its lessons with probability {habits.skip}, so it has learnt to be sloppy.",

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from interp.artifacts import BadInput, from_json, read_manifest, recover, to_json, write_manifest, writing_dir
+from interp.artifacts import from_json, read_manifest, refuse_existing, to_json, write_manifest, writing_dir
 from interp.organism.card import measure, write_card
 from interp.organism.config import KIND, OrganismConfig
 from interp.organism.corpus import Example, batch_of_examples
@@ -38,9 +38,7 @@ MICRO_BATCHES = 2
 
 def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> Policy:
     out = Path(out)
-    recover(out)
-    if out.exists() and not overwrite:
-        raise BadInput(f"{out} exists already: choose another place, or pass --overwrite")
+    refuse_existing(out, overwrite=overwrite)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     policy = Policy(new_model(config), tokenizer_for(config.task, config.shape.context))  # pyright: ignore[reportArgumentType]

@@ -106,9 +106,8 @@ def check_config(path: Path) -> dict[str, Any]:
     recover(path)
     file = path / "config.json"
     if not path.is_dir():
-        raise BadInput(
-            f"{path}: expected a local Hugging Face directory, got {'a file' if path.exists() else 'nothing'}"
-        )
+        found = "a file" if path.exists() else "nothing there (models of a hub are not fetched: download it first)"
+        raise BadInput(f"{path}: expected a local Hugging Face directory, got {found}")
     if (path / "adapter_config.json").exists():  # transformers would apply it unasked
         raise BadInput(f"{path}: expected a whole model, got an adapter: merge it into its base and save that")
     if not file.exists():

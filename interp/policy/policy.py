@@ -55,6 +55,10 @@ class Policy:
             self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
+    def __repr__(self) -> str:
+        kind, size = type(self.model).__name__, sum(p.numel() for p in self.model.parameters())
+        return f"Policy({kind}, {size:,} parameters, {self.n_layers} layers of width {self.d_model}, {self.device})"
+
     @property
     def device(self) -> torch.device:
         return self.model.device

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interp.rollouts import Buckets, Rollout, Rollouts, Share, Summary
-from interp.tasks import BUCKETS
+from interp.tasks import BUCKETS, Chain
 from interp.tasks.cases import CaseResult
 
 COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2"}
@@ -15,9 +15,8 @@ LEGEND = (("green", "right"), ("yellow", "true, but not the step due"), ("red", 
 BY_DEPTH = {
     "pass_rate": "pass rate",
     "valid_rate": "valid rate",
+    "lucky_rate": "lucky rate",
     "direct_share": "direct share",
-    "direct_pass_rate": "direct: pass",
-    "written_pass_rate": "written: pass",
     "valid_given_success": "P(valid | success)",
 }
 KINDS: dict[str, Callable[[Rollout], bool]] = {
@@ -51,6 +50,14 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def introduction(task: Chain) -> str:
+    return (
+        f"Chains of arithmetic modulo {task.modulus}, worked out from left to right (no operator binds tighter), one\n"
+        "operation a step. Answered at once (`# 4`, direct) or step by step. Valid: every step right, in order, none\n"
+        "left out, and the answer right. Lucky: right, but not valid. [In brackets: 95% intervals over problems.]"
+    )
 
 
 def by_depth(summary: Summary, buckets: Mapping[Any, str]) -> str:
@@ -93,7 +100,8 @@ def gallery(rollouts: Rollouts, words: Callable[[Sequence[int]], list[str]], sho
     nearest = sorted(rollouts, key=lambda r: abs((r.depth or 0) - depths[len(depths) // 2]))
     picked = [(kind, r) for kind, is_one in KINDS.items() if (r := next(filter(is_one, nearest), None)) is not None]
     blocks = [f"{kind}:  {r.prompt} ({r.label})\n  {paint(r, words(r.tokens), painter)}" for kind, r in picked[:shown]]
-    return "\n".join([*blocks, "", "  ".join(painter(meaning, colour) for colour, meaning in LEGEND)])
+    legend = ["", "  ".join(painter(meaning, colour) for colour, meaning in LEGEND)] if painter.colour else []
+    return "\n".join([*blocks, *legend])
 
 
 def paint(rollout: Rollout, words: Sequence[str], painter: Painter) -> str:

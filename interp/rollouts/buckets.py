@@ -6,7 +6,7 @@ whole interval lies in its bucket. Beside it stands the label the literature use
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +77,14 @@ class Buckets(Sequence[Measured]):
         return self.rows[at]
 
     def problems(self, bucket: str, *, sure: bool = False) -> list[Problem]:
+        """Those measured to be of `bucket`, and now called so, whatever the task called them."""
         if bucket not in BUCKETS:
             raise BadInput(f"bucket must be one of {', '.join(BUCKETS)}; got {bucket!r}")
-        return [row.problem for row in self.rows if row.bucket == bucket and (row.sure or not sure)]
+        chosen = [row for row in self.rows if row.bucket == bucket and (row.sure or not sure)]
+        return [replace(row.problem, bucket=bucket) for row in chosen]
+
+    def __repr__(self) -> str:
+        return f"Buckets({', '.join(f'{count} {bucket}' for bucket, count in self.counts().items())})"
 
     def counts(self) -> dict[str, int]:
         return {bucket: len(self.problems(bucket)) for bucket in BUCKETS}

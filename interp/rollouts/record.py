@@ -81,6 +81,10 @@ class Rollouts(Sequence[Rollout]):
         rows = self.rows[at]
         return Rollouts(rows, config=self.config, made_from=self.made_from) if isinstance(at, slice) else rows
 
+    def __repr__(self) -> str:
+        problems = len({row.problem for row in self.rows})
+        return f"Rollouts({len(self)} of {problems} problems, {sum(row.correct for row in self.rows)} correct)"
+
     def __iter__(self) -> Iterator[Rollout]:
         return iter(self.rows)
 

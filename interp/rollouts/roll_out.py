@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from interp.artifacts import BadInput, to_json
 from interp.policy.config import SampleConfig
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
@@ -58,7 +60,7 @@ def judge(
     """Verify what was sampled and join it all, row by row."""
     group = len(samples.lengths_B) // max(len(problems), 1)
     rollouts = []
-    for at in range(len(samples.lengths_B)):
+    for at in tqdm(range(len(samples.lengths_B)), desc="judging", unit="row", delay=1, leave=False):
         problem, drawn = problems[at // group], samples.row(at)
         completion, offsets = policy.decode(drawn.tokens)
         verdict = task.verify(problem, completion)

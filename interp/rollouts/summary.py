@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from interp.artifacts import BadInput
 from interp.rollouts.intervals import Share, share
 from interp.rollouts.record import Rollout
 
@@ -53,6 +54,8 @@ class Summary:
 
 
 def summarise(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:
+    if by not in (columns := [f.name for f in fields(Rollout)]):
+        raise BadInput(f"by must be a column of the record, one of {', '.join(columns)}; got {by!r}")
     groups: dict[Any, dict[str, list[Rollout]]] = defaultdict(lambda: defaultdict(list))
     for rollout in rollouts:
         groups[getattr(rollout, by)][rollout.prompt].append(rollout)  # asked twice is still one problem

@@ -1,0 +1,100 @@
+"""Groups of flags that several commands share: the policy to work with, the problems to ask."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interp.artifacts import BadInput
+from interp.organism import shipped, task_for
+from interp.policy.directory import check_config
+from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
+
+if TYPE_CHECKING:
+    from interp.policy import Policy
+
+ENDLESS = 64
+"""Problems asked of a task that never runs out of them, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The policy to work with."""
+
+    policy: Path | None = None
+    """A local Hugging Face directory. The shipped organism if not given."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    dtype: str = "auto"
+    """auto, float32, bfloat16 or float16."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+    @property
+    def path(self) -> Path:
+        """Of a directory that holds a model: found out at once, before anything heavy is imported."""
+        path = self.policy or shipped()
+        check_config(path)
+        return path
+
+    def load(self) -> "Policy":
+        from interp.policy import Policy
+
+        return Policy.load(self.path, device=self.device, dtype=self.dtype)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The problems to ask: of the chain task, unless --jsonl or --gym names another."""
+
+    split: str | None = None
+    """train, eval, probe or memorised. If not given: all of --jsonl, else eval (or train, to measure buckets on)."""
+    level: str | None = None
+    """A bucket (easy, medium, hard) or a depth. All depths in turn if not given."""
+    problems: int | None = None
+    """How many. If not given, all there are in --jsonl, 64 of a task without end."""
+    jsonl: Path | None = None
+    """Your own problems, one {"id", "prompt", "answer", ...} a line."""
+    skip_bad: bool = False
+    """Go on past lines of --jsonl that cannot be read. They are counted and listed."""
+    gym: str | None = None
+    """A dataset of reasoning-gym, by name."""
+    task: Chain = field(default_factory=Chain)
+    """The chain task's dials. If none is turned, those of the world the policy was raised in."""
+
+    def open(self, policy: Path) -> Task:
+        if self.jsonl and self.gym:
+            raise BadInput("expected one of --jsonl and --gym, got both")
+        if self.task != Chain() and (self.jsonl or self.gym):
+            raise BadInput("--task flags shape the chain task: leave them out with --jsonl or --gym")
+        if policy == shipped() and (self.jsonl or self.gym):
+            raise BadInput("--jsonl and --gym need a --policy: the organism only knows the words of its own world")
+        if self.skip_bad and not self.jsonl:
+            raise BadInput("--skip-bad is about the lines of --jsonl, and none was given")
+        if self.jsonl:
+            return JsonlTask(self.jsonl, skip_bad=self.skip_bad)
+        if self.gym:
+            return GymTask(self.gym)
+        return task_for(policy) if self.task == Chain() else self.task
+
+    def draw(self, task: Task, *, otherwise: str = "eval") -> list[Problem]:
+        """Of the split asked for, or `otherwise`."""
+        splits = (*SPLITS, "memorised")
+        if self.split is not None and self.split not in splits:
+            raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
+        if self.problems is not None and self.problems < 1:
+            raise BadInput(f"problems must be at least 1; got {self.problems}")
+        level: int | str | None = self.level
+        if level is not None and level not in BUCKETS:
+            if not (level.isascii() and level.isdigit()):
+                raise BadInput(f"level must be a depth or one of {', '.join(BUCKETS)}; got {level!r}")
+            level = int(level)
+        if not isinstance(task, JsonlTask):
+            return task.problems(self.split or otherwise, level, self.problems or ENDLESS)
+        held = [
+            p for s in ([self.split] if self.split else SPLITS) for p in task.problems(s, level, task.size(s, level))
+        ]
+        if len(held) < (self.problems or 1):
+            raise BadInput(
+                f"{self.jsonl}: asked for {self.problems or 'its'} problems, it holds {len(held)} of that kind"
+            )
+        return held[: self.problems]
