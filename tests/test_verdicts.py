@@ -27,6 +27,12 @@ def test_a_table_that_expects_the_wrong_verdict_is_told_so():
     assert not result.agreed and result.got == {"correct": True}
 
 
+def test_the_table_of_an_extra_is_left_out_where_the_extra_is_not_installed(monkeypatch):
+    assert [table.stem for table in shipped_tables()] == ["chain", "gym", "math", "traces"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert [table.stem for table in shipped_tables()] == ["chain", "math", "traces"]
+
+
 def test_a_table_for_no_verifier_is_refused(tmp_path):
     (tmp_path / "poems.jsonl").write_text(json.dumps({}))
     with pytest.raises(BadInput, match="named for its verifier.*got 'poems'"):

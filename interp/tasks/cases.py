@@ -4,6 +4,7 @@ A table is JSONL, named for its verifier. A case states a prompt, the labelled a
 `expect` the fields of the verdict that matter in it.
 """
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class CaseResult:
 
 
 def shipped_tables() -> list[Path]:
-    return sorted(packaged("adversarial").glob("*.jsonl"))
+    """That of reasoning-gym only where it is installed: it is an extra."""
+    tables = sorted(packaged("adversarial").glob("*.jsonl"))
+    return [table for table in tables if table.stem != "gym" or importlib.util.find_spec("reasoning_gym")]
 
 
 def run_table(table: Path) -> list[CaseResult]:
