@@ -212,7 +212,7 @@ def test_all_of_a_file_is_asked_unless_told_otherwise(monkeypatch, capsys, words
 
 def test_the_version_is_told(monkeypatch, capsys):
     assert run(monkeypatch, "--version") == 0
-    assert capsys.readouterr().out.startswith("interp 0.")
+    assert capsys.readouterr().out.startswith("interp ")
 
 
 def test_an_organism_is_asked_in_its_own_world(monkeypatch, capsys, tmp_path):
