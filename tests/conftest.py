@@ -17,9 +17,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook("interp.policy", "beartype.beartype")  # what the shapes promise is checked at every call
 torch.set_num_threads(1)
-settings.register_profile(
-    "suite", deadline=None, derandomize=bool(os.environ.get("CI"))
-)  # the machine may be busy, and the first example pays for imports
+# no deadline: the machine may be busy, and the first example pays for imports; in CI the same examples every time
+settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("suite")
 
 FAMILIES = ("qwen2", "qwen3", "llama")
