@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from interp.artifacts import BadInput, refuse_existing, to_json, versions
-from interp.flags import Asked, Opened
+from interp.artifacts import BadInput, to_json, versions
+from interp.flags import Asked, Kept, Opened
 from interp.organism import OrganismConfig, task_for
 from interp.policy.config import SampleConfig
 from interp.rollouts import BucketConfig
-from interp.tasks import BUCKETS, Task
+from interp.tasks import BUCKETS, Problem, Task
 
 if TYPE_CHECKING:
     pass
@@ -155,9 +155,15 @@ class RollOut:
     """Step of the checkpoint in it."""
     chat: bool = False
     """Ask as a user's turn in the tokenizer's chat template."""
-    out: Path | None = None
-    """A directory to keep the rollouts in, as Parquet."""
-    overwrite: bool = False
+    kept: Annotated[Kept, Flat] = field(default_factory=Kept)
+
+
+def _ready(config: "RollOut | Bucket", *, otherwise: str = "eval") -> tuple[Task, list[Problem], list[dict[str, Any]]]:
+    """Task, problems and skipped lines; whatever can be refused is refused here, before any model is loaded."""
+    config.kept.refuse_existing()
+    task = config.asked.open(config.opened.path)
+    asked = config.asked.draw(task, otherwise=otherwise)
+    return task, asked, _warn_of_skipped(task)
 
 
 @app.command(name="roll-out")
@@ -166,17 +172,14 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     from interp.report.terminal import gallery, shares
     from interp.rollouts import roll_out, summarise
 
-    refuse_existing(config.out, overwrite=config.overwrite)
-    task = config.asked.open(config.opened.path)
-    asked = config.asked.draw(task)
-    skipped = _warn_of_skipped(task)
+    task, asked, skipped = _ready(config)
     policy = config.opened.load()
     rollouts = roll_out(policy, task, asked, config.sampling, run=config.run, step=config.step, chat=config.chat)
-    if config.out:
-        rollouts.save(config.out, overwrite=config.overwrite)
+    if config.kept.out:
+        rollouts.save(config.kept.out, overwrite=config.kept.overwrite)
     summary = summarise(rollouts, "split")
     if config.opened.json:
-        _say_json({"rows": len(rollouts), "out": config.out, "skipped": skipped, "by_split": summary.rows})
+        _say_json({"rows": len(rollouts), "out": config.kept.out, "skipped": skipped, "by_split": summary.rows})
     else:
         _say(shares(summary), "", gallery(rollouts, policy.words, 4))
 
@@ -186,9 +189,7 @@ class Bucket:
     opened: Annotated[Opened, Flat] = field(default_factory=Opened)
     asked: Annotated[Asked, Flat] = field(default_factory=Asked)
     buckets: Annotated[BucketConfig, Flat] = field(default_factory=BucketConfig)
-    out: Path | None = None
-    """A directory to keep the buckets in, as Parquet."""
-    overwrite: bool = False
+    kept: Annotated[Kept, Flat] = field(default_factory=Kept)
 
 
 @app.command(name="bucket")
@@ -197,15 +198,12 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
     from interp.report.terminal import bucket_table
     from interp.rollouts import bucket
 
-    refuse_existing(config.out, overwrite=config.overwrite)
-    task = config.asked.open(config.opened.path)
-    asked = config.asked.draw(task, otherwise="train")
-    skipped = _warn_of_skipped(task)
+    task, asked, skipped = _ready(config, otherwise="train")
     measured = bucket(config.opened.load(), task, asked, config=config.buckets)
-    if config.out:
-        measured.save(config.out, overwrite=config.overwrite)
+    if config.kept.out:
+        measured.save(config.kept.out, overwrite=config.kept.overwrite)
     if config.opened.json:
-        _say_json({"counts": measured.counts(), "out": config.out, "skipped": skipped, "problems": measured.rows})
+        _say_json({"counts": measured.counts(), "out": config.kept.out, "skipped": skipped, "problems": measured.rows})
     else:
         _say(bucket_table(measured))
 

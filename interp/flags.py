@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, refuse_existing
 from interp.organism import shipped, task_for
 from interp.policy.directory import check_config
 from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
@@ -98,3 +98,16 @@ class Asked:
                 f"{self.jsonl}: asked for {self.problems or 'its'} problems, it holds {len(held)} of that kind"
             )
         return held[: self.problems]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where the result goes."""
+
+    out: Path | None = None
+    """A directory to keep the result in, as Parquet with a manifest."""
+    overwrite: bool = False
+    """Replace what is there."""
+
+    def refuse_existing(self) -> None:
+        refuse_existing(self.out, overwrite=self.overwrite)
