@@ -1,6 +1,7 @@
 """The verdict on a chain: hand-made cases, the adversarial tables, and how it reaches the tokens."""
 
 import json
+from itertools import combinations
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from interp.artifacts import BadInput
 from interp.tasks import Chain, Problem
 from interp.tasks.base import ROLES, token_at, token_roles
 from interp.tasks.cases import run_case, run_table, shipped_tables
+from interp.tasks.chain.verify import _places
 
 PROBLEM = Problem("p", "3 + 4 * 2 ?", "4")
 
@@ -87,3 +89,19 @@ def test_only_a_marked_number_at_the_very_end_is_an_answer(words):
     verdict = Chain().verify(PROBLEM, " ".join(words))
     marked = words[-2] == "#" and words[-1] in "01234" and words.count("#") == 1
     assert (verdict.answer is not None) == marked
+
+
+@given(st.lists(st.integers(0, 3), max_size=7), st.lists(st.integers(0, 3), max_size=7))
+def test_steps_take_places_in_order_and_as_many_as_can_be(stated, due):
+    places = [place for place in _places(stated, due) if place is not None]
+    assert places == sorted(set(places))
+    assert [due[place] for place in places] == [
+        s for s, p in zip(stated, _places(stated, due), strict=True) if p is not None
+    ]
+    longest = max(n for n in range(len(due) + 1) for chosen in combinations(due, n) if _is_within(chosen, stated))
+    assert len(places) == longest
+
+
+def _is_within(chosen: tuple[int, ...], stated: list[int]) -> bool:
+    left = iter(stated)
+    return all(number in left for number in chosen)

@@ -1,9 +1,13 @@
 """The exact verdict on a completion: which steps were right, what was left out, and where it first went wrong.
 
 Steps are held against the program in order. A step that states a later operation on the value at hand has *skipped*
-what lies between; one that states no operation still due has *strayed*. Both are not the computation due (`follows`
-is false), even where the equation itself is true (`holds`), and so the chain is not valid, however right its answer.
+what lies between; one that finds no place among the operations still due has *strayed*. Both are not the computation
+due (`follows` is false), even where the equation itself is true (`holds`), and so the chain is not valid, however right
+its answer.
 """
+
+import itertools
+from collections.abc import Sequence
 
 from interp.tasks.base import Problem, Step, Verdict
 from interp.tasks.chain.grammar import Reading, Written, read
@@ -32,24 +36,38 @@ def verify(problem: Problem, completion: str, modulus: int, formats: tuple[str, 
 
 
 def _judge_steps(written: tuple[Written, ...], program: Program) -> tuple[Step, ...]:
-    steps, due, value = [], 0, program.first
-    for at, step in enumerate(written):
+    stated = [(step.op, step.right) for step in written]
+    steps, due, strays, value = [], 0, 0, program.first
+    for step, place in zip(written, _places(stated, program.rest), strict=True):
         assert step.left is not None and step.op is not None and step.right is not None, "a step states its operation"
         holds = apply(step.op, step.left, step.right, program.modulus) == step.result
-        rest = program.rest[due:]
-        here = step.left == value and bool(rest) and rest[0] == (step.op, step.right)
-        steps.append(Step(step.words[0].start, step.words[-1].end, holds, here))
-        due, value = due + _consumed(rest, written[at:]), step.result
+        if place is None:
+            follows, strays = False, strays + 1
+        else:
+            # a stray stood in for one operation that was due: with that one gone wrong, this may be the next
+            follows = step.left == value and place - due <= strays
+            due, strays = place + 1, 0
+        steps.append(Step(step.words[0].start, step.words[-1].end, holds, follows))
+        value = step.result
     return tuple(steps)
 
 
-def _consumed(rest: tuple[tuple[str, int], ...], written: tuple[Written, ...]) -> int:
-    """How many due operations the next written step uses up: up to the one it states; if it strays, the first, unless
-    the step after it is there to do that one."""
-    stated = [(step.op, step.right) for step in written[:2]]
-    if stated[0] in rest:
-        return rest.index(stated[0]) + 1  # pyright: ignore[reportArgumentType]
-    return 0 if len(stated) > 1 and rest and stated[1] == rest[0] else 1
+def _places(stated: Sequence[object], due: Sequence[object]) -> list[int | None]:
+    """Which due operation each written step does: in order, as many as can be matched (their longest common
+    subsequence), each as early as it can. None for a step that strays."""
+    most = [[0] * (len(due) + 1) for _ in range(len(stated) + 1)]
+    for i, j in itertools.product(reversed(range(len(stated))), reversed(range(len(due)))):
+        matched = most[i + 1][j + 1] + 1 if stated[i] == due[j] else 0
+        most[i][j] = max(matched, most[i + 1][j], most[i][j + 1])
+    places: list[int | None] = []
+    start = 0
+    for i, operation in enumerate(stated):
+        place = next((j for j in range(start, len(due)) if due[j] == operation), None)
+        if place is not None and most[i + 1][place + 1] + 1 < most[i][start]:
+            place = None  # taking it would cost later steps their places
+        start = start if place is None else place + 1
+        places.append(place)
+    return places
 
 
 def _judge_values(written: tuple[Written, ...], program: Program) -> tuple[Step, ...]:
