@@ -41,7 +41,7 @@ def test_training_taken_up_again_equals_training_never_stopped(tmp_path, family,
     save_training_state(tmp_path / "state", first, optimiser, step=stopped_at, config=CONFIG)
 
     second, optimiser = begin(family, tie_word_embeddings=tied, seed=1)
-    assert load_training_state(tmp_path / "state", second, optimiser, config=CONFIG) == stopped_at
+    assert load_training_state(tmp_path / "state", second, optimiser, config=CONFIG)[0] == stopped_at
     assert same(first, second)
     train(second, optimiser, stopped_at, 6)
     assert same(second, whole)
@@ -53,7 +53,7 @@ def test_a_state_may_be_saved_and_loaded_any_number_of_times(tmp_path):
         train(model, optimiser, step, step + 1)
         save_training_state(tmp_path / "state", model, optimiser, step=step + 1, config=CONFIG)
         model, optimiser = begin(seed=step)
-        assert load_training_state(tmp_path / "state", model, optimiser, config=CONFIG) == step + 1
+        assert load_training_state(tmp_path / "state", model, optimiser, config=CONFIG)[0] == step + 1
     whole, optimiser = begin()
     train(whole, optimiser, 0, 4)
     assert same(model, whole)
@@ -120,7 +120,7 @@ class Settings:
 def test_a_config_may_be_a_dataclass(tmp_path):
     model, optimiser = begin()
     save_training_state(tmp_path / "state", model, optimiser, step=0, config=Settings())
-    assert load_training_state(tmp_path / "state", model, optimiser, config=Settings()) == 0
+    assert load_training_state(tmp_path / "state", model, optimiser, config=Settings()) == (0, {})
     with pytest.raises(BadInput, match="got another depths:"):
         load_training_state(tmp_path / "state", model, optimiser, config=Settings(depths=(3,)))
 

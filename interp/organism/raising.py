@@ -94,7 +94,7 @@ def learning_rate(config: OrganismConfig, step: int) -> float:
 def _teach(policy: Policy, config: OrganismConfig, under_way: Path) -> None:
     model = policy.model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    done = load_training_state(under_way, model, optimiser, config=to_json(config))
+    done, _ = load_training_state(under_way, model, optimiser, config=to_json(config))
     with tqdm(range(done, config.steps), initial=done, total=config.steps, desc="building", unit="step") as bar:
         for step in bar:
             for group in optimiser.param_groups:

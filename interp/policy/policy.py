@@ -126,13 +126,18 @@ class Policy:
         starts = [0, *(end for _, end in offsets)]
         return [text[start:end] for start, (_, end) in zip(starts, offsets, strict=False)]
 
-    def sample(self, prompts: Sequence[Ids], config: SampleConfig, *, keys: Sequence[int] | None = None) -> Samples:
-        """A group of completions for each prompt. `keys` names each prompt's random stream (default: its place)."""
+    def sample(
+        self, prompts: Sequence[Ids], config: SampleConfig, *, keys: Sequence[int] | None = None, bar: bool = True
+    ) -> Samples:
+        """A group of completions for each prompt. `keys` names each prompt's random stream (default: its place). `bar`
+        shows one if it takes longer than a second."""
         keys = range(len(prompts)) if keys is None else keys
         streams = [stream(key, member) for key in keys for member in range(config.group)]
         sampler = Sampler(self.model, config, self.stop, self.pad, self.context)
-        with tqdm(total=len(streams), desc="sampling", unit="row", delay=1, leave=False) as bar:
-            return sampler.sample(prompts, streams, bar.update)
+        if not bar:
+            return sampler.sample(prompts, streams, lambda rows: None)
+        with tqdm(total=len(streams), desc="sampling", unit="row", delay=1, leave=False) as shown:
+            return sampler.sample(prompts, streams, shown.update)
 
     def score(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from interp.artifacts import BadInput
 from interp.policy.modes import evaluating
@@ -49,6 +49,40 @@ def completion_logits(model: PreTrainedModel, rows: Aligned) -> Float[Tensor, "B
         logits_to_keep=length + 1,
     )
     return out.logits[:, -length - 1 : -1]
+
+
+def completion_logits_of_groups(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int
+) -> tuple[Float[Tensor, "B T V"], Int[Tensor, "B T"]]:
+    """The same logits, and the tokens they predict, where many rows answer the same prompt: each prompt is read once and
+    its keys and values are shared. Differentiable, through the sharing too."""
+    places: dict[tuple[int, ...], int] = {}
+    asked_B = torch.tensor([places.setdefault(tuple(prompt), len(places)) for prompt in prompts], device=model.device)
+    ids_PL, mask_PL = pad_left(list(places), pad, model.device)
+    rows = align([[pad]] * len(completions), completions, pad, model.device)
+    tokens_BT, mask_BT = rows.ids_BL[:, 1:], rows.mask_BL[:, 1:]
+    cache = DynamicCache(config=model.config)
+    read = model(
+        input_ids=ids_PL,
+        attention_mask=mask_PL,
+        position_ids=positions(mask_PL),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    first_B1V = read.logits[asked_B]
+    if tokens_BT.shape[1] == 1:
+        return first_B1V, tokens_BT
+    cache.batch_select_indices(asked_B)
+    mask_BL = torch.cat([mask_PL[asked_B], mask_BT], dim=1)[:, :-1]
+    later = model(
+        input_ids=tokens_BT[:, :-1],
+        attention_mask=mask_BL,
+        position_ids=positions(mask_BL)[:, ids_PL.shape[1] :],
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return torch.cat([first_B1V, later.logits], dim=1), tokens_BT
 
 
 def logprobs_and_entropies(

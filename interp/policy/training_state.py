@@ -3,21 +3,29 @@
 Data position and random numbers need no saving where every step draws from its own hash. No pickle is written or read.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from interp.artifacts import BadInput, read_manifest, recover, to_json, write_manifest, writing_dir
+from interp.artifacts import BadInput, Mismatch, read_manifest, recover, to_json, write_manifest, writing_dir
 
 KIND = "training-state"
 FILE = "state.safetensors"
 
 
 def save_training_state(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, step: int, config: Any
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    *,
+    step: int,
+    config: Any,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
+    """`facts` are whatever else the loop needs to go on, as plain values."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
@@ -27,16 +35,19 @@ def save_training_state(
             tensors[f"{slot}/{name}"] = value
     with writing_dir(path, overwrite=True) as aside:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, aside / FILE)
-        write_manifest(aside, KIND, config=config, made_from={}, step=step)
+        write_manifest(aside, KIND, config=config, made_from={}, step=step, facts=dict(facts or {}))
 
 
-def load_training_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, config: Any) -> int:
-    """The number of steps already done, none if there is nothing here. Refused if done under another config."""
+def load_training_state(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, config: Any
+) -> tuple[int, dict[str, Any]]:
+    """The number of steps already done and the facts beside it; none if there is nothing here. Refused if they were done
+    under another config or on another architecture."""
     from safetensors.torch import load_file
 
     recover(path)
     if not path.exists():
-        return 0
+        return 0, {}
     manifest = read_manifest(path, KIND)
     done, wanted = manifest["config"], to_json(config)
     if done != wanted:
@@ -45,6 +56,7 @@ def load_training_state(path: Path, model: nn.Module, optimiser: torch.optim.Opt
             f"{path}: expected a run of the same config, got another {', '.join(changed)}: finish or delete it"
         )
     tensors = load_file(path / FILE)
+    _expect_same_shapes(path, tensors, model)
     steps_on_device = any(group.get("fused") or group.get("capturable") for group in optimiser.param_groups)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -55,4 +67,15 @@ def load_training_state(path: Path, model: nn.Module, optimiser: torch.optim.Opt
                     slot: value.to(parameter.device) if slot != "step" or steps_on_device else value
                     for slot, value in moments.items()
                 }
-    return manifest["step"]
+    return manifest["step"], manifest["facts"]
+
+
+def _expect_same_shapes(path: Path, tensors: Mapping[str, Tensor], model: nn.Module) -> None:
+    found = {key.removeprefix("weights/"): tuple(t.shape) for key, t in tensors.items() if key.startswith("weights/")}
+    wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    if strange := sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)):
+        name = strange[0]
+        raise Mismatch(
+            f"{path} holds another architecture: {len(strange)} weights differ, e.g. {name}: expected "
+            f"{wanted.get(name, 'none')}, got {found.get(name, 'none')}. Go on with the policy it was begun with."
+        )

@@ -56,11 +56,13 @@ def judge(
     *,
     run: str,
     step: int,
+    bar: bool = True,
 ) -> list[Rollout]:
-    """Verify what was sampled and join it all, row by row."""
+    """Verify what was sampled and join it all, row by row. `bar` shows one if it takes longer than a second."""
     group = len(samples.lengths_B) // max(len(problems), 1)
     rollouts = []
-    for at in tqdm(range(len(samples.lengths_B)), desc="judging", unit="row", delay=1, leave=False):
+    places = range(len(samples.lengths_B))
+    for at in tqdm(places, desc="judging", unit="row", delay=1, leave=False) if bar else places:
         problem, drawn = problems[at // group], samples.row(at)
         completion, offsets = policy.decode(drawn.tokens)
         verdict = task.verify(problem, completion)

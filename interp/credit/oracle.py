@@ -1,0 +1,60 @@
+"""The ceiling: what credit could do if it were known of every step whether it is right. The verifier knows.
+
+`FirstError` splits a rollout at its first mistake (after arXiv 2609.02817): a success pays the tokens before it, a failure is
+paid for by the tokens from it on. It only moves weight within a rollout. `StepValidity` also closes the gate on lucky
+successes: a reward is kept only where every step was right.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from interp.artifacts import BadInput
+from interp.rollouts.batch import Credit, RolloutBatch, of_mean_one
+from interp.rollouts.record import Rollout
+
+
+@dataclass(frozen=True)
+class FirstError:
+    def __call__(self, batch: RolloutBatch) -> Credit:
+        return Credit(torch.ones(len(batch.rows)), of_mean_one(batch.marked(_beside_first_error), batch.mask_BL))
+
+
+def _beside_first_error(row: Rollout) -> Sequence[float]:
+    length = len(row.tokens)
+    if row.first_error is None:
+        return [1.0] * length
+    before = [float(at < row.first_error) for at in range(length)]
+    return before if row.reward > 0 else [1 - weight for weight in before]
+
+
+@dataclass(frozen=True)
+class StepValidity:
+    gate: bool = True
+    """A lucky success keeps nothing of its reward."""
+    weights: bool = True
+    """A failure is paid for by what was wrong, not by the steps that were right."""
+    spared: float = 0.1
+    """What a right step of a failure is still held to account for, relative to the rest."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.spared <= 1:
+            raise BadInput(f"spared must lie in [0, 1]; got {self.spared}")
+
+    def __call__(self, batch: RolloutBatch) -> Credit:
+        credit = Credit.uniform(batch)
+        if self.gate:
+            credit = Credit(torch.tensor([float(row.lucky is not True) for row in batch.rows]), credit.weights_BL)
+        if self.weights:
+            credit = Credit(credit.gate_B, of_mean_one(batch.marked(self._blame), batch.mask_BL))
+        return credit
+
+    def _blame(self, row: Rollout) -> Sequence[float]:
+        blame = [1.0] * len(row.tokens)
+        if row.reward > 0 and row.valid:
+            return blame
+        for step in row.steps:
+            if step.holds and step.follows:
+                blame[step.start : step.end] = [self.spared] * (step.end - step.start)
+        return blame

@@ -1,0 +1,150 @@
+"""The update: one batch of rollouts with an advantage for every token, in micro-batches of like length.
+
+Rows whose advantage is zero throughout add exactly nothing to the gradient and are left out (unless the KL to the base is
+in the loss). The first pass over a batch is at ratio 1 by construction; its log-probabilities are what later inner epochs are
+compared with.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from interp.grpo.config import GRPOConfig
+from interp.grpo.losses import k3, shares, surrogate
+from interp.grpo.lora import adapters_off, with_adapters
+from interp.grpo.optimiser import Optimiser
+from interp.policy.modes import evaluating
+from interp.policy.policy import Policy
+from interp.policy.score import completion_logits_of_groups, logprobs_and_entropies
+from interp.rollouts.batch import RolloutBatch
+
+@dataclass
+class Updated:
+    """What an update did, summed over its micro-batches."""
+
+    loss: float = 0.0
+    clipped: float = 0.0
+    """Share of the trained tokens at which clipping cut the gradient off."""
+    gradient_norm: float = 0.0
+    sampler_gap: float = 0.0
+    """The largest difference between the log-probability a token was drawn with and the one it was trained with."""
+
+@dataclass
+class Learner:
+    base: Policy
+    config: GRPOConfig
+    policy: Policy = field(init=False)
+    optimiser: Optimiser = field(init=False)
+
+    def __post_init__(self) -> None:
+        model = copy.deepcopy(self.base.model)
+        if self.config.update.lora_rank:
+            model = with_adapters(model, self.config.update.lora_rank, self.config.seed)
+        self.policy = Policy(model, self.base.tokenizer, self.base.path)
+        self.optimiser = Optimiser(model, self.config.update)
+
+    def update(
+        self, batch: RolloutBatch, advantages_BL: Float[Tensor, "B L"], train_BL: Bool[Tensor, "B L"], step: int
+    ) -> Updated:
+        """Raises FloatingPointError, with the weights untouched, where loss or gradient is not a number."""
+        told = Updated()
+        old_BL: Tensor | None = None
+        weights_BL = shares(train_BL, self.config.objective().reduction, self.config.sampling.max_new_tokens)
+        taught_BL = train_BL & (advantages_BL != 0) | (train_BL & (self.config.update.beta > 0))
+        with evaluating(self.policy.model):  # no dropout: the policy that is trained is the one that sampled
+            for epoch in range(self.config.update.inner_epochs):
+                told.loss = told.clipped = 0.0
+                logprobs_BL = self._accumulate(batch, advantages_BL, weights_BL, taught_BL, old_BL, told)
+                told.gradient_norm = self._step(told.loss, step)
+                if epoch == 0:
+                    old_BL = logprobs_BL
+                    told.sampler_gap = float(((logprobs_BL - batch.logprobs_BL).abs() * taught_BL).max())
+        return told
+
+    def _accumulate(
+        self,
+        batch: RolloutBatch,
+        advantages_BL: Tensor,
+        weights_BL: Tensor,
+        taught_BL: Tensor,
+        old_BL: Tensor | None,
+        told: Updated,
+    ) -> Tensor:
+        """Leave the gradient of the batch on the weights, and return the log-probabilities it was taken at."""
+        objective, beta = self.config.objective(), self.config.update.beta
+        logprobs_BL = batch.logprobs_BL.clone()
+        taught = int(taught_BL.sum())
+        for rows in micro_batches(batch, taught_BL.any(1), self.config.update.micro_tokens):
+            new_RL = self._logprobs(self.policy, batch, rows)
+            width = new_RL.shape[1]
+            taught_RL, advantages_RL, weights_RL = (
+                table[rows, :width].to(new_RL.device) for table in (taught_BL, advantages_BL, weights_BL)
+            )
+            old_RL = new_RL.detach() if old_BL is None else old_BL[rows, :width].to(new_RL.device)
+            gain_RL, clipped_RL = surrogate(objective, new_RL, old_RL, advantages_RL, taught_RL)
+            if beta:
+                gain_RL = gain_RL - beta * k3(new_RL, self.reference(batch, rows))
+            loss = -(weights_RL * torch.where(taught_RL, gain_RL, 0.0)).sum()
+            loss.backward()
+            told.loss += float(loss.detach())
+            told.clipped += float(clipped_RL.sum()) / taught
+            logprobs_BL[rows, :width] = torch.where(taught_RL, new_RL.detach(), 0.0).cpu()
+        return logprobs_BL
+
+    def _step(self, loss: float, step: int) -> float:
+        norm = float(self.optimiser.clip())
+        if not all(map(torch.isfinite, torch.tensor([loss, norm]))):
+            self.optimiser.forget()
+            raise FloatingPointError(f"loss {loss}, norm of the gradient {norm}")
+        self.optimiser.step(step)
+        return norm
+
+    @torch.no_grad()
+    def reference(self, batch: RolloutBatch, rows: list[int]) -> Tensor:
+        """What the base makes of them."""
+        with adapters_off(self.policy.model) as without:
+            with evaluating(self.base.model):
+                return self._logprobs(self.policy if without else self.base, batch, rows)
+
+    @torch.no_grad()
+    def kl_to_base(self, batch: RolloutBatch) -> float:
+        """In nats per token, estimated on the batch."""
+        total = 0.0
+        everything_B = torch.ones(len(batch.rows), dtype=torch.bool)
+        for rows in micro_batches(batch, everything_B, self.config.update.micro_tokens):
+            reference_RL = self.reference(batch, rows)
+            width = reference_RL.shape[1]
+            own_RL = batch.logprobs_BL[rows, :width].to(reference_RL.device)
+            total += float((k3(own_RL, reference_RL) * batch.mask_BL[rows, :width].to(own_RL.device)).sum())
+        return total / int(batch.mask_BL.sum())
+
+    def _logprobs(self, policy: Policy, batch: RolloutBatch, rows: list[int]) -> Tensor:
+        prompts, completions = zip(*((batch.rows[at].prompt_ids, batch.rows[at].tokens) for at in rows), strict=True)
+        logits_RLV, tokens_RL = completion_logits_of_groups(policy.model, prompts, completions, policy.pad)
+        return logprobs_and_entropies(logits_RLV, tokens_RL, self.config.sampling.temperature)[0]
+
+
+def micro_batches(batch: RolloutBatch, which_B: Tensor, micro_tokens: int) -> Iterator[list[int]]:
+    """Rows of like length together, as many as keep the padded whole within `micro_tokens`; one at least."""
+
+    def size(at: int) -> tuple[int, int]:
+        return len(batch.rows[at].tokens), len(batch.rows[at].prompt_ids)
+
+    part: list[int] = []
+    widest_prompt = 0
+    for at in sorted(which_B.nonzero()[:, 0].tolist(), key=size):
+        completion, prompt = size(at)
+        widest = max(widest_prompt, prompt)
+        if part and (len(part) + 1) * (completion + widest) > micro_tokens:
+            yield part
+            part, widest = [], prompt
+        part.append(at)
+        widest_prompt = widest
+    if part:
+        yield part
+
+Report = Callable[[dict[str, float]], None]

@@ -1,0 +1,208 @@
+"""The loop.
+
+    1. draw prompts, and sample a group of completions for each
+    2. verify them: the task says what is right, and which step was
+    3. credit: what share of its reward a rollout keeps, what share of its advantage a token gets
+    4. advantage: the reward above the group's mean
+    5. one update, in micro-batches, by the loss's row in `objectives.py`
+    6. every few steps, first and last among them, a checkpoint and the rollouts it wrote
+
+Whatever is drawn is drawn from the hash of what it is for, so that a run killed anywhere and started again ends, on the
+CPU, in the same bits as one that was not.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from interp.artifacts import BadInput, to_json
+from interp.grpo.collect import Collected, Collector
+from interp.grpo.config import GRPOConfig
+from interp.grpo.learner import Learner
+from interp.grpo.lora import merged
+from interp.grpo.metrics import measured
+from interp.grpo.prompts import Level, prompts_for
+from interp.grpo.run import Run, begin, config_of, forget_after, locked, log, save_checkpoint
+from interp.grpo.sinks import Sink
+from interp.policy.policy import Policy
+from interp.policy.training_state import load_training_state, save_training_state
+from interp.rollouts.batch import CreditScheme
+from interp.tasks.base import Problem, Task
+
+
+class NoSignal(BadInput):
+    """Group after group of rollouts that were all rewarded alike."""
+
+
+class Diverged(ArithmeticError):
+    """Loss or gradient stopped being a number. The last checkpoint is whole."""
+
+
+def train(
+    base: Policy,
+    task: Task,
+    *,
+    out: str | Path,
+    bucket: Level | Sequence[Level] | Sequence[Problem] | None = None,
+    config: GRPOConfig | None = None,
+    credit: CreditScheme | None = None,
+    sinks: Sequence[Sink] = (),
+) -> Run:
+    """Train a copy of `base` on problems of a bucket (or depth; several in turn make a curriculum; None is all of them), or
+    on given problems. Killed and called again, it goes on where it was; called on what is finished, it opens it."""
+    config, out = config or GRPOConfig(), Path(out)
+    prompts = prompts_for(task, bucket, steps=config.steps, seed=config.seed)
+    made_from = {"policy": base.fingerprint(), "task": task.fingerprint()}
+    with locked(out), interruptible() as stop:
+        run = begin(out, config, prompts=prompts.describe(), credit=config_of(credit), made_from=made_from)
+        training = _Training(
+            run=run,
+            config=config,
+            learner=Learner(base, config),
+            collector=Collector(task, prompts, config, credit, run.name),
+            made_from=made_from,
+            sinks=sinks,
+        )
+        training.go(stop)
+    return run
+
+
+class _Training:
+    def __init__(
+        self,
+        *,
+        run: Run,
+        config: GRPOConfig,
+        learner: Learner,
+        collector: Collector,
+        made_from: dict[str, str],
+        sinks: Sequence[Sink],
+    ) -> None:
+        self.run, self.config, self.learner, self.collector = run, config, learner, collector
+        self.made_from, self.sinks = made_from, sinks
+        self.step = self.drawn = self.silent = 0
+        """Updates done, prompts drawn, and steps in a row without contrast."""
+
+    def go(self, stop: threading.Event) -> None:
+        self._resume()
+        steps = self.config.steps
+        with tqdm(total=steps, initial=min(self.step, steps), desc=self.run.name, unit="step") as bar:
+            while self.step <= steps:
+                metrics = self._one_step()
+                bar.set_postfix({name: _short(metrics[name]) for name in ("reward", "valid_rate", "length")})
+                if self.step <= steps:
+                    bar.update()
+                if stop.is_set() and self.step <= steps:
+                    self._save_state()
+                    raise KeyboardInterrupt(f"stopped before step {self.step}; the same call goes on from there")
+
+    def _one_step(self) -> dict[str, Any]:
+        """Roll out, keep what is due, learn. After the last update there is one more roll-out, and no update."""
+        at, started = self.step, time.perf_counter()
+        with self._expecting_numbers():
+            collected = self.collector.collect(self.learner.policy, at, self.drawn)
+        sampled = time.perf_counter()
+        if at % self.config.save_every == 0 or at == self.config.steps:
+            self._save(collected)
+        metrics = {"step": at, **measured(collected, self.config.sampling.group)}
+        if self.config.measures_kl(at) or (self.config.kl_every and at == self.config.steps):
+            metrics["kl_to_base"] = self.learner.kl_to_base(collected.batch)
+        began = time.perf_counter()
+        if at < self.config.steps:
+            metrics |= self._learn(collected)
+        metrics |= {"seconds_sampling": sampled - started, "seconds_learning": time.perf_counter() - began}
+        log(self.run, metrics)
+        for sink in self.sinks:
+            sink(at, metrics)
+        self.drawn, self.step = collected.drawn, at + 1
+        self._expect_signal(collected, metrics)
+        if at == self.config.steps:
+            self._save_state()
+        return metrics
+
+    def _learn(self, collected: Collected) -> Mapping[str, float]:
+        with self._expecting_numbers():
+            told = self.learner.update(collected.batch, collected.advantages_BL, collected.train_BL, self.step)
+        return asdict(told)
+
+    @contextmanager
+    def _expecting_numbers(self) -> Iterator[None]:
+        try:
+            yield
+        except FloatingPointError as error:
+            last = (self.run.series.steps or [0])[-1]
+            raise Diverged(
+                f"{self.run.path}: at step {self.step}: {error}. The last good checkpoint, checkpoint-{last}, is whole. "
+                "Lower the learning rate or the largest norm of the gradient, and train in another place."
+            ) from error
+
+    def _expect_signal(self, collected: Collected, metrics: Mapping[str, Any]) -> None:
+        self.silent = 0 if metrics["mixed_groups"] else self.silent + 1
+        if self.silent < self.config.patience or self.step > self.config.steps:
+            return
+        rewarded = sum(row.reward > 0 for row in collected.rows)
+        told = (
+            f"no signal: in {self.silent} steps in a row no group had both better and worse rollouts "
+            f"(rewarded in the last step: {rewarded} of {len(collected.rows)}, gate {metrics['gate']:.2f})"
+        )
+        if self.config.without_signal == "stop":
+            self._save_state()
+            raise NoSignal(f"{self.run.path}: {told}. Take another bucket, or set without_signal to 'go on'.")
+        if self.silent == self.config.patience:
+            tqdm.write(f"interp: {self.run.path}: {told}; going on")
+
+    def _resume(self) -> None:
+        weights, adam = self.learner.optimiser.weights(), self.learner.optimiser.adam
+        self.step, facts = load_training_state(self.run.state, weights, adam, config=self._making())
+        self.drawn, self.silent = facts.get("drawn", 0), facts.get("silent", 0)
+        self.learner.optimiser.publish()
+        forget_after(self.run, self.step)
+
+    def _save(self, collected: Collected) -> None:
+        policy = merged(self.learner.policy)
+        save_checkpoint(self.run, policy, self.step, collected.rows, config=self.config, made_from=self.made_from)
+        self._save_state()
+
+    def _save_state(self) -> None:
+        """As it is before the next step."""
+        save_training_state(
+            self.run.state,
+            self.learner.optimiser.weights(),
+            self.learner.optimiser.adam,
+            step=self.step,
+            config=self._making(),
+            facts={"drawn": self.drawn, "silent": self.silent},
+        )
+
+    def _making(self) -> Any:
+        return to_json({"config": self.config, "made_from": self.made_from})
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that the step under way is finished first. A second Ctrl-C does not wait."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

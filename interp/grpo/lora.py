@@ -1,0 +1,40 @@
+"""Adapters instead of weights (peft): put on, taken off for a look at the base, merged for a checkpoint anyone can open."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from interp.artifacts import BadInput
+from interp.policy.policy import Policy
+
+
+def with_adapters(model: Any, rank: int, seed: int) -> Any:
+    """All linear layers get adapters; they begin as nothing, so that step 0 is the base."""
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise BadInput("lora_rank needs peft: pip install 'interp[trl]'") from error
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+
+
+@contextmanager
+def adapters_off(model: Any) -> Iterator[bool]:
+    """Whether there were any to take off: for the block, the model is its base."""
+    if not hasattr(model, "disable_adapter"):
+        yield False
+        return
+    with model.disable_adapter():
+        yield True
+
+
+def merged(policy: Policy) -> Policy:
+    """A whole model with the adapters worked into its weights. The policy itself goes on as it is."""
+    if not hasattr(policy.model, "merge_and_unload"):
+        return policy
+    whole: Any = copy.deepcopy(policy.model)
+    return Policy(whole.merge_and_unload(), policy.tokenizer, policy.path)

@@ -1,0 +1,185 @@
+"""A run's directory: what was configured, what was measured, and the checkpoints, whole at any moment.
+
+    manifest.json      config, prompts, fingerprints of base and task
+    metrics.jsonl      one line a step
+    checkpoint-<k>/    the policy after k updates as an ordinary Hugging Face directory, `rollouts/` it wrote beside it
+    state/             what it takes to go on as if never stopped: weights, moments, step, prompts drawn
+    lock               held by the process that trains
+
+The state is written after the checkpoint of its step, so that a run killed between the two writes that one again.
+"""
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interp.artifacts import (
+    MANIFEST,
+    BadInput,
+    from_json,
+    read_manifest,
+    recover,
+    to_json,
+    write_manifest,
+    writing_dir,
+    writing_file,
+)
+from interp.grpo.config import GRPOConfig
+from interp.policy.series import Series
+from interp.rollouts.record import Rollout, Rollouts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from interp.policy import Policy
+
+KIND, CHECKPOINT = "grpo-run", "checkpoint"
+METRICS, LOCK, STATE, ROLLOUTS = "metrics.jsonl", "lock", "state", "rollouts"
+
+
+@dataclass(frozen=True)
+class Run:
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        read_manifest(path, KIND)
+        return cls(Path(path))
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return read_manifest(self.path, KIND)
+
+    @property
+    def config(self) -> GRPOConfig:
+        return from_json(GRPOConfig, self.manifest["config"])
+
+    @property
+    def series(self) -> Series:
+        """Its checkpoints, the base first."""
+        return Series.from_dir(self.path)
+
+    def policy(self) -> "Policy":
+        """As it is at the last checkpoint."""
+        return self.series.last.load()
+
+    def rollouts(self, step: int) -> Rollouts:
+        """What the checkpoint of a step wrote in that step, with what each token received."""
+        return Rollouts.load(self.checkpoint(step) / ROLLOUTS)
+
+    def metrics(self) -> "pl.DataFrame":
+        import polars as pl
+
+        return pl.DataFrame(read_lines(self.path / METRICS), infer_schema_length=None)
+
+    def checkpoint(self, step: int) -> Path:
+        return self.path / f"checkpoint-{step}"
+
+    @property
+    def state(self) -> Path:
+        return self.path / STATE
+
+    def __repr__(self) -> str:
+        return f"Run({self.path}, {len(self.series)} checkpoints)"
+
+
+def begin(path: Path, config: GRPOConfig, *, prompts: Any, credit: Any, made_from: dict[str, str]) -> Run:
+    """Make the directory, or find in it a run of the very same making; another is refused, with what differs."""
+    what = {"prompts": prompts, "credit": credit}
+    if path.exists() and not (path / MANIFEST).exists() and any(p.name != LOCK for p in path.iterdir()):
+        raise BadInput(f"{path}: expected a run or an empty directory, got {', '.join(sorted(os.listdir(path))[:5])}")
+    if (path / MANIFEST).exists():
+        found = read_manifest(path, KIND, made_from=made_from)
+        before = {"config": found["config"], **{key: found[key] for key in what}}
+        refuse_changes(path, before, {"config": to_json(config), **to_json(what)})
+    else:
+        write_manifest(path, KIND, config=config, made_from=made_from, **to_json(what))
+    return Run(path)
+
+
+def refuse_changes(path: Path, before: Any, now: Any) -> None:
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    if changed := [key for key in {**old, **new} if old.get(key) != new.get(key)]:
+        shown = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in changed)
+        raise BadInput(f"{path} holds a run of another making: {shown}. Ask for the same, or choose another place.")
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}.{key}" if name else key)
+    else:
+        yield name, value
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the directory for this process alone: the system lets go of the lock when the process ends, however it ends."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = (path / LOCK).open("a+")
+    except OSError as error:
+        raise BadInput(f"{path}: expected a directory that may be written, got: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            holder = handle.read().strip() or "another"
+            raise BadInput(f"{path} is being trained in already, by process {holder}: wait for it or stop it") from error
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def save_checkpoint(
+    run: Run, policy: "Policy", step: int, rows: list[Rollout], *, config: GRPOConfig, made_from: dict[str, str]
+) -> None:
+    """The policy after `step` updates, and what it wrote then. What a killed run left of the same step is replaced."""
+    weights = policy.fingerprint()
+    recover(run.checkpoint(step))
+    with writing_dir(run.checkpoint(step), overwrite=True) as aside:
+        policy.write(aside)
+        Rollouts(rows, config={"run": run.name, "step": step}, made_from={**made_from, "policy": weights}).save(
+            aside / ROLLOUTS
+        )
+        write_manifest(aside, CHECKPOINT, config=config, made_from=made_from, step=step, run=run.name, weights=weights)
+
+
+def log(run: Run, metrics: dict[str, Any]) -> None:
+    with (run.path / METRICS).open("a") as handle:
+        handle.write(json.dumps(to_json(metrics)) + "\n")
+
+
+def forget_after(run: Run, step: int) -> None:
+    """Drop the lines of steps that are to be done again, and one cut short by a kill."""
+    kept = [line for line in read_lines(run.path / METRICS) if line["step"] < step]
+    with writing_file(run.path / METRICS) as aside:
+        aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """Of a JSON-lines file; a last line that was cut short is not one."""
+    if not file.exists():
+        return []
+    lines = file.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def config_of(value: Any) -> Any:
+    """What a credit scheme says of itself: its name and, of a dataclass, its settings."""
+    if value is None:
+        return None
+    settings = to_json(value) if dataclasses.is_dataclass(value) else {}
+    return {"scheme": getattr(value, "__name__", type(value).__name__), **settings}
