@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interp import artifacts, organism, policy, rollouts, tasks
-    from interp.policy import Policy, SampleConfig
+    from interp.policy import Policy, SampleConfig, Series
 
-__all__ = ["Policy", "SampleConfig", "artifacts", "organism", "policy", "rollouts", "tasks"]
+__all__ = ["Policy", "SampleConfig", "Series", "artifacts", "organism", "policy", "rollouts", "tasks"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("Policy", "SampleConfig"):
+    if name in ("Policy", "SampleConfig", "Series"):
         return getattr(importlib.import_module("interp.policy"), name)
     if name in __all__:
         return importlib.import_module(f"interp.{name}")

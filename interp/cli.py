@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from interp.artifacts import BadInput, to_json, versions
-from interp.flags import Asked, Kept, Opened
+from interp.flags import Asked, Kept, Opened, OpenedSeries, World
 from interp.organism import OrganismConfig, task_for
 from interp.policy.config import SampleConfig
-from interp.rollouts import BucketConfig
+from interp.rollouts import BucketConfig, EvaluateConfig
 from interp.tasks import BUCKETS, Problem, Task
 
 if TYPE_CHECKING:
@@ -206,6 +206,34 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
         _say_json({"counts": measured.counts(), "out": config.kept.out, "skipped": skipped, "problems": measured.rows})
     else:
         _say(bucket_table(measured))
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
+    world: Annotated[World, Flat] = field(default_factory=World)
+    evaluation: Annotated[EvaluateConfig, Flat] = field(default_factory=EvaluateConfig)
+    kept: Annotated[Kept, Flat] = field(default_factory=Kept)
+
+
+@app.command(name="evaluate")
+def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
+    """Measure a policy, or every checkpoint of a series, on the same problems: pass@k by answer and by every step."""
+    from interp.report.evaluation import crossed, over_steps
+    from interp.rollouts import evaluate
+
+    config.kept.refuse_existing()
+    series, opened = config.opened.open(), config.opened
+    task = config.world.open(series.base.path)
+    skipped = _warn_of_skipped(task)
+    found = evaluate(series, task, config.evaluation, device=opened.device, dtype=opened.dtype)
+    if config.kept.out:
+        found.save(config.kept.out, overwrite=config.kept.overwrite)
+    if opened.json:
+        table = found.table().to_dicts()
+        _say_json({"policies": found.policies, "out": config.kept.out, "skipped": skipped, "table": table})
+    else:
+        _say(over_steps(found), "", crossed(found))
 
 
 @dataclass(frozen=True)

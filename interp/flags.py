@@ -1,4 +1,4 @@
-"""Groups of flags that several commands share: the policy to work with, the problems to ask."""
+"""Groups of flags that several commands share: the policy or series to work with, the problems to ask."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from interp.artifacts import BadInput, refuse_existing
 from interp.organism import shipped, task_for
 from interp.policy.directory import check_config
+from interp.policy.series import Series
 from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
 
 if TYPE_CHECKING:
@@ -43,15 +44,31 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The problems to ask: of the chain task, unless --jsonl or --gym names another."""
+class OpenedSeries(Opened):
+    """The policy to work with, or the checkpoints of one."""
 
-    split: str | None = None
-    """train, eval, probe or memorised. If not given: all of --jsonl, else eval (or train, to measure buckets on)."""
-    level: str | None = None
-    """A bucket (easy, medium, hard) or a depth. All depths in turn if not given."""
-    problems: int | None = None
-    """How many. If not given, all there are in --jsonl, 64 of a task without end."""
+    series: Path | None = None
+    """A directory of checkpoint-<step>/ directories: a run's, or a trainer's output. Instead of --policy."""
+    base: Path | None = None
+    """The policy a trainer's --series began with: step 0, which a trainer does not keep."""
+    checkpoints: tuple[Path, ...] = ()
+    """Hugging Face directories, in order: steps 0, 1, 2, ... Instead of --policy."""
+
+    def open(self) -> Series:
+        """One checkpoint or many: whatever cannot be loaded is found out at once."""
+        if sum(map(bool, (self.policy, self.series, self.checkpoints))) > 1:
+            raise BadInput("expected one of --policy, --series and --checkpoints, got several")
+        if self.base and not self.series:
+            raise BadInput("--base is step 0 of a --series, and none was given")
+        if self.series:
+            return Series.from_dir(self.series, base=self.base)
+        return Series.from_dirs(self.checkpoints or [self.path])
+
+
+@dataclass(frozen=True)
+class World:
+    """What is asked about: the chain task, unless --jsonl or --gym names another."""
+
     jsonl: Path | None = None
     """Your own problems, one {"id", "prompt", "answer", ...} a line."""
     skip_bad: bool = False
@@ -75,6 +92,18 @@ class Asked:
         if self.gym:
             return GymTask(self.gym)
         return task_for(policy) if self.task == Chain() else self.task
+
+
+@dataclass(frozen=True)
+class Asked(World):
+    """The problems to ask."""
+
+    split: str | None = None
+    """train, eval, probe or memorised. If not given: all of --jsonl, else eval (or train, to measure buckets on)."""
+    level: str | None = None
+    """A bucket (easy, medium, hard) or a depth. All depths in turn if not given."""
+    problems: int | None = None
+    """How many. If not given, all there are in --jsonl, 64 of a task without end."""
 
     def draw(self, task: Task, *, otherwise: str = "eval") -> list[Problem]:
         """Of the split asked for, or `otherwise`."""

@@ -12,9 +12,10 @@ import pytest
 from conftest import tiny_policy
 
 from interp import cli
-from interp.cli import Bucket, Build, Card, Demo, RollOut, Verify
-from interp.organism import OrganismConfig, Shape
+from interp.cli import Bucket, Build, Card, Demo, Evaluate, RollOut, Verify
+from interp.organism import OrganismConfig, Shape, shipped
 from interp.organism.raising import raise_organism
+from interp.rollouts import Evaluation
 from interp.tasks import Chain
 
 
@@ -69,6 +70,7 @@ def fields_of(kind: type) -> list[str]:
         (["organism", "card"], Card),
         (["roll-out"], RollOut),
         (["bucket"], Bucket),
+        (["evaluate"], Evaluate),
         (["verify"], Verify),
     ],
 )
@@ -127,6 +129,32 @@ def test_rollouts_and_buckets_are_kept_where_asked(monkeypatch, capsys, tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "r"]
 
 
+EXAM = ("--problems", "2", "--levels", "2", "hard", "--group", "2", "--k", "1", "2")
+
+
+def test_an_evaluation_is_shown_by_bucket_and_step_and_kept_where_asked(monkeypatch, capsys, tmp_path):
+    for step in (10, 20):
+        (tmp_path / "run" / f"checkpoint-{step}").parent.mkdir(exist_ok=True)
+        (tmp_path / "run" / f"checkpoint-{step}").symlink_to(shipped())
+    words = ("evaluate", "--series", str(tmp_path / "run"), "--base", str(shipped()), *EXAM)
+    assert run(monkeypatch, *words, "--out", str(tmp_path / "e")) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^(\w+) +(\d+) ", out, re.MULTILINE) == [
+        (group, step) for group in ("easy", "hard", "all") for step in ("0", "10", "20")
+    ]
+    assert "Step 20: " in out and "every step true" in out
+    assert Evaluation.load(tmp_path / "e").steps == (0, 10, 20)
+
+
+@pytest.mark.parametrize("asked", [(), ("--policy", str(shipped())), ("--checkpoints", str(shipped()), str(shipped()))])
+def test_an_evaluation_is_told_as_json_of_one_policy_or_of_a_list(monkeypatch, capsys, asked):
+    assert run(monkeypatch, "evaluate", *asked, *EXAM, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [*found["policies"]] == [str(step) for step in range(max(1, len(asked) - 1))]
+    everything = [row for row in found["table"] if (row["by"], row["measure"]) == ("all", "pass_rate")]
+    assert [row["n"] for row in everything] == [8] * len(found["policies"])
+
+
 def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
     words = ("roll-out", "--json", "--problems", "4", "--group", "2", "--task.copy-rate", "1.0", "--level", "2")
     assert run(monkeypatch, *words) == 0
@@ -158,6 +186,11 @@ def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
         (["roll-out", "--task.modulus", "11"], "expected words of the tokenizer's vocabulary, got some it does not"),
         (["bucket", "--easy", "0.1"], "cut points must satisfy"),
         (["roll-out", "--problems", "1", "--group", "1", "--out", "/dev/null/r"], "File exists"),
+        (["evaluate", "--series", "/nowhere"], "/nowhere: expected directories called checkpoint-<step>, got nothing"),
+        (["evaluate", "--series", "a", "--policy", "b"], "expected one of --policy, --series and --checkpoints"),
+        (["evaluate", "--base", "a"], "--base is step 0 of a --series, and none was given"),
+        (["evaluate", "--group", "2"], "k must lie between 1 and group, which is 2; got 4"),
+        (["evaluate", "--levels", "12"], "depth must lie between 1 and 10; got 12"),
         (["verify", "/nowhere/chain.jsonl"], "expected a table of cases, got no such file"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interp.credit.chance import PositionMatched, RandomTokens
+    from interp.credit.dial import Dial
     from interp.credit.entropy import TopEntropy
     from interp.credit.oracle import FirstError, StepValidity
     from interp.credit.schemes import SCHEMES, scheme
@@ -18,12 +19,23 @@ _HOMES = {
     "TopEntropy": "entropy",
     "RandomTokens": "chance",
     "PositionMatched": "chance",
+    "Dial": "dial",
     "FirstError": "oracle",
     "StepValidity": "oracle",
     "SCHEMES": "schemes",
     "scheme": "schemes",
 }
-__all__ = ["SCHEMES", "FirstError", "PositionMatched", "RandomTokens", "StepValidity", "TopEntropy", "Uniform", "scheme"]
+__all__ = [
+    "SCHEMES",
+    "Dial",
+    "FirstError",
+    "PositionMatched",
+    "RandomTokens",
+    "StepValidity",
+    "TopEntropy",
+    "Uniform",
+    "scheme",
+]
 
 
 def __getattr__(name: str) -> object:  # torch takes seconds to import, a command's --help must not

@@ -52,7 +52,9 @@ class Collector:
             if sum(chosen_B) >= self.config.prompts * group:
                 break
         keep = [at for at, chosen in enumerate(chosen_B) if chosen][: self.config.prompts * group]
-        batch = self._batch([rows[at] for at in keep] or rows[:group], policy)  # a batch without contrast teaches nothing
+        batch = self._batch(
+            [rows[at] for at in keep] or rows[:group], policy
+        )  # a batch without contrast teaches nothing
         credit, earned_B, advantages_BL = settle(batch, self.credit, objective, self.config.sampling.max_new_tokens)
         for at, row in zip(keep, with_credit(batch, credit, advantages_BL), strict=False):
             rows[at] = row

@@ -79,7 +79,9 @@ class GRPOConfig:
                 "of its group, and alone it teaches nothing"
             )
         if not self.sampling.temperature > 0:
-            raise BadInput(f"temperature must be positive; got {self.sampling.temperature}: all of a group would be alike")
+            raise BadInput(
+                f"temperature must be positive; got {self.sampling.temperature}: all of a group would be alike"
+            )
 
     @property
     def seed(self) -> int:

@@ -22,6 +22,7 @@ from interp.policy.policy import Policy
 from interp.policy.score import completion_logits_of_groups, logprobs_and_entropies
 from interp.rollouts.batch import RolloutBatch
 
+
 @dataclass
 class Updated:
     """What an update did, summed over its micro-batches."""
@@ -32,6 +33,7 @@ class Updated:
     gradient_norm: float = 0.0
     sampler_gap: float = 0.0
     """The largest difference between the log-probability a token was drawn with and the one it was trained with."""
+
 
 @dataclass
 class Learner:
@@ -146,5 +148,6 @@ def micro_batches(batch: RolloutBatch, which_B: Tensor, micro_tokens: int) -> It
         widest_prompt = widest
     if part:
         yield part
+
 
 Report = Callable[[dict[str, float]], None]

@@ -61,7 +61,8 @@ def train(
     prompts = prompts_for(task, bucket, steps=config.steps, seed=config.seed)
     made_from = {"policy": base.fingerprint(), "task": task.fingerprint()}
     with locked(out), interruptible() as stop:
-        run = begin(out, config, prompts=prompts.describe(), credit=config_of(credit), made_from=made_from)
+        making = {"prompts": prompts.describe(), "credit": config_of(credit), "world": config_of(task)}
+        run = begin(out, config, making=making, made_from=made_from)
         training = _Training(
             run=run,
             config=config,
@@ -137,7 +138,7 @@ class _Training:
         try:
             yield
         except FloatingPointError as error:
-            last = (self.run.series.steps or [0])[-1]
+            last = max(self.run.kept(), default=0)
             raise Diverged(
                 f"{self.run.path}: at step {self.step}: {error}. The last good checkpoint, checkpoint-{last}, is whole. "
                 "Lower the learning rate or the largest norm of the gradient, and train in another place."
@@ -167,7 +168,7 @@ class _Training:
 
     def _save(self, collected: Collected) -> None:
         policy = merged(self.learner.policy)
-        save_checkpoint(self.run, policy, self.step, collected.rows, config=self.config, made_from=self.made_from)
+        save_checkpoint(self.run, policy, self.step, collected.rows)
         self._save_state()
 
     def _save_state(self) -> None:

@@ -40,7 +40,9 @@ def surrogate(
     low, high = 1 - objective.clip_low, 1 + objective.clip_high
     if objective.ratio == "weight":
         weight_BL = log_ratio_BL.detach().exp()
-        return weight_BL.clamp(max=high) * advantages_BL * logprobs_BL, (weight_BL > high) & (advantages_BL > 0) & mask_BL
+        return weight_BL.clamp(max=high) * advantages_BL * logprobs_BL, (weight_BL > high) & (
+            advantages_BL > 0
+        ) & mask_BL
     if objective.ratio == "sequence":
         log_ratio_BL = _of_completion(log_ratio_BL, mask_BL)
     ratio_BL = log_ratio_BL.exp()

@@ -45,7 +45,9 @@ class OfTask:
             self.task.problem("train", level, 0)  # refused by the task if there is no such level
             return None
         if not (count := size("train", level)):
-            raise BadInput(f"the train split of {self.task.name} holds no problem of level {level!r}: nothing to train on")
+            raise BadInput(
+                f"the train split of {self.task.name} holds no problem of level {level!r}: nothing to train on"
+            )
         return self.task.problems("train", level, count)
 
 

@@ -89,21 +89,25 @@ class Run:
     def state(self) -> Path:
         return self.path / STATE
 
+    def kept(self) -> list[int]:
+        """Steps of the checkpoints that are whole."""
+        return sorted(int(p.parent.name.split("-")[1]) for p in self.path.glob(f"checkpoint-*/{MANIFEST}"))
+
     def __repr__(self) -> str:
-        return f"Run({self.path}, {len(self.series)} checkpoints)"
+        return f"Run({self.path}, {len(self.kept())} checkpoints)"
 
 
-def begin(path: Path, config: GRPOConfig, *, prompts: Any, credit: Any, made_from: dict[str, str]) -> Run:
-    """Make the directory, or find in it a run of the very same making; another is refused, with what differs."""
-    what = {"prompts": prompts, "credit": credit}
+def begin(path: Path, config: GRPOConfig, *, making: dict[str, Any], made_from: dict[str, str]) -> Run:
+    """Make the directory, or find in it a run of the very same making; another is refused, with what differs. `making`
+    is what besides the config decides how the run goes: prompts, credit, the world."""
     if path.exists() and not (path / MANIFEST).exists() and any(p.name != LOCK for p in path.iterdir()):
         raise BadInput(f"{path}: expected a run or an empty directory, got {', '.join(sorted(os.listdir(path))[:5])}")
     if (path / MANIFEST).exists():
         found = read_manifest(path, KIND, made_from=made_from)
-        before = {"config": found["config"], **{key: found[key] for key in what}}
-        refuse_changes(path, before, {"config": to_json(config), **to_json(what)})
+        before = {"config": found["config"], **{key: found.get(key) for key in making}}
+        refuse_changes(path, before, {"config": to_json(config), **to_json(making)})
     else:
-        write_manifest(path, KIND, config=config, made_from=made_from, **to_json(what))
+        write_manifest(path, KIND, config=config, made_from=made_from, **to_json(making))
     return Run(path)
 
 
@@ -136,25 +140,26 @@ def locked(path: Path) -> Iterator[None]:
         except OSError as error:
             handle.seek(0)
             holder = handle.read().strip() or "another"
-            raise BadInput(f"{path} is being trained in already, by process {holder}: wait for it or stop it") from error
+            raise BadInput(
+                f"{path} is being trained in already, by process {holder}: wait for it or stop it"
+            ) from error
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
         yield
 
 
-def save_checkpoint(
-    run: Run, policy: "Policy", step: int, rows: list[Rollout], *, config: GRPOConfig, made_from: dict[str, str]
-) -> None:
+def save_checkpoint(run: Run, policy: "Policy", step: int, rows: list[Rollout]) -> None:
     """The policy after `step` updates, and what it wrote then. What a killed run left of the same step is replaced."""
-    weights = policy.fingerprint()
+    making, weights = run.manifest, policy.fingerprint()
+    made_from, facts = making["made_from"], {"world": making["world"], "step": step, "run": run.name}
     recover(run.checkpoint(step))
     with writing_dir(run.checkpoint(step), overwrite=True) as aside:
         policy.write(aside)
         Rollouts(rows, config={"run": run.name, "step": step}, made_from={**made_from, "policy": weights}).save(
             aside / ROLLOUTS
         )
-        write_manifest(aside, CHECKPOINT, config=config, made_from=made_from, step=step, run=run.name, weights=weights)
+        write_manifest(aside, CHECKPOINT, config=making["config"], made_from=made_from, weights=weights, **facts)
 
 
 def log(run: Run, metrics: dict[str, Any]) -> None:
@@ -178,8 +183,8 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 
 def config_of(value: Any) -> Any:
-    """What a credit scheme says of itself: its name and, of a dataclass, its settings."""
+    """What a credit scheme or a task says of itself: its name and, of a dataclass, its settings."""
     if value is None:
         return None
     settings = to_json(value) if dataclasses.is_dataclass(value) else {}
-    return {"scheme": getattr(value, "__name__", type(value).__name__), **settings}
+    return {"kind": getattr(value, "__name__", type(value).__name__), "settings": settings}

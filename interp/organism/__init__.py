@@ -1,9 +1,10 @@
 """The base organism: where the shipped one lies, and how another is raised."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import from_json, is_kind, packaged, read_manifest
+from interp.artifacts import MANIFEST, from_json, is_kind, packaged, read_manifest
 from interp.organism.config import KIND, Habits, OrganismConfig, Shape
 from interp.tasks import Chain
 
@@ -24,8 +25,11 @@ def task_of(path: str | Path) -> Chain:
 
 
 def task_for(path: str | Path) -> Chain:
-    """The world of an organism, or the default one for a policy that is none."""
-    return task_of(path) if is_kind(path, KIND) else Chain()
+    """The world of an organism or of a checkpoint trained from one; the default one for any other policy."""
+    if is_kind(path, KIND):
+        return task_of(path)
+    told = json.loads(file.read_text()).get("world") if (file := Path(path) / MANIFEST).exists() else None
+    return from_json(Chain, told["settings"]) if told and told["kind"] == Chain.__name__ else Chain()
 
 
 def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> "Policy":

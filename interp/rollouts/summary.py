@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 Measure = tuple[Callable[[Rollout], bool | None], Callable[[Rollout], bool]]
 """What counts as a success, and among which rollouts."""
 
+
+def _is_crossed(rollout: Rollout) -> bool:
+    """Both are known: whether its steps are true as they stand, and whether they are the ones due."""
+    return rollout.coherent is not None and rollout.valid is not None
+
+
 MEASURES: dict[str, Measure] = {
     "pass_rate": (lambda r: r.correct, lambda r: True),
     "valid_rate": (lambda r: r.valid, lambda r: r.valid is not None),
@@ -31,6 +37,13 @@ MEASURES: dict[str, Measure] = {
     "valid_given_success": (lambda r: r.valid, lambda r: r.correct and r.valid is not None),
     "judged_share": (lambda r: r.valid is not None, lambda r: True),
     "lucky_rate": (lambda r: r.lucky, lambda r: r.lucky is not None),
+    "direct_shortcut_share": (lambda r: r.shortcut == "direct", lambda r: True),
+    "copy_shortcut_share": (lambda r: r.shortcut == "copy", lambda r: True),
+    "cue_shortcut_share": (lambda r: r.shortcut == "cue", lambda r: True),
+    "coherent_valid": (lambda r: r.coherent and r.valid, _is_crossed),
+    "coherent_invalid": (lambda r: r.coherent and not r.valid, _is_crossed),
+    "incoherent_valid": (lambda r: not r.coherent and r.valid, _is_crossed),
+    "incoherent_invalid": (lambda r: not r.coherent and not r.valid, _is_crossed),
 }
 
 

@@ -1,0 +1,65 @@
+"""Many runs on few cores: one process a core and one thread a process, and a ledger of what is done.
+
+A job is a frozen dataclass; `work` turns it into a record of plain values. Records are kept in one file, a line each, as soon as
+they are there, under the job's fingerprint: a study that was killed goes on with the jobs that are missing, and a job that was
+under way resumes its own run.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from interp.artifacts import fingerprint_config, to_json, writing_file
+
+Record = dict[str, Any]
+Work = Callable[[Any], Record]
+
+
+class Ledger:
+    """Records by the fingerprint of what decides them: of a job, what `key` makes of it."""
+
+    def __init__(self, path: Path, key: Callable[[Any], object]) -> None:
+        self.path, self.key = path, key
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.records: dict[str, Record] = {row["key"]: row["record"] for row in map(json.loads, lines)}
+
+    def __contains__(self, job: object) -> bool:
+        return fingerprint_config(self.key(job)) in self.records
+
+    def __getitem__(self, job: object) -> Record:
+        return self.records[fingerprint_config(self.key(job))]
+
+    def add(self, job: object, record: Record) -> None:
+        self.records[fingerprint_config(self.key(job))] = record
+        with writing_file(self.path) as aside:
+            rows = ({"key": key, "record": to_json(value)} for key, value in sorted(self.records.items()))
+            aside.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def do(jobs: Sequence[Any], work: Work, ledger: Ledger, *, processes: int, name: str) -> None:
+    """All jobs that the ledger lacks, in order, `processes` at a time."""
+    missing = [job for job in jobs if job not in ledger]
+    if not missing:
+        return
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread)
+    try:
+        under_way = {pool.submit(work, job): job for job in missing}
+        with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=name, unit="run") as bar:
+            for done in as_completed(under_way):
+                ledger.add(under_way[done], done.result())
+                bar.update()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)  # two small matmuls at a time beat one on two cores
+    os.environ["TQDM_DISABLE"] = "1"  # the study has one bar; its runs have none

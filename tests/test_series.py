@@ -1,0 +1,185 @@
+"""A series is read from whatever left checkpoints behind, in order of step; what could not be loaded is refused."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import tiny_policy
+
+import interp
+from interp.artifacts import BadInput
+from interp.policy import Checkpoint, Policy, Series
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Path:
+    """What a TRL trainer leaves: checkpoints with a trainer's state beside the model, and the final model on top."""
+    root = tmp_path_factory.mktemp("trainer")
+    for step in (2, 10, 9):
+        tiny_policy(seed=step).save(root / f"checkpoint-{step}")
+        (root / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    (root / "runs").mkdir()
+    (root / "README.md").touch()
+    tiny_policy(seed=0).save(root / "base")
+    return root
+
+
+@pytest.fixture
+def trainer(shared, tmp_path) -> Path:
+    """The same, to be spoiled."""
+    return Path(shutil.copytree(shared, tmp_path / "trainer"))
+
+
+def test_a_trainer_s_output_is_read_in_order_of_step_and_not_of_name(shared):
+    series = Series.from_dir(shared)
+    assert series.steps == (2, 9, 10)
+    assert series.base == Checkpoint(2, shared / "checkpoint-2") and series.last.step == 10
+    assert [member.path.name for member in series] == ["checkpoint-2", "checkpoint-9", "checkpoint-10"]
+    assert repr(series) == "Series(3 checkpoints, steps 2, 9, 10)"
+
+
+def test_the_base_a_trainer_does_not_keep_is_put_before_its_checkpoints_as_step_0(shared):
+    series = Series.from_dir(str(shared), base=shared / "base")
+    assert series.steps == (0, 2, 9, 10) and series.base.path == shared / "base"
+
+
+def test_a_checkpoint_is_loaded_and_known_by_the_fingerprint_of_its_weights(shared):
+    member = Series.from_dir(shared).at(9)
+    loaded = member.load(device="cpu", dtype="float32")
+    assert isinstance(loaded, Policy) and loaded.path == member.path
+    assert member.fingerprint() == loaded.fingerprint() == tiny_policy(seed=9).fingerprint()
+    assert member.fingerprint() != Series.from_dir(shared).at(10).fingerprint()
+
+
+def test_any_directories_make_a_series_by_mapping_by_pairs_or_in_the_order_given(shared):
+    one, two = shared / "checkpoint-9", str(shared / "checkpoint-2")
+    assert Series.from_dirs([one, two]).steps == (0, 1)
+    assert Series.from_dirs([one, two]).at(0).path == one
+    assert Series.from_dirs([(50, one), (7, two)]).base == Checkpoint(7, Path(two))
+    assert Series.from_dirs({50: one, 7: two}) == Series.from_dirs([(50, one), (7, two)])
+
+
+def test_a_series_is_a_sequence_and_a_slice_of_it_a_series(shared):
+    series = Series.from_dir(shared)
+    assert len(series) == 3 and series[-1] is series.last and series.at(9) in series
+    assert series[::2].steps == (2, 10) and isinstance(series[1:], Series) and len(series[3:]) == 0
+
+
+def test_a_checkpoint_that_a_killed_writer_left_between_two_renames_is_restored(trainer):
+    (trainer / "checkpoint-9").rename(trainer / ".checkpoint-9.999999999.retired")
+    (trainer / ".checkpoint-12.999999999.partial").mkdir()
+    assert Series.from_dir(trainer).steps == (2, 9, 10)
+    assert not list(trainer.glob(".*"))
+
+
+def test_a_series_is_opened_without_torch(shared):
+    code = "import sys, interp; interp.Series.from_dir(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, str(shared)], check=False).returncode == 0
+    assert interp.Series is Series and interp.policy.Series is Series
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inside", "told"),
+    [
+        ("nowhere", "expected directories called checkpoint-<step>, got nothing there"),
+        ("README.md", "got a file"),
+        ("runs", "got an empty one"),
+        ("checkpoint-2", r"got a model: for a single checkpoint, use from_dirs\(\[path\]\) \(--policy\)"),
+        ("others", "got checkpoint-last, notes.txt"),
+    ],
+)
+def test_a_place_without_checkpoints_is_refused_saying_what_is_there(trainer, inside, told):
+    (trainer / "others" / "checkpoint-last").mkdir(parents=True)
+    (trainer / "others" / "notes.txt").touch()
+    with pytest.raises(BadInput, match=told) as caught:
+        Series.from_dir(trainer / inside)
+    assert str(trainer / inside) in str(caught.value)
+
+
+def drop_config(checkpoint: Path) -> None:
+    (checkpoint / "config.json").unlink()
+
+
+def cut_weights(checkpoint: Path) -> None:
+    file = checkpoint / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-4])
+
+
+def leave_an_adapter(checkpoint: Path) -> None:
+    (checkpoint / "adapter_config.json").write_text("{}")
+
+
+def pickle_weights(checkpoint: Path) -> None:
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (drop_config, r"checkpoint-9: expected config\.json"),
+        (cut_weights, r"checkpoint-9/model\.safetensors: expected \d+ bytes by its own header"),
+        (leave_an_adapter, "checkpoint-9: expected a whole model, got an adapter: merge it into its base"),
+        (pickle_weights, r"checkpoint-9: expected model\.safetensors, got pickled weights"),
+    ],
+)
+def test_one_checkpoint_that_could_not_be_loaded_is_refused_by_name(trainer, spoil, told):
+    spoil(trainer / "checkpoint-9")
+    with pytest.raises(BadInput, match=told):
+        Series.from_dir(trainer)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"hidden_size": 16}, r"\(hidden_size 32\), got hidden_size 16"),
+        ({"num_hidden_layers": 2}, r"\(num_hidden_layers 3\), got num_hidden_layers 2"),
+        (
+            {"vocab_size": 40, "model_type": "llama"},
+            r"\(model_type qwen3, vocab_size 30\), got model_type llama, vocab_size 40",
+        ),
+    ],
+)
+def test_checkpoints_of_unlike_architectures_are_refused_naming_both(trainer, changes, told):
+    file = trainer / "checkpoint-9" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(BadInput, match=rf"checkpoint-9: expected the architecture of \S+/checkpoint-2 {told}"):
+        Series.from_dir(trainer)
+
+
+def test_a_step_is_there_once(trainer):
+    (trainer / "checkpoint-9").rename(trainer / "checkpoint-002")
+    with pytest.raises(BadInput, match=r"got step 2 twice: \S+checkpoint-002 and \S+checkpoint-2$"):
+        Series.from_dir(trainer)
+    with pytest.raises(BadInput, match="got step 5 twice"):
+        Series.from_dirs([(5, trainer / "base"), (5, trainer / "checkpoint-10")])
+    (trainer / "checkpoint-2").rename(trainer / "checkpoint-0")
+    (trainer / "checkpoint-002").rename(trainer / "checkpoint-9")
+    with pytest.raises(BadInput, match=r"got step 0 twice: \S+base and \S+checkpoint-0"):
+        Series.from_dir(trainer, base=trainer / "base")
+
+
+@pytest.mark.parametrize(
+    ("dirs", "told"),
+    [
+        ([], "expected at least one checkpoint, got none"),
+        ({}, "expected at least one checkpoint, got none"),
+        ("runs/a", "expected a list of directories, got 'runs/a' alone: did you mean from_dir?"),
+        (["nowhere"], "nowhere: expected a local Hugging Face directory, got nothing there"),
+        ([(-1, "nowhere")], "expected a step of 0 or more, got -1"),
+        (["a", (1, "b")], "expected a step for every directory or for none"),
+    ],
+)
+def test_a_list_that_makes_no_series_is_refused(dirs, told):
+    with pytest.raises(BadInput, match=told):
+        Series.from_dirs(dirs)
+
+
+def test_a_step_that_is_not_there_is_refused_naming_those_that_are(shared):
+    with pytest.raises(BadInput, match="expected one of the steps 2, 9, 10; got 3"):
+        Series.from_dir(shared).at(3)
