@@ -15,7 +15,8 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-install_import_hook(["interp.policy", "interp.grpo"], "beartype.beartype")  # shapes are checked at every call
+SHAPED = ["interp.policy", "interp.grpo.advantages", "interp.grpo.losses"]
+install_import_hook(SHAPED, "beartype.beartype")  # what the shapes promise is checked at every call
 torch.set_num_threads(1)
 # no deadline: the machine may be busy, and the first example pays for imports; in CI the same examples every time
 settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))

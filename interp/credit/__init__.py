@@ -1,7 +1,7 @@
 """Credit schemes: what share of its reward a rollout keeps, and what each of its tokens receives of its advantage.
 
-Those here are the floor and the ceiling: what anyone can do without looking inside (uniform, entropy), what chance does in
-their place, and what could be done if every step were known to be right or wrong (the oracles).
+Those here are the floor and the ceiling: what anyone can do without looking inside (uniform, entropy), what chance
+does in their place, and what could be done if every step were known to be right or wrong (the oracles).
 """
 
 from typing import TYPE_CHECKING

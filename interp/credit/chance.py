@@ -1,8 +1,8 @@
 """What chance does in the place of a scheme that picks tokens: the control that any such scheme has to beat.
 
-`RandomTokens` picks as many tokens of each rollout as the entropy scheme does in the batch's mean. `PositionMatched` also keeps
-where they lie: it deals out the entropy scheme's picks anew among the tokens at the same place of a completion, so that what
-is left of an effect is not the tokens, but their places.
+`RandomTokens` picks as many tokens of each rollout as the entropy scheme does in the batch's mean. `PositionMatched`
+also keeps where they lie: it deals out the entropy scheme's picks anew among the tokens at the same place of a
+completion, so that what is left of an effect is not the tokens, but their places.
 """
 
 from dataclasses import dataclass

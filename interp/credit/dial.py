@@ -1,7 +1,7 @@
 """Dials of the dose: of the lucky and of the valid successes, only a share is rewarded, whichever chance picks.
 
-Policy, problems and answers stay as they are; what changes is what is paid. With `luck` at 0 this is a reward filtered by
-validity.
+Policy, problems and answers stay as they are; what changes is what is paid. With `luck` at 0 this is a reward
+filtered by validity.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Only the tokens that were drawn in the most doubt are taught (arXiv 2506.01939).
 
-The threshold is the batch's, over all its tokens. A rollout without a token above it is taught evenly, where the paper's would
-not be taught at all; and weights have mean 1 per rollout, where the paper divides by all tokens of the batch. So the
-advantage each rollout hands out is that of every other scheme, and only its place differs.
+The threshold is the batch's, over all its tokens. A rollout without a token above it is taught evenly, where the
+paper's would not be taught at all; and weights have mean 1 per rollout, where the paper divides by all tokens of the
+batch. So the advantage each rollout hands out is that of every other scheme, and only its place differs.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,8 @@ class TopEntropy:
 
 
 def chosen(batch: RolloutBatch, share: float) -> Tensor:
-    """The tokens of highest entropy, exactly as many as the share makes of the batch; the earlier first among equals."""
+    """The tokens of highest entropy, exactly as many as the share makes of the batch; the earlier first among
+    equals."""
     entropies = torch.where(batch.mask_BL, batch.entropies_BL, -1.0).flatten()
     count = round(share * int(batch.mask_BL.sum()))
     best = entropies.sort(descending=True, stable=True).indices[:count]

@@ -1,8 +1,8 @@
 """The ceiling: what credit could do if it were known of every step whether it is right. The verifier knows.
 
-`FirstError` splits a rollout at its first mistake (after arXiv 2609.02817): a success pays the tokens before it, a failure is
-paid for by the tokens from it on. It only moves weight within a rollout. `StepValidity` also closes the gate on lucky
-successes: a reward is kept only where every step was right.
+`FirstError` splits a rollout at its first mistake (after arXiv 2609.02817): a success pays the tokens before it, a
+failure is paid for by the tokens from it on. It only moves weight within a rollout. `StepValidity` also closes the
+gate on lucky successes: a reward is kept only where every step was right.
 """
 
 from collections.abc import Sequence

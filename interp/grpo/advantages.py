@@ -1,6 +1,5 @@
 """From rewards to advantages: what a rollout earned above its group, in units of how much that varies."""
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 

@@ -1,8 +1,8 @@
 """The update: one batch of rollouts with an advantage for every token, in micro-batches of like length.
 
-Rows whose advantage is zero throughout add exactly nothing to the gradient and are left out (unless the KL to the base is
-in the loss). The first pass over a batch is at ratio 1 by construction; its log-probabilities are what later inner epochs are
-compared with.
+Rows whose advantage is zero throughout add exactly nothing to the gradient and are left out (unless the KL to the
+base is in the loss). The first pass over a batch is at ratio 1 by construction; its log-probabilities are what later
+inner epochs are compared with.
 """
 
 import copy
@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.grpo.config import GRPOConfig
-from interp.grpo.losses import k3, shares, surrogate
 from interp.grpo.lora import adapters_off, with_adapters
+from interp.grpo.losses import k3, shares, surrogate
 from interp.grpo.optimiser import Optimiser
 from interp.policy.modes import evaluating
 from interp.policy.policy import Policy
@@ -108,9 +108,8 @@ class Learner:
     @torch.no_grad()
     def reference(self, batch: RolloutBatch, rows: list[int]) -> Tensor:
         """What the base makes of them."""
-        with adapters_off(self.policy.model) as without:
-            with evaluating(self.base.model):
-                return self._logprobs(self.policy if without else self.base, batch, rows)
+        with adapters_off(self.policy.model) as without, evaluating(self.base.model):
+            return self._logprobs(self.policy if without else self.base, batch, rows)
 
     @torch.no_grad()
     def kl_to_base(self, batch: RolloutBatch) -> float:

@@ -7,8 +7,8 @@
     5. one update, in micro-batches, by the loss's row in `objectives.py`
     6. every few steps, first and last among them, a checkpoint and the rollouts it wrote
 
-Whatever is drawn is drawn from the hash of what it is for, so that a run killed anywhere and started again ends, on the
-CPU, in the same bits as one that was not.
+Whatever is drawn is drawn from the hash of what it is for, so that a run killed anywhere and started again ends, on
+the CPU, in the same bits as one that was not.
 """
 
 import signal
@@ -54,9 +54,11 @@ def train(
     config: GRPOConfig | None = None,
     credit: CreditScheme | None = None,
     sinks: Sequence[Sink] = (),
+    bar: bool = True,
 ) -> Run:
-    """Train a copy of `base` on problems of a bucket (or depth; several in turn make a curriculum; None is all of them), or
-    on given problems. Killed and called again, it goes on where it was; called on what is finished, it opens it."""
+    """Train a copy of `base` on problems of a bucket (or depth; several in turn make a curriculum; None is all of
+    them), or on given problems. Killed and called again, it goes on where it was; called on what is finished, it
+    opens it."""
     config, out = config or GRPOConfig(), Path(out)
     prompts = prompts_for(task, bucket, steps=config.steps, seed=config.seed)
     made_from = {"policy": base.fingerprint(), "task": task.fingerprint()}
@@ -71,7 +73,7 @@ def train(
             made_from=made_from,
             sinks=sinks,
         )
-        training.go(stop)
+        training.go(stop, bar=bar)
     return run
 
 
@@ -91,15 +93,16 @@ class _Training:
         self.step = self.drawn = self.silent = 0
         """Updates done, prompts drawn, and steps in a row without contrast."""
 
-    def go(self, stop: threading.Event) -> None:
+    def go(self, stop: threading.Event, *, bar: bool) -> None:
         self._resume()
         steps = self.config.steps
-        with tqdm(total=steps, initial=min(self.step, steps), desc=self.run.name, unit="step") as bar:
+        hidden = {} if bar else {"disable": True}
+        with tqdm(total=steps, initial=min(self.step, steps), desc=self.run.name, unit="step", **hidden) as shown:
             while self.step <= steps:
                 metrics = self._one_step()
-                bar.set_postfix({name: _short(metrics[name]) for name in ("reward", "valid_rate", "length")})
+                shown.set_postfix({name: _short(metrics[name]) for name in ("reward", "valid_rate", "length")})
                 if self.step <= steps:
-                    bar.update()
+                    shown.update()
                 if stop.is_set() and self.step <= steps:
                     self._save_state()
                     raise KeyboardInterrupt(f"stopped before step {self.step}; the same call goes on from there")
@@ -140,8 +143,8 @@ class _Training:
         except FloatingPointError as error:
             last = max(self.run.kept(), default=0)
             raise Diverged(
-                f"{self.run.path}: at step {self.step}: {error}. The last good checkpoint, checkpoint-{last}, is whole. "
-                "Lower the learning rate or the largest norm of the gradient, and train in another place."
+                f"{self.run.path}: at step {self.step}: {error}. The last good checkpoint, checkpoint-{last}, is whole."
+                " Lower the learning rate or the largest norm of the gradient, and train in another place."
             ) from error
 
     def _expect_signal(self, collected: Collected, metrics: Mapping[str, Any]) -> None:

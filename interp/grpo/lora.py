@@ -1,4 +1,5 @@
-"""Adapters instead of weights (peft): put on, taken off for a look at the base, merged for a checkpoint anyone can open."""
+"""Adapters instead of weights (peft): put on, taken off for a look at the base, merged for a checkpoint anyone can
+open."""
 
 import copy
 from collections.abc import Iterator

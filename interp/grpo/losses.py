@@ -2,10 +2,10 @@
 
     loss = - sum_t  share_t  (surrogate_t - beta k3_t)
 
-`shares` says what each token counts for in the whole batch, so that a sum over micro-batches is the loss of the batch, however
-it was cut. Advantages are per token, (B, L). Deviation from the GSPO paper: its ratio is that of the whole completion, but each
-token's gradient is its own (the paper's GSPO-token), without which credit inside a rollout would average away; with one
-advantage for all tokens the two are the same.
+`shares` says what each token counts for in the whole batch, so that a sum over micro-batches is the loss of the
+batch, however it was cut. Advantages are per token, (B, L). Deviation from the GSPO paper: its ratio is that of the
+whole completion, but each token's gradient is its own (the paper's GSPO-token), without which credit inside a rollout
+would average away; with one advantage for all tokens the two are the same.
 """
 
 import torch
@@ -16,7 +16,8 @@ from interp.grpo.objectives import Objective, Reduction
 
 
 def shares(mask_BL: Bool[Tensor, "B L"], reduction: Reduction, limit: int) -> Float[Tensor, "B L"]:
-    """What each token counts for. `limit` is the longest a completion may be. Rollouts without tokens count as rollouts."""
+    """What each token counts for. `limit` is the longest a completion may be. Rollouts without tokens count as
+    rollouts."""
     real_BL = mask_BL.float()
     match reduction:
         case "rollout":

@@ -6,8 +6,8 @@
     clip        how far the ratio may move a token before its gradient is cut off
     filters     whether groups without contrast are drawn anew, truncated rollouts left out, long ones fined
 
-Papers: GRPO 2402.03300, Dr.GRPO 2503.20783, DAPO 2503.14476, GSPO 2507.18071, CISPO 2506.13585, Lite PPO 2508.08221. BNPO is
-TRL's name for GRPO averaged over the tokens of the batch.
+Papers: GRPO 2402.03300, Dr.GRPO 2503.20783, DAPO 2503.14476, GSPO 2507.18071, CISPO 2506.13585, Lite PPO 2508.08221.
+BNPO is TRL's name for GRPO averaged over the tokens of the batch.
 """
 
 from dataclasses import dataclass

@@ -2,9 +2,9 @@
 
     manifest.json      config, prompts, fingerprints of base and task
     metrics.jsonl      one line a step
-    checkpoint-<k>/    the policy after k updates as an ordinary Hugging Face directory, `rollouts/` it wrote beside it
-    state/             what it takes to go on as if never stopped: weights, moments, step, prompts drawn
-    lock               held by the process that trains
+    checkpoint-<k>/    the policy after k updates as an ordinary Hugging Face directory, `rollouts/` it wrote beside
+    it state/             what it takes to go on as if never stopped: weights, moments, step, prompts drawn lock
+    held by the process that trains
 
 The state is written after the checkpoint of its step, so that a run killed between the two writes that one again.
 """
@@ -98,8 +98,8 @@ class Run:
 
 
 def begin(path: Path, config: GRPOConfig, *, making: dict[str, Any], made_from: dict[str, str]) -> Run:
-    """Make the directory, or find in it a run of the very same making; another is refused, with what differs. `making`
-    is what besides the config decides how the run goes: prompts, credit, the world."""
+    """Make the directory, or find in it a run of the very same making; another is refused, with what differs.
+    `making` is what besides the config decides how the run goes: prompts, credit, the world."""
     if path.exists() and not (path / MANIFEST).exists() and any(p.name != LOCK for p in path.iterdir()):
         raise BadInput(f"{path}: expected a run or an empty directory, got {', '.join(sorted(os.listdir(path))[:5])}")
     if (path / MANIFEST).exists():
@@ -128,7 +128,8 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the directory for this process alone: the system lets go of the lock when the process ends, however it ends."""
+    """Hold the directory for this process alone: the system lets go of the lock when the process ends, however it
+    ends."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         handle = (path / LOCK).open("a+")
@@ -150,7 +151,8 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def save_checkpoint(run: Run, policy: "Policy", step: int, rows: list[Rollout]) -> None:
-    """The policy after `step` updates, and what it wrote then. What a killed run left of the same step is replaced."""
+    """The policy after `step` updates, and what it wrote then. What a killed run left of the same step is
+    replaced."""
     making, weights = run.manifest, policy.fingerprint()
     made_from, facts = making["made_from"], {"world": making["world"], "step": step, "run": run.name}
     recover(run.checkpoint(step))

@@ -54,8 +54,8 @@ def completion_logits(model: PreTrainedModel, rows: Aligned) -> Float[Tensor, "B
 def completion_logits_of_groups(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int
 ) -> tuple[Float[Tensor, "B T V"], Int[Tensor, "B T"]]:
-    """The same logits, and the tokens they predict, where many rows answer the same prompt: each prompt is read once and
-    its keys and values are shared. Differentiable, through the sharing too."""
+    """The same logits, and the tokens they predict, where many rows answer the same prompt: each prompt is read once
+    and its keys and values are shared. Differentiable, through the sharing too."""
     places: dict[tuple[int, ...], int] = {}
     asked_B = torch.tensor([places.setdefault(tuple(prompt), len(places)) for prompt in prompts], device=model.device)
     ids_PL, mask_PL = pad_left(list(places), pad, model.device)
@@ -143,8 +143,8 @@ def score(
 def _by_length(
     prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], micro_tokens: int
 ) -> Iterator[list[int]]:
-    """Rows of like length together, so that little of a micro-batch is padding, and few enough that their completions,
-    padded, keep within `micro_tokens` (or one row, if that is more). Empty rows are left out."""
+    """Rows of like length together, so that little of a micro-batch is padding, and few enough that their
+    completions, padded, keep within `micro_tokens` (or one row, if that is more). Empty rows are left out."""
     written = [i for i in range(len(prompts)) if len(completions[i])]
     batch: list[int] = []
     for i in sorted(written, key=lambda i: (len(completions[i]), len(prompts[i]))):

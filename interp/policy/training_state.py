@@ -1,6 +1,7 @@
 """Stop training anywhere and go on as if nothing had happened: weights, AdamW moments and step, as safetensors.
 
-Data position and random numbers need no saving where every step draws from its own hash. No pickle is written or read.
+Data position and random numbers need no saving where every step draws from its own hash. No pickle is written or
+read.
 """
 
 from collections.abc import Mapping
@@ -41,8 +42,8 @@ def save_training_state(
 def load_training_state(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, config: Any
 ) -> tuple[int, dict[str, Any]]:
-    """The number of steps already done and the facts beside it; none if there is nothing here. Refused if they were done
-    under another config or on another architecture."""
+    """The number of steps already done and the facts beside it; none if there is nothing here. Refused if they were
+    done under another config or on another architecture."""
     from safetensors.torch import load_file
 
     recover(path)

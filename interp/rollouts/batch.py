@@ -1,8 +1,9 @@
 """A batch of rollouts as tensors, and the credit its tokens receive.
 
-Credit answers two questions. What share of its reward does a rollout keep? (`gate_B`, in [0, 1], applied to the reward before
-the group's baseline: a lucky answer of three tokens cannot be mended by moving weight inside it.) And what does each
-token receive of its rollout's advantage? (`weights_BL`, of mean 1 over the tokens of a rollout, applied after the baseline.)
+Credit answers two questions. What share of its reward does a rollout keep? (`gate_B`, in [0, 1], applied to the
+reward before the group's baseline: a lucky answer of three tokens cannot be mended by moving weight inside it.) And
+what does each token receive of its rollout's advantage? (`weights_BL`, of mean 1 over the tokens of a rollout,
+applied after the baseline.)
 """
 
 from collections.abc import Callable, Sequence
@@ -125,7 +126,8 @@ def of_mean_one(weights_BL: Float[Tensor, "B L"], mask_BL: Bool[Tensor, "B L"]) 
 def with_credit(
     batch: RolloutBatch, credit: Credit, advantages_BL: Float[Tensor, "B L"], chosen_B: Bool[Tensor, " B"] | None = None
 ) -> list[Rollout]:
-    """The rows of a batch with what their tokens received. Empty in rows not `chosen` for the update: empty is not zero."""
+    """The rows of a batch with what their tokens received. Empty in rows not `chosen` for the update: empty is not
+    zero."""
     return [
         row
         if chosen_B is not None and not chosen_B[at]

@@ -24,15 +24,17 @@ def roll_out(
     step: int = 0,
     chat: bool = False,
     purpose: str = "roll-out",
+    bar: bool = True,
 ) -> Rollouts:
     """A group of rollouts for each problem. What a problem is answered hangs on (seed, purpose, step, problem, sample)
     and on nothing else that is asked with it. Draws of another purpose are fresh: what was chosen by its luck in one
-    must not be measured by the same luck again."""
+    must not be measured by the same luck again. `bar` shows one for whatever takes longer than a second."""
     sampling = sampling or SampleConfig()
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
     prompts = encode(policy, problems, chat=chat)
-    samples = policy.sample(prompts, sampling, keys=[hash_of(purpose, step, problem.id) for problem in problems])
-    rows = judge(policy, task, problems, prompts, samples, run=run, step=step)
+    keys = [hash_of(purpose, step, problem.id) for problem in problems]
+    samples = policy.sample(prompts, sampling, keys=keys, bar=bar)
+    rows = judge(policy, task, problems, prompts, samples, run=run, step=step, bar=bar)
     config = {"task": task.name, "sampling": to_json(sampling), "run": run, "step": step, "chat": chat}
     return Rollouts(rows, config=config | {"purpose": purpose}, made_from=made_from)
 

@@ -1,4 +1,5 @@
-"""What seeds say: a mean with its interval, and the dose at which a curve crosses zero. The unit of evidence is a seed."""
+"""What seeds say: a mean with its interval, and the dose at which a curve crosses zero. The unit of evidence is a
+seed."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +36,8 @@ class Estimate:
 
 
 def mean(values: Sequence[float | None]) -> Estimate:
-    """Over seeds, with Student's interval. Seeds in which there was nothing to measure are left out, and not counted."""
+    """Over seeds, with Student's interval. Seeds in which there was nothing to measure are left out, and not
+    counted."""
     from scipy.special import stdtrit
 
     held = np.array([value for value in values if value is not None and math.isfinite(value)], float)
@@ -49,8 +51,9 @@ def mean(values: Sequence[float | None]) -> Estimate:
 
 
 def crossing(doses: Sequence[float], values: Sequence[Sequence[float]], *, seed: int = 0) -> tuple[Estimate, float]:
-    """Where the mean curve first crosses zero, linear between doses, and the share of bootstrap draws (over the seeds of each
-    dose) in which it crosses at all. The interval is that of the draws that do; none where fewer than 95% do."""
+    """Where the mean curve first crosses zero, linear between doses, and the share of bootstrap draws (over the seeds
+    of each dose) in which it crosses at all. The interval is that of the draws that do; none where fewer than 95%
+    do."""
     rng = np.random.default_rng(seed)
     table = [np.asarray(row, float) for row in values]
     drawn = [_first_crossing(doses, [float(rng.choice(row, len(row)).mean()) for row in table]) for _ in range(DRAWS)]
@@ -75,8 +78,8 @@ def _first_crossing(doses: Sequence[float], curve: Sequence[float]) -> float | N
 
 
 def time_to_half(steps: Sequence[int], values: Sequence[float]) -> float | None:
-    """The step at which a curve has gone half the way from its first to its last value for good, linear between steps. None
-    where it went nowhere."""
+    """The step at which a curve has gone half the way from its first to its last value for good, linear between
+    steps. None where it went nowhere."""
     start, way = values[0], values[-1] - values[0]
     if way == 0:
         return None

@@ -1,12 +1,11 @@
 """Many runs on few cores: one process a core and one thread a process, and a ledger of what is done.
 
-A job is a frozen dataclass; `work` turns it into a record of plain values. Records are kept in one file, a line each, as soon as
-they are there, under the job's fingerprint: a study that was killed goes on with the jobs that are missing, and a job that was
-under way resumes its own run.
+A job is a frozen dataclass; `work` turns it into a record of plain values. Records are kept in one file, a line each,
+as soon as they are there, under the job's fingerprint: a study that was killed goes on with the jobs that are
+missing, and a job that was under way resumes its own run.
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -62,4 +61,3 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)  # two small matmuls at a time beat one on two cores
-    os.environ["TQDM_DISABLE"] = "1"  # the study has one bar; its runs have none

@@ -1,7 +1,8 @@
 """What arithmetic alone predicts: the positive advantage a group of a given pass rate hands out.
 
-With k successes of G the standardised advantage of a success is sqrt((G - k) / k) and there are k of them; centred only, it is
-(G - k) / G. Averaged over k this is an inverted U in the pass rate, the same for lucky and for valid successes.
+With k successes of G the standardised advantage of a success is sqrt((G - k) / k) and there are k of them; centred
+only, it is (G - k) / G. Averaged over k this is an inverted U in the pass rate, the same for lucky and for valid
+successes.
 """
 
 import math

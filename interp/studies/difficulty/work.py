@@ -1,4 +1,5 @@
-"""One run of one arm: train, measure at the end at every depth, and for the main arms along the way at the depths handled."""
+"""One run of one arm: train, measure at the end at every depth, and for the main arms along the way at the depths
+handled."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from interp.studies.difficulty.config import HANDLED, DifficultyConfig
 MEASURES = ("pass_rate", "valid_rate", "lucky_rate", "direct_share", "written_share", "malformed_share")
 KEPT = (
     "step", "reward", "pass_rate", "valid_rate", "lucky_share", "direct_share", "length", "entropy_nats_per_token",
-    "zero_variance_share", "lone_success_share", "mixed_groups", "groups_drawn", "gradient_norm", "clipped", "kl_to_base",
+    "zero_variance_share", "lone_success_share", "mixed_groups", "groups_drawn", "gradient_norm", "clipped",
+    "kl_to_base",
 )  # fmt: skip
 WATCH_EVERY = 5
 
@@ -77,7 +79,9 @@ def work(job: Job) -> dict[str, Any]:
     depths = list(range(task.depths[0], task.depths[1] + 1))
     if job.arm is None:
         return {"arm": None, "seed": 0, "final": measured(base, job.config, depths)}
-    run = train(base, task, bucket=job.arm.level(), config=run_config(job), credit=job.arm.scheme(), out=job.out)
+    run = train(
+        base, task, bucket=job.arm.level(), config=run_config(job), credit=job.arm.scheme(), out=job.out, bar=False
+    )
     watched = [c for c in run.series if c.step % WATCH_EVERY == 0] if job.arm in MAIN else []
     metrics = run.metrics()
     return {
@@ -96,7 +100,8 @@ def measured(policy: Any, config: DifficultyConfig, depths: Any) -> dict[str, di
     task = task_of(shipped())
     asked = [problem for depth in depths for problem in task.problems("eval", depth, config.problems)]
     sampling = SampleConfig(group=config.answers, rows=1024)
-    rows = summarise(roll_out(policy, task, asked, sampling, purpose="evaluate"), "depth", MEASURES).rows
+    rollouts = roll_out(policy, task, asked, sampling, purpose="evaluate", bar=False)
+    rows = summarise(rollouts, "depth", MEASURES).rows
     return {str(depth): {name: round(share.value, 5) for name, share in found.items()} for depth, found in rows.items()}
 
 
