@@ -96,7 +96,7 @@ class _Training:
     def go(self, stop: threading.Event, *, bar: bool) -> None:
         self._resume()
         steps = self.config.steps
-        hidden = {} if bar else {"disable": True}
+        hidden: dict[str, Any] = {} if bar else {"disable": True}
         with tqdm(total=steps, initial=min(self.step, steps), desc=self.run.name, unit="step", **hidden) as shown:
             while self.step <= steps:
                 metrics = self._one_step()

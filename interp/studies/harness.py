@@ -6,6 +6,9 @@ missing, and a job that was under way resumes its own run.
 """
 
 import json
+import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -46,7 +49,7 @@ def do(jobs: Sequence[Any], work: Work, ledger: Ledger, *, processes: int, name:
     missing = [job for job in jobs if job not in ledger]
     if not missing:
         return
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread)
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_settle_in, initargs=(os.getpid(),))
     try:
         under_way = {pool.submit(work, job): job for job in missing}
         with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=name, unit="run") as bar:
@@ -57,7 +60,15 @@ def do(jobs: Sequence[Any], work: Work, ledger: Ledger, *, processes: int, name:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _settle_in(parent: int) -> None:
     import torch
 
     torch.set_num_threads(1)  # two small matmuls at a time beat one on two cores
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    """End with the process that began us, even if it was killed and could not say so."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,127 @@
+"""Numbers with intervals in, plotly figures out; and several figures as one page that opens offline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from interp.artifacts import writing_file
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+PALETTE = ("#3b6fb6", "#c8553d", "#4f9d69", "#8d6ab8", "#c79a2b", "#5b6770", "#2a9d9d", "#b0487a")
+SCRIPT = "plotly.min.js"
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><script src="{script}"></script>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem }} p {{ max-width: 50rem }}</style></head>
+<body><h1>{title}</h1>
+{body}
+</body></html>
+"""
+
+
+class Point(NamedTuple):
+    x: float | str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+Panels = Mapping[str, Mapping[str, Sequence[Point]]]
+"""For each panel, its series; a series of the same name has the same colour in every panel."""
+
+
+def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero: bool = False) -> "go.Figure":
+    """Side by side, on one y axis. `x` names the axis, of every panel or of each."""
+    figure = _panelled(panels, y, zero)
+    for column, (title, series) in enumerate(panels.items(), 1):
+        figure.update_xaxes(title_text=x if isinstance(x, str) else x[title], row=1, col=column)
+        for name, points in series.items():
+            _add(figure, panels, column, name, points, mode="lines+markers")
+    return figure
+
+
+def dots(panels: Panels, *, y: str, zero: bool = True) -> "go.Figure":
+    """Groups along x, in each one dot a series."""
+    figure = _panelled(panels, y, zero)
+    names = _names(panels)
+    for column, series in enumerate(panels.values(), 1):
+        groups = list(dict.fromkeys(point.x for points in series.values() for point in points))
+        figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=groups, row=1, col=column)
+        for name, points in series.items():
+            aside = (names.index(name) - (len(names) - 1) / 2) * 0.7 / len(names)
+            moved = [point._replace(x=groups.index(point.x) + aside) for point in points]
+            _add(figure, panels, column, name, moved, mode="markers")
+    return figure
+
+
+def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]]) -> None:
+    """Each part is a heading, a paragraph and a figure. The script lies once in the directory above, for all pages."""
+    from plotly.offline import get_plotlyjs
+
+    script = path.parent.parent / SCRIPT
+    if not script.exists():
+        with writing_file(script) as aside:
+            aside.write_text(get_plotlyjs())
+    drawn = [
+        figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{at}")
+        for at, (_, _, figure) in enumerate(parts)
+    ]
+    body = "\n".join(
+        f"<h2>{heading}</h2>\n<p>{text}</p>\n{figure}" for (heading, text, _), figure in zip(parts, drawn, strict=True)
+    )
+    with writing_file(path) as aside:
+        aside.write_text(PAGE.format(title=title, script=f"../{SCRIPT}", body=body))
+
+
+def _panelled(panels: Panels, y: str, zero: bool) -> "go.Figure":
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.04)
+    figure.update_layout(
+        template="simple_white", height=430, margin={"l": 70, "r": 20, "t": 50, "b": 110},
+        legend={"orientation": "h", "y": -0.22, "x": 0}, font={"size": 13},
+    )  # fmt: skip
+    figure.update_yaxes(title_text=y, col=1)
+    if zero:
+        figure.add_hline(0, line_width=1, line_color="#999")
+    return figure
+
+
+def _add(figure: "go.Figure", panels: Panels, column: int, name: str, points: Sequence[Point], *, mode: str) -> None:
+    import plotly.graph_objects as go
+
+    colour = PALETTE[_names(panels).index(name) % len(PALETTE)]
+    first = next(at for at, series in enumerate(panels.values(), 1) if name in series)
+    held = [point for point in points if point.value is not None]
+    above = [0 if p.high is None or p.value is None else p.high - p.value for p in held]
+    below = [0 if p.low is None or p.value is None else p.value - p.low for p in held]
+    figure.add_trace(
+        go.Scatter(
+            x=[p.x for p in held],
+            y=[p.value for p in held],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": above,
+                "arrayminus": below,
+                "thickness": 1.2,
+                "width": 3,
+            },
+            mode=mode,
+            name=name,
+            legendgroup=name,
+            showlegend=column == first,
+            marker={"color": colour, "size": 8},
+            line={"color": colour},
+        ),
+        row=1,
+        col=column,
+    )
+
+
+def _names(panels: Panels) -> list[str]:
+    return list(dict.fromkeys(name for series in panels.values() for name in series))

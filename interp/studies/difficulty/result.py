@@ -1,0 +1,126 @@
+"""The result as data, as a table and as a page of figures, all from the records alone."""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from interp.artifacts import to_json, versions, write_json, writing_file
+from interp.studies.difficulty import arms
+from interp.studies.difficulty.analysis import HARD, MIDDLE, Records
+from interp.studies.difficulty.arms import BUCKETS, Arm
+from interp.studies.difficulty.config import HANDLED, DifficultyConfig
+from interp.studies.difficulty.prediction import contrast, positive_mass
+from interp.studies.difficulty.verdicts import Judged, judge
+from interp.studies.estimates import Estimate
+
+COMMAND = "interp study difficulty"
+RANGES = {"depths 1-3": HANDLED, "depths 4-7": MIDDLE, "depths 8-9": HARD}
+CLAIM = "Learning is an inverted U in difficulty, hard training harms, and luck is the channel (arXiv 2605.28388)."
+
+
+def write(records: Records, config: DifficultyConfig, out: Path) -> list[Judged]:
+    from interp.studies.difficulty.figures import write_page
+
+    judged = judge(records)
+    write_json(out / "result.json", as_json(records, judged, config))
+    with writing_file(out / "README.md") as aside:
+        aside.write_text(as_markdown(records, judged, config))
+    write_page(records, judged, out / "figure.html")
+    return judged
+
+
+def ran(records: Records) -> list[Arm]:
+    """Every arm with a record, in the order of the parts."""
+    parts = ("difficulty", "contrast", "credit", "luck", "depth", "valid")
+    listed = dict.fromkeys(arm for part in parts for arm in arms.of_part(part))
+    return [arm for arm in listed if records.of(arm)]
+
+
+def as_json(records: Records, judged: Sequence[Judged], config: DifficultyConfig) -> dict[str, Any]:
+    listed = ran(records)
+    return {
+        "claim": CLAIM,
+        "prediction": {j.claim.name: j.claim.prediction for j in judged},
+        "verdict": {j.claim.name: j.verdict for j in judged},
+        "seeds": sorted({seed for arm in listed for seed in records.of(arm)}),
+        "config": to_json(config),
+        "measures": {f"{j.claim.name}: {name}": to_json(found) for j in judged for name, found in j.measures.items()},
+        "arms": {str(arm): {name: to_json(records.change(arm, at)) for name, at in RANGES.items()} for arm in listed},
+        "command": COMMAND,
+        "versions": versions("interp", "torch", "transformers"),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def as_markdown(records: Records, judged: Sequence[Judged], config: DifficultyConfig) -> str:
+    lines = [
+        "# Difficulty: is learning an inverted U, does hard training harm, and is luck the channel?",
+        "",
+        f"Made by `{COMMAND}`; figures in `figure.html`, every run in `runs.jsonl`. {config.steps} steps of "
+        f"{config.prompts} prompts x {config.group}, learning rate {config.lr:g}, from the shipped base; changes are "
+        "against the base on the same held-out problems, means over seeds with 95% intervals (Student's over seeds).",
+        "",
+        "## Verdicts",
+    ]
+    for j in judged:
+        lines += ["", f"### {j.claim.claim}", "", f"**{j.verdict.capitalize()}.** Predicted: {j.claim.prediction}", ""]
+        lines += [f"- {name}: {found} (n = {found.n})" for name, found in j.measures.items()]
+        lines += ["", f"*Rule.* {j.claim.rule}"]
+    lines += ["", "## What arithmetic alone predicts, and what was fed", "", *_arithmetic(records, config)]
+    lines += ["", "## Change in valid rate, every arm", "", *_arms(records)]
+    return "\n".join(lines) + "\n"
+
+
+def _arithmetic(records: Records, config: DifficultyConfig) -> list[str]:
+    """At the base's pass rate, by depth, so that the spread over depths counts: what groups hand out in the mean."""
+    rows = []
+    for bucket, depths in zip(BUCKETS, ((1, 2), (4, 5), HARD, records.depths), strict=True):
+        rates = [records.base["final"][str(depth)]["pass_rate"] for depth in depths]
+        means = [
+            sum(of(rate) for rate in rates) / len(rates)
+            for of in (
+                lambda p: p,
+                lambda p: contrast(p, config.group),
+                lambda p: positive_mass(p, config.group, standardised=True),
+                lambda p: positive_mass(p, config.group, standardised=False),
+            )
+        ]
+        fed = records.contrast(Arm(bucket))
+        share = "" if fed.value is None else f"{fed.value / (config.steps * config.prompts):.2f}"
+        lucky = records.lucky_given_success(Arm(bucket))
+        rows.append([bucket, *(f"{value:.2f}" for value in means), share, str(lucky)])
+    head = [
+        "bucket", "pass rate of the base", "groups with contrast, predicted", "positive mass, GRPO",
+        "positive mass, Dr.GRPO", "groups with contrast, in the run", "P(lucky, given success), first ten steps",
+    ]  # fmt: skip
+    note = (
+        "*Predicted* takes every problem of a depth to have the depth's pass rate; problems differ, and fewer groups "
+        "have contrast."
+    )
+    return [*_table(head, rows), "", note]
+
+
+def _arms(records: Records) -> list[str]:
+    rows = [
+        [
+            str(arm),
+            str(len(records.of(arm))),
+            *(_cell(records.change(arm, at)) for at in RANGES.values()),
+            _cell(records.contrast(arm), 0),
+        ]
+        for arm in ran(records)
+    ]
+    return _table(["arm", "seeds", *RANGES, "groups with contrast"], rows)
+
+
+def _cell(found: Estimate, digits: int = 2) -> str:
+    if found.value is None:
+        return ""
+    if found.low is None or found.high is None:
+        return f"{found.value:.{digits}f}"
+    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
