@@ -4,24 +4,26 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
 from interp.artifacts import BadInput, to_json, versions
-from interp.flags import Asked, Kept, Opened, OpenedSeries, World
+from interp.flags import Asked, Kept, Opened, OpenedSeries, Trained, World
+from interp.grpo.config import GRPOConfig
 from interp.organism import OrganismConfig, task_for
 from interp.policy.config import SampleConfig
 from interp.rollouts import BucketConfig, EvaluateConfig
+from interp.studies.difficulty.config import DifficultyConfig
 from interp.tasks import BUCKETS, Problem, Task
 
-if TYPE_CHECKING:
-    pass
-
 Flat = tyro.conf.arg(name="", prefix_name=False)
+FlatThroughout = tyro.conf.OmitArgPrefixes
 app = tyro.extras.SubcommandApp()
 organism_app = tyro.extras.SubcommandApp()
+study_app = tyro.extras.SubcommandApp()
 app.command(organism_app, name="organism", help="Raise a base organism, or measure one again.")
+app.command(study_app, name="study", help="A claim of the literature as an experiment, with its controls.")
 
 
 def main() -> None:
@@ -35,7 +37,11 @@ def main() -> None:
     except OSError as error:  # a full disk, a place that may not be written
         sys.stderr.write(f"interp: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except ArithmeticError as error:  # a policy that has diverged
+        sys.stderr.write(f"interp: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt as stopped:
+        sys.stderr.write(f"interp: {stopped}\n" if stopped.args else "")
         sys.exit(130)
 
 
@@ -67,25 +73,29 @@ class Demo:
     """Rollouts per problem."""
     shown: int = 6
     """Rollouts to show in colour."""
+    steps: int = 40
+    """Of training on hard and on medium problems. 0 trains nothing."""
+    out: Path = Path("runs/demo")
+    """Where the training runs go."""
     seed: int = 0
 
 
 @app.command(name="demo")
 def demo(config: Annotated[Demo, Flat]) -> None:
-    """The organism at work: pass rate, valid rate and direct share per depth, and a few rollouts in colour."""
+    """The organism at work: what it gets right and how, and what training on hard problems does to it."""
     from interp.report.terminal import by_depth, finding, gallery, introduction
+    from interp.report.training import side_by_side, what_it_shows
     from interp.rollouts import roll_out, summarise
+    from interp.studies.demo import hard_against_medium
 
-    if min(config.problems, config.group, config.shown) < 1:
-        raise BadInput("problems, group and shown must be at least 1")
+    if min(config.problems, config.group, config.shown) < 1 or config.steps < 0:
+        raise BadInput("problems, group and shown must be at least 1, steps at least 0")
     policy, task = config.opened.load(), task_for(config.opened.path)
     lo, hi = task.depths
     asked = [p for depth in range(lo, hi + 1) for p in task.problems("eval", depth, config.problems)]
     rollouts = roll_out(policy, task, asked, SampleConfig(group=config.group, seed=config.seed, rows=1024))
     summary = summarise(rollouts)
-    if config.opened.json:
-        _say_json({"policy": policy.fingerprint(), "by_depth": summary.rows})
-    else:
+    if not config.opened.json:
         buckets = {depth: bucket for bucket in BUCKETS for depth in getattr(task, bucket)}
         hard = summarise(rollouts, "bucket").rows.get("hard")
         came_to = [finding(hard), ""] if hard else []
@@ -96,7 +106,15 @@ def demo(config: Annotated[Demo, Flat]) -> None:
             "",
             *came_to,
             gallery(rollouts, policy.words, config.shown),
+            *(["", what_it_shows(config.steps), ""] if config.steps else []),
         )
+    trained = hard_against_medium(policy, task, config.out, steps=config.steps, seed=config.seed)
+    ends = dict(trained) if config.steps else {}
+    if config.opened.json:
+        after = {name: end.table().to_dicts() for name, end in ends.items()}
+        _say_json({"policy": policy.fingerprint(), "by_depth": summary.rows, "after": after})
+    elif ends:
+        _say(side_by_side(ends), "", f"Runs, with checkpoints and rollouts: {config.out}")
 
 
 @dataclass(frozen=True)
@@ -234,6 +252,63 @@ def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
         _say_json({"policies": found.policies, "out": config.kept.out, "skipped": skipped, "table": table})
     else:
         _say(over_steps(found), "", crossed(found))
+
+
+@dataclass(frozen=True)
+class Grpo:
+    out: Path
+    """The run's directory. Asked for again, a run that was stopped goes on."""
+    opened: Annotated[Opened, Flat] = field(default_factory=Opened)
+    world: Annotated[World, Flat] = field(default_factory=World)
+    trained: Annotated[Trained, Flat] = field(default_factory=Trained)
+    training: Annotated[GRPOConfig, Flat, FlatThroughout] = field(default_factory=GRPOConfig)
+
+
+@app.command(name="grpo")
+def grpo_command(config: Annotated[Grpo, Flat]) -> None:
+    """Train a policy with GRPO on a bucket, and keep its checkpoints and what they wrote."""
+    from interp.credit import scheme
+    from interp.grpo import train
+    from interp.report.training import over_steps
+
+    task = config.world.open(config.opened.path)
+    skipped, credit, sinks = _warn_of_skipped(task), scheme(config.trained.credit), config.trained.sinks()
+    config.trained.settle_in()
+    base = config.opened.load()
+    bucket = config.trained.problems(base)
+    run = train(base, task, bucket=bucket, config=config.training, credit=credit, out=config.out, sinks=sinks)
+    metrics = run.metrics()
+    if config.opened.json:
+        _say_json(
+            {"run": run.path, "checkpoints": run.series.steps, "skipped": skipped, "last": metrics.to_dicts()[-1]}
+        )
+    else:
+        _say(
+            over_steps(metrics, config.training.save_every), f"the run is {run.path}: {run.metrics_path}, {run.series}"
+        )
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    study: Annotated[DifficultyConfig, Flat] = field(default_factory=DifficultyConfig)
+    out: Path = Path("data/results/difficulty")
+    """Where the result goes, and the ledger of runs."""
+    runs: Path = Path("runs/difficulty")
+    """Where the runs' own directories go."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@study_app.command(name="difficulty")
+def difficulty_command(config: Annotated[Difficulty, Flat]) -> None:
+    """Is learning an inverted U, does hard training harm, is luck the channel? Goes on where it was stopped."""
+    from interp.studies.difficulty.study import study
+
+    judged = study(config.study, config.out, config.runs)
+    if config.json:
+        _say_json({"out": config.out, "verdicts": {j.claim.name: j.verdict for j in judged}})
+    else:
+        _say(*(f"{j.verdict:14} {j.claim.claim}" for j in judged), f"the result is {config.out / 'README.md'}")
 
 
 @dataclass(frozen=True)

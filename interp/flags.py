@@ -11,6 +11,7 @@ from interp.policy.series import Series
 from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
 
 if TYPE_CHECKING:
+    from interp.grpo.sinks import Sink
     from interp.policy import Policy
 
 ENDLESS = 64
@@ -140,3 +141,42 @@ class Kept:
 
     def refuse_existing(self) -> None:
         refuse_existing(self.out, overwrite=self.overwrite)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a policy is trained on, by what credit, and who is told."""
+
+    levels: tuple[str, ...] = ()
+    """A bucket or a depth. Several in turn make a curriculum; none means all depths."""
+    buckets: Path | None = None
+    """Train on the problems that `interp bucket --out` measured to be of the one bucket in --levels."""
+    credit: str = "uniform"
+    """uniform, entropy, random, position-matched, first-error, step-validity, step-validity-gate or -weights."""
+    threads: int | None = None
+    """Of the processor. A run goes on bit for bit only with as many as it began with."""
+    tensorboard: Path | None = None
+    """Write metrics for TensorBoard here too."""
+    wandb: str | None = None
+    """Write metrics for this W&B project too, offline: `wandb sync` sends them."""
+
+    def problems(self, base: "Policy") -> "list[int | str] | list[Problem] | None":
+        if self.buckets is None:
+            return [int(level) if level.isdigit() else level for level in self.levels] or None
+        from interp.rollouts import Buckets
+
+        if len(self.levels) != 1:
+            raise BadInput(f"--buckets needs one bucket in --levels; got {len(self.levels)}")
+        return Buckets.load(self.buckets, made_from={"policy": base.fingerprint()}).problems(self.levels[0])
+
+    def sinks(self) -> "list[Sink]":
+        from interp.grpo import sinks
+
+        wanted = [(sinks.tensorboard, self.tensorboard), (sinks.wandb, self.wandb)]
+        return [sink(str(where)) for sink, where in wanted if where is not None]
+
+    def settle_in(self) -> None:
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)

@@ -12,7 +12,7 @@ import pytest
 from conftest import tiny_policy
 
 from interp import cli
-from interp.cli import Bucket, Build, Card, Demo, Evaluate, RollOut, Verify
+from interp.cli import Bucket, Build, Card, Demo, Difficulty, Evaluate, Grpo, RollOut, Verify
 from interp.organism import OrganismConfig, Shape, shipped
 from interp.organism.raising import raise_organism
 from interp.rollouts import Evaluation
@@ -71,6 +71,8 @@ def fields_of(kind: type) -> list[str]:
         (["roll-out"], RollOut),
         (["bucket"], Bucket),
         (["evaluate"], Evaluate),
+        (["grpo"], Grpo),
+        (["study", "difficulty"], Difficulty),
         (["verify"], Verify),
     ],
 )
@@ -84,19 +86,57 @@ def test_every_field_of_a_config_is_a_flag_and_every_flag_a_field(monkeypatch, c
 
 
 def test_the_demo_tells_what_it_found_as_json(monkeypatch, capsys):
-    assert run(monkeypatch, "demo", "--json", "--problems", "4", "--group", "2") == 0
+    assert run(monkeypatch, "demo", "--json", "--problems", "4", "--group", "2", "--steps", "0") == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found["by_depth"]) == {str(depth) for depth in range(1, 11)}
     assert found["by_depth"]["1"]["pass_rate"]["n"] == 8
 
 
 def test_the_demo_shows_a_table_and_rollouts_without_colour_where_nobody_sees_it(monkeypatch, capsys):
-    assert run(monkeypatch, "demo", "--problems", "6", "--group", "4") == 0
+    assert run(monkeypatch, "demo", "--problems", "6", "--group", "4", "--steps", "0") == 0
     out = capsys.readouterr().out
     assert out.startswith("Chains of arithmetic modulo 5")
     assert any(line.split()[:2] == ["depth", "bucket"] for line in out.splitlines())
     assert "a valid chain:" in out and "at once, lucky:" in out
     assert "\x1b" not in out
+
+
+def test_the_demo_trains_and_shows_what_came_of_it(monkeypatch, capsys, tmp_path):
+    words = ("demo", "--problems", "1", "--group", "1", "--steps", "1", "--out", str(tmp_path / "demo"))
+    assert run(monkeypatch, *words) == 0
+    out = capsys.readouterr().out
+    arms = ("(the base)", "medium", "hard", "hard, only valid answers paid")
+    assert all(any(line.startswith(f"{arm} ") for line in out.splitlines()) for arm in arms)
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
+        "hard",
+        "hard-only-valid-answers-paid",
+        "medium",
+    ]
+
+
+def test_a_policy_is_trained_measured_and_goes_on_when_asked_again(monkeypatch, capsys, tmp_path):
+    words = ("grpo", "--out", str(tmp_path / "run"), "--levels", "medium", "--steps", "2", "--prompts", "4")
+    small = ("--group", "4", "--save-every", "1", "--max-new-tokens", "24", "--json")
+    for _ in range(2):
+        assert run(monkeypatch, *words, *small) == 0
+        assert json.loads(capsys.readouterr().out)["checkpoints"] == [0, 1, 2]
+    assert run(monkeypatch, *words, *small, "--loss", "dapo") == 2
+    assert "config.loss was 'grpo', now 'dapo'" in capsys.readouterr().err
+    evaluation = ("evaluate", "--series", str(tmp_path / "run"), "--problems", "1", "--group", "2", "--k", "1", "2")
+    assert run(monkeypatch, *evaluation) == 0
+    assert "valid pass@2" in capsys.readouterr().out
+
+
+def test_training_is_told_on_what_by_what_and_by_whom(monkeypatch, capsys, tmp_path):
+    out = ("--out", str(tmp_path / "run"))
+    for words, told in (
+        (("--levels", "harder"), "bucket must be one of easy, medium, hard; got 'harder'"),
+        (("--credit", "fair"), "credit must be one of uniform"),
+        (("--group", "1"), "group must be at least 2; got 1"),
+        (("--buckets", str(tmp_path), "--levels", "easy", "hard"), "--buckets needs one bucket in --levels; got 2"),
+    ):
+        assert run(monkeypatch, "grpo", *out, *words) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_rollouts_are_coloured_when_asked(monkeypatch, capsys):
@@ -252,7 +292,22 @@ def test_an_organism_is_asked_in_its_own_world(monkeypatch, capsys, tmp_path):
     task = Chain(depths=(1, 3), easy=(1,), medium=(2,), hard=(3,))
     config = OrganismConfig(task=task, steps=1, batch=4, threads=1, shape=Shape(16, 1, 2, 1, 8, 32, 64))
     raise_organism(config, tmp_path / "o")
-    assert run(monkeypatch, "demo", "--policy", str(tmp_path / "o"), "--problems", "2", "--group", "2", "--json") == 0
+    assert (
+        run(
+            monkeypatch,
+            "demo",
+            "--policy",
+            str(tmp_path / "o"),
+            "--problems",
+            "2",
+            "--group",
+            "2",
+            "--steps",
+            "0",
+            "--json",
+        )
+        == 0
+    )
     assert set(json.loads(capsys.readouterr().out)["by_depth"]) == {"1", "2", "3"}
 
 

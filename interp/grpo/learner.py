@@ -87,14 +87,15 @@ class Learner:
                 table[rows, :width].to(new_RL.device) for table in (taught_BL, advantages_BL, weights_BL)
             )
             old_RL = new_RL.detach() if old_BL is None else old_BL[rows, :width].to(new_RL.device)
-            gain_RL, clipped_RL = surrogate(objective, new_RL, old_RL, advantages_RL, taught_RL)
+            counts_RL = weights_RL > 0  # more than is taught: the ratio of a completion is that of all its tokens
+            gain_RL, clipped_RL = surrogate(objective, new_RL, old_RL, advantages_RL, counts_RL)
             if beta:
                 gain_RL = gain_RL - beta * k3(new_RL, self.reference(batch, rows))
             loss = -(weights_RL * torch.where(taught_RL, gain_RL, 0.0)).sum()
             loss.backward()
             told.loss += float(loss.detach())
             told.clipped += float(clipped_RL.sum()) / taught
-            logprobs_BL[rows, :width] = torch.where(taught_RL, new_RL.detach(), 0.0).cpu()
+            logprobs_BL[rows, :width] = torch.where(counts_RL, new_RL.detach(), 0.0).cpu()
         return logprobs_BL
 
     def _step(self, loss: float, step: int) -> float:

@@ -80,7 +80,11 @@ class Run:
     def metrics(self) -> "pl.DataFrame":
         import polars as pl
 
-        return pl.DataFrame(read_lines(self.path / METRICS), infer_schema_length=None)
+        return pl.DataFrame(read_lines(self.metrics_path), infer_schema_length=None)
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / METRICS
 
     def checkpoint(self, step: int) -> Path:
         return self.path / f"checkpoint-{step}"
@@ -100,8 +104,7 @@ class Run:
 def begin(path: Path, config: GRPOConfig, *, making: dict[str, Any], made_from: dict[str, str]) -> Run:
     """Make the directory, or find in it a run of the very same making; another is refused, with what differs.
     `making` is what besides the config decides how the run goes: prompts, credit, the world."""
-    if path.exists() and not (path / MANIFEST).exists() and any(p.name != LOCK for p in path.iterdir()):
-        raise BadInput(f"{path}: expected a run or an empty directory, got {', '.join(sorted(os.listdir(path))[:5])}")
+    recover(path / MANIFEST)
     if (path / MANIFEST).exists():
         found = read_manifest(path, KIND, made_from=made_from)
         before = {"config": found["config"], **{key: found.get(key) for key in making}}
@@ -130,6 +133,7 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def locked(path: Path) -> Iterator[None]:
     """Hold the directory for this process alone: the system lets go of the lock when the process ends, however it
     ends."""
+    _expect_ours(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         handle = (path / LOCK).open("a+")
@@ -150,6 +154,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _expect_ours(path: Path) -> None:
+    """Before anything is put there: a run, or what one killed before it was begun has left, or nothing."""
+    if (path / MANIFEST).exists():
+        read_manifest(path, KIND)
+        return
+    found = sorted(os.listdir(path)) if path.is_dir() else []
+    if any(name != LOCK and not name.startswith(f".{MANIFEST}.") for name in found):
+        raise BadInput(f"{path}: expected a run or an empty directory, got {', '.join(found[:5])}")
+
+
 def save_checkpoint(run: Run, policy: "Policy", step: int, rows: list[Rollout]) -> None:
     """The policy after `step` updates, and what it wrote then. What a killed run left of the same step is
     replaced."""
@@ -165,14 +179,14 @@ def save_checkpoint(run: Run, policy: "Policy", step: int, rows: list[Rollout]) 
 
 
 def log(run: Run, metrics: dict[str, Any]) -> None:
-    with (run.path / METRICS).open("a") as handle:
+    with (run.metrics_path).open("a") as handle:
         handle.write(json.dumps(to_json(metrics)) + "\n")
 
 
 def forget_after(run: Run, step: int) -> None:
     """Drop the lines of steps that are to be done again, and one cut short by a kill."""
-    kept = [line for line in read_lines(run.path / METRICS) if line["step"] < step]
-    with writing_file(run.path / METRICS) as aside:
+    kept = [line for line in read_lines(run.metrics_path) if line["step"] < step]
+    with writing_file(run.metrics_path) as aside:
         aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 

@@ -26,11 +26,12 @@ def tensorboard(directory: str | Path) -> Sink:
 
 
 def wandb(project: str, **settings: Any) -> Sink:
+    """Offline unless `mode` says otherwise: `wandb sync` sends what was written."""
     try:
         import wandb as service  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BadInput("the W&B sink needs wandb: pip install wandb") from error
-    run = service.init(project=project, **settings)
+    run = service.init(project=project, **({"mode": "offline"} | settings))
 
     def write(step: int, metrics: Mapping[str, Any]) -> None:
         run.log({name: value for name, value in metrics.items() if value is not None}, step=step)
