@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from interp import artifacts, organism, policy, rollouts, tasks
+    from interp import artifacts, credit, grpo, organism, policy, rollouts, tasks
     from interp.policy import Policy, SampleConfig, Series
 
-__all__ = ["Policy", "SampleConfig", "Series", "artifacts", "organism", "policy", "rollouts", "tasks"]
+__all__ = ["Policy", "SampleConfig", "Series", "artifacts", "credit", "grpo", "organism", "policy", "rollouts", "tasks"]
 
 
 def __getattr__(name: str) -> object:

@@ -2,9 +2,9 @@
 
     manifest.json      config, prompts, fingerprints of base and task
     metrics.jsonl      one line a step
-    checkpoint-<k>/    the policy after k updates as an ordinary Hugging Face directory, `rollouts/` it wrote beside
-    it state/             what it takes to go on as if never stopped: weights, moments, step, prompts drawn lock
-    held by the process that trains
+    checkpoint-<k>/    the policy after k updates, an ordinary Hugging Face directory; beside it the rollouts/ it wrote
+    state/             what it takes to go on as if never stopped: weights, moments, step, prompts drawn
+    lock               held by the process that trains
 
 The state is written after the checkpoint of its step, so that a run killed between the two writes that one again.
 """
@@ -185,9 +185,12 @@ def log(run: Run, metrics: dict[str, Any]) -> None:
 
 def forget_after(run: Run, step: int) -> None:
     """Drop the lines of steps that are to be done again, and one cut short by a kill."""
-    kept = [line for line in read_lines(run.metrics_path) if line["step"] < step]
-    with writing_file(run.metrics_path) as aside:
-        aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    file = run.metrics_path
+    recover(file)
+    kept = "".join(json.dumps(line) + "\n" for line in read_lines(file) if line["step"] < step)
+    if not file.exists() or file.read_text() != kept:
+        with writing_file(file) as aside:
+            aside.write_text(kept)
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:

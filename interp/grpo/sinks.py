@@ -31,7 +31,8 @@ def wandb(project: str, **settings: Any) -> Sink:
         import wandb as service  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BadInput("the W&B sink needs wandb: pip install wandb") from error
-    run = service.init(project=project, **({"mode": "offline"} | settings))
+    options: dict[str, Any] = {"mode": "offline"} | settings
+    run = service.init(project=project, **options)
 
     def write(step: int, metrics: Mapping[str, Any]) -> None:
         run.log({name: value for name, value in metrics.items() if value is not None}, step=step)

@@ -67,7 +67,7 @@ def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]]) 
         with writing_file(script) as aside:
             aside.write_text(get_plotlyjs())
     drawn = [
-        figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{at}")
+        figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{at}", config={"displayModeBar": False})
         for at, (_, _, figure) in enumerate(parts)
     ]
     body = "\n".join(
@@ -87,7 +87,7 @@ def _panelled(panels: Panels, y: str, zero: bool) -> "go.Figure":
     )  # fmt: skip
     figure.update_yaxes(title_text=y, col=1)
     if zero:
-        figure.add_hline(0, line_width=1, line_color="#999")
+        figure.add_hline(0, line_width=1, line_color="#999", exclude_empty_subplots=False)
     return figure
 
 
