@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.policy import SampleConfig
-from interp.policy.score import align, completion_logits, logprobs_and_entropies
+from interp.policy.score import align, completion_logits, completion_logits_of_groups, logprobs_and_entropies
 
 PROMPTS = [[5, 24, 6, 27], [7], [1, 8, 9, 25, 10, 11, 24, 12, 27], [5, 24, 6, 27]]
 COMPLETIONS = [[6, 28, 2], [9, 9, 9, 9, 9, 2], [2], [29, 5, 2]]
@@ -126,6 +126,36 @@ def test_the_gradient_through_completion_logits_is_the_naive_one(family):
     sum(naive_row(model, prompt, completion)[0].sum() for prompt, completion in PAIRS).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(ours[name], parameter.grad, atol=1e-4, rtol=1e-4, msg=name)
+
+
+def logprobs_and_gradient(model, logits_BTV, tokens_BT, mask_BT):
+    """Of the completions' own tokens, each weighed by another number."""
+    logprobs_BT = logprobs_and_entropies(logits_BTV, tokens_BT)[0] * mask_BT
+    weights_BT = torch.arange(1.0, 1 + mask_BT.numel()).view(mask_BT.shape)
+    grads = torch.autograd.grad((logprobs_BT * weights_BT).sum() / weights_BT.sum(), list(model.parameters()))
+    return logprobs_BT.detach(), torch.cat([grad.flatten() for grad in grads])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "completions", [COMPLETIONS, [[6], [9], [2], [29]], [[6, 28, 2]] * 4], ids=["ragged", "one token", "alike"]
+)
+def test_prompts_read_once_for_all_their_completions_give_the_same_logits_and_gradient(family, completions):
+    model = tiny_model(family)
+    rows = align(PROMPTS, completions, 0, model.device)  # of which the first prompt is also the last
+    tokens_BT, mask_BT = rows.ids_BL[:, rows.start :], rows.mask_BL[:, rows.start :]
+    apart = logprobs_and_gradient(model, completion_logits(model, rows), tokens_BT, mask_BT)
+    logits_BTV, shared_BT = completion_logits_of_groups(model, PROMPTS, completions, 0)
+    assert torch.equal(shared_BT, tokens_BT) and logits_BTV.shape[:2] == tokens_BT.shape
+    close(logprobs_and_gradient(model, logits_BTV, tokens_BT, mask_BT), apart, atol=1e-5)
+
+
+def test_each_prompt_of_a_group_is_read_once(tiny):
+    model, read = tiny["qwen3"].model, []
+    handle = model.model.embed_tokens.register_forward_pre_hook(lambda module, args: read.append(tuple(args[0].shape)))
+    completion_logits_of_groups(model, [*PROMPTS[:2] * 4], [[6, 28, 2]] * 8, 0)
+    handle.remove()
+    assert read == [(2, 4), (8, 2)]  # and the last token is never read
 
 
 @pytest.mark.parametrize("training", [True, False])

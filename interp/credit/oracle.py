@@ -34,9 +34,9 @@ class StepValidity:
     gate: bool = True
     """A lucky success keeps nothing of its reward."""
     weights: bool = True
-    """A failure is paid for by what was wrong, not by the steps that were right."""
+    """A success pays the steps that were right; a failure is paid for by all else."""
     spared: float = 0.1
-    """What a right step of a failure is still held to account for, relative to the rest."""
+    """What the others of a rollout's tokens get, relative to those."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.spared <= 1:
@@ -47,14 +47,16 @@ class StepValidity:
         if self.gate:
             credit = Credit(torch.tensor([float(row.lucky is not True) for row in batch.rows]), credit.weights_BL)
         if self.weights:
-            credit = Credit(credit.gate_B, of_mean_one(batch.marked(self._blame), batch.mask_BL))
+            credit = Credit(credit.gate_B, of_mean_one(batch.marked(self._pattern), batch.mask_BL))
         return credit
 
-    def _blame(self, row: Rollout) -> Sequence[float]:
-        blame = [1.0] * len(row.tokens)
-        if row.reward > 0 and row.valid:
-            return blame
+    def _pattern(self, row: Rollout) -> Sequence[float]:
+        if row.valid:
+            return [1.0] * len(row.tokens)
+        pays_right_steps = row.reward > 0 and not self.gate  # behind a closed gate a lucky success counts as a failure
+        on, off = (1.0, self.spared) if pays_right_steps else (self.spared, 1.0)
+        weights = [off] * len(row.tokens)
         for step in row.steps:
             if step.holds and step.follows:
-                blame[step.start : step.end] = [self.spared] * (step.end - step.start)
-        return blame
+                weights[step.start : step.end] = [on] * (step.end - step.start)
+        return weights

@@ -8,6 +8,7 @@ inner epochs are compared with.
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,11 +42,13 @@ class Learner:
     config: GRPOConfig
     policy: Policy = field(init=False)
     optimiser: Optimiser = field(init=False)
+    adapters: Any = field(init=False, default=None)
+    """In the policy's model, if it is they that are trained."""
 
     def __post_init__(self) -> None:
         model = copy.deepcopy(self.base.model)
         if self.config.update.lora_rank:
-            model = with_adapters(model, self.config.update.lora_rank, self.config.seed)
+            self.adapters = with_adapters(model, self.config.update.lora_rank, self.config.seed)
         self.policy = Policy(model, self.base.tokenizer, self.base.path)
         self.optimiser = Optimiser(model, self.config.update)
 
@@ -109,7 +112,7 @@ class Learner:
     @torch.no_grad()
     def reference(self, batch: RolloutBatch, rows: list[int]) -> Tensor:
         """What the base makes of them."""
-        with adapters_off(self.policy.model) as without, evaluating(self.base.model):
+        with adapters_off(self.adapters) as without, evaluating(self.base.model):
             return self._logprobs(self.policy if without else self.base, batch, rows)
 
     @torch.no_grad()

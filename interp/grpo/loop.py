@@ -170,7 +170,7 @@ class _Training:
         forget_after(self.run, self.step)
 
     def _save(self, collected: Collected) -> None:
-        policy = merged(self.learner.policy)
+        policy = merged(self.learner.policy, self.learner.adapters)
         save_checkpoint(self.run, policy, self.step, collected.rows)
         self._save_state()
 

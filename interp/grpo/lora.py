@@ -13,7 +13,8 @@ from interp.policy.policy import Policy
 
 
 def with_adapters(model: Any, rank: int, seed: int) -> Any:
-    """All linear layers get adapters; they begin as nothing, so that step 0 is the base."""
+    """Put adapters into all linear layers of a model, and return peft's handle on them. They begin as nothing, so that
+    step 0 is the base."""
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
@@ -24,18 +25,17 @@ def with_adapters(model: Any, rank: int, seed: int) -> Any:
 
 
 @contextmanager
-def adapters_off(model: Any) -> Iterator[bool]:
-    """Whether there were any to take off: for the block, the model is its base."""
-    if not hasattr(model, "disable_adapter"):
+def adapters_off(adapters: Any) -> Iterator[bool]:
+    """Whether there are any to take off: for the block, the model is its base."""
+    if adapters is None:
         yield False
         return
-    with model.disable_adapter():
+    with adapters.disable_adapter():
         yield True
 
 
-def merged(policy: Policy) -> Policy:
-    """A whole model with the adapters worked into its weights. The policy itself goes on as it is."""
-    if not hasattr(policy.model, "merge_and_unload"):
+def merged(policy: Policy, adapters: Any) -> Policy:
+    """A whole model with the adapters, if any, worked into its weights. The policy itself goes on as it is."""
+    if adapters is None:
         return policy
-    whole: Any = copy.deepcopy(policy.model)
-    return Policy(whole.merge_and_unload(), policy.tokenizer, policy.path)
+    return Policy(copy.deepcopy(adapters).merge_and_unload(), policy.tokenizer, policy.path)
