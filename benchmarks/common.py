@@ -16,6 +16,7 @@ import torch
 from interp.artifacts import versions, write_json
 
 RESULTS = Path(__file__).parent / "results"
+COLOURS = ("#1f6feb", "#d1622b", "#6e7781", "#2a9d63")
 Arm = Callable[[], float]
 """Does the work once and returns how much it did, in the benchmark's unit without the 'per second'."""
 
@@ -74,7 +75,7 @@ def write_result(name: str, device: torch.device, unit: str, arms: dict[str, flo
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "device": device_name(device),
-        "versions": versions("interp", "torch", "transformers", "math-verify"),
+        "versions": versions("interp", "torch", "transformers", "trl", "math-verify"),
         "unit": unit,
         "arms": {arm: round(rate, 3) for arm, rate in arms.items()},
         "peer": peer,
@@ -83,3 +84,32 @@ def write_result(name: str, device: torch.device, unit: str, arms: dict[str, flo
     }
     write_json(path, result)
     return path
+
+
+def line_chart(path: Path, lines: dict[str, dict[int, float]], *, title: str, across: str, up: str) -> None:
+    """A picture that needs nothing to be seen: one line a name, over numbers that double, from zero up."""
+    places = sorted({x for points in lines.values() for x in points})
+    highest = max(y for points in lines.values() for y in points.values())
+    step = 10 ** len(str(int(highest))) / 20
+    step = next(size for size in (step / 5, step / 2, step, 2 * step, 4 * step) if highest / size <= 6)
+
+    def at(x: int, y: float) -> tuple[float, float]:
+        return 70 + 420 * places.index(x) / max(len(places) - 1, 1), 320 - 260 * y / highest
+
+    parts = [f'<text x="70" y="28" font-size="15">{title}</text>', f'<text x="70" y="48" fill="#666">{up}</text>']
+    for tick in range(int(highest / step) + 1):
+        _, y = at(places[0], tick * step)
+        parts.append(f'<path d="M70 {y:.1f}H490" stroke="#ddd"/><text x="62" y="{y + 4:.1f}" text-anchor="end">')
+        parts.append(f"{tick * step:g}</text>")
+    for x in places:
+        parts.append(f'<text x="{at(x, 0)[0]:.1f}" y="340" text-anchor="middle">{x}</text>')
+    parts.append(f'<text x="280" y="362" text-anchor="middle" fill="#666">{across}</text>')
+    for colour, (name, points) in zip(COLOURS, lines.items(), strict=False):
+        drawn = [at(x, y) for x, y in sorted(points.items())]
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="')
+        parts.append(" ".join(f"{x:.1f},{y:.1f}" for x, y in drawn) + '"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in drawn]
+        x, y = drawn[-1]
+        parts.append(f'<text x="{x + 10:.1f}" y="{y + 4:.1f}" fill="{colour}">{name}</text>')
+    frame = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 680 380" font-family="sans-serif" font-size="12">'
+    path.write_text(frame + '<rect width="680" height="380" fill="white"/>' + "".join(parts) + "</svg>\n")
