@@ -113,11 +113,7 @@ class Asked(World):
             raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
         if self.problems is not None and self.problems < 1:
             raise BadInput(f"problems must be at least 1; got {self.problems}")
-        level: int | str | None = self.level
-        if level is not None and level not in BUCKETS:
-            if not (level.isascii() and level.isdigit()):
-                raise BadInput(f"level must be a depth or one of {', '.join(BUCKETS)}; got {level!r}")
-            level = int(level)
+        level = None if self.level is None else level_of(self.level)
         if not isinstance(task, JsonlTask):
             return task.problems(self.split or otherwise, level, self.problems or ENDLESS)
         held = [
@@ -128,6 +124,14 @@ class Asked(World):
                 f"{self.jsonl}: asked for {self.problems or 'its'} problems, it holds {len(held)} of that kind"
             )
         return held[: self.problems]
+
+
+def level_of(word: str) -> int | str:
+    if word in BUCKETS:
+        return word
+    if not (word.isascii() and word.isdigit()):
+        raise BadInput(f"level must be a depth or one of {', '.join(BUCKETS)}; got {word!r}")
+    return int(word)
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ class Trained:
 
     def problems(self, base: "Policy") -> "list[int | str] | list[Problem] | None":
         if self.buckets is None:
-            return [int(level) if level.isdigit() else level for level in self.levels] or None
+            return [level_of(level) for level in self.levels] or None
         from interp.rollouts import Buckets
 
         if len(self.levels) != 1:

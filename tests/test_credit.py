@@ -196,6 +196,12 @@ def test_with_the_gate_open_a_lucky_success_pays_the_steps_that_were_right():
     assert blamed[0, 0] < blamed[0, 2]
 
 
+def test_a_rewarded_answer_that_nobody_could_judge_pays_the_steps_that_were_right():
+    unjudged = a_row(1, length=4, valid=None, steps=((0, 2, True, True),))
+    credit = StepValidity()(of(unjudged, unjudged))
+    assert credit.gate_B.tolist() == [1, 1] and credit.weights_BL[0, 0] > 1 > credit.weights_BL[0, 3]
+
+
 def test_a_failure_all_of_whose_tokens_are_spared_pays_evenly():
     failure = a_row(0, length=4, steps=((0, 4, True, True),))
     assert StepValidity(spared=0.0)(of(failure, failure)).weights_BL.tolist() == [[1] * 4] * 2
@@ -282,11 +288,11 @@ def test_weights_scaled_to_mean_one_keep_their_proportions():
     assert scaled_BL.tolist() == [[0.5, 1, 1.5], [1, 1, 0]]  # what lies beyond the end weighs nothing
 
 
-def test_rows_say_what_their_tokens_received_and_those_not_chosen_nothing():
+def test_rows_say_what_their_tokens_received():
     batch = of(a_row(length=3), a_row(length=1))
     advantages_BL = torch.tensor([[1.0, 2, 3], [4, 0, 0]])
-    first, second = with_credit(batch, spoilt(batch, gate=0.5), advantages_BL, torch.tensor([False, True]))
-    assert (first.advantages, first.credit, first.gate) == (None, None, None)
+    first, second = with_credit(batch, spoilt(batch, gate=0.5), advantages_BL)
+    assert (first.advantages, first.credit, first.gate) == ((1, 2, 3), (1, 1, 1), 1)
     assert (second.advantages, second.credit, second.gate) == ((4,), (1,), 0.5)
 
 

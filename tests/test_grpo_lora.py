@@ -70,6 +70,22 @@ def test_merged_it_says_the_same_and_the_policy_goes_on_as_it_was(taught):
     assert learner.policy.fingerprint() == before
 
 
+def test_merged_in_half_precision_nothing_of_them_is_lost():
+    base = tiny_policy()
+    base.model.to(torch.bfloat16)
+    learner = Learner(base, small(update={"lora_rank": 2}))
+    with torch.no_grad():
+        for name, parameter in learner.policy.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 1e-3, generator=torch.Generator().manual_seed(0))
+    ours, whole = learner.policy.model, merged(learner.policy, learner.adapters).model
+    assert next(whole.parameters()).dtype == torch.float32 and next(ours.parameters()).dtype == torch.bfloat16
+    before = dict(base.model.named_parameters())
+    for name, weight in whole.named_parameters():
+        if name.endswith("proj.weight"):  # rounded, most of them would be what they were
+            assert (weight != before[name]).float().mean() > 0.99, name
+
+
 def test_taken_off_they_leave_the_base(taught):
     learner, batch = taught
     with adapters_off(learner.adapters) as without:

@@ -57,7 +57,8 @@ def test_the_gate_closes_before_the_baseline_is_taken():
     def gated(batch):
         return Credit(torch.tensor([0.0, 1, 1, 1]), batch.mask_BL.float())
 
-    _, earned_B, advantages_BL = settle(batch, gated, PLAIN, 8)
+    settled = settle(batch, gated, PLAIN, 8)
+    earned_B, advantages_BL = settled.earned_B, settled.advantages_BL
     assert earned_B.tolist() == [0, 1, 0, 0]
     assert advantages_BL.tolist() == [[-0.25, -0.25], [0.75, 0.75], [-0.25, -0.25], [-0.25, -0.25]]
 
@@ -68,16 +69,17 @@ def test_weights_are_applied_after_the_baseline_and_fines_before_it():
     def tilted(batch):
         return Credit(torch.ones(4), torch.tensor([2.0, 0.0] * 4).repeat(4, 1))
 
-    _, earned_B, advantages_BL = settle(batch, tilted, PLAIN, 8)
+    settled = settle(batch, tilted, PLAIN, 8)
+    earned_B, advantages_BL = settled.earned_B, settled.advantages_BL
     assert earned_B.tolist() == [1, 0, 0, 1] and advantages_BL[:2, :3].tolist() == [[1, 0, 1], [-1, 0, -1]]
-    _, earned_B, _ = settle(batch, None, replace(PLAIN, fine_from=0.5), 10)
+    earned_B = settle(batch, None, replace(PLAIN, fine_from=0.5), 10).earned_B
     assert earned_B.tolist() == pytest.approx([0.4, -0.6, -0.6, 0.4])
 
 
 def test_a_gate_that_closes_on_all_successes_leaves_no_advantage():
     batch = hand_batch(1, 1, 0, 0, 1, 0, 0, 0)
     shut = Credit(1 - batch.rewards_B, batch.mask_BL.float())
-    assert not settle(batch, lambda batch: shut, OBJECTIVES["grpo"], 8)[2].any()
+    assert not settle(batch, lambda batch: shut, OBJECTIVES["grpo"], 8).advantages_BL.any()
 
 
 def test_a_scheme_that_returns_nonsense_is_refused():
@@ -225,12 +227,22 @@ def test_the_learning_rate_rises_to_what_it_was_set_to():
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.3, 0.3])
 
 
+def test_gradients_of_half_precision_weights_are_summed_in_float32():
+    model = torch.nn.Linear(1, 1, bias=False, dtype=torch.bfloat16)
+    optimiser = Optimiser(model, small(update={"max_norm": 1e9}).update)
+    for piece in (256.0, 1.0, 1.0, 1.0):  # in bfloat16, 256 + 1 is 256
+        model.weight.grad = torch.full_like(model.weight, piece)
+        optimiser.take_up_gradients()
+    assert optimiser.clip().item() == 259.0
+
+
 def test_steps_too_small_for_half_precision_add_up():
     model = torch.nn.Linear(1, 1, bias=False, dtype=torch.bfloat16)
     model.weight.data.fill_(1.0)  # whose neighbour above is 1 + 2^-7
     optimiser, seen = Optimiser(model, small(update={"lr": 1e-3}).update), []
     for at in range(10):
         model.weight.grad = torch.full_like(model.weight, -1.0)
+        optimiser.take_up_gradients()
         optimiser.step(at)
         seen.append(model.weight.item())
     assert seen[:3] == [1.0] * 3 and seen[-1] == 1 + 2**-7
@@ -256,10 +268,8 @@ def test_what_a_step_shows_of_itself_is_counted_by_hand():
         a_row(0, format="malformed"),
     ]
     batch = RolloutBatch.of(rows[4:8], 4)
-    credit, earned_B, advantages_BL = settle(
-        batch, lambda b: Credit(torch.full((4,), 0.5), b.mask_BL.float()), PLAIN, 8
-    )
-    got = measured(Collected(batch, credit, advantages_BL, batch.mask_BL, 3, rows, earned_B), 4)
+    settled = settle(batch, lambda b: Credit(torch.full((4,), 0.5), b.mask_BL.float()), PLAIN, 8)
+    got = measured(Collected(batch, settled, batch.mask_BL, 3, rows), 4)
     assert got == pytest.approx(
         {
             "reward": 5 / 12,
@@ -285,6 +295,5 @@ def test_what_a_step_shows_of_itself_is_counted_by_hand():
 def test_what_nobody_judged_or_earned_is_unknown_and_not_zero():
     rows = [a_row(0, valid=None) for _ in range(4)]
     batch = RolloutBatch.of(rows, 4)
-    credit, earned_B, advantages_BL = settle(batch, None, PLAIN, 8)
-    got = measured(Collected(batch, credit, advantages_BL, batch.mask_BL, 1, rows, earned_B), 4)
+    got = measured(Collected(batch, settle(batch, None, PLAIN, 8), batch.mask_BL, 1, rows), 4)
     assert got["valid_rate"] is None and got["lucky_share"] is None and got["zero_variance_share"] == 1

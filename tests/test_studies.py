@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp.artifacts import BadInput, fingerprint_config
 from interp.studies.difficulty import arms
 from interp.studies.difficulty.analysis import Records, level
 from interp.studies.difficulty.arms import Arm
@@ -44,22 +45,40 @@ def test_an_estimate_lies_above_or_below_zero_only_with_its_whole_interval():
 
 
 def test_a_curve_crosses_zero_where_the_line_between_doses_does():
-    at, share = crossing([0, 1, 2], [[3.0] * 5, [1.0] * 5, [-1.0] * 5])
+    at, share = crossing([0, 1, 2], seeded([3.0] * 5, [1.0] * 5, [-1.0] * 5), falling=True)
     assert (at.value, at.low, at.high, share) == (1.5, 1.5, 1.5, 1.0)
-    nowhere, share = crossing([0, 1], [[3.0] * 5, [1.0] * 5])
+    nowhere, share = crossing([0, 1], seeded([3.0] * 5, [1.0] * 5), falling=True)
     assert nowhere.value is None and share == 0.0
 
 
+def test_a_curve_that_crosses_the_other_way_does_not_count():
+    rising = seeded([-1.0] * 5, [1.0] * 5)
+    assert crossing([0, 1], rising, falling=True)[1] == 0.0
+    assert crossing([0, 1], rising, falling=False)[0].value == 0.5
+
+
+def seeded(*values: list[float]) -> list[dict[int, float]]:
+    """By dose and by seed, from lists by dose."""
+    return [dict(enumerate(row)) for row in values]
+
+
+def test_seeds_are_drawn_with_their_whole_curves():
+    shifts = [-0.4, -0.2, 0.0, 0.2, 0.4]  # each seed crosses at a place of its own, and steeply
+    table = seeded(*([10 * (0.5 + shift - dose) for shift in shifts] for dose in (0.0, 0.5, 1.0)))
+    at, _ = crossing([0.0, 0.5, 1.0], table, falling=True)
+    assert at.value == pytest.approx(0.5) and at.low == pytest.approx(0.5 - 0.24, abs=0.05)
+
+
 def test_a_crossing_that_hangs_on_the_seeds_has_no_interval():
-    at, share = crossing([0, 1], [[1.0] * 5, [-9.0, 3.0, 3.0, 3.0, 3.0]])
+    at, share = crossing([0, 1], seeded([1.0] * 5, [-9.0, 3.0, 3.0, 3.0, 3.0]), falling=True)
     assert 0.2 < share < 0.9 and at.low is None
 
 
 @given(st.floats(0.1, 0.9), st.floats(0.01, 0.05))
 def test_the_interval_of_a_crossing_holds_the_crossing(where, noise):
     doses = [0.0, 0.5, 1.0]
-    values = [[where - dose + noise * sign for sign in (-1, -0.5, 0, 0.5, 1)] for dose in doses]
-    at, share = crossing(doses, values)
+    values = seeded(*([where - dose + noise * sign for sign in (-1, -0.5, 0, 0.5, 1)] for dose in doses))
+    at, share = crossing(doses, values, falling=True)
     assert share > 0.9 and at.value == pytest.approx(where)
     if at.low is not None and at.high is not None:
         assert at.low <= where + 1e-9 and where - 1e-9 <= at.high
@@ -69,7 +88,7 @@ def test_half_the_way_is_gone_when_it_is_gone_for_good():
     assert time_to_half([0, 10, 20], [0.0, 1.0, 2.0]) == 10
     assert time_to_half([0, 10, 20, 30], [0.0, 3.0, 0.0, 4.0]) == 25  # the first excursion did not last
     assert time_to_half([0, 10], [1.0, 1.0]) is None
-    assert smoothed([1.0, 2.0, 3.0], 2) == [1.0, 1.5, 2.5]
+    assert smoothed([1.0, 2.0, 3.0, 5.0, 3.0], 3) == [1.0, 2.0, pytest.approx(10 / 3), pytest.approx(11 / 3), 3.0]
 
 
 # --- the harness ---------------------------------------------------------------------------------------------------
@@ -114,6 +133,28 @@ def test_workers_end_with_the_process_that_began_them(tmp_path):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     eventually(lambda: not alive(pid))
+
+
+def test_an_interrupted_study_stops_its_workers(tmp_path):
+    code = (
+        "from pathlib import Path; from test_studies import Square, asleep\n"
+        "from interp.studies.harness import Ledger, do\n"
+        "if __name__ == '__main__':\n"
+        f"    jobs = [Square(n, {str(tmp_path / 'pid')!r}) for n in (1, 2, 3)]\n"
+        "    do(jobs, asleep, Ledger(Path('x'), lambda job: job), processes=1, name='asleep')\n"
+    )
+    (tmp_path / "main.py").write_text(code)
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "main.py")], env=os.environ | {"PYTHONPATH": path})
+    pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    parent.send_signal(signal.SIGINT)
+    parent.wait(60)
+    eventually(lambda: not alive(pid))
+
+
+def test_parts_that_do_not_exist_are_refused():
+    with pytest.raises(BadInput, match="parts must be some of difficulty, credit, .*; got foo"):
+        DifficultyConfig(parts=("luck", "foo"))
 
 
 def asleep(job: Square) -> dict[str, int]:
@@ -199,7 +240,7 @@ def test_a_change_is_against_the_base_at_the_same_depths():
 def test_claims_are_judged_by_their_rules():
     found = verdicts(world(easy=0.4, medium=0.6, hard=0.1, hard_dr=0.5, hard_valid=0.8))
     assert found["inverted-u"] == SUPPORTED and found["hard-harms"] == SUPPORTED
-    assert found["harm-needs-the-rollout-mean"] == NOT_SUPPORTED
+    assert found["harm-under-any-loss"] == NOT_SUPPORTED
     assert found["luck-is-the-channel"] == SUPPORTED
     found = verdicts(world(easy=0.7, medium=0.6, hard=0.5, hard_valid=0.4))
     assert found["inverted-u"] == NOT_SUPPORTED and found["hard-harms"] == NOT_SUPPORTED
@@ -212,6 +253,8 @@ def test_what_was_not_run_is_inconclusive():
 
 def test_the_dose_of_luck_is_where_the_change_crosses_zero():
     falling = {f"{kind}_{at}": 0.5 - 0.1 * at for kind in ("luck", "luck_token") for at in range(5)}
+    rising = {name: 0.6 - end for name, end in falling.items()}
+    assert verdicts(world(**rising))["dose-of-luck"] == NOT_SUPPORTED
     judged = next(j for j in judge(world(**falling)) if j.claim.name == "dose-of-luck")
     assert judged.verdict == SUPPORTED
     assert judged.measures["luck at the crossing, rollout mean"].value == pytest.approx(0.5, abs=0.01)
@@ -222,8 +265,10 @@ def test_what_moves_first_is_told_in_steps():
     halfway = records.halfway(Arm("hard"))
     assert halfway["pass_rate"] == [20.0] * 5  # from 0.5 to 0.1 over 40 steps, evenly
     assert halfway["valid_rate"] == [None] * 5  # it never moved
-    # the direct share reaches 1 at step 20, in a mean of five steps two steps later; half of that is gone before
-    assert records.lead(Arm("hard"), "direct_share", "pass_rate").value == pytest.approx(20 - 12, abs=1)
+    assert halfway["direct_share"] == [10.0] * 5  # from 0.5 at step 0 to 1 at step 20
+    assert records.lead(Arm("hard"), "direct_share", "pass_rate").value == 10
+    assert records.fall(Arm("hard"), "pass_rate").value == pytest.approx(0.4)
+    assert verdicts(records)["shortening-leads"] == SUPPORTED
 
 
 def test_every_claim_has_a_prediction_and_a_rule():
@@ -246,9 +291,9 @@ def test_arithmetic_predicts_the_masses_of_the_literature():
 def test_arms_that_serve_in_several_parts_are_run_once():
     config = DifficultyConfig()
     listed = jobs(config, Path("runs"))
-    keys = [key_of(job, "policy") for job in listed]
+    keys = [fingerprint_config(key_of(job, "policy")) for job in listed]
     assert len(set(keys)) == len(keys)
-    assert len({job.out for job in listed}) == len(listed)
+    assert len({job.out for job in listed if job.arm}) == len(listed) - 1  # the base is not trained
     main = [job.seed for job in listed if job.arm == Arm("hard")]
     assert sorted(main) == list(range(101, 109))  # eight seeds, though the dose-response asks for five of them
     assert len([job for job in listed if job.arm == Arm("medium", valid=0.5)]) == 5

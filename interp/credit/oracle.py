@@ -2,7 +2,7 @@
 
 `FirstError` splits a rollout at its first mistake (after arXiv 2609.02817): a success pays the tokens before it, a
 failure is paid for by the tokens from it on. It only moves weight within a rollout. `StepValidity` also closes the
-gate on lucky successes: a reward is kept only where every step was right.
+gate on lucky successes: of what can be judged, a reward is kept only where every step was right.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,8 @@ class StepValidity:
     def _pattern(self, row: Rollout) -> Sequence[float]:
         if row.valid:
             return [1.0] * len(row.tokens)
-        pays_right_steps = row.reward > 0 and not self.gate  # behind a closed gate a lucky success counts as a failure
+        # behind a closed gate a lucky success counts as a failure; what nobody could judge keeps its reward
+        pays_right_steps = row.reward > 0 and not (self.gate and row.lucky)
         on, off = (1.0, self.spared) if pays_right_steps else (self.spared, 1.0)
         weights = [off] * len(row.tokens)
         for step in row.steps:

@@ -21,16 +21,29 @@ from interp.tasks.base import Task, hash_of
 class Collected:
     batch: RolloutBatch
     """What the update is made of."""
-    credit: Credit
-    advantages_BL: Float[Tensor, "B L"]
+    settled: "Settled"
     train_BL: Bool[Tensor, "B L"]
     """The tokens that count in the loss."""
     drawn: int
     """Prompts drawn since the run began."""
     rows: list[Rollout]
-    """All that was sampled; those in the batch say what they received."""
+    """All that was sampled; those in the batch say what they received, the others are empty there."""
+
+    @property
+    def advantages_BL(self) -> Float[Tensor, "B L"]:
+        return self.settled.advantages_BL
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What each rollout of a batch is paid, and each of its tokens."""
+
+    credit: Credit
+    kept_B: Float[Tensor, " B"]
+    """Rewards after the gate."""
     earned_B: Float[Tensor, " B"]
-    """Rewards of the batch, after gate and fine: what the baseline is taken of."""
+    """After the fine for length too: what the baseline is taken of."""
+    advantages_BL: Float[Tensor, "B L"]
 
 
 @dataclass(frozen=True)
@@ -55,15 +68,15 @@ class Collector:
         batch = self._batch(
             [rows[at] for at in keep] or rows[:group], policy
         )  # a batch without contrast teaches nothing
-        credit, earned_B, advantages_BL = settle(batch, self.credit, objective, self.config.sampling.max_new_tokens)
-        for at, row in zip(keep, with_credit(batch, credit, advantages_BL), strict=False):
+        settled = settle(batch, self.credit, objective, self.config.sampling.max_new_tokens)
+        for at, row in zip(keep, with_credit(batch, settled.credit, settled.advantages_BL), strict=False):
             rows[at] = row
         train_BL = batch.mask_BL & ~batch.truncated_B[:, None] if objective.mask_truncated else batch.mask_BL
-        return Collected(batch, credit, advantages_BL, train_BL, drawn, rows, earned_B)
+        return Collected(batch, settled, train_BL, drawn, rows)
 
     def _roll_out(self, policy: Policy, step: int, drawn: int) -> list[Rollout]:
         problems = self.prompts(step, drawn, self.config.prompts)
-        encoded = encode(policy, problems)
+        encoded = encode(policy, problems, chat=self.config.chat)
         keys = [hash_of("grpo", step, drawn + at) for at in range(len(problems))]
         samples = policy.sample(encoded, self.config.sampling, keys=keys, bar=False)
         return judge(policy, self.task, problems, encoded, samples, run=self.run, step=step, bar=False)
@@ -73,19 +86,18 @@ class Collector:
         if not objective.redraw:
             return [True] * len(rows)
         batch = self._batch(rows, policy)
-        _, earned_B, _ = settle(batch, self.credit, objective, self.config.sampling.max_new_tokens)
-        return contrasting(earned_B, batch.group).repeat_interleave(batch.group).tolist()
+        settled = settle(batch, self.credit, objective, self.config.sampling.max_new_tokens)
+        return contrasting(settled.kept_B, batch.group).repeat_interleave(batch.group).tolist()
 
     def _batch(self, rows: list[Rollout], policy: Policy) -> RolloutBatch:
         return RolloutBatch.of(rows, self.config.sampling.group, policy=policy, seed=self.config.seed)
 
 
-def settle(
-    batch: RolloutBatch, scheme: CreditScheme | None, objective: Objective, limit: int
-) -> tuple[Credit, Float[Tensor, " B"], Float[Tensor, "B L"]]:
-    """Credit, what each rollout earned, and per-token advantages. The gate comes before the baseline: after it, only
+def settle(batch: RolloutBatch, scheme: CreditScheme | None, objective: Objective, limit: int) -> Settled:
+    """Credit, reward, advantage. The gate comes before the baseline: after it, only
     penalties would be left, and the longer answers would pay them."""
     credit = Credit.uniform(batch) if scheme is None else scheme(batch).checked(batch)
-    earned_B = fined(credit.gate_B * batch.rewards_B, batch.lengths_B, limit, objective.fine_from)
+    kept_B = credit.gate_B * batch.rewards_B
+    earned_B = fined(kept_B, batch.lengths_B, limit, objective.fine_from)
     advantages_B = advantages(earned_B, batch.group, objective.scale)
-    return credit, earned_B, torch.where(batch.mask_BL, advantages_B[:, None] * credit.weights_BL, 0.0)
+    return Settled(credit, kept_B, earned_B, torch.where(batch.mask_BL, advantages_B[:, None] * credit.weights_BL, 0.0))

@@ -46,6 +46,8 @@ class GRPOConfig:
     steps: int = 60
     prompts: int = 32
     """Per step."""
+    chat: bool = False
+    """Ask as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(rows=1024))
     """Its seed is the run's."""
     update: UpdateConfig = field(default_factory=UpdateConfig)

@@ -6,7 +6,7 @@ inner epochs are compared with.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ class Learner:
     def update(
         self, batch: RolloutBatch, advantages_BL: Float[Tensor, "B L"], train_BL: Bool[Tensor, "B L"], step: int
     ) -> Updated:
-        """Raises FloatingPointError, with the weights untouched, where loss or gradient is not a number."""
+        """Raises FloatingPointError, before it is applied, where loss or gradient is not a number."""
         told = Updated()
         old_BL: Tensor | None = None
         weights_BL = shares(train_BL, self.config.objective().reduction, self.config.sampling.max_new_tokens)
@@ -93,9 +93,12 @@ class Learner:
             counts_RL = weights_RL > 0  # more than is taught: the ratio of a completion is that of all its tokens
             gain_RL, clipped_RL = surrogate(objective, new_RL, old_RL, advantages_RL, counts_RL)
             if beta:
-                gain_RL = gain_RL - beta * k3(new_RL, self.reference(batch, rows))
+                # at padding the two may be worlds apart: infinity, masked afterwards, would leave NaN in the gradient
+                reference_RL = torch.where(counts_RL, self.reference(batch, rows), new_RL.detach())
+                gain_RL = gain_RL - beta * k3(new_RL, reference_RL)
             loss = -(weights_RL * torch.where(taught_RL, gain_RL, 0.0)).sum()
             loss.backward()
+            self.optimiser.take_up_gradients()
             told.loss += float(loss.detach())
             told.clipped += float(clipped_RL.sum()) / taught
             logprobs_BL[rows, :width] = torch.where(counts_RL, new_RL.detach(), 0.0).cpu()
@@ -112,8 +115,10 @@ class Learner:
     @torch.no_grad()
     def reference(self, batch: RolloutBatch, rows: list[int]) -> Tensor:
         """What the base makes of them."""
-        with adapters_off(self.adapters) as without, evaluating(self.base.model):
-            return self._logprobs(self.policy if without else self.base, batch, rows)
+        with adapters_off(self.adapters) as without:
+            reference = self.policy if without else self.base
+            with evaluating(reference.model):
+                return self._logprobs(reference, batch, rows)
 
     @torch.no_grad()
     def kl_to_base(self, batch: RolloutBatch) -> float:
@@ -151,6 +156,3 @@ def micro_batches(batch: RolloutBatch, which_B: Tensor, micro_tokens: int) -> It
         widest_prompt = widest
     if part:
         yield part
-
-
-Report = Callable[[dict[str, float]], None]

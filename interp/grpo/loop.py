@@ -8,9 +8,10 @@
     6. every few steps, first and last among them, a checkpoint and the rollouts it wrote
 
 Whatever is drawn is drawn from the hash of what it is for, so that a run killed anywhere and started again ends, on
-the CPU, in the same bits as one that was not.
+the CPU and with as many threads, in the same bits as one that was not.
 """
 
+import logging
 import signal
 import threading
 import time
@@ -20,21 +21,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from interp.artifacts import BadInput, to_json
 from interp.grpo.collect import Collected, Collector
 from interp.grpo.config import GRPOConfig
+from interp.grpo.identity import identity_of
 from interp.grpo.learner import Learner
 from interp.grpo.lora import merged
 from interp.grpo.metrics import measured
 from interp.grpo.prompts import Level, prompts_for
-from interp.grpo.run import Run, begin, config_of, forget_after, locked, log, save_checkpoint
+from interp.grpo.run import Run, begin, drop_checkpoint, forget_after, locked, log, save_checkpoint
 from interp.grpo.sinks import Sink
 from interp.policy.policy import Policy
 from interp.policy.training_state import load_training_state, save_training_state
 from interp.rollouts.batch import CreditScheme
+from interp.rollouts.record import Rollout
 from interp.tasks.base import Problem, Task
+
+logger = logging.getLogger(__name__)
 
 
 class NoSignal(BadInput):
@@ -63,7 +69,7 @@ def train(
     prompts = prompts_for(task, bucket, steps=config.steps, seed=config.seed)
     made_from = {"policy": base.fingerprint(), "task": task.fingerprint()}
     with locked(out), interruptible() as stop:
-        making = {"prompts": prompts.describe(), "credit": config_of(credit), "world": config_of(task)}
+        making = {"prompts": prompts.describe(), "credit": identity_of(credit), "world": identity_of(task)}
         run = begin(out, config, making=making, made_from=made_from)
         training = _Training(
             run=run,
@@ -104,7 +110,7 @@ class _Training:
                 if self.step <= steps:
                     shown.update()
                 if stop.is_set() and self.step <= steps:
-                    self._save_state()
+                    self._save()
                     raise KeyboardInterrupt(f"stopped before step {self.step}; the same call goes on from there")
 
     def _one_step(self) -> dict[str, Any]:
@@ -113,8 +119,8 @@ class _Training:
         with self._expecting_numbers():
             collected = self.collector.collect(self.learner.policy, at, self.drawn)
         sampled = time.perf_counter()
-        if at % self.config.save_every == 0 or at == self.config.steps:
-            self._save(collected)
+        if self._due(at):
+            self._save(collected.rows)
         metrics = {"step": at, **measured(collected, self.config.sampling.group)}
         if self.config.measures_kl(at) or (self.config.kl_every and at == self.config.steps):
             metrics["kl_to_base"] = self.learner.kl_to_base(collected.batch)
@@ -133,7 +139,7 @@ class _Training:
 
     def _learn(self, collected: Collected) -> Mapping[str, float]:
         with self._expecting_numbers():
-            told = self.learner.update(collected.batch, collected.advantages_BL, collected.train_BL, self.step)
+            told = self.learner.update(collected.batch, collected.settled.advantages_BL, collected.train_BL, self.step)
         return asdict(told)
 
     @contextmanager
@@ -157,10 +163,10 @@ class _Training:
             f"(rewarded in the last step: {rewarded} of {len(collected.rows)}, gate {metrics['gate']:.2f})"
         )
         if self.config.without_signal == "stop":
-            self._save_state()
+            self._save()
             raise NoSignal(f"{self.run.path}: {told}. Take another bucket, or set without_signal to 'go on'.")
         if self.silent == self.config.patience:
-            tqdm.write(f"interp: {self.run.path}: {told}; going on")
+            logger.warning("%s: %s; going on", self.run.path, told)
 
     def _resume(self) -> None:
         weights, adam = self.learner.optimiser.weights(), self.learner.optimiser.adam
@@ -168,10 +174,19 @@ class _Training:
         self.drawn, self.silent = facts.get("drawn", 0), facts.get("silent", 0)
         self.learner.optimiser.publish()
         forget_after(self.run, self.step)
+        for step in self.run.kept():
+            if not self._due(step):  # where it was stopped: a run never stopped has none there
+                drop_checkpoint(self.run, step)
+        if facts and facts["threads"] != torch.get_num_threads():
+            before = facts["threads"]
+            logger.warning("%s was begun with %d threads: with another number bits may differ", self.run.path, before)
 
-    def _save(self, collected: Collected) -> None:
+    def _due(self, step: int) -> bool:
+        return step % self.config.save_every == 0 or step == self.config.steps
+
+    def _save(self, rows: list[Rollout] | None = None) -> None:
         policy = merged(self.learner.policy, self.learner.adapters)
-        save_checkpoint(self.run, policy, self.step, collected.rows)
+        save_checkpoint(self.run, policy, self.step, rows)
         self._save_state()
 
     def _save_state(self) -> None:
@@ -182,7 +197,7 @@ class _Training:
             self.learner.optimiser.adam,
             step=self.step,
             config=self._making(),
-            facts={"drawn": self.drawn, "silent": self.silent},
+            facts={"drawn": self.drawn, "silent": self.silent, "threads": torch.get_num_threads()},
         )
 
     def _making(self) -> Any:

@@ -35,7 +35,8 @@ def adapters_off(adapters: Any) -> Iterator[bool]:
 
 
 def merged(policy: Policy, adapters: Any) -> Policy:
-    """A whole model with the adapters, if any, worked into its weights. The policy itself goes on as it is."""
+    """A whole model with the adapters, if any, worked into its weights. The policy itself goes on as it is. In float32:
+    rounded to half precision, the sum would lose most of what the adapters have learnt."""
     if adapters is None:
         return policy
-    return Policy(copy.deepcopy(adapters).merge_and_unload(), policy.tokenizer, policy.path)
+    return Policy(copy.deepcopy(adapters).float().merge_and_unload(), policy.tokenizer, policy.path)

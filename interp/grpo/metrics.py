@@ -11,7 +11,7 @@ from interp.rollouts.record import Rollout
 
 
 def measured(collected: Collected, group: int) -> dict[str, Any]:
-    """Of all that was sampled in the step; `contrast` and the gate are of the batch that is trained on."""
+    """Of all that was sampled in the step; `mixed_groups` and the gate are of the batch that is trained on."""
     rows = collected.rows
     rewards_B = torch.tensor([row.reward for row in rows])
     rewarded_PG = rewards_B.view(-1, group) > 0
@@ -31,9 +31,9 @@ def measured(collected: Collected, group: int) -> dict[str, Any]:
         "zero_variance_share": float(alike_P.float().mean()),
         "all_right_share": float(rewarded_PG.all(1).float().mean()),
         "lone_success_share": float((rewarded_PG.sum(1) == 1).float().mean()),
-        "mixed_groups": int(contrasting(collected.earned_B, group).sum()),
+        "mixed_groups": int(contrasting(collected.settled.earned_B, group).sum()),
         "groups_drawn": len(rows) // group,
-        "gate": float(collected.credit.gate_B.mean()),
+        "gate": float(collected.settled.credit.gate_B.mean()),
         "tokens": sum(len(row.tokens) for row in rows),
     }
 

@@ -1,4 +1,5 @@
-"""AdamW, on float32 copies of the weights where these are in half precision: a step of 1e-6 is lost in a bfloat16."""
+"""AdamW, on float32 copies of the weights where these are in half precision: a step of 1e-6 is lost in a bfloat16,
+and so is much of a gradient that is summed in it."""
 
 from collections.abc import Iterable
 
@@ -26,13 +27,19 @@ class Optimiser:
 
     def clip(self) -> Tensor:
         """Scale the gradient down to the largest norm allowed, and tell the norm it had."""
-        return torch.nn.utils.clip_grad_norm_(list(self.trained.values()), self.config.max_norm)
+        return torch.nn.utils.clip_grad_norm_([self._own(name) for name in self.trained], self.config.max_norm)
+
+    def take_up_gradients(self) -> None:
+        """After each backward: add what half-precision weights were given to the gradients of their copies."""
+        for name, p in self.halves.items():
+            if p.grad is not None:
+                own = self._own(name)
+                own.grad = p.grad.float() if own.grad is None else own.grad.add_(p.grad)
+                p.grad = None
 
     def step(self, at: int) -> None:
         for group in self.adam.param_groups:
             group["lr"] = self.config.lr * min(1.0, (at + 1) / max(self.config.warm_up, 1))
-        for name, p in self.halves.items():
-            self._own(name).grad = None if p.grad is None else p.grad.float()
         self.adam.step()
         self.publish()
         self.forget()

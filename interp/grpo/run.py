@@ -9,10 +9,10 @@
 The state is written after the checkpoint of its step, so that a run killed between the two writes that one again.
 """
 
-import dataclasses
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,9 +69,9 @@ class Run:
         """Its checkpoints, the base first."""
         return Series.from_dir(self.path)
 
-    def policy(self) -> "Policy":
+    def policy(self, *, device: str = "auto", dtype: str = "auto") -> "Policy":
         """As it is at the last checkpoint."""
-        return self.series.last.load()
+        return self.series.last.load(device=device, dtype=dtype)
 
     def rollouts(self, step: int) -> Rollouts:
         """What the checkpoint of a step wrote in that step, with what each token received."""
@@ -164,18 +164,28 @@ def _expect_ours(path: Path) -> None:
         raise BadInput(f"{path}: expected a run or an empty directory, got {', '.join(found[:5])}")
 
 
-def save_checkpoint(run: Run, policy: "Policy", step: int, rows: list[Rollout]) -> None:
-    """The policy after `step` updates, and what it wrote then. What a killed run left of the same step is
-    replaced."""
+def save_checkpoint(run: Run, policy: "Policy", step: int, rows: list[Rollout] | None) -> None:
+    """The policy after `step` updates, and what it wrote then, if it was given the time. What a killed run left of the
+    same step is replaced."""
     making, weights = run.manifest, policy.fingerprint()
     made_from, facts = making["made_from"], {"world": making["world"], "step": step, "run": run.name}
     recover(run.checkpoint(step))
     with writing_dir(run.checkpoint(step), overwrite=True) as aside:
         policy.write(aside)
-        Rollouts(rows, config={"run": run.name, "step": step}, made_from={**made_from, "policy": weights}).save(
-            aside / ROLLOUTS
-        )
+        if rows is not None:
+            rollouts = Rollouts(
+                rows, config={"run": run.name, "step": step}, made_from={**made_from, "policy": weights}
+            )
+            rollouts.save(aside / ROLLOUTS)
         write_manifest(aside, CHECKPOINT, config=making["config"], made_from=made_from, weights=weights, **facts)
+
+
+def drop_checkpoint(run: Run, step: int) -> None:
+    """Out of sight first, so that no reader meets half of one."""
+    dropped = run.path / f".checkpoint-{step}.dropped"
+    shutil.rmtree(dropped, ignore_errors=True)
+    run.checkpoint(step).rename(dropped)
+    shutil.rmtree(dropped, ignore_errors=True)
 
 
 def log(run: Run, metrics: dict[str, Any]) -> None:
@@ -199,11 +209,3 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         return []
     lines = file.read_text().split("\n")
     return [json.loads(line) for line in lines[:-1] if line]
-
-
-def config_of(value: Any) -> Any:
-    """What a credit scheme or a task says of itself: its name and, of a dataclass, its settings."""
-    if value is None:
-        return None
-    settings = to_json(value) if dataclasses.is_dataclass(value) else {}
-    return {"kind": getattr(value, "__name__", type(value).__name__), "settings": settings}

@@ -92,16 +92,17 @@ class Credit:
         return cls(torch.ones(len(batch.rows)), batch.mask_BL.float())
 
     def checked(self, batch: RolloutBatch) -> "Credit":
-        """Itself, or a refusal that says what a scheme got wrong."""
+        """On the CPU and in float32, or a refusal that says what a scheme got wrong."""
         rows, width = batch.mask_BL.shape
-        if self.gate_B.shape != (rows,) or self.weights_BL.shape != (rows, width):
+        held = Credit(self.gate_B.cpu().float(), self.weights_BL.cpu().float())
+        if held.gate_B.shape != (rows,) or held.weights_BL.shape != (rows, width):
             raise BadInput(
                 f"expected a gate of shape ({rows},) and weights of shape ({rows}, {width}), "
-                f"got {tuple(self.gate_B.shape)} and {tuple(self.weights_BL.shape)}"
+                f"got {tuple(held.gate_B.shape)} and {tuple(held.weights_BL.shape)}"
             )
-        if not bool(((self.gate_B >= 0) & (self.gate_B <= 1)).all()):  # NaN is neither
-            raise BadInput(f"a gate must lie in [0, 1]; got {self.gate_B.min():.3g} to {self.gate_B.max():.3g}")
-        mean_B = (self.weights_BL * batch.mask_BL).sum(1) / batch.lengths_B.clamp(min=1)
+        if not bool(((held.gate_B >= 0) & (held.gate_B <= 1)).all()):  # NaN is neither
+            raise BadInput(f"a gate must lie in [0, 1]; got {held.gate_B.min():.3g} to {held.gate_B.max():.3g}")
+        mean_B = (held.weights_BL * batch.mask_BL).sum(1) / batch.lengths_B.clamp(min=1)
         wrong_B = ~((mean_B - 1).abs() < TOLERANCE) & (batch.lengths_B > 0)
         if bool(wrong_B.any()):
             at = int(wrong_B.nonzero()[0])
@@ -109,7 +110,7 @@ class Credit:
                 f"weights must be of mean 1 over the tokens of each rollout; rollout {at} has {mean_B[at]:.4g}: "
                 "pass them through interp.rollouts.of_mean_one"
             )
-        return self
+        return held
 
 
 CreditScheme = Callable[[RolloutBatch], Credit]
@@ -123,15 +124,10 @@ def of_mean_one(weights_BL: Float[Tensor, "B L"], mask_BL: Bool[Tensor, "B L"]) 
     return torch.where(total_B > 0, weights_BL * lengths_B / total_B.clamp(min=1e-12), mask_BL.float())
 
 
-def with_credit(
-    batch: RolloutBatch, credit: Credit, advantages_BL: Float[Tensor, "B L"], chosen_B: Bool[Tensor, " B"] | None = None
-) -> list[Rollout]:
-    """The rows of a batch with what their tokens received. Empty in rows not `chosen` for the update: empty is not
-    zero."""
+def with_credit(batch: RolloutBatch, credit: Credit, advantages_BL: Float[Tensor, "B L"]) -> list[Rollout]:
+    """The rows of a batch with what their tokens received."""
     return [
-        row
-        if chosen_B is not None and not chosen_B[at]
-        else replace(
+        replace(
             row,
             advantages=tuple(advantages_BL[at, : len(row.tokens)].tolist()),
             credit=tuple(credit.weights_BL[at, : len(row.tokens)].tolist()),

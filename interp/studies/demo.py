@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interp.artifacts import fingerprint_config
 from interp.credit import StepValidity
 from interp.grpo.config import GRPOConfig
 from interp.policy.config import SampleConfig
@@ -35,6 +36,6 @@ def hard_against_medium(
         steps=steps, sampling=SampleConfig(rows=1024, seed=seed), save_every=steps, without_signal="go on"
     )
     for name, (bucket, credit) in ARMS.items():
-        place = out / name.replace(", ", "-").replace(" ", "-")
+        place = out / f"{name.replace(', ', '-').replace(' ', '-')}-{fingerprint_config(training)[:6]}"
         run = train(base, task, bucket=bucket, config=training, credit=credit, out=place)
         yield name, evaluate(run.series.last, task, measuring, device=str(base.device))

@@ -2,7 +2,7 @@
 seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,31 +50,32 @@ def mean(values: Sequence[float | None]) -> Estimate:
     return Estimate(centre, centre - reach, centre + reach, len(held))
 
 
-def crossing(doses: Sequence[float], values: Sequence[Sequence[float]], *, seed: int = 0) -> tuple[Estimate, float]:
-    """Where the mean curve first crosses zero, linear between doses, and the share of bootstrap draws (over the seeds
-    of each dose) in which it crosses at all. The interval is that of the draws that do; none where fewer than 95%
-    do."""
+def crossing(
+    doses: Sequence[float], values: Sequence[Mapping[int, float]], *, falling: bool, seed: int = 0
+) -> tuple[Estimate, float]:
+    """Where the mean curve crosses zero in the direction expected, linear between doses, and the share of bootstrap
+    draws in which it does. `values` are by seed: seeds are drawn, each with its whole curve. A curve crosses if it
+    begins on the one side and ends on the other. The interval is that of the draws that do; none below 95% of them."""
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in values)))
+    table = np.array([[by_seed[s] for s in seeds] for by_seed in values]) * (1 if falling else -1)
     rng = np.random.default_rng(seed)
-    table = [np.asarray(row, float) for row in values]
-    drawn = [_first_crossing(doses, [float(rng.choice(row, len(row)).mean()) for row in table]) for _ in range(DRAWS)]
+    drawn = [_falls_through_zero(doses, table[:, rng.integers(0, len(seeds), len(seeds))]) for _ in range(DRAWS)]
     found = np.array([at for at in drawn if at is not None])
-    n = min(map(len, table))
-    at = _first_crossing(doses, [float(row.mean()) for row in table])
-    share = len(found) / DRAWS
+    at, share = _falls_through_zero(doses, table), len(found) / DRAWS
     if at is None or share < LEVEL:
-        return Estimate(at, None, None, n), share
+        return Estimate(at, None, None, len(seeds)), share
     tail = 100 * (1 - LEVEL) / 2
-    return Estimate(at, float(np.percentile(found, tail)), float(np.percentile(found, 100 - tail)), n), share
+    low, high = float(np.percentile(found, tail)), float(np.percentile(found, 100 - tail))
+    return Estimate(at, low, high, len(seeds)), share
 
 
-def _first_crossing(doses: Sequence[float], curve: Sequence[float]) -> float | None:
-    points = list(zip(doses, curve, strict=True))
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
-        if y0 == 0:
-            return x0
-        if y0 * y1 < 0:
-            return x0 + (x1 - x0) * y0 / (y0 - y1)
-    return None
+def _falls_through_zero(doses: Sequence[float], table: np.ndarray) -> float | None:
+    curve = table.mean(1)
+    if not curve[0] > 0 > curve[-1]:
+        return None
+    after = int(np.argmax(curve <= 0))
+    x0, x1, y0, y1 = doses[after - 1], doses[after], float(curve[after - 1]), float(curve[after])
+    return x0 + (x1 - x0) * y0 / (y0 - y1)
 
 
 def time_to_half(steps: Sequence[int], values: Sequence[float]) -> float | None:
@@ -85,13 +86,12 @@ def time_to_half(steps: Sequence[int], values: Sequence[float]) -> float | None:
         return None
     gone = [(value - start) / way for value in values]
     last_short = max(at for at, share in enumerate(gone) if share < 0.5)
-    if last_short + 1 == len(gone):
-        return None
     s0, s1 = steps[last_short], steps[last_short + 1]
     g0, g1 = gone[last_short], gone[last_short + 1]
     return s0 + (s1 - s0) * (0.5 - g0) / (g1 - g0)
 
 
 def smoothed(values: Sequence[float], width: int) -> list[float]:
-    """Means over windows that end at each place."""
-    return [float(np.mean(values[max(0, at + 1 - width) : at + 1])) for at in range(len(values))]
+    """Means over windows with each place in their middle, narrower at the ends, so that nothing is moved in time."""
+    reach = [min(width // 2, at, len(values) - 1 - at) for at in range(len(values))]
+    return [float(np.mean(values[at - r : at + r + 1])) for at, r in enumerate(reach)]

@@ -7,8 +7,8 @@ missing, and a job that was under way resumes its own run.
 
 import json
 import os
+import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -49,26 +49,32 @@ def do(jobs: Sequence[Any], work: Work, ledger: Ledger, *, processes: int, name:
     missing = [job for job in jobs if job not in ledger]
     if not missing:
         return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_settle_in, initargs=(os.getpid(),))
+    context = get_context("spawn")
+    over = context.Event()
+    pool = ProcessPoolExecutor(processes, context, initializer=_settle_in, initargs=(os.getpid(), over))
     try:
         under_way = {pool.submit(work, job): job for job in missing}
         with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=name, unit="run") as bar:
             for done in as_completed(under_way):
                 ledger.add(under_way[done], done.result())
                 bar.update()
+    except BaseException:  # Ctrl-C above all: the runs under way go on where they were when they are asked for again
+        over.set()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _settle_in(parent: int) -> None:
+def _settle_in(parent: int, over: Any) -> None:
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that is interrupted
     torch.set_num_threads(1)  # two small matmuls at a time beat one on two cores
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    threading.Thread(target=_follow, args=(parent, over), daemon=True).start()
 
 
-def _follow(parent: int) -> None:
+def _follow(parent: int, over: Any) -> None:
     """End with the process that began us, even if it was killed and could not say so."""
-    while os.getppid() == parent:
-        time.sleep(1)
+    while os.getppid() == parent and not over.wait(1):
+        pass
     os._exit(1)

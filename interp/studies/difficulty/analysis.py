@@ -27,7 +27,7 @@ class Records:
 
     def of(self, arm: Arm) -> dict[int, Record]:
         """By seed."""
-        return {row["seed"]: row for row in self.rows if row["arm"] == str(arm)}
+        return {row["seed"]: row for row in self.rows if row["arm"] == str(arm) and "diverged" not in row}
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -48,9 +48,17 @@ class Records:
         first, second = self.changes(one, depths, measure), self.changes(other, depths, measure)
         return mean([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
 
-    def lucky_given_success(self, arm: Arm) -> Estimate:
-        """Of what was rewarded in the first steps, how much was luck."""
-        return mean([_mean_of(row["steps"]["lucky_share"][:FIRST]) for row in self.of(arm).values()])
+    @property
+    def diverged(self) -> int:
+        return sum("diverged" in row for row in self.rows)
+
+    def lucky_given_success(self, arm: Arm) -> dict[int, float | None]:
+        """By seed: of what was rewarded in the first steps, how much was luck."""
+        return {seed: _mean_of(row["steps"]["lucky_share"][:FIRST]) for seed, row in self.of(arm).items()}
+
+    def fall(self, arm: Arm, measure: str) -> Estimate:
+        """How much less there is at the depths handled at the end of the run than at its beginning."""
+        return mean([_watched(row, measure)[0] - _watched(row, measure)[-1] for row in self.of(arm).values()])
 
     def contrast(self, arm: Arm) -> Estimate:
         """Groups with contrast that the run was fed, in all."""
@@ -82,8 +90,11 @@ def _training_half(row: Record, name: str) -> float | None:
 
 
 def _watched_half(row: Record, measure: str) -> float | None:
-    steps = sorted(map(int, row["watched"]))
-    return time_to_half(steps, [level(row["watched"][str(step)], HANDLED, measure) for step in steps])
+    return time_to_half(sorted(map(int, row["watched"])), _watched(row, measure))
+
+
+def _watched(row: Record, measure: str) -> list[float]:
+    return [level(row["watched"][str(step)], HANDLED, measure) for step in sorted(map(int, row["watched"]))]
 
 
 def _mean_of(values: Iterable[float | None]) -> float | None:

@@ -43,7 +43,7 @@ CLAIMS = (
         "supported: above. Else inconclusive.",
     ),
     Claim(
-        "harm-needs-the-rollout-mean",
+        "harm-under-any-loss",
         "The harm is a property of the problems, whichever of the usual losses is used.",
         "No: with Dr.GRPO, whose tokens weigh alike in short and long answers, hard training heals.",
         "The same change under Dr.GRPO. Supported: its interval lies below zero too. Not supported: above. Else "

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from interp.artifacts import BadInput
 
 HANDLED = (1, 2, 3)
-"""Depths at which the base's written chains are valid more often than its direct answers are right by luck."""
+"""Depths at which the base has something to lose: at least one answer in seven is valid."""
+PARTS = ("difficulty", "credit", "luck", "depth", "contrast", "valid")
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,17 @@ class DifficultyConfig:
     answers: int = 8
     """Per problem, to evaluate on."""
     processes: int = 2
-    parts: tuple[str, ...] = ("difficulty", "credit", "luck", "depth", "contrast", "valid")
+    base_answers: int = 128
+    """Per problem, of the base: every change is against it, so it must be known far better than any arm."""
+    parts: tuple[str, ...] = PARTS
     """Which parts to run: all are needed for the verdict."""
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "few", "steps", "prompts", "problems", "answers", "processes"):
+        if strange := sorted(set(self.parts) - set(PARTS)):
+            raise BadInput(f"parts must be some of {', '.join(PARTS)}; got {', '.join(strange)}")
+        if not self.lr > 0 or not self.first_seed >= 0:
+            raise BadInput(f"lr must be positive and first_seed not negative; got {self.lr} and {self.first_seed}")
+        counts = ("seeds", "few", "steps", "prompts", "max_draws", "problems", "answers", "base_answers", "processes")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")

@@ -9,10 +9,10 @@ from interp.artifacts import to_json, versions, write_json, writing_file
 from interp.studies.difficulty import arms
 from interp.studies.difficulty.analysis import HARD, MIDDLE, Records
 from interp.studies.difficulty.arms import BUCKETS, Arm
-from interp.studies.difficulty.config import HANDLED, DifficultyConfig
+from interp.studies.difficulty.config import HANDLED, PARTS, DifficultyConfig
 from interp.studies.difficulty.prediction import contrast, positive_mass
 from interp.studies.difficulty.verdicts import Judged, judge
-from interp.studies.estimates import Estimate
+from interp.studies.estimates import Estimate, mean
 
 COMMAND = "interp study difficulty"
 RANGES = {"depths 1-3": HANDLED, "depths 4-7": MIDDLE, "depths 8-9": HARD}
@@ -32,8 +32,7 @@ def write(records: Records, config: DifficultyConfig, out: Path) -> list[Judged]
 
 def ran(records: Records) -> list[Arm]:
     """Every arm with a record, in the order of the parts."""
-    parts = ("difficulty", "contrast", "credit", "luck", "depth", "valid")
-    listed = dict.fromkeys(arm for part in parts for arm in arms.of_part(part))
+    listed = dict.fromkeys(arm for part in PARTS for arm in arms.of_part(part))
     return [arm for arm in listed if records.of(arm)]
 
 
@@ -58,8 +57,11 @@ def as_markdown(records: Records, judged: Sequence[Judged], config: DifficultyCo
         "# Difficulty: is learning an inverted U, does hard training harm, and is luck the channel?",
         "",
         f"Made by `{COMMAND}`; figures in `figure.html`, every run in `runs.jsonl`. {config.steps} steps of "
-        f"{config.prompts} prompts x {config.group}, learning rate {config.lr:g}, from the shipped base; changes are "
-        "against the base on the same held-out problems, means over seeds with 95% intervals (Student's over seeds).",
+        f"{config.prompts} prompts x {config.group}, learning rate {config.lr:g}, from the shipped base. Changes are "
+        f"against the base (measured with {config.base_answers} answers a problem) on the same {config.problems} "
+        "held-out problems a depth, means over seeds with 95% intervals (Student's; crossings: bootstrap over seeds, "
+        "which with five of them is on the narrow side). They are about these problems and this base. "
+        f"Runs that diverged: {records.diverged}.",
         "",
         "## Verdicts",
     ]
@@ -88,7 +90,7 @@ def _arithmetic(records: Records, config: DifficultyConfig) -> list[str]:
         ]
         fed = records.contrast(Arm(bucket))
         share = "" if fed.value is None else f"{fed.value / (config.steps * config.prompts):.2f}"
-        lucky = records.lucky_given_success(Arm(bucket))
+        lucky = mean(list(records.lucky_given_success(Arm(bucket)).values()))
         rows.append([bucket, *(f"{value:.2f}" for value in means), share, str(lucky)])
     head = [
         "bucket", "pass rate of the base", "groups with contrast, predicted", "positive mass, GRPO",

@@ -8,7 +8,7 @@ from interp.studies.difficulty.analysis import HARD, MIDDLE, Records
 from interp.studies.difficulty.arms import Arm
 from interp.studies.difficulty.claims import CLAIMS, Claim
 from interp.studies.difficulty.config import HANDLED
-from interp.studies.estimates import LEVEL, Estimate, crossing
+from interp.studies.estimates import LEVEL, Estimate, crossing, mean
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
 Named = dict[str, Estimate]
@@ -26,11 +26,11 @@ def judge(records: Records) -> list[Judged]:
         "inverted-u": lambda r: inverted_u(r, contrast=False),
         "inverted-u-at-equal-contrast": lambda r: inverted_u(r, contrast=True),
         "hard-harms": lambda r: lowered(r, Arm("hard")),
-        "harm-needs-the-rollout-mean": lambda r: lowered(r, Arm("hard", "dr-grpo")),
+        "harm-under-any-loss": any_loss,
         "luck-is-the-channel": channel,
         "shortening-leads": shortening,
-        "dose-of-luck": lambda r: dose(r, "luck", arms.luck, arms.LUCK),
-        "dose-of-valid": lambda r: dose(r, "valid", arms.valid, arms.VALID),
+        "dose-of-luck": lambda r: dose(r, "luck", arms.luck, arms.LUCK, falling=True),
+        "dose-of-valid": lambda r: dose(r, "valid", arms.valid, arms.VALID, falling=False),
         "ceiling": ceiling,
         "rescue-costs-the-middle": middle,
     }
@@ -62,20 +62,22 @@ def lowered(records: Records, arm: Arm) -> tuple[str, Named]:
     return is_below(found), {f"{arm}: change at depths 1-3": found}
 
 
+def any_loss(records: Records) -> tuple[str, Named]:
+    verdict, found = lowered(records, Arm("hard", "dr-grpo"))
+    alone = Arm("hard", arms.REDUCTIONS["token mean"])  # the reduction alone: Dr.GRPO drops the deviation as well
+    return verdict, found | {f"{alone} (mean over tokens): change at depths 1-3": records.change(alone, HANDLED)}
+
+
 def channel(records: Records) -> tuple[str, Named]:
     hard, medium, filtered = Arm("hard"), Arm("medium"), Arm("hard", credit="valid-only")
     on_hard, on_medium = records.lucky_given_success(hard), records.lucky_given_success(medium)
-    apart = Estimate(
-        (on_hard.value or 0) - (on_medium.value or 0),
-        None if on_hard.low is None or on_medium.high is None else on_hard.low - on_medium.high,
-        None if on_hard.high is None or on_medium.low is None else on_hard.high - on_medium.low,
-        min(on_hard.n, on_medium.n),
-    )
+    both = {seed: (on_hard[seed], on_medium[seed]) for seed in on_hard.keys() & on_medium.keys()}
+    apart = mean([one - other for one, other in both.values() if one is not None and other is not None])
     rescued, after = records.difference(filtered, hard, HANDLED), records.change(filtered, HANDLED)
     found = {
-        "P(lucky | success) on hard": on_hard,
-        "P(lucky | success) on medium": on_medium,
-        "their difference (intervals held apart)": apart,
+        "P(lucky | success) on hard": mean(list(on_hard.values())),
+        "P(lucky | success) on medium": mean(list(on_medium.values())),
+        "their difference": apart,
         "valid-only minus plain at depths 1-3": rescued,
         "valid-only: change at depths 1-3": after,
     }
@@ -89,18 +91,24 @@ def shortening(records: Records) -> tuple[str, Named]:
         "direct share before valid rate": records.lead(Arm("hard"), "direct_share", "valid_rate"),
         "length before pass rate": records.lead(Arm("hard"), "length", "pass_rate"),
         "length before valid rate": records.lead(Arm("hard"), "length", "valid_rate"),
+        "fall of the pass rate": records.fall(Arm("hard"), "pass_rate"),
+        "fall of the valid rate": records.fall(Arm("hard"), "valid_rate"),
     }
+    if not found["fall of the pass rate"].above:
+        return INCONCLUSIVE, found  # nothing fell that could have been led
     return all_above([found["direct share before pass rate"]]), found
 
 
-def dose(records: Records, name: str, of: Callable[[str], list[Arm]], doses: Sequence[float]) -> tuple[str, Named]:
+def dose(
+    records: Records, name: str, of: Callable[[str], list[Arm]], doses: Sequence[float], *, falling: bool
+) -> tuple[str, Named]:
     found: Named = {}
     shares: dict[str, float] = {}
     for reduction, loss in arms.REDUCTIONS.items():
-        changes = [list(records.changes(arm, HANDLED).values()) for arm in of(loss)]
-        if not all(changes):
+        changes = [records.changes(arm, HANDLED) for arm in of(loss)]
+        if not set.intersection(*(set(by_seed) for by_seed in changes)):
             return INCONCLUSIVE, {}  # this part was not run
-        at, shares[reduction] = crossing(doses, changes)
+        at, shares[reduction] = crossing(doses, changes, falling=falling)
         found[f"{name} at the crossing, {reduction}"] = at
         found[f"share of draws that cross, {reduction}"] = Estimate(shares[reduction], None, None, at.n)
     share = shares["rollout mean"]

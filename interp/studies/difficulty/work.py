@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interp.artifacts import fingerprint_config, to_json
 from interp.grpo.config import GRPOConfig, UpdateConfig
+from interp.grpo.identity import identity_of
 from interp.organism import shipped, task_of
 from interp.policy.config import SampleConfig
 from interp.studies.difficulty.arms import MAIN, Arm
@@ -31,28 +33,29 @@ class Job:
 
     @property
     def out(self) -> Path:
-        return self.runs / str(self.arm).replace(", ", "_").replace(" ", "-") / str(self.seed)
+        """Of its own for every config, so that a small trial is not in the way of the whole study."""
+        name = str(self.arm).replace(", ", "_").replace(" ", "-")
+        return self.runs / f"{name}_{fingerprint_config(run_config(self))[:6]}" / str(self.seed)
 
 
 @dataclass(frozen=True)
 class Key:
     """What decides a job's record: not where its run lies, how many seeds there are, nor how many cores."""
 
-    arm: Arm | None
-    seed: int
-    steps: int
-    prompts: int
-    group: int
-    lr: float
-    max_draws: int
+    training: Any
+    """The run's whole config, its problems and its credit; None of the base."""
+    watched: bool
+    handled: tuple[int, ...]
     problems: int
     answers: int
     policy: str
 
 
 def key_of(job: Job, policy: str) -> Key:
-    c = job.config
-    return Key(job.arm, job.seed, c.steps, c.prompts, c.group, c.lr, c.max_draws, c.problems, c.answers, policy)
+    c, arm = job.config, job.arm
+    training = arm and {"config": run_config(job), "level": arm.level(), "credit": identity_of(arm.scheme())}
+    answers = c.base_answers if arm is None else c.answers
+    return Key(to_json(training), arm in MAIN, HANDLED, c.problems, answers, policy)
 
 
 def run_config(job: Job) -> GRPOConfig:
@@ -72,34 +75,36 @@ def run_config(job: Job) -> GRPOConfig:
 
 
 def work(job: Job) -> dict[str, Any]:
-    from interp.grpo import train
+    from interp.grpo import Diverged, train
     from interp.policy import Policy
 
     base, task = Policy.load(shipped(), device="cpu"), task_of(shipped())
     depths = list(range(task.depths[0], task.depths[1] + 1))
     if job.arm is None:
-        return {"arm": None, "seed": 0, "final": measured(base, job.config, depths)}
-    run = train(
-        base, task, bucket=job.arm.level(), config=run_config(job), credit=job.arm.scheme(), out=job.out, bar=False
-    )
+        return {"arm": None, "seed": 0, "final": measured(base, job.config, depths, job.config.base_answers)}
+    training = {"config": run_config(job), "credit": job.arm.scheme(), "out": job.out}
+    try:
+        run = train(base, task, bucket=job.arm.level(), **training, bar=False)
+    except Diverged as error:  # a result too: it must not keep the others from theirs
+        return {"arm": str(job.arm), "seed": job.seed, "diverged": str(error)}
     watched = [c for c in run.series if c.step % WATCH_EVERY == 0] if job.arm in MAIN else []
-    metrics = run.metrics()
+    answers, metrics = job.config.answers, run.metrics()
     return {
         "arm": str(job.arm),
         "seed": job.seed,
-        "final": measured(run.policy(), job.config, depths),
-        "watched": {str(c.step): measured(c.load(device="cpu"), job.config, HANDLED) for c in watched},
+        "final": measured(run.policy(device="cpu"), job.config, depths, answers),
+        "watched": {str(c.step): measured(c.load(device="cpu"), job.config, HANDLED, answers) for c in watched},
         "steps": {name: rounded(metrics[name].to_list()) for name in KEPT if name in metrics.columns},
     }
 
 
-def measured(policy: Any, config: DifficultyConfig, depths: Any) -> dict[str, dict[str, float]]:
+def measured(policy: Any, config: DifficultyConfig, depths: Any, answers: int) -> dict[str, dict[str, float]]:
     """Every measure at each depth, on the same problems and the same streams of numbers for every arm and seed."""
     from interp.rollouts import roll_out, summarise
 
     task = task_of(shipped())
     asked = [problem for depth in depths for problem in task.problems("eval", depth, config.problems)]
-    sampling = SampleConfig(group=config.answers, rows=1024)
+    sampling = SampleConfig(group=answers, rows=1024)
     rollouts = roll_out(policy, task, asked, sampling, purpose="evaluate", bar=False)
     rows = summarise(rollouts, "depth", MEASURES).rows
     return {str(depth): {name: round(share.value, 5) for name, share in found.items()} for depth, found in rows.items()}
