@@ -17,6 +17,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/sampler.py
+	HF_HUB_OFFLINE=1 $(BIN)/python -W ignore benchmarks/grpo_step.py
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; got " + sys.version.split()[0] + ": set PYTHON=")'

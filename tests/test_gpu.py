@@ -4,8 +4,10 @@ import pytest
 import torch
 from conftest import tiny_policy
 
+from interp.grpo import GRPOConfig, UpdateConfig, train
 from interp.organism import shipped
 from interp.policy import Policy, SampleConfig
+from interp.rollouts import Credit, RolloutBatch
 from interp.tasks import Chain
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and INTERP_GPU=1")
@@ -50,3 +52,29 @@ def test_the_bridge_sees_what_the_policy_computes():
     ids = torch.tensor([[5, 6, 7, 8]], device="cuda")
     _, cache = policy.bridge().run_with_cache(ids, names_filter=["blocks.1.hook_resid_post"])
     assert torch.allclose(cache["blocks.1.hook_resid_post"], policy.capture(ids, [1])[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "update",
+    [{}, {"beta": 0.1, "inner_epochs": 2}, {"lora_rank": 4}],
+    ids=["plain", "with a KL, in two epochs", "adapters"],
+)
+def test_a_run_trains_stops_and_goes_on(tmp_path, dtype, update):
+    base = Policy.load(shipped(), dtype=dtype)
+    config = GRPOConfig(steps=4, prompts=8, save_every=2, update=UpdateConfig(lr=1e-3, **update))
+    run = train(base, Chain(), bucket="medium", config=config, out=tmp_path / "run")
+    gaps = run.metrics()["sampler_gap"].drop_nulls().to_list()
+    assert run.series.steps == [0, 2, 4] and max(gaps) < (1e-3 if dtype == "float32" else 0.5)
+    assert run.series.base.fingerprint() == base.fingerprint() != run.series.last.fingerprint()
+    assert train(base, Chain(), bucket="medium", config=config, out=tmp_path / "run").series.steps == [0, 2, 4]
+
+
+def test_a_scheme_may_look_inside_on_the_gpu(tmp_path):
+    def scheme(batch: RolloutBatch) -> Credit:
+        ones_BL = torch.ones(batch.mask_BL.shape, device="cuda", dtype=torch.bfloat16) * batch.mask_BL.cuda()
+        return Credit(torch.ones(len(batch.rows), device="cuda"), ones_BL)
+
+    config = GRPOConfig(steps=1, prompts=8)
+    run = train(Policy.load(shipped()), Chain(), bucket="medium", config=config, credit=scheme, out=tmp_path / "run")
+    assert run.series.steps == [0, 1]

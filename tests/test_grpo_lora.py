@@ -108,5 +108,5 @@ def test_the_run_s_seed_draws_them_and_nothing_else_is_drawn():
 
 def test_without_peft_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(BadInput, match=r"lora_rank needs peft: pip install 'interp\[trl\]'"):
+    with pytest.raises(BadInput, match=r"lora_rank needs peft: pip install 'interp\[peft\]'"):
         Learner(tiny_policy(), LORA)

@@ -1,5 +1,6 @@
 """The README is run: its Python in one go, top to bottom, and its commands one by one."""
 
+import json
 import re
 import shlex
 import sys
@@ -55,3 +56,20 @@ def test_the_two_commands_are_targets_of_the_makefile():
 def test_every_room_of_the_map_is_there():
     for room in re.findall(r"^\| `(interp/[\w./]+|benchmarks/|LOG.md)`", README.read_text(), re.MULTILINE):
         assert (README.parent / room).exists(), room
+
+
+def test_every_figure_that_is_quoted_is_in_a_result():
+    """Of the README and the LOG: what a study found, as `value [low, high]`, and how a benchmark came out."""
+    top = README.parent
+    study = (top / "data/results/difficulty/README.md").read_text()
+    interval = re.compile(r"-?\d\.\d+\s+\[-?\d\.\d+, -?\d\.\d+\]")
+    found = re.search(r"^## What the first study found\n(.*?)^## ", README.read_text(), re.DOTALL | re.MULTILINE)
+    logged = re.search(r"^## [\d-]+: difficulty\n(.*?)^## ", (top / "LOG.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert found and logged
+    for text in (found[1], logged[1]):
+        quoted = [" ".join(match.split()) for match in interval.findall(text)]
+        assert len(quoted) >= 10
+        assert [figure for figure in quoted if figure not in study] == []
+    ratio = json.loads((top / "benchmarks/results/grpo-step.json").read_text())["ratio"]
+    assert f"makes {ratio:.2f}" in " ".join(README.read_text().split())
+    assert f"{ratio:.2f} times" in (top / "LOG.md").read_text()

@@ -257,7 +257,7 @@ def test_the_dose_of_luck_is_where_the_change_crosses_zero():
     assert verdicts(world(**rising))["dose-of-luck"] == NOT_SUPPORTED
     judged = next(j for j in judge(world(**falling)) if j.claim.name == "dose-of-luck")
     assert judged.verdict == SUPPORTED
-    assert judged.measures["luck at the crossing, rollout mean"].value == pytest.approx(0.5, abs=0.01)
+    assert judged.measures["luck at the crossing, depths 1-3, rollout mean"].value == pytest.approx(0.5, abs=0.01)
 
 
 def test_what_moves_first_is_told_in_steps():

@@ -18,7 +18,7 @@ def with_adapters(model: Any, rank: int, seed: int) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise BadInput("lora_rank needs peft: pip install 'interp[trl]'") from error
+        raise BadInput("lora_rank needs peft: pip install 'interp[peft]'") from error
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))

@@ -59,6 +59,7 @@ def _of_completion(log_ratio_BL: Tensor, mask_BL: Tensor) -> Tensor:
 
 
 def k3(logprobs_BL: Float[Tensor, "B L"], reference_BL: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-    """An estimate of KL(policy || reference) from tokens the policy drew: unbiased, and never negative."""
+    """An estimate of KL(policy || reference) from tokens the policy drew: unbiased, and never negative. Its gradient is
+    the literature's, which is not that of the KL."""
     beyond_BL = reference_BL - logprobs_BL
     return beyond_BL.expm1() - beyond_BL  # exp() - 1 would lose policies that are close, and dip below zero

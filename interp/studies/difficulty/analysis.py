@@ -9,8 +9,8 @@ from interp.studies.difficulty.config import HANDLED
 from interp.studies.estimates import Estimate, mean, smoothed, time_to_half
 from interp.studies.harness import Record
 
+EASY, MEDIUM, HARD = (1, 2), (4, 5), (8, 9)
 MIDDLE = (4, 5, 6, 7)
-HARD = (8, 9)
 FIRST = 10
 """Steps over which the successes that training was fed at first are counted."""
 WINDOW = 5

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from interp.report.plots import Panels, Point, curves, dots, page
 from interp.studies.difficulty import arms
-from interp.studies.difficulty.analysis import HARD, Records, level
+from interp.studies.difficulty.analysis import HARD, MEDIUM, WINDOW, Records, level
 from interp.studies.difficulty.arms import BUCKETS, Arm
 from interp.studies.difficulty.config import HANDLED
 from interp.studies.difficulty.verdicts import Judged
-from interp.studies.estimates import Estimate, mean
+from interp.studies.estimates import Estimate, mean, smoothed
 
 KINDS: dict[str, Callable[[str, bool], Arm]] = {
     "GRPO": lambda bucket, contrast: Arm(bucket, contrast=contrast),
@@ -96,9 +96,6 @@ def by_depth(records: Records) -> Panels:
 
 
 def over_steps(records: Records) -> Panels:
-    from interp.studies.difficulty.analysis import WINDOW
-    from interp.studies.estimates import smoothed
-
     panels: dict[str, dict[str, list[Point]]] = {}
     for name, arm in {"GRPO": Arm("hard"), "GRPO, only valid paid": Arm("hard", credit="valid-only")}.items():
         rows = list(records.of(arm).values())
@@ -123,7 +120,7 @@ def by_dose(records: Records, at: Sequence[int] | None) -> Panels:
     """At given depths, or at those trained on."""
     dials = {
         "luck, on hard": (arms.luck, arms.LUCK, HARD),
-        "valid, on medium": (arms.valid, arms.VALID, (4, 5)),
+        "valid, on medium": (arms.valid, arms.VALID, MEDIUM),
         "depth": (arms.depth, arms.DEPTHS, None),
     }
     return {

@@ -7,7 +7,7 @@ from typing import Any
 
 from interp.artifacts import to_json, versions, write_json, writing_file
 from interp.studies.difficulty import arms
-from interp.studies.difficulty.analysis import HARD, MIDDLE, Records
+from interp.studies.difficulty.analysis import EASY, HARD, MEDIUM, MIDDLE, Records
 from interp.studies.difficulty.arms import BUCKETS, Arm
 from interp.studies.difficulty.config import HANDLED, PARTS, DifficultyConfig
 from interp.studies.difficulty.prediction import contrast, positive_mass
@@ -77,7 +77,7 @@ def as_markdown(records: Records, judged: Sequence[Judged], config: DifficultyCo
 def _arithmetic(records: Records, config: DifficultyConfig) -> list[str]:
     """At the base's pass rate, by depth, so that the spread over depths counts: what groups hand out in the mean."""
     rows = []
-    for bucket, depths in zip(BUCKETS, ((1, 2), (4, 5), HARD, records.depths), strict=True):
+    for bucket, depths in zip(BUCKETS, (EASY, MEDIUM, HARD, records.depths), strict=True):
         rates = [records.base["final"][str(depth)]["pass_rate"] for depth in depths]
         means = [
             sum(of(rate) for rate in rates) / len(rates)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from interp.studies.difficulty import arms
-from interp.studies.difficulty.analysis import HARD, MIDDLE, Records
+from interp.studies.difficulty.analysis import HARD, MEDIUM, MIDDLE, Records
 from interp.studies.difficulty.arms import Arm
 from interp.studies.difficulty.claims import CLAIMS, Claim
 from interp.studies.difficulty.config import HANDLED
@@ -102,16 +102,20 @@ def shortening(records: Records) -> tuple[str, Named]:
 def dose(
     records: Records, name: str, of: Callable[[str], list[Arm]], doses: Sequence[float], *, falling: bool
 ) -> tuple[str, Named]:
+    """Judged at the depths handled, by the mean over rollouts; where it was trained stands beside it."""
     found: Named = {}
-    shares: dict[str, float] = {}
+    share = None
+    trained = HARD if name == "luck" else MEDIUM
     for reduction, loss in arms.REDUCTIONS.items():
-        changes = [records.changes(arm, HANDLED) for arm in of(loss)]
-        if not set.intersection(*(set(by_seed) for by_seed in changes)):
-            return INCONCLUSIVE, {}  # this part was not run
-        at, shares[reduction] = crossing(doses, changes, falling=falling)
-        found[f"{name} at the crossing, {reduction}"] = at
-        found[f"share of draws that cross, {reduction}"] = Estimate(shares[reduction], None, None, at.n)
-    share = shares["rollout mean"]
+        for where, at_depths in (("depths 1-3", HANDLED), ("where it was trained", trained)):
+            changes = [records.changes(arm, at_depths) for arm in of(loss)]
+            if not set.intersection(*(set(by_seed) for by_seed in changes)):
+                return INCONCLUSIVE, {}  # this part was not run
+            at, crossed = crossing(doses, changes, falling=falling)
+            share = crossed if share is None else share
+            found[f"{name} at the crossing, {where}, {reduction}"] = at
+            found[f"share of draws that cross, {where}, {reduction}"] = Estimate(crossed, None, None, at.n)
+    assert share is not None, "the first is the one it is judged by"
     return (SUPPORTED if share >= LEVEL else NOT_SUPPORTED if share < 1 - LEVEL else INCONCLUSIVE), found
 
 
