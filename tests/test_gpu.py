@@ -65,9 +65,9 @@ def test_a_run_trains_stops_and_goes_on(tmp_path, dtype, update):
     config = GRPOConfig(steps=4, prompts=8, save_every=2, update=UpdateConfig(lr=1e-3, **update))
     run = train(base, Chain(), bucket="medium", config=config, out=tmp_path / "run")
     gaps = run.metrics()["sampler_gap"].drop_nulls().to_list()
-    assert run.series.steps == [0, 2, 4] and max(gaps) < (1e-3 if dtype == "float32" else 0.5)
+    assert run.series.steps == (0, 2, 4) and max(gaps) < (1e-3 if dtype == "float32" else 0.5)
     assert run.series.base.fingerprint() == base.fingerprint() != run.series.last.fingerprint()
-    assert train(base, Chain(), bucket="medium", config=config, out=tmp_path / "run").series.steps == [0, 2, 4]
+    assert train(base, Chain(), bucket="medium", config=config, out=tmp_path / "run").series.steps == (0, 2, 4)
 
 
 def test_a_scheme_may_look_inside_on_the_gpu(tmp_path):
@@ -77,4 +77,4 @@ def test_a_scheme_may_look_inside_on_the_gpu(tmp_path):
 
     config = GRPOConfig(steps=1, prompts=8)
     run = train(Policy.load(shipped()), Chain(), bucket="medium", config=config, credit=scheme, out=tmp_path / "run")
-    assert run.series.steps == [0, 1]
+    assert run.series.steps == (0, 1)
