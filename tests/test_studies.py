@@ -118,24 +118,8 @@ def test_jobs_are_done_once_and_a_ledger_remembers_them(tmp_path):
     assert Path(log).read_text().split() == ["1", "2", "3"]
 
 
-def test_workers_end_with_the_process_that_began_them(tmp_path):
-    code = (
-        "import os, time; from pathlib import Path; from test_studies import Square, asleep\n"
-        "from interp.studies.harness import Ledger, do\n"
-        "if __name__ == '__main__':\n"
-        f"    job, ledger = Square(1, {str(tmp_path / 'pid')!r}), Ledger(Path('x'), lambda job: job)\n"
-        "    do([job], asleep, ledger, processes=1, name='asleep')\n"
-    )
-    (tmp_path / "main.py").write_text(code)
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
-    parent = subprocess.Popen([sys.executable, str(tmp_path / "main.py")], env=os.environ | {"PYTHONPATH": path})
-    pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    eventually(lambda: not alive(pid))
-
-
-def test_an_interrupted_study_stops_its_workers(tmp_path):
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_the_process_that_began_them(tmp_path, by):
     code = (
         "from pathlib import Path; from test_studies import Square, asleep\n"
         "from interp.studies.harness import Ledger, do\n"
@@ -147,9 +131,9 @@ def test_an_interrupted_study_stops_its_workers(tmp_path):
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
     parent = subprocess.Popen([sys.executable, str(tmp_path / "main.py")], env=os.environ | {"PYTHONPATH": path})
     pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
-    parent.send_signal(signal.SIGINT)
-    parent.wait(60)
-    eventually(lambda: not alive(pid))
+    parent.send_signal(by)
+    assert parent.wait(60) != 0
+    assert eventually(lambda: not alive(pid))
 
 
 def test_parts_that_do_not_exist_are_refused():

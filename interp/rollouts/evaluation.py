@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, read_manifest, write_manifest, writing_dir
 from interp.rollouts.intervals import Share
+from interp.rollouts.parquet import read_whole
 from interp.rollouts.record import Rollout
 
 if TYPE_CHECKING:
@@ -75,18 +76,8 @@ class Evaluation:
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Evaluation":
         """Refused if it began from another base than the caller's {"policy": base.fingerprint()}."""
-        import polars as pl
-
         manifest = read_manifest(path, KIND, made_from=made_from)
-        file = Path(path) / FILE
-        try:
-            frame = pl.read_parquet(file)
-        except (pl.exceptions.ComputeError, FileNotFoundError) as error:
-            raise BadInput(
-                f"{file}: expected {manifest['rows']} measures as Parquet, got a file that does not open"
-            ) from error
-        if frame.height != manifest["rows"]:
-            raise BadInput(f"{file}: expected {manifest['rows']} measures, got {frame.height}")
+        frame = read_whole(Path(path) / FILE, manifest["rows"], "measures")
         cells: Cells = {}
         for step, by, group, measure, value, low, high, n in frame.iter_rows():
             cells.setdefault((step, by, group), {})[measure] = Share(value, low, high, n)

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import BadInput, read_manifest, write_manifest, writing_dir
+from interp.artifacts import read_manifest, write_manifest, writing_dir
+from interp.rollouts.parquet import read_whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -102,18 +103,8 @@ class Rollouts(Sequence[Rollout]):
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Rollouts":
         """Refused if the rollouts were not `made_from` what the caller names, e.g. {"policy": policy.fingerprint()}."""
-        import polars as pl
-
         manifest = read_manifest(path, KIND, made_from=made_from)
-        file = Path(path) / FILE
-        try:
-            frame = pl.read_parquet(file)
-        except (pl.exceptions.ComputeError, FileNotFoundError) as error:
-            raise BadInput(
-                f"{file}: expected {manifest['rows']} rollouts as Parquet, got a file that does not open"
-            ) from error
-        if frame.height != manifest["rows"]:
-            raise BadInput(f"{file}: expected {manifest['rows']} rollouts, got {frame.height}")
+        frame = read_whole(Path(path) / FILE, manifest["rows"], "rollouts")
         rows = [Rollout(**{key: _frozen(value) for key, value in row.items()}) for row in frame.iter_rows(named=True)]
         return cls(rows, config=manifest["config"], made_from=manifest["made_from"])
 

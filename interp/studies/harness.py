@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -50,7 +51,7 @@ def do(jobs: Sequence[Any], work: Work, ledger: Ledger, *, processes: int, name:
     if not missing:
         return
     context = get_context("spawn")
-    over = context.Event()
+    over = context.RawValue("b", 0)  # an event would wait for the wakening of workers that have gone
     pool = ProcessPoolExecutor(processes, context, initializer=_settle_in, initargs=(os.getpid(), over))
     try:
         under_way = {pool.submit(work, job): job for job in missing}
@@ -58,10 +59,9 @@ def do(jobs: Sequence[Any], work: Work, ledger: Ledger, *, processes: int, name:
             for done in as_completed(under_way):
                 ledger.add(under_way[done], done.result())
                 bar.update()
-    except BaseException:  # Ctrl-C above all: the runs under way go on where they were when they are asked for again
-        over.set()
-        raise
-    finally:
+        pool.shutdown()
+    finally:  # after Ctrl-C above all: runs under way go on where they were when they are asked for again
+        over.value = 1
         pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -75,6 +75,6 @@ def _settle_in(parent: int, over: Any) -> None:
 
 def _follow(parent: int, over: Any) -> None:
     """End with the process that began us, even if it was killed and could not say so."""
-    while os.getppid() == parent and not over.wait(1):
-        pass
+    while os.getppid() == parent and not over.value:
+        time.sleep(1)
     os._exit(1)
