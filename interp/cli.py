@@ -84,7 +84,7 @@ class Demo:
 def demo(config: Annotated[Demo, Flat]) -> None:
     """The organism at work: what it gets right and how, and what training on hard problems does to it."""
     from interp.report.terminal import by_depth, finding, gallery, introduction
-    from interp.report.training import side_by_side, what_it_shows
+    from interp.report.training import in_a_sentence, side_by_side, what_it_shows
     from interp.rollouts import roll_out, summarise
     from interp.studies.demo import hard_against_medium
 
@@ -114,7 +114,7 @@ def demo(config: Annotated[Demo, Flat]) -> None:
         after = {name: end.table().to_dicts() for name, end in ends.items()}
         _say_json({"policy": policy.fingerprint(), "by_depth": summary.rows, "after": after})
     elif ends:
-        _say(side_by_side(ends), "", f"Runs, with checkpoints and rollouts: {config.out}")
+        _say("", side_by_side(ends), "", in_a_sentence(ends), f"Runs, with checkpoints and rollouts: {config.out}")
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ class Trained:
     credit: str = "uniform"
     """uniform, entropy, random, position-matched, first-error, step-validity, step-validity-gate or -weights."""
     threads: int | None = None
-    """Of the processor. A run goes on bit for bit only with as many as it began with."""
+    """Of the processor. On the CPU, a run ends in the same bits only with as many as it began with."""
     tensorboard: Path | None = None
     """Write metrics for TensorBoard here too."""
     wandb: str | None = None

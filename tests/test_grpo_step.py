@@ -9,15 +9,18 @@ from conftest import FAMILIES, tiny_policy
 from grpo_world import FirstWord, a_row, small
 
 from interp.artifacts import BadInput
-from interp.grpo import OBJECTIVES
+from interp.grpo import OBJECTIVES, GRPOConfig
 from interp.grpo import learner as learning
 from interp.grpo.collect import Collected, Collector, settle
 from interp.grpo.learner import Learner, micro_batches
 from interp.grpo.metrics import measured
 from interp.grpo.optimiser import Optimiser
 from interp.grpo.prompts import prompts_for
+from interp.organism import shipped
+from interp.policy import Policy
 from interp.policy.score import logprobs_and_entropies
 from interp.rollouts.batch import Credit, RolloutBatch, of_mean_one
+from interp.tasks import Chain
 
 PLAIN = replace(OBJECTIVES["grpo"], scale="none")
 
@@ -225,6 +228,22 @@ def test_the_learning_rate_rises_to_what_it_was_set_to():
         optimiser.step(at)
         rates.append(optimiser.adam.param_groups[0]["lr"])
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.3, 0.3])
+
+
+def test_an_update_ends_in_the_same_bits_with_several_threads_too():
+    """The gradient of what a group shares is a sum over its rows, which threads would make in any order."""
+    base, threads = Policy.load(shipped(), device="cpu"), torch.get_num_threads()
+    config = GRPOConfig(prompts=16)
+    got = Collector(Chain(), prompts_for(Chain(), "hard", steps=1, seed=0), config, None, "run").collect(base, 0, 0)
+    try:
+        torch.set_num_threads(2)
+        learners = [Learner(base, config) for _ in range(3)]
+        for learner in learners:
+            learner.update(got.batch, got.advantages_BL, got.train_BL, 0)
+    finally:
+        torch.set_num_threads(threads)
+    assert len({learner.policy.fingerprint() for learner in learners}) == 1
+    assert not torch.are_deterministic_algorithms_enabled()  # and the caller's choice stands
 
 
 def test_gradients_of_half_precision_weights_are_summed_in_float32():

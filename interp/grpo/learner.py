@@ -18,7 +18,7 @@ from interp.grpo.config import GRPOConfig
 from interp.grpo.lora import adapters_off, with_adapters
 from interp.grpo.losses import k3, shares, surrogate
 from interp.grpo.optimiser import Optimiser
-from interp.policy.modes import evaluating
+from interp.policy.modes import evaluating, repeatable
 from interp.policy.policy import Policy
 from interp.policy.score import completion_logits_of_groups, logprobs_and_entropies
 from interp.rollouts.batch import RolloutBatch
@@ -60,7 +60,8 @@ class Learner:
         old_BL: Tensor | None = None
         weights_BL = shares(train_BL, self.config.objective().reduction, self.config.sampling.max_new_tokens)
         taught_BL = train_BL & (advantages_BL != 0) | (train_BL & (self.config.update.beta > 0))
-        with evaluating(self.policy.model):  # no dropout: the policy that is trained is the one that sampled
+        # no dropout: the policy that is trained is the one that sampled
+        with evaluating(self.policy.model), repeatable(self.policy.device):
             for epoch in range(self.config.update.inner_epochs):
                 told.loss = told.clipped = 0.0
                 logprobs_BL = self._accumulate(batch, advantages_BL, weights_BL, taught_BL, old_BL, told)

@@ -1,8 +1,9 @@
-"""Read a model without leaving a trace on it."""
+"""Ways to run a model for a block, and leave everything as it was."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -16,3 +17,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """The same bits each time, on the CPU with several threads too: there the gradient of a gather is otherwise summed
+    in whatever order the threads come. Elsewhere nothing is promised."""
+    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)

@@ -7,7 +7,7 @@ from typing import Any
 
 from interp.artifacts import to_json, versions, write_json, writing_file
 from interp.studies.difficulty import arms
-from interp.studies.difficulty.analysis import EASY, HARD, MEDIUM, MIDDLE, Records
+from interp.studies.difficulty.analysis import EASY, HARD, MEDIUM, MIDDLE, Records, level
 from interp.studies.difficulty.arms import BUCKETS, Arm
 from interp.studies.difficulty.config import HANDLED, PARTS, DifficultyConfig
 from interp.studies.difficulty.prediction import contrast, positive_mass
@@ -17,6 +17,15 @@ from interp.studies.estimates import Estimate, mean
 COMMAND = "interp study difficulty"
 RANGES = {"depths 1-3": HANDLED, "depths 4-7": MIDDLE, "depths 8-9": HARD}
 CLAIM = "Learning is an inverted U in difficulty, hard training harms, and luck is the channel (arXiv 2605.28388)."
+
+
+WORDS = (
+    "An arm is named by what it was trained on (a bucket, or a depth by its number), the loss (`bnpo`: GRPO with a",
+    "mean over tokens) and the credit. A *group with contrast* has rollouts that earned more and some that earned",
+    "less; only these teach. *Positive mass* is the sum of a group's positive advantages. *luck 0.5* pays half of the",
+    "lucky successes, *valid 0.5* half of the valid ones; the *crossing* is the share at which the change is zero, by",
+    "a line between doses. The first row is the base's own valid rate.",
+)
 
 
 def write(records: Records, config: DifficultyConfig, out: Path) -> list[Judged]:
@@ -70,7 +79,7 @@ def as_markdown(records: Records, judged: Sequence[Judged], config: DifficultyCo
         lines += [f"- {name}: {found} (n = {found.n})" for name, found in j.measures.items()]
         lines += ["", f"*Rule.* {j.claim.rule}"]
     lines += ["", "## What arithmetic alone predicts, and what was fed", "", *_arithmetic(records, config)]
-    lines += ["", "## Change in valid rate, every arm", "", *_arms(records)]
+    lines += ["", "## Change in valid rate, every arm", "", *WORDS, "", *_arms(records)]
     return "\n".join(lines) + "\n"
 
 
@@ -104,7 +113,8 @@ def _arithmetic(records: Records, config: DifficultyConfig) -> list[str]:
 
 
 def _arms(records: Records) -> list[str]:
-    rows = [
+    own = [f"{level(records.base['final'], at, 'valid_rate'):.3f}" for at in RANGES.values()]
+    rows = [["(the base)", "", *own, ""]] + [
         [
             str(arm),
             str(len(records.of(arm))),
