@@ -7,7 +7,7 @@ import torch
 from conftest import FAMILIES, tiny_model
 
 from interp.artifacts import BadInput, Mismatch
-from interp.policy.training_state import FILE, load_training_state, save_training_state
+from interp.training_state import FILE, load_training_state, save_training_state
 
 CONFIG = {"lr": 1e-2, "steps": 6, "task": {"depths": [1, 2]}}
 

@@ -35,7 +35,7 @@ from interp.grpo.prompts import Level, prompts_for
 from interp.grpo.run import Run, begin, drop_checkpoint, forget_after, locked, log, save_checkpoint
 from interp.grpo.sinks import Sink
 from interp.policy.policy import Policy
-from interp.policy.training_state import load_training_state, save_training_state
+from interp.training_state import load_training_state, save_training_state
 from interp.rollouts.batch import CreditScheme
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Problem, Task

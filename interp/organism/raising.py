@@ -24,7 +24,7 @@ from interp.organism.corpus import Example, batch_of_examples
 from interp.organism.tokenizer import tokenizer_for
 from interp.policy.policy import Policy
 from interp.policy.score import align, completion_logits
-from interp.policy.training_state import load_training_state, save_training_state
+from interp.training_state import load_training_state, save_training_state
 
 if TYPE_CHECKING:
     from transformers import Qwen3ForCausalLM

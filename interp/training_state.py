@@ -30,10 +30,10 @@ def save_training_state(
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        tensors[f"weights/{name}"] = parameter.detach()
-        for slot, value in optimiser.state.get(parameter, {}).items():
-            tensors[f"{slot}/{name}"] = value
+    for name, value in _held(model).items():
+        tensors[f"weights/{name}"] = value.detach()
+        for slot, moment in optimiser.state.get(value, {}).items():
+            tensors[f"{slot}/{name}"] = moment
     with writing_dir(path, overwrite=True) as aside:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, aside / FILE)
         write_manifest(aside, KIND, config=config, made_from={}, step=step, facts=dict(facts or {}))
@@ -60,20 +60,32 @@ def load_training_state(
     _expect_same_shapes(path, tensors, model)
     steps_on_device = any(group.get("fused") or group.get("capturable") for group in optimiser.param_groups)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"weights/{name}"])
+        for name, held in _held(model).items():
+            held.copy_(tensors[f"weights/{name}"])
             slots = {key.split("/", 1)[0]: value for key, value in tensors.items() if key.split("/", 1)[1] == name}
-            if moments := {slot: value for slot, value in slots.items() if slot != "weights"}:
-                optimiser.state[parameter] = {
-                    slot: value.to(parameter.device) if slot != "step" or steps_on_device else value
-                    for slot, value in moments.items()
-                }
+            if moments := {slot: value for slot, value in slots.items() if slot not in ("weights", "step")}:
+                step = slots["step"].to(held.device) if steps_on_device else slots["step"]
+                laid_out = {slot: _laid_out_like(held, value) for slot, value in moments.items()}
+                optimiser.state[held] = {"step": step, **laid_out}
     return manifest["step"], manifest["facts"]
+
+
+def _held(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters, each once however many names it has, and the buffers that are part of the model's state."""
+    parameters = dict(model.named_parameters())
+    every_name = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    buffers = {name: value for name, value in model.state_dict(keep_vars=True).items() if name not in every_name}
+    return {**parameters, **buffers}
+
+
+def _laid_out_like(held: Tensor, value: Tensor) -> Tensor:
+    """Where a parameter is stored by columns, a fused optimiser wants its moments so too."""
+    return torch.empty_like(held, dtype=value.dtype, memory_format=torch.preserve_format).copy_(value)
 
 
 def _expect_same_shapes(path: Path, tensors: Mapping[str, Tensor], model: nn.Module) -> None:
     found = {key.removeprefix("weights/"): tuple(t.shape) for key, t in tensors.items() if key.startswith("weights/")}
-    wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    wanted = {name: tuple(held.shape) for name, held in _held(model).items()}
     if strange := sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)):
         name = strange[0]
         raise Mismatch(
