@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interp import artifacts, credit, grpo, organism, policy, rollouts, tasks
-    from interp.policy import Policy, SampleConfig, Series
+    from interp.policy import Policy, SampleConfig
+    from interp.rollouts import Series
 
 __all__ = ["Policy", "SampleConfig", "Series", "artifacts", "credit", "grpo", "organism", "policy", "rollouts", "tasks"]
+HOMES = {"Policy": "interp.policy", "SampleConfig": "interp.policy", "Series": "interp.rollouts"}
 
 
 def __getattr__(name: str) -> object:
-    if name in ("Policy", "SampleConfig", "Series"):
-        return getattr(importlib.import_module("interp.policy"), name)
+    if name in HOMES:
+        return getattr(importlib.import_module(HOMES[name]), name)
     if name in __all__:
         return importlib.import_module(f"interp.{name}")
     raise AttributeError(f"module 'interp' has no attribute {name!r}")

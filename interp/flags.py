@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from interp.artifacts import BadInput, refuse_existing
 from interp.organism import shipped, task_for
 from interp.policy.directory import check_config
-from interp.policy.series import Series
+from interp.rollouts.series import Series
 from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
 
 if TYPE_CHECKING:

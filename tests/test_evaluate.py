@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from interp.artifacts import BadInput, Mismatch, to_json
 from interp.organism import shipped
-from interp.policy import Policy, Series
+from interp.policy import Policy
 from interp.report.evaluation import crossed, over_steps
 from interp.rollouts import (
     EvaluateConfig,
     Evaluation,
     Rollout,
+    Series,
     evaluate,
     pass_at,
     pass_at_k,

@@ -17,8 +17,8 @@ from interp.credit import Uniform
 from interp.grpo import Run
 from interp.grpo.prompts import OfTask, shuffled
 from interp.grpo.sinks import tensorboard, wandb
-from interp.policy.series import Series
 from interp.rollouts import Rollouts
+from interp.rollouts.series import Series
 from interp.tasks import Chain
 
 

@@ -10,7 +10,7 @@ from grpo_world import FirstWord, expect_same, lines_of, small, trained
 from interp.artifacts import BadInput
 from interp.grpo import Diverged, NoSignal, Run
 from interp.grpo import learner as learning
-from interp.policy.series import Series
+from interp.rollouts.series import Series
 from interp.tasks import Chain
 
 

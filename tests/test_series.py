@@ -11,7 +11,8 @@ from conftest import tiny_policy
 
 import interp
 from interp.artifacts import BadInput
-from interp.policy import Checkpoint, Policy, Series
+from interp.policy import Policy
+from interp.rollouts import Checkpoint, Series
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_checkpoint_that_a_killed_writer_left_between_two_renames_is_restored(
 def test_a_series_is_opened_without_torch(shared):
     code = "import sys, interp; interp.Series.from_dir(sys.argv[1]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(shared)], check=False).returncode == 0
-    assert interp.Series is Series and interp.policy.Series is Series
+    assert interp.Series is Series and interp.rollouts.Series is Series
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ from interp.artifacts import (
     writing_file,
 )
 from interp.grpo.config import GRPOConfig
-from interp.policy.series import Series
 from interp.rollouts.record import Rollout, Rollouts
+from interp.rollouts.series import Series
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,9 +7,8 @@ from interp.policy.config import SampleConfig
 if TYPE_CHECKING:
     from interp.policy.policy import Policy
     from interp.policy.sample import Samples
-    from interp.policy.series import Checkpoint, Series
 
-__all__ = ["Checkpoint", "Policy", "SampleConfig", "Samples", "Series"]
+__all__ = ["Policy", "SampleConfig", "Samples"]
 
 
 def __getattr__(name: str) -> object:  # torch and transformers take seconds to import, a command's --help must not
@@ -21,8 +20,4 @@ def __getattr__(name: str) -> object:  # torch and transformers take seconds to 
         from interp.policy.sample import Samples
 
         return Samples
-    if name in ("Checkpoint", "Series"):
-        from interp.policy import series
-
-        return getattr(series, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from interp.rollouts.intervals import Share, exact, share
 from interp.rollouts.pass_at import pass_at, pass_at_k
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
 from interp.rollouts.roll_out import judge, roll_out
+from interp.rollouts.series import Checkpoint, Series
 from interp.rollouts.summary import Summary, summarise
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BucketConfig",
     "Buckets",
+    "Checkpoint",
     "Credit",
     "CreditScheme",
     "EvaluateConfig",
@@ -24,6 +26,7 @@ __all__ = [
     "Rollout",
     "RolloutBatch",
     "Rollouts",
+    "Series",
     "Share",
     "Summary",
     "TokenStep",

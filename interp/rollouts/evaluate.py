@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from interp.artifacts import BadInput, fingerprint, to_json
 from interp.policy.config import SampleConfig
-from interp.policy.series import Checkpoint, Series
 from interp.rollouts.evaluation import GROUPINGS, Cells, Evaluation
 from interp.rollouts.intervals import Share
 from interp.rollouts.pass_at import pass_at
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import roll_out
+from interp.rollouts.series import Checkpoint, Series
 from interp.rollouts.summary import summarise
 from interp.tasks.base import Problem, Task
 
