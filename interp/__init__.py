@@ -7,11 +7,23 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from interp import artifacts, credit, grpo, organism, policy, rollouts, tasks
+    from interp import activations, artifacts, credit, grpo, organism, policy, rollouts, tasks
     from interp.policy import Policy, SampleConfig
     from interp.rollouts import Series
 
-__all__ = ["Policy", "SampleConfig", "Series", "artifacts", "credit", "grpo", "organism", "policy", "rollouts", "tasks"]
+__all__ = [
+    "Policy",
+    "SampleConfig",
+    "Series",
+    "activations",
+    "artifacts",
+    "credit",
+    "grpo",
+    "organism",
+    "policy",
+    "rollouts",
+    "tasks",
+]
 HOMES = {"Policy": "interp.policy", "SampleConfig": "interp.policy", "Series": "interp.rollouts"}
 
 

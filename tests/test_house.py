@@ -10,6 +10,7 @@ FLOORS = {
     "artifacts": 0,
     "tasks": 1,
     "policy": 1,
+    "activations": 1,
     "rollouts": 2,
     "organism": 3,
     "grpo": 3,
