@@ -57,6 +57,7 @@ def test_rows_of_one_block_are_told_by_their_place_in_the_whole_decoder():
     within = best_match(EYE, decoder_FD, rows=fast)
     assert within.latent_P.tolist()[1::2] == [2, 3]
     assert within.recall(GROUPS) == {"slow rare": 1, "fast rare": 0.5}
+    assert one_to_one(EYE[1:], decoder_FD, rows=fast).latent_P.tolist() == [2, 4, 3]
     assert one_to_one(EYE, decoder_FD, rows=fast).latent_P.tolist().count(NONE) == 1
     empty = spans((0, 5))[0]
     assert best_match(EYE, decoder_FD, rows=empty).latent_P.tolist() == [NONE] * 4

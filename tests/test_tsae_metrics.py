@@ -81,8 +81,9 @@ def test_a_mean_far_from_zero_costs_no_precision():
 def test_where_nothing_varies_there_is_no_share_of_it():
     fve = FVE()
     assert fve.compute() is None
-    for _ in range(3):
-        fve.update(x_ND=torch.full((7, 3), 0.1), xhat_ND=torch.zeros(7, 3))
+    for n in (7, 6, 8):
+        same_ND = torch.full((n, 3), 0.1, dtype=torch.float64)
+        fve.update(x_ND=same_ND, xhat_ND=0 * same_ND)
     fve.update(x_ND=torch.zeros(0, 3), xhat_ND=torch.zeros(0, 3))
     assert fve.compute() is None and fve.n == 21
 

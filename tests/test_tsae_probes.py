@@ -190,6 +190,14 @@ def test_the_control_finds_nothing(of_document):
         assert chance.k == real.k
 
 
+def test_a_label_that_place_tells_is_not_told_by_place_in_the_control():
+    place_N = torch.arange(len(GROUP)) % LENGTH
+    place_NF, label_N = torch.nn.functional.one_hot(place_N).float(), (place_N < LENGTH // 2).long()
+    config = ProbeConfig(ks=(None,))
+    assert probe(place_NF, label_N, GROUP, config)[0].auroc == 1
+    assert abs(control(place_NF, label_N, GROUP, config)[0].auroc - 0.5) < 0.1
+
+
 def test_rows_without_a_label_and_their_documents_are_not_there():
     label_N, z_NF = tokens_of(2), noise(6)
     z_NF[:, 2] += label_N
