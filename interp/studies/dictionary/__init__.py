@@ -1,0 +1,1 @@
+"""Gate A: does a temporal dictionary find slow latents, rare ones too, at no cost to what a dictionary is for?"""

@@ -1,0 +1,115 @@
+"""Activations with known latents: slow or fast, frequent or rare, two by two, more of them than dimensions.
+
+Each latent is a random unit direction. Slow ones switch on and off rarely, so that they stay as they are for tens of
+tokens; fast ones are drawn anew at every token. Of both kinds half are frequent and half rare, at the very same rates:
+what tells slow from fast is time alone, and what a Matryoshka prefix goes by, the firing rate, says nothing of it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from interp.activations import Store, TokenTable, Writer
+from interp.artifacts import BadInput
+
+KINDS = ("slow frequent", "slow rare", "fast frequent", "fast rare")
+
+
+@dataclass(frozen=True)
+class PlantedConfig:
+    d_model: int = 64
+    each: int = 24
+    """Latents of each of the four kinds."""
+    frequent: float = 0.08
+    """The share of tokens at which a frequent latent is on."""
+    rare: float = 0.01
+    dwell: float = 24.0
+    """Tokens for which a slow latent stays on, in the mean."""
+    length: int = 48
+    """Tokens of a document."""
+    noise: float = 0.05
+    """Of each dimension, where latents have magnitudes around 1."""
+    tokens: int = 200_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rare <= self.frequent < 1 or self.dwell <= 1:
+            raise BadInput(
+                f"expected 0 < rare <= frequent < 1 and dwell > 1; got {self.rare}, {self.frequent}, {self.dwell}"
+            )
+
+
+@dataclass(frozen=True)
+class Planted:
+    directions_GD: Float[Tensor, "G D"]
+    kind_G: list[str]
+    on_NG: Bool[Tensor, "N G"]
+    """Which latents are on, token by token, document after document."""
+    x_ND: Float[Tensor, "N D"]
+    length: int
+
+    @property
+    def slow_G(self) -> Bool[Tensor, " G"]:
+        return torch.tensor([kind.startswith("slow") for kind in self.kind_G])
+
+
+def plant(config: PlantedConfig, *, draw: int = 0) -> Planted:
+    """The latents are those of the seed; `draw` tells one sample of documents from another."""
+    directions_GD = _directions(config)
+    kind_G = [kind for kind in KINDS for _ in range(config.each)]
+    rng = np.random.default_rng([config.seed, 1, draw])
+    documents = config.tokens // config.length
+    on_BLG = np.concatenate([_switch(rng, config, kind, documents) for kind in KINDS], -1)
+    magnitude = 1 + 0.25 * rng.standard_normal(on_BLG.shape, dtype=np.float32)
+    codes_NG = torch.from_numpy(on_BLG * magnitude.clip(0.25)).reshape(-1, len(kind_G)).float()
+    noise_ND = config.noise * rng.standard_normal((len(codes_NG), config.d_model), dtype=np.float32)
+    on_NG = torch.from_numpy(on_BLG).reshape(-1, len(kind_G))
+    return Planted(directions_GD, kind_G, on_NG, codes_NG @ directions_GD + torch.from_numpy(noise_ND), config.length)
+
+
+def _directions(config: PlantedConfig) -> Float[Tensor, "G D"]:
+    rng = np.random.default_rng([config.seed, 0])
+    drawn = torch.from_numpy(rng.standard_normal((4 * config.each, config.d_model), dtype=np.float32))
+    return drawn / drawn.norm(dim=-1, keepdim=True)
+
+
+def _switch(rng: np.random.Generator, config: PlantedConfig, kind: str, documents: int) -> np.ndarray:
+    """On or off (B, L, latents). A slow latent is a two-state chain that begins as it goes on in the mean."""
+    rate = config.rare if kind.endswith("rare") else config.frequent
+    shape = (documents, config.length, config.each)
+    if kind.startswith("fast"):
+        return rng.random(shape) < rate
+    off = 1 / config.dwell
+    on = off * rate / (1 - rate)
+    drawn, state = rng.random(shape), rng.random((documents, config.each)) < rate
+    states = np.empty(shape, bool)
+    for at in range(config.length):
+        if at:
+            state = np.where(state, drawn[:, at] >= off, drawn[:, at] < on)
+        states[:, at] = state
+    return states
+
+
+def store_of(planted: Planted, path: Path, *, shard_documents: int = 1024) -> Store:
+    """As a store, one document after another, to be fitted on like any other."""
+    writer = Writer(path, layers=(0,), d_model=planted.x_ND.shape[1], roles=("text",), config={"made": "planted"})
+    documents = len(planted.x_ND) // planted.length
+    for first in range(len(writer.done) * shard_documents, documents, shard_documents):
+        count = min(shard_documents, documents - first)
+        rows = slice(first * planted.length, (first + count) * planted.length)
+        n = count * planted.length
+        table = TokenTable(
+            ids=torch.full((n,), -1, dtype=torch.int32),
+            document=torch.arange(count, dtype=torch.int32).repeat_interleave(planted.length),
+            position=torch.arange(planted.length, dtype=torch.int32).repeat(count),
+            role=torch.zeros(n, dtype=torch.uint8),
+            completion=torch.ones(n, dtype=torch.bool),
+        )
+        frame = pl.DataFrame({"length": [planted.length] * count, "prompt": [0] * count})
+        writer.add({0: planted.x_ND[rows]}, table, frame, {})
+    return writer.finish()

@@ -1,0 +1,208 @@
+"""What a dictionary is, what its slow block is taught, and how it is trained: every choice is a field.
+
+A temporal sparse autoencoder (arXiv 2511.05541) is a Matryoshka BatchTopK dictionary whose first block also has to
+tell a token's neighbour from the tokens of other documents. The paper, the code released with it, and ports of either
+differ in nearly every detail, so the detail is what is configured here, and the variants have names (`PRESETS`).
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from interp.artifacts import BadInput
+
+
+def _one_of(config: object, name: str, *known: str) -> None:
+    if (got := getattr(config, name)) not in known:
+        raise BadInput(f"{name} must be one of {', '.join(known)}; got {got!r}")
+
+
+def _expect(held: bool, claim: str, got: object) -> None:
+    if not held:
+        raise BadInput(f"{claim}; got {got}")
+
+
+@dataclass(frozen=True)
+class ContrastConfig:
+    """The contrastive term: symmetric InfoNCE over pairs of tokens, on the codes of the slow block."""
+
+    alpha: float = 0.03
+    """Its weight. 0 leaves exactly a Matryoshka dictionary."""
+    alpha_in: str = "variance"
+    """What alpha is counted in: `variance` (of the activations, so that it means the same on any layer and scale) or
+    `loss` (added to the squared error as it is)."""
+    alpha_warm_up: float = 0.1
+    """The share of all steps over which alpha grows from 0."""
+    similarity: str = "cosine"
+    """cosine or dot."""
+    temperature: float = 0.1
+    reduction: str = "mean"
+    """Of the two directions, neighbour from token and token from neighbour: mean or sum."""
+    pairing: str = "prev"
+    """A token's partner: `prev` (the one before), `window` (any of the `reach` before) or `past` (any before)."""
+    reach: int = 24
+    """How far back `window` goes."""
+    run: int = 8
+    """How many consecutive tokens enter a batch together, each encoded once and partner of the next. 1: tokens enter
+    alone, and each brings a partner that is encoded for the contrast only."""
+    same_sequence: bool = False
+    """Whether other tokens of a token's own document are among its negatives."""
+    together: int | None = 256
+    """How many pairs are one another's negatives. None: all of a batch, at a cost that grows with their square."""
+    partner_mask: str = "own"
+    """Who must be of the tokens trained on for a pair to count: the partner too (`own`), or only the token whose
+    partner it is (`anchor`, as in the released code)."""
+    shuffled: bool = False
+    """Control: partners are dealt out at random, so that there is a contrastive term but nothing temporal in it."""
+
+    def __post_init__(self) -> None:
+        _one_of(self, "alpha_in", "variance", "loss")
+        _one_of(self, "similarity", "cosine", "dot")
+        _one_of(self, "reduction", "mean", "sum")
+        _one_of(self, "pairing", "prev", "window", "past")
+        _one_of(self, "partner_mask", "own", "anchor")
+        _expect(self.alpha >= 0, "alpha must not be negative", self.alpha)
+        _expect(0 <= self.alpha_warm_up <= 1, "alpha_warm_up must lie between 0 and 1", self.alpha_warm_up)
+        _expect(self.temperature > 0, "temperature must be positive", self.temperature)
+        _expect(self.together is None or self.together >= 2, "together must be at least 2", self.together)
+        _expect(self.reach >= 1 and self.run >= 1, "reach and run must be at least 1", (self.reach, self.run))
+        if self.run > 1 and self.pairing != "prev":
+            raise BadInput(f"only the pairs of pairing=prev lie side by side: expected run=1, got {self.run}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    steps: int | None = None
+    """Of one batch each. Chosen by the width if not given."""
+    batch: int = 1024
+    """Tokens that are reconstructed in a step."""
+    lr: float | None = None
+    """Chosen by the width if not given."""
+    warm_up: float = 0.05
+    """The share of all steps over which the learning rate grows from 0."""
+    decay: float = 0.3
+    """The share over which it falls to 0 at the end."""
+    clip: float = 1.0
+    """The largest norm of a gradient."""
+    dead_after: int = 256_000
+    """Tokens after which a latent that has not fired counts as dead and is revived."""
+    seed: int = 0
+    prompts: bool = False
+    """Train on the tokens of prompts too, not only on what was written."""
+    pool_gb: float = 0.5
+    """Activations held in memory at once, to be shuffled. One shard at least."""
+    save_every: int = 1000
+    """Steps after which the state is saved, to go on from."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "dead_after", "save_every"):
+            value = getattr(self, name)
+            _expect(value is None or value >= 1, f"{name} must be at least 1", value)
+        _expect(self.lr is None or self.lr > 0, "lr must be positive", self.lr)
+        _expect(self.clip > 0 and self.pool_gb > 0, "clip and pool_gb must be positive", (self.clip, self.pool_gb))
+        for name in ("warm_up", "decay"):
+            _expect(0 <= getattr(self, name) <= 1, f"{name} must lie between 0 and 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class TSAEConfig:
+    width: int | None = None
+    """Latents. 16 to a dimension if not given."""
+    k: int | None = None
+    """Active latents a token, in the mean. Chosen by the dimension if not given."""
+    blocks: tuple[float, ...] = (0.2, 0.8)
+    """Shares of the width, the slow block first. One block alone makes an ordinary BatchTopK dictionary."""
+    block_weights: tuple[float, ...] = (0.3, 1.0)
+    """Of the squared errors of the first block alone, of the first two together, and so on."""
+    slow_k: int | None = None
+    """Active latents reserved to the slow block. If not given, all latents compete for the same `k`."""
+    promote_every: int | None = 25
+    """Steps after which, again and again, the most persistent latents are moved into the slow block. None: never."""
+    scale: str = "rms"
+    """`rms`: activations are scaled to a mean norm of sqrt(d_model) for training, and the weights scaled back.
+    `none`: they are taken as they are."""
+    revival: float = 1.0
+    """Weight of the loss that lets dead latents learn what the others leave unexplained."""
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        _one_of(self, "scale", "rms", "none")
+        _expect(self.revival >= 0, "revival must not be negative", self.revival)
+        shares = self.blocks
+        if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+            raise BadInput(f"blocks must be positive shares that sum to 1; got {shares}")
+        if len(self.block_weights) != len(shares) or min(self.block_weights) < 0 or self.block_weights[-1] == 0:
+            raise BadInput(
+                f"block_weights must be one for each of {len(shares)} blocks, none negative and the last above 0; "
+                f"got {self.block_weights}"
+            )
+        if self.promote_every is not None and self.promote_every < 1:
+            raise BadInput(f"promote_every must be at least 1, or None; got {self.promote_every}")
+        if self.promote_every and self.contrast.run == 1 and not self.contrast.alpha:
+            raise BadInput(
+                "promotion goes by pairs of tokens: expected run above 1, alpha above 0, or promote_every=None"
+            )
+        if self.contrast.alpha and len(shares) == 1:
+            raise BadInput("a contrast needs a slow block: expected two blocks or more, or alpha=0; got one block")
+
+    def resolved(self, d_model: int) -> "TSAEConfig":
+        """With a number in every place, for activations of this dimension. Whatever does not fit is refused."""
+        width = 16 * d_model if self.width is None else self.width
+        k = max(16, round(math.sqrt(2 * d_model))) if self.k is None else self.k
+        steps = self.training.steps or round(4000 * max(1.0, width / 1024) ** 0.25)
+        lr = self.training.lr or 2e-3 * (1024 / width) ** 0.5
+        config = replace(self, width=width, k=k, training=replace(self.training, steps=steps, lr=lr))
+        config._expect_fit(d_model)
+        return config
+
+    def _expect_fit(self, d_model: int) -> None:
+        assert self.width is not None and self.k is not None
+        if self.width < d_model:
+            raise BadInput(f"a dictionary must be at least as wide as d_model ({d_model}); got width {self.width}")
+        slow = self.widths()[0]
+        if not 1 <= self.k <= slow:
+            raise BadInput(f"k must lie between 1 and the {slow} latents of the slow block; got {self.k}")
+        if self.slow_k is not None and not 1 <= self.slow_k < self.k:
+            raise BadInput(f"slow_k must lie between 1 and {self.k - 1}, less than k; got {self.slow_k}")
+
+    def widths(self) -> tuple[int, ...]:
+        """How many latents each block has."""
+        assert self.width is not None, "of a config that is resolved"
+        ends = [round(self.width * sum(self.blocks[: at + 1])) for at in range(len(self.blocks))]
+        return tuple(end - start for start, end in zip([0, *ends], ends, strict=False))
+
+
+EVEN = (1.0, 1.0)
+PRESETS = {
+    "interp": TSAEConfig(),
+    "paper": TSAEConfig(
+        block_weights=EVEN, promote_every=None, scale="none",
+        contrast=ContrastConfig(
+            alpha=1.0, alpha_in="loss", alpha_warm_up=0.0, temperature=1.0, reduction="sum", run=1,
+            same_sequence=True, together=None,
+        ),
+    ),
+    "released": TSAEConfig(
+        block_weights=(0.1, 0.4), promote_every=None, scale="none",
+        contrast=ContrastConfig(
+            alpha=0.1, alpha_in="loss", alpha_warm_up=0.0, similarity="dot", temperature=1.0, pairing="past", run=1,
+            same_sequence=True, together=None, partner_mask="anchor",
+        ),
+    ),
+    "matryoshka": TSAEConfig(block_weights=EVEN, promote_every=None, contrast=ContrastConfig(alpha=0.0)),
+    "batchtopk": TSAEConfig(
+        blocks=(1.0,), block_weights=(1.0,), promote_every=None, contrast=ContrastConfig(alpha=0.0)
+    ),
+    "shuffled": TSAEConfig(contrast=ContrastConfig(shuffled=True)),
+    "contrast-only": TSAEConfig(promote_every=None),
+    "promotion-only": TSAEConfig(contrast=ContrastConfig(alpha=0.0)),
+}  # fmt: skip
+"""`interp`: ours. `paper`: as the text says. `released`: as the authors' code does. The others are controls:
+`matryoshka` and `batchtopk` have no contrast, and the latter no blocks; `shuffled` has a contrast between tokens that
+have nothing to do with one another; `contrast-only` and `promotion-only` have one half of ours each."""
+
+
+def preset(name: str) -> TSAEConfig:
+    if name not in PRESETS:
+        raise BadInput(f"expected one of the presets {', '.join(PRESETS)}; got {name!r}")
+    return PRESETS[name]

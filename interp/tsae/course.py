@@ -1,0 +1,137 @@
+"""One dictionary's way through the pools: where it is, and what it takes to go on from there."""
+
+import copy
+import math
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interp.activations import Store
+from interp.artifacts import BadInput, is_kind, read_manifest, to_json
+from interp.training_state import load_training_state, save_training_state
+from interp.tsae.batches import Pool, batches
+from interp.tsae.config import TSAEConfig
+from interp.tsae.dictionary import KIND, TSAE
+from interp.tsae.trainee import Statistics, Trainee
+
+
+def making(store: Store, layer: int, config: TSAEConfig, start: TSAE | None) -> dict[str, Any]:
+    """All that decides what a dictionary becomes."""
+    return {
+        **to_json(config.resolved(store.d_model)),
+        "store": store.fingerprint(),
+        "layer": layer,
+        "start": None if start is None else start.fingerprint(),
+    }
+
+
+def found(out: Path, wanted: dict[str, Any]) -> TSAE | None:
+    """The dictionary that is there already, if it was made in just this way; another is refused."""
+    if not out.exists():
+        return None
+    if not is_kind(out, KIND):
+        raise BadInput(f"{out} exists already and is no dictionary: choose another place")
+    before = read_manifest(out, KIND)["making"]
+    if changed := sorted(key for key in before.keys() | wanted.keys() if before.get(key) != wanted.get(key)):
+        raise BadInput(f"{out} holds a dictionary of another {', '.join(changed)}: choose another place, or delete it")
+    return TSAE.load(out)
+
+
+class Course:
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        layer: int,
+        config: TSAEConfig,
+        statistics: Statistics,
+        out: Path | None,
+        device: torch.device,
+        start: TSAE | None,
+    ) -> None:
+        self.name, self.store, self.layer, self.out = name, store, layer, out
+        self.trainee = Trainee(config, store.d_model, statistics, device)
+        self._expect_enough()
+        if start is not None:
+            self.trainee.begin_from(start)
+        self.pool, self.batch = 0, 0
+        self.state = None if out is None else out.with_name(f"{out.name}.state")
+        self.making = making(store, layer, config, start)
+        if self.state is not None:
+            done, facts = load_training_state(self.state, self.trainee, self.trainee.optimiser, config=self.making)
+            self.trainee.done, self.pool, self.batch = done, facts.get("pool", 0), facts.get("batch", 0)
+
+    def _expect_enough(self) -> None:
+        documents, config = self.store.documents, self.trainee.config
+        held = documents["length"] - (0 if config.training.prompts else documents["prompt"])
+        if (tokens := int(held.clip(0).sum())) < config.training.batch:
+            raise BadInput(
+                f"{self.store.path}: expected at least one batch of {config.training.batch} tokens, got {tokens}: "
+                "collect more, or ask for a smaller batch"
+            )
+        if config.contrast.alpha and int((held >= 2).sum()) == 0:
+            raise BadInput(
+                f"{self.store.path}: a contrast needs two tokens in a row, and no document has two that are trained "
+                "on: ask for prompts too, or for alpha=0"
+            )
+
+    def go_through(self, pool: Pool, number: int, shown: Any) -> None:
+        trainee = self.trainee
+        for at, batch in enumerate(batches(pool, trainee.config, number)):
+            if at < self.batch:
+                continue  # seen before it was stopped
+            step = trainee.learn(batch)
+            self.batch = at + 1
+            shown.update()
+            if trainee.done % 20 == 1:
+                shown.set_postfix({key: f"{trainee.shown[key]:.3f}" for key in ("fve", "l0", "dead")}, refresh=False)
+                if not math.isfinite(float(step.loss)):
+                    raise FloatingPointError(
+                        f"dictionary {self.name!r} diverged at step {trainee.done}: try a lower lr or alpha"
+                    )
+            if trainee.done % trainee.config.training.save_every == 0:
+                self.save()
+            if trainee.done == trainee.steps:
+                return
+        self.pool, self.batch = number + 1, 0
+
+    def save(self) -> None:
+        if self.state is not None:
+            save_training_state(
+                self.state,
+                self.trainee,
+                self.trainee.optimiser,
+                step=self.trainee.done,
+                config=self.making,
+                facts={"pool": self.pool, "batch": self.batch},
+            )
+
+    def finish(self, x_ND: torch.Tensor) -> TSAE:
+        """Thresholds set, scale folded back, kept as SAELens keeps it."""
+        self.trainee.calibrate(x_ND)
+        dictionary = self._dictionary()
+        if self.out is not None:
+            dictionary = dictionary.save(self.out, making=self.making)
+        if self.state is not None:
+            shutil.rmtree(self.state, ignore_errors=True)
+        return dictionary
+
+    def _dictionary(self) -> TSAE:
+        """What SAELens would save, with what it does not know."""
+        trainee = self.trainee
+        sae = copy.deepcopy(trainee.sae)
+        sae.fold_activation_norm_scaling_factor(trainee.scale)
+        sae.cfg.metadata.hook_name = f"blocks.{self.layer}.hook_resid_post"
+        with tempfile.TemporaryDirectory() as aside:
+            sae.cpu().save_inference_model(aside)
+            return TSAE.of_files(
+                Path(aside),
+                widths=trainee.config.widths(),
+                layer=self.layer,
+                config=trainee.config,
+                made_from={"store": self.store.fingerprint(), **self.store.made_from},
+                facts={key: round(value, 6) for key, value in trainee.shown.items()},
+            )

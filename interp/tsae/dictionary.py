@@ -1,0 +1,172 @@
+"""A dictionary: residuals in, codes out, and back. In SAELens' own format, read here without it.
+
+On disk it is what SAELens writes for a JumpReLU dictionary (`cfg.json`, `sae_weights.safetensors`), so that
+`sae_lens.SAE.load_from_disk` reads it where this package has never been; beside it lies a manifest with what only we
+know: the blocks, the layer, the weights it was fitted on, and every choice that made it.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.artifacts import (
+    BadInput,
+    Mismatch,
+    fingerprint_tensors,
+    from_json,
+    is_kind,
+    read_manifest,
+    write_manifest,
+    writing_dir,
+)
+from interp.tsae.config import TSAEConfig
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+KIND = "tsae"
+CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+
+
+@dataclass(frozen=True)
+class TSAE:
+    W_enc: Float[Tensor, "D F"]
+    b_enc: Float[Tensor, " F"]
+    W_dec: Float[Tensor, "F D"]
+    b_dec: Float[Tensor, " D"]
+    threshold: Float[Tensor, " F"]
+    widths: tuple[int, ...]
+    """Of the blocks, the slow one first. One block alone, if they are not known."""
+    layer: int | None = None
+    config: TSAEConfig | None = None
+    made_from: dict[str, str] = field(default_factory=dict)
+    """Fingerprints: of the store, and of the policies whose activations it holds."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What was measured when it was fitted."""
+    cfg: dict[str, Any] = field(default_factory=dict)
+    """What SAELens' cfg.json says."""
+    path: Path | None = None
+
+    @property
+    def d_model(self) -> int:
+        return self.W_enc.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.W_enc.shape[1]
+
+    @property
+    def n_slow(self) -> int:
+        return self.widths[0]
+
+    def __repr__(self) -> str:
+        blocks = " + ".join(f"{width:,}" for width in self.widths)
+        return f"TSAE({self.width:,} latents ({blocks}) of d_model {self.d_model}, layer {self.layer})"
+
+    def encode(self, x_BD: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+        if x_BD.shape[-1] != self.d_model:
+            raise BadInput(f"expected activations of dimension {self.d_model}, got {tuple(x_BD.shape)}")
+        hidden_BF = (x_BD.to(self.W_enc) - self.b_dec) @ self.W_enc + self.b_enc
+        return hidden_BF.relu() * (hidden_BF > self.threshold)
+
+    def decode(self, z_BF: Float[Tensor, "*B F"]) -> Float[Tensor, "*B D"]:
+        if z_BF.shape[-1] != self.width:
+            raise BadInput(f"expected codes of {self.width} latents, got {tuple(z_BF.shape)}: are they residuals?")
+        return z_BF @ self.W_dec + self.b_dec
+
+    def decode_slow(self, z_BF: Float[Tensor, "*B F"]) -> Float[Tensor, "*B D"]:
+        """What the slow block alone makes of it."""
+        return z_BF[..., : self.n_slow] @ self.W_dec[: self.n_slow] + self.b_dec
+
+    def to(self, device: torch.device | str) -> "TSAE":
+        return TSAE(**{**self.__dict__, **{name: getattr(self, name).to(device) for name in TENSORS}})
+
+    def fingerprint(self) -> str:
+        return fingerprint_tensors(TENSORS, lambda name: getattr(self, name))
+
+    def sae_lens(self) -> "SAE[Any]":
+        """As SAELens sees it."""
+        from sae_lens import SAE
+
+        if self.path is None:
+            raise BadInput("this dictionary was never saved: fit it with out=")
+        return SAE.load_from_disk(self.path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None, layer: int | None = None) -> "TSAE":
+        """One of ours, or any JumpReLU dictionary that SAELens saved. Refused if it is of another layer, or was not
+        `made_from` what the caller names, e.g. {"policy-0": policy.fingerprint()}."""
+        path = Path(path)
+        ours = is_kind(path, KIND)
+        manifest = read_manifest(path, KIND, made_from=made_from) if ours else {}
+        tensors, told = _read(path)
+        if made_from and not ours:
+            raise Mismatch(f"{path}: expected a dictionary that says what it was made from, got one without a manifest")
+        found = manifest["layer"] if ours else _layer_of(told)
+        if layer is not None and found != layer:
+            raise Mismatch(f"{path}: expected a dictionary of layer {layer}, got one of layer {found}")
+        return cls(
+            **tensors,
+            widths=tuple(manifest["widths"]) if ours else (tensors["b_enc"].shape[0],),
+            layer=found,
+            config=from_json(TSAEConfig, manifest["config"]) if ours else None,
+            made_from=manifest.get("made_from", {}),
+            facts=manifest.get("facts", {}),
+            cfg=told,
+            path=path,
+        )
+
+    @classmethod
+    def of_files(cls, path: Path, **known: Any) -> "TSAE":
+        """What SAELens wrote, with what is `known` beside it."""
+        tensors, told = _read(path)
+        return cls(**tensors, cfg=told, **known)
+
+    def save(self, path: str | Path, *, making: dict[str, Any] | None = None, overwrite: bool = False) -> "TSAE":
+        """In SAELens' format, with our manifest. `making` is all that decided what it became, if that is known."""
+        from safetensors.torch import save_file
+
+        if not self.cfg or self.config is None:
+            raise BadInput("this dictionary does not know its config: fit it, or load it")
+        with writing_dir(path, overwrite=overwrite) as aside:
+            (aside / CONFIG).write_text(json.dumps(self.cfg, indent=1) + "\n")
+            save_file({name: getattr(self, name).contiguous() for name in TENSORS}, aside / WEIGHTS)
+            known = {"layer": self.layer, "widths": self.widths, "facts": self.facts, "making": making or {}}
+            write_manifest(aside, KIND, config=self.config, made_from=self.made_from, **known)
+        return TSAE.load(path)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    for name in (CONFIG, WEIGHTS):
+        if not (path / name).exists():
+            raise BadInput(f"{path}: expected {CONFIG} and {WEIGHTS}, as SAELens saves a dictionary; {name} is missing")
+    told = json.loads((path / CONFIG).read_text())
+    kind = (told.get("architecture"), told.get("normalize_activations"), told.get("apply_b_dec_to_input"))
+    if kind != ("jumprelu", "none", True):
+        raise BadInput(
+            f"{path}: expected a jumprelu dictionary that subtracts b_dec and normalises nothing, got architecture, "
+            f"normalize_activations and apply_b_dec_to_input {kind}: save it by save_inference_model"
+        )
+    try:
+        tensors = load_file(path / WEIGHTS)
+    except SafetensorError as error:
+        raise BadInput(f"{path / WEIGHTS}: expected whole safetensors, got: {error}") from error
+    if missing := set(TENSORS) - set(tensors):
+        raise BadInput(f"{path / WEIGHTS}: expected {', '.join(TENSORS)}; {', '.join(sorted(missing))} missing")
+    return {name: tensors[name] for name in TENSORS}, told
+
+
+def _layer_of(told: dict[str, Any]) -> int | None:
+    """`blocks.7.hook_resid_post`: layer 7, if that is what it was fitted on."""
+    place = str((told.get("metadata") or {}).get("hook_name") or "").split(".")
+    known = len(place) == 3 and place[0] == "blocks" and place[2] == "hook_resid_post"
+    return int(place[1]) if known and place[1].isdigit() else None

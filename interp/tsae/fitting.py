@@ -1,0 +1,124 @@
+"""Fit dictionaries on a store of activations: one, or several in one pass over it.
+
+Everything random hangs on (seed, number of the pool): killed anywhere and called again, it goes on where its state was
+saved last, and on the CPU, with as many threads, ends in the same bits; and a dictionary fitted in company is the one
+that would have been fitted alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from interp.activations import Store
+from interp.artifacts import BadInput
+from interp.policy.device import resolve
+from interp.policy.modes import repeatable
+from interp.tsae.architecture import register
+from interp.tsae.batches import groups, pool_of
+from interp.tsae.config import TSAEConfig
+from interp.tsae.course import Course, found, making
+from interp.tsae.dictionary import TSAE
+from interp.tsae.trainee import measure, sample
+
+
+def fit(
+    store: Store,
+    config: TSAEConfig | None = None,
+    *,
+    layer: int | None = None,
+    out: str | Path | None = None,
+    start: TSAE | None = None,
+    device: str = "auto",
+    bar: bool = True,
+) -> TSAE:
+    """A dictionary of a layer of the store (its only one, if not given). `out` is where it is kept; without it nothing
+    is saved, and nothing can be resumed. `start` is a dictionary to begin from, of the same width."""
+    configs, outs = {"": config or TSAEConfig()}, {"": Path(out)} if out is not None else {}
+    return _fit(store, configs, outs, layer=layer, start=start, device=device, bar=bar)[""]
+
+
+def fit_all(
+    store: Store,
+    configs: Mapping[str, TSAEConfig],
+    *,
+    out: str | Path | None = None,
+    layer: int | None = None,
+    start: TSAE | None = None,
+    device: str = "auto",
+    bar: bool = True,
+) -> dict[str, TSAE]:
+    """Several dictionaries, by name, in one pass: each pool of activations is read once for all of them. `out` is a
+    directory that gets one directory for each."""
+    if len({(c.training.pool_gb, c.training.prompts) for c in configs.values()}) > 1:
+        raise BadInput("dictionaries fitted together share their pools: expected one pool_gb and one prompts for all")
+    outs = {name: Path(out) / name for name in configs} if out is not None else {}
+    return _fit(store, configs, outs, layer=layer, start=start, device=device, bar=bar)
+
+
+def _fit(
+    store: Store,
+    configs: Mapping[str, TSAEConfig],
+    outs: Mapping[str, Path],
+    *,
+    layer: int | None,
+    start: TSAE | None,
+    device: str,
+    bar: bool,
+) -> dict[str, TSAE]:
+    register()
+    layer = store.layer if layer is None else layer
+    if layer not in store.layers:
+        raise BadInput(f"{store.path}: expected one of its layers {store.layers}, got {layer}")
+    place = resolve(device)[0]
+    if place.type == "mps":
+        place = torch.device("cpu")  # the sparse products are there for CPU and CUDA
+    finished = {
+        name: there
+        for name, out in outs.items()
+        if (there := found(out, making(store, layer, configs[name], start))) is not None
+    }
+    wanted = {name: config for name, config in configs.items() if name not in finished}
+    if wanted:
+        x_ND = sample(store, layer, next(iter(wanted.values())))
+        statistics = measure(x_ND)
+        courses = [
+            Course(name, store, layer, config, statistics, outs.get(name), place, start)
+            for name, config in wanted.items()
+        ]
+        with repeatable(place):
+            _run(store, layer, courses, bar)
+        finished |= {course.name: course.finish(x_ND) for course in courses}
+    return {name: finished[name] for name in configs}
+
+
+def _run(store: Store, layer: int, courses: list[Course], bar: bool) -> None:
+    total, number, epoch = sum(c.trainee.steps for c in courses), 0, 0
+    done = sum(c.trainee.done for c in courses)
+    shown = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not bar)
+    first = courses[0].trainee.config
+    with shown, _saving(courses):
+        while any(c.trainee.done < c.trainee.steps for c in courses):
+            for shards in groups(store, first, epoch):
+                waiting = [c for c in courses if c.pool <= number and c.trainee.done < c.trainee.steps]
+                if waiting:
+                    pool = pool_of(store, layer, shards, prompts=first.training.prompts)
+                    for course in waiting:
+                        course.go_through(pool, number, shown)
+                number += 1
+            epoch += 1
+
+
+@contextmanager
+def _saving(courses: list[Course]) -> Iterator[None]:
+    """Where it was interrupted, it can go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for course in courses:
+            course.save()
+        kept = ", ".join(str(course.state) for course in courses if course.state)
+        how = f"; ask for the same again to go on from {kept}" if kept else ""
+        raise KeyboardInterrupt(f"stopped{how}") from None
