@@ -15,7 +15,14 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-SHAPED = ["interp.activations", "interp.policy", "interp.grpo.advantages", "interp.grpo.losses", "interp.tsae.metrics"]
+SHAPED = [
+    "interp.activations",
+    "interp.policy",
+    "interp.rollouts.harvest",
+    "interp.grpo.advantages",
+    "interp.grpo.losses",
+    "interp.tsae.metrics",
+]
 install_import_hook(SHAPED, "beartype.beartype")  # what the shapes promise is checked at every call
 torch.set_num_threads(1)
 # no deadline: the machine may be busy, and the first example pays for imports; in CI the same examples every time

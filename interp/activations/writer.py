@@ -56,15 +56,21 @@ class Writer:
         self.path, self.layers, self.d_model, self.dtype = Path(path), tuple(layers), d_model, dtype
         self.roles, self.config, self.made_from = tuple(roles), to_json(config or {}), dict(made_from or {})
         self._check()
-        self._finished = self._begin()
+        self._listed = self._begin()
+        """How many shards the manifest says it has, if it was finished."""
         self.shards = _whole(self.path, self.layers, d_model, dtype)
         """Those that are there. What stands after a gap is not counted: it is written again."""
-        self._dirty = False
+        self._tidy = False
 
     @property
     def done(self) -> list[dict[str, Any]]:
         """The facts of the shards that are there, in order."""
         return [shard.facts for shard in self.shards]
+
+    @property
+    def finished(self) -> bool:
+        """All of it is there, and nothing more is to come."""
+        return len(self.shards) == self._listed
 
     @property
     def bytes_per_token(self) -> int:
@@ -104,9 +110,9 @@ class Writer:
         """Say that this is all, and open it."""
         if not self.shards:
             raise BadInput(f"{self.path}: expected at least one shard, got none: a store must hold something")
-        if self._dirty or not self._finished:
+        if not self.finished:
             self._write_manifest([to_json(shard) for shard in self.shards])
-            self._finished, self._dirty = True, False
+            self._listed = len(self.shards)
         return Store.open(self.path)
 
     # --- beginning and going on ---
@@ -125,8 +131,8 @@ class Writer:
         making = {"layers": list(self.layers), "d_model": self.d_model, "dtype": self.dtype, "roles": list(self.roles)}
         return making | {"config": self.config, "made_from": self.made_from}
 
-    def _begin(self) -> bool:
-        """Whether it is finished already."""
+    def _begin(self) -> int | None:
+        """How many shards there should be, if it was finished before."""
         recover(self.path / MANIFEST)
         if (self.path / MANIFEST).exists():
             for left in [_LEFT.fullmatch(entry.name) for entry in self.path.iterdir()]:
@@ -134,13 +140,13 @@ class Writer:
                     recover(self.path / left[1])
             manifest = read_manifest(self.path, KIND)
             _refuse_changes(self.path, manifest, self._making())
-            return manifest["shards"] is not None
+            return None if manifest["shards"] is None else len(manifest["shards"])
         there = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
         if there or self.path.is_file():
             found = f"{', '.join(there[:5])} and no {MANIFEST}" if there else "a file"
             raise BadInput(f"{self.path}: expected a store or an empty place, got {found}")
         self._write_manifest(None)
-        return False
+        return None
 
     def _write_manifest(self, listed: list[dict[str, Any]] | None) -> None:
         making = self._making()
@@ -151,16 +157,17 @@ class Writer:
     def _open_for_more(self) -> None:
         """Before the first shard that is added: a store that was finished is so no longer, and what stood after a gap
         is dropped."""
-        if self._dirty:
+        if self.finished:
+            raise BadInput(f"{self.path} is finished: nothing can be added to it")
+        if self._tidy:
             return
-        if self._finished:
-            if len(self.shards) == len(read_manifest(self.path, KIND)["shards"]):
-                raise BadInput(f"{self.path} is finished: nothing can be added to it")
+        if self._listed is not None:
             self._write_manifest(None)
+            self._listed = None
         kept = {shards.facts_of(self.path, shard.name) for shard in self.shards}
         for stale in set(self.path.glob("shard-*.json")) - kept:
             stale.unlink()
-        self._dirty = True
+        self._tidy = True
 
     # --- what is handed in ---
 

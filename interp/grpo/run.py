@@ -33,6 +33,7 @@ from interp.artifacts import (
 from interp.grpo.config import GRPOConfig
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.series import Series
+from interp.tasks.world import revived
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,8 +67,8 @@ class Run:
 
     @property
     def series(self) -> Series:
-        """Its checkpoints, the base first."""
-        return Series.from_dir(self.path)
+        """Its checkpoints, the base first. It knows the chain task it was trained on; another has to be given."""
+        return Series.from_dir(self.path, task=revived(self.manifest.get("world")))
 
     def policy(self, *, device: str = "auto", dtype: str = "auto") -> "Policy":
         """As it is at the last checkpoint."""

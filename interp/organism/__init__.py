@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from interp.artifacts import MANIFEST, from_json, is_kind, packaged, read_manifest
 from interp.organism.config import KIND, Habits, OrganismConfig, Shape
 from interp.tasks import Chain
+from interp.tasks.world import revived
 
 if TYPE_CHECKING:
     from interp.policy import Policy
@@ -29,7 +30,7 @@ def task_for(path: str | Path) -> Chain:
     if is_kind(path, KIND):
         return task_of(path)
     told = json.loads(file.read_text()).get("world") if (file := Path(path) / MANIFEST).exists() else None
-    return from_json(Chain, told["settings"]) if told and told["kind"] == Chain.__name__ else Chain()
+    return revived(told) or Chain()
 
 
 def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> "Policy":

@@ -129,7 +129,7 @@ def score(
     longest = max(map(len, completions), default=0)
     logprobs_BT, entropies_BT = torch.zeros(2, len(prompts), longest)
     with evaluating(model):
-        for batch in _by_length(prompts, completions, micro_tokens):
+        for batch in by_length(prompts, completions, micro_tokens):
             rows = align([prompts[i] for i in batch], [completions[i] for i in batch], pad, model.device)
             tokens_BT = rows.ids_BL[:, rows.start :]
             logp, entropy = logprobs_and_entropies(completion_logits(model, rows), tokens_BT, temperature)
@@ -140,7 +140,7 @@ def score(
     return logprobs_BT, entropies_BT
 
 
-def _by_length(
+def by_length(
     prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], micro_tokens: int
 ) -> Iterator[list[int]]:
     """Rows of like length together, so that little of a micro-batch is padding, and few enough that their

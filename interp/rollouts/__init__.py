@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from interp.rollouts.buckets import BucketConfig, Buckets, bucket
+from interp.rollouts.collect_config import CollectConfig
 from interp.rollouts.evaluate import EvaluateConfig, evaluate
 from interp.rollouts.evaluation import Evaluation
 from interp.rollouts.intervals import Share, exact, share
@@ -19,6 +20,7 @@ __all__ = [
     "BucketConfig",
     "Buckets",
     "Checkpoint",
+    "CollectConfig",
     "Credit",
     "CreditScheme",
     "EvaluateConfig",

@@ -3,18 +3,22 @@
 A series is read from any directory that holds `checkpoint-<step>/` directories in Hugging Face format, such as the
 output of a TRL or transformers trainer or a run directory of our own, or from any list of such directories. It holds
 paths, no weights: to open one costs the reading of some headers, and refuses at once what would fail hours later.
+From a series, the activations of its checkpoints are collected.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, recover
 from interp.policy.directory import check_config, check_weights, fingerprint_of
+from interp.rollouts.collect_config import CollectConfig
+from interp.tasks.base import Task
 
 if TYPE_CHECKING:
+    from interp.activations import Store
     from interp.policy.policy import Policy
 
 ARCHITECTURE = ("model_type", "hidden_size", "n_embd", "num_hidden_layers", "n_layer", "vocab_size")
@@ -42,20 +46,23 @@ class Checkpoint:
 class Series(Sequence[Checkpoint]):
     """Checkpoints in order of step, each step once."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint]) -> None:
+    def __init__(self, checkpoints: Iterable[Checkpoint], *, task: Task | None = None, run: str = "base") -> None:
         self.members = tuple(sorted(checkpoints, key=lambda member: member.step))
+        self.task, self.run = task, run
+        """What it was trained on, where that is known, and its name in the records of its rollouts."""
         for one, other in zip(self.members, self.members[1:], strict=False):
             if one.step == other.step:
                 raise BadInput(f"expected each step once, got step {one.step} twice: {one.path} and {other.path}")
 
     @classmethod
-    def from_dir(cls, path: str | Path, *, base: str | Path | None = None) -> "Series":
+    def from_dir(cls, path: str | Path, *, base: str | Path | None = None, task: Task | None = None) -> "Series":
         """Every `checkpoint-<step>/` in `path`. A trainer keeps none of the policy it began with: `base` is step 0."""
         path = Path(path)
         members = _members(path)
         if not members:
             raise BadInput(f"{path}: expected directories called checkpoint-<step>, got {_found(path)}")
-        return cls._checked([*([Checkpoint(0, Path(base))] if base is not None else []), *members])
+        every = [*([Checkpoint(0, Path(base))] if base is not None else []), *members]
+        return cls._checked(every, task=task, run=path.absolute().name)
 
     @classmethod
     def from_dirs(
@@ -73,8 +80,8 @@ class Series(Sequence[Checkpoint]):
         return cls._checked([Checkpoint(step, Path(path)) for step, path in pairs])
 
     @classmethod
-    def _checked(cls, checkpoints: Sequence[Checkpoint]) -> "Series":
-        series = cls(checkpoints)
+    def _checked(cls, checkpoints: Sequence[Checkpoint], **known: Any) -> "Series":
+        series = cls(checkpoints, **known)
         configs = []
         for member in series:
             if member.step < 0:
@@ -89,7 +96,9 @@ class Series(Sequence[Checkpoint]):
         return len(self.members)
 
     def __getitem__(self, at: Any) -> Any:
-        return Series(self.members[at]) if isinstance(at, slice) else self.members[at]
+        if isinstance(at, slice):
+            return Series(self.members[at], task=self.task, run=self.run)
+        return self.members[at]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Series) and self.members == other.members
@@ -113,11 +122,54 @@ class Series(Sequence[Checkpoint]):
     def last(self) -> Checkpoint:
         return self.members[-1]
 
+    @property
+    def home(self) -> Path | None:
+        """The directory in which all checkpoint-<step>/ of it lie, if they lie in one; the base may lie elsewhere."""
+        parents = {member.path.absolute().parent for member in self if _MEMBER.fullmatch(member.path.name)}
+        return parents.pop() if len(parents) == 1 else None
+
     def at(self, step: int) -> Checkpoint:
         for member in self.members:
             if member.step == step:
                 return member
         raise BadInput(f"expected one of the steps {', '.join(map(str, self.steps))}; got {step}")
+
+    def collect(
+        self,
+        task: Task | None = None,
+        *,
+        layer: int | None = None,
+        layers: Sequence[int] = (),
+        out: str | Path | None = None,
+        config: CollectConfig | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        bar: bool = True,
+        **settings: Any,
+    ) -> "Store":
+        """The residuals of a layer, or of several: `series.collect(layer=2, tokens=1_000_000)`, where `settings` are
+        fields of `CollectConfig`. A run's series knows its task; another has to be given one. Where all checkpoints
+        lie in one directory, the store lies there too, unless `out` says otherwise. Asked for again, what is there is
+        opened; what was stopped goes on. `device` and `dtype` are those the checkpoints are loaded in."""
+        from interp.rollouts.collect import collect
+
+        wanted = [*([layer] if layer is not None else []), *layers]
+        config = _settled(config, {"layers": tuple(wanted), **settings} if wanted else settings)
+        task = self.task if task is None else task
+        if task is None:
+            raise BadInput("expected a task to ask these checkpoints, got none: collect(task, ...)")
+        return collect(self, task, config, out=out, device=device, dtype=dtype, bar=bar)
+
+
+def _settled(config: CollectConfig | None, settings: dict[str, Any]) -> CollectConfig:
+    known = [field.name for field in fields(CollectConfig)]
+    if strange := sorted(set(settings) - set(known)):
+        raise BadInput(f"expected settings among {', '.join(known)}; got {', '.join(strange)}")
+    if config is not None:
+        return replace(config, **settings)
+    if "layers" not in settings:
+        raise BadInput("expected a layer to collect, got none: collect(layer=2)")
+    return CollectConfig(**settings)
 
 
 def _members(path: Path) -> list[Checkpoint]:
