@@ -13,7 +13,7 @@ from interp.flags import Asked, Kept, Opened, OpenedSeries, Trained, World
 from interp.grpo.config import GRPOConfig
 from interp.organism import OrganismConfig, task_for
 from interp.policy.config import SampleConfig
-from interp.rollouts import BucketConfig, EvaluateConfig
+from interp.rollouts import BucketConfig, CollectConfig, EvaluateConfig
 from interp.studies.difficulty.config import DifficultyConfig
 from interp.tasks import BUCKETS, Problem, Task
 
@@ -252,6 +252,31 @@ def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
         _say_json({"policies": found.policies, "out": config.kept.out, "skipped": skipped, "table": table})
     else:
         _say(over_steps(found), "", crossed(found))
+
+
+@dataclass(frozen=True)
+class Collect:
+    collecting: Annotated[CollectConfig, Flat, FlatThroughout]
+    opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
+    world: Annotated[World, Flat] = field(default_factory=World)
+    out: Path | None = None
+    """The store's directory. Beside the checkpoints of a --series if not given. Asked for again, it goes on."""
+
+
+@app.command(name="collect")
+def collect_command(config: Annotated[Collect, Flat]) -> None:
+    """Collect the residuals of a policy, or of every checkpoint of a series, on its own rollouts and on the base's."""
+    from interp.report.activations import collected, shares
+
+    series, opened = config.opened.open(), config.opened
+    task = config.world.open(series.base.path)
+    skipped = _warn_of_skipped(task)
+    store = series.collect(task, config=config.collecting, out=config.out, device=opened.device, dtype=opened.dtype)
+    if opened.json:
+        held = {"layers": store.layers, "tokens": len(store), "bytes": store.size, "shards": store.shards}
+        _say_json({"out": store.path, "skipped": skipped, **held, "read": shares(store)})
+    else:
+        _say(collected(store))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from conftest import tiny_policy
 
 from interp import cli
-from interp.cli import Bucket, Build, Card, Demo, Difficulty, Evaluate, Grpo, RollOut, Verify
+from interp.cli import Bucket, Build, Card, Collect, Demo, Difficulty, Evaluate, Grpo, RollOut, Verify
 from interp.organism import OrganismConfig, Shape, shipped
 from interp.organism.raising import raise_organism
 from interp.rollouts import Evaluation
@@ -71,6 +71,7 @@ def fields_of(kind: type) -> list[str]:
         (["roll-out"], RollOut),
         (["bucket"], Bucket),
         (["evaluate"], Evaluate),
+        (["collect"], Collect),
         (["grpo"], Grpo),
         (["study", "difficulty"], Difficulty),
         (["verify"], Verify),
@@ -185,6 +186,25 @@ def test_an_evaluation_is_shown_by_bucket_and_step_and_kept_where_asked(monkeypa
     assert Evaluation.load(tmp_path / "e").steps == (0, 10, 20)
 
 
+def test_residuals_of_a_series_are_collected_and_told_of_by_checkpoint_and_corpus(monkeypatch, capsys, tmp_path):
+    for step in (0, 10):
+        tiny_policy(seed=step).save(tmp_path / "run" / f"checkpoint-{step}")
+    lines = [{"id": f"{s}{i}", "prompt": f"{i} {s} 1 =", "answer": "1", "split": split}
+             for s, split in (("+", "train"), ("-", "probe")) for i in range(5)]  # fmt: skip
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    asked = ("--jsonl", str(tmp_path / "mine.jsonl"), "--layers", "0", "2", "--group", "2", "--max-new-tokens", "4")
+    assert run(monkeypatch, "collect", "--series", str(tmp_path / "run"), *asked) == 0
+    out = capsys.readouterr().out
+    told = re.findall(r"^(\d+) +(\S+) +1 +10 ", out, re.MULTILINE)
+    assert told == [("0", "on-policy"), ("0", "probe"), ("10", "on-policy"), ("10", "probe")]
+    assert re.search(r"the store is \S+/run/activations-\w+: \d+ tokens of layer 0, 2 in 4 shards", out)
+    assert run(monkeypatch, "collect", "--series", str(tmp_path / "run"), *asked, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["layers"] == [0, 2] and found["tokens"] == sum(row["tokens"] for row in found["read"])
+    alone = ("--policy", str(tmp_path / "run" / "checkpoint-0"), "--out", "/dev/null/store")
+    assert run(monkeypatch, "collect", *asked, *alone) == 2
+
+
 @pytest.mark.parametrize("asked", [(), ("--policy", str(shipped())), ("--checkpoints", str(shipped()), str(shipped()))])
 def test_an_evaluation_is_told_as_json_of_one_policy_or_of_a_list(monkeypatch, capsys, asked):
     assert run(monkeypatch, "evaluate", *asked, *EXAM, "--json") == 0
@@ -230,6 +250,9 @@ def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
         (["evaluate", "--base", "a"], "--base is step 0 of a --series, and none was given"),
         (["evaluate", "--group", "2"], "k must lie between 1 and group, which is 2; got 4"),
         (["evaluate", "--levels", "12"], "depth must lie between 1 and 10; got 12"),
+        (["collect", "--layers", "4"], "layers must lie between 0 and 3; got [4]"),
+        (["collect", "--layers", "1"], "expected checkpoint-<step> directories in one place"),
+        (["collect", "--layers", "1", "--steps", "5"], "expected one of the steps 0; got 5"),
         (["verify", "/nowhere/chain.jsonl"], "expected a table of cases, got no such file"),
     ],
 )

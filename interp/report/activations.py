@@ -1,0 +1,30 @@
+"""A terminal's view of a store: what each checkpoint has read, and how much of it there is."""
+
+from typing import Any
+
+from interp.activations import Store
+from interp.report.terminal import grid
+
+
+def shares(store: Store) -> list[dict[str, Any]]:
+    """Of each checkpoint and corpus, in the order they were collected."""
+    import polars as pl
+
+    by = store.documents.group_by("reader", "corpus", maintain_order=True)
+    return by.agg(
+        shards=pl.col("shard").n_unique(),
+        documents=pl.len(),
+        tokens=pl.col("length").sum(),
+        correct=pl.col("correct").mean(),
+    ).to_dicts()
+
+
+def collected(store: Store) -> str:
+    head = ["checkpoint", "corpus", "shards", "documents", "tokens", "correct"]
+    rows = [
+        [*(row[name] for name in head[:3]), *(f"{row[name]:,}" for name in head[3:5]), f"{row['correct']:.2f}"]
+        for row in ({"checkpoint": row["reader"], **row} for row in shares(store))
+    ]
+    layers = ", ".join(map(str, store.layers))
+    held = f"{len(store):,} tokens of layer {layers} in {len(store.shards)} shards, {store.size / 1e9:.3g} GB"
+    return "\n".join([grid(head, rows), "", f"the store is {store.path}: {held} ({store.dtype})"])
