@@ -9,16 +9,7 @@ have nearly the same positive mass. An inverted U that is forced by arithmetic a
 If hard does worse, it is by what its successes are made of.
 """
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Claim:
-    name: str
-    claim: str
-    prediction: str
-    rule: str
-
+from interp.studies.verdict import Claim
 
 CLAIMS = (
     Claim(

@@ -8,8 +8,8 @@ from interp.studies.difficulty import arms
 from interp.studies.difficulty.analysis import HARD, MEDIUM, WINDOW, Records, level
 from interp.studies.difficulty.arms import BUCKETS, Arm
 from interp.studies.difficulty.config import HANDLED
-from interp.studies.difficulty.verdicts import Judged
 from interp.studies.estimates import Estimate, mean, smoothed
+from interp.studies.verdict import Judged
 
 KINDS: dict[str, Callable[[str, bool], Arm]] = {
     "GRPO": lambda bucket, contrast: Arm(bucket, contrast=contrast),

@@ -11,8 +11,9 @@ from interp.studies.difficulty.analysis import EASY, HARD, MEDIUM, MIDDLE, Recor
 from interp.studies.difficulty.arms import BUCKETS, Arm
 from interp.studies.difficulty.config import HANDLED, PARTS, DifficultyConfig
 from interp.studies.difficulty.prediction import contrast, positive_mass
-from interp.studies.difficulty.verdicts import Judged, judge
+from interp.studies.difficulty.verdicts import judge
 from interp.studies.estimates import Estimate, mean
+from interp.studies.verdict import Judged, sections, table
 
 COMMAND = "interp study difficulty"
 RANGES = {"depths 1-3": HANDLED, "depths 4-7": MIDDLE, "depths 8-9": HARD}
@@ -74,10 +75,7 @@ def as_markdown(records: Records, judged: Sequence[Judged], config: DifficultyCo
         "",
         "## Verdicts",
     ]
-    for j in judged:
-        lines += ["", f"### {j.claim.claim}", "", f"**{j.verdict.capitalize()}.** Predicted: {j.claim.prediction}", ""]
-        lines += [f"- {name}: {found} (n = {found.n})" for name, found in j.measures.items()]
-        lines += ["", f"*Rule.* {j.claim.rule}"]
+    lines += sections(judged)
     lines += ["", "## What arithmetic alone predicts, and what was fed", "", *_arithmetic(records, config)]
     lines += ["", "## Change in valid rate, every arm", "", *WORDS, "", *_arms(records)]
     return "\n".join(lines) + "\n"
@@ -109,7 +107,7 @@ def _arithmetic(records: Records, config: DifficultyConfig) -> list[str]:
         "*Predicted* takes every problem of a depth to have the depth's pass rate; problems differ, and fewer groups "
         "have contrast."
     )
-    return [*_table(head, rows), "", note]
+    return [*table(head, rows), "", note]
 
 
 def _arms(records: Records) -> list[str]:
@@ -123,7 +121,7 @@ def _arms(records: Records) -> list[str]:
         ]
         for arm in ran(records)
     ]
-    return _table(["arm", "seeds", *RANGES, "groups with contrast"], rows)
+    return table(["arm", "seeds", *RANGES, "groups with contrast"], rows)
 
 
 def _cell(found: Estimate, digits: int = 2) -> str:
@@ -132,7 +130,3 @@ def _cell(found: Estimate, digits: int = 2) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:.{digits}f}"
     return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]

@@ -5,9 +5,9 @@ from pathlib import Path
 from interp.studies.difficulty.analysis import Records
 from interp.studies.difficulty.arms import of_part, seeds
 from interp.studies.difficulty.config import DifficultyConfig
-from interp.studies.difficulty.verdicts import Judged
 from interp.studies.difficulty.work import Job, key_of, work
 from interp.studies.harness import Ledger, Record, do
+from interp.studies.verdict import Judged
 
 LEDGER = "runs.jsonl"
 

@@ -1,24 +1,14 @@
 """Each claim held against its rule (`claims.py`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from interp.studies.difficulty import arms
 from interp.studies.difficulty.analysis import HARD, MEDIUM, MIDDLE, Records
 from interp.studies.difficulty.arms import Arm
-from interp.studies.difficulty.claims import CLAIMS, Claim
+from interp.studies.difficulty.claims import CLAIMS
 from interp.studies.difficulty.config import HANDLED
 from interp.studies.estimates import LEVEL, Estimate, crossing, mean
-
-SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
-Named = dict[str, Estimate]
-
-
-@dataclass(frozen=True)
-class Judged:
-    claim: Claim
-    verdict: str
-    measures: Named
+from interp.studies.verdict import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, Judged, Named, all_above
 
 
 def judge(records: Records) -> list[Judged]:
@@ -35,13 +25,6 @@ def judge(records: Records) -> list[Judged]:
         "rescue-costs-the-middle": middle,
     }
     return [Judged(claim, *rules[claim.name](records)) for claim in CLAIMS]
-
-
-def all_above(estimates: Sequence[Estimate]) -> str:
-    """Supported where every interval lies above zero, not supported where one lies below."""
-    if any(estimate.below for estimate in estimates):
-        return NOT_SUPPORTED
-    return SUPPORTED if all(estimate.above for estimate in estimates) else INCONCLUSIVE
 
 
 def is_below(estimate: Estimate) -> str:
