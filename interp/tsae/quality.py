@@ -1,0 +1,237 @@
+"""How good a dictionary is on a store, and, where the policies are at hand, how much of the loss it recovers.
+
+One pass over the store's tokens (those the dictionary was trained on: completions, and prompts if they were among
+them). For the loss, the residual at the dictionary's layer is replaced by its reconstruction at completion tokens, and
+only tokens whose prediction that can reach are counted. Two ablations stand beside it: the mean of the residual in
+its place, which is the fairer, and zero, which is what most report.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from interp.activations import Store
+from interp.artifacts import BadInput, Mismatch
+from interp.policy.modes import evaluating
+from interp.policy.policy import Policy
+from interp.policy.score import Aligned, align, by_length, completion_logits
+from interp.policy.splice import splicing
+from interp.tsae.batches import Pool, pool_of
+from interp.tsae.dictionary import TSAE
+from interp.tsae.metrics import (
+    FVE,
+    L0,
+    ActiveLatents,
+    Cosine,
+    Firing,
+    FiringRates,
+    LossRecovered,
+    Membership,
+    Recovered,
+    Smoothness,
+    SmoothnessTable,
+    block_membership,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ENTRIES = 2**24
+"""Codes held at once."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    tokens: int
+    fve: float | None
+    fve_slow: float | None
+    """By the slow block alone."""
+    cosine: float | None
+    l0: ActiveLatents
+    firing: FiringRates
+    smoothness: SmoothnessTable
+    membership: Membership | None
+    """None for a dictionary of one block."""
+    recovered: Recovered | None = None
+    """Against the mean in the residual's place. None where no policies were given."""
+    recovered_from_zero: Recovered | None = None
+
+    def row(self) -> dict[str, Any]:
+        """The figures most asked for."""
+        smooth, slow = self.smoothness, self.smoothness.per_block[0]
+        found: dict[str, Any] = {
+            "tokens": self.tokens, "fve": self.fve, "fve_slow": self.fve_slow, "cosine": self.cosine,
+            "l0": self.l0.total, "l0_slow": self.l0.per_block[0], "dead_share": self.firing.dead_share,
+            "autocorrelation": smooth.total.autocorrelation, "autocorrelation_slow": slow.autocorrelation,
+            "autocorrelation_fast": smooth.per_block[-1].autocorrelation if len(smooth.per_block) > 1 else None,
+            "total_variation": smooth.total.total_variation, "total_variation_slow": slow.total_variation,
+            "run_tokens_slow": slow.run_tokens, "paper_smoothness": smooth.total.paper,
+            "paper_smoothness_slow": slow.paper,
+            "rate_auroc": self.membership.auroc if self.membership else None,
+        }  # fmt: skip
+        for name, recovered in ("", self.recovered), ("_from_zero", self.recovered_from_zero):
+            if recovered is not None:
+                found[f"ce_recovered{name}"] = recovered.ce_recovered
+                found[f"kl_recovered{name}"] = recovered.kl_recovered
+        return found
+
+    def table(self) -> "pl.DataFrame":
+        import polars as pl
+
+        return pl.DataFrame([self.row()])
+
+
+def evaluate(
+    tsae: TSAE,
+    store: Store,
+    *,
+    policies: Callable[[int], Policy] | None = None,
+    documents: int = 512,
+    bar: bool = True,
+) -> Quality:
+    """`policies` gives the policy of a step, e.g. `lambda step: series.at(step).load()`: of the checkpoints that read
+    the store, `documents` documents in all are read again, with and without the splice."""
+    layer = _expect_match(tsae, store)
+    found = _Sums(tsae)
+    shards = tqdm(range(len(store.shards)), desc="measuring", unit="shard", delay=1, leave=False, disable=not bar)
+    for shard in shards:
+        found.add(pool_of(store, layer, [shard], prompts=_prompts(tsae)))
+    if not found.tokens:
+        raise BadInput(f"{store.path}: expected tokens to measure on, got none: does it hold prompts alone?")
+    recovered = (None, None)
+    if policies is not None:
+        mean_D = found.fve.mean_D
+        assert mean_D is not None, "tokens were measured"
+        recovered = loss_recovered(tsae, store, policies, mean_D=mean_D.float(), documents=documents)
+    return found.quality(*recovered)
+
+
+class _Sums:
+    def __init__(self, tsae: TSAE) -> None:
+        self.tsae, self.tokens = tsae, 0
+        self.fve, self.fve_slow, self.cosine = FVE(), FVE(), Cosine()
+        self.l0, self.firing, self.smoothness = L0(tsae.widths), Firing(tsae.widths), Smoothness(tsae.widths)
+
+    def add(self, pool: Pool) -> None:
+        for x_ND, joined_N in _whole_documents(pool, max(1, ENTRIES // self.tsae.width)):
+            z_NF = self.tsae.encode(x_ND.to(self.tsae.W_enc.device))
+            self.fve.update(x_ND=x_ND, xhat_ND=self.tsae.decode(z_NF).cpu())
+            self.fve_slow.update(x_ND=x_ND, xhat_ND=self.tsae.decode_slow(z_NF).cpu())
+            self.cosine.update(x_ND=x_ND, xhat_ND=self.tsae.decode(z_NF).cpu())
+            self.l0.update(z_NF=z_NF)
+            self.firing.update(z_NF=z_NF)
+            self.smoothness.update(z_NF=z_NF.cpu(), x_ND=x_ND, joined_N=joined_N)
+            self.tokens += len(x_ND)
+
+    def quality(self, recovered: Recovered | None, from_zero: Recovered | None) -> Quality:
+        firing, blocks = self.firing.compute(), self.tsae.widths
+        slow_F = np.arange(self.tsae.width) < self.tsae.n_slow
+        return Quality(
+            tokens=self.tokens,
+            fve=self.fve.compute(),
+            fve_slow=self.fve_slow.compute(),
+            cosine=self.cosine.compute().value,
+            l0=self.l0.compute(),
+            firing=firing,
+            smoothness=self.smoothness.compute(),
+            membership=block_membership(firing.rate_F.cpu().numpy(), slow_F) if len(blocks) > 1 else None,
+            recovered=recovered,
+            recovered_from_zero=from_zero,
+        )
+
+
+def _whole_documents(pool: Pool, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The tokens trained on, about `rows` at a time and never half a document; and which of them go on."""
+    held = pool.rows
+    begins = np.append((held.local == 0).nonzero()[0], len(held))
+    start = 0
+    while start < len(held):
+        at = max(np.searchsorted(begins, start + rows, side="right") - 1, np.searchsorted(begins, start) + 1)
+        end = int(begins[at])
+        place, joined = held.place[start:end], held.local[start:end] > 0
+        yield pool.x_PD[torch.from_numpy(place)], torch.from_numpy(joined)
+        start = end
+
+
+@torch.no_grad()
+def loss_recovered(
+    tsae: TSAE,
+    store: Store,
+    policies: Callable[[int], Policy],
+    *,
+    mean_D: Tensor,
+    documents: int = 512,
+    micro_tokens: int = 2048,
+) -> tuple[Recovered, Recovered]:
+    """Against the mean, and against zero."""
+    against_mean, against_zero = LossRecovered(), LossRecovered()
+    layer = _expect_match(tsae, store)
+    for step, prompts, completions in _documents(store, documents):
+        policy = policies(step)
+        _expect_same_policy(store, step, policy)
+        there = tsae.to(policy.device)
+        edits = (
+            lambda x, there=there: there.decode(there.encode(x)).to(x.dtype),
+            lambda x, policy=policy: mean_D.to(x).expand_as(x),
+            torch.zeros_like,
+        )
+        for batch in by_length(prompts, completions, micro_tokens):
+            rows = align([prompts[at] for at in batch], [completions[at] for at in batch], policy.pad, policy.device)
+            with evaluating(policy.model):
+                clean = completion_logits(policy.model, rows)
+                spliced, mean, zero = (_spliced(policy, layer, rows, edit) for edit in edits)
+            reached = rows.mask_BL[:, rows.start :].bool()
+            reached[:, 0] = False  # predicted before the first splice
+            told = {"tokens_BL": rows.ids_BL[:, rows.start :], "mask_BL": reached}
+            against_mean.update(clean_BLV=clean, spliced_BLV=spliced, ablated_BLV=mean, **told)
+            against_zero.update(clean_BLV=clean, spliced_BLV=spliced, ablated_BLV=zero, **told)
+    return against_mean.compute(), against_zero.compute()
+
+
+def _spliced(policy: Policy, layer: int, rows: Aligned, edit: Callable[[Tensor], Tensor]) -> Tensor:
+    mask_BL = rows.mask_BL.bool()
+    mask_BL[:, : rows.start] = False
+    with splicing(policy.model, layer, edit, mask_BL=mask_BL):
+        return completion_logits(policy.model, rows)
+
+
+def _documents(store: Store, count: int) -> Iterator[tuple[int, list[list[int]], list[list[int]]]]:
+    """About `count` documents, evenly from all over the store: by the step that reads them, prompts and completions."""
+    if "reader" not in store.documents.columns:
+        raise BadInput(f"{store.path}: expected documents that say which checkpoint read them, got a store without")
+    numbered = store.documents.with_row_index("document").gather_every(max(1, store.documents.height // count))
+    for (step,), part in numbered.sort("reader").group_by("reader", maintain_order=True):
+        prompts, completions = [], []
+        for row in part.sort("shard").iter_rows(named=True):
+            ids = store.table(row["shard"]).ids[row["first"] : row["first"] + row["length"]].tolist()
+            prompts.append(ids[: row["prompt"]])
+            completions.append(ids[row["prompt"] :])
+        yield int(step), prompts, completions  # pyright: ignore[reportArgumentType]
+
+
+def _prompts(tsae: TSAE) -> bool:
+    return tsae.config is not None and tsae.config.training.prompts
+
+
+def _expect_match(tsae: TSAE, store: Store) -> int:
+    layer = store.layer if tsae.layer is None else tsae.layer
+    if layer not in store.layers or tsae.d_model != store.d_model:
+        raise Mismatch(
+            f"{store.path}: expected activations of layer {layer} and dimension {tsae.d_model}, as the dictionary's; "
+            f"got layers {', '.join(map(str, store.layers))} and dimension {store.d_model}: collect that layer"
+        )
+    return layer
+
+
+def _expect_same_policy(store: Store, step: int, policy: Policy) -> None:
+    wanted, got = store.made_from.get(f"policy-{step}"), policy.fingerprint()
+    if wanted is not None and wanted != got:
+        raise Mismatch(
+            f"{store.path} was read by another checkpoint {step}: expected weights {wanted}, got {got}: "
+            "use the series it was collected from"
+        )
