@@ -319,7 +319,7 @@ def test_a_config_is_read_back_as_it_was_written():
         ({"layer": 1, "tokens": 0}, "tokens must be at least 1; got 0"),
         ({"layer": 1, "gb": 0.0}, "gb must be positive; got 0.0"),
         ({"layer": 1, "gb": float("nan")}, "gb must be positive; got nan"),
-        ({"layer": 1, "corpora": ("eval",)}, r"corpora must be some of on-policy, probe; got \['eval'\]"),
+        ({"layer": 1, "corpora": ("eval",)}, r"corpora must be some of on-policy, probe, held-out; got \['eval'\]"),
         ({"layer": 1, "precision": "float16"}, "precision must be one of float32, bfloat16; got 'float16'"),
         ({"layer": 1, "micro_tokens": 0}, "micro_tokens must be at least 1; got 0"),
         ({"layer": 1, "tokens": 30}, r"shared by 6 pairs .*; got 5 tokens and \d[\d,]+ bytes, and the first takes"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from interp.artifacts import BadInput
 from interp.policy.config import SampleConfig
 
-CORPORA = {"on-policy": "train", "probe": "probe"}
+CORPORA = {"on-policy": "train", "probe": "probe", "held-out": "eval"}
 """Each corpus, and the split its problems are of."""
 PRECISIONS = ("float32", "bfloat16")
 
@@ -18,9 +18,10 @@ class CollectConfig:
     """At most this many in all. Each checkpoint has an equal share for each corpus."""
     gb: float = 4.0
     """At most this much disk in all, in 10^9 bytes: whichever is reached first."""
-    corpora: tuple[str, ...] = tuple(CORPORA)
+    corpora: tuple[str, ...] = ("on-policy", "probe")
     """on-policy: what each checkpoint answers to training problems. probe: what the base answers to probe problems,
-    the very same tokens read by every checkpoint."""
+    the very same tokens read by every checkpoint. held-out: what each checkpoint answers to evaluation problems, to
+    measure dictionaries on."""
     steps: tuple[int, ...] = ()
     """Which checkpoints. None means all."""
     levels: tuple[int | str, ...] = ()
