@@ -12,7 +12,6 @@ the CPU and with as many threads, in the same bits as one that was not.
 """
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,10 +34,10 @@ from interp.grpo.prompts import Level, prompts_for
 from interp.grpo.run import Run, begin, drop_checkpoint, forget_after, locked, log, save_checkpoint
 from interp.grpo.sinks import Sink
 from interp.policy.policy import Policy
-from interp.training_state import load_training_state, save_training_state
 from interp.rollouts.batch import CreditScheme
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Problem, Task
+from interp.training_state import interruptible, load_training_state, save_training_state
 
 logger = logging.getLogger(__name__)
 
@@ -202,25 +201,6 @@ class _Training:
 
     def _making(self) -> Any:
         return to_json({"config": self.config, "made_from": self.made_from})
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that the step under way is finished first. A second Ctrl-C does not wait."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _short(value: float | None) -> str:

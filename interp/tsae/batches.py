@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.activations import Store
-from interp.artifacts import BadInput
 from interp.tsae.config import ContrastConfig, TSAEConfig
 from interp.tsae.step import Batch
 
@@ -81,15 +80,12 @@ def pool_of(store: Store, layer: int, shards: list[int], *, prompts: bool) -> Po
 
 
 def batches(pool: Pool, config: TSAEConfig, *key: int) -> Iterator[Batch]:
-    """Every token trained on once, but for a last batch that would not be full. `key` names the order."""
+    """Every token trained on once, but for a last batch that would not be full: none, of a pool too small for one.
+    `key` names the order."""
     rng, rows, contrast = np.random.default_rng([config.training.seed, *key, 1]), pool.rows, config.contrast
     if len(rows) < config.training.batch:
-        raise BadInput(
-            f"expected at least one batch of {config.training.batch} tokens to train on, got {len(rows)}: "
-            "collect more, or ask for a smaller batch"
-        )
-    run = contrast.run if contrast.alpha or contrast.run > 1 else 1
-    order, ends = shuffled_runs(rows, run, rng)
+        return
+    order, ends = shuffled_runs(rows, contrast.run, rng)
     for chosen in cut(order, ends, config.training.batch):
         if contrast.alpha and contrast.run == 1:
             yield _with_partners(pool, rows, chosen, contrast, rng)
@@ -109,11 +105,13 @@ def shuffled_runs(rows: Rows, run: int, rng: np.random.Generator) -> tuple[Ints,
 
 
 def cut(order: Ints, ends: Ints, size: int) -> Iterator[Ints]:
-    """Whole runs, as many as fit into `size`; at the end, what would fill less than nine tenths of it is left out."""
+    """Whole runs, as many as fit into `size`, and part of one where they would fill less than nine tenths of it. At
+    the end, what would fill less is left out."""
     start = 0
     while start < len(order):
         at = int(np.searchsorted(ends, start + size, side="right")) - 1
-        end = int(ends[at]) if at >= 0 and ends[at] > start else min(start + size, len(order))
+        whole = int(ends[at]) if at >= 0 else start
+        end = whole if whole - start >= 0.9 * size else min(start + size, len(order))
         if end - start < 0.9 * size:
             return
         yield order[start:end]

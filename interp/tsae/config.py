@@ -159,6 +159,7 @@ class TSAEConfig:
         assert self.width is not None and self.k is not None
         if self.width < d_model:
             raise BadInput(f"a dictionary must be at least as wide as d_model ({d_model}); got width {self.width}")
+        _expect(min(self.widths()) >= 1, "each block must have a latent at least", self.widths())
         slow = self.widths()[0]
         if not 1 <= self.k <= slow:
             raise BadInput(f"k must lie between 1 and the {slow} latents of the slow block; got {self.k}")

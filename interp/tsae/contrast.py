@@ -43,7 +43,7 @@ def similarities(
     """Between every anchor and every partner, rows of one sparse matrix of codes. A row without an active code has
     cosine 0 with all."""
     if cosine:
-        squares_M = torch.zeros(pattern.n_rows, device=values_N.device).index_add(0, pattern.rows_N, values_N**2)
+        squares_M = values_N.new_zeros(pattern.n_rows).index_add(0, pattern.rows_N, values_N**2)
         values_N = values_N * squares_M.clamp(min=TINY).rsqrt()[pattern.rows_N]
     mine, at_N = pattern.of_rows(anchors_P)
     theirs, their_at_N = pattern.of_rows(partners_P)

@@ -4,6 +4,7 @@ import copy
 import math
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,14 @@ class Course:
         self._expect_enough()
         if start is not None:
             self.trainee.begin_from(start)
-        self.pool, self.batch = 0, 0
+        self.pool = self.batch = self.idle = 0
+        """Pools gone through, batches of the next, and pools in a row that were too small for a batch."""
         self.state = None if out is None else out.with_name(f"{out.name}.state")
         self.making = making(store, layer, config, start)
         if self.state is not None:
             done, facts = load_training_state(self.state, self.trainee, self.trainee.optimiser, config=self.making)
-            self.trainee.done, self.pool, self.batch = done, facts.get("pool", 0), facts.get("batch", 0)
+            self.pool, self.batch = facts.get("pool", 0), facts.get("batch", 0)
+            self.trainee.done, self.trainee.shown = done, facts.get("shown", {})
 
     def _expect_enough(self) -> None:
         documents, config = self.store.documents, self.trainee.config
@@ -72,31 +75,51 @@ class Course:
                 f"{self.store.path}: expected at least one batch of {config.training.batch} tokens, got {tokens}: "
                 "collect more, or ask for a smaller batch"
             )
-        if config.contrast.alpha and int((held >= 2).sum()) == 0:
+        if config.contrast.alpha:
+            self._expect_pairs(held)
+
+    def _expect_pairs(self, held: Any) -> None:
+        contrast = self.trainee.config.contrast
+        among = self.store.documents["length"] if contrast.run == 1 and contrast.partner_mask == "anchor" else held
+        found, needed = int(((held >= 1) & (among >= 2)).sum()), 1 if contrast.same_sequence else 2
+        if not found:
             raise BadInput(
                 f"{self.store.path}: a contrast needs two tokens in a row, and no document has two that are trained "
                 "on: ask for prompts too, or for alpha=0"
             )
+        if found < needed:
+            raise BadInput(
+                f"{self.store.path}: expected two documents of two tokens at least, got one: without same_sequence "
+                "its tokens have no negatives"
+            )
 
-    def go_through(self, pool: Pool, number: int, shown: Any) -> None:
-        trainee = self.trainee
+    def go_through(self, pool: Pool, number: int, shown: Any, stop: threading.Event) -> None:
+        trainee, every = self.trainee, self.trainee.config.training.save_every
+        self.idle += 1
         for at, batch in enumerate(batches(pool, trainee.config, number)):
+            self.idle = 0
             if at < self.batch:
                 continue  # seen before it was stopped
             step = trainee.learn(batch)
             self.batch = at + 1
             shown.update()
+            last, due = trainee.done == trainee.steps, trainee.done % every == 0
             if trainee.done % 20 == 1:
                 shown.set_postfix({key: f"{trainee.shown[key]:.3f}" for key in ("fve", "l0", "dead")}, refresh=False)
-                if not math.isfinite(float(step.loss)):
-                    raise FloatingPointError(
-                        f"dictionary {self.name!r} diverged at step {trainee.done}: try a lower lr or alpha"
-                    )
-            if trainee.done % trainee.config.training.save_every == 0:
+            if (trainee.done % 20 == 1 or last or due) and not math.isfinite(step.loss.item()):
+                raise FloatingPointError(
+                    f"dictionary {self.name!r} diverged at step {trainee.done}: try a lower lr or alpha"
+                )
+            if due:
                 self.save()
-            if trainee.done == trainee.steps:
+            if last or stop.is_set():
                 return
         self.pool, self.batch = number + 1, 0
+        if self.idle > 2 * len(self.store.shards):  # more than there are in two epochs
+            raise BadInput(
+                f"{self.store.path}: expected a batch of {trainee.config.training.batch} tokens among the shards that "
+                "are held in memory together, got fewer: raise pool_gb, or ask for a smaller batch"
+            )
 
     def save(self) -> None:
         if self.state is not None:
@@ -106,7 +129,7 @@ class Course:
                 self.trainee.optimiser,
                 step=self.trainee.done,
                 config=self.making,
-                facts={"pool": self.pool, "batch": self.batch},
+                facts={"pool": self.pool, "batch": self.batch, "shown": self.trainee.shown},
             )
 
     def finish(self, x_ND: torch.Tensor) -> TSAE:

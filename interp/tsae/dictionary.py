@@ -149,7 +149,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name in (CONFIG, WEIGHTS):
         if not (path / name).exists():
             raise BadInput(f"{path}: expected {CONFIG} and {WEIGHTS}, as SAELens saves a dictionary; {name} is missing")
-    told = json.loads((path / CONFIG).read_text())
+    try:
+        told = json.loads((path / CONFIG).read_text())
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{path / CONFIG}: expected whole JSON, got text that does not parse ({error})") from error
     kind = (told.get("architecture"), told.get("normalize_activations"), told.get("apply_b_dec_to_input"))
     if kind != ("jumprelu", "none", True):
         raise BadInput(

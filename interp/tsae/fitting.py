@@ -5,9 +5,9 @@ saved last, and on the CPU, with as many threads, ends in the same bits; and a d
 that would have been fitted alone.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from interp.activations import Store
 from interp.artifacts import BadInput
 from interp.policy.device import resolve
 from interp.policy.modes import repeatable
+from interp.training_state import interruptible
 from interp.tsae.architecture import register
 from interp.tsae.batches import groups, pool_of
 from interp.tsae.config import TSAEConfig
@@ -99,26 +100,25 @@ def _run(store: Store, layer: int, courses: list[Course], bar: bool) -> None:
     done = sum(c.trainee.done for c in courses)
     shown = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not bar)
     first = courses[0].trainee.config
-    with shown, _saving(courses):
+    with shown, interruptible() as stop:
         while any(c.trainee.done < c.trainee.steps for c in courses):
             for shards in groups(store, first, epoch):
                 waiting = [c for c in courses if c.pool <= number and c.trainee.done < c.trainee.steps]
                 if waiting:
                     pool = pool_of(store, layer, shards, prompts=first.training.prompts)
                     for course in waiting:
-                        course.go_through(pool, number, shown)
+                        course.go_through(pool, number, shown, stop)
+                        if stop.is_set():
+                            _stop(courses)
+                    del pool  # before the next is read
                 number += 1
             epoch += 1
 
 
-@contextmanager
-def _saving(courses: list[Course]) -> Iterator[None]:
-    """Where it was interrupted, it can go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        for course in courses:
-            course.save()
-        kept = ", ".join(str(course.state) for course in courses if course.state)
-        how = f"; ask for the same again to go on from {kept}" if kept else ""
-        raise KeyboardInterrupt(f"stopped{how}") from None
+def _stop(courses: list[Course]) -> NoReturn:
+    """Between two steps, where all can go on."""
+    for course in courses:
+        course.save()
+    kept = ", ".join(str(course.state) for course in courses if course.state)
+    how = f"; ask for the same again to go on from {kept}" if kept else ""
+    raise KeyboardInterrupt(f"stopped{how}")

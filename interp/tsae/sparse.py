@@ -121,6 +121,9 @@ def largest(dense_MF: Float[Tensor, "M F"], count: int, guess: float = 0.0) -> t
     values = flat[places]
     if len(places) > count:
         smallest = values.kthvalue(len(places) - count + 1).values
-        kept = values >= smallest
-        places, values = places[kept], values[kept]
+        kept_N = (values >= smallest).nonzero()[:, 0]
+        if len(kept_N) > count:  # of equal ones, as equal tokens have them, the first
+            tied_N = (values[kept_N] == smallest).nonzero()[:, 0][count - len(kept_N) :]
+            kept_N = kept_N[torch.ones_like(kept_N, dtype=torch.bool).index_fill(0, tied_N, False)]
+        places, values = places[kept_N], values[kept_N]
     return places, float(values.min()) if len(values) else 0.0

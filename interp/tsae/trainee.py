@@ -155,8 +155,8 @@ class Trainee(nn.Module):
         """What the bar shows, of this batch."""
         error = (batch.x_MD[: batch.n] - step.out_MD).pow(2).sum(-1).mean()
         l0 = len(step.codes_N) / batch.n
-        self.shown = {"fve": 1 - float(error) / self.variance, "l0": l0, "dead": float(self.dead_F.float().mean())}
-        self.shown |= {name: float(loss) for name, loss in step.losses.items()}
+        self.shown = {"fve": 1 - error.item() / self.variance, "l0": l0, "dead": self.dead_F.float().mean().item()}
+        self.shown |= {name: loss.item() for name, loss in step.losses.items()}
 
     @torch.no_grad()
     def calibrate(self, x_ND: Tensor) -> None:
