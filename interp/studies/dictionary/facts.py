@@ -1,0 +1,77 @@
+"""What is true of each token of the organism's answers, slow facts and fast ones: what a block may or may not say.
+
+Slow facts hold for a whole answer, or for a step of it; fast ones for one token. All are read off the store: the roles
+of tokens, the tokens themselves, and what is known of the document.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from interp.activations import Store
+from interp.tasks.base import ROLES
+from interp.tasks.chain.program import OPERATORS
+
+SLOW = ("format", "valid", "depth", "steps left", "running value")
+FAST = ("role", "operator", "digit", "result")
+NONE = -1
+NUMBERS = ("carry", "operand", "result", "answer")
+
+
+@dataclass(frozen=True)
+class Sample:
+    x_ND: Tensor
+    document_N: Int[Tensor, " N"]
+    labels: dict[str, Int[Tensor, " N"]]
+    """-1 where a fact says nothing of a token."""
+
+
+def sample(store: Store, layer: int, words: Sequence[str], documents: int) -> Sample:
+    """The completions of about `documents` documents, evenly from all over the store. `words` are the vocabulary."""
+    every = max(1, store.documents.height // documents)
+    chosen = store.documents.with_row_index("document").gather_every(every)
+    xs, ids, labels = [], [], []
+    for (shard,), part in chosen.sort("document").group_by("shard", maintain_order=True):
+        at = int(shard)  # pyright: ignore[reportArgumentType]
+        x_nD, table = store.read(at, layer), store.table(at)
+        for row in part.iter_rows(named=True):
+            rows = slice(row["first"] + row["prompt"], row["first"] + row["length"])
+            xs.append(x_nD[rows])
+            ids.append(np.full(row["length"] - row["prompt"], row["document"]))
+            roles = [store.roles[role] for role in table.role[rows].tolist()]
+            labels.append(_facts(row, roles, [words[token] for token in table.ids[rows].tolist()]))
+    named = {name: torch.from_numpy(np.concatenate([found[name] for found in labels])) for name in (*SLOW, *FAST)}
+    return Sample(torch.cat(xs), torch.from_numpy(np.concatenate(ids).astype(np.int64)), named)
+
+
+def _facts(row: dict[str, object], roles: list[str], words: list[str]) -> dict[str, np.ndarray]:
+    n = len(roles)
+    results = np.array([role == "result" for role in roles])
+    digit = np.array([_number(word) if role in NUMBERS else NONE for role, word in zip(roles, words, strict=True)])
+    done = results.cumsum()
+    return {
+        "format": np.full(n, {"direct": 0, "steps": 1}.get(str(row["format"]), NONE)),
+        "valid": np.full(n, NONE if row["valid"] is None else int(bool(row["valid"]))),
+        "depth": np.full(n, int(str(row["depth"]))),
+        "steps left": results.sum() - done,
+        "running value": _carried(digit, results),
+        "role": np.array([ROLES.index(role) for role in roles]),
+        "operator": np.array([OPERATORS.index(word) if word in OPERATORS else NONE for word in words]),
+        "digit": digit,
+        "result": np.where(results, digit, NONE),
+    }
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isdigit() else NONE
+
+
+def _carried(digit: np.ndarray, results: np.ndarray) -> np.ndarray:
+    """The last result written so far, at every token after it."""
+    last = np.where(results, np.arange(len(results)), NONE)
+    at = np.maximum.accumulate(last) if len(last) else last
+    return np.where(at == NONE, NONE, digit[at])

@@ -1,0 +1,125 @@
+"""The two worlds: planted latents, known exactly, and the organism before and after GRPO on hard problems.
+
+A world is made once a seed, for all arms. On the organism a seed is a training run of its own, what its checkpoints
+wrote and read, and a policy of random weights that reads the base's very words.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interp.activations import Store
+from interp.grpo.config import GRPOConfig
+from interp.organism import shipped, task_of
+from interp.policy.config import SampleConfig
+from interp.policy.policy import Policy
+from interp.rollouts.collect_config import CollectConfig
+from interp.rollouts.series import Series
+from interp.studies.dictionary.config import RANDOM, DictionaryConfig
+from interp.studies.dictionary.facts import Sample, sample
+from interp.studies.dictionary.planted import Planted, plant, store_of
+
+
+@dataclass(frozen=True)
+class World:
+    fitted: Store
+    held_out: Store
+    layer: int
+    planted: Planted | None = None
+    series: Series | None = None
+    random: tuple[Store, Store] | None = None
+    """To fit on and to measure on, read by random weights."""
+
+    def of(self, arm: str) -> tuple[Store, Store]:
+        """What an arm is fitted on, and measured on."""
+        if arm != RANDOM:
+            return self.fitted, self.held_out
+        assert self.random is not None, "only the organism has random weights"
+        return self.random
+
+    def policies(self, step: int) -> Policy:
+        assert self.series is not None
+        return self.series.at(step).load(device="cpu")
+
+    def sample(self, store: Store, documents: int) -> Sample:
+        return sample(store, self.layer, words(), documents)
+
+
+@cache
+def words() -> list[str]:
+    tokenizer: Any = Policy.load(shipped(), device="cpu").tokenizer
+    return [tokenizer.convert_ids_to_tokens(at) for at in range(len(tokenizer))]
+
+
+def planted_world(place: Path, config: DictionaryConfig, seed: int) -> World:
+    planted = replace(config.planted, seed=seed)
+    with _alone(place):
+        found = plant(planted)
+        fitted = store_of(found, place / "fitted")
+        held_out = store_of(plant(replace(planted, tokens=planted.tokens // 4), draw=1), place / "held-out")
+    return World(fitted, held_out, 0, planted=found)
+
+
+def organism_world(place: Path, config: DictionaryConfig, seed: int) -> World:
+    with _alone(place):
+        series = _trained(place, config, seed)
+        collected = {
+            name: series.collect(config=_collecting(config, seed, *corpora), out=place / name, device="cpu", bar=False)
+            for name, corpora in (("fitted", ("on-policy", "probe")), ("held-out", ("held-out",)))
+        }
+        random = _randomly_read(place, config, seed)
+    return World(collected["fitted"], collected["held-out"], config.layer, series=series, random=random)
+
+
+def _trained(place: Path, config: DictionaryConfig, seed: int) -> Series:
+    from interp.grpo import train
+
+    training = GRPOConfig(
+        steps=config.grpo_steps,
+        save_every=max(1, config.grpo_steps // 2),
+        sampling=SampleConfig(rows=1024, seed=seed),
+        without_signal="go on",
+    )
+    base, task = Policy.load(shipped(), device="cpu"), task_of(shipped())
+    return train(base, task, bucket="hard", config=training, out=place / "run", bar=False).series
+
+
+def _collecting(config: DictionaryConfig, seed: int, *corpora: str, steps: tuple[int, ...] = ()) -> CollectConfig:
+    tokens = config.held_out if "held-out" in corpora else config.tokens
+    sampling = SampleConfig(group=4, rows=1024, seed=seed)
+    return CollectConfig((config.layer,), tokens=tokens, corpora=corpora, steps=steps, sampling=sampling)
+
+
+def _randomly_read(place: Path, config: DictionaryConfig, seed: int) -> tuple[Store, Store]:
+    """Words that the base wrote, read by an architecture of its kind with weights as they are before any training."""
+    path = place / "random-weights"
+    if not path.exists():
+        policy = Policy.load(shipped(), device="cpu")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            Policy(type(policy.model)(policy.model.config), policy.tokenizer).save(path)
+    series = Series.from_dirs({0: shipped(), 1: path})
+    told = [
+        replace(_collecting(config, draw, "probe", steps=(1,)), tokens=tokens)
+        for draw, tokens in ((seed, config.tokens), (seed + 10_000, config.held_out))
+    ]
+    first, second = (
+        series.collect(task_of(shipped()), config=one, out=place / name, device="cpu", bar=False)
+        for one, name in zip(told, ("random-fitted", "random-held-out"), strict=True)
+    )
+    return first, second
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """One process makes a world, the others wait for it."""
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
