@@ -17,6 +17,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/sampler.py
+	$(BIN)/python benchmarks/collect.py
 	HF_HUB_OFFLINE=1 $(BIN)/python -W ignore benchmarks/grpo_step.py
 
 .venv/installed: pyproject.toml constraints.txt

@@ -3,6 +3,7 @@ it is stopped."""
 
 import json
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,20 @@ def test_no_shard_holds_more_tokens_and_no_forward_more_than_asked(shared, tmp_p
     store = Series.from_dir(shared)[:1].collect(TASK, layer=1, out=tmp_path / "store", bar=False, **SMALL)
     assert max(len(store.table(at)) for at in range(len(store.shards))) <= 100
     assert max(rows * width for rows, width in shapes) <= 64 and max(rows for rows, _ in shapes) > 1
+
+
+def test_no_more_than_one_shard_is_held_however_many_there_are(shared, tmp_path, monkeypatch):
+    held: list[weakref.ref[Any]] = []
+    add = Writer.add
+
+    def watched(writer: Writer, activations: Any, tokens: Any, *rest: Any) -> Any:
+        assert all(shard() is None for shard in held)
+        held.extend(map(weakref.ref, (*activations.values(), tokens.ids)))
+        return add(writer, activations, tokens, *rest)
+
+    monkeypatch.setattr(Writer, "add", watched)
+    store = Series.from_dir(shared)[:2].collect(TASK, layers=(0, 2), out=tmp_path / "store", bar=False, **SMALL)
+    assert len(held) == 3 * len(store.shards) > 20
 
 
 def test_a_file_is_asked_until_it_runs_out(shared, tmp_path):

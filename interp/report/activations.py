@@ -11,19 +11,22 @@ def shares(store: Store) -> list[dict[str, Any]]:
     import polars as pl
 
     by = store.documents.group_by("reader", "corpus", maintain_order=True)
-    return by.agg(
+    found = by.agg(
         shards=pl.col("shard").n_unique(),
         documents=pl.len(),
         tokens=pl.col("length").sum(),
         correct=pl.col("correct").mean(),
-    ).to_dicts()
+    )
+    return found.with_columns(gb=pl.col("tokens") / len(store) * store.size / 1e9).to_dicts()
 
 
 def collected(store: Store) -> str:
-    head = ["checkpoint", "corpus", "shards", "documents", "tokens", "correct"]
+    head = ["checkpoint", "corpus", "shards", "GB", "documents", "tokens", "correct"]
     rows = [
-        [*(row[name] for name in head[:3]), *(f"{row[name]:,}" for name in head[3:5]), f"{row['correct']:.2f}"]
-        for row in ({"checkpoint": row["reader"], **row} for row in shares(store))
+        [*(row[name] for name in ("reader", "corpus", "shards")), f"{row['gb']:.3g}"]
+        + [f"{row[name]:,}" for name in ("documents", "tokens")]
+        + [f"{row['correct']:.2f}"]
+        for row in shares(store)
     ]
     layers = ", ".join(map(str, store.layers))
     held = f"{len(store):,} tokens of layer {layers} in {len(store.shards)} shards, {store.size / 1e9:.3g} GB"
