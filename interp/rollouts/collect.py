@@ -93,7 +93,7 @@ class _Collection:
         total, before = self.tokens * len(keys), sum(shard.tokens for shard in self.writer.shards)
         shown = tqdm(
             total=total, initial=before, desc="collecting", unit="token", unit_scale=True, delay=1, leave=False,
-            disable=None if bar else True,
+            **({} if bar else {"disable": True}),
         )  # fmt: skip
         with shown:
             for reader, corpus in self.pairs[current:]:
