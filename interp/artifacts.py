@@ -191,10 +191,7 @@ def read_manifest(path: str | Path, kind: str, *, made_from: Mapping[str, str] |
     if not file.exists():
         found = "no such directory" if not path.exists() else f"a directory without {MANIFEST}"
         raise BadInput(f"{path}: expected a directory of kind {kind!r}, got {found}")
-    try:
-        manifest = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{file}: expected a JSON manifest, got text that does not parse ({error})") from error
+    manifest = _parsed(file)
     if manifest.get("kind") != kind:
         raise Mismatch(f"{path}: expected kind {kind!r}, got {manifest.get('kind')!r}: is this the right directory?")
     if manifest.get("schema") != SCHEMA:
@@ -208,7 +205,14 @@ def read_manifest(path: str | Path, kind: str, *, made_from: Mapping[str, str] |
 def is_kind(path: str | Path, kind: str) -> bool:
     """Whether `path` says of itself that it is of this kind."""
     file = Path(path) / MANIFEST
-    return file.exists() and json.loads(file.read_text()).get("kind") == kind
+    return file.exists() and _parsed(file).get("kind") == kind
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{file}: expected a JSON manifest, got text that does not parse ({error})") from error
 
 
 def expect(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """One dictionary in training: its weights, its optimiser, its schedules, and which latents have fallen silent."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,6 +197,7 @@ def _new(config: TSAEConfig, d_model: int, variance: float) -> ContrastiveTempor
         same_sequence=config.contrast.same_sequence,
         together=config.contrast.together,
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "WARNING: You have only set one matryoshka level")  # that is what was asked
         torch.manual_seed(config.training.seed)
         return ContrastiveTemporalTrainingSAE(ContrastiveTemporalTrainingSAEConfig(**told))
