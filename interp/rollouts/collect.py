@@ -91,10 +91,9 @@ class _Collection:
         done = [(shard.facts["reader"], shard.facts["corpus"]) for shard in self.writer.shards]
         current = keys.index(done[-1]) if done else 0  # those before it have had their share
         total, before = self.tokens * len(keys), sum(shard.tokens for shard in self.writer.shards)
-        shown = tqdm(
-            total=total, initial=before, desc="collecting", unit="token", unit_scale=True, delay=1, leave=False,
-            **({} if bar else {"disable": True}),
-        )  # fmt: skip
+        quiet: Any = {} if bar else {"disable": True}
+        told: Any = {"desc": "collecting", "unit": "token", "unit_scale": True, "delay": 1, "leave": False}
+        shown = tqdm(total=total, initial=before, **told, **quiet)
         with shown:
             for reader, corpus in self.pairs[current:]:
                 shown.set_postfix(
