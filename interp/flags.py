@@ -1,16 +1,19 @@
 """Groups of flags that several commands share: the policy or series to work with, the problems to ask."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from interp.artifacts import BadInput, refuse_existing
 from interp.organism import shipped, task_for
 from interp.policy.directory import check_config
 from interp.rollouts.series import Series
 from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
+from interp.tsae import PRESETS
 
 if TYPE_CHECKING:
+    from interp.activations import Store
     from interp.grpo.sinks import Sink
     from interp.policy import Policy
 
@@ -184,3 +187,44 @@ class Trained:
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+
+
+Preset = Literal[
+    "interp", "paper", "released", "matryoshka", "batchtopk", "shuffled", "contrast-only", "promotion-only"
+]
+
+
+def chosen_preset() -> str:
+    """What --preset asks for: the other flags of a dictionary have the preset's values unless they are given."""
+    words = sys.argv[1:]
+    after = [word for flag, word in zip(words, words[1:], strict=False) if flag == "--preset"]
+    glued = [word.removeprefix("--preset=") for word in words if word.startswith("--preset=")]
+    named = [word for word in (*after, *glued) if word in PRESETS]
+    return named[-1] if named else "interp"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Where a dictionary is fitted, and how it is told of."""
+
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    threads: int | None = None
+    """Of the processor. On the CPU, a fit ends in the same bits only with as many as it began with."""
+    skip_bad: bool = False
+    """Go on without shards of the store that cannot be read. They are counted."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+    def open(self, store: Path) -> "Store":
+        import torch
+
+        from interp.activations import Store
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        opened = Store.open(store, skip_bad=self.skip_bad)
+        if opened.skipped:
+            left_out = "; ".join(f"{name}: {why}" for name, why in opened.skipped)
+            sys.stderr.write(f"interp: {len(opened.skipped)} shards left out: {left_out}\n")
+        return opened

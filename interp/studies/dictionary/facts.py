@@ -30,8 +30,9 @@ class Sample:
     """-1 where a fact says nothing of a token."""
 
 
-def sample(store: Store, layer: int, words: Sequence[str], documents: int) -> Sample:
-    """The completions of about `documents` documents, evenly from all over the store. `words` are the vocabulary."""
+def sample(store: Store, layer: int, vocabulary: Sequence[str], documents: int) -> Sample:
+    """The completions of about `documents` documents, evenly from all over the store. `vocabulary` says what
+    each token id stands for."""
     every = max(1, store.documents.height // documents)
     chosen = store.documents.with_row_index("document").gather_every(every)
     xs, ids, labels = [], [], []
@@ -43,12 +44,13 @@ def sample(store: Store, layer: int, words: Sequence[str], documents: int) -> Sa
             xs.append(x_nD[rows])
             ids.append(np.full(row["length"] - row["prompt"], row["document"]))
             roles = [store.roles[role] for role in table.role[rows].tolist()]
-            labels.append(_facts(row, roles, [words[token] for token in table.ids[rows].tolist()]))
+            words = [str(vocabulary[token]) for token in table.ids[rows].tolist()]
+            labels.append(_facts(row, roles, words))
     named = {name: torch.from_numpy(np.concatenate([found[name] for found in labels])) for name in (*SLOW, *FAST)}
     return Sample(torch.cat(xs), torch.from_numpy(np.concatenate(ids).astype(np.int64)), named)
 
 
-def _facts(row: dict[str, object], roles: list[str], words: list[str]) -> dict[str, np.ndarray]:
+def _facts(row: dict[str, object], roles: list[str], words: Sequence[str]) -> dict[str, np.ndarray]:
     n = len(roles)
     results = np.array([role == "result" for role in roles])
     digit = np.array([_number(word) if role in NUMBERS else NONE for role, word in zip(roles, words, strict=True)])

@@ -1,0 +1,48 @@
+"""The commands. Their flags are the fields of the config dataclasses they take and of those these hold."""
+
+import sys
+
+from interp.artifacts import BadInput, versions
+from interp.cli.app import app, say
+from interp.cli.demo import Demo
+from interp.cli.dictionaries import Collect, EvalTsae, FitTsae
+from interp.cli.grpo import Grpo
+from interp.cli.organism import Build, Card
+from interp.cli.rollouts import Bucket, Evaluate, RollOut, Verify
+from interp.cli.studies import Dictionary, Difficulty
+
+__all__ = [
+    "Bucket",
+    "Build",
+    "Card",
+    "Collect",
+    "Demo",
+    "Dictionary",
+    "Difficulty",
+    "EvalTsae",
+    "Evaluate",
+    "FitTsae",
+    "Grpo",
+    "RollOut",
+    "Verify",
+    "main",
+]
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--version"]:
+        return say(f"interp {versions('interp').get('interp', 'not installed')}")
+    try:
+        app.cli(prog="interp", description="What reinforcement learning did inside a model.")
+    except BadInput as error:
+        sys.stderr.write(f"interp: {error}\n")
+        sys.exit(2)
+    except OSError as error:  # a full disk, a place that may not be written
+        sys.stderr.write(f"interp: {error}\n")
+        sys.exit(2)
+    except ArithmeticError as error:  # a policy that has diverged
+        sys.stderr.write(f"interp: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt as stopped:
+        sys.stderr.write(f"interp: {stopped}\n" if stopped.args else "")
+        sys.exit(130)

@@ -1,0 +1,33 @@
+"""A terminal's view of how good a dictionary is."""
+
+from interp.report.terminal import grid
+from interp.tsae.quality import Quality
+
+
+def measured(found: Quality) -> str:
+    """What it explains and keeps, and block by block how sparse and how smooth it is."""
+    kept = [("variance explained", found.fve), ("by the slow block alone", found.fve_slow), ("cosine", found.cosine)]
+    for name, recovered in ("the mean", found.recovered), ("zero", found.recovered_from_zero):
+        if recovered is not None:
+            kept.append((f"CE recovered, against {name}", recovered.ce_recovered))
+            kept.append((f"KL recovered, against {name}", recovered.kl_recovered))
+    blocks = ["all", "slow", *(f"block {at}" for at in range(2, 1 + len(found.l0.per_block)))]
+    if len(found.l0.per_block) == 1:
+        blocks = ["all"]
+    smooth = [found.smoothness.total, *found.smoothness.per_block]
+    active = [found.l0.total, *found.l0.per_block]
+    dead = [found.firing.dead_share, *found.firing.dead_share_per_block]
+    rows = [
+        [name, _f(l0, 1), _f(gone, 2), _f(block.autocorrelation), _f(block.total_variation), _f(block.run_tokens, 1)]
+        + [_f(block.paper)]
+        for name, l0, gone, block in zip(blocks, active, dead, smooth, strict=False)
+    ]
+    head = ["block", "L0", "dead", "autocorrelation", "total variation", "run", "the paper's smoothness"]
+    told = [f"measured on {found.tokens:,} tokens", ""]
+    if found.membership is not None:
+        told = [*told, f"firing rate tells the slow block with AUROC {_f(found.membership.auroc)}; 0.5: not at all", ""]
+    return "\n".join([grid(["measure", ""], [[name, _f(value)] for name, value in kept]), "", *told, grid(head, rows)])
+
+
+def _f(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

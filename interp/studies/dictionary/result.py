@@ -1,0 +1,141 @@
+"""What the study came to, written where everyone finds it: result.json, a table, figures."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from interp.artifacts import to_json, versions, write_json, writing_file
+from interp.studies.dictionary.analysis import Measure, Records, quality, recall, told
+from interp.studies.dictionary.config import DictionaryConfig
+from interp.studies.dictionary.facts import FAST, SLOW
+from interp.studies.dictionary.planted import KINDS
+from interp.studies.dictionary.verdicts import gate, judge
+from interp.studies.dictionary.work import PROBED, RESIDUAL
+from interp.studies.estimates import Estimate
+from interp.studies.verdict import Judged, sections, table
+
+COMMAND = "interp study dictionary"
+CLAIM = "A temporal dictionary's slow block holds slow latents, rare ones too, at no cost to the rest (Gate A)."
+MEASURES: dict[str, Measure] = {
+    "FVE": quality("fve"),
+    "FVE, slow block alone": quality("fve_slow"),
+    "L0": quality("l0"),
+    "L0, slow block": quality("l0_slow"),
+    "dead share": quality("dead_share"),
+    "autocorrelation": quality("autocorrelation"),
+    "autocorrelation, slow block": quality("autocorrelation_slow"),
+    "total variation, slow block": quality("total_variation_slow"),
+    "the paper's smoothness": quality("paper_smoothness"),
+    "the paper's smoothness, slow block": quality("paper_smoothness_slow"),
+    "slow block told by firing rate (AUROC)": quality("rate_auroc"),
+}
+OF_WORLD: dict[str, dict[str, Measure]] = {
+    "planted": MEASURES | {"planted latents found": recall()},
+    "organism": MEASURES | {"CE recovered": quality("ce_recovered"), "KL recovered": quality("kl_recovered")},
+}
+WORDS = (
+    "Arms are presets. `interp` is ours: a contrast (cosine, temperature 0.1, negatives from other documents) and",
+    "promotion, which moves the most persistent latents into the slow block while training; `contrast-only` and",
+    "`promotion-only` are its halves, `shuffled` deals partners out at random. `paper` follows the text of",
+    "arXiv 2511.05541, `released` its code; `matryoshka` has no contrast, `batchtopk` no blocks either (its one block",
+    "counts as slow here). All have the same width, K, steps and tokens. An interval is over seeds; on the organism a",
+    "seed is a GRPO run of its own too.",
+)
+
+
+def write(records: Records, config: DictionaryConfig, out: Path) -> list[Judged]:
+    from interp.studies.dictionary.figures import write_page
+
+    judged = judge(records)
+    write_json(out / "result.json", as_json(records, judged, config))
+    with writing_file(out / "README.md") as aside:
+        aside.write_text(as_markdown(records, judged, config))
+    write_page(records, judged, out / "figure.html")
+    return judged
+
+
+def as_json(records: Records, judged: list[Judged], config: DictionaryConfig) -> dict[str, Any]:
+    return {
+        "claim": CLAIM,
+        "prediction": {j.claim.name: j.claim.prediction for j in judged},
+        "verdict": {j.claim.name: j.verdict for j in judged},
+        "gate": gate(judged),
+        "seeds": records.seeds("planted", "interp"),
+        "config": to_json(config),
+        "measures": {f"{j.claim.name}: {name}": to_json(found) for j in judged for name, found in j.measures.items()},
+        "arms": {
+            world: {
+                arm: {name: to_json(records.of(world, arm, measure)) for name, measure in measures.items()}
+                for arm in records.arms(world)
+                if arm != RESIDUAL
+            }
+            for world, measures in OF_WORLD.items()
+        },
+        "command": COMMAND,
+        "versions": versions("interp", "torch", "transformers", "sae-lens"),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def as_markdown(records: Records, judged: list[Judged], config: DictionaryConfig) -> str:
+    planted = config.planted
+    passed = "passes" if gate(judged) else "does not pass"
+    lines = [
+        "# Dictionaries: does the slow block hold what is slow?",
+        "",
+        f"Made by `{COMMAND}`; figures in `figure.html`, every dictionary in `runs.jsonl`. **The gate {passed}.**",
+        "",
+        f"*Planted*: {4 * planted.each} latents in {planted.d_model} dimensions, slow or fast, frequent (on at "
+        f"{planted.frequent:.0%} of tokens) or rare ({planted.rare:.0%}), the slow ones on for {planted.dwell:g} "
+        f"tokens in the mean; dictionaries of width {config.planted_width}, K {config.planted_k}. *Organism*: the base "
+        f"and two checkpoints of {config.grpo_steps} GRPO steps on hard problems, layer {config.layer}, "
+        f"{config.tokens:,} tokens to fit on and {config.held_out:,} of other problems to measure on; width "
+        f"{config.organism_width}, K {config.organism_k}. {config.steps:,} steps of 1,024 tokens each.",
+        "",
+        *WORDS,
+        "",
+        "## Verdicts",
+        *sections(judged),
+    ]
+    lines += ["", "## Planted latents found by rows of the slow block, by kind", "", *_kinds(records)]
+    lines += ["", "## Planted latents: every measure", "", *_measures(records, "planted")]
+    lines += ["", "## Organism: every measure", "", *_measures(records, "organism")]
+    lines += ["", f"## Organism: what {PROBED} latents of the slow block tell (AUROC on other documents)", ""]
+    lines += [*_read(records, "slow block"), "", "## The same, of the other block", "", *_read(records, "other block")]
+    return "\n".join(lines) + "\n"
+
+
+def _kinds(records: Records) -> list[str]:
+    rows = [
+        [arm, *(cell(records.of("planted", arm, recall(kind, slow_block=True))) for kind in KINDS)]
+        for arm in records.arms("planted")
+    ]
+    return table(["arm", *KINDS], rows)
+
+
+def _measures(records: Records, world: str) -> list[str]:
+    arms = [arm for arm in records.arms(world) if arm != RESIDUAL]
+    rows = [
+        [name, *(cell(records.of(world, arm, measure), 3) for arm in arms)] for name, measure in OF_WORLD[world].items()
+    ]
+    return table(["", *arms], rows)
+
+
+def _read(records: Records, block: str) -> list[str]:
+    facts = (*SLOW, *FAST)
+    arms = [arm for arm in records.arms("organism") if arm != RESIDUAL]
+    rows = [[arm, *(cell(records.of("organism", arm, told(fact, block))) for fact in facts)] for arm in arms]
+    for name, arm, what in (
+        ("interp, labels dealt anew", "interp", "labels dealt anew"),
+        ("all dimensions of the residual", RESIDUAL, "all dimensions"),
+    ):
+        rows.append([name, *(cell(records.of("organism", arm, told(fact, what))) for fact in facts)])
+    return table(["arm", *(f"{fact} (slow)" for fact in SLOW), *(f"{fact} (fast)" for fact in FAST)], rows)
+
+
+def cell(found: Estimate, digits: int = 2) -> str:
+    if found.value is None:
+        return ""
+    if found.low is None or found.high is None:
+        return f"{found.value:.{digits}f}"
+    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
