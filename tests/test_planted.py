@@ -31,15 +31,16 @@ def test_there_are_as_many_of_each_kind_and_their_directions_are_units(planted):
 
 
 @pytest.mark.parametrize("rate", ["frequent", "rare"])
-def test_slow_and_fast_latents_fire_at_the_same_rate_from_the_first_token_to_the_last(rate, planted):
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, frequent=0.5, rare=0.3)], ids=["sparse", "dense"])
+def test_slow_and_fast_latents_fire_at_the_same_rate_from_the_first_token_to_the_last(config, rate):
     """Within five standard errors: of independent tokens for the fast, of as many as dwell lets be for the slow."""
-    asked = getattr(CONFIG, rate)
-    for kind, independent in (("slow", CONFIG.tokens * 8 / (2 * CONFIG.dwell)), ("fast", CONFIG.tokens * 8)):
+    asked, planted = getattr(config, rate), plant(config)
+    for kind, independent in (("slow", config.tokens * 8 / (2 * config.dwell)), ("fast", config.tokens * 8)):
         on_BLG = of_kind(planted, f"{kind} {rate}").float()
         error = 5 * (asked * (1 - asked) / independent) ** 0.5
         assert on_BLG.mean().item() == pytest.approx(asked, abs=error)
         at_ends = [on_BLG[:, place].mean().item() for place in (0, -1)]
-        assert at_ends == pytest.approx([asked] * 2, abs=5 * (asked / (1000 * 8)) ** 0.5)
+        assert at_ends == pytest.approx([asked] * 2, abs=5 * (asked * (1 - asked) / (1000 * 8)) ** 0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

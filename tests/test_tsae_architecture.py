@@ -16,7 +16,7 @@ from sae_lens.saes.matryoshka_batchtopk_sae import (
     MatryoshkaBatchTopKTrainingSAE,
     MatryoshkaBatchTopKTrainingSAEConfig,
 )
-from sae_lens.saes.sae import TrainStepInput
+from sae_lens.saes.sae import TrainCoefficientConfig, TrainStepInput
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -371,6 +371,13 @@ def test_saelens_trains_it_on_pairs_and_keeps_it_as_jumprelu(tmp_path):
     codes_BF = hidden_BF * (hidden_BF > sae.topk_threshold)
     assert_close(loaded.encode(x_BD), codes_BF, atol=1e-5, rtol=1e-5)
     assert_close(loaded.decode(loaded.encode(x_BD)), codes_BF / norms_F @ sae.W_dec + sae.b_dec, atol=1e-5, rtol=1e-5)
+
+
+def test_saelens_is_told_of_the_warm_up_of_alpha():
+    config = ContrastiveTemporalTrainingSAEConfig(
+        d_in=D, d_sae=WIDTH, k=2, matryoshka_widths=[16, WIDTH], alpha=0.5, alpha_warm_up_steps=7
+    )
+    assert ContrastiveTemporalTrainingSAE(config).get_coefficients() == {"contrast": TrainCoefficientConfig(0.5, 7)}
 
 
 def test_saelens_trains_it_on_tokens_where_there_is_no_contrast():

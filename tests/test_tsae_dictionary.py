@@ -288,6 +288,7 @@ PLACES = {
     "blocks.7.hook_mlp_out": None,
     "blocks.x.hook_resid_post": None,
     "model.layers.7": None,
+    "layers.7.hook_resid_post": None,
     None: None,
 }
 

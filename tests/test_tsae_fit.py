@@ -1,12 +1,7 @@
-"""Dictionaries are fitted: well, the same each time, from where they were killed, in company as alone, or refused."""
+"""Dictionaries are fitted: well, the same each time, within their memory, from one another; or refused."""
 
-import os
-import shutil
-import signal
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +19,9 @@ from tsae_world import (
 )
 
 from interp.activations import Store
-from interp.artifacts import BadInput, Mismatch, read_manifest
+from interp.artifacts import BadInput, Mismatch
 from interp.tsae import PRESETS, TSAE, TSAEConfig, fit, fit_all, fitting
-from interp.tsae.batches import pool_of
+from interp.tsae.batches import batches, pool_of
 from interp.tsae.trainee import Trainee, measure, sample
 
 Config = TSAEConfig
@@ -44,7 +39,7 @@ def start(store: Store) -> TSAE:
 
 
 def long(**changes: Any) -> Config:
-    return small(training={"steps": 200}, **changes)
+    return small(training={"steps": 120}, **changes)
 
 
 # --- how well ------------------------------------------------------------------------------------------------------
@@ -98,6 +93,55 @@ def test_a_contrast_that_is_asked_for_is_there_at_every_step(name, store, monkey
     assert len(seen) == 20 and all(value > 0 for value in seen)
 
 
+def trainee_of(store: Store, config: Config) -> Trainee:
+    return Trainee(config, 16, measure(sample(store, 0, config)), torch.device("cpu"))
+
+
+def test_rate_and_alpha_grow_and_the_rate_falls_as_asked(store):
+    """Of ten steps: the rate over two and then from the sixth on, alpha over four."""
+    training = {"steps": 10, "warm_up": 0.2, "decay": 0.5, "lr": 0.01}
+    trainee = trainee_of(
+        store, small(training=training, contrast={"alpha": 2.0, "alpha_in": "loss", "alpha_warm_up": 0.4})
+    )
+    pool, rates, alphas = pool_of(store, 0, [0, 1, 2, 3], prompts=False), [], []
+    for batch in list(batches(pool, trainee.config, 0))[:10]:
+        alphas.append(trainee._alpha())
+        trainee.learn(batch)
+        rates.append(trainee.optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.005, *[0.01] * 5, 0.008, 0.006, 0.004, 0.002])
+    assert alphas == [0.5, 1.0, 1.5, *[2.0] * 7]
+
+
+@pytest.mark.parametrize("scale", ["rms", "none"])
+def test_alpha_is_counted_in_the_variance_of_what_is_trained_on(scale, store):
+    x_ND = torch.cat([store.read(shard, 0) for shard in range(4)])
+    trainee = trainee_of(store, small(scale=scale, contrast={"alpha": 0.5}))
+    x_ND = x_ND * (4 / x_ND.norm(dim=1).mean() if scale == "rms" else 1)
+    assert trainee.sae.cfg.alpha == pytest.approx(0.5 * (x_ND - x_ND.mean(0)).pow(2).sum(1).mean().item(), rel=1e-4)
+    assert_close(trainee.sae.b_dec.detach(), x_ND.mean(0), atol=1e-5, rtol=1e-4)
+
+
+def test_no_gradient_is_longer_than_asked(store, monkeypatch):
+    trainee, norms = trainee_of(store, small(training={"clip": 0.25})), list[float]()
+
+    def watched() -> None:
+        norms.append(sum(p.grad.pow(2).sum().item() for p in trainee.sae.parameters() if p.grad is not None) ** 0.5)
+
+    monkeypatch.setattr(trainee.optimiser, "step", watched)
+    for batch in batches(pool_of(store, 0, [0], prompts=False), trainee.config, 0):
+        trainee.learn(batch)
+    assert len(norms) == 9 and norms == pytest.approx([0.25] * 9, rel=1e-4), "they would all be longer"
+
+
+def test_every_choice_reaches_the_architecture(store):
+    told = {"similarity": "dot", "temperature": 0.7, "reduction": "sum", "same_sequence": True, "together": 33}
+    config = small(contrast=told, slow_k=2, revival=0.4, block_weights=(0.6, 0.9))
+    cfg = trainee_of(store, config).sae.cfg
+    assert {name: getattr(cfg, name) for name in told} == told
+    assert (cfg.k, cfg.slow_k, cfg.aux_loss_coefficient, cfg.block_weights) == (4, 2, 0.4, (0.6, 0.9))
+    assert (cfg.d_in, cfg.d_sae, cfg.matryoshka_widths) == (16, 64, [16, 64])
+
+
 def test_dead_latents_are_revived(store, start):
     """Half the latents begin so far below 0 that they never fire. Left alone, none of them ever does."""
     dead_F = torch.arange(64) % 2 == 0
@@ -141,162 +185,14 @@ def test_what_is_not_trained_on_has_no_say(tmp_path):
     assert [dictionary.layer for pair in found for dictionary in pair] == [3] * 4
 
 
-# --- killed --------------------------------------------------------------------------------------------------------
-
-
-class Killed(Exception):
-    pass
-
-
-def saving(steps: int = 30, every: int = 7, *, batch: int = 256, pool_gb: float = 1.6e-4, **rest: Any) -> Config:
-    return small(training={"steps": steps, "save_every": every, "batch": batch, "pool_gb": pool_gb}, **rest)
-
-
-JOBS = {
-    "two shards to a pool": saving(),
-    "each shard a pool of its own": saving(pool_gb=1e-9),
-    "all in one pool": saving(pool_gb=1.0),
-    "partners brought along": saving(contrast={"run": 1, "pairing": "past", "alpha_warm_up": 1.0}),
-    "budgets and revival": saving(slow_k=1, promote_every=3, contrast={"alpha": 0.0}),
-}
-JOBS["budgets and revival"] = replace(
-    JOBS["budgets and revival"], training=replace(JOBS["budgets and revival"].training, dead_after=512)
-)
-
-
-def stopping(monkeypatch: pytest.MonkeyPatch, at: int, how: str) -> None:
-    """At step `at`: killed before it, or in the middle of it, when the weights have moved and nobody has counted; or
-    interrupted, once or twice."""
-    learn, listen = Trainee.learn, Trainee._listen
-
-    def learning(self: Trainee, batch: Any) -> Any:
-        if self.done == at and how == "killed before a step":
-            raise Killed
-        return learn(self, batch)
-
-    def listening(self: Trainee, step: Any, batch: Any) -> None:
-        if self.done == at and how == "killed within a step":
-            raise Killed
-        for _ in range({"Ctrl-C": 1, "Ctrl-C twice": 2}.get(how, 0) * (self.done == at)):
-            os.kill(os.getpid(), signal.SIGINT)
-        listen(self, step, batch)
-
-    monkeypatch.setattr(Trainee, "learn", learning)
-    monkeypatch.setattr(Trainee, "_listen", listening)
-
-
-@pytest.fixture(scope="module")
-def whole(store: Store) -> Callable[[str], TSAE]:
-    """The same fit, never killed and never saved."""
-    done: dict[str, TSAE] = {}
-
-    def of(name: str) -> TSAE:
-        if name not in done:
-            done[name] = fit(store, JOBS[name], bar=False)
-        return done[name]
-
-    return of
-
-
-ENDS = {"killed before a step": Killed, "killed within a step": Killed, "Ctrl-C": KeyboardInterrupt}
-ENDS["Ctrl-C twice"] = KeyboardInterrupt
-
-
-@pytest.mark.parametrize("how", ENDS)
-@pytest.mark.parametrize(
-    ("name", "stops"),
-    [
-        ("two shards to a pool", (3, 19)),
-        ("each shard a pool of its own", (11, 23)),
-        ("all in one pool", (10, 29)),
-        ("partners brought along", (12,)),
-        ("budgets and revival", (16,)),
-    ],
-)
-def test_killed_anywhere_and_called_again_it_ends_in_the_same_bits(
-    name, stops, how, store, whole, tmp_path, monkeypatch
-):
-    out = tmp_path / "dictionary"
-    state = tmp_path / "dictionary.state"
-    for at in stops:
-        with monkeypatch.context() as patched, pytest.raises(ENDS[how]):
-            stopping(patched, at, how)
-            fit(store, JOBS[name], out=out, bar=False)
-        kept = at + 1 if how == "Ctrl-C" else at // 7 * 7
-        assert (read_manifest(state, "training-state")["step"] if state.exists() else 0) == kept
-        assert not out.exists()
-    expected, done, learn = whole(name), list[int](), Trainee.learn
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainee, "learn", lambda self, batch: (done.append(self.done), learn(self, batch))[1])
-        expect_same_bits(fit(store, JOBS[name], out=out, bar=False), expected)
-    assert done == [*range(stops[-1] + 1 if how == "Ctrl-C" else stops[-1] // 7 * 7, 30)], "what was done is not redone"
-    assert not state.exists() and {p.name for p in tmp_path.iterdir()} == {"dictionary"}
-
-
-def test_killed_when_all_is_learnt_it_ends_in_the_same_bits(store, tmp_path, monkeypatch):
-    config, out = saving(28), tmp_path / "dictionary"  # saved at its very last step
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(Trainee, "calibrate", lambda *_: (_ for _ in ()).throw(Killed))
-        fit(store, config, out=out, bar=False)
-    expect_same_bits(fit(store, config, out=out, bar=False), fit(store, config, bar=False))
-
-
-def test_ctrl_c_says_where_it_can_go_on_and_hands_the_signal_back(store, tmp_path, monkeypatch):
-    before = signal.getsignal(signal.SIGINT)
-    stopping(monkeypatch, 4, "Ctrl-C")
-    with pytest.raises(KeyboardInterrupt, match=r"^stopped; ask for the same again to go on from \S+/one\.state$"):
-        fit(store, small(), out=tmp_path / "one", bar=False)
-    with pytest.raises(KeyboardInterrupt, match="^stopped$"):
-        fit(store, small(), bar=False)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-# --- in company ----------------------------------------------------------------------------------------------------
-
-COMPANY = {
-    "ours": saving(),
-    "another batch": saving(25, batch=200, contrast={"run": 1}),
-    "no contrast": saving(21, contrast={"alpha": 0.0}, promote_every=None),
-    "another seed": small(training={"steps": 10, "seed": 5, "batch": 256}),
-}
-
-
-def test_fitted_together_they_are_what_they_are_alone(store, tmp_path):
-    together = fit_all(store, COMPANY, out=tmp_path / "all", bar=False)
-    assert list(together) == list(COMPANY)
-    for name, config in COMPANY.items():
-        expect_same_bits(together[name], fit(store, config, bar=False))
-        assert TSAE.load(tmp_path / "all" / name).fingerprint() == together[name].fingerprint()
-
-
-@pytest.mark.parametrize("how", ["killed within a step", "Ctrl-C"])
-def test_killed_together_they_go_on_each_from_its_own_place(how, store, tmp_path, monkeypatch):
-    """One is finished already when the others are killed, the second in the first pool."""
-    alone = {name: fit(store, config, bar=False) for name, config in COMPANY.items()}
-    first = fit(store, COMPANY["another seed"], out=tmp_path / "all" / "another seed", bar=False)
-    for at in (8, 17):
-        with monkeypatch.context() as patched, pytest.raises(ENDS[how]):
-            stopping(patched, at, how)
-            fit_all(store, COMPANY, out=tmp_path / "all", bar=False)
-    again = fit_all(store, COMPANY, out=tmp_path / "all", bar=False)
-    assert again["another seed"].path == first.path
-    for name in COMPANY:
-        expect_same_bits(again[name], alone[name])
-
-
-@pytest.mark.parametrize("change", [{"pool_gb": 1.0}, {"prompts": True}])
-def test_what_shares_pools_must_agree_on_them(change, store):
-    with pytest.raises(BadInput, match="share their pools: expected one pool_gb and one prompts for all"):
-        fit_all(store, {"one": small(), "other": small(training=change)}, bar=False)
-
-
 # --- memory --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shard_documents", [50, 10])
 def test_memory_holds_one_pool_however_large_the_store(shard_documents, tmp_path, monkeypatch):
     held = planted_store(tmp_path / "store", shard_documents=shard_documents)
-    config, pools = saving(60), list[tuple[int, Any]]()
+    config = small(training={"steps": 60, "batch": 256})
+    pools: list[tuple[int, Any]] = []
 
     def watched(*args: Any, **options: Any) -> Any:
         assert all(alive() is None for _, alive in pools), "the last is gone before the next is read"
@@ -314,7 +210,7 @@ def test_memory_holds_one_pool_however_large_the_store(shard_documents, tmp_path
 
 @pytest.mark.parametrize("scale", ["rms", "none"])
 def test_it_begins_from_the_function_of_the_dictionary_it_is_given(scale, store, start):
-    trainee = Trainee(small(scale=scale), 16, measure(sample(store, 0, small())), torch.device("cpu"))
+    trainee = trainee_of(store, small(scale=scale))
     trainee.begin_from(start)
     sae, x_ND = trainee.sae, held_out(tokens=480).x_ND
     assert (trainee.scale == 1) == (scale == "none")
@@ -339,69 +235,6 @@ def test_it_is_ahead_of_one_that_begins_from_nothing(store, start):
 def test_a_start_of_another_size_is_refused(store, start):
     with pytest.raises(Mismatch, match="expected a dictionary of d_model 16 and width 96 to begin from, got 16 and 64"):
         fit(store, small(width=96), start=start, bar=False)
-
-
-# --- asked again ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def finished(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dictionary that lies there. It is shared: a test that spoils it copies it first."""
-    out = tmp_path_factory.mktemp("finished") / "dictionary"
-    fit(store, small(), out=out, bar=False)
-    return out
-
-
-def test_asked_again_it_is_returned_without_training(finished, store, monkeypatch):
-    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in finished.iterdir()}
-    monkeypatch.setattr(Trainee, "__init__", lambda *_: pytest.fail("it trained"))
-    again = fit(store, small(), out=finished, bar=False)
-    assert again.path == finished and again.fingerprint() == TSAE.load(finished).fingerprint()
-    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in finished.iterdir()} == before
-    assert (
-        fit(store, small(training={"lr": small().resolved(16).training.lr}), out=finished, bar=False).path == finished
-    )
-
-
-CHANGES: dict[str, tuple[Any, str]] = {
-    "k": (small(k=5), "of another k:"),
-    "two choices": (small(revival=0.5, contrast={"alpha": 0.5}), "of another contrast, revival:"),
-    "a seed": (small(training={"seed": 1}), "of another training:"),
-}
-
-
-@pytest.mark.parametrize("changed", CHANGES)
-def test_a_dictionary_of_another_making_is_not_overwritten(changed, finished, store):
-    config, told = CHANGES[changed]
-    with pytest.raises(BadInput, match=f"holds a dictionary {told} choose another place, or delete it"):
-        fit(store, config, out=finished, bar=False)
-
-
-def test_nor_is_one_from_another_store_or_start(finished, store, start, tmp_path):
-    with pytest.raises(BadInput, match="holds a dictionary of another store: choose"):
-        fit(planted_store(tmp_path / "other", draw=1), small(), out=finished, bar=False)
-    with pytest.raises(BadInput, match="holds a dictionary of another start: choose"):
-        fit(store, small(), out=finished, start=start, bar=False)
-
-
-def test_a_place_that_is_taken_is_refused(store, tmp_path):
-    (tmp_path / "notes").mkdir()
-    with pytest.raises(BadInput, match="notes exists already and is no dictionary: choose another place"):
-        fit(store, small(), out=tmp_path / "notes", bar=False)
-
-
-@pytest.mark.parametrize("changed", CHANGES)
-def test_a_state_of_another_making_is_refused_and_left_as_it_is(changed, store, tmp_path, monkeypatch):
-    out, (config, told) = tmp_path / "dictionary", CHANGES[changed]
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        stopping(patched, 4, "Ctrl-C")
-        fit(store, small(), out=out, bar=False)
-    told = told.replace("of another", "expected a run of the same config, got another")
-    with pytest.raises(BadInput, match=f"{told} finish or delete it"):
-        fit(store, config, out=out, bar=False)
-    assert read_manifest(tmp_path / "dictionary.state", "training-state")["step"] == 5
-    shutil.rmtree(tmp_path / "dictionary.state")
-    assert fit(store, config, out=out, bar=False).path == out
 
 
 # --- refused -------------------------------------------------------------------------------------------------------
