@@ -1,5 +1,6 @@
 """Temporal sparse autoencoders: fitted on stores of activations, measured, saved as SAELens dictionaries."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 from interp.tsae.config import PRESETS, ContrastConfig, TrainingConfig, TSAEConfig, preset
@@ -7,17 +8,25 @@ from interp.tsae.config import PRESETS, ContrastConfig, TrainingConfig, TSAEConf
 if TYPE_CHECKING:
     from interp.tsae.dictionary import TSAE
     from interp.tsae.fitting import fit, fit_all
+    from interp.tsae.quality import Quality, evaluate
 
-__all__ = ["PRESETS", "TSAE", "ContrastConfig", "TSAEConfig", "TrainingConfig", "fit", "fit_all", "preset"]
+_HOMES = {"TSAE": "dictionary", "fit": "fitting", "fit_all": "fitting", "evaluate": "quality", "Quality": "quality"}
+
+__all__ = [
+    "PRESETS",
+    "TSAE",
+    "ContrastConfig",
+    "Quality",
+    "TSAEConfig",
+    "TrainingConfig",
+    "evaluate",
+    "fit",
+    "fit_all",
+    "preset",
+]
 
 
 def __getattr__(name: str) -> object:  # torch and sae_lens take seconds to import, a command's --help must not
-    if name == "TSAE":
-        from interp.tsae.dictionary import TSAE
-
-        return TSAE
-    if name in ("fit", "fit_all"):
-        import importlib
-
-        return getattr(importlib.import_module("interp.tsae.fitting"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"interp.tsae.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,285 @@
+"""Training steps of `contrastive_temporal` against SAELens' own Matryoshka BatchTopK under its own SAETrainer.
+
+Both learn the same planted activations at equal width, K and batch. SAELens is handed ready batches; ours cut, shuffle
+and pair theirs as a fit does. The arms take turns. `contrast off` is exactly SAELens' loss; `contrast on` is the preset
+`interp`, promotion included. `dense contrast` writes the same contrast out over dense codes under SAELens' trainer:
+what the sparse products are worth there, and what their quality is held against.
+
+Quality: the same initial weights, batches, schedule and optimiser; FVE on held-out tokens after `learn` steps, each
+batch's own K winners. `share_of_peak` is the floating-point work of an arm's dense products over its time, as a share
+of what this machine does in a plain large product.
+
+    python benchmarks/tsae.py               python benchmarks/tsae.py --device cuda
+"""
+
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import tyro
+from common import Arm, race, write_result
+from sae_lens import SAETrainer
+from sae_lens.config import SAETrainerConfig
+from sae_lens.saes.matryoshka_batchtopk_sae import (
+    MatryoshkaBatchTopKTrainingSAE,
+    MatryoshkaBatchTopKTrainingSAEConfig,
+)
+from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
+
+from interp.studies.dictionary.planted import PlantedConfig, plant
+from interp.tsae import TSAEConfig, preset
+from interp.tsae.batches import Pool, batches
+from interp.tsae.contrast import dense_contrast
+from interp.tsae.metrics import FVE
+from interp.tsae.step import Batch
+from interp.tsae.trainee import Trainee, measure
+
+PEER, DENSE = "SAELens Matryoshka", "SAELens, dense contrast"
+OFF, ON, LIKE_DENSE = "contrast off", "contrast on", "contrast on, as the dense one"
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    d_model: int
+    width: int
+    k: int
+    batch: int
+    steps: int
+    """In a round of the race."""
+    learn: int
+    """To compare what is learned; 0 leaves that out."""
+
+
+SETTINGS = {
+    "cpu": (
+        Setting("d 96, width 1,024, K 16, batch 1,024", 96, 1024, 16, 1024, 20, 1500),
+        Setting("d 512, width 8,192, K 32, batch 1,024", 512, 8192, 32, 1024, 3, 150),
+    ),
+    "cuda": (
+        Setting("d 512, width 8,192, K 32, batch 4,096", 512, 8192, 32, 4096, 20, 300),
+        Setting("d 1,536, width 24,576, K 64, batch 4,096", 1536, 24576, 64, 4096, 10, 150),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    device: str = "cpu"
+    repeats: int = 9
+    threads: int = 2
+    quick: bool = False
+    """A dry run: a round or two, nothing learned, nothing written."""
+
+
+class DenseContrast(MatryoshkaBatchTopKTrainingSAE):
+    """The preset's loss, in the fewest words, over dense codes."""
+
+    alpha: float = 0.0
+    batch: Batch | None = None
+
+    def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
+        out = super().training_forward_pass(step_input)
+        assert self.batch is not None and self.batch.pairs_P2 is not None
+        slow = out.feature_acts[:, : self.cfg.matryoshka_widths[0]]
+        term = dense_contrast(
+            slow, self.batch.pairs_P2, self.batch.documents_M, similarity="cosine", temperature=0.1, reduction="mean"
+        )
+        out.losses["contrast"] = self.alpha * term
+        out.loss = out.loss + out.losses["contrast"]
+        return out
+
+
+class Race:
+    """The arms of one setting, each with weights of its own that began alike."""
+
+    def __init__(self, setting: Setting, device: torch.device) -> None:
+        self.setting, self.device = setting, device
+        tokens = max(64 * 1024, 16 * setting.batch)
+        planted = PlantedConfig(
+            setting.d_model, each=max(16, setting.width // 16), rare=0.002, tokens=tokens, frequent=0.02
+        )
+        self.pool = _pool(plant(planted).x_ND.to(device), planted.length)
+        self.held_out_ND = plant(replace(planted, tokens=8 * setting.batch), draw=1).x_ND.to(device)
+        self.statistics = measure(self.pool.x_PD)
+
+    def config(self, name: str, *, run: int = 8) -> TSAEConfig:
+        s, config = self.setting, preset(name)
+        steps = max(s.learn, 1000)
+        training = replace(config.training, batch=s.batch, steps=steps, lr=1e-3, warm_up=0.1, decay=0.2)
+        return replace(
+            config, width=s.width, k=s.k, scale="none", training=training, contrast=replace(config.contrast, run=run)
+        )
+
+    def ours(self, name: str) -> "Ours":
+        return Ours(Trainee(self.config(name), self.setting.d_model, self.statistics, self.device), self.pool)
+
+    def theirs(self, kind: type[MatryoshkaBatchTopKTrainingSAE] = MatryoshkaBatchTopKTrainingSAE) -> "Theirs":
+        return Theirs(kind, self)
+
+
+def _pool(x_ND: torch.Tensor, length: int) -> Pool:
+    first = torch.arange(0, len(x_ND), length).numpy()
+    held = torch.full((len(first),), length).numpy()
+    return Pool(x_ND, first, held, 0 * held)
+
+
+class Ours:
+    def __init__(self, trainee: Trainee, pool: Pool) -> None:
+        self.trainee, self.pool, self.waiting = trainee, pool, endless(pool, trainee.config)
+
+    @property
+    def sae(self) -> Any:
+        return self.trainee.sae
+
+    def step(self) -> int:
+        batch = next(self.waiting)
+        self.trainee.learn(batch)
+        return batch.n
+
+
+class Theirs:
+    def __init__(self, kind: type[MatryoshkaBatchTopKTrainingSAE], setup: Race) -> None:
+        s, config = setup.setting, setup.config("interp")
+        widths = [config.widths()[0], s.width] if config.width else []
+        told = MatryoshkaBatchTopKTrainingSAEConfig(d_in=s.d_model, d_sae=s.width, k=s.k, matryoshka_widths=widths)
+        self.sae = kind(told).to(setup.device)
+        start = setup.ours("matryoshka").sae
+        with torch.no_grad():
+            for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
+                getattr(self.sae, name).copy_(getattr(start, name))
+        training = config.training
+        steps, lr = training.steps or 0, training.lr or 0.0
+        self.trainer = SAETrainer(
+            SAETrainerConfig(
+                total_training_samples=steps * s.batch,
+                train_batch_size_samples=s.batch,
+                lr=lr,
+                lr_end=lr / 10,
+                lr_warm_up_steps=round(training.warm_up * steps),
+                lr_decay_steps=round(training.decay * steps),
+                device=str(setup.device),
+                dead_feature_window=training.dead_after // s.batch,
+            ),
+            self.sae,
+            iter([]),
+        )
+        if isinstance(self.sae, DenseContrast):
+            self.sae.alpha = config.contrast.alpha * setup.statistics.variance
+        self.waiting = endless(setup.pool, setup.config("matryoshka"))
+        self.ready: list[Batch] = []
+
+    def prepare(self, count: int) -> None:
+        """Ready batches, as a provider of its own would hand them over."""
+        self.ready = [next(self.waiting) for _ in range(count)]
+
+    def step(self) -> int:
+        batch = self.ready.pop() if self.ready else next(self.waiting)
+        if isinstance(self.sae, DenseContrast):
+            self.sae.batch = batch
+        self.trainer.step(batch.x_MD)
+        self.trainer.n_training_steps += 1
+        return batch.n
+
+
+def endless(pool: Pool, config: TSAEConfig) -> Iterator[Batch]:
+    epoch = 0
+    while True:
+        yield from batches(pool, config, epoch)
+        epoch += 1
+
+
+def arm_of(learner: Ours | Theirs, steps: int) -> Arm:
+    def arm() -> float:
+        return sum(learner.step() for _ in range(steps))
+
+    return arm
+
+
+def raced(setup: Race, repeats: int) -> dict[str, float]:
+    steps = setup.setting.steps
+    learners = {OFF: setup.ours("matryoshka"), ON: setup.ours("interp"), PEER: setup.theirs()}
+    learners[DENSE] = setup.theirs(DenseContrast)
+    for learner in learners.values():
+        if isinstance(learner, Theirs):
+            learner.prepare(steps * (repeats + 1))
+    return race({name: arm_of(learner, steps) for name, learner in learners.items()}, repeats)
+
+
+@torch.no_grad()
+def held_out_fve(sae: Any, x_ND: torch.Tensor, batch: int) -> float:
+    found = FVE()
+    for x_BD in x_ND.split(batch):
+        found.update(x_ND=x_BD, xhat_ND=sae.decode(sae.encode(x_BD)))
+    return found.compute() or 0.0
+
+
+def learned(setup: Race) -> dict[str, float]:
+    """FVE of each arm after the same steps. The dense contrast's counterpart is ours without promotion, and with the
+    blocks weighed alike."""
+    config = setup.config("contrast-only")
+    config = replace(
+        config, block_weights=(1.0, 1.0), contrast=replace(config.contrast, together=None, alpha_warm_up=0.0)
+    )
+    like_dense = Ours(Trainee(config, setup.setting.d_model, setup.statistics, setup.device), setup.pool)
+    learners: dict[str, Ours | Theirs] = {OFF: setup.ours("matryoshka"), PEER: setup.theirs()}
+    learners |= {
+        "contrast on, as the dense one": like_dense,
+        DENSE: setup.theirs(DenseContrast),
+        ON: setup.ours("interp"),
+    }
+    found = {}
+    for name, learner in learners.items():
+        for _ in range(setup.setting.learn):
+            learner.step()
+        found[name] = round(held_out_fve(learner.sae, setup.held_out_ND, setup.setting.batch), 4)
+    return found
+
+
+def peak(device: torch.device) -> float:
+    """Floating-point operations a second of a plain large product, in float32."""
+    a, times = torch.randn(2048, 2048, device=device), []
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ a
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return 2 * 2048**3 / min(times)
+
+
+def share_of_peak(setting: Setting, rates: dict[str, float], reached: float) -> dict[str, float]:
+    """Ours has one dense product, the encoder's. SAELens': the encoder's, its two gradients, and three for decoding
+    each level, the inner one of a fifth of the width."""
+    products = {OFF: 1.0, ON: 1.0, PEER: 3 + 3 * 1.2}
+    per_token = 2 * setting.d_model * setting.width
+    return {name: round(count * per_token * rates[name] / reached, 3) for name, count in products.items()}
+
+
+def main(config: Config) -> None:
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(config.threads)
+    device = torch.device(config.device)
+    found: dict[str, Any] = {}
+    for setting in SETTINGS[device.type]:
+        setup = Race(setting, device)
+        rates = raced(setup, 1 if config.quick else config.repeats)
+        found[setting.name] = {
+            "tokens_per_second": {name: round(rate) for name, rate in rates.items()},
+            "ratio_off": round(rates[OFF] / rates[PEER], 2),
+            "ratio_on": round(rates[ON] / rates[PEER], 2),
+            "share_of_peak": share_of_peak(setting, rates, peak(device)),
+            "fve": learned(setup) if setting.learn and not config.quick else {},
+        }
+        print(setting.name, found[setting.name])
+    first = next(iter(found.values()))["tokens_per_second"]
+    if not config.quick:
+        arms = {name: float(first[name]) for name in (ON, OFF, PEER)}
+        print(write_result("tsae", device, "tokens per second", arms, PEER, settings=found))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
