@@ -29,7 +29,8 @@ from sae_lens.saes.matryoshka_batchtopk_sae import (
 )
 from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 
-from interp.studies.dictionary.planted import PlantedConfig, plant
+from interp.studies.dictionary.config import PlantedConfig
+from interp.studies.dictionary.planted import plant
 from interp.tsae import TSAEConfig, preset
 from interp.tsae.batches import Pool, batches
 from interp.tsae.contrast import dense_contrast
@@ -99,9 +100,8 @@ class Race:
     def __init__(self, setting: Setting, device: torch.device) -> None:
         self.setting, self.device = setting, device
         tokens = max(64 * 1024, 16 * setting.batch)
-        planted = PlantedConfig(
-            setting.d_model, each=max(16, setting.width // 16), rare=0.002, tokens=tokens, frequent=0.02
-        )
+        each = max(16, min(256, setting.width // 16))
+        planted = PlantedConfig(setting.d_model, each, frequent=0.02, rare=0.002, tokens=tokens)
         self.pool = _pool(plant(planted).x_ND.to(device), planted.length)
         self.held_out_ND = plant(replace(planted, tokens=8 * setting.batch), draw=1).x_ND.to(device)
         self.statistics = measure(self.pool.x_PD)
@@ -227,7 +227,7 @@ def learned(setup: Race) -> dict[str, float]:
     like_dense = Ours(Trainee(config, setup.setting.d_model, setup.statistics, setup.device), setup.pool)
     learners: dict[str, Ours | Theirs] = {OFF: setup.ours("matryoshka"), PEER: setup.theirs()}
     learners |= {
-        "contrast on, as the dense one": like_dense,
+        LIKE_DENSE: like_dense,
         DENSE: setup.theirs(DenseContrast),
         ON: setup.ours("interp"),
     }

@@ -12,7 +12,21 @@ import pytest
 from conftest import tiny_policy
 
 from interp import cli
-from interp.cli import Bucket, Build, Card, Collect, Demo, Difficulty, Evaluate, Grpo, RollOut, Verify
+from interp.cli import (
+    Bucket,
+    Build,
+    Card,
+    Collect,
+    Demo,
+    Dictionary,
+    Difficulty,
+    EvalTsae,
+    Evaluate,
+    FitTsae,
+    Grpo,
+    RollOut,
+    Verify,
+)
 from interp.organism import OrganismConfig, Shape, shipped
 from interp.organism.raising import raise_organism
 from interp.rollouts import Evaluation
@@ -72,7 +86,10 @@ def fields_of(kind: type) -> list[str]:
         (["bucket"], Bucket),
         (["evaluate"], Evaluate),
         (["collect"], Collect),
+        (["tsae"], FitTsae),
+        (["tsae-eval"], EvalTsae),
         (["grpo"], Grpo),
+        (["study", "dictionary"], Dictionary),
         (["study", "difficulty"], Difficulty),
         (["verify"], Verify),
     ],
@@ -103,8 +120,8 @@ def test_the_demo_shows_a_table_and_rollouts_without_colour_where_nobody_sees_it
 
 
 def test_the_demo_trains_and_shows_what_came_of_it(monkeypatch, capsys, tmp_path):
-    words = ("demo", "--problems", "1", "--group", "1", "--steps", "1", "--out", str(tmp_path / "demo"))
-    assert run(monkeypatch, *words) == 0
+    words = ("demo", "--problems", "1", "--group", "1", "--steps", "1", "--learn", "20")
+    assert run(monkeypatch, *words, "--out", str(tmp_path / "demo")) == 0
     out = capsys.readouterr().out
     arms = ("(the base)", "medium", "hard", "hard, only valid answers paid")
     assert all(any(line.startswith(f"{arm} ") for line in out.splitlines()) for arm in arms)

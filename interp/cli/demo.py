@@ -23,6 +23,8 @@ class Demo:
     """Rollouts to show in colour."""
     steps: int = 40
     """Of training on hard and on medium problems. 0 trains nothing."""
+    learn: int = 800
+    """Steps of fitting a dictionary on the hard run's checkpoints. 0 fits none."""
     out: Path = Path("runs/demo")
     """Where the training runs go."""
     seed: int = 0
@@ -31,13 +33,14 @@ class Demo:
 @app.command(name="demo")
 def demo(config: Annotated[Demo, Flat]) -> None:
     """The organism at work: what it gets right and how, and what training on hard problems does to it."""
+    from interp.report.dictionaries import measured, what_is_fitted, what_it_tells
     from interp.report.terminal import by_depth, finding, gallery, introduction
     from interp.report.training import in_a_sentence, side_by_side, what_it_shows
     from interp.rollouts import roll_out, summarise
-    from interp.studies.demo import hard_against_medium
+    from interp.studies.demo import hard_against_medium, look_inside, place_of
 
-    if min(config.problems, config.group, config.shown) < 1 or config.steps < 0:
-        raise BadInput("problems, group and shown must be at least 1, steps at least 0")
+    if min(config.problems, config.group, config.shown) < 1 or min(config.steps, config.learn) < 0:
+        raise BadInput("problems, group and shown must be at least 1, steps and learn at least 0")
     policy, task = config.opened.load(), task_for(config.opened.path)
     lo, hi = task.depths
     asked = [p for depth in range(lo, hi + 1) for p in task.problems("eval", depth, config.problems)]
@@ -58,8 +61,17 @@ def demo(config: Annotated[Demo, Flat]) -> None:
         )
     trained = hard_against_medium(policy, task, config.out, steps=config.steps, seed=config.seed)
     ends = dict(trained) if config.steps else {}
+    if ends and not config.opened.json:
+        say("", side_by_side(ends), "", in_a_sentence(ends), f"Runs, with checkpoints and rollouts: {config.out}")
+    inside = None
+    if ends and config.learn:
+        run = place_of("hard", config.out, config.steps, config.seed)
+        if not config.opened.json:
+            say("", what_is_fitted(config.learn), "")
+        inside = look_inside(run, task, steps=config.learn, seed=config.seed, device=str(policy.device))
     if config.opened.json:
         after = {name: end.table().to_dicts() for name, end in ends.items()}
-        say_json({"policy": policy.fingerprint(), "by_depth": summary.rows, "after": after})
-    elif ends:
-        say("", side_by_side(ends), "", in_a_sentence(ends), f"Runs, with checkpoints and rollouts: {config.out}")
+        within = inside and {"quality": inside.quality.row(), "told": inside.told}
+        say_json({"policy": policy.fingerprint(), "by_depth": summary.rows, "after": after, "dictionary": within})
+    elif inside:
+        say(measured(inside.quality), "", what_it_tells(inside.told))

@@ -1,10 +1,15 @@
 """A terminal's view of how good a dictionary is."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from interp.report.terminal import grid
-from interp.tsae.quality import Quality
+
+if TYPE_CHECKING:
+    from interp.tsae import Quality
 
 
-def measured(found: Quality) -> str:
+def measured(found: "Quality") -> str:
     """What it explains and keeps, and block by block how sparse and how smooth it is."""
     kept = [("variance explained", found.fve), ("by the slow block alone", found.fve_slow), ("cosine", found.cosine)]
     for name, recovered in ("the mean", found.recovered), ("zero", found.recovered_from_zero):
@@ -27,6 +32,22 @@ def measured(found: Quality) -> str:
     if found.membership is not None:
         told = [*told, f"firing rate tells the slow block with AUROC {_f(found.membership.auroc)}; 0.5: not at all", ""]
     return "\n".join([grid(["measure", ""], [[name, _f(value)] for name, value in kept]), "", *told, grid(head, rows)])
+
+
+def what_is_fitted(steps: int) -> str:
+    """Before the dictionary of the demo."""
+    return (
+        f"Now a temporal dictionary is fitted, {steps} steps, on what the hard run's checkpoints wrote and read: a\n"
+        "slow block for what stays over many tokens, another for what changes. Measured on other problems:"
+    )
+
+
+def what_it_tells(told: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Which facts a few latents of each block tell."""
+    blocks = list(next(iter(told.values())))
+    rows = [[fact, *(_f(of[block], 2) for block in blocks)] for fact, of in told.items()]
+    slow = "What five latents of a block tell of a token's answer (AUROC; 0.5 is nothing, 1 is all):"
+    return "\n".join([slow, "", grid(["fact", *blocks], rows)])
 
 
 def _f(value: float | None, digits: int = 3) -> str:

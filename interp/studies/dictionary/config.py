@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from interp.artifacts import BadInput
-from interp.studies.dictionary.planted import PlantedConfig
 
 ARMS = (
     "interp", "paper", "released", "matryoshka", "batchtopk", "shuffled", "contrast-only", "promotion-only",
@@ -11,6 +10,30 @@ ARMS = (
 """By their presets. On the organism there is one more: ours, on a policy of random weights reading the same text."""
 RANDOM = "interp, random weights"
 WORLDS = ("planted", "organism")
+
+
+@dataclass(frozen=True)
+class PlantedConfig:
+    d_model: int = 64
+    each: int = 24
+    """Latents of each of the four kinds."""
+    frequent: float = 0.08
+    """The share of tokens at which a frequent latent is on."""
+    rare: float = 0.01
+    dwell: float = 24.0
+    """Tokens for which a slow latent stays on, in the mean."""
+    length: int = 48
+    """Tokens of a document."""
+    noise: float = 0.05
+    """Of each dimension, where latents have magnitudes around 1."""
+    tokens: int = 200_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rare <= self.frequent < 1 or self.dwell <= 1:
+            raise BadInput(
+                f"expected 0 < rare <= frequent < 1 and dwell > 1; got {self.rare}, {self.frequent}, {self.dwell}"
+            )
 
 
 @dataclass(frozen=True)
