@@ -120,8 +120,9 @@ def test_the_demo_shows_a_table_and_rollouts_without_colour_where_nobody_sees_it
 
 
 def test_the_demo_trains_and_shows_what_came_of_it(monkeypatch, capsys, tmp_path):
-    words = ("demo", "--problems", "1", "--group", "1", "--steps", "1", "--learn", "20")
-    assert run(monkeypatch, *words, "--out", str(tmp_path / "demo")) == 0
+    little = ("--problems", "1", "--group", "1", "--steps", "1", "--learn", "20")
+    words = ("demo", *little, "--out", str(tmp_path / "demo"))
+    assert run(monkeypatch, *words) == 0
     out = capsys.readouterr().out
     arms = ("(the base)", "medium", "hard", "hard, only valid answers paid")
     assert all(any(line.startswith(f"{arm} ") for line in out.splitlines()) for arm in arms)
