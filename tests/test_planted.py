@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from interp.artifacts import BadInput
-from interp.studies.dictionary.planted import KINDS, Planted, PlantedConfig, plant, store_of
+from interp.studies.dictionary.config import PlantedConfig
+from interp.studies.dictionary.planted import KINDS, Planted, plant, store_of
 
 CONFIG = PlantedConfig(d_model=24, each=8, frequent=0.1, rare=0.03, dwell=10.0, length=40, tokens=40_000)
 

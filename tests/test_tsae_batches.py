@@ -83,7 +83,7 @@ def test_a_shard_comes_once_an_epoch_and_pools_keep_to_their_memory(sizes, room,
         d_model = 5
         documents = pl.DataFrame({"shard": [*range(len(sizes))] * 2, "length": sizes * 2})
 
-    config = TSAEConfig(training=TrainingConfig(pool_gb=room * 5 * 4 / 1e9))
+    config = TSAEConfig(training=TrainingConfig(pool_gb=(room + 0.5) * 5 * 4 / 1e9))
     found: list[list[int]] = groups(Held(), config, epoch)  # pyright: ignore[reportArgumentType]
     assert sorted(shard for shards in found for shard in shards) == [*range(len(sizes))]
     for shards, following in zip(found, [*found[1:], None], strict=True):

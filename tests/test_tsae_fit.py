@@ -164,9 +164,26 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(store):
     torch.manual_seed(123)
     expect_same_bits(first, fit(store, small(), bar=False))
     assert first.fingerprint() != fit(store, small(training={"seed": 1}), bar=False).fingerprint()
+    weights = [trainee_of(store, small(training={"seed": seed})).sae.W_enc for seed in (0, 0, 1)]
+    assert torch.equal(weights[0], weights[1]) and not torch.allclose(weights[0], weights[2]), (
+        "from the first weights on"
+    )
     torch.random.set_rng_state(torch_state)
     fit(store, small(), bar=False)
     assert torch.equal(torch.random.get_rng_state(), torch_state), "it draws from its own numbers alone"
+
+
+def test_torch_is_held_to_the_same_bits_while_it_fits_and_no_longer(store, monkeypatch):
+    """With several threads, gradients would be summed in whatever order they come."""
+    held, learn = set[bool](), Trainee.learn
+
+    def watched(self: Trainee, batch: Any) -> Any:
+        held.add(torch.are_deterministic_algorithms_enabled())
+        return learn(self, batch)
+
+    monkeypatch.setattr(Trainee, "learn", watched)
+    fit(store, small(), bar=False)
+    assert held == {True} and not torch.are_deterministic_algorithms_enabled()
 
 
 def test_what_is_not_trained_on_has_no_say(tmp_path):
@@ -203,6 +220,19 @@ def test_memory_holds_one_pool_however_large_the_store(shard_documents, tmp_path
     monkeypatch.setattr(fitting, "pool_of", watched)
     fit(held, config, bar=False)
     assert len(pools) >= 6 and max(size for size, _ in pools) <= config.training.pool_gb * 1e9 == 160_000
+
+
+def test_each_epoch_goes_through_all_shards_in_an_order_of_its_own(store, monkeypatch):
+    seen: list[int] = []
+
+    def watched(held: Store, layer: int, shards: list[int], *, prompts: bool) -> Any:
+        seen.extend(shards)
+        return pool_of(held, layer, shards, prompts=prompts)
+
+    monkeypatch.setattr(fitting, "pool_of", watched)
+    fit(store, small(training={"steps": 4 * 4, "batch": 1200, "pool_gb": 1e-9}), bar=False)
+    epochs = [tuple(seen[at : at + 4]) for at in range(0, 16, 4)]
+    assert len(seen) == 16 and {tuple(sorted(epoch)) for epoch in epochs} == {(0, 1, 2, 3)} and len(set(epochs)) > 1
 
 
 # --- from another ---------------------------------------------------------------------------------------------------

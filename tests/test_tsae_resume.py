@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tsae_world import expect_same_bits, planted_store, small
+from tsae_world import expect_same_bits, noise, planted_store, small, store_of_layout
 
 from interp.activations import Store
 from interp.artifacts import BadInput, read_manifest
@@ -216,9 +216,13 @@ def test_a_dictionary_of_another_making_is_not_overwritten(changed, finished, st
         fit(store, config, out=finished, bar=False)
 
 
-def test_nor_is_one_from_another_store_or_start(finished, store, tmp_path):
+def test_nor_is_one_from_another_store_layer_or_start(finished, store, tmp_path):
     with pytest.raises(BadInput, match="holds a dictionary of another store: choose"):
         fit(planted_store(tmp_path / "other", draw=1), small(), out=finished, bar=False)
+    two = store_of_layout(tmp_path / "two", [[(10, 0)] * 40], layers=(0, 1), d_model=16, fill=noise)
+    fit(two, small(), layer=0, out=tmp_path / "of two", bar=False)
+    with pytest.raises(BadInput, match="holds a dictionary of another layer: choose"):
+        fit(two, small(), layer=1, out=tmp_path / "of two", bar=False)
     with pytest.raises(BadInput, match="holds a dictionary of another start: choose"):
         fit(store, small(), out=finished, start=TSAE.load(finished), bar=False)
 

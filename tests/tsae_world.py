@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from interp.activations import Store, TokenTable, Writer
-from interp.studies.dictionary.planted import Planted, PlantedConfig, plant, store_of
+from interp.studies.dictionary.config import PlantedConfig
+from interp.studies.dictionary.planted import Planted, plant, store_of
 from interp.tsae import TSAE, ContrastConfig, TrainingConfig, TSAEConfig
 
 Layout = Sequence[Sequence[tuple[int, int]]]
