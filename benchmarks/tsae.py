@@ -58,7 +58,7 @@ class Setting:
 SETTINGS = {
     "cpu": (
         Setting("d 96, width 1,024, K 16, batch 1,024", 96, 1024, 16, 1024, 20, 1500),
-        Setting("d 512, width 8,192, K 32, batch 1,024", 512, 8192, 32, 1024, 3, 150),
+        Setting("d 512, width 8,192, K 32, batch 1,024", 512, 8192, 32, 1024, 3, 100),
     ),
     "cuda": (
         Setting("d 512, width 8,192, K 32, batch 4,096", 512, 8192, 32, 4096, 20, 300),

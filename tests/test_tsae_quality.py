@@ -1,0 +1,104 @@
+"""What is measured of a dictionary on a store, and what is left of the loss with it in the residual's place."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from interp.activations import Store
+from interp.artifacts import BadInput, Mismatch
+from interp.organism import shipped, task_of
+from interp.policy import Policy, SampleConfig
+from interp.rollouts import Series
+from interp.tsae import TSAE, Quality, evaluate
+
+LAYER, D = 2, 64
+
+
+@pytest.fixture(scope="module")
+def series() -> Series:
+    return Series.from_dirs([shipped()])
+
+
+@pytest.fixture(scope="module")
+def store(series, tmp_path_factory) -> Store:
+    asked = {"tokens": 2500, "shard_tokens": 900, "sampling": SampleConfig(group=2, rows=64), "device": "cpu"}
+    out = tmp_path_factory.mktemp("quality") / "store"
+    return series.collect(task_of(shipped()), layer=LAYER, out=out, bar=False, **asked)
+
+
+def identity(scale: float = 1.0) -> TSAE:
+    """A dictionary that gives back what it gets (times `scale`): each direction once up and once down."""
+    both_FD = torch.cat([torch.eye(D), -torch.eye(D)])
+    zeros = torch.zeros(2 * D)
+    return TSAE(both_FD.T.contiguous(), zeros, scale * both_FD, torch.zeros(D), zeros, widths=(D, D), layer=LAYER)
+
+
+def measured(tsae: TSAE, store: Store, series: Series, **asked: int) -> Quality:
+    return evaluate(tsae, store, policies=lambda step: series.at(step).load(device="cpu"), bar=False, **asked)
+
+
+def test_a_dictionary_that_gives_back_what_it_gets_keeps_everything(store, series):
+    found = measured(identity(), store, series)
+    assert found.fve == pytest.approx(1) and found.cosine == pytest.approx(1, abs=1e-6)
+    for recovered in (found.recovered, found.recovered_from_zero):
+        assert recovered is not None and recovered.n > 200
+        assert recovered.ce_recovered == pytest.approx(1, abs=1e-5)
+        assert recovered.kl_recovered == pytest.approx(1, abs=1e-5)
+    assert found.l0.total == pytest.approx(D, abs=0.5)  # every dimension is up or down
+
+
+def test_a_dictionary_that_says_nothing_keeps_what_zero_keeps(store, series):
+    silent = replace(identity(), threshold=torch.full((2 * D,), 1e9))
+    found = measured(silent, store, series)
+    assert found.recovered_from_zero is not None
+    assert found.recovered_from_zero.ce_recovered == pytest.approx(0, abs=1e-6)
+    assert found.recovered_from_zero.kl_recovered == pytest.approx(0, abs=1e-6)
+    assert found.l0.total == 0 and found.firing.dead_share == 1
+
+
+def test_a_dictionary_that_says_the_mean_keeps_what_the_mean_keeps_and_explains_nothing(store, series):
+    completions = torch.cat([store.read(at, LAYER)[store.table(at).completion] for at in range(len(store.shards))])
+    mean_D = completions.double().mean(0).float()
+    found = measured(replace(identity(), threshold=torch.full((2 * D,), 1e9), b_dec=mean_D), store, series)
+    assert found.fve == pytest.approx(0, abs=1e-5)
+    assert found.recovered is not None and found.recovered.ce_recovered == pytest.approx(0, abs=1e-4)
+
+
+def test_half_of_the_residual_keeps_some_of_the_loss_and_less_than_all(store, series):
+    found = measured(identity(0.5), store, series)
+    assert found.recovered_from_zero is not None and found.recovered_from_zero.kl_recovered is not None
+    assert 0.05 < found.recovered_from_zero.kl_recovered < 0.999
+
+
+def test_only_tokens_of_completions_are_measured_and_each_of_them(store, series):
+    completions = sum(int(store.table(at).completion.sum()) for at in range(len(store.shards)))
+    assert evaluate(identity(), store, bar=False).tokens == completions
+
+
+def test_the_figures_most_asked_for_are_one_row(store):
+    row = evaluate(identity(), store, bar=False).table().to_dicts()[0]
+    assert row["fve"] == pytest.approx(1) and "ce_recovered" not in row
+
+
+def test_a_dictionary_of_another_layer_or_dimension_is_refused(store):
+    with pytest.raises(Mismatch, match="expected activations of layer 1 and dimension 64"):
+        evaluate(replace(identity(), layer=1), store, bar=False)
+    narrow = TSAE(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8), torch.zeros(8), widths=(8,), layer=LAYER)
+    with pytest.raises(Mismatch, match="dimension 8"):
+        evaluate(narrow, store, bar=False)
+
+
+def test_a_policy_that_did_not_read_the_store_is_refused(store):
+    other = Policy.load(shipped(), device="cpu")
+    with torch.no_grad():
+        next(other.model.parameters()).add_(0.1)
+    with pytest.raises(Mismatch, match="was read by another checkpoint 0"):
+        evaluate(identity(), store, policies=lambda step: other, bar=False)
+
+
+def test_codes_are_not_taken_for_residuals():
+    with pytest.raises(BadInput, match="expected codes of 128 latents"):
+        identity().decode(torch.zeros(3, D))
+    with pytest.raises(BadInput, match="expected activations of dimension 64"):
+        identity().encode(torch.zeros(3, 2 * D))
