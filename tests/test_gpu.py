@@ -3,12 +3,16 @@
 import pytest
 import torch
 from conftest import tiny_policy
+from tsae_world import planted_store, small
 
 from interp.grpo import GRPOConfig, UpdateConfig, train
 from interp.organism import shipped
 from interp.policy import Policy, SampleConfig
 from interp.rollouts import Credit, RolloutBatch
 from interp.tasks import Chain
+from interp.tsae import evaluate, fit
+from interp.tsae.batches import batches, pool_of
+from interp.tsae.trainee import Trainee, measure
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and INTERP_GPU=1")
 PROMPTS = [problem.prompt for problem in Chain().problems("eval", None, 40)]
@@ -78,3 +82,23 @@ def test_a_scheme_may_look_inside_on_the_gpu(tmp_path):
     config = GRPOConfig(steps=1, prompts=8)
     run = train(Policy.load(shipped()), Chain(), bucket="medium", config=config, credit=scheme, out=tmp_path / "run")
     assert run.series.steps == (0, 1)
+
+
+def test_a_training_step_of_a_dictionary_comes_to_what_it_comes_to_on_the_cpu(tmp_path):
+    pool = pool_of(planted_store(tmp_path / "store"), 0, [0], prompts=False)
+    batch = next(batches(pool, small(), 0))
+    here, there = (Trainee(small(), 16, measure(pool.x_PD), torch.device(place)) for place in ("cuda", "cpu"))
+    for _ in range(3):
+        one, other = here.learn(batch), there.learn(batch)
+    assert torch.allclose(one.loss.cpu(), other.loss, rtol=1e-3)
+    for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
+        assert torch.allclose(getattr(here.sae, name).cpu(), getattr(there.sae, name), atol=1e-3)
+
+
+def test_a_dictionary_is_fitted_on_the_gpu_and_goes_on_there(tmp_path):
+    store = planted_store(tmp_path / "store")
+    config = small(training={"steps": 400})
+    tsae = fit(store, config, out=tmp_path / "tsae", device="cuda", bar=False)
+    found = evaluate(tsae.to("cuda"), store, bar=False)
+    assert found.fve is not None and found.fve > 0.5
+    assert found.l0.total == pytest.approx(4, rel=0.1)
