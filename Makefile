@@ -18,6 +18,7 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/sampler.py
 	$(BIN)/python benchmarks/collect.py
+	$(BIN)/python -W ignore benchmarks/tsae.py
 	HF_HUB_OFFLINE=1 $(BIN)/python -W ignore benchmarks/grpo_step.py
 
 .venv/installed: pyproject.toml constraints.txt

@@ -61,15 +61,28 @@ def test_every_room_of_the_map_is_there():
 def test_every_figure_that_is_quoted_is_in_a_result():
     """Of the README and the LOG: what a study found, as `value [low, high]`, and how a benchmark came out."""
     top = README.parent
-    study = (top / "data/results/difficulty/README.md").read_text()
     interval = re.compile(r"-?\d\.\d+\s+\[-?\d\.\d+, -?\d\.\d+\]")
-    found = re.search(r"^## What the first study found\n(.*?)^## ", README.read_text(), re.DOTALL | re.MULTILINE)
-    logged = re.search(r"^## [\d-]+: difficulty\n(.*?)^## ", (top / "LOG.md").read_text(), re.DOTALL | re.MULTILINE)
-    assert found and logged
-    for text in (found[1], logged[1]):
-        quoted = [" ".join(match.split()) for match in interval.findall(text)]
-        assert len(quoted) >= 10
-        assert [figure for figure in quoted if figure not in study] == []
+    for study, heading in (
+        ("difficulty", "## What the first study found"),
+        ("dictionary", "### What the second study found"),
+    ):
+        result = (top / f"data/results/{study}/README.md").read_text()
+        entry = "dictionaries" if study == "dictionary" else study
+        found = re.search(rf"^{heading}\n(.*?)^## ", README.read_text(), re.DOTALL | re.MULTILINE)
+        logged = re.search(rf"^## [\d-]+: {entry}\n(.*?)^## ", (top / "LOG.md").read_text(), re.DOTALL | re.MULTILINE)
+        assert found and logged
+        for text in (found[1], logged[1]):
+            quoted = [" ".join(match.split()) for match in interval.findall(text)]
+            assert len(quoted) >= 10
+            assert [figure for figure in quoted if figure not in result] == []
+
+
+def test_every_ratio_that_is_quoted_is_a_benchmarks():
+    top = README.parent
     ratio = json.loads((top / "benchmarks/results/grpo-step.json").read_text())["ratio"]
     assert f"makes {ratio:.2f}" in " ".join(README.read_text().split())
     assert f"{ratio:.2f} times" in (top / "LOG.md").read_text()
+    raced = json.loads((top / "benchmarks/results/tsae.json").read_text())["settings"].values()
+    for text in (README.read_text(), (top / "LOG.md").read_text()):
+        for told in raced:
+            assert str(told["ratio_on"]) in text and str(told["ratio_off"]) in text
