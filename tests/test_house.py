@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "interp"
 FLOORS = {
     "artifacts": 0,
+    "differences": 0,
     "training_state": 1,
     "tasks": 1,
     "policy": 1,

@@ -19,9 +19,8 @@ from interp.studies.difficulty.analysis import Records, level
 from interp.studies.difficulty.arms import Arm
 from interp.studies.difficulty.claims import CLAIMS
 from interp.studies.difficulty.config import DifficultyConfig
-from interp.studies.difficulty.figures import write_page
 from interp.studies.difficulty.prediction import contrast, positive_mass
-from interp.studies.difficulty.result import as_json, as_markdown
+from interp.studies.difficulty.result import write
 from interp.studies.difficulty.study import jobs
 from interp.studies.difficulty.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, judge
 from interp.studies.difficulty.work import key_of, run_config
@@ -301,11 +300,11 @@ def test_dials_and_losses_reach_the_run():
 
 def test_the_result_is_written_as_data_as_a_table_and_as_a_page_that_needs_no_network(tmp_path):
     records = world(easy=0.4, medium=0.6, hard=0.1)
-    judged = judge(records)
-    data = json.loads(json.dumps(as_json(records, judged, DifficultyConfig())))
+    out = tmp_path / "difficulty"
+    write(records, DifficultyConfig(), out)
+    data = json.loads((out / "result.json").read_text())
     assert data["arms"]["hard, grpo"]["depths 1-3"]["value"] == pytest.approx(-0.2)
     assert data["verdict"]["hard-harms"] == SUPPORTED and data["seeds"] == [101, 102, 103, 104, 105]
-    assert "| hard, grpo | 5 | -0.20" in as_markdown(records, judged, DifficultyConfig())
-    write_page(records, judged, tmp_path / "difficulty" / "figure.html")
-    page = (tmp_path / "difficulty" / "figure.html").read_text()
+    assert "| hard, grpo | 5 | -0.20" in (out / "README.md").read_text()
+    page = (out / "figure.html").read_text()
     assert 'src="../plotly.min.js"' in page and "https://cdn" not in page and (tmp_path / "plotly.min.js").exists()

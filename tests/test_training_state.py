@@ -94,7 +94,7 @@ def test_nothing_but_safetensors_and_a_manifest_is_written(saved):
     [
         ({"lr": 1e-3}, "lr"),
         ({"lr": 1e-3, "steps": 7}, "lr, steps"),
-        ({"task": {"depths": [1, 3]}}, "task"),
+        ({"task": {"depths": [1, 3]}}, "task.depths"),
         ({"clip": 0.2}, "clip"),
     ],
 )

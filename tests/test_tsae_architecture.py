@@ -399,3 +399,13 @@ def test_a_contrast_that_needs_documents_is_refused_where_there_are_none():
 def test_a_contrast_of_fewer_than_two_pairs_is_refused(pairs):
     with pytest.raises(BadInput, match=f"two at least in a batch; got {'none' if pairs is None else len(pairs)}"):
         ours().step(Batch(activations(), 60, pairs, DOCUMENTS), alpha=1.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"apply_b_dec_to_input": False}, {"rescale_acts_by_decoder_norm": False}, {"use_matryoshka_aux_loss": True}],
+)
+def test_a_choice_of_saelens_that_is_made_here_cannot_be_made_otherwise(changes):
+    name, asked = next(iter(changes.items()))
+    with pytest.raises(BadInput, match=f"has no other {name} than {not asked}; got {asked}"):
+        ours(**changes)

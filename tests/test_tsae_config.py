@@ -149,3 +149,10 @@ def test_the_room_opens_without_torch():
         "import sys, interp.tsae; interp.tsae.preset('paper'); sys.exit(bool({'torch', 'sae_lens'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", told]).returncode == 0
+
+
+def test_what_would_be_taken_in_silence_and_not_done_is_refused():
+    with pytest.raises(BadInput, match="slow_k is for a slow block among others"):
+        replace(PRESETS["batchtopk"], slow_k=4)
+    with pytest.raises(BadInput, match="expected run=1 with partner_mask=anchor, got 8"):
+        ContrastConfig(partner_mask="anchor", run=8)

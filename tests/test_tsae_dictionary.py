@@ -134,7 +134,7 @@ def test_a_dictionary_is_not_overwritten_unless_asked(tmp_path):
 
 @pytest.mark.parametrize("unknown", [{"cfg": {}}, {"config": None}])
 def test_one_that_does_not_know_what_made_it_is_not_saved(unknown, tmp_path):
-    with pytest.raises(BadInput, match="this dictionary does not know its config: fit it, or load it"):
+    with pytest.raises(BadInput, match="only dictionaries fitted here are saved"):
         by_hand(**unknown).save(tmp_path / "dictionary")
     assert not (tmp_path / "dictionary").exists()
 

@@ -335,3 +335,13 @@ def test_one_that_diverges_is_named_and_nothing_of_it_is_kept(save_every, step, 
     with pytest.raises(FloatingPointError, match=f"dictionary 'wild' diverged at step {step}: try a lower lr or alpha"):
         fit_all(store, configs, out=tmp_path, bar=False)
     assert not (tmp_path / "wild").exists() and not (tmp_path / "wild.state").exists()
+
+
+def test_a_dictionary_of_another_layer_or_of_other_blocks_is_no_start(store):
+    given = fit(store, small(training={"steps": 1}), bar=False)
+    with pytest.raises(Mismatch, match="expected a dictionary of layer 0 to begin from, got one of layer 3"):
+        fit(store, small(), start=replace(given, layer=3), bar=False)
+    with pytest.raises(Mismatch, match="expected a dictionary with blocks of"):
+        fit(store, small(blocks=(0.5, 0.5)), start=given, bar=False)
+    whole = replace(given, widths=(given.width,))  # one that SAELens saved: its blocks are not known
+    assert fit(store, small(training={"steps": 1}), start=whole, bar=False).widths == given.widths

@@ -11,6 +11,7 @@ from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
 from interp.rollouts import Series
 from interp.tsae import TSAE, Quality, evaluate
+from interp.tsae.quality import _documents
 
 LAYER, D = 2, 64
 
@@ -102,3 +103,17 @@ def test_codes_are_not_taken_for_residuals():
         identity().decode(torch.zeros(3, D))
     with pytest.raises(BadInput, match="expected activations of dimension 64"):
         identity().encode(torch.zeros(3, 2 * D))
+
+
+def test_a_store_that_other_policies_read_is_refused_unless_any_will_do(store):
+    stranger = replace(identity(), made_from={"policy-0": "somebody else"})
+    with pytest.raises(Mismatch, match="read by other policies than the dictionary was fitted on"):
+        evaluate(stranger, store, bar=False)
+    assert evaluate(stranger, store, any_policy=True, bar=False).fve == pytest.approx(1)
+    kin = replace(identity(), made_from={"policy-7": store.made_from["policy-0"]})
+    assert evaluate(kin, store, bar=False).fve == pytest.approx(1)
+
+
+def test_a_sample_of_documents_is_no_larger_than_asked_for(store, series):
+    asked = store.documents.height - 1
+    assert sum(len(prompts) for _, prompts, _ in _documents(store, asked)) <= asked

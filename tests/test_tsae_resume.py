@@ -204,8 +204,8 @@ def test_asked_again_it_is_returned_without_training(finished, store, monkeypatc
 
 CHANGES: dict[str, tuple[Any, str]] = {
     "k": (small(k=5), "of another k:"),
-    "two choices": (small(revival=0.5, contrast={"alpha": 0.5}), "of another contrast, revival:"),
-    "a seed": (small(training={"seed": 1}), "of another training:"),
+    "two choices": (small(revival=0.5, contrast={"alpha": 0.5}), "of another contrast.alpha, revival:"),
+    "a seed": (small(training={"seed": 1}), "of another training.seed:"),
 }
 
 
@@ -245,3 +245,24 @@ def test_a_state_of_another_making_is_refused_and_left_as_it_is(changed, store, 
     assert read_manifest(tmp_path / "dictionary.state", "training-state")["step"] == 5
     shutil.rmtree(tmp_path / "dictionary.state")
     assert fit(store, config, out=out, bar=False).path == out
+
+
+def test_how_often_it_is_saved_may_change_between_a_kill_and_the_next_try(finished, store):
+    config, before = small(training={"save_every": 7}), TSAE.load(finished).fingerprint()
+    assert fit(store, config, out=finished, bar=False).fingerprint() == before
+
+
+def test_a_state_that_a_killed_fit_left_beside_its_dictionary_is_cleared_away(finished, store):
+    left = finished.with_name(f"{finished.name}.state")
+    left.mkdir()
+    fit(store, small(), out=finished, bar=False)
+    assert not left.exists()
+
+
+def test_the_company_of_one_that_diverges_is_finished_and_then_it_is_told(store, tmp_path):
+    wild = small(training={"lr": 1e12, "clip": 1e12})
+    for _ in range(2):  # asked again, the one that is there is left alone
+        with pytest.raises(FloatingPointError, match="dictionary 'wild' diverged"):
+            fit_all(store, {"wild": wild, "tame": small()}, out=tmp_path / "both", bar=False)
+        assert TSAE.load(tmp_path / "both" / "tame").width == small().width
+        assert not (tmp_path / "both" / "wild").exists()

@@ -75,6 +75,8 @@ class EvalTsae:
     opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
     documents: int = 512
     """To read again with the dictionary in place, where --series, --checkpoints or --policy says what reads them."""
+    any_policy: bool = False
+    """Measure on activations of other policies than it was fitted on too."""
     skip_bad: bool = False
     """Go on without shards that cannot be read. They are counted."""
 
@@ -90,7 +92,15 @@ def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
     series = opened.open() if opened.series or opened.checkpoints or opened.policy else None
     policies = None if series is None else lambda step: series.at(step).load(device=opened.device, dtype=opened.dtype)
     tsae = TSAE.load(config.tsae)
-    found = evaluate(tsae, store, policies=policies, documents=config.documents, bar=not opened.json)
+    found = evaluate(
+        tsae,
+        store,
+        policies=policies,
+        documents=config.documents,
+        any_policy=config.any_policy,
+        device=opened.device,
+        bar=not opened.json,
+    )
     if opened.json:
         say_json({"tsae": config.tsae, "store": config.store, "skipped": store.skipped, **found.row()})
     else:

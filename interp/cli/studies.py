@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from interp.cli.app import Flat, say, say_json, study_app
 from interp.studies.dictionary.config import DictionaryConfig
 from interp.studies.difficulty.config import DifficultyConfig
-from interp.studies.verdict import Judged
+
+if TYPE_CHECKING:
+    from interp.studies.verdict import Judged
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ class Dictionary:
 
 @study_app.command(name="dictionary")
 def dictionary_command(config: Annotated[Dictionary, Flat]) -> None:
-    """Does a temporal dictionary's slow block hold what is slow, at no cost? Goes on where it was stopped."""
+    """Does a temporal dictionary's slow block hold what is slow, at little cost? Goes on where it was stopped."""
     from interp.studies.dictionary.study import study
 
     say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
 
 
-def say_verdicts(judged: list[Judged], out: Path, as_json: bool) -> None:
+def say_verdicts(judged: "list[Judged]", out: Path, as_json: bool) -> None:
     if as_json:
         say_json({"out": out, "verdicts": {j.claim.name: j.verdict for j in judged}})
     else:

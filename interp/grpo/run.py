@@ -30,6 +30,7 @@ from interp.artifacts import (
     writing_dir,
     writing_file,
 )
+from interp.differences import leaves
 from interp.grpo.config import GRPOConfig
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.series import Series
@@ -116,18 +117,10 @@ def begin(path: Path, config: GRPOConfig, *, making: dict[str, Any], made_from: 
 
 
 def refuse_changes(path: Path, before: Any, now: Any) -> None:
-    old, new = dict(_leaves(before)), dict(_leaves(now))
+    old, new = dict(leaves(before)), dict(leaves(now))
     if changed := [key for key in {**old, **new} if old.get(key) != new.get(key)]:
         shown = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in changed)
         raise BadInput(f"{path} holds a run of another making: {shown}. Ask for the same, or choose another place.")
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{name}.{key}" if name else key)
-    else:
-        yield name, value
 
 
 @contextmanager

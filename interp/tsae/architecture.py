@@ -1,8 +1,8 @@
 """`contrastive_temporal`: a training class of SAELens, with the sparse products of `sparse.py`.
 
-Without a contrast it is SAELens' `matryoshka_batchtopk` to the last term of the loss, dead-latent revival included; it
-only takes less work. Saved, it is an ordinary JumpReLU dictionary. It is not SAELens' own `temporal` class, which is
-another method.
+Without a contrast, and with blocks weighed alike, it is SAELens' `matryoshka_batchtopk` to the last term of the loss,
+dead-latent revival included; it only takes less work. Saved, it is an ordinary JumpReLU dictionary. It is not SAELens'
+own `temporal` class, which is another method.
 
 Where x is a token and c = (x - b_dec) W_enc + b_enc its encoding, latents compete by |d_j| c_j (d_j: decoder row), so
 that the norms of the decoder do not matter; the reconstruction of the winners is sum_j c_j d_j + b_dec, in which the
@@ -26,6 +26,13 @@ from interp.artifacts import BadInput
 from interp.tsae.step import Batch, Step, forward
 
 ARCHITECTURE = "contrastive_temporal"
+PLAIN = {
+    "apply_b_dec_to_input": True,
+    "rescale_acts_by_decoder_norm": True,
+    "use_matryoshka_aux_loss": False,
+    "use_sparse_activations": False,
+}
+"""Choices of SAELens' that are made here: nothing is taken in silence and then not done."""
 
 
 @dataclass
@@ -55,6 +62,9 @@ class ContrastiveTemporalTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
     slow_threshold: Tensor
 
     def __init__(self, cfg: ContrastiveTemporalTrainingSAEConfig, use_error_term: bool = False) -> None:
+        for name, only in PLAIN.items():
+            if (got := getattr(cfg, name)) != only:
+                raise BadInput(f"{ARCHITECTURE} has no other {name} than {only!r}; got {got!r}")
         super().__init__(cfg, use_error_term)
         self.register_buffer("slow_threshold", torch.tensor(0.0, dtype=torch.double, device=self.W_dec.device))
         self.guess = (0.0, 0.0)

@@ -65,6 +65,10 @@ class ContrastConfig:
         _expect(self.temperature > 0, "temperature must be positive", self.temperature)
         _expect(self.together is None or self.together >= 2, "together must be at least 2", self.together)
         _expect(self.reach >= 1 and self.run >= 1, "reach and run must be at least 1", (self.reach, self.run))
+        if self.run > 1 and self.partner_mask == "anchor":
+            raise BadInput(
+                f"all tokens of a run are trained on: expected run=1 with partner_mask=anchor, got {self.run}"
+            )
         if self.run > 1 and self.pairing != "prev":
             raise BadInput(f"only the pairs of pairing=prev lie side by side: expected run=1, got {self.run}")
 
@@ -141,6 +145,10 @@ class TSAEConfig:
         if self.promote_every and self.contrast.run == 1 and not self.contrast.alpha:
             raise BadInput(
                 "promotion goes by pairs of tokens: expected run above 1, alpha above 0, or promote_every=None"
+            )
+        if self.slow_k is not None and len(shares) == 1:
+            raise BadInput(
+                f"slow_k is for a slow block among others: expected two blocks or more, got one and {self.slow_k}"
             )
         if self.contrast.alpha and len(shares) == 1:
             raise BadInput("a contrast needs a slow block: expected two blocks or more, or alpha=0; got one block")

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from interp.activations import Store
-from interp.artifacts import BadInput, is_kind, read_manifest, to_json
+from interp.artifacts import BadInput, Mismatch, is_kind, read_manifest, to_json
+from interp.differences import differing
 from interp.training_state import load_training_state, save_training_state
 from interp.tsae.batches import Pool, batches
 from interp.tsae.config import TSAEConfig
@@ -21,12 +22,18 @@ from interp.tsae.trainee import Statistics, Trainee
 
 def making(store: Store, layer: int, config: TSAEConfig, start: TSAE | None) -> dict[str, Any]:
     """All that decides what a dictionary becomes."""
+    resolved = to_json(config.resolved(store.d_model))
+    del resolved["training"]["save_every"]  # how often it is saved changes nothing
     return {
-        **to_json(config.resolved(store.d_model)),
+        **resolved,
         "store": store.fingerprint(),
         "layer": layer,
         "start": None if start is None else start.fingerprint(),
     }
+
+
+def state_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.state")
 
 
 def found(out: Path, wanted: dict[str, Any]) -> TSAE | None:
@@ -36,8 +43,9 @@ def found(out: Path, wanted: dict[str, Any]) -> TSAE | None:
     if not is_kind(out, KIND):
         raise BadInput(f"{out} exists already and is no dictionary: choose another place")
     before = read_manifest(out, KIND)["making"]
-    if changed := sorted(key for key in before.keys() | wanted.keys() if before.get(key) != wanted.get(key)):
+    if changed := differing(before, wanted):
         raise BadInput(f"{out} holds a dictionary of another {', '.join(changed)}: choose another place, or delete it")
+    shutil.rmtree(state_of(out), ignore_errors=True)  # of one killed before it could
     return TSAE.load(out)
 
 
@@ -57,10 +65,13 @@ class Course:
         self.trainee = Trainee(config, store.d_model, statistics, device)
         self._expect_enough()
         if start is not None:
+            if start.layer not in (None, layer):
+                raise Mismatch(f"expected a dictionary of layer {layer} to begin from, got one of layer {start.layer}")
             self.trainee.begin_from(start)
         self.pool = self.batch = self.idle = 0
         """Pools gone through, batches of the next, and pools in a row that were too small for a batch."""
-        self.state = None if out is None else out.with_name(f"{out.name}.state")
+        self.state = None if out is None else state_of(out)
+        self.failed: FloatingPointError | None = None
         self.making = making(store, layer, config, start)
         if self.state is not None:
             done, facts = load_training_state(self.state, self.trainee, self.trainee.optimiser, config=self.making)
@@ -92,6 +103,10 @@ class Course:
                 f"{self.store.path}: expected two documents of two tokens at least, got one: without same_sequence "
                 "its tokens have no negatives"
             )
+
+    @property
+    def under_way(self) -> bool:
+        return self.failed is None and self.trainee.done < self.trainee.steps
 
     def go_through(self, pool: Pool, number: int, shown: Any, stop: threading.Event) -> None:
         trainee, every = self.trainee, self.trainee.config.training.save_every

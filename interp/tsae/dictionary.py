@@ -133,7 +133,7 @@ class TSAE:
         from safetensors.torch import save_file
 
         if not self.cfg or self.config is None:
-            raise BadInput("this dictionary does not know its config: fit it, or load it")
+            raise BadInput("only dictionaries fitted here are saved; one that SAELens saved is copied as it is")
         with writing_dir(path, overwrite=overwrite) as aside:
             (aside / CONFIG).write_text(json.dumps(self.cfg, indent=1) + "\n")
             save_file({name: getattr(self, name).contiguous() for name in TENSORS}, aside / WEIGHTS)

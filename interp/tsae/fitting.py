@@ -91,7 +91,9 @@ def _fit(
         ]
         with repeatable(place):
             _run(store, layer, courses, bar)
-        finished |= {course.name: course.finish(x_ND) for course in courses}
+        finished |= {course.name: course.finish(x_ND) for course in courses if course.failed is None}
+        for failure in [course.failed for course in courses if course.failed is not None]:
+            raise failure
     return {name: finished[name] for name in configs}
 
 
@@ -101,13 +103,16 @@ def _run(store: Store, layer: int, courses: list[Course], bar: bool) -> None:
     shown = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not bar)
     first = courses[0].trainee.config
     with shown, interruptible() as stop:
-        while any(c.trainee.done < c.trainee.steps for c in courses):
+        while any(c.under_way for c in courses):
             for shards in groups(store, first, epoch):
-                waiting = [c for c in courses if c.pool <= number and c.trainee.done < c.trainee.steps]
+                waiting = [c for c in courses if c.pool <= number and c.under_way]
                 if waiting:
                     pool = pool_of(store, layer, shards, prompts=first.training.prompts)
                     for course in waiting:
-                        course.go_through(pool, number, shown, stop)
+                        try:
+                            course.go_through(pool, number, shown, stop)
+                        except FloatingPointError as error:  # the others go on; at the end it is told
+                            course.failed = error
                         if stop.is_set():
                             _stop(courses)
                     del pool  # before the next is read

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
+from interp.policy.device import resolve
 from interp.policy.modes import evaluating
 from interp.policy.policy import Policy
 from interp.policy.score import Aligned, align, by_length, completion_logits
@@ -92,11 +93,17 @@ def evaluate(
     *,
     policies: Callable[[int], Policy] | None = None,
     documents: int = 512,
+    any_policy: bool = False,
+    device: str = "auto",
     bar: bool = True,
 ) -> Quality:
     """`policies` gives the policy of a step, e.g. `lambda step: series.at(step).load()`: of the checkpoints that read
-    the store, `documents` documents in all are read again, with and without the splice."""
+    the store, at most `documents` documents in all are read again, with and without the splice. A store that none of
+    the policies read which the dictionary was fitted on is refused, unless `any_policy` is wanted."""
     layer = _expect_match(tsae, store)
+    if not any_policy:
+        _expect_kin(tsae, store)
+    tsae = tsae.to(resolve(device)[0])
     found = _Sums(tsae)
     shards = tqdm(range(len(store.shards)), desc="measuring", unit="shard", delay=1, leave=False, disable=not bar)
     for shard in shards:
@@ -120,9 +127,10 @@ class _Sums:
     def add(self, pool: Pool) -> None:
         for x_ND, joined_N in _whole_documents(pool, max(1, ENTRIES // self.tsae.width)):
             z_NF = self.tsae.encode(x_ND.to(self.tsae.W_enc.device))
-            self.fve.update(x_ND=x_ND, xhat_ND=self.tsae.decode(z_NF).cpu())
+            xhat_ND = self.tsae.decode(z_NF).cpu()
+            self.fve.update(x_ND=x_ND, xhat_ND=xhat_ND)
             self.fve_slow.update(x_ND=x_ND, xhat_ND=self.tsae.decode_slow(z_NF).cpu())
-            self.cosine.update(x_ND=x_ND, xhat_ND=self.tsae.decode(z_NF).cpu())
+            self.cosine.update(x_ND=x_ND, xhat_ND=xhat_ND)
             self.l0.update(z_NF=z_NF)
             self.firing.update(z_NF=z_NF)
             self.smoothness.update(z_NF=z_NF.cpu(), x_ND=x_ND, joined_N=joined_N)
@@ -204,13 +212,15 @@ def _documents(store: Store, count: int) -> Iterator[tuple[int, list[list[int]],
     """About `count` documents, evenly from all over the store: by the step that reads them, prompts and completions."""
     if "reader" not in store.documents.columns:
         raise BadInput(f"{store.path}: expected documents that say which checkpoint read them, got a store without")
-    numbered = store.documents.with_row_index("document").gather_every(max(1, store.documents.height // count))
+    numbered = store.documents.with_row_index("document").gather_every(-(-store.documents.height // count))
     for (step,), part in numbered.sort("reader").group_by("reader", maintain_order=True):
         prompts, completions = [], []
-        for row in part.sort("shard").iter_rows(named=True):
-            ids = store.table(row["shard"]).ids[row["first"] : row["first"] + row["length"]].tolist()
-            prompts.append(ids[: row["prompt"]])
-            completions.append(ids[row["prompt"] :])
+        for (shard,), held in part.sort("shard").group_by("shard", maintain_order=True):
+            ids = store.table(int(shard)).ids  # pyright: ignore[reportArgumentType]
+            for row in held.iter_rows(named=True):
+                mine = ids[row["first"] : row["first"] + row["length"]].tolist()
+                prompts.append(mine[: row["prompt"]])
+                completions.append(mine[row["prompt"] :])
         yield int(step), prompts, completions  # pyright: ignore[reportArgumentType]
 
 
@@ -226,6 +236,19 @@ def _expect_match(tsae: TSAE, store: Store) -> int:
             f"got layers {', '.join(map(str, store.layers))} and dimension {store.d_model}: collect that layer"
         )
     return layer
+
+
+def _expect_kin(tsae: TSAE, store: Store) -> None:
+    mine, theirs = (
+        {weights for name, weights in made_from.items() if name.startswith("policy-")}
+        for made_from in (tsae.made_from, store.made_from)
+    )
+    if mine and theirs and not mine & theirs:
+        raise Mismatch(
+            f"{store.path} was read by other policies than the dictionary was fitted on: expected one of "
+            f"{', '.join(sorted(mine))}, got {', '.join(sorted(theirs))}: collect from its series, or say that any "
+            "policy will do (any_policy, --any-policy)"
+        )
 
 
 def _expect_same_policy(store: Store, step: int, policy: Policy) -> None:

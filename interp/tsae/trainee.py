@@ -81,6 +81,11 @@ class Trainee(nn.Module):
                 f"expected a dictionary of d_model {self.sae.cfg.d_in} and width {self.sae.cfg.d_sae} to begin from, "
                 f"got {start.d_model} and {start.width}: ask for its width"
             )
+        if len(start.widths) > 1 and start.widths != self.config.widths():
+            raise Mismatch(
+                f"expected a dictionary with blocks of {self.config.widths()} latents to begin from, got "
+                f"{start.widths}: ask for its blocks"
+            )
         self.sae.W_enc.copy_(start.W_enc / self.scale)
         self.sae.W_dec.copy_(start.W_dec * self.scale)
         self.sae.b_enc.copy_(start.b_enc)

@@ -1,1 +1,1 @@
-"""Gate A: does a temporal dictionary find slow latents, rare ones too, at no cost to what a dictionary is for?"""
+"""Gate A: does a temporal dictionary find slow latents, rare ones too, at little cost to what a dictionary is for?"""

@@ -1,21 +1,19 @@
 """What the study came to, written where everyone finds it: result.json, a table, figures."""
 
-import datetime
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import to_json, versions, write_json, writing_file
+from interp.artifacts import to_json, versions
 from interp.studies.dictionary.analysis import Measure, Records, quality, recall, told
 from interp.studies.dictionary.config import DictionaryConfig
 from interp.studies.dictionary.facts import FAST, SLOW
 from interp.studies.dictionary.planted import KINDS
 from interp.studies.dictionary.verdicts import gate, judge
 from interp.studies.dictionary.work import PROBED, RESIDUAL
-from interp.studies.estimates import Estimate
-from interp.studies.verdict import Judged, sections, table
+from interp.studies.verdict import Judged, cell, keep, sections, table
 
 COMMAND = "interp study dictionary"
-CLAIM = "A temporal dictionary's slow block holds slow latents, rare ones too, at no cost to the rest (Gate A)."
+CLAIM = "A temporal dictionary's slow block holds slow latents, rare ones too, at little cost to the rest (Gate A)."
 MEASURES: dict[str, Measure] = {
     "FVE": quality("fve"),
     "FVE, slow block alone": quality("fve_slow"),
@@ -36,10 +34,19 @@ OF_WORLD: dict[str, dict[str, Measure]] = {
 WORDS = (
     "Arms are presets. `interp` is ours: a contrast (cosine, temperature 0.1, negatives from other documents) and",
     "promotion, which moves the most persistent latents into the slow block while training; `contrast-only` and",
-    "`promotion-only` are its halves, `shuffled` deals partners out at random. `paper` follows the text of",
-    "arXiv 2511.05541, `released` its code; `matryoshka` has no contrast, `batchtopk` no blocks either (its one block",
-    "counts as slow here). All have the same width, K, steps and tokens. An interval is over seeds; on the organism a",
-    "seed is a GRPO run of its own too.",
+    "`promotion-only` are its halves, `shuffled` deals partners out at random. `paper` follows the text of arXiv",
+    "2511.05541, `released` its code; `matryoshka` has no contrast, `batchtopk` no blocks either (its one block",
+    "counts as slow here). All have the same width, K and steps, and as many tokens to reconstruct, completions",
+    "only; `paper` and `released` encode a partner for each beside them. Revival, learning rate and batch are ours",
+    "in all, and `promotion-only` and `contrast-only` weigh the blocks as ours does (0.3 and 1), `matryoshka`",
+    "alike. An interval is Student's, over seeds, so that it may reach beyond what a share can be; on the organism",
+    "a seed is a GRPO run of its own too. Probes are tested on other documents, but most of the problems these",
+    "answer are among those fitted on.",
+    "",
+    "**The control of random weights is not sound yet.** It reads the base's words on probe problems, other text",
+    "than ours, and what it is measured on answers the very problems it was fitted on, in part in the very words:",
+    "that flatters it, by how much is not known. `learned-not-given` is to be judged anew with the same documents",
+    "for both.",
 )
 
 
@@ -47,22 +54,17 @@ def write(records: Records, config: DictionaryConfig, out: Path) -> list[Judged]
     from interp.studies.dictionary.figures import write_page
 
     judged = judge(records)
-    write_json(out / "result.json", as_json(records, judged, config))
-    with writing_file(out / "README.md") as aside:
-        aside.write_text(as_markdown(records, judged, config))
+    keep(out, judged, as_markdown(records, judged, config), **facts_of(records, judged, config))
     write_page(records, judged, out / "figure.html")
     return judged
 
 
-def as_json(records: Records, judged: list[Judged], config: DictionaryConfig) -> dict[str, Any]:
+def facts_of(records: Records, judged: list[Judged], config: DictionaryConfig) -> dict[str, Any]:
     return {
         "claim": CLAIM,
-        "prediction": {j.claim.name: j.claim.prediction for j in judged},
-        "verdict": {j.claim.name: j.verdict for j in judged},
         "gate": gate(judged),
         "seeds": records.seeds("planted", "interp"),
         "config": to_json(config),
-        "measures": {f"{j.claim.name}: {name}": to_json(found) for j in judged for name, found in j.measures.items()},
         "arms": {
             world: {
                 arm: {name: to_json(records.of(world, arm, measure)) for name, measure in measures.items()}
@@ -73,7 +75,6 @@ def as_json(records: Records, judged: list[Judged], config: DictionaryConfig) ->
         },
         "command": COMMAND,
         "versions": versions("interp", "torch", "transformers", "sae-lens"),
-        "date": datetime.date.today().isoformat(),
     }
 
 
@@ -131,11 +132,3 @@ def _read(records: Records, block: str) -> list[str]:
     ):
         rows.append([name, *(cell(records.of("organism", arm, told(fact, what))) for fact in facts)])
     return table(["arm", *(f"{fact} (slow)" for fact in SLOW), *(f"{fact} (fast)" for fact in FAST)], rows)
-
-
-def cell(found: Estimate, digits: int = 2) -> str:
-    if found.value is None:
-        return ""
-    if found.low is None or found.high is None:
-        return f"{found.value:.{digits}f}"
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"

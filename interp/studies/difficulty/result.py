@@ -1,19 +1,18 @@
 """The result as data, as a table and as a page of figures, all from the records alone."""
 
-import datetime
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import to_json, versions, write_json, writing_file
+from interp.artifacts import to_json, versions
 from interp.studies.difficulty import arms
 from interp.studies.difficulty.analysis import EASY, HARD, MEDIUM, MIDDLE, Records, level
 from interp.studies.difficulty.arms import BUCKETS, Arm
 from interp.studies.difficulty.config import HANDLED, PARTS, DifficultyConfig
 from interp.studies.difficulty.prediction import contrast, positive_mass
 from interp.studies.difficulty.verdicts import judge
-from interp.studies.estimates import Estimate, mean
-from interp.studies.verdict import Judged, sections, table
+from interp.studies.estimates import mean
+from interp.studies.verdict import Judged, cell, keep, sections, table
 
 COMMAND = "interp study difficulty"
 RANGES = {"depths 1-3": HANDLED, "depths 4-7": MIDDLE, "depths 8-9": HARD}
@@ -33,9 +32,7 @@ def write(records: Records, config: DifficultyConfig, out: Path) -> list[Judged]
     from interp.studies.difficulty.figures import write_page
 
     judged = judge(records)
-    write_json(out / "result.json", as_json(records, judged, config))
-    with writing_file(out / "README.md") as aside:
-        aside.write_text(as_markdown(records, judged, config))
+    keep(out, judged, as_markdown(records, judged, config), **facts_of(records, config))
     write_page(records, judged, out / "figure.html")
     return judged
 
@@ -46,19 +43,15 @@ def ran(records: Records) -> list[Arm]:
     return [arm for arm in listed if records.of(arm)]
 
 
-def as_json(records: Records, judged: Sequence[Judged], config: DifficultyConfig) -> dict[str, Any]:
+def facts_of(records: Records, config: DifficultyConfig) -> dict[str, Any]:
     listed = ran(records)
     return {
         "claim": CLAIM,
-        "prediction": {j.claim.name: j.claim.prediction for j in judged},
-        "verdict": {j.claim.name: j.verdict for j in judged},
         "seeds": sorted({seed for arm in listed for seed in records.of(arm)}),
         "config": to_json(config),
-        "measures": {f"{j.claim.name}: {name}": to_json(found) for j in judged for name, found in j.measures.items()},
         "arms": {str(arm): {name: to_json(records.change(arm, at)) for name, at in RANGES.items()} for arm in listed},
         "command": COMMAND,
         "versions": versions("interp", "torch", "transformers"),
-        "date": datetime.date.today().isoformat(),
     }
 
 
@@ -116,17 +109,9 @@ def _arms(records: Records) -> list[str]:
         [
             str(arm),
             str(len(records.of(arm))),
-            *(_cell(records.change(arm, at)) for at in RANGES.values()),
-            _cell(records.contrast(arm), 0),
+            *(cell(records.change(arm, at)) for at in RANGES.values()),
+            cell(records.contrast(arm), 0),
         ]
         for arm in ran(records)
     ]
     return table(["arm", "seeds", *RANGES, "groups with contrast"], rows)
-
-
-def _cell(found: Estimate, digits: int = 2) -> str:
-    if found.value is None:
-        return ""
-    if found.low is None or found.high is None:
-        return f"{found.value:.{digits}f}"
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
