@@ -412,3 +412,12 @@ def test_a_precision_too_narrow_for_a_checkpoint_s_residuals_is_named(run, tmp_p
     series.collect(TASK, out=tmp_path / "single", **asked)
     with pytest.raises(BadInput, match=r"checkpoint 10 .* got 0 NaN and \d+ infinite .*float16 is too narrow for them"):
         series.collect(TASK, out=tmp_path / "half", dtype="float16", **asked)
+
+
+def test_a_collection_that_is_interrupted_says_how_to_go_on(shared, tmp_path, monkeypatch):
+    def interrupt(*args: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("interp.rollouts.collect._Collection.go", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="stopped; ask for the same again to go on from"):
+        Series.from_dir(shared).collect(TASK, layer=1, out=tmp_path / "store", bar=False, **SMALL)

@@ -121,7 +121,6 @@ def test_refused_when_it_is_asked_for(case):
 UNFIT = {
     "narrower than the activations": ({"width": 16, "k": 4}, "at least as wide as d_model (32); got width 16"),
     "more active than the slow block has": ({"width": 64, "k": 14}, "between 1 and the 13 latents of the slow block"),
-    "none active": ({"width": 64, "k": 0}, "k must lie between 1 and the 13 latents of the slow block; got 0"),
     "all reserved": ({"width": 64, "k": 4, "slow_k": 4}, "slow_k must lie between 1 and 3, less than k; got 4"),
     "none reserved": ({"width": 64, "k": 4, "slow_k": 0}, "slow_k must lie between 1 and 3, less than k; got 0"),
     "a block of less than half a latent": (
@@ -156,3 +155,9 @@ def test_what_would_be_taken_in_silence_and_not_done_is_refused():
         replace(PRESETS["batchtopk"], slow_k=4)
     with pytest.raises(BadInput, match="expected run=1 with partner_mask=anchor, got 8"):
         ContrastConfig(partner_mask="anchor", run=8)
+
+
+@pytest.mark.parametrize("name", ["width", "k"])
+def test_no_latents_and_none_active_are_refused(name):
+    with pytest.raises(BadInput, match=f"{name} must be at least 1; got 0"):
+        TSAEConfig(**{name: 0})

@@ -65,7 +65,10 @@ def collect(
     )
     if not writer.finished:
         _expect_room(writer, config)
-        _Collection(series, chosen, config, writer, questions, device, dtype).go(bar=bar)
+        try:
+            _Collection(series, chosen, config, writer, questions, device, dtype).go(bar=bar)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped; ask for the same again to go on from {out}") from None
     return writer.finish()
 
 

@@ -131,6 +131,9 @@ class TSAEConfig:
 
     def __post_init__(self) -> None:
         _one_of(self, "scale", "rms", "none")
+        for name in ("width", "k"):
+            value = getattr(self, name)
+            _expect(value is None or value >= 1, f"{name} must be at least 1", value)
         _expect(self.revival >= 0, "revival must not be negative", self.revival)
         shares = self.blocks
         if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
