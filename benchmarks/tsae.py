@@ -32,7 +32,7 @@ from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 from interp.studies.dictionary.config import PlantedConfig
 from interp.studies.dictionary.planted import plant
 from interp.tsae import TSAEConfig, preset
-from interp.tsae.batches import Pool, batches
+from interp.tsae.batches import batches
 from interp.tsae.contrast import dense_contrast
 from interp.tsae.metrics import FVE
 from interp.tsae.step import Batch

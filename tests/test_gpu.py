@@ -11,7 +11,8 @@ from interp.policy import Policy, SampleConfig
 from interp.rollouts import Credit, RolloutBatch
 from interp.tasks import Chain
 from interp.tsae import evaluate, fit
-from interp.tsae.batches import batches, pool_of
+from interp.tsae.batches import batches
+from interp.tsae.pools import Pools
 from interp.tsae.trainee import Trainee, measure
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and INTERP_GPU=1")
@@ -85,7 +86,7 @@ def test_a_scheme_may_look_inside_on_the_gpu(tmp_path):
 
 
 def test_a_training_step_of_a_dictionary_comes_to_what_it_comes_to_on_the_cpu(tmp_path):
-    pool = pool_of(planted_store(tmp_path / "store"), 0, [0], prompts=False)
+    pool = Pools(planted_store(tmp_path / "store"), 0, prompts=False).of_shards(0)
     batch = next(batches(pool, small(), 0))
     here, there = (Trainee(small(), 16, measure(pool.x_PD), torch.device(place)) for place in ("cuda", "cpu"))
     for _ in range(3):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +15,8 @@ from tsae_world import store_of_layout
 
 from interp.activations import Store
 from interp.tsae import ContrastConfig, TrainingConfig, TSAEConfig
-from interp.tsae.batches import Pool, batches, cut, groups, pool_of, shuffled_runs
+from interp.tsae.batches import batches, cut, shuffled_runs
+from interp.tsae.pools import Pool, Pools
 from interp.tsae.step import Batch
 
 LAYOUT = [[(9, 3), (1, 0), (4, 4), (12, 0)], [(7, 6), (20, 2)], [(2, 0), (30, 5), (5, 9)]]
@@ -32,7 +34,7 @@ def asked(batch: int = 16, *, seed: int = 0, prompts: bool = False, alpha: float
 
 
 def pool(store: Store, *, prompts: bool = False, shards: tuple[int, ...] = (0, 1, 2)) -> Pool:
-    return pool_of(store, 0, list(shards), prompts=prompts)
+    return Pools(store, 0, prompts=prompts).of_shards(*shards)
 
 
 def tokens(batch: Batch) -> list[int]:
@@ -58,12 +60,12 @@ def pairs_of(batch: Batch) -> list[tuple[int, int]]:
 
 
 def test_a_pool_holds_whole_shards_of_one_layer_in_the_order_asked_for(store):
-    held = pool_of(store, 2, [2, 0], prompts=False)
+    held = Pools(store, 2, prompts=False).of_shards(2, 0)
     assert torch.equal(held.x_PD, torch.cat([store.read(2, 2), store.read(0, 2)]))
     assert held.first.tolist() == [0, 2, 32, 37, 46, 47, 51]
     assert held.length.tolist() == [2, 30, 5, 9, 1, 4, 12]
     assert held.skip.tolist() == [0, 5, 5, 3, 0, 4, 0]
-    assert pool_of(store, 2, [2, 0], prompts=True).skip.tolist() == [0] * 7
+    assert Pools(store, 2, prompts=True).of_shards(2, 0).skip.tolist() == [0] * 7
 
 
 def test_the_rows_of_a_pool_are_what_is_trained_on(store):
@@ -75,27 +77,66 @@ def test_the_rows_of_a_pool_are_what_is_trained_on(store):
     assert pool(store, prompts=True, shards=(0,)).rows.place.tolist() == [*range(26)]
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=9), st.integers(1, 120), st.integers(0, 5))
-def test_a_shard_comes_once_an_epoch_and_pools_keep_to_their_memory(sizes, room, epoch):
-    import polars as pl
+class Held:
+    """What a store says of its documents."""
 
-    class Held:
-        d_model = 5
-        documents = pl.DataFrame({"shard": [*range(len(sizes))] * 2, "length": sizes * 2})
+    d_model = 5
 
-    config = TSAEConfig(training=TrainingConfig(pool_gb=(room + 0.5) * 5 * 4 / 1e9))
-    found: list[list[int]] = groups(Held(), config, epoch)  # pyright: ignore[reportArgumentType]
-    assert sorted(shard for shards in found for shard in shards) == [*range(len(sizes))]
-    for shards, following in zip(found, [*found[1:], None], strict=True):
-        held = sum(2 * sizes[shard] for shard in shards)
-        assert held <= room or len(shards) == 1
-        assert following is None or held + 2 * sizes[following[0]] > room, "what fits together is held together"
-    assert found == groups(Held(), config, epoch)  # pyright: ignore[reportArgumentType]
+    def __init__(self, sizes: list[list[int]]) -> None:
+        self.documents = pl.DataFrame(
+            {
+                "shard": [shard for shard, lengths in enumerate(sizes) for _ in lengths],
+                "length": [length for lengths in sizes for length in lengths],
+                "prompt": [0 for lengths in sizes for _ in lengths],
+            }
+        )
+
+    def __len__(self) -> int:
+        return int(self.documents["length"].sum())
 
 
-def test_shards_come_in_another_order_each_epoch(store):
-    config = replace(asked(), training=TrainingConfig(pool_gb=1e-9))
-    assert len({str(groups(store, config, epoch)) for epoch in range(20)}) == 6, "all there are of three shards"
+SIZES = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=12), min_size=1, max_size=6)
+
+
+@given(SIZES, st.integers(1, 200), st.integers(0, 5))
+def test_a_document_comes_once_an_epoch_and_pools_keep_to_their_memory(sizes, room, epoch):
+    held = Pools(Held(sizes), 0, gb=room * 5 * 4 / 1e9, prompts=False)  # pyright: ignore[reportArgumentType]
+    found = held.epoch(epoch)
+    taken = [(one.shard, at) for pool in found for one in pool for at in range(one.start, one.end)]
+    assert sorted(taken) == [(shard, at) for shard, lengths in enumerate(sizes) for at in range(len(lengths))]
+    slack = 2 * sum(max(lengths) for lengths in sizes)
+    assert all(sum(sum(sizes[one.shard][one.start : one.end]) for one in pool) <= room + slack for pool in found)
+    assert found == held.epoch(epoch)
+
+
+def test_a_pool_has_its_share_of_every_shard():
+    """Of checkpoints and corpora, that is, however many there are and however little memory."""
+    held = Pools(Held([[10] * 40] * 3 + [[40] * 10]), 0, gb=400 * 20 / 1e9, prompts=False)  # pyright: ignore
+    assert held.count == 4
+    for epoch in range(5):
+        for pool in held.epoch(epoch):
+            assert [(one.shard, (one.end - one.start) * (40 if one.shard == 3 else 10)) for one in pool] in (
+                [(0, 100), (1, 100), (2, 100), (3, 80)],
+                [(0, 100), (1, 100), (2, 100), (3, 120)],
+            )
+
+
+def test_a_pool_of_slices_holds_their_documents_one_after_another(store):
+    held = Pools(store, 2, gb=40 * 8 / 1e9, prompts=False)
+    rows = {shard: store.read(shard, 2) for shard in range(3)}
+    begins = {shard: part["first"].to_list() for (shard,), part in store.documents.group_by("shard")}
+    for slices in held.epoch(1):
+        pool, wanted = held.read(slices), []
+        for one in slices:
+            ends = [*begins[one.shard], len(rows[one.shard])]
+            wanted.append(rows[one.shard][ends[one.start] : ends[one.end]])
+        assert torch.equal(pool.x_PD, torch.cat(wanted))
+        assert pool.first.tolist() == [0, *pool.length.cumsum()[:-1]]
+
+
+def test_what_is_held_together_is_other_each_epoch(store):
+    held = Pools(store, 0, gb=40 * 8 / 1e9, prompts=False)
+    assert len({str(held.epoch(epoch)) for epoch in range(20)}) > 3
 
 
 # --- every token once ----------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from tsae_world import (
 
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
-from interp.tsae import PRESETS, TSAE, TSAEConfig, fit, fit_all, fitting
-from interp.tsae.batches import batches, pool_of
+from interp.tsae import PRESETS, TSAE, TSAEConfig, fit, fit_all
+from interp.tsae.batches import batches
+from interp.tsae.pools import Pools
 from interp.tsae.trainee import Trainee, measure, sample
 
 Config = TSAEConfig
@@ -103,7 +104,7 @@ def test_rate_and_alpha_grow_and_the_rate_falls_as_asked(store):
     trainee = trainee_of(
         store, small(training=training, contrast={"alpha": 2.0, "alpha_in": "loss", "alpha_warm_up": 0.4})
     )
-    pool, rates, alphas = pool_of(store, 0, [0, 1, 2, 3], prompts=False), [], []
+    pool, rates, alphas = Pools(store, 0, prompts=False).of_shards(0, 1, 2, 3), [], []
     for batch in list(batches(pool, trainee.config, 0))[:10]:
         alphas.append(trainee._alpha())
         trainee.learn(batch)
@@ -128,7 +129,7 @@ def test_no_gradient_is_longer_than_asked(store, monkeypatch):
         norms.append(sum(p.grad.pow(2).sum().item() for p in trainee.sae.parameters() if p.grad is not None) ** 0.5)
 
     monkeypatch.setattr(trainee.optimiser, "step", watched)
-    for batch in batches(pool_of(store, 0, [0], prompts=False), trainee.config, 0):
+    for batch in batches(Pools(store, 0, prompts=False).of_shards(0), trainee.config, 0):
         trainee.learn(batch)
     assert len(norms) == 9 and norms == pytest.approx([0.25] * 9, rel=1e-4), "they would all be longer"
 
@@ -210,29 +211,39 @@ def test_memory_holds_one_pool_however_large_the_store(shard_documents, tmp_path
     held = planted_store(tmp_path / "store", shard_documents=shard_documents)
     config = small(training={"steps": 60, "batch": 256})
     pools: list[tuple[int, Any]] = []
+    read = Pools.read
 
-    def watched(*args: Any, **options: Any) -> Any:
+    def watched(self: Pools, slices: Any) -> Any:
         assert all(alive() is None for _, alive in pools), "the last is gone before the next is read"
-        pool = pool_of(*args, **options)
+        pool = read(self, slices)
         pools.append((pool.x_PD.numel() * 4, weakref.ref(pool)))
         return pool
 
-    monkeypatch.setattr(fitting, "pool_of", watched)
+    monkeypatch.setattr(Pools, "read", watched)
     fit(held, config, bar=False)
-    assert len(pools) >= 6 and max(size for size, _ in pools) <= config.training.pool_gb * 1e9 == 160_000
+    slack = len(held.shards) * 24 * 16 * 4  # a document of each
+    assert len(pools) >= 6 and max(size for size, _ in pools) <= config.training.pool_gb * 1e9 + slack
+    assert config.training.pool_gb * 1e9 == 160_000 < 0.6 * len(held) * 16 * 4
 
 
-def test_each_epoch_goes_through_all_shards_in_an_order_of_its_own(store, monkeypatch):
-    seen: list[int] = []
+def test_each_epoch_reads_every_document_once_and_every_pool_is_of_all_shards(store, monkeypatch):
+    seen: list[Any] = []
+    read = Pools.read
 
-    def watched(held: Store, layer: int, shards: list[int], *, prompts: bool) -> Any:
-        seen.extend(shards)
-        return pool_of(held, layer, shards, prompts=prompts)
+    def watched(self: Pools, slices: Any) -> Any:
+        seen.append(slices)
+        return read(self, slices)
 
-    monkeypatch.setattr(fitting, "pool_of", watched)
-    fit(store, small(training={"steps": 4 * 4, "batch": 1200, "pool_gb": 1e-9}), bar=False)
-    epochs = [tuple(seen[at : at + 4]) for at in range(0, 16, 4)]
-    assert len(seen) == 16 and {tuple(sorted(epoch)) for epoch in epochs} == {(0, 1, 2, 3)} and len(set(epochs)) > 1
+    monkeypatch.setattr(Pools, "read", watched)
+    fit(store, small(training={"steps": 4 * 4, "batch": 1100, "pool_gb": 8e-5}), bar=False)
+    seen = seen[-16:]  # those before were looked at for the scale
+    every = [(shard, document) for shard in range(4) for document in range(50)]
+    epochs = [seen[at : at + 4] for at in range(0, 16, 4)]
+    for epoch in epochs:
+        held = [(one.shard, document) for pool in epoch for one in pool for document in range(one.start, one.end)]
+        assert sorted(held) == every
+        assert all([one.shard for one in pool] == [0, 1, 2, 3] for pool in epoch)
+    assert len({str(epoch) for epoch in epochs}) > 1
 
 
 # --- from another ---------------------------------------------------------------------------------------------------
@@ -302,7 +313,7 @@ SUFFICING = {
     "partners among the prompts": ([[(10, 9)] * 200], {"run": 1, "partner_mask": "anchor"}, {}),
     "a document among whose own tokens are negatives": ([[(200, 0)]], {"same_sequence": True}, {}),
     "no contrast": ([[(1, 0)] * 200], {"alpha": 0.0}, {}),
-    "a shard too small for a batch": ([[(10, 0)] * 3, [(10, 0)] * 20, [(10, 0)] * 3], {}, {"pool_gb": 1e-9}),
+    "shards too small for a batch": ([[(10, 0)] * 3, [(10, 0)] * 20, [(10, 0)] * 3], {}, {"pool_gb": 1e-5}),
     "no document longer than its runs": ([[(2, 0)] * 200], {"run": 100}, {}),
 }
 
@@ -317,7 +328,7 @@ def test_and_one_that_does_is_not(case, tmp_path):
 
 def test_pools_that_never_hold_a_batch_are_refused_rather_than_gone_through_for_ever(tmp_path):
     held = store_of_layout(tmp_path / "store", [[(10, 0)] * 12] * 2, d_model=16, fill=noise)
-    with pytest.raises(BadInput, match="expected a batch of 128 tokens among the shards .*: raise pool_gb, or ask for"):
+    with pytest.raises(BadInput, match="expected a batch of 128 tokens in what is held in memory .*: raise pool_gb, or ask for"):
         fit(held, small(training={"pool_gb": 1e-9}), bar=False)
 
 

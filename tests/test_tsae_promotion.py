@@ -12,7 +12,8 @@ from tsae_world import TINY, fve, held_out, planted_store, small
 
 from interp.studies.dictionary.planted import KINDS, Planted, plant
 from interp.tsae import TSAE, fit, fit_all
-from interp.tsae.batches import batches, pool_of
+from interp.tsae.batches import batches
+from interp.tsae.pools import Pools
 from interp.tsae.promotion import ENOUGH, MARGIN, Persistence, co_firing, exchanges, swap_rows
 from interp.tsae.sparse import Pattern
 from interp.tsae.step import Batch, Step
@@ -157,7 +158,7 @@ def state_by_latent(trainee: Trainee) -> dict[str, torch.Tensor]:
 def test_a_latent_takes_all_that_is_known_of_it_along_and_the_reconstruction_stays(scale, store):
     config = small(promote_every=1000, scale=scale, training={"steps": 200})
     trainee = Trainee(config, 16, measure(sample(store, 0, config)), torch.device("cpu"))
-    made = list(batches(pool_of(store, 0, [0, 1, 2, 3], prompts=False), trainee.config, 0))
+    made = list(batches(Pools(store, 0, prompts=False).of_shards(0, 1, 2, 3), trainee.config, 0))
     for batch in made[:15]:
         trainee.learn(batch)
     left_N, right_N = exchanges(trainee.persistence.compute(), 16)

@@ -37,8 +37,8 @@ def saving(steps: int = 30, every: int = 7, *, batch: int = 256, pool_gb: float 
 
 
 JOBS = {
-    "two shards to a pool": saving(),
-    "each shard a pool of its own": saving(pool_gb=1e-9),
+    "two pools": saving(),
+    "four pools": saving(pool_gb=8e-5),
     "all in one pool": saving(pool_gb=1.0),
     "partners brought along": saving(contrast={"run": 1, "pairing": "past", "alpha_warm_up": 1.0}),
     "budgets and revival": saving(slow_k=1, promote_every=3, contrast={"alpha": 0.0}),
@@ -89,12 +89,12 @@ ENDS["Ctrl-C twice"] = KeyboardInterrupt
 @pytest.mark.parametrize(
     ("name", "stops", "how"),
     [
-        ("two shards to a pool", (3, 19), "killed before a step"),
-        ("two shards to a pool", (3, 17), "killed within a step"),
-        ("two shards to a pool", (3, 19), "Ctrl-C"),
-        ("two shards to a pool", (19,), "Ctrl-C twice"),
-        ("each shard a pool of its own", (11, 23), "killed within a step"),
-        ("each shard a pool of its own", (3, 11), "Ctrl-C"),
+        ("two pools", (3, 19), "killed before a step"),
+        ("two pools", (3, 17), "killed within a step"),
+        ("two pools", (3, 19), "Ctrl-C"),
+        ("two pools", (19,), "Ctrl-C twice"),
+        ("four pools", (11, 23), "killed within a step"),
+        ("four pools", (3, 11), "Ctrl-C"),
         ("all in one pool", (10, 28), "killed before a step"),
         ("all in one pool", (28,), "Ctrl-C"),
         ("partners brought along", (12,), "killed within a step"),

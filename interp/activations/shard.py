@@ -101,9 +101,11 @@ def trouble(directory: Path, shard: Shard, layers: tuple[int, ...], d_model: int
     return None
 
 
-def read_residuals(directory: Path, name: str, layer: int) -> Float[Tensor, "n D"]:
+def read_residuals(directory: Path, name: str, layer: int, rows: slice | None = None) -> Float[Tensor, "n D"]:
     """In float32, whatever they are stored in; in float32 they are mapped from the file, not copied."""
     with safe_open(tensors_of(directory, name), framework="pt") as handle:
+        if rows is not None:
+            return handle.get_slice(key(layer))[rows.start : rows.stop].float()
         return handle.get_tensor(key(layer)).float()
 
 

@@ -124,19 +124,20 @@ class Store:
         """What the writer said of a shard."""
         return self._at(shard).facts
 
-    def read(self, shard: int, layer: int) -> Float[Tensor, "n D"]:
-        """The residuals of one shard, in float32. They are to be read, not written to."""
+    def read(self, shard: int, layer: int, rows: slice | None = None) -> Float[Tensor, "n D"]:
+        """The residuals of one shard, or of some of its rows, in float32. They are to be read, not written to."""
         name = self._at(shard).name
         if layer not in self.layers:
             raise Mismatch(f"{self.path}: expected one of the layers {', '.join(map(str, self.layers))}; got {layer}")
-        residuals_nD = shards.read_residuals(self.path, name, layer)
+        residuals_nD = shards.read_residuals(self.path, name, layer, rows)
         if (shard, layer) not in self._sound:
             if told := unfit(residuals_nD):
                 raise BadInput(
                     f"{self.path}: expected numbers, got {told} in {name} at layer {layer}. "
                     "Collect it again in another place, or leave such shards out with skip_bad"
                 )
-            self._sound.add((shard, layer))
+            if rows is None:
+                self._sound.add((shard, layer))
         return residuals_nD
 
     def table(self, shard: int) -> TokenTable:

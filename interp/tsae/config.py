@@ -93,7 +93,7 @@ class TrainingConfig:
     prompts: bool = False
     """Train on the tokens of prompts too, not only on what was written."""
     pool_gb: float = 0.5
-    """Activations held in memory at once, to be shuffled. One shard at least."""
+    """Activations held in memory at once, to be shuffled: parts of every shard."""
     save_every: int = 1000
     """Steps after which the state is saved, to go on from."""
 

@@ -14,9 +14,10 @@ from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch, is_kind, read_manifest, to_json
 from interp.differences import differing
 from interp.training_state import load_training_state, save_training_state
-from interp.tsae.batches import Pool, batches
+from interp.tsae.batches import batches
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import KIND, TSAE
+from interp.tsae.pools import Pool, Pools
 from interp.tsae.trainee import Statistics, Trainee
 
 
@@ -53,26 +54,27 @@ class Course:
     def __init__(
         self,
         name: str,
-        store: Store,
-        layer: int,
+        pools: Pools,
         config: TSAEConfig,
         statistics: Statistics,
         out: Path | None,
         device: torch.device,
         start: TSAE | None,
     ) -> None:
-        self.name, self.store, self.layer, self.out = name, store, layer, out
-        self.trainee = Trainee(config, store.d_model, statistics, device)
+        self.name, self.pools, self.store, self.layer, self.out = name, pools, pools.store, pools.layer, out
+        self.trainee = Trainee(config, self.store.d_model, statistics, device)
         self._expect_enough()
         if start is not None:
-            if start.layer not in (None, layer):
-                raise Mismatch(f"expected a dictionary of layer {layer} to begin from, got one of layer {start.layer}")
+            if start.layer not in (None, self.layer):
+                raise Mismatch(
+                    f"expected a dictionary of layer {self.layer} to begin from, got one of layer {start.layer}"
+                )
             self.trainee.begin_from(start)
         self.pool = self.batch = self.idle = 0
         """Pools gone through, batches of the next, and pools in a row that were too small for a batch."""
         self.state = None if out is None else state_of(out)
         self.failed: FloatingPointError | None = None
-        self.making = making(store, layer, config, start)
+        self.making = making(self.store, self.layer, config, start)
         if self.state is not None:
             done, facts = load_training_state(self.state, self.trainee, self.trainee.optimiser, config=self.making)
             self.pool, self.batch = facts.get("pool", 0), facts.get("batch", 0)
@@ -130,10 +132,10 @@ class Course:
             if last or stop.is_set():
                 return
         self.pool, self.batch = number + 1, 0
-        if self.idle > 2 * len(self.store.shards):  # more than there are in two epochs
+        if self.idle > self.pools.count:
             raise BadInput(
-                f"{self.store.path}: expected a batch of {trainee.config.training.batch} tokens among the shards that "
-                "are held in memory together, got fewer: raise pool_gb, or ask for a smaller batch"
+                f"{self.store.path}: expected a batch of {trainee.config.training.batch} tokens in what is held in "
+                "memory together, got fewer: raise pool_gb, or ask for a smaller batch"
             )
 
     def save(self) -> None:

@@ -18,10 +18,10 @@ from interp.policy.device import resolve
 from interp.policy.modes import repeatable
 from interp.training_state import interruptible
 from interp.tsae.architecture import register
-from interp.tsae.batches import groups, pool_of
 from interp.tsae.config import TSAEConfig
 from interp.tsae.course import Course, found, making
 from interp.tsae.dictionary import TSAE
+from interp.tsae.pools import Pools
 from interp.tsae.trainee import measure, sample
 
 
@@ -84,30 +84,29 @@ def _fit(
     wanted = {name: config for name, config in configs.items() if name not in finished}
     if wanted:
         x_ND = sample(store, layer, next(iter(wanted.values())))
-        statistics = measure(x_ND)
+        statistics, training = measure(x_ND), next(iter(wanted.values())).training
+        pools = Pools(store, layer, gb=training.pool_gb, prompts=training.prompts)
         courses = [
-            Course(name, store, layer, config, statistics, outs.get(name), place, start)
-            for name, config in wanted.items()
+            Course(name, pools, config, statistics, outs.get(name), place, start) for name, config in wanted.items()
         ]
         with repeatable(place):
-            _run(store, layer, courses, bar)
+            _run(pools, courses, bar)
         finished |= {course.name: course.finish(x_ND) for course in courses if course.failed is None}
         for failure in [course.failed for course in courses if course.failed is not None]:
             raise failure
     return {name: finished[name] for name in configs}
 
 
-def _run(store: Store, layer: int, courses: list[Course], bar: bool) -> None:
+def _run(pools: Pools, courses: list[Course], bar: bool) -> None:
     total, number, epoch = sum(c.trainee.steps for c in courses), 0, 0
     done = sum(c.trainee.done for c in courses)
     shown = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not bar)
-    first = courses[0].trainee.config
     with shown, interruptible() as stop:
         while any(c.under_way for c in courses):
-            for shards in groups(store, first, epoch):
+            for slices in pools.epoch(epoch):
                 waiting = [c for c in courses if c.pool <= number and c.under_way]
                 if waiting:
-                    pool = pool_of(store, layer, shards, prompts=first.training.prompts)
+                    pool = pools.read(slices)
                     for course in waiting:
                         try:
                             course.go_through(pool, number, shown, stop)

@@ -22,7 +22,6 @@ from interp.policy.modes import evaluating
 from interp.policy.policy import Policy
 from interp.policy.score import Aligned, align, by_length, completion_logits
 from interp.policy.splice import splicing
-from interp.tsae.batches import Pool, pool_of
 from interp.tsae.dictionary import TSAE
 from interp.tsae.metrics import (
     FVE,
@@ -38,6 +37,7 @@ from interp.tsae.metrics import (
     SmoothnessTable,
     block_membership,
 )
+from interp.tsae.pools import Pool, Pools
 
 if TYPE_CHECKING:
     import polars as pl
@@ -104,10 +104,10 @@ def evaluate(
     if not any_policy:
         _expect_kin(tsae, store)
     tsae = tsae.to(resolve(device)[0])
-    found = _Sums(tsae)
+    found, pools = _Sums(tsae), Pools(store, layer, prompts=_prompts(tsae))
     shards = tqdm(range(len(store.shards)), desc="measuring", unit="shard", delay=1, leave=False, disable=not bar)
     for shard in shards:
-        found.add(pool_of(store, layer, [shard], prompts=_prompts(tsae)))
+        found.add(pools.of_shards(shard))
     if not found.tokens:
         raise BadInput(f"{store.path}: expected tokens to measure on, got none: does it hold prompts alone?")
     recovered = (None, None)

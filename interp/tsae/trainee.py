@@ -15,9 +15,9 @@ from interp.tsae.architecture import (
     ContrastiveTemporalTrainingSAE,
     ContrastiveTemporalTrainingSAEConfig,
 )
-from interp.tsae.batches import pool_of
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
+from interp.tsae.pools import Pools
 from interp.tsae.promotion import Persistence, exchanges, swap_rows
 from interp.tsae.step import Batch, Step
 
@@ -37,15 +37,20 @@ class Statistics:
 
 
 def sample(store: Store, layer: int, config: TSAEConfig) -> Tensor:
-    """Tokens that are trained on, evenly from all over the store."""
-    count = len(store.shards)
-    chosen = sorted({round(at) for at in np.linspace(0, count - 1, min(count, 8))})
-    parts = []
-    for shard in chosen:
-        pool = pool_of(store, layer, [shard], prompts=config.training.prompts)
+    """Tokens that are trained on, from all over the store."""
+    training = config.training
+    gb = min(training.pool_gb, 16 * SAMPLE * store.d_model / 1e9)
+    pools = Pools(store, layer, gb=gb, prompts=training.prompts)
+    parts, wanted = [], SAMPLE
+    for slices in pools.epoch(0):
+        pool = pools.read(slices)
         place = pool.rows.place
-        every = max(1, -(-len(place) * len(chosen) // SAMPLE))
+        every = max(1, -(-len(place) // wanted))
         parts.append(pool.x_PD[torch.from_numpy(place[::every])])
+        wanted -= len(parts[-1])
+        del pool  # before the next is read
+        if wanted < SAMPLE // 2:
+            break
     return torch.cat(parts)
 
 
