@@ -190,7 +190,15 @@ class Trained:
 
 
 Preset = Literal[
-    "interp", "paper", "released", "matryoshka", "batchtopk", "shuffled", "contrast-only", "promotion-only"
+    "interp",
+    "paper",
+    "released",
+    "matryoshka",
+    "matryoshka-weighted",
+    "batchtopk",
+    "shuffled",
+    "contrast-only",
+    "promotion-only",
 ]
 
 

@@ -24,25 +24,35 @@ SEEDS = (101, 102, 103)
 
 def test_the_facts_of_a_written_answer_are_those_one_reads_off_it(tmp_path):
     words = ["2", "+", "1", "?", "2", "+", "1", "=", "3", ";", "3", "*", "2", "=", "1", ";", "#", "1"]
+    direct = ["2", "?", "#", "1"]
     vocabulary = sorted(set(words))
     roles = (
         ["prompt"] * 4 + ["carry", "operator", "operand", "equals", "result", "separator"] * 2 + ["marker", "answer"]
     )
-    names = tuple(dict.fromkeys(roles))
-    n = len(words)
+    roles += ["prompt", "prompt", "marker", "answer"]
+    names, first, n = tuple(dict.fromkeys(roles)), len(words), len(words) + len(direct)
+    words += direct
     table = TokenTable(
         ids=torch.tensor([vocabulary.index(word) for word in words], dtype=torch.int32),
-        document=torch.zeros(n, dtype=torch.int32),
-        position=torch.arange(n, dtype=torch.int32),
+        document=(torch.arange(n) >= first).int(),
+        position=torch.tensor([*range(first), *range(4)], dtype=torch.int32),
         role=torch.tensor([names.index(role) for role in roles], dtype=torch.uint8),
-        completion=torch.arange(n) >= 4,
+        completion=torch.tensor([False] * 4 + [True] * 14 + [False, False, True, True]),
     )
-    told = {"length": [n], "prompt": [4], "format": ["steps"], "valid": [True], "depth": [2]}
+    told = {"length": [first, 4], "prompt": [4, 2], "format": ["steps", "direct"], "valid": [True, False]}
+    told |= {"depth": [2, 2], "problem": ["p", "p"]}
     writer = Writer(tmp_path / "store", layers=(0,), d_model=2, roles=names)
     writer.add({0: torch.zeros(n, 2)}, table, pl.DataFrame(told), {})
     found = sample(writer.finish(), 0, vocabulary, 10)
     read = {name: label.tolist() for name, label in found.labels.items()}
-    assert len(found.x_ND) == 14 and set(read) == {*SLOW, *FAST}
+    assert len(found.x_ND) == 16 and set(read) == {*SLOW, *FAST}
+    assert found.document_N.tolist() == [0] * 14 + [1] * 2 and found.problem_N.tolist() == [0] * 16
+    assert all(
+        told[14:] == ([-1, -1] if name in ("steps left", "running value", "operator", "result") else told[14:])
+        for name, told in read.items()
+    ), "of an answer given at once, what is said of steps is nothing"
+    assert read["format"][14:] == [0, 0] and read["valid"][14:] == [0, 0] and read["digit"][14:] == [-1, 1]
+    read = {name: told[:14] for name, told in read.items()}
     assert read["steps left"] == [2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]
     assert read["running value"] == [-1, -1, -1, -1, 3, 3, 3, 3, 3, 3, 1, 1, 1, 1]
     assert read["digit"] == [2, -1, 1, -1, 3, -1, 3, -1, 2, -1, 1, -1, -1, 1]
@@ -91,9 +101,16 @@ def test_a_share_is_above_matryoshkas_only_with_disjoint_intervals_and_level_onl
     assert above_matryoshka(records, "interp")[0] == verdict
 
 
-def test_time_matters_only_where_shuffled_partners_do_worse():
-    assert time_matters(Records([*planted("interp", HIGH), *planted("shuffled", LOW)]))[0] == SUPPORTED
-    assert time_matters(Records([*planted("interp", LOW), *planted("shuffled", LOW)]))[0] == NOT_SUPPORTED
+@pytest.mark.parametrize(
+    ("mine", "shuffled", "verdict"),
+    [(HIGH, LOW, SUPPORTED), (LOW, LOW, NOT_SUPPORTED), (HIGH, (0.4, 0.42, 0.44), INCONCLUSIVE)],
+)
+def test_time_matters_only_where_shuffled_partners_do_worse_and_no_better_than_without_a_contrast(
+    mine, shuffled, verdict
+):
+    weighted = planted("matryoshka-weighted", LOW)
+    records = Records([*planted("interp", mine), *planted("shuffled", shuffled), *weighted])
+    assert time_matters(records)[0] == verdict
 
 
 def test_every_claim_is_judged_and_the_gate_hangs_on_four_of_them():

@@ -202,6 +202,7 @@ PRESETS = {
         ),
     ),
     "matryoshka": TSAEConfig(block_weights=EVEN, promote_every=None, contrast=ContrastConfig(alpha=0.0)),
+    "matryoshka-weighted": TSAEConfig(promote_every=None, contrast=ContrastConfig(alpha=0.0)),
     "batchtopk": TSAEConfig(
         blocks=(1.0,), block_weights=(1.0,), promote_every=None, contrast=ContrastConfig(alpha=0.0)
     ),
@@ -210,7 +211,8 @@ PRESETS = {
     "promotion-only": TSAEConfig(contrast=ContrastConfig(alpha=0.0)),
 }  # fmt: skip
 """`interp`: ours. `paper`: as the text says. `released`: as the authors' code does. The others are controls:
-`matryoshka` and `batchtopk` have no contrast, and the latter no blocks; `shuffled` has a contrast between tokens that
+`matryoshka` and `batchtopk` have no contrast, and the latter no blocks; `matryoshka-weighted` weighs its blocks as ours
+does, and is all that ours is without contrast and promotion; `shuffled` has a contrast between tokens that
 have nothing to do with one another; `contrast-only` and `promotion-only` have one half of ours each."""
 
 

@@ -58,6 +58,8 @@ class Quality:
     smoothness: SmoothnessTable
     membership: Membership | None
     """None for a dictionary of one block."""
+    membership_of_living: Membership | None
+    """Without the latents that never fired, which have no place in the order of firing rates."""
     recovered: Recovered | None = None
     """Against the mean in the residual's place. None where no policies were given."""
     recovered_from_zero: Recovered | None = None
@@ -74,6 +76,7 @@ class Quality:
             "run_tokens_slow": slow.run_tokens, "paper_smoothness": smooth.total.paper,
             "paper_smoothness_slow": slow.paper,
             "rate_auroc": self.membership.auroc if self.membership else None,
+            "rate_auroc_living": self.membership_of_living.auroc if self.membership_of_living else None,
         }  # fmt: skip
         for name, recovered in ("", self.recovered), ("_from_zero", self.recovered_from_zero):
             if recovered is not None:
@@ -138,7 +141,8 @@ class _Sums:
 
     def quality(self, recovered: Recovered | None, from_zero: Recovered | None) -> Quality:
         firing, blocks = self.firing.compute(), self.tsae.widths
-        slow_F = np.arange(self.tsae.width) < self.tsae.n_slow
+        slow_F, rate_F = np.arange(self.tsae.width) < self.tsae.n_slow, firing.rate_F.cpu().numpy()
+        alive_F = rate_F > 0
         return Quality(
             tokens=self.tokens,
             fve=self.fve.compute(),
@@ -147,7 +151,10 @@ class _Sums:
             l0=self.l0.compute(),
             firing=firing,
             smoothness=self.smoothness.compute(),
-            membership=block_membership(firing.rate_F.cpu().numpy(), slow_F) if len(blocks) > 1 else None,
+            membership=block_membership(rate_F, slow_F) if len(blocks) > 1 else None,
+            membership_of_living=(
+                block_membership(rate_F[alive_F], slow_F[alive_F]) if len(blocks) > 1 and alive_F.any() else None
+            ),
             recovered=recovered,
             recovered_from_zero=from_zero,
         )

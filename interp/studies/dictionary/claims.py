@@ -1,5 +1,12 @@
 """The claims, what we predict, and the rule by which each is judged. Written before the runs that are reported.
 
+The study was run twice on these seeds. The first time its control of random weights read other text, probes held out
+documents and not problems, pools held whole shards, and the arm `matryoshka-weighted` was missing; all of that was
+mended without a look at how it would change a verdict, and all was run anew. The predictions of `weights-alone` and of
+`learned-not-given` are new, and know of the first time: there promotion alone had 1.00, our contrast alone 0.21,
+shuffled pairs 0.06, Matryoshka 0.14; slow facts were told at 0.755 by ours, 0.712 by Matryoshka, and 0.741 by ours on
+random weights and other text. The rule of `time-matters` asks more than it did: that the effect be gone, not only less.
+
 What we had seen before, at seeds that are not reported: on planted latents (seeds 0 to 2) Matryoshka found the slow and
 rare ones in its slow block at 0.08 to 0.17, the paper's loss at 0.54 (one seed), the released code's at 0.17, ours
 without promotion at 0.1 to 0.3 whatever its temperature and weight, promotion alone and ours at 1.00, with shuffled
@@ -19,11 +26,12 @@ RECOVERED, RECALLED = 0.95, 0.8
 GATE = ("as-good", "loss-recovered", "planted-found", "slow-and-rare")
 """The claims that must hold for the dictionaries to be used for anything else."""
 
-ABOVE = (
-    "Share of planted slow-and-rare latents matched one to one by decoder rows of the slow block (cosine 0.7). "
+SHARE = "Share of planted slow-and-rare latents matched one to one by decoder rows of the slow block (cosine 0.7). "
+ABOVE = SHARE + (
     "Supported: above Matryoshka's with disjoint intervals. Not supported: below it, or equal to within 0.1 at both "
     "ends of the interval of the difference. Else inconclusive."
 )
+ABOVE_WEIGHTED = ABOVE.replace("above Matryoshka's", "above that of Matryoshka with the same weights of its blocks")
 
 CLAIMS = (
     Claim(
@@ -57,13 +65,20 @@ CLAIMS = (
         "paper", "The published loss puts slow and rare latents into the slow block.", "Some: above Matryoshka.", ABOVE
     ),
     Claim("released", "The loss of the released code does.", "No: level with Matryoshka.", ABOVE),
-    Claim("contrast-alone", "Our contrast does so without promotion.", "No: level with Matryoshka.", ABOVE),
-    Claim("promotion-alone", "Promotion does so without a contrast.", "Yes, nearly all.", ABOVE),
+    Claim(
+        "weights-alone",
+        "To weigh the slow block's own error less, as ours does, is enough.",
+        "No: level with Matryoshka.",
+        ABOVE,
+    ),
+    Claim("contrast-alone", "Our contrast does so without promotion.", "No: level with Matryoshka.", ABOVE_WEIGHTED),
+    Claim("promotion-alone", "Promotion does so without a contrast.", "Yes, nearly all.", ABOVE_WEIGHTED),
     Claim(
         "time-matters",
         "It is time that does it: with partners dealt out at random the effect is gone.",
         "Yes.",
-        "The same share, ours against shuffled pairs. Supported: above with disjoint intervals. Else not supported.",
+        "The same share. Supported: ours above that of shuffled pairs with disjoint intervals, and theirs not above "
+        "Matryoshka's (same weights). Not supported: ours is not above theirs. Else inconclusive.",
     ),
     Claim(
         "slow-facts",
@@ -75,16 +90,16 @@ CLAIMS = (
     ),
     Claim(
         "fast-facts-leave",
-        "And fast facts are harder to read from it.",
-        "Yes: they are in the other block.",
+        "And fast facts are harder to read from it than from Matryoshka's slow block.",
+        "Yes, if little.",
         "The same for fast facts (role, operator, digit, result). Supported: the interval lies below zero. Not "
         "supported: above. Else inconclusive.",
     ),
     Claim(
         "learned-not-given",
         "What the slow block says is of what the policy learned, not of the words alone.",
-        "Yes, but not all of it: the words themselves say much of format.",
-        "Mean over slow facts, ours on the policy minus ours on random weights reading the base's words, by seed. "
+        "Yes, but most of it is in the words: random weights that read them come near.",
+        "Mean over slow facts, ours on the policy minus ours on random weights reading the same documents, by seed. "
         "Supported: the interval lies above zero. Not supported: below. Else inconclusive.",
     ),
     Claim(

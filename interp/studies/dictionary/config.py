@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from interp.artifacts import BadInput
 
 ARMS = (
-    "interp", "paper", "released", "matryoshka", "batchtopk", "shuffled", "contrast-only", "promotion-only",
+    "interp", "paper", "released", "matryoshka", "matryoshka-weighted", "batchtopk", "shuffled", "contrast-only",
+    "promotion-only",
 )  # fmt: skip
-"""By their presets. On the organism there is one more: ours, on a policy of random weights reading the base's text."""
+"""By their presets. On the organism there is one more: ours, on a policy of random weights reading the same text."""
 RANDOM = "interp, random weights"
 WORLDS = ("planted", "organism")
 
@@ -64,7 +65,7 @@ class DictionaryConfig:
     tokens: int = 400_000
     """Of the organism's series to fit on, prompts included."""
     held_out: int = 80_000
-    """And to measure on, of problems that were not fitted on (but by the policy of random weights)."""
+    """And to measure on, of problems that were not fitted on."""
     grpo_steps: int = 40
     processes: int = 2
 

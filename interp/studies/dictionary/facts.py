@@ -1,7 +1,8 @@
 """What is true of each token of the organism's answers, slow facts and fast ones: what a block may or may not say.
 
-Slow facts hold for a whole answer, or for a step of it; fast ones for one token. All are read off the store: the roles
-of tokens, the tokens themselves, and what is known of the document.
+Slow facts hold for a whole answer, or for a step of it; fast ones for one token. Steps are left, and a value is
+running, where steps are written: in an answer given at once they would only say again that it was. All are read off
+the store: the roles of tokens, the tokens themselves, and what is known of the document.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ NUMBERS = ("carry", "operand", "result", "answer")
 class Sample:
     x_ND: Tensor
     document_N: Int[Tensor, " N"]
+    problem_N: Int[Tensor, " N"]
+    """What is held out: documents of one problem are alike."""
     labels: dict[str, Int[Tensor, " N"]]
     """-1 where a fact says nothing of a token."""
 
@@ -35,7 +38,8 @@ def sample(store: Store, layer: int, vocabulary: Sequence[str], documents: int) 
     each token id stands for."""
     every = max(1, store.documents.height // documents)
     chosen = store.documents.with_row_index("document").gather_every(every)
-    xs, ids, labels = [], [], []
+    problems = {problem: at for at, problem in enumerate(chosen["problem"].unique(maintain_order=True))}
+    xs, ids, asked, labels = [], [], [], []
     for (shard,), part in chosen.sort("document").group_by("shard", maintain_order=True):
         at = int(shard)  # pyright: ignore[reportArgumentType]
         x_nD, table = store.read(at, layer), store.table(at)
@@ -43,23 +47,25 @@ def sample(store: Store, layer: int, vocabulary: Sequence[str], documents: int) 
             rows = slice(row["first"] + row["prompt"], row["first"] + row["length"])
             xs.append(x_nD[rows])
             ids.append(np.full(row["length"] - row["prompt"], row["document"]))
+            asked.append(np.full(row["length"] - row["prompt"], problems[row["problem"]]))
             roles = [store.roles[role] for role in table.role[rows].tolist()]
             words = [str(vocabulary[token]) for token in table.ids[rows].tolist()]
             labels.append(_facts(row, roles, words))
     named = {name: torch.from_numpy(np.concatenate([found[name] for found in labels])) for name in (*SLOW, *FAST)}
-    return Sample(torch.cat(xs), torch.from_numpy(np.concatenate(ids).astype(np.int64)), named)
+    document_N, problem_N = (torch.from_numpy(np.concatenate(told).astype(np.int64)) for told in (ids, asked))
+    return Sample(torch.cat(xs), document_N, problem_N, named)
 
 
 def _facts(row: dict[str, object], roles: list[str], words: Sequence[str]) -> dict[str, np.ndarray]:
     n = len(roles)
     results = np.array([role == "result" for role in roles])
     digit = np.array([_number(word) if role in NUMBERS else NONE for role, word in zip(roles, words, strict=True)])
-    done = results.cumsum()
+    written = np.full(n, str(row["format"]) == "steps")
     return {
         "format": np.full(n, {"direct": 0, "steps": 1}.get(str(row["format"]), NONE)),
         "valid": np.full(n, NONE if row["valid"] is None else int(bool(row["valid"]))),
         "depth": np.full(n, int(str(row["depth"]))),
-        "steps left": results.sum() - done,
+        "steps left": np.where(written, results.sum() - results.cumsum(), NONE),
         "running value": _carried(digit, results),
         "role": np.array([ROLES.index(role) for role in roles]),
         "operator": np.array([OPERATORS.index(word) if word in OPERATORS else NONE for word in words]),

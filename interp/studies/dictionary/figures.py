@@ -31,7 +31,7 @@ def write_page(records: Records, judged: Sequence[Judged], path: Path) -> None:
         ),
         (
             "What a few latents of the slow block tell of the organism",
-            "AUROC of probes of five latents, on documents they were not fitted on; mean over slow facts (format, "
+            "AUROC of probes of five latents, on problems they were not fitted on; mean over slow facts (format, "
             "valid, depth, steps left, running value) and over fast ones (role, operator, digit, result). Slow facts "
             f"easier to read than from Matryoshka's slow block: {found['slow-facts']}.",
             dots(_read(records), y="AUROC", zero=False),

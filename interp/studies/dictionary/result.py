@@ -26,6 +26,7 @@ MEASURES: dict[str, Measure] = {
     "the paper's smoothness": quality("paper_smoothness"),
     "the paper's smoothness, slow block": quality("paper_smoothness_slow"),
     "slow block told by firing rate (AUROC)": quality("rate_auroc"),
+    "the same, among the living": quality("rate_auroc_living"),
 }
 OF_WORLD: dict[str, dict[str, Measure]] = {
     "planted": MEASURES | {"planted latents found": recall()},
@@ -38,15 +39,11 @@ WORDS = (
     "2511.05541, `released` its code; `matryoshka` has no contrast, `batchtopk` no blocks either (its one block",
     "counts as slow here). All have the same width, K and steps, and as many tokens to reconstruct, completions",
     "only; `paper` and `released` encode a partner for each beside them. Revival, learning rate and batch are ours",
-    "in all, and `promotion-only` and `contrast-only` weigh the blocks as ours does (0.3 and 1), `matryoshka`",
-    "alike. An interval is Student's, over seeds, so that it may reach beyond what a share can be; on the organism",
-    "a seed is a GRPO run of its own too. Probes are tested on other documents, but most of the problems these",
-    "answer are among those fitted on.",
-    "",
-    "**The control of random weights is not sound yet.** It reads the base's words on probe problems, other text",
-    "than ours, and what it is measured on answers the very problems it was fitted on, in part in the very words:",
-    "that flatters it, by how much is not known. `learned-not-given` is to be judged anew with the same documents",
-    "for both.",
+    "in all, and `promotion-only`, `contrast-only` and `matryoshka-weighted` weigh the blocks as ours does (0.3 and",
+    "1), `matryoshka` alike. An interval is Student's, over seeds, so that it may reach beyond what a share can be; on",
+    "the organism a seed is a GRPO run of its own too. *Random weights* read the same documents as the policy, to be",
+    "fitted and to be measured on. Probes are tested on other problems than they were fitted on, and all of these are",
+    "others than the dictionary was. *Living* latents are those that fired on what is measured.",
 )
 
 
@@ -101,7 +98,7 @@ def as_markdown(records: Records, judged: list[Judged], config: DictionaryConfig
     lines += ["", "## Planted latents found by rows of the slow block, by kind", "", *_kinds(records)]
     lines += ["", "## Planted latents: every measure", "", *_measures(records, "planted")]
     lines += ["", "## Organism: every measure", "", *_measures(records, "organism")]
-    lines += ["", f"## Organism: what {PROBED} latents of the slow block tell (AUROC on other documents)", ""]
+    lines += ["", f"## Organism: what {PROBED} latents of the slow block tell (AUROC on other problems)", ""]
     lines += [*_read(records, "slow block"), "", "## The same, of the other block", "", *_read(records, "other block")]
     return "\n".join(lines) + "\n"
 

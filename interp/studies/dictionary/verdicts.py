@@ -8,6 +8,7 @@ from interp.studies.dictionary.config import RANDOM
 from interp.studies.estimates import Estimate
 from interp.studies.verdict import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, Judged, Named, all_above
 
+WEIGHTED = "matryoshka-weighted"
 LEVEL_TO = 0.1
 """Shares this near to one another count as level."""
 
@@ -20,8 +21,9 @@ def judge(records: Records) -> list[Judged]:
         "slow-and-rare": lambda r: above_matryoshka(r, "interp"),
         "paper": lambda r: above_matryoshka(r, "paper"),
         "released": lambda r: above_matryoshka(r, "released"),
-        "contrast-alone": lambda r: above_matryoshka(r, "contrast-only"),
-        "promotion-alone": lambda r: above_matryoshka(r, "promotion-only"),
+        "weights-alone": lambda r: above_matryoshka(r, WEIGHTED),
+        "contrast-alone": lambda r: above_matryoshka(r, "contrast-only", WEIGHTED),
+        "promotion-alone": lambda r: above_matryoshka(r, "promotion-only", WEIGHTED),
         "time-matters": time_matters,
         "slow-facts": lambda r: sign(r, SLOW_FACTS, "matryoshka", up=True),
         "fast-facts-leave": lambda r: sign(r, FAST_FACTS, "matryoshka", up=False),
@@ -59,10 +61,10 @@ def _less(estimate: Estimate, bound: float) -> Estimate:
     return Estimate(value, low, high, estimate.n)
 
 
-def above_matryoshka(records: Records, arm: str) -> tuple[str, Named]:
-    mine, theirs = (records.of("planted", name, SLOW_AND_RARE) for name in (arm, "matryoshka"))
-    apart = records.minus("planted", arm, "matryoshka", SLOW_AND_RARE)
-    found = {arm: mine, "matryoshka": theirs, "difference, by seed": apart}
+def above_matryoshka(records: Records, arm: str, other: str = "matryoshka") -> tuple[str, Named]:
+    mine, theirs = (records.of("planted", name, SLOW_AND_RARE) for name in (arm, other))
+    apart = records.minus("planted", arm, other, SLOW_AND_RARE)
+    found = {arm: mine, other: theirs, "difference, by seed": apart}
     if disjoint(mine, theirs):
         return SUPPORTED, found
     level = apart.low is not None and apart.high is not None and max(abs(apart.low), abs(apart.high)) <= LEVEL_TO
@@ -75,8 +77,10 @@ def disjoint(upper: Estimate, lower: Estimate) -> bool:
 
 
 def time_matters(records: Records) -> tuple[str, Named]:
-    mine, dealt = (records.of("planted", name, SLOW_AND_RARE) for name in ("interp", "shuffled"))
-    return (SUPPORTED if disjoint(mine, dealt) else NOT_SUPPORTED), {"interp": mine, "shuffled": dealt}
+    found = {arm: records.of("planted", arm, SLOW_AND_RARE) for arm in ("interp", "shuffled", WEIGHTED)}
+    if not disjoint(found["interp"], found["shuffled"]):
+        return NOT_SUPPORTED, found
+    return (INCONCLUSIVE if disjoint(found["shuffled"], found[WEIGHTED]) else SUPPORTED), found
 
 
 def sign(records: Records, measure: Measure, other: str, *, up: bool) -> tuple[str, Named]:

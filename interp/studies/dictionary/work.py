@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PROBED = 5
 """Latents that a probe may look at."""
 DOCUMENTS = 1200
-"""Whose tokens are probed."""
+"""Whose tokens are probed. Some problems are held out, with all that was answered to them."""
 RESIDUAL = "the residual itself"
 """Not an arm: what the facts can be read from without a dictionary."""
 
@@ -105,10 +105,11 @@ def read(tsae: "TSAE", world: World, store: "Store") -> dict[str, Any]:
     for name, label_N in sample.labels.items():
         blocks = {"slow block": spans(tsae.widths)[0], "other block": spans(tsae.widths)[-1]}
         found[name] = {
-            block: _figure(probe(z_NF[:, span], label_N, sample.document_N, config)[0].auroc)
+            block: _figure(probe(z_NF[:, span], label_N, sample.problem_N, config)[0].auroc)
             for block, span in blocks.items()
         }
-        dealt = control(z_NF[:, blocks["slow block"]], label_N, sample.document_N, config)
+        slow_NF, documents = z_NF[:, blocks["slow block"]], sample.document_N
+        dealt = control(slow_NF, label_N, sample.problem_N, config, document_N=documents)
         found[name]["labels dealt anew"] = _figure(dealt[0].auroc)
     return found
 
@@ -119,7 +120,7 @@ def read_from_residual(world: World) -> dict[str, Any]:
     sample = world.sample(world.held_out, DOCUMENTS)
     config = ProbeConfig(ks=(None,))
     return {
-        name: {"all dimensions": _figure(probe(sample.x_ND, label_N, sample.document_N, config)[0].auroc)}
+        name: {"all dimensions": _figure(probe(sample.x_ND, label_N, sample.problem_N, config)[0].auroc)}
         for name, label_N in sample.labels.items()
     }
 

@@ -1,7 +1,7 @@
 """The two worlds: planted latents, known exactly, and the organism before and after GRPO on hard problems.
 
 A world is made once a seed, for all arms. On the organism a seed is a training run of its own, what its checkpoints
-wrote and read, and a policy of random weights that reads the base's very words.
+wrote and read, and a policy of random weights that reads the very same documents.
 """
 
 import fcntl
@@ -20,6 +20,7 @@ from interp.organism import shipped, task_of
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
 from interp.rollouts.collect_config import CollectConfig
+from interp.rollouts.reread import reread
 from interp.rollouts.series import Series
 from interp.studies.dictionary.config import RANDOM, DictionaryConfig
 from interp.studies.dictionary.facts import Sample, sample
@@ -73,8 +74,9 @@ def organism_world(place: Path, config: DictionaryConfig, seed: int) -> World:
             name: series.collect(config=_collecting(config, seed, *corpora), out=place / name, device="cpu", bar=False)
             for name, corpora in (("fitted", ("on-policy", "probe")), ("held-out", ("held-out",)))
         }
-        random = _randomly_read(place, config, seed)
-    return World(collected["fitted"], collected["held-out"], config.layer, series=series, random=random)
+        fitted, held_out = collected["fitted"], collected["held-out"]
+        random = _randomly_read(place, fitted, held_out, seed)
+    return World(fitted, held_out, config.layer, series=series, random=random)
 
 
 def _trained(place: Path, config: DictionaryConfig, seed: int) -> Series:
@@ -90,28 +92,21 @@ def _trained(place: Path, config: DictionaryConfig, seed: int) -> Series:
     return train(base, task, bucket="hard", config=training, out=place / "run", bar=False).series
 
 
-def _collecting(config: DictionaryConfig, seed: int, *corpora: str, steps: tuple[int, ...] = ()) -> CollectConfig:
+def _collecting(config: DictionaryConfig, seed: int, *corpora: str) -> CollectConfig:
     tokens = config.held_out if "held-out" in corpora else config.tokens
     sampling = SampleConfig(group=4, rows=1024, seed=seed)
-    return CollectConfig((config.layer,), tokens=tokens, corpora=corpora, steps=steps, sampling=sampling)
+    return CollectConfig((config.layer,), tokens=tokens, corpora=corpora, sampling=sampling)
 
 
-def _randomly_read(place: Path, config: DictionaryConfig, seed: int) -> tuple[Store, Store]:
-    """Words that the base wrote, read by an architecture of its kind with weights as they are before any training."""
-    path = place / "random-weights"
-    if not path.exists():
-        policy = Policy.load(shipped(), device="cpu")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            Policy(type(policy.model)(policy.model.config), policy.tokenizer).save(path)
-    series = Series.from_dirs({0: shipped(), 1: path})
-    told = [
-        replace(_collecting(config, draw, "probe", steps=(1,)), tokens=tokens)
-        for draw, tokens in ((seed, config.tokens), (seed + 10_000, config.held_out))
-    ]
+def _randomly_read(place: Path, fitted: Store, held_out: Store, seed: int) -> tuple[Store, Store]:
+    """The very documents, read by an architecture of the base's kind with weights as they are before any training."""
+    base = Policy.load(shipped(), device="cpu")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random = Policy(type(base.model)(base.model.config), base.tokenizer)
     first, second = (
-        series.collect(task_of(shipped()), config=one, out=place / name, device="cpu", bar=False)
-        for one, name in zip(told, ("random-fitted", "random-held-out"), strict=True)
+        reread(store, random, reader=0, out=place / f"random-{name}", bar=False)
+        for name, store in (("fitted", fitted), ("held-out", held_out))
     )
     return first, second
 

@@ -2,7 +2,8 @@
 
 A Matryoshka's first block picks by firing rate, whatever its contrastive term says; so a block that can be told by
 firing rate alone (an AUROC near 1, or near 0) has not been shown to be slow. 0.5 is what says that rate does not
-decide. Dead latents have a rate, 0; who would leave them out gives only the others.
+decide. Dead latents have a rate, 0; who would leave them out (`quality.py` tells both) gives only the
+others.
 """
 
 from dataclasses import dataclass

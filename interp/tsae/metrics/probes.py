@@ -50,7 +50,8 @@ def probe(
     group_N: Int[Tensor, " N"],
     config: ProbeConfig | None = None,
 ) -> tuple[Probe, ...]:
-    """One for each of `ks`. Rows labelled -1 have no label. `group_N` says which document a row is of."""
+    """One for each of `ks`. Rows labelled -1 have no label. `group_N` says what a row is of that is held out whole: a
+    document, or all documents of a problem."""
     config = config or ProbeConfig()
     z_NF, label_N, group_N = _labelled(z_NF, label_N, group_N)
     test_N = held_out(group_N, config.held_out, config.seed)
@@ -72,21 +73,25 @@ def control(
     label_N: Int[Tensor, " N"],
     group_N: Int[Tensor, " N"],
     config: ProbeConfig | None = None,
+    *,
+    document_N: Int[Tensor, " N"] | None = None,
 ) -> tuple[Probe, ...]:
-    """The same probes on labels that documents have from one another."""
+    """The same probes on labels that documents have from one another. `document_N` says which those are, where what is
+    held out (`group_N`) is larger than a document."""
     config = config or ProbeConfig()
-    z_NF, label_N, group_N = _labelled(z_NF, label_N, group_N)
-    return probe(z_NF, permuted(label_N, group_N, config.seed), group_N, config)
+    document_N = group_N if document_N is None else document_N
+    z_NF, label_N, group_N, document_N = _labelled(z_NF, label_N, group_N, document_N)
+    return probe(z_NF, permuted(label_N, document_N, config.seed), group_N, config)
 
 
-def _labelled(z_NF: Tensor, label_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    for name, x_N in ("label_N", label_N), ("group_N", group_N):
+def _labelled(z_NF: Tensor, label_N: Tensor, *groups: Tensor) -> tuple[Tensor, ...]:
+    for name, x_N in ("label_N", label_N), *(("group_N", group_N) for group_N in groups):
         expect_shape(name, x_N, (len(z_NF),))
-    z_NF, label_N, group_N = z_NF.float(), label_N.to(z_NF.device), group_N.to(z_NF.device)
-    has_N = label_N != -1
-    if len(label_N[has_N].unique()) < 2:
-        raise BadInput(f"expected labels of two classes at least, got {label_N[has_N].unique().tolist()}")
-    return (z_NF, label_N, group_N) if has_N.all() else (z_NF[has_N], label_N[has_N], group_N[has_N])
+    rows = (z_NF.float(), *(x_N.to(z_NF.device) for x_N in (label_N, *groups)))
+    has_N = rows[1] != -1
+    if len(rows[1][has_N].unique()) < 2:
+        raise BadInput(f"expected labels of two classes at least, got {rows[1][has_N].unique().tolist()}")
+    return rows if has_N.all() else tuple(x_N[has_N] for x_N in rows)
 
 
 def _standard(z_NF: Tensor) -> tuple[Tensor, Tensor]:
