@@ -215,7 +215,7 @@ def test_residuals_of_a_series_are_collected_and_told_of_by_checkpoint_and_corpu
     out = capsys.readouterr().out
     told = re.findall(r"^(\d+) +(\S+) +1 +[\d.e-]+ +10 ", out, re.MULTILINE)
     assert told == [("0", "on-policy"), ("0", "probe"), ("10", "on-policy"), ("10", "probe")]
-    assert re.search(r"the store is \S+/run/activations-\w+: \d+ tokens of layer 0, 2 in 4 shards", out)
+    assert re.search(r"the store is \S+/run/activations-\w+: \d+ tokens of layers 0, 2 in 4 shards", out)
     assert run(monkeypatch, "collect", "--series", str(tmp_path / "run"), *asked, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["layers"] == [0, 2] and found["tokens"] == sum(row["tokens"] for row in found["read"])

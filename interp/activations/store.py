@@ -74,7 +74,7 @@ class Store:
         if bad and not skip_bad:
             raise BadInput(
                 f"{path}: {len(bad)} of {len(listed)} shards cannot be read: {_shown(bad)}. "
-                "Ask for the same collection again, which writes them anew, or leave them out with skip_bad"
+                "Ask for the same collection again, which writes them anew, or leave them out (skip_bad, --skip-bad)"
             )
         if not readable:
             raise BadInput(f"{path}: expected at least one shard that can be read, got none: {_shown(bad)}")
@@ -88,7 +88,8 @@ class Store:
         layers, left_out = ", ".join(map(str, self.layers)), f", {len(self.skipped)} left out" if self.skipped else ""
         return (
             f"Store({self.path}, {len(self):,} tokens of {self.documents.height:,} documents, "
-            f"layer {layers} of width {self.d_model}, {len(self._shards)} shards{left_out})"
+            f"layer{'s' if len(self.layers) > 1 else ''} {layers} of width {self.d_model}, "
+            f"{len(self._shards)} shard{'s' if len(self._shards) > 1 else ''}{left_out})"
         )
 
     @property
@@ -100,7 +101,9 @@ class Store:
     def layer(self) -> int:
         """The one there is."""
         if len(self.layers) > 1:
-            raise BadInput(f"{self.path} holds layers {', '.join(map(str, self.layers))}: say which one (layer=...)")
+            raise BadInput(
+                f"{self.path} holds layers {', '.join(map(str, self.layers))}: say which one (layer=..., --layer)"
+            )
         return next(iter(self.layers))
 
     @property
@@ -134,7 +137,7 @@ class Store:
             if told := unfit(residuals_nD):
                 raise BadInput(
                     f"{self.path}: expected numbers, got {told} in {name} at layer {layer}. "
-                    "Collect it again in another place, or leave such shards out with skip_bad"
+                    "Collect it again in another place, or leave such shards out with skip_bad (--skip-bad)"
                 )
             if rows is None:
                 self._sound.add((shard, layer))

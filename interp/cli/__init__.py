@@ -1,6 +1,8 @@
 """The commands. Their flags are the fields of the config dataclasses they take and of those these hold."""
 
+import os
 import sys
+import warnings
 
 from interp.artifacts import BadInput, versions
 from interp.cli.app import app, say
@@ -29,9 +31,18 @@ __all__ = [
 ]
 
 
+def _show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Ours as all else we say; others' not at all."""
+    if category is UserWarning:
+        sys.stderr.write(f"interp: {message}\n")
+
+
 def main() -> None:
     if sys.argv[1:] == ["--version"]:
         return say(f"interp {versions('interp').get('interp', 'not installed')}")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "10")  # a bar in a file is a line for each time it moves
+    warnings.showwarning = _show
     try:
         app.cli(prog="interp", description="What reinforcement learning did inside a model.")
     except BadInput as error:

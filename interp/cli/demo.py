@@ -37,7 +37,7 @@ def demo(config: Annotated[Demo, Flat]) -> None:
     from interp.report.terminal import by_depth, finding, gallery, introduction
     from interp.report.training import in_a_sentence, side_by_side, what_it_shows
     from interp.rollouts import roll_out, summarise
-    from interp.studies.demo import hard_against_medium, look_inside, place_of
+    from interp.studies.demo import SLOW_FACTS, hard_against_medium, look_inside, place_of
 
     if min(config.problems, config.group, config.shown) < 1 or min(config.steps, config.learn) < 0:
         raise BadInput("problems, group and shown must be at least 1, steps and learn at least 0")
@@ -74,4 +74,4 @@ def demo(config: Annotated[Demo, Flat]) -> None:
         within = inside and {"quality": inside.quality.row(), "told": inside.told}
         say_json({"policy": policy.fingerprint(), "by_depth": summary.rows, "after": after, "dictionary": within})
     elif inside:
-        say(measured(inside.quality), "", what_it_tells(inside.told))
+        say(measured(inside.quality), "", what_it_tells(inside.told, SLOW_FACTS))

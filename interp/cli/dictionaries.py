@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from interp.artifacts import BadInput
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
 from interp.flags import Fitting, OpenedSeries, Preset, World, chosen_preset
 from interp.rollouts import CollectConfig
 from interp.tsae import TSAEConfig, preset
+
+if TYPE_CHECKING:
+    from interp.activations import Store
+    from interp.rollouts import Series
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,11 @@ def tsae_command(config: Annotated[FitTsae, Flat]) -> None:
     if config.fitting.json:
         say_json({"out": config.out, "skipped": store.skipped, "last": tsae.facts, "fingerprint": tsae.fingerprint()})
     else:
-        last = ", ".join(f"{name} {value:.3f}" for name, value in tsae.facts.items())
-        say(f"{tsae}", f"last batch: {last}", f"the dictionary is {config.out}: measure it with interp tsae-eval")
+        last = ", ".join(f"{name} {tsae.facts[key]:.3f}" for key, name in LAST.items())
+        say(f"{tsae}", f"of its last batch: {last}", f"it is kept in {config.out}: measure it with interp tsae-eval")
+
+
+LAST = {"fve": "variance explained", "l0": "active latents a token", "dead": "share of dead latents"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,8 @@ def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
     opened, store = config.opened, Store.open(config.store, skip_bad=config.skip_bad)
     series = opened.open() if opened.series or opened.checkpoints or opened.policy else None
     policies = None if series is None else lambda step: series.at(step).load(device=opened.device, dtype=opened.dtype)
+    if series is not None:
+        expect_readers(store, series)
     tsae = TSAE.load(config.tsae)
     found = evaluate(
         tsae,
@@ -105,3 +115,13 @@ def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
         say_json({"tsae": config.tsae, "store": config.store, "skipped": store.skipped, **found.row()})
     else:
         say(f"{tsae}", "", measured(found))
+
+
+def expect_readers(store: "Store", series: "Series") -> None:
+    readers = sorted(set(store.documents["reader"].to_list())) if "reader" in store.documents.columns else []
+    if missing := [step for step in readers if step not in series.steps]:
+        raise BadInput(
+            f"{store.path} was read by checkpoints {', '.join(map(str, readers))}: expected them in the series, got "
+            f"{', '.join(map(str, series.steps))} without {', '.join(map(str, missing))}: name the series it was "
+            "collected from"
+        )

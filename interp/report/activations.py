@@ -28,6 +28,7 @@ def collected(store: Store) -> str:
         + [f"{row['correct']:.2f}"]
         for row in shares(store)
     ]
-    layers = ", ".join(map(str, store.layers))
-    held = f"{len(store):,} tokens of layer {layers} in {len(store.shards)} shards, {store.size / 1e9:.3g} GB"
+    layers = f"layer{'s' if len(store.layers) > 1 else ''} {', '.join(map(str, store.layers))}"
+    shards = f"{len(store.shards)} shard{'s' if len(store.shards) > 1 else ''}"
+    held = f"{len(store):,} tokens of {layers} in {shards}, {store.size / 1e9:.3g} GB"
     return "\n".join([grid(head, rows), "", f"the store is {store.path}: {held} ({store.dtype})"])

@@ -1,12 +1,20 @@
 """A terminal's view of how good a dictionary is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from interp.report.terminal import grid
 
 if TYPE_CHECKING:
     from interp.tsae import Quality
+
+
+HEAD = ["block", "L0", "dead", "autocorrelation", "total variation", "run", "the paper's"]
+KEY = (
+    "L0: latents active at a token, in the mean; dead: the share that never was. Slow is: autocorrelation, token to",
+    "token, near 1 (0: none); total variation near 0 (2: none in common); long runs, in tokens; the paper's",
+    "measure small.",
+)
 
 
 def measured(found: "Quality") -> str:
@@ -27,11 +35,13 @@ def measured(found: "Quality") -> str:
         + [_f(block.paper)]
         for name, l0, gone, block in zip(blocks, active, dead, smooth, strict=False)
     ]
-    head = ["block", "L0", "dead", "autocorrelation", "total variation", "run", "the paper's smoothness"]
-    told = [f"measured on {found.tokens:,} tokens", ""]
+    which = "the very ones it was fitted on: collect held-out ones to know more" if found.fitted_on else "others than"
+    which += "" if found.fitted_on else " it was fitted on"
+    told = [f"measured on {found.tokens:,} tokens, {which}", ""]
     if found.membership is not None:
         told = [*told, f"firing rate tells the slow block with AUROC {_f(found.membership.auroc)}; 0.5: not at all", ""]
-    return "\n".join([grid(["measure", ""], [[name, _f(value)] for name, value in kept]), "", *told, grid(head, rows)])
+    kept_table = grid(["measure (1: all of it)", ""], [[name, _f(value)] for name, value in kept])
+    return "\n".join([kept_table, "", *told, grid(HEAD, rows), "", *KEY])
 
 
 def what_is_fitted(steps: int) -> str:
@@ -42,12 +52,23 @@ def what_is_fitted(steps: int) -> str:
     )
 
 
-def what_it_tells(told: Mapping[str, Mapping[str, float | None]]) -> str:
-    """Which facts a few latents of each block tell."""
+def what_it_tells(told: Mapping[str, Mapping[str, float | None]], slow: Collection[str]) -> str:
+    """Which facts a few latents of each block tell, those in `slow` hold for many tokens."""
     blocks = list(next(iter(told.values())))
     rows = [[fact, *(_f(of[block], 2) for block in blocks)] for fact, of in told.items()]
-    slow = "What five latents of a block tell of a token's answer (AUROC; 0.5 is nothing, 1 is all):"
-    return "\n".join([slow, "", grid(["fact", *blocks], rows)])
+    head = "What five latents of a block tell of a token's answer (AUROC; 0.5 is nothing, 1 is all):"
+    means = [(_mean(told, slow, block), _mean(told, told.keys() - set(slow), block)) for block in blocks]
+    parts = [
+        f"the {name} tells them at {_f(of, 2)} and the others at {_f(rest, 2)}"
+        for name, (of, rest) in zip(blocks, means, strict=True)
+    ]
+    told_in_words = f"Facts that hold for many tokens ({', '.join(slow)}), in the mean:\n{'; '.join(parts)}."
+    return "\n".join([head, "", grid(["fact", *blocks], rows), "", told_in_words])
+
+
+def _mean(told: Mapping[str, Mapping[str, float | None]], facts: Collection[str], block: str) -> float | None:
+    found = [value for fact in facts if (value := told[fact][block]) is not None]
+    return sum(found) / len(found) if found else None
 
 
 def _f(value: float | None, digits: int = 3) -> str:

@@ -159,7 +159,7 @@ class _Collection:
             raise BadInput(
                 f"tokens and gb are shared by {len(self.pairs)} pairs of checkpoint and corpus, a share must hold a "
                 f"document; got {self.tokens} tokens and {self.bytes:,} bytes, and the first takes {n} tokens and up "
-                f"to {need:,} bytes: ask for more, or for fewer checkpoints (steps)"
+                f"to {need:,} bytes: ask for more, or for fewer checkpoints (steps, --steps)"
             )
 
     def _write(
@@ -225,7 +225,7 @@ def _expect_room(writer: Writer, config: CollectConfig) -> None:
     if needed > (free := shutil.disk_usage(writer.path).free):
         raise BadInput(
             f"{writer.path}: expected room for up to {needed / 1e9:.2f} GB, got {free / 1e9:.2f} GB free: "
-            "ask for less (gb), or choose another place (out)"
+            "ask for less (gb, --gb), or choose another place (out, --out)"
         )
 
 
@@ -233,6 +233,6 @@ def _place(series: Series, name: str) -> Path:
     """Beside the checkpoints, if they lie in one directory."""
     if series.home is None:
         raise BadInput(
-            "expected checkpoint-<step> directories in one place, to keep activations there: say where (out)"
+            "expected checkpoint-<step> directories in one place, to keep activations there: say where (out, --out)"
         )
     return series.home / f"activations-{name}"

@@ -26,8 +26,9 @@ ARMS = {
 PROBLEMS, ANSWERS = 40, 8
 """Of each bucket, and to each: what is measured."""
 LAYER, TOKENS, HELD_OUT = 2, 120_000, 40_000
-FACTS = ("format", "steps left", "depth", "operator", "digit")
-"""Slow ones, then fast ones."""
+SLOW_FACTS = ("format", "steps left", "depth")
+"""What holds for more than one token, of an answer."""
+FACTS = (*SLOW_FACTS, "operator", "digit")
 
 
 def hard_against_medium(
@@ -59,7 +60,7 @@ class Inside:
     tsae: "TSAE"
     quality: "Quality"
     told: dict[str, dict[str, float | None]]
-    """Of each fact: the AUROC of probes of five latents of a block, on documents they were not fitted on."""
+    """Of each fact: the AUROC of probes of five latents of a block, on problems they were not fitted on."""
 
 
 def look_inside(run: Path, task: Task, *, steps: int, seed: int, device: str) -> Inside:
@@ -82,6 +83,6 @@ def look_inside(run: Path, task: Task, *, steps: int, seed: int, device: str) ->
     z_NF, told = tsae.to("cpu").encode(found.x_ND), {}
     for fact in FACTS:
         blocks = zip(("slow block", "other block"), spans(tsae.widths), strict=True)
-        asking = {name: (z_NF[:, span], found.labels[fact], found.document_N) for name, span in blocks}
+        asking = {name: (z_NF[:, span], found.labels[fact], found.problem_N) for name, span in blocks}
         told[fact] = {name: probe(*of, ProbeConfig(ks=(5,)))[0].auroc for name, of in asking.items()}
     return Inside(tsae, evaluate(tsae, held_out, policies=policies.__getitem__, documents=256), told)

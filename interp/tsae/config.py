@@ -173,7 +173,10 @@ class TSAEConfig:
         _expect(min(self.widths()) >= 1, "each block must have a latent at least", self.widths())
         slow = self.widths()[0]
         if not 1 <= self.k <= slow:
-            raise BadInput(f"k must lie between 1 and the {slow} latents of the slow block; got {self.k}")
+            raise BadInput(
+                f"k must lie between 1 and the {slow} latents of the slow block; got {self.k}: "
+                "ask for a greater width, or for a smaller k"
+            )
         if self.slow_k is not None and not 1 <= self.slow_k < self.k:
             raise BadInput(f"slow_k must lie between 1 and {self.k - 1}, less than k; got {self.slow_k}")
 

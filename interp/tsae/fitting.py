@@ -5,6 +5,7 @@ saved last, and on the CPU, with as many threads, ends in the same bits; and a d
 that would have been fitted alone.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -22,7 +23,7 @@ from interp.tsae.config import TSAEConfig
 from interp.tsae.course import Course, found, making
 from interp.tsae.dictionary import TSAE
 from interp.tsae.pools import Pools
-from interp.tsae.trainee import measure, sample
+from interp.tsae.trainee import PROMOTING, measure, sample
 
 
 def fit(
@@ -73,6 +74,8 @@ def _fit(
     layer = store.layer if layer is None else layer
     if layer not in store.layers:
         raise BadInput(f"{store.path}: expected one of its layers {store.layers}, got {layer}")
+    for config in configs.values():
+        _warn_of_no_promotion(config.resolved(store.d_model))
     place = resolve(device)[0]
     if place.type == "mps":
         place = torch.device("cpu")  # the sparse products are there for CPU and CUDA
@@ -95,6 +98,16 @@ def _fit(
         for failure in [course.failed for course in courses if course.failed is not None]:
             raise failure
     return {name: finished[name] for name in configs}
+
+
+def _warn_of_no_promotion(config: TSAEConfig) -> None:
+    steps = config.training.steps or 0
+    if config.promote_every and config.promote_every >= PROMOTING * steps:
+        warnings.warn(
+            f"a fit of {steps} steps promotes nothing: the first promotion would be at step {config.promote_every}, "
+            f"and there is none in the last {1 - PROMOTING:.0%}. Ask for more steps, or for a smaller promote_every",
+            stacklevel=3,
+        )
 
 
 def _run(pools: Pools, courses: list[Course], bar: bool) -> None:

@@ -49,6 +49,8 @@ ENTRIES = 2**24
 @dataclass(frozen=True)
 class Quality:
     tokens: int
+    fitted_on: bool
+    """Whether these are the very activations that the dictionary was fitted on."""
     fve: float | None
     fve_slow: float | None
     """By the slow block alone."""
@@ -68,7 +70,8 @@ class Quality:
         """The figures most asked for."""
         smooth, slow = self.smoothness, self.smoothness.per_block[0]
         found: dict[str, Any] = {
-            "tokens": self.tokens, "fve": self.fve, "fve_slow": self.fve_slow, "cosine": self.cosine,
+            "tokens": self.tokens, "fitted_on": self.fitted_on,
+            "fve": self.fve, "fve_slow": self.fve_slow, "cosine": self.cosine,
             "l0": self.l0.total, "l0_slow": self.l0.per_block[0], "dead_share": self.firing.dead_share,
             "autocorrelation": smooth.total.autocorrelation, "autocorrelation_slow": slow.autocorrelation,
             "autocorrelation_fast": smooth.per_block[-1].autocorrelation if len(smooth.per_block) > 1 else None,
@@ -118,7 +121,7 @@ def evaluate(
         mean_D = found.fve.mean_D
         assert mean_D is not None, "tokens were measured"
         recovered = loss_recovered(tsae, store, policies, mean_D=mean_D.float(), documents=documents)
-    return found.quality(*recovered)
+    return found.quality(*recovered, fitted_on=tsae.made_from.get("store") == store.fingerprint())
 
 
 class _Sums:
@@ -139,12 +142,13 @@ class _Sums:
             self.smoothness.update(z_NF=z_NF.cpu(), x_ND=x_ND, joined_N=joined_N)
             self.tokens += len(x_ND)
 
-    def quality(self, recovered: Recovered | None, from_zero: Recovered | None) -> Quality:
+    def quality(self, recovered: Recovered | None, from_zero: Recovered | None, *, fitted_on: bool) -> Quality:
         firing, blocks = self.firing.compute(), self.tsae.widths
         slow_F, rate_F = np.arange(self.tsae.width) < self.tsae.n_slow, firing.rate_F.cpu().numpy()
         alive_F = rate_F > 0
         return Quality(
             tokens=self.tokens,
+            fitted_on=fitted_on,
             fve=self.fve.compute(),
             fve_slow=self.fve_slow.compute(),
             cosine=self.cosine.compute().value,

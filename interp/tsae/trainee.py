@@ -23,6 +23,8 @@ from interp.tsae.step import Batch, Step
 
 SAMPLE = 65_536
 """Tokens on which scale, mean and thresholds are measured."""
+PROMOTING = 0.7
+"""The share of all steps in which latents are promoted."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Trainee(nn.Module):
     @property
     def promoting(self) -> float:
         """The step after which latents stay where they are."""
-        return 0.7 * self.steps
+        return PROMOTING * self.steps
 
     @torch.no_grad()
     def _promote(self) -> None:
