@@ -5,9 +5,12 @@ and pair theirs as a fit does. The arms take turns. `contrast off` is exactly SA
 `interp`, promotion included. `dense contrast` writes the same contrast out over dense codes under SAELens' trainer:
 what the sparse products are worth there, and what their quality is held against.
 
-Quality: the same initial weights, batches, schedule and optimiser; FVE on held-out tokens after `learn` steps, each
-batch's own K winners. `share_of_peak` is the floating-point work of an arm's dense products over its time, as a share
-of what this machine does in a plain large product.
+`half dead`: every other latent is told dead before each step, so that revival has work to do in both.
+
+Quality: the same initial weights, batches and schedule (up, level, down; SAELens' ends at a thousandth, ours at 0),
+Adam in both (ours fused); FVE on held-out tokens when the `learn` steps of the schedule are done, each batch's own K
+winners. `share_of_peak` is the floating-point work of an arm's dense products over its time, as a share of what this
+machine does in a plain large product.
 
     python benchmarks/tsae.py               python benchmarks/tsae.py --device cuda
 """
@@ -40,6 +43,7 @@ from interp.tsae.trainee import Trainee, measure
 
 PEER, DENSE = "SAELens Matryoshka", "SAELens, dense contrast"
 OFF, ON, LIKE_DENSE = "contrast off", "contrast on", "contrast on, as the dense one"
+HALF_DEAD, PEER_HALF_DEAD = "contrast off, half dead", "SAELens Matryoshka, half dead"
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,13 @@ class Setting:
     steps: int
     """In a round of the race."""
     learn: int
-    """To compare what is learned; 0 leaves that out."""
+    """All steps of what is compared for quality; 0 leaves that out."""
 
 
 SETTINGS = {
     "cpu": (
         Setting("d 96, width 1,024, K 16, batch 1,024", 96, 1024, 16, 1024, 20, 1500),
-        Setting("d 512, width 8,192, K 32, batch 1,024", 512, 8192, 32, 1024, 3, 100),
+        Setting("d 512, width 8,192, K 32, batch 1,024", 512, 8192, 32, 1024, 3, 400),
     ),
     "cuda": (
         Setting("d 512, width 8,192, K 32, batch 4,096", 512, 8192, 32, 4096, 20, 300),
@@ -108,17 +112,19 @@ class Race:
 
     def config(self, name: str, *, run: int = 8) -> TSAEConfig:
         s, config = self.setting, preset(name)
-        steps = max(s.learn, 1000)
-        training = replace(config.training, batch=s.batch, steps=steps, lr=1e-3, warm_up=0.1, decay=0.2)
+        training = replace(config.training, batch=s.batch, steps=s.learn or 1000, lr=1e-3, warm_up=0.1, decay=0.2)
         return replace(
             config, width=s.width, k=s.k, scale="none", training=training, contrast=replace(config.contrast, run=run)
         )
 
-    def ours(self, name: str) -> "Ours":
-        return Ours(Trainee(self.config(name), self.setting.d_model, self.statistics, self.device), self.pool)
+    def ours(self, name: str, *, half_dead: bool = False) -> "Ours":
+        trainee = Trainee(self.config(name), self.setting.d_model, self.statistics, self.device)
+        return Ours(trainee, self.pool, half_dead)
 
-    def theirs(self, kind: type[MatryoshkaBatchTopKTrainingSAE] = MatryoshkaBatchTopKTrainingSAE) -> "Theirs":
-        return Theirs(kind, self)
+    def theirs(
+        self, kind: type[MatryoshkaBatchTopKTrainingSAE] = MatryoshkaBatchTopKTrainingSAE, *, half_dead: bool = False
+    ) -> "Theirs":
+        return Theirs(kind, self, half_dead)
 
 
 def _pool(x_ND: torch.Tensor, length: int) -> Pool:
@@ -128,8 +134,8 @@ def _pool(x_ND: torch.Tensor, length: int) -> Pool:
 
 
 class Ours:
-    def __init__(self, trainee: Trainee, pool: Pool) -> None:
-        self.trainee, self.pool, self.waiting = trainee, pool, endless(pool, trainee.config)
+    def __init__(self, trainee: Trainee, pool: Pool, half_dead: bool = False) -> None:
+        self.trainee, self.half_dead, self.waiting = trainee, half_dead, endless(pool, trainee.config)
 
     @property
     def sae(self) -> Any:
@@ -137,13 +143,15 @@ class Ours:
 
     def step(self) -> int:
         batch = next(self.waiting)
+        if self.half_dead:
+            self.trainee.silent_F[::2] = 10**9
         self.trainee.learn(batch)
         return batch.n
 
 
 class Theirs:
-    def __init__(self, kind: type[MatryoshkaBatchTopKTrainingSAE], setup: Race) -> None:
-        s, config = setup.setting, setup.config("interp")
+    def __init__(self, kind: type[MatryoshkaBatchTopKTrainingSAE], setup: Race, half_dead: bool = False) -> None:
+        s, config, self.half_dead = setup.setting, setup.config("interp"), half_dead
         widths = [config.widths()[0], s.width] if config.width else []
         told = MatryoshkaBatchTopKTrainingSAEConfig(d_in=s.d_model, d_sae=s.width, k=s.k, matryoshka_widths=widths)
         self.sae = kind(told).to(setup.device)
@@ -158,7 +166,7 @@ class Theirs:
                 total_training_samples=steps * s.batch,
                 train_batch_size_samples=s.batch,
                 lr=lr,
-                lr_end=lr / 10,
+                lr_end=lr / 1000,
                 lr_warm_up_steps=round(training.warm_up * steps),
                 lr_decay_steps=round(training.decay * steps),
                 device=str(setup.device),
@@ -180,6 +188,8 @@ class Theirs:
         batch = self.ready.pop() if self.ready else next(self.waiting)
         if isinstance(self.sae, DenseContrast):
             self.sae.batch = batch
+        if self.half_dead:
+            self.trainer.n_forward_passes_since_fired[::2] = 10**9
         self.trainer.step(batch.x_MD)
         self.trainer.n_training_steps += 1
         return batch.n
@@ -203,6 +213,10 @@ def raced(setup: Race, repeats: int) -> dict[str, float]:
     steps = setup.setting.steps
     learners = {OFF: setup.ours("matryoshka"), ON: setup.ours("interp"), PEER: setup.theirs()}
     learners[DENSE] = setup.theirs(DenseContrast)
+    learners |= {
+        HALF_DEAD: setup.ours("matryoshka", half_dead=True),
+        PEER_HALF_DEAD: setup.theirs(half_dead=True),
+    }
     for learner in learners.values():
         if isinstance(learner, Theirs):
             learner.prepare(steps * (repeats + 1))
@@ -271,6 +285,7 @@ def main(config: Config) -> None:
             "tokens_per_second": {name: round(rate) for name, rate in rates.items()},
             "ratio_off": round(rates[OFF] / rates[PEER], 2),
             "ratio_on": round(rates[ON] / rates[PEER], 2),
+            "ratio_half_dead": round(rates[HALF_DEAD] / rates[PEER_HALF_DEAD], 2),
             "share_of_peak": share_of_peak(setting, rates, peak(device)),
             "fve": learned(setup) if setting.learn and not config.quick else {},
         }

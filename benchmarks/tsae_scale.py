@@ -1,0 +1,126 @@
+"""What a fit takes and comes to as things grow: its memory against the store's size, its defaults against d_model.
+
+Memory: the peak of `interp.tsae.fit` above what stood ready before it, in a process of its own, on stores of planted
+activations from 0.1 to 1.6 GB, with the same room for its pools, for steps enough to go through three of them.
+
+Defaults: `TSAEConfig()` as it is, width, K, steps and learning rate chosen by the dimension, on planted latents twice
+as many as dimensions, of which about half of K are on at a token. Only a share of the default steps are taken where
+all of them would take hours without a GPU. Beside FVE on held-out tokens stand that of a plain BatchTopK dictionary of
+the same width, K and steps, the share of latents that are dead, and that of planted latents found (cosine 0.7).
+
+    python benchmarks/tsae_scale.py         python benchmarks/tsae_scale.py --device cuda --sizes 64 256 512 1024 2048
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from common import peak_memory, write_result
+
+from interp.activations import Store
+from interp.studies.dictionary.config import PlantedConfig
+from interp.studies.dictionary.planted import plant, store_of
+from interp.tsae import TSAEConfig, evaluate, fit, preset
+from interp.tsae.metrics import one_to_one
+
+STORES = (0.1, 0.4, 1.6)
+"""GB of activations."""
+POOL = 0.05
+SHARES = {64: 1.0, 128: 1.0, 256: 0.25, 512: 0.1, 1024: 0.02, 2048: 0.01}
+"""Of the default steps, without a GPU."""
+
+
+@dataclass(frozen=True)
+class Config:
+    device: str = "cpu"
+    threads: int = 2
+    sizes: tuple[int, ...] = tuple(SHARES)
+    tokens: int = 200_000
+    keep: bool = True
+    """Write the result. Not for a dry run."""
+
+
+def memory(config: Config, room: Path) -> dict[str, float]:
+    """MiB, by the store's size in GB."""
+    found = {}
+    for gb in STORES:
+        place = room / f"{gb}"
+        planted = plant(PlantedConfig(d_model=256, each=16, tokens=50_000))
+        copies = max(1, round(gb * 1e9 / planted.x_ND.nbytes))
+        many = replace(planted, x_ND=planted.x_ND.repeat(copies, 1))
+        store_of(many, place)
+        found[f"{gb:g} GB"] = round(peak_memory(fitting, place, config.device, config.threads))
+        print(f"store of {gb:g} GB: {found[f'{gb:g} GB']} MiB", flush=True)
+    return found
+
+
+def fitting(place: Path, device: str, threads: int) -> Callable[[], float]:
+    torch.set_num_threads(threads)
+    asked = TSAEConfig(width=1024)
+    training = replace(asked.training, steps=150, pool_gb=POOL)
+    store = Store.open(place)
+
+    def arm() -> float:
+        fit(store, replace(asked, training=training), device=device, bar=False)
+        return 1.0
+
+    return arm
+
+
+def planted_of(d_model: int, tokens: int) -> PlantedConfig:
+    each = d_model // 2
+    k = TSAEConfig().resolved(d_model).k or 0
+    frequent = 0.5 * k / (2 * each * 1.1)
+    return PlantedConfig(d_model, each, frequent=frequent, rare=frequent / 10, tokens=tokens)
+
+
+def defaults(d_model: int, config: Config, room: Path) -> dict[str, Any]:
+    wanted = planted_of(d_model, config.tokens)
+    planted = plant(wanted)
+    store = store_of(planted, room / f"d{d_model}")
+    held_out = store_of(plant(replace(wanted, tokens=32_000), draw=1), room / f"d{d_model}-held-out")
+    share = SHARES.get(d_model, 1.0) if config.device == "cpu" else 1.0
+    every = TSAEConfig().resolved(d_model)
+    steps = max(1, round(share * (every.training.steps or 0)))
+    found: dict[str, Any] = {"width": every.width, "k": every.k, "lr": round(every.training.lr or 0, 5), "steps": steps}
+    found["default steps"] = every.training.steps
+    for name in ("interp", "batchtopk"):
+        asked = preset(name) if share == 1 else _for(preset(name), steps)
+        tsae = fit(store, asked, device=config.device, bar=False)
+        quality = evaluate(tsae, held_out, device=config.device, bar=False)
+        matched = one_to_one(planted.directions_GD, tsae.to("cpu").W_dec)
+        found[name] = {
+            "fve": round(quality.fve or 0.0, 4),
+            "dead share": round(quality.firing.dead_share or 0.0, 4),
+            "planted found": round(matched.recall(["all"] * len(planted.kind_G))["all"], 3),
+        }
+    return found
+
+
+def _for(asked: TSAEConfig, steps: int) -> TSAEConfig:
+    return replace(asked, training=replace(asked.training, steps=steps))
+
+
+def main(config: Config) -> None:
+    torch.set_num_threads(config.threads)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as place:
+        room = Path(place)
+        used = memory(config, room)
+        for d_model in config.sizes:
+            found[f"d {d_model}"] = defaults(d_model, config, room)
+            print(d_model, found[f"d {d_model}"], flush=True)
+    if config.keep:
+        device = torch.device(config.device)
+        smallest, largest = f"{STORES[0]:g} GB", f"{STORES[-1]:g} GB"
+        arms = {f"store of {largest}": used[largest], f"store of {smallest}": used[smallest]}
+        told = {"pool_gb": POOL, "memory": used, "defaults": found}
+        print(write_result("tsae-scale", device, "MiB at the peak", arms, f"store of {smallest}", **told))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
