@@ -18,10 +18,7 @@ from tqdm import tqdm
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
 from interp.policy.device import resolve
-from interp.policy.modes import evaluating
 from interp.policy.policy import Policy
-from interp.policy.score import Aligned, align, by_length, completion_logits
-from interp.policy.splice import splicing
 from interp.tsae.dictionary import TSAE
 from interp.tsae.metrics import (
     FVE,
@@ -30,7 +27,6 @@ from interp.tsae.metrics import (
     Cosine,
     Firing,
     FiringRates,
-    LossRecovered,
     Membership,
     Recovered,
     Smoothness,
@@ -38,6 +34,7 @@ from interp.tsae.metrics import (
     block_membership,
 )
 from interp.tsae.pools import Pool, Pools
+from interp.tsae.splices import Splices
 
 if TYPE_CHECKING:
     import polars as pl
@@ -177,7 +174,6 @@ def _whole_documents(pool: Pool, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
         start = end
 
 
-@torch.no_grad()
 def loss_recovered(
     tsae: TSAE,
     store: Store,
@@ -185,38 +181,14 @@ def loss_recovered(
     *,
     mean_D: Tensor,
     documents: int = 512,
-    micro_tokens: int = 2048,
 ) -> tuple[Recovered, Recovered]:
     """Against the mean, and against zero."""
-    against_mean, against_zero = LossRecovered(), LossRecovered()
-    layer = _expect_match(tsae, store)
+    splices = Splices(tsae, _expect_match(tsae, store), mean_D)
     for step, prompts, completions in _documents(store, documents):
         policy = policies(step)
         _expect_same_policy(store, step, policy)
-        there = tsae.to(policy.device)
-        edits = (
-            lambda x, there=there: there.decode(there.encode(x)).to(x.dtype),
-            lambda x, policy=policy: mean_D.to(x).expand_as(x),
-            torch.zeros_like,
-        )
-        for batch in by_length(prompts, completions, micro_tokens):
-            rows = align([prompts[at] for at in batch], [completions[at] for at in batch], policy.pad, policy.device)
-            with evaluating(policy.model):
-                clean = completion_logits(policy.model, rows)
-                spliced, mean, zero = (_spliced(policy, layer, rows, edit) for edit in edits)
-            reached = rows.mask_BL[:, rows.start :].bool()
-            reached[:, 0] = False  # predicted before the first splice
-            told = {"tokens_BL": rows.ids_BL[:, rows.start :], "mask_BL": reached}
-            against_mean.update(clean_BLV=clean, spliced_BLV=spliced, ablated_BLV=mean, **told)
-            against_zero.update(clean_BLV=clean, spliced_BLV=spliced, ablated_BLV=zero, **told)
-    return against_mean.compute(), against_zero.compute()
-
-
-def _spliced(policy: Policy, layer: int, rows: Aligned, edit: Callable[[Tensor], Tensor]) -> Tensor:
-    mask_BL = rows.mask_BL.bool()
-    mask_BL[:, : rows.start] = False
-    with splicing(policy.model, layer, edit, mask_BL=mask_BL):
-        return completion_logits(policy.model, rows)
+        splices.update(policy, prompts, completions)
+    return splices.compute()
 
 
 def _documents(store: Store, count: int) -> Iterator[tuple[int, list[list[int]], list[list[int]]]]:
