@@ -1,0 +1,103 @@
+"""Which latents a bucket strengthened, which it weakened, and which of that chance would have found too."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from interp.tracking.change import LEAST_PROMPTS, Change, benjamini_hochberg
+
+if TYPE_CHECKING:
+    import polars as pl
+
+RATE = 0.05
+"""Of false discoveries."""
+LEAST_SEEN = 5
+"""Prompts at which a latent has to be on, at any checkpoint: rarer ones are not judged."""
+LEVEL_TO = 0.2
+"""Of what it was: a change whose whole interval is no larger counts as none."""
+STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED = "strengthened", "weakened", "unchanged", "undecided"
+RARE, FEW = "too rare", "too few prompts"
+VERDICTS = (STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED, RARE, FEW)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The latents of one bucket."""
+
+    change: Change
+    seen_F: Int[np.ndarray, " F"]
+    """Prompts at which each was on."""
+    q_F: Float[np.ndarray, " F"]
+    verdict_F: np.ndarray
+
+    def counts(self) -> dict[str, int]:
+        return {verdict: int((self.verdict_F == verdict).sum()) for verdict in VERDICTS}
+
+
+def judged(change: Change, seen_F: Int[np.ndarray, " F"]) -> Judged:
+    """Changed: at a false-discovery rate of `RATE` over the latents of the bucket that are not too rare. Unchanged is
+    only what is shown to be: where the interval is wide it stays undecided."""
+    few = change.prompts < LEAST_PROMPTS
+    rare_F = seen_F < min(LEAST_SEEN, change.prompts)
+    q_F = benjamini_hochberg(np.where(rare_F, np.nan, change.p_F))
+    start_F = np.abs(change.strength_TF[0])
+    level_F = np.maximum(np.abs(change.low_F), np.abs(change.high_F)) <= LEVEL_TO * start_F
+    verdict_F = np.where(level_F, UNCHANGED, UNDECIDED)
+    changed_F = (q_F <= RATE) & ~level_F
+    verdict_F = np.where(changed_F & (change.value_F > 0), STRENGTHENED, verdict_F)
+    verdict_F = np.where(changed_F & (change.value_F < 0), WEAKENED, verdict_F)
+    verdict_F = np.where(rare_F, RARE, verdict_F)
+    return Judged(change, seen_F, q_F, np.full(len(seen_F), FEW) if few else verdict_F)
+
+
+@dataclass(frozen=True)
+class Changes:
+    buckets: dict[str, Judged]
+    control: dict[str, Judged] | None
+    """Between two sets of the base's own answers. None on text that is the same for all: there is nothing to draw."""
+    steps: tuple[int, ...]
+    corpus: str
+    measure: str
+    over: str
+    matched: tuple[str, ...]
+
+    def counts(self) -> "pl.DataFrame":
+        """Of each bucket, how many latents each verdict was passed on, and what it was where nothing had changed."""
+        import polars as pl
+
+        rows = []
+        for bucket, found in self.buckets.items():
+            rows.append({"bucket": bucket, "between": self._between, "prompts": found.change.prompts, **found.counts()})
+            if self.control is not None:
+                control = self.control[bucket]
+                told = {"bucket": bucket, "between": "base and base", "prompts": control.change.prompts}
+                rows.append({**told, **control.counts()})
+        return pl.DataFrame(rows)
+
+    @property
+    def _between(self) -> str:
+        return f"{self.steps[0]} and {self.steps[-1]}"
+
+    def table(self) -> "pl.DataFrame":
+        """One row for each bucket and latent."""
+        import polars as pl
+
+        parts = []
+        for bucket, found in self.buckets.items():
+            change = found.change
+            columns = {
+                "latent": np.arange(len(found.seen_F)),
+                "prompts": found.seen_F,
+                "start": change.strength_TF[0],
+                "end": change.strength_TF[-1],
+                "change": change.value_F,
+                "low": change.low_F,
+                "high": change.high_F,
+                "p": change.p_F,
+                "q": found.q_F,
+                "verdict": found.verdict_F.astype(str).tolist(),
+            }
+            parts.append(pl.DataFrame(columns).select(pl.lit(bucket).alias("bucket"), pl.all()).fill_nan(None))
+        return pl.concat(parts)

@@ -1,0 +1,88 @@
+"""Is what a dictionary says of a later checkpoint still worth hearing? How well it fits each, and a verdict.
+
+A dictionary is fitted on some checkpoints; on others it may explain less, and then a latent that seems to fade may only
+have been turned away from. So each checkpoint, corpus and bucket stands with the variance explained, the latents active
+at a token, those of the base that have fallen silent, and the loss recovered, and each checkpoint with a verdict
+against a stated threshold: trust, or refit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from interp.artifacts import BadInput
+from interp.tracking.reading import Reading
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TRUSTED, REFIT = "trust", "refit"
+
+
+@dataclass(frozen=True)
+class Trust:
+    unexplained: float = 2.0
+    """At most this many times what is left unexplained of the base, in each bucket."""
+    kl_recovered: float = 0.9
+    """At least this, where it was measured."""
+
+    def __post_init__(self) -> None:
+        if not (self.unexplained >= 1 and self.kl_recovered <= 1):
+            got = f"{self.unexplained} and {self.kl_recovered}"
+            raise BadInput(f"unexplained must be at least 1, kl_recovered at most 1; got {got}")
+
+
+@dataclass(frozen=True)
+class Fit:
+    step: int
+    corpus: str
+    bucket: str
+    fve: float | None
+    l0: float | None
+    silent: float | None
+    """Of the latents that were on for the base on this corpus and bucket, the share that is no longer."""
+    kl_recovered: float | None
+    """Of the corpus, all buckets together."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    fits: tuple[Fit, ...]
+    trust: Trust
+
+    def verdict(self, step: int) -> str:
+        return REFIT if any(self._far(fit) for fit in self.fits if fit.step == step) else TRUSTED
+
+    def _far(self, fit: Fit) -> bool:
+        base = next(one for one in self.fits if (one.corpus, one.bucket) == (fit.corpus, fit.bucket))
+        if fit.kl_recovered is not None and fit.kl_recovered < self.trust.kl_recovered:
+            return True
+        if fit.fve is None or base.fve is None:
+            return False
+        return 1 - fit.fve > self.trust.unexplained * (1 - base.fve)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(fit.step for fit in self.fits))
+
+    def table(self) -> "pl.DataFrame":
+        import polars as pl
+
+        return pl.DataFrame([{**vars(fit), "verdict": self.verdict(fit.step)} for fit in self.fits])
+
+
+def drift_of(readings: Sequence[Reading], trust: Trust) -> Drift:
+    """The readings of the base come first."""
+    alive: dict[tuple[str, str], object] = {}
+    fits = []
+    for reading in readings:
+        table = reading.tables["prompts"]
+        recovered = None if reading.recovered is None else reading.recovered.compute().kl_recovered
+        for bucket, fve in reading.fits.items():
+            rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
+            active_F, tokens = table.active_RF[rows].sum(0), int(table.tokens_R[rows].sum())
+            base_F = alive.setdefault((reading.corpus, bucket), active_F > 0)
+            silent = float((active_F[base_F] == 0).double().mean()) if bool(base_F.any()) else None
+            l0 = float(active_F.sum()) / tokens if tokens else None
+            fits.append(Fit(reading.step, reading.corpus, bucket, fve.compute(), l0, silent, recovered))
+    return Drift(tuple(fits), trust)

@@ -1,0 +1,128 @@
+"""One checkpoint reads one corpus: rollouts in, sums out. Wave by wave, so that memory is that of one wave.
+
+Only completions are looked at: a dictionary is fitted on them, and what a policy does it does there.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from interp.policy.policy import Policy
+from interp.rollouts.harvest import STORED_ROLES, residuals_of, table_of
+from interp.rollouts.record import Rollout
+from interp.rollouts.roll_out import roll_out
+from interp.tasks.base import Problem, Task
+from interp.tracking.config import SPLITS, TrackConfig
+from interp.tracking.grouped import Codes
+from interp.tracking.reading import Reading
+from interp.tsae import TSAE
+from interp.tsae.metrics import LossRecovered
+from interp.tsae.splices import Splices
+
+ENTRIES = 2**24
+"""Codes held at once."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The problems of one corpus: of each bucket, in an order that is the same for every checkpoint."""
+
+    corpus: str
+    buckets: dict[str, list[Problem]]
+
+    @property
+    def everything(self) -> list[tuple[str, int, Problem]]:
+        """With bucket, and number there."""
+        return [(name, at, problem) for name, held in self.buckets.items() for at, problem in enumerate(held)]
+
+
+@dataclass
+class Reader:
+    """A dictionary held against one policy."""
+
+    policy: Policy
+    tsae: TSAE
+    layer: int
+    config: TrackConfig
+
+    def __post_init__(self) -> None:
+        self.tsae = self.tsae.to(self.policy.device)
+
+    def answers(self, task: Task, asked: Asked, *, run: str, step: int) -> Iterator[list[tuple[str, int, Rollout]]]:
+        """Wave by wave, with bucket and number of prompt."""
+        everything, group = asked.everything, self.config.sampling.group
+        wave = max(1, self.config.sampling.rows // group)
+        for start in range(0, len(everything), wave):
+            part = everything[start : start + wave]
+            problems = [problem for _, _, problem in part]
+            purpose = f"track {asked.corpus}"
+            told = {"run": run, "step": step, "chat": self.config.chat, "purpose": purpose, "bar": False}
+            rows = roll_out(self.policy, task, problems, self.config.sampling, **told).rows
+            yield [(*part[at // group][:2], row) for at, row in enumerate(rows)]
+
+    def read(self, documents: Sequence[tuple[str, int, Rollout]], reading: Reading) -> None:
+        """Into the sums of a reading."""
+        documents = [told for told in documents if told[2].tokens]
+        rollouts = [rollout for _, _, rollout in documents]
+        table = table_of(rollouts)
+        lengths = [len(row.prompt_ids) + len(row.tokens) for row in rollouts]
+        asked = {"dtype": torch.float32, "micro_tokens": self.config.micro_tokens}
+        x_ND = residuals_of(self.policy, table.ids, lengths, (self.layer,), **asked)[self.layer]
+        written = table.completion.nonzero()[:, 0]
+        prompt_M = torch.tensor([len(row.prompt_ids) for row in rollouts])
+        for rows in written.split(max(1, ENTRIES // self.tsae.width)):
+            x_nD, document_n = x_ND[rows], table.document[rows].long()
+            codes, xhat_nD = self._coded(x_nD)
+            roles = [STORED_ROLES[role] for role in table.role[rows].tolist()]
+            places = (table.position[rows] - prompt_M[document_n]).tolist()
+            reading.update(codes, x_nD, xhat_nD, document_n, roles, places, documents)
+
+    @torch.no_grad()
+    def _coded(self, x_nD: Tensor) -> tuple[Codes, Tensor]:
+        codes = Codes.of(self.tsae.encode(x_nD.to(self.policy.device)))
+        starts = torch.searchsorted(codes.token_K, torch.arange(codes.tokens + 1))
+        W_dec, b_dec = self.tsae.W_dec.cpu(), self.tsae.b_dec.cpu()
+        told = {"mode": "sum", "per_sample_weights": codes.value_K, "include_last_offset": True}
+        return codes, F.embedding_bag(codes.latent_K, W_dec, starts, **told) + b_dec
+
+    def recover(self, rollouts: Sequence[Rollout], mean_D: Tensor) -> LossRecovered:
+        """What is left of what the policy says, with the dictionary in place of the residual."""
+        splices = Splices(self.tsae, self.layer, mean_D)
+        splices.update(self.policy, [list(row.prompt_ids) for row in rollouts], [list(row.tokens) for row in rollouts])
+        return splices.against_mean
+
+
+def questions(task: Task, corpus: str, config: TrackConfig) -> Asked:
+    """The task's own problems of each level, as many as there are if that is less."""
+    found = {}
+    for level in config.levels:
+        n = config.problems
+        if size := getattr(task, "size", None):
+            n = min(n, size(SPLITS[corpus], level))
+        found[str(level)] = task.problems(SPLITS[corpus], level, n) if n else []
+    return Asked(corpus, found)
+
+
+def read_corpus(
+    reader: Reader, waves: Iterator[list[tuple[str, int, Rollout]]], *, step: int, corpus: str, bar: bool, total: int
+) -> Reading:
+    """All of a corpus, and on its first rollouts the loss recovered."""
+    reading = Reading(step, corpus, reader.tsae.width)
+    spared: list[Rollout] = []
+    shown = tqdm(total=total, desc=f"step {step}, {corpus}", unit="rollout", delay=1, leave=False, disable=not bar)
+    with shown:
+        for documents in waves:
+            reader.read(documents, reading)
+            room = reader.config.recovered - len(spared)
+            every = max(1, len(documents) // max(1, room))
+            spared += [row for _, _, row in documents if row.tokens][::every][: max(0, room)]
+            shown.update(len(documents))
+    if spared and reading.fits:
+        parts = [fve for fve in reading.fits.values() if fve.mean_D is not None]
+        mean_D = torch.stack([fve.mean_D * fve.n for fve in parts]).sum(0) / sum(fve.n for fve in parts)
+        reading.recovered = reader.recover(spared, mean_D.float())
+    return reading

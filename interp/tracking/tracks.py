@@ -1,0 +1,146 @@
+"""The tracks of a dictionary's latents through a series: what was read, opened again, and asked for changes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from interp.artifacts import BadInput, read_manifest
+from interp.tracking.change import Change, Sums, change, end_less_start, slope
+from interp.tracking.changes import Changes, judged
+from interp.tracking.config import AGAIN, ON_POLICY, PROBE
+from interp.tracking.drift import Drift, Trust, drift_of
+from interp.tracking.grouped import Grouped
+from interp.tracking.reading import Reading
+
+if TYPE_CHECKING:
+    import polars as pl
+
+KIND = "tracks"
+MEASURES = ("rate", "strength")
+"""rate: the share of tokens at which a latent is on. strength: its mean activation over all tokens."""
+MATCHED = ("outcome", "length")
+
+
+def place_of(out: Path, step: int, corpus: str) -> Path:
+    return out / f"reading-{step}-{corpus}"
+
+
+class Tracks:
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path, self.manifest = path, manifest
+        self.config: dict[str, Any] = manifest["config"]
+        self.steps: tuple[int, ...] = tuple(self.config["steps"])
+        self.prompts: dict[str, int] = self.config["prompts"]
+        """Of each bucket, on-policy."""
+
+    @classmethod
+    def open(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Tracks":
+        tracks = cls(Path(path), read_manifest(path, KIND, made_from=made_from))
+        wanted = [(step, corpus) for step in tracks.steps for corpus in (ON_POLICY, PROBE)] + [(tracks.steps[0], AGAIN)]
+        if missing := [
+            f"{corpus} of step {step}" for step, corpus in wanted if not place_of(tracks.path, step, corpus).exists()
+        ]:
+            raise BadInput(
+                f"{path}: expected finished tracks, got none of {', '.join(missing)}: ask for the same track again, "
+                "and it goes on where it stopped"
+            )
+        return tracks
+
+    def __repr__(self) -> str:
+        return f"Tracks({self.path}, steps {', '.join(map(str, self.steps))}, buckets {', '.join(self.buckets)})"
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        return tuple(self.prompts)
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        return self.manifest["made_from"]
+
+    def reading(self, step: int, corpus: str = ON_POLICY) -> Reading:
+        place = place_of(self.path, step, corpus)
+        if not place.exists():
+            raise BadInput(f"{self.path}: expected a reading of one of the steps {self.steps}, got {corpus} of {step}")
+        return Reading.load(place, made_from=self.made_from)
+
+    def changes(
+        self,
+        *,
+        corpus: str = ON_POLICY,
+        measure: str = "strength",
+        over: str = "end",
+        match: Sequence[str] = (),
+        steps: Sequence[int] | None = None,
+    ) -> Changes:
+        """Of every latent in every bucket, from the first of `steps` to the last (all, if not given): `over` is "end"
+        (the last less the first) or "slope" (of the least-squares line, over the same way). `match` tells strengths at
+        the base's mix of outcomes, of lengths, or of both. Beside it stands the same between the base's answers and
+        its own again, where nothing has changed."""
+        steps = tuple(self.steps if steps is None else steps)
+        found = self._compared([(step, corpus) for step in steps], steps, measure, over, match)
+        control = None
+        if corpus == ON_POLICY:
+            base = self.steps[0]
+            control = self._compared([(base, ON_POLICY), (base, AGAIN)], (0, 1), measure, "end", match)
+        return Changes(found, control, steps, corpus, measure, over, tuple(match))
+
+    def _compared(
+        self, which: Sequence[tuple[int, str]], steps: Sequence[int], measure: str, over: str, match: Sequence[str]
+    ) -> dict[str, Any]:
+        readings = [self.reading(*one) for one in which]
+        contrasts = {"end": end_less_start, "slope": lambda _: slope(np.array(steps))}
+        if over not in contrasts or measure not in MEASURES or set(match) - set(MATCHED):
+            raise BadInput(
+                f"over must be end or slope, measure one of {', '.join(MEASURES)}, match some of {', '.join(MATCHED)}; "
+                f"got {over!r}, {measure!r} and {list(match)}"
+            )
+        contrast_T = contrasts[over](len(steps))
+        found = {}
+        for bucket, prompts in self.prompts.items():
+            tables = [reading.tables["prompts"] for reading in readings]
+            sums, seen_F = sums_of(tables, bucket, prompts, measure, match)
+            told: Change = change(sums, contrast_T)
+            found[bucket] = judged(told, seen_F)
+        return found
+
+    def drift(self, trust: Trust | None = None) -> Drift:
+        readings = [self.reading(step, corpus) for step in self.steps for corpus in (ON_POLICY, PROBE)]
+        return drift_of(readings, trust or Trust())
+
+    def table(self, **asked: Any) -> "pl.DataFrame":
+        """How many latents were strengthened, weakened, unchanged, by bucket; and as many where nothing changed."""
+        return self.changes(**asked).counts()
+
+
+def sums_of(
+    tables: Sequence[Grouped], bucket: str, prompts: int, measure: str, match: Sequence[str]
+) -> tuple[Sums, np.ndarray]:
+    """And at how many prompts each latent was on at all, at any checkpoint."""
+    strata = sorted({tuple(stratum) for table in tables for stratum in _strata(table, bucket, match)})
+    width = tables[0].width
+    amount_TSPF = torch.zeros(len(tables), len(strata), prompts, width)
+    tokens_TSP = torch.zeros(len(tables), len(strata), prompts)
+    seen_PF = torch.zeros(prompts, width, dtype=torch.bool)
+    for at, table in enumerate(tables):
+        rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
+        prompt_R = torch.tensor([table.keys[row][1] for row in rows], dtype=torch.int64)
+        stratum_R = torch.tensor(
+            [strata.index(_stratum(table, table.keys[row], match)) for row in rows], dtype=torch.int64
+        )
+        held_RF = (table.active_RF if measure == "rate" else table.mass_RF)[rows].float()
+        flat_R = stratum_R * prompts + prompt_R
+        amount_TSPF[at].view(-1, width).index_add_(0, flat_R, held_RF)
+        tokens_TSP[at].view(-1).index_add_(0, flat_R, table.tokens_R[rows].float())
+        seen_PF.index_put_((prompt_R,), table.active_RF[rows] > 0, accumulate=True)
+    return Sums(amount_TSPF, tokens_TSP), seen_PF.sum(0).numpy()
+
+
+def _strata(table: Grouped, bucket: str, match: Sequence[str]) -> list[tuple[Any, ...]]:
+    return [_stratum(table, key, match) for key in table.keys if key[0] == bucket]
+
+
+def _stratum(table: Grouped, key: tuple[Any, ...], match: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(key[table.names.index(name)] for name in match)
