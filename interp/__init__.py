@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from interp import activations, artifacts, credit, grpo, organism, policy, rollouts, tasks
+    from interp import activations, artifacts, credit, grpo, organism, policy, rollouts, tasks, tracking, tsae
     from interp.policy import Policy, SampleConfig
     from interp.rollouts import Series
 
@@ -23,6 +23,8 @@ __all__ = [
     "policy",
     "rollouts",
     "tasks",
+    "tracking",
+    "tsae",
 ]
 HOMES = {"Policy": "interp.policy", "SampleConfig": "interp.policy", "Series": "interp.rollouts"}
 

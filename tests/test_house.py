@@ -17,6 +17,7 @@ FLOORS = {
     "tsae": 2,
     "organism": 3,
     "grpo": 3,
+    "tracking": 4,
     "credit": 4,
     "report": 5,
     "studies": 6,

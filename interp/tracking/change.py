@@ -40,7 +40,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Change:
-    """Of each latent. All are NaN where there are too few prompts for an interval, but for the strengths."""
+    """Of each latent. Where there are too few prompts for an interval, it and the p-value are NaN."""
 
     strength_TF: Float[np.ndarray, "T F"]
     value_F: Float[np.ndarray, " F"]
@@ -78,7 +78,7 @@ def change(sums: Sums, contrast_T: Float[np.ndarray, " T"], *, draws: int = DRAW
     common = float(shares(sums.tokens_TSP, everything_1P)[1][0])
     if sums.prompts < LEAST_PROMPTS:
         none_F = np.full(len(value_F), np.nan)
-        return Change(strength_TF.numpy(), none_F, none_F, none_F, none_F, sums.prompts, common)
+        return Change(strength_TF.numpy(), value_F, none_F, none_F, none_F, sums.prompts, common)
     drawn_BP = resampled(sums.prompts, draws, seed)
     found_BF = torch.zeros(draws, len(value_F), dtype=torch.float64)
     for weight, told_BF in zip(contrast.tolist(), strengths(sums, drawn_BP), strict=True):
