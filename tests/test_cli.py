@@ -25,6 +25,7 @@ from interp.cli import (
     FitTsae,
     Grpo,
     RollOut,
+    Track,
     Verify,
 )
 from interp.organism import OrganismConfig, Shape, shipped
@@ -88,6 +89,7 @@ def fields_of(kind: type) -> list[str]:
         (["collect"], Collect),
         (["tsae"], FitTsae),
         (["tsae-eval"], EvalTsae),
+        (["track"], Track),
         (["grpo"], Grpo),
         (["study", "dictionary"], Dictionary),
         (["study", "difficulty"], Difficulty),

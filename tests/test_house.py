@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "interp"
 FLOORS = {
     "artifacts": 0,
     "differences": 0,
+    "plots": 1,
     "training_state": 1,
     "tasks": 1,
     "policy": 1,

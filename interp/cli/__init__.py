@@ -12,6 +12,7 @@ from interp.cli.grpo import Grpo
 from interp.cli.organism import Build, Card
 from interp.cli.rollouts import Bucket, Evaluate, RollOut, Verify
 from interp.cli.studies import Dictionary, Difficulty
+from interp.cli.tracking import Track
 
 __all__ = [
     "Bucket",
@@ -26,6 +27,7 @@ __all__ = [
     "FitTsae",
     "Grpo",
     "RollOut",
+    "Track",
     "Verify",
     "main",
 ]

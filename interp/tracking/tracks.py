@@ -16,6 +16,7 @@ from interp.tracking.grouped import Grouped
 from interp.tracking.reading import Reading
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
 
 KIND = "tracks"
@@ -113,6 +114,14 @@ class Tracks:
     def table(self, **asked: Any) -> "pl.DataFrame":
         """How many latents were strengthened, weakened, unchanged, by bucket; and as many where nothing changed."""
         return self.changes(**asked).counts()
+
+    def figure(self, *, corpus: str = ON_POLICY, measure: str = "strength", latents: int = 4) -> "go.Figure":
+        """The latents that changed most surely in each bucket, checkpoint by checkpoint."""
+        from interp.tracking.picture import drawn
+
+        if len(self.steps) < 2:
+            raise BadInput(f"{self.path}: expected two checkpoints at least to draw a change, got {len(self.steps)}")
+        return drawn(self, corpus=corpus, measure=measure, latents=latents)
 
 
 def sums_of(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from interp.report.plots import Panels, Point, dots, page
+from interp.plots import Panels, Point, dots, page
 from interp.studies.dictionary.analysis import Measure, Records, quality, recall, told_on_average
 from interp.studies.dictionary.config import ARMS, RANDOM
 from interp.studies.dictionary.facts import FAST, SLOW

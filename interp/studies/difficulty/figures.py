@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from interp.report.plots import Panels, Point, curves, dots, page
+from interp.plots import Panels, Point, curves, dots, page
 from interp.studies.difficulty import arms
 from interp.studies.difficulty.analysis import HARD, MEDIUM, WINDOW, Records, level
 from interp.studies.difficulty.arms import BUCKETS, Arm

@@ -1,0 +1,71 @@
+"""A dictionary held against every checkpoint of a series."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
+from interp.flags import OpenedSeries, World
+from interp.tracking.config import TrackConfig
+
+
+@dataclass(frozen=True)
+class Track:
+    tsae: Path
+    """A dictionary's directory: ours, or one that SAELens saved."""
+    opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
+    world: Annotated[World, Flat] = field(default_factory=World)
+    tracking: Annotated[TrackConfig, Flat, FlatThroughout] = field(default_factory=TrackConfig)
+    buckets: Path | None = None
+    """Problems as `interp bucket --out` measured them on the base, in place of the task's own buckets."""
+    layer: int | None = None
+    """Of a dictionary that does not say which it is of."""
+    out: Path | None = None
+    """Where the tracks are kept. Beside the checkpoints of a --series if not given. Asked for again, it goes on."""
+    corpus: str = "on-policy"
+    """What is shown: on-policy (what each checkpoint writes) or probe (the same text for all)."""
+    measure: str = "strength"
+    """strength (mean activation) or rate (share of tokens at which a latent is on)."""
+    over: str = "end"
+    """end (the last checkpoint less the base) or slope (of the line through all)."""
+    match: tuple[str, ...] = ()
+    """Tell strengths at the base's mix of: outcome, length, or both."""
+    any_policy: bool = False
+    """Hold it against policies it was not fitted on too."""
+
+
+@app.command(name="track")
+def track_command(config: Annotated[Track, Flat]) -> None:
+    """Track a dictionary's latents through a series: which of them each bucket strengthened, and how sure that is."""
+    from interp.report.tracking import fits, tracked
+    from interp.rollouts import Buckets
+    from interp.tracking import track
+    from interp.tsae import TSAE
+
+    series, opened = config.opened.open(), config.opened
+    task = config.world.open(series.base.path)
+    skipped = warn_of_skipped(task)
+    tracks = track(
+        TSAE.load(config.tsae),
+        series,
+        task,
+        config.tracking,
+        buckets=config.buckets and Buckets.load(config.buckets),
+        layer=config.layer,
+        out=config.out,
+        any_policy=config.any_policy,
+        device=opened.device,
+        dtype=opened.dtype,
+        bar=not opened.json,
+    )
+    drift = tracks.drift()
+    verdicts = {step: drift.verdict(step) for step in drift.steps}
+    if len(tracks.steps) < 2:
+        return say(fits(drift), "", f"one checkpoint has no changes; its track is {tracks.path}")
+    changes = tracks.changes(corpus=config.corpus, measure=config.measure, over=config.over, match=config.match)
+    if opened.json:
+        counts, found = changes.counts().to_dicts(), changes.table().to_dicts()
+        say_json({"out": tracks.path, "skipped": skipped, "drift": verdicts, "counts": counts, "latents": found})
+    else:
+        say(tracked(changes), "", fits(drift), "", f"the tracks are {tracks.path}")
+    return None

@@ -1,0 +1,48 @@
+"""A terminal's view of tracks: how many latents each bucket strengthened, and whether the dictionary can be trusted."""
+
+from typing import TYPE_CHECKING
+
+from interp.report.terminal import grid
+from interp.tracking.changes import RATE, VERDICTS
+
+if TYPE_CHECKING:
+    from interp.tracking import Changes, Drift
+
+
+def tracked(changes: "Changes") -> str:
+    """Of each bucket, beside what was found where nothing had changed."""
+    rows = [
+        [row["bucket"], row["between"], row["prompts"], *(row[name] for name in VERDICTS)]
+        for row in changes.counts().to_dicts()
+    ]
+    matched = f", at the base's mix of {' and '.join(changes.matched)}" if changes.matched else ""
+    said = (
+        f"Latents by what became of their {changes.measure} ({changes.corpus} text{matched}), at a false-discovery "
+        f"rate of {RATE:g}:"
+    )
+    return "\n".join([said, "", grid(["bucket", "between", "prompts", *VERDICTS], rows)])
+
+
+def fits(drift: "Drift") -> str:
+    """How well the dictionary fits each checkpoint."""
+    rows = [
+        [
+            fit.step,
+            fit.corpus,
+            fit.bucket,
+            *map(_f, (fit.fve, fit.l0, fit.silent, fit.kl_recovered)),
+            drift.verdict(fit.step),
+        ]
+        for fit in drift.fits
+    ]
+    head = ["step", "corpus", "bucket", "explained", "L0", "fallen silent", "KL recovered", "verdict"]
+    trust = drift.trust
+    rule = (
+        f"Trusted: at most {trust.unexplained:g} times as much unexplained as of the base, and KL recovered "
+        f"{trust.kl_recovered:g} or more."
+    )
+    return "\n".join([grid(head, rows), "", rule])
+
+
+def _f(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"

@@ -1,0 +1,46 @@
+"""Tracks as a picture: the latents that changed most in each bucket, checkpoint by checkpoint, against the base."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interp.plots import Panels, Point, curves
+from interp.tracking.changes import STRENGTHENED, WEAKENED, Changes
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from interp.tracking.tracks import Tracks
+
+
+def drawn(tracks: "Tracks", *, corpus: str, measure: str, latents: int) -> "go.Figure":
+    """Of each bucket, the `latents` surest changes of either sign, each with its interval at every checkpoint."""
+    base, *later = tracks.steps
+    by_step = {step: tracks.changes(corpus=corpus, measure=measure, steps=(base, step)) for step in later}
+    panels: dict[str, dict[str, list[Point]]] = {}
+    for bucket in tracks.buckets:
+        panels[f"{bucket} ({corpus})"] = {
+            f"latent {latent}": [Point(base, 0.0), *(_at(by_step[step], bucket, step, latent) for step in later)]
+            for latent in surest(by_step[later[-1]], bucket, latents)
+        }
+    return curves(as_panels(panels), x="step", y=f"change in {measure}", zero=True)
+
+
+def surest(changes: Changes, bucket: str, latents: int) -> list[int]:
+    """Those found to have changed, the surest first, as many as asked for of each sign."""
+    found = changes.buckets[bucket]
+    order = np.argsort(np.where(np.isnan(found.q_F), np.inf, found.q_F), kind="stable")
+    picked: list[int] = []
+    for verdict in (STRENGTHENED, WEAKENED):
+        picked += [int(latent) for latent in order if found.verdict_F[latent] == verdict][:latents]
+    return picked
+
+
+def as_panels(panels: dict[str, dict[str, list[Point]]]) -> Panels:
+    return {title: series or {"none found to have changed": []} for title, series in panels.items()}
+
+
+def _at(changes: Changes, bucket: str, step: int, latent: int) -> Point:
+    change = changes.buckets[bucket].change
+    value, low, high = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
+    return Point(step, value, *(None if np.isnan(bound) else bound for bound in (low, high)))
