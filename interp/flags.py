@@ -57,6 +57,8 @@ class OpenedSeries(Opened):
     """The policy a trainer's --series began with: step 0, which a trainer does not keep."""
     checkpoints: tuple[Path, ...] = ()
     """Hugging Face directories, in order: steps 0, 1, 2, ... Instead of --policy."""
+    skip_bad_checkpoints: bool = False
+    """Go on without checkpoints of a --series that cannot be used. They are named."""
 
     def open(self) -> Series:
         """One checkpoint or many: whatever cannot be loaded is found out at once."""
@@ -65,7 +67,10 @@ class OpenedSeries(Opened):
         if self.base and not self.series:
             raise BadInput("--base is step 0 of a --series, and none was given")
         if self.series:
-            return Series.from_dir(self.series, base=self.base)
+            series = Series.from_dir(self.series, base=self.base, skip_bad=self.skip_bad_checkpoints)
+            for step, why in series.skipped:
+                sys.stderr.write(f"interp: step {step} is left out: {why}\n")
+            return series
         return Series.from_dirs(self.checkpoints or [self.path])
 
 

@@ -9,7 +9,10 @@ from interp.artifacts import writing_file
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-PALETTE = ("#3b6fb6", "#c8553d", "#4f9d69", "#8d6ab8", "#c79a2b", "#5b6770", "#2a9d9d", "#b0487a")
+PALETTE = (
+    "#3b6fb6", "#c8553d", "#4f9d69", "#8d6ab8", "#c79a2b", "#5b6770", "#2a9d9d", "#b0487a", "#7d8f1f", "#1d3f72",
+    "#e08e79", "#8a5a2b",
+)  # fmt: skip
 SCRIPT = "plotly.min.js"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

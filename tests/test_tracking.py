@@ -261,6 +261,17 @@ def test_a_corrupt_checkpoint_is_named(run, tmp_path):
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(BadInput, match="checkpoint-10"):
         track(axes(), Series.from_dir(spoiled), TASK, SMALL, out=tmp_path / "x", bar=False)
+    left = Series.from_dir(spoiled, skip_bad=True)
+    assert left.steps == (0, 20) and left.skipped[0][0] == 10 and "checkpoint-10" in left.skipped[0][1]
+    found = track(axes(), left, TASK, replace(SMALL, problems=2, recovered=0), out=tmp_path / "left", bar=False)
+    assert found.skipped[0][0] == 10 and "steps 0, 20, without 10" in repr(found)
+
+
+def test_the_base_is_never_left_out(run, tmp_path):
+    spoiled = Path(shutil.copytree(run, tmp_path / "run"))
+    (spoiled / "checkpoint-0" / "config.json").unlink()
+    with pytest.raises(BadInput, match="checkpoint-0"):
+        Series.from_dir(spoiled, skip_bad=True)
 
 
 def test_strange_settings_are_refused():

@@ -65,7 +65,16 @@ def track_command(config: Annotated[Track, Flat]) -> None:
     changes = tracks.changes(corpus=config.corpus, measure=config.measure, over=config.over, match=config.match)
     if opened.json:
         counts, found = changes.counts().to_dicts(), changes.table().to_dicts()
-        say_json({"out": tracks.path, "skipped": skipped, "drift": verdicts, "counts": counts, "latents": found})
+        say_json(
+            {
+                "out": tracks.path,
+                "skipped": skipped,
+                "left_out": tracks.skipped,
+                "drift": verdicts,
+                "counts": counts,
+                "latents": found,
+            }
+        )
     else:
         say(tracked(changes), "", fits(drift), "", f"the tracks are {tracks.path}")
     return None

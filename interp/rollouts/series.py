@@ -46,23 +46,34 @@ class Checkpoint:
 class Series(Sequence[Checkpoint]):
     """Checkpoints in order of step, each step once."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint], *, task: Task | None = None, run: str = "base") -> None:
+    def __init__(
+        self,
+        checkpoints: Iterable[Checkpoint],
+        *,
+        task: Task | None = None,
+        run: str = "base",
+        skipped: Iterable[tuple[int, str]] = (),
+    ) -> None:
         self.members = tuple(sorted(checkpoints, key=lambda member: member.step))
-        self.task, self.run = task, run
-        """What it was trained on, where that is known, and its name in the records of its rollouts."""
+        self.task, self.run, self.skipped = task, run, tuple(skipped)
+        """What it was trained on, where that is known, its name in the records of its rollouts, and the steps that were
+        left out, with the reason."""
         for one, other in zip(self.members, self.members[1:], strict=False):
             if one.step == other.step:
                 raise BadInput(f"expected each step once, got step {one.step} twice: {one.path} and {other.path}")
 
     @classmethod
-    def from_dir(cls, path: str | Path, *, base: str | Path | None = None, task: Task | None = None) -> "Series":
-        """Every `checkpoint-<step>/` in `path`. A trainer keeps none of the policy it began with: `base` is step 0."""
+    def from_dir(
+        cls, path: str | Path, *, base: str | Path | None = None, task: Task | None = None, skip_bad: bool = False
+    ) -> "Series":
+        """Every `checkpoint-<step>/` in `path`. A trainer keeps none of the policy it began with: `base` is step 0.
+        With `skip_bad`, those that cannot be used are left out and listed in `skipped`; but never the base."""
         path = Path(path)
         members = _members(path)
         if not members:
             raise BadInput(f"{path}: expected directories called checkpoint-<step>, got {_found(path)}")
         every = [*([Checkpoint(0, Path(base))] if base is not None else []), *members]
-        return cls._checked(every, task=task, run=path.absolute().name)
+        return cls._checked(every, skip_bad=skip_bad, task=task, run=path.absolute().name)
 
     @classmethod
     def from_dirs(
@@ -80,24 +91,25 @@ class Series(Sequence[Checkpoint]):
         return cls._checked([Checkpoint(step, Path(path)) for step, path in pairs])
 
     @classmethod
-    def _checked(cls, checkpoints: Sequence[Checkpoint], **known: Any) -> "Series":
+    def _checked(cls, checkpoints: Sequence[Checkpoint], *, skip_bad: bool = False, **known: Any) -> "Series":
         series = cls(checkpoints, **known)
-        configs = []
-        for member in series:
-            if member.step < 0:
-                raise BadInput(f"{member.path}: expected a step of 0 or more, got {member.step}")
-            configs.append(check_config(member.path))
-            check_weights(member.path)
-        for member, config in zip(series, configs, strict=True):
-            _expect_alike(series.base, configs[0], member, config)
-        return series
+        base, wanted, skipped = series.base, _config_of(series.base), []
+        for member in series[1:]:
+            try:
+                _expect_alike(base, wanted, member, _config_of(member))
+            except BadInput as error:
+                if not skip_bad:
+                    raise
+                skipped.append((member.step, str(error)))
+        left_out = {step for step, _ in skipped}
+        return cls([member for member in series if member.step not in left_out], skipped=skipped, **known)
 
     def __len__(self) -> int:
         return len(self.members)
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
-            return Series(self.members[at], task=self.task, run=self.run)
+            return Series(self.members[at], task=self.task, run=self.run, skipped=self.skipped)
         return self.members[at]
 
     def __eq__(self, other: object) -> bool:
@@ -170,6 +182,15 @@ def _settled(config: CollectConfig | None, settings: dict[str, Any]) -> CollectC
     if "layers" not in settings:
         raise BadInput("expected a layer to collect, got none: collect(layer=2)")
     return CollectConfig(**settings)
+
+
+def _config_of(member: Checkpoint) -> dict[str, Any]:
+    """Once it is known that it can be loaded."""
+    if member.step < 0:
+        raise BadInput(f"{member.path}: expected a step of 0 or more, got {member.step}")
+    config = check_config(member.path)
+    check_weights(member.path)
+    return config
 
 
 def _members(path: Path) -> list[Checkpoint]:

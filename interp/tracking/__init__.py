@@ -9,10 +9,21 @@ if TYPE_CHECKING:
     from interp.tracking.changes import Changes
     from interp.tracking.drift import Drift, Trust
     from interp.tracking.following import track
+    from interp.tracking.refitting import Passage, continued, passage, refit
     from interp.tracking.tracks import Tracks
 
-_HOMES = {"track": "following", "Tracks": "tracks", "Changes": "changes", "Drift": "drift", "Trust": "drift"}
-__all__ = ["Changes", "Drift", "TrackConfig", "Tracks", "Trust", "track"]
+_HOMES = {
+    "Changes": "changes",
+    "Drift": "drift",
+    "Passage": "refitting",
+    "Tracks": "tracks",
+    "Trust": "drift",
+    "continued": "refitting",
+    "passage": "refitting",
+    "refit": "refitting",
+    "track": "following",
+}
+__all__ = ["Changes", "Drift", "Passage", "TrackConfig", "Tracks", "Trust", "continued", "passage", "refit", "track"]
 
 
 def __getattr__(name: str) -> object:  # torch takes seconds to import, a command's --help must not

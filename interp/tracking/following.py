@@ -42,7 +42,13 @@ def track(
     if not any_policy:
         _expect_kin(tsae, made_from)
     asked = {corpus: _asked(task, corpus, config, buckets) for corpus in (ON_POLICY, PROBE, AGAIN)}
-    told = {**to_json(config), "layer": layer, "steps": [member.step for member in chosen], "run": series.run}
+    told = {
+        **to_json(config),
+        "layer": layer,
+        "steps": [member.step for member in chosen],
+        "run": series.run,
+        "skipped": list(series.skipped),
+    }
     told |= {"loaded_in": dtype, "prompts": {name: len(held) for name, held in asked[ON_POLICY].buckets.items()}}
     out = Path(out) if out is not None else _place(series, fingerprint(str(told), *made_from.values()))
     _begin(out, told, made_from)

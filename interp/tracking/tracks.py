@@ -36,6 +36,8 @@ class Tracks:
         self.steps: tuple[int, ...] = tuple(self.config["steps"])
         self.prompts: dict[str, int] = self.config["prompts"]
         """Of each bucket, on-policy."""
+        self.skipped: list[tuple[int, str]] = [(step, why) for step, why in self.config["skipped"]]
+        """Steps of the series that were left out, with the reason."""
 
     @classmethod
     def open(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Tracks":
@@ -51,7 +53,9 @@ class Tracks:
         return tracks
 
     def __repr__(self) -> str:
-        return f"Tracks({self.path}, steps {', '.join(map(str, self.steps))}, buckets {', '.join(self.buckets)})"
+        steps, buckets = ", ".join(map(str, self.steps)), ", ".join(self.buckets)
+        left_out = f", without {', '.join(str(step) for step, _ in self.skipped)}" if self.skipped else ""
+        return f"Tracks({self.path}, steps {steps}{left_out}, buckets {buckets})"
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -107,6 +111,15 @@ class Tracks:
             found[bucket] = judged(told, seen_F)
         return found
 
+    def strengths(self, step: int, *, corpus: str = ON_POLICY, measure: str = "strength") -> dict[str, np.ndarray]:
+        """Of every latent at a checkpoint, by bucket."""
+        table, found = self.reading(step, corpus).tables["prompts"], {}
+        for bucket in self.buckets:
+            rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
+            held_RF = table.active_RF if measure == "rate" else table.mass_RF
+            found[bucket] = (held_RF[rows].sum(0) / table.tokens_R[rows].sum().clamp(min=1)).double().numpy()
+        return found
+
     def drift(self, trust: Trust | None = None) -> Drift:
         readings = [self.reading(step, corpus) for step in self.steps for corpus in (ON_POLICY, PROBE)]
         return drift_of(readings, trust or Trust())
@@ -115,7 +128,7 @@ class Tracks:
         """How many latents were strengthened, weakened, unchanged, by bucket; and as many where nothing changed."""
         return self.changes(**asked).counts()
 
-    def figure(self, *, corpus: str = ON_POLICY, measure: str = "strength", latents: int = 4) -> "go.Figure":
+    def figure(self, *, corpus: str = ON_POLICY, measure: str = "strength", latents: int = 2) -> "go.Figure":
         """The latents that changed most surely in each bucket, checkpoint by checkpoint."""
         from interp.tracking.picture import drawn
 
