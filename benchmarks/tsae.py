@@ -38,6 +38,7 @@ from interp.tsae import TSAEConfig, preset
 from interp.tsae.batches import batches
 from interp.tsae.contrast import dense_contrast
 from interp.tsae.metrics import FVE
+from interp.tsae.pools import Pool
 from interp.tsae.step import Batch
 from interp.tsae.trainee import Trainee, measure
 
