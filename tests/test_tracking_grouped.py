@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
-from interp.tracking.grouped import Codes, Grouped
+from interp.tracking.grouped import Grouped
+from interp.tsae.codes import Codes
 
 WIDTH = 5
 TOKENS = st.lists(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.tracking.change import LEAST_PROMPTS, Change, benjamini_hochberg
+from interp.bootstrap import LEAST_PROMPTS, Change, benjamini_hochberg
 
 if TYPE_CHECKING:
     import polars as pl

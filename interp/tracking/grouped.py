@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput
+from interp.tsae.codes import Codes
 
 Key = tuple[Any, ...]
 
@@ -53,7 +54,7 @@ class Grouped:
             self.mass_RF = torch.cat([self.mass_RF, self.mass_RF.new_zeros(more, self.width)])
         return torch.tensor([self.places[key] for key in keys], dtype=torch.int64)
 
-    def update(self, codes: "Codes", row_N: Int[Tensor, " N"]) -> None:
+    def update(self, codes: Codes, row_N: Int[Tensor, " N"]) -> None:
         """`row_N`: the row of each token, as `rows` gave it."""
         if codes.width != self.width or codes.tokens != len(row_N):
             expected = f"{len(row_N)} tokens over {self.width} latents"
@@ -86,20 +87,3 @@ class Grouped:
         grouped.active_RF.view(-1)[held["place"]] = held["active"]
         grouped.mass_RF.view(-1)[held["place"]] = held["mass"]
         return grouped
-
-
-@dataclass(frozen=True)
-class Codes:
-    """Latents that are on, token after token, on the CPU."""
-
-    token_K: Int[Tensor, " K"]
-    latent_K: Int[Tensor, " K"]
-    value_K: Float[Tensor, " K"]
-    tokens: int
-    width: int
-
-    @classmethod
-    def of(cls, z_NF: Float[Tensor, "N F"]) -> "Codes":
-        token_K, latent_K = z_NF.nonzero(as_tuple=True)
-        value_K = z_NF[token_K, latent_K]
-        return cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *z_NF.shape)

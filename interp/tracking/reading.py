@@ -14,7 +14,8 @@ from torch import Tensor
 
 from interp.artifacts import read_manifest, write_manifest, writing_dir
 from interp.rollouts.record import Rollout
-from interp.tracking.grouped import Codes, Grouped
+from interp.tracking.grouped import Grouped
+from interp.tsae.codes import Codes
 from interp.tsae.metrics import FVE, LossRecovered
 
 KIND = "reading"

@@ -7,24 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from interp.features.looking import look
 from interp.policy.policy import Policy
-from interp.rollouts.harvest import STORED_ROLES, residuals_of, table_of
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import roll_out
 from interp.tasks.base import Problem, Task
 from interp.tracking.config import SPLITS, TrackConfig
-from interp.tracking.grouped import Codes
 from interp.tracking.reading import Reading
 from interp.tsae import TSAE
 from interp.tsae.metrics import LossRecovered
 from interp.tsae.splices import Splices
-
-ENTRIES = 2**24
-"""Codes held at once."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +62,10 @@ class Reader:
     def read(self, documents: Sequence[tuple[str, int, Rollout]], reading: Reading) -> None:
         """Into the sums of a reading."""
         documents = [told for told in documents if told[2].tokens]
-        rollouts = [rollout for _, _, rollout in documents]
-        table = table_of(rollouts)
-        lengths = [len(row.prompt_ids) + len(row.tokens) for row in rollouts]
-        asked = {"dtype": torch.float32, "micro_tokens": self.config.micro_tokens}
-        x_ND = residuals_of(self.policy, table.ids, lengths, (self.layer,), **asked)[self.layer]
-        written = table.completion.nonzero()[:, 0]
-        prompt_M = torch.tensor([len(row.prompt_ids) for row in rollouts])
-        for rows in written.split(max(1, ENTRIES // self.tsae.width)):
-            x_nD, document_n = x_ND[rows], table.document[rows].long()
-            codes, xhat_nD = self._coded(x_nD)
-            roles = [STORED_ROLES[role] for role in table.role[rows].tolist()]
-            places = (table.position[rows] - prompt_M[document_n]).tolist()
-            reading.update(codes, x_nD, xhat_nD, document_n, roles, places, documents)
-
-    @torch.no_grad()
-    def _coded(self, x_nD: Tensor) -> tuple[Codes, Tensor]:
-        codes = Codes.of(self.tsae.encode(x_nD.to(self.policy.device)))
-        starts = torch.searchsorted(codes.token_K, torch.arange(codes.tokens + 1))
-        W_dec, b_dec = self.tsae.W_dec.cpu(), self.tsae.b_dec.cpu()
-        told = {"mode": "sum", "per_sample_weights": codes.value_K, "include_last_offset": True}
-        return codes, F.embedding_bag(codes.latent_K, W_dec, starts, **told) + b_dec
+        rollouts, micro_tokens = [row for _, _, row in documents], self.config.micro_tokens
+        for part in look(self.policy, self.tsae, self.layer, rollouts, micro_tokens=micro_tokens):
+            xhat_ND = part.codes.decoded(self.tsae)
+            reading.update(part.codes, part.x_ND, xhat_ND, part.document_N, part.role_N, part.place_N, documents)
 
     def recover(self, rollouts: Sequence[Rollout], mean_D: Tensor) -> LossRecovered:
         """What is left of what the policy says, with the dictionary in place of the residual."""

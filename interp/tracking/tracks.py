@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from interp.artifacts import BadInput, read_manifest
-from interp.tracking.change import Change, Sums, change, end_less_start, slope
+from interp.bootstrap import Change, Sums, change, end_less_start, slope
 from interp.tracking.changes import Changes, judged
 from interp.tracking.config import AGAIN, ON_POLICY, PROBE
 from interp.tracking.drift import Drift, Trust, drift_of

@@ -1,4 +1,4 @@
-"""How much a latent's strength has changed, and how sure that is: bootstrap over prompts, all latents at once.
+"""How much strengths have changed, and how sure that is: bootstrap over prompts, all latents at once.
 
 The strength of a latent at a checkpoint is a ratio of sums over prompts: how many tokens it was on at, or how much of
 it there was, over all tokens. A change is a weighted sum of strengths over checkpoints (`contrast`): end less start, or

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, linregress
 
 from interp.artifacts import BadInput
-from interp.tracking.change import (
+from interp.bootstrap import (
     Sums,
     benjamini_hochberg,
     change,

@@ -1,0 +1,51 @@
+"""Rollouts through a dictionary: what is on at every token that was written, piece by piece.
+
+Only completions are looked at: a dictionary is fitted on them, and what a policy does it does there.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.policy.policy import Policy
+from interp.rollouts.harvest import STORED_ROLES, residuals_of, table_of
+from interp.rollouts.record import Rollout
+from interp.tsae import TSAE
+from interp.tsae.codes import Codes
+
+ENTRIES = 2**24
+"""Codes held at once."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Some tokens, in order."""
+
+    codes: Codes
+    x_ND: Float[Tensor, "N D"]
+    document_N: Int[Tensor, " N"]
+    """Which of the rollouts each is of."""
+    role_N: list[str]
+    place_N: list[int]
+    """From the first token that was written on."""
+
+
+@torch.no_grad()
+def look(
+    policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout], *, micro_tokens: int = 8_192
+) -> Iterator[Looked]:
+    """Every rollout has to have a token."""
+    tsae, table = tsae.to(policy.device), table_of(rollouts)
+    lengths = [len(row.prompt_ids) + len(row.tokens) for row in rollouts]
+    told = {"dtype": torch.float32, "micro_tokens": micro_tokens}
+    x_ND = residuals_of(policy, table.ids, lengths, (layer,), **told)[layer]
+    prompt_M = torch.tensor([len(row.prompt_ids) for row in rollouts])
+    written = table.completion.nonzero()[:, 0]
+    for rows in written.split(max(1, ENTRIES // tsae.width)):
+        codes, document_n = Codes.of(tsae.encode(x_ND[rows].to(policy.device))), table.document[rows].long()
+        roles = [STORED_ROLES[role] for role in table.role[rows].tolist()]
+        places = (table.position[rows] - prompt_M[document_n]).tolist()
+        yield Looked(codes, x_ND[rows], document_n, roles, places)

@@ -1,0 +1,48 @@
+"""Codes as a list of what is on: of F latents a handful are, and only they are carried about."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp.tsae.dictionary import TSAE
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Latents that are on, token after token, on the CPU."""
+
+    token_K: Int[Tensor, " K"]
+    latent_K: Int[Tensor, " K"]
+    value_K: Float[Tensor, " K"]
+    tokens: int
+    width: int
+
+    @classmethod
+    def of(cls, z_NF: Float[Tensor, "N F"]) -> "Codes":
+        token_K, latent_K = z_NF.nonzero(as_tuple=True)
+        value_K = z_NF[token_K, latent_K]
+        return cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *z_NF.shape)
+
+    @classmethod
+    def together(cls, parts: "list[Codes]") -> "Codes":
+        """One after another."""
+        starts = torch.tensor([0, *(part.tokens for part in parts)]).cumsum(0).tolist()
+        token_K = torch.cat([part.token_K + start for part, start in zip(parts, starts, strict=False)])
+        latent_K, value_K = (torch.cat([getattr(part, name) for part in parts]) for name in ("latent_K", "value_K"))
+        return cls(token_K, latent_K, value_K, starts[-1], parts[0].width)
+
+    def at(self, kept_N: Bool[Tensor, " N"]) -> "Codes":
+        """Of some of the tokens."""
+        place_N = kept_N.cumsum(0) - 1
+        mine_K = kept_N[self.token_K]
+        token_K = place_N[self.token_K[mine_K]]
+        return Codes(token_K, self.latent_K[mine_K], self.value_K[mine_K], int(kept_N.sum()), self.width)
+
+    def decoded(self, tsae: TSAE) -> Float[Tensor, "N D"]:
+        """What the dictionary makes of them, on the CPU."""
+        starts = torch.searchsorted(self.token_K, torch.arange(self.tokens + 1))
+        told = {"mode": "sum", "per_sample_weights": self.value_K, "include_last_offset": True}
+        return F.embedding_bag(self.latent_K, tsae.W_dec.cpu(), starts, **told) + tsae.b_dec.cpu()
