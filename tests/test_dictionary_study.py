@@ -48,13 +48,13 @@ def test_the_facts_of_a_written_answer_are_those_one_reads_off_it(tmp_path):
     assert len(found.x_ND) == 16 and set(read) == {*SLOW, *FAST}
     assert found.document_N.tolist() == [0] * 14 + [1] * 2 and found.problem_N.tolist() == [0] * 16
     assert all(
-        told[14:] == ([-1, -1] if name in ("steps left", "running value", "operator", "result") else told[14:])
+        told[14:] == ([-1, -1] if name in ("valid", "steps left", "running value", "operator", "result") else told[14:])
         for name, told in read.items()
     ), "of an answer given at once, what is said of steps is nothing"
-    assert read["format"][14:] == [0, 0] and read["valid"][14:] == [0, 0] and read["digit"][14:] == [-1, 1]
+    assert read["format"][14:] == [0, 0] and read["digit"][14:] == [-1, 1]
     read = {name: told[:14] for name, told in read.items()}
     assert read["steps left"] == [2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]
-    assert read["running value"] == [-1, -1, -1, -1, 3, 3, 3, 3, 3, 3, 1, 1, 1, 1]
+    assert read["running value"] == [-1, -1, -1, -1, -1, 3, -1, 3, 3, 3, -1, 1, 1, -1]
     assert read["digit"] == [2, -1, 1, -1, 3, -1, 3, -1, 2, -1, 1, -1, -1, 1]
     assert read["result"] == [-1] * 4 + [3] + [-1] * 5 + [1] + [-1] * 3
     assert read["operator"] == [-1, 0, -1, -1, -1, -1, -1, 2] + [-1] * 6
@@ -117,11 +117,13 @@ def test_every_claim_is_judged_and_the_gate_hangs_on_four_of_them():
     planted_arms = {arm: HIGH if arm in ("interp", "promotion-only", "batchtopk") else LOW for arm in ARMS}
     records = [record for arm, shares in planted_arms.items() for record in planted(arm, shares)]
     for arm in (*ARMS, RANDOM):
-        records += organism(arm, 0.8 if arm == "interp" else 0.7, 0.6 if arm == "interp" else 0.9)
+        ours = arm in ("interp", "contrast-only")
+        records += organism(arm, 0.8 if ours else 0.7, 0.6 if ours else 0.9)
     judged = judge(Records(records))
     assert [j.claim for j in judged] == list(CLAIMS)
     told = {j.claim.name: j.verdict for j in judged}
     assert {told[name] for name in GATE} == {SUPPORTED} and gate(judged)
+    assert told["contrast-on-organism"] == SUPPORTED and told["promotion-on-organism"] == INCONCLUSIVE
     assert told["slow-facts"] == told["fast-facts-leave"] == told["learned-not-given"] == SUPPORTED
     worse = Records([r | {"quality": r["quality"] | {"fve": 0.9}} if r["arm"] == "interp" else r for r in records])
     assert not gate(judge(worse))
@@ -139,7 +141,7 @@ def test_arms_share_width_k_steps_and_seed_and_differ_in_what_they_are_named_for
     assert {(c.width, c.k, c.training) for c in made.values()} == {(256, 6, made["interp"].training)}
     assert made["interp"] == made[RANDOM] and made["shuffled"] != made["interp"]
     worlds, dictionaries = jobs(config, tmp_path)
-    assert len(worlds) == 10 and len(dictionaries) == 5 * (2 * len(ARMS) + 2)
+    assert len(worlds) == 10 and len(dictionaries) == 5 * (2 * len(ARMS) + 3)
     assert len({str(key_of(job, "policy")) for job in dictionaries}) == len(dictionaries)
     assert {job.arm for job in dictionaries if job.world == "planted"} == set(ARMS)
     assert RESIDUAL in {job.arm for job in dictionaries}

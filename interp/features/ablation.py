@@ -2,8 +2,9 @@
 
     x <- x + (scale - 1) z_i(x) d_i        scale 0 ablates, 2 amplifies; all else in x, the error too, stays as it is
 
-The effect is on the log-probability of tokens that were written (nats a token), by prompt, so that it has an interval
-over prompts. It is a change of what the policy would do, not of what it did: the text stays as it is.
+The effect is on the log-odds of tokens that were written, log p / (1 - p), in nats a token: where a policy is all but
+sure its log-probability has nowhere to go, and its odds have. It is taken by prompt, so that it has an interval over
+prompts. It is a change of what the policy would do, not of what it did: the text stays as it is.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ class Effect:
     """Of one edit on the tokens looked at."""
 
     nats: float
-    """Mean change of their log-probability."""
+    """Mean change of their log-odds."""
     low: float
     high: float
     prompts: int
@@ -50,16 +51,16 @@ class Bench:
             mask_BL = rows.mask_BL.bool()
             mask_BL[:, : rows.start - 1] = False  # the last of the prompt foretells the first that is written
             self._batches.append((batch, rows, mask_BL))
-        self.clean = self._logprobs(None)
-        """Of each rollout, the log-probability of each token."""
+        self.clean = self._odds(None)
+        """Of each rollout, the log-odds of each token."""
 
     def change(self, latent: int, scale: float) -> list[ndarray]:
-        """Of each rollout, what the edit does to the log-probability of each token."""
-        edited = self._logprobs((latent, scale))
+        """Of each rollout, what the edit does to the log-odds of each token."""
+        edited = self._odds((latent, scale))
         return [after - before for after, before in zip(edited, self.clean, strict=True)]
 
     @torch.no_grad()
-    def _logprobs(self, edited: tuple[int, float] | None) -> list[ndarray]:
+    def _odds(self, edited: tuple[int, float] | None) -> list[ndarray]:
         found: list[ndarray] = [np.zeros(0)] * len(self.rollouts)
         for batch, rows, mask_BL in self._batches:
             with evaluating(self.policy.model):
@@ -70,10 +71,16 @@ class Bench:
                     with splicing(self.policy.model, self.layer, edit, mask_BL=mask_BL):
                         logits_BTV = completion_logits(self.policy.model, rows)
             tokens_BT = rows.ids_BL[:, rows.start :]
-            logp_BT = logits_BTV.float().log_softmax(-1).gather(-1, tokens_BT[..., None])[..., 0].double().cpu()
-            for at, logp_T in zip(batch, logp_BT, strict=True):
-                found[at] = logp_T[: len(self.rollouts[at].tokens)].numpy()
+            for at, odds_T in zip(batch, log_odds(logits_BTV, tokens_BT).cpu(), strict=True):
+                found[at] = odds_T[: len(self.rollouts[at].tokens)].numpy()
         return found
+
+
+def log_odds(logits_BTV: Float[Tensor, "B T V"], tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """Of each token against all others together: its logit less the log of the sum of theirs."""
+    own_BT1 = logits_BTV.double().gather(-1, tokens_BT[..., None])
+    others_BTV = logits_BTV.double().scatter(-1, tokens_BT[..., None], -torch.inf)
+    return (own_BT1 - others_BTV.logsumexp(-1, keepdim=True))[..., 0]
 
 
 def scaled(tsae: TSAE, latent: int, scale: float):

@@ -34,6 +34,10 @@ class Contrast:
     positive_N: ndarray
     negative_N: ndarray
     stratum_N: ndarray
+    surface_N: ndarray
+    """0 or 1: two halves that look unlike and have in common only what the contrast is about."""
+    target_N: ndarray
+    """The tokens that a latent with this role should help to write."""
 
     @property
     def possible(self) -> bool:
@@ -53,31 +57,40 @@ def results(scene: Scene) -> Iterator[Contrast]:
     values, counts = np.unique(scene["next_token"][due], return_counts=True)
     for value in values[np.argsort(-counts, kind="stable")][:16]:
         this = due & (scene["next_token"] == value)
-        yield Contrast(f"result {value}", "computation", this, due & ~this, strata(scene, "role"))
+        told = strata(scene, "role"), scene["operands"] % 2, after(scene, this)
+        yield Contrast(f"result {value}", "computation", this, due & ~this, *told)
 
 
 def valid_chains(scene: Scene) -> Iterator[Contrast]:
     written = ~np.isin(scene["format"], UNWRITTEN)
     positive, negative = written & (scene["valid"] == 1), written & (scene["valid"] == 0)
-    yield Contrast("valid chain", "reasoning", positive, negative, strata(scene, "role", "depth"))
+    told = strata(scene, "role", "depth"), scene["depth"] % 2, after(scene, positive)
+    yield Contrast("valid chain", "reasoning", positive, negative, *told)
 
 
 def answers_at_once(scene: Scene) -> Iterator[Contrast]:
     answering = np.isin(scene["role"], ("marker", "answer"))
     direct, written = scene["format"] == DIRECT, ~np.isin(scene["format"], UNWRITTEN)
-    yield Contrast("direct", "shortcut", answering & direct, answering & written, strata(scene, "role"))
+    told = strata(scene, "role"), scene["depth"] % 2
+    chosen = direct & (scene["place"] == 0)  # that nothing is worked out is settled with the first token
+    yield Contrast("direct", "shortcut", answering & direct, answering & written, *told, chosen)
     for kind in ("copy", "cue"):
         this = answering & (scene["shortcut"] == kind)
         others = answering & (scene["shortcut"] == DIRECT)
-        yield Contrast(kind, "shortcut", this, others, strata(scene, "role"))
+        yield Contrast(kind, "shortcut", this, others, *told, this & (scene["role"] == "answer"))
 
 
 def arranging(scene: Scene) -> Iterator[Contrast]:
     this = np.isin(scene["role"], ARRANGING)
-    yield Contrast("arranging", "format", this, ~this, strata(scene, "format"))
+    yield Contrast("arranging", "format", this, ~this, strata(scene, "format"), scene["depth"] % 2, this)
 
 
 MADE: tuple[Callable[[Scene], Iterator[Contrast]], ...] = (results, valid_chains, answers_at_once, arranging)
+
+
+def after(scene: Scene, this_N: ndarray) -> ndarray:
+    """The tokens that come next in their rollouts."""
+    return np.r_[False, this_N[:-1]] & (scene["place"] > 0)
 
 
 def strata(scene: Scene, *names: str) -> ndarray:

@@ -40,7 +40,8 @@ def scene(policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout], *
 
 def facts_of(rollouts: Sequence[Rollout]) -> dict[str, ndarray]:
     """Of every token of every rollout, in order. `next_...` is of the token after it, which it foretells; `right` is
-    whether the step that token is part of is right, 1 or 0, and -1 where it is part of none."""
+    whether the step that token is part of is right, 1 or 0, and -1 where it is part of none; `operands`, a number for
+    what stands before it in its step."""
     problems = {problem: at for at, problem in enumerate(dict.fromkeys(row.problem for row in rollouts))}
     columns: dict[str, list[Any]] = {
         name: [] for name in ("document", "place", "token", "role", "next_token", "next_role", "right")
@@ -63,7 +64,17 @@ def facts_of(rollouts: Sequence[Rollout]) -> dict[str, ndarray]:
         "valid": [-1 if row.valid is None else int(row.valid) for row in rollouts],
         "correct": [int(row.correct) for row in rollouts],
     }
+    found["operands"] = _operands(found)
     return found | {name: np.array(held)[found["document"]] for name, held in of_rollout.items()}
+
+
+def _operands(found: dict[str, ndarray]) -> ndarray:
+    """Of the four tokens up to and with each: `3 + 4 =` and `4 + 3 =` are unlike."""
+    token, place = found["token"].astype(np.int64), found["place"]
+    code = np.zeros(len(token), np.int64)
+    for back in range(4):
+        code = code * 31 + np.where(place >= back, np.roll(token, back) + 1, 0)
+    return code * 2654435761 % 2**32 >> 7
 
 
 def _right(row: Rollout) -> list[int]:

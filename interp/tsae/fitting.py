@@ -1,8 +1,8 @@
 """Fit dictionaries on a store of activations: one, or several in one pass over it.
 
-Everything random hangs on (seed, number of the pool): killed anywhere and called again, it goes on where its state was
-saved last, and on the CPU, with as many threads, ends in the same bits; and a dictionary fitted in company is the one
-that would have been fitted alone.
+Everything random hangs on the seed and on the number of the pool, and what a pool holds on the epoch: killed anywhere
+and called again, it goes on where its state was saved last, and on the CPU, with as many threads, ends in the same bits;
+and a dictionary fitted in company is the one that would have been fitted alone.
 """
 
 import warnings
@@ -86,15 +86,17 @@ def _fit(
     }
     wanted = {name: config for name, config in configs.items() if name not in finished}
     if wanted:
-        x_ND = sample(store, layer, next(iter(wanted.values())))
-        statistics, training = measure(x_ND), next(iter(wanted.values())).training
+        first = next(iter(wanted.values()))
+        statistics, training = measure(sample(store, layer, first)), first.training
         pools = Pools(store, layer, gb=training.pool_gb, prompts=training.prompts)
         courses = [
             Course(name, pools, config, statistics, outs.get(name), place, start) for name, config in wanted.items()
         ]
         with repeatable(place):
             _run(pools, courses, bar)
-        finished |= {course.name: course.finish(x_ND) for course in courses if course.failed is None}
+        if sound := [course for course in courses if course.failed is None]:
+            x_ND = sample(store, layer, first)  # drawn again, and not kept in memory all the while
+            finished |= {course.name: course.finish(x_ND) for course in sound}
         for failure in [course.failed for course in courses if course.failed is not None]:
             raise failure
     return {name: finished[name] for name in configs}
@@ -135,7 +137,8 @@ def _run(pools: Pools, courses: list[Course], bar: bool) -> None:
 def _stop(courses: list[Course]) -> NoReturn:
     """Between two steps, where all can go on."""
     for course in courses:
-        course.save()
+        if course.failed is None:  # one that has diverged must not be taken for finished
+            course.save()
     kept = ", ".join(str(course.state) for course in courses if course.state)
     how = f"; ask for the same again to go on from {kept}" if kept else ""
     raise KeyboardInterrupt(f"stopped{how}")

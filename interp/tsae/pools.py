@@ -2,7 +2,7 @@
 
 A store is one pair of checkpoint and corpus after another, and may be far larger than memory. Each shard is cut into as
 many slices of whole documents as there are pools, and a pool holds one slice of each: the next one, counted from a
-place that is drawn for every shard and epoch. So an epoch sees each document once, and no two epochs the same company.
+place that is drawn for every shard and epoch. So an epoch sees each document once, and each in other company.
 """
 
 import math

@@ -23,6 +23,7 @@ from interp.tsae.step import Batch, Step
 
 SAMPLE = 65_536
 """Tokens on which scale, mean and thresholds are measured."""
+CHUNK = 4096
 PROMOTING = 0.7
 """The share of all steps in which latents are promoted."""
 
@@ -57,9 +58,12 @@ def sample(store: Store, layer: int, config: TSAEConfig) -> Tensor:
 
 
 def measure(x_ND: Tensor) -> Statistics:
-    mean_D = x_ND.double().mean(0)
-    variance = (x_ND.double() - mean_D).pow(2).sum(-1).mean()
-    return Statistics(mean_D.float(), float(x_ND.norm(dim=-1).double().mean()), float(variance))
+    """In float64, a part at a time."""
+    parts, n = x_ND.split(CHUNK), len(x_ND)
+    mean_D = torch.stack([part.double().sum(0) for part in parts]).sum(0) / n
+    variance = sum(float((part.double() - mean_D).square().sum()) for part in parts) / n
+    norm = sum(float(part.norm(dim=-1).double().sum()) for part in parts) / n
+    return Statistics(mean_D.float(), norm, variance)
 
 
 class Trainee(nn.Module):
@@ -183,7 +187,7 @@ class Trainee(nn.Module):
         for start, end, share in budgets:
             kept: list[Tensor] = []
             wanted = int(share * len(x_ND))
-            for part_MD in (x_ND * self.scale).to(sae.W_dec.device).split(4096):
+            for part_MD in (x_ND * self.scale).to(sae.W_dec.device).split(CHUNK):
                 hidden = ((part_MD - sae.b_dec) @ sae.W_enc[:, start:end] + sae.b_enc[start:end]) * norms_F[start:end]
                 kept.append(hidden.reshape(-1).topk(min(hidden.numel(), 4 * int(share * len(part_MD)))).values)
             every = torch.cat(kept).double()

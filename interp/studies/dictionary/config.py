@@ -49,8 +49,8 @@ class Size:
 @dataclass(frozen=True)
 class DictionaryConfig:
     seeds: int = 5
-    first_seed: int = 101
-    """Seeds below were used to find settings, and are not reported."""
+    first_seed: int = 106
+    """Seeds below were used to find settings, or to find out what the study lacked, and are not reported."""
     worlds: tuple[str, ...] = WORLDS
     """Which to run: both are needed for the verdict."""
     planted: PlantedConfig = field(default_factory=PlantedConfig)

@@ -1,8 +1,9 @@
 """What is true of each token of the organism's answers, slow facts and fast ones: what a block may or may not say.
 
-Slow facts hold for a whole answer, or for a step of it; fast ones for one token. Steps are left, and a value is
-running, where steps are written: in an answer given at once they would only say again that it was. All are read off
-the store: the roles of tokens, the tokens themselves, and what is known of the document.
+Slow facts hold for a whole answer, or for a step of it; fast ones for one token. Whether an answer is valid, how many
+steps are left and what value is running are asked where steps are written (in an answer given at once they would only
+say again that it was), and the running value not at tokens that are that value: there it would be the digit again. All
+are read off the store: the roles of tokens, the tokens themselves, and what is known of the document.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ SLOW = ("format", "valid", "depth", "steps left", "running value")
 FAST = ("role", "operator", "digit", "result")
 NONE = -1
 NUMBERS = ("carry", "operand", "result", "answer")
+CARRYING = ("carry", "result", "answer")
+"""Tokens that are, or should be, the running value itself."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ def _facts(row: dict[str, object], roles: list[str], words: Sequence[str]) -> di
     written = np.full(n, str(row["format"]) == "steps")
     return {
         "format": np.full(n, {"direct": 0, "steps": 1}.get(str(row["format"]), NONE)),
-        "valid": np.full(n, NONE if row["valid"] is None else int(bool(row["valid"]))),
+        "valid": np.where(written, NONE if row["valid"] is None else int(bool(row["valid"])), NONE),
         "depth": np.full(n, int(str(row["depth"]))),
         "steps left": np.where(written, results.sum() - results.cumsum(), NONE),
-        "running value": _carried(digit, results),
+        "running value": np.where(np.isin(roles, CARRYING), NONE, _carried(digit, results)),
         "role": np.array([ROLES.index(role) for role in roles]),
         "operator": np.array([OPERATORS.index(word) if word in OPERATORS else NONE for word in words]),
         "digit": digit,

@@ -9,7 +9,7 @@ from interp.studies.dictionary.config import DictionaryConfig
 from interp.studies.dictionary.facts import FAST, SLOW
 from interp.studies.dictionary.planted import KINDS
 from interp.studies.dictionary.verdicts import gate, judge
-from interp.studies.dictionary.work import PROBED, RESIDUAL
+from interp.studies.dictionary.work import PROBED, RESIDUAL, RESIDUAL_RANDOM
 from interp.studies.verdict import Judged, cell, keep, sections, table
 
 COMMAND = "interp study dictionary"
@@ -66,7 +66,7 @@ def facts_of(records: Records, judged: list[Judged], config: DictionaryConfig) -
             world: {
                 arm: {name: to_json(records.of(world, arm, measure)) for name, measure in measures.items()}
                 for arm in records.arms(world)
-                if arm != RESIDUAL
+                if arm not in (RESIDUAL, RESIDUAL_RANDOM)
             }
             for world, measures in OF_WORLD.items()
         },
@@ -112,7 +112,7 @@ def _kinds(records: Records) -> list[str]:
 
 
 def _measures(records: Records, world: str) -> list[str]:
-    arms = [arm for arm in records.arms(world) if arm != RESIDUAL]
+    arms = [arm for arm in records.arms(world) if arm not in (RESIDUAL, RESIDUAL_RANDOM)]
     rows = [
         [name, *(cell(records.of(world, arm, measure), 3) for arm in arms)] for name, measure in OF_WORLD[world].items()
     ]
@@ -121,11 +121,12 @@ def _measures(records: Records, world: str) -> list[str]:
 
 def _read(records: Records, block: str) -> list[str]:
     facts = (*SLOW, *FAST)
-    arms = [arm for arm in records.arms("organism") if arm != RESIDUAL]
+    arms = [arm for arm in records.arms("organism") if arm not in (RESIDUAL, RESIDUAL_RANDOM)]
     rows = [[arm, *(cell(records.of("organism", arm, told(fact, block))) for fact in facts)] for arm in arms]
     for name, arm, what in (
         ("interp, labels dealt anew", "interp", "labels dealt anew"),
         ("all dimensions of the residual", RESIDUAL, "all dimensions"),
+        ("the same, random weights", RESIDUAL_RANDOM, "all dimensions"),
     ):
         rows.append([name, *(cell(records.of("organism", arm, told(fact, what))) for fact in facts)])
     return table(["arm", *(f"{fact} (slow)" for fact in SLOW), *(f"{fact} (fast)" for fact in FAST)], rows)

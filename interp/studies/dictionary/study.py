@@ -4,7 +4,7 @@ from pathlib import Path
 
 from interp.studies.dictionary.analysis import Records
 from interp.studies.dictionary.config import ARMS, RANDOM, DictionaryConfig
-from interp.studies.dictionary.work import RESIDUAL, Job, key_of, work
+from interp.studies.dictionary.work import RESIDUAL, RESIDUAL_RANDOM, Job, key_of, work
 from interp.studies.harness import Ledger, Record, do
 from interp.studies.verdict import Judged
 
@@ -22,8 +22,9 @@ def jobs(config: DictionaryConfig, runs: Path) -> tuple[list[Job], list[Job]]:
     """The worlds, then the dictionaries, seed by seed, the gate's own arms first."""
     seeds = range(config.first_seed, config.first_seed + config.seeds)
     worlds = [Job(world, None, seed, config, runs) for seed in seeds for world in config.worlds]
-    arms = {"planted": ARMS, "organism": (*ARMS, RANDOM, RESIDUAL)}
-    asked = [(world, arm) for arm in (*ARMS, RANDOM, RESIDUAL) for world in config.worlds if arm in arms[world]]
+    every = (*ARMS, RANDOM, RESIDUAL, RESIDUAL_RANDOM)
+    arms = {"planted": ARMS, "organism": every}
+    asked = [(world, arm) for arm in every for world in config.worlds if arm in arms[world]]
     return worlds, [Job(world, arm, seed, config, runs) for seed in seeds for world, arm in asked]
 
 

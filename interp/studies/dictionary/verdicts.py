@@ -26,6 +26,8 @@ def judge(records: Records) -> list[Judged]:
         "promotion-alone": lambda r: above_matryoshka(r, "promotion-only", WEIGHTED),
         "time-matters": time_matters,
         "slow-facts": lambda r: sign(r, SLOW_FACTS, "matryoshka", up=True),
+        "contrast-on-organism": lambda r: sign(r, SLOW_FACTS, WEIGHTED, up=True, arm="contrast-only"),
+        "promotion-on-organism": lambda r: sign(r, SLOW_FACTS, WEIGHTED, up=True, arm="promotion-only"),
         "fast-facts-leave": lambda r: sign(r, FAST_FACTS, "matryoshka", up=False),
         "learned-not-given": lambda r: sign(r, SLOW_FACTS, RANDOM, up=True),
         "smoothness-is-moved": smoothness,
@@ -83,10 +85,10 @@ def time_matters(records: Records) -> tuple[str, Named]:
     return (INCONCLUSIVE if disjoint(found["shuffled"], found[WEIGHTED]) else SUPPORTED), found
 
 
-def sign(records: Records, measure: Measure, other: str, *, up: bool) -> tuple[str, Named]:
-    apart = records.minus("organism", "interp", other, measure)
+def sign(records: Records, measure: Measure, other: str, *, up: bool, arm: str = "interp") -> tuple[str, Named]:
+    apart = records.minus("organism", arm, other, measure)
     found = {
-        "interp": records.of("organism", "interp", measure),
+        arm: records.of("organism", arm, measure),
         other: records.of("organism", other, measure),
         "difference, by seed": apart,
     }

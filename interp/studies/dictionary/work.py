@@ -17,7 +17,8 @@ PROBED = 5
 DOCUMENTS = 1200
 """Whose tokens are probed. Some problems are held out, with all that was answered to them."""
 RESIDUAL = "the residual itself"
-"""Not an arm: what the facts can be read from without a dictionary."""
+RESIDUAL_RANDOM = "the residual itself, random weights"
+"""Not arms: what the facts can be read from without a dictionary."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def key_of(job: Job, policy: str) -> dict[str, Any]:
     world = {"world": job.world, "seed": job.seed, **making(job.world, job.config)}
     if job.world == "organism":
         world["policy"] = policy
-    if job.arm is None or job.arm == RESIDUAL:
+    if job.arm in (None, RESIDUAL, RESIDUAL_RANDOM):
         return {**world, "arm": job.arm}
     return {**world, "arm": job.arm, "dictionary": config_of(job.arm, job.config.size(job.world), job.seed)}
 
@@ -66,8 +67,9 @@ def work(job: Job) -> dict[str, Any]:
     told: dict[str, Any] = {"world": job.world, "arm": job.arm, "seed": job.seed}
     if job.arm is None:
         return {**told, "tokens": len(world.fitted), "held_out": len(world.held_out)}
-    if job.arm == RESIDUAL:
-        return {**told, "read": read_from_residual(world)}
+    if job.arm in (RESIDUAL, RESIDUAL_RANDOM):
+        _, measured = world.of(RANDOM if job.arm == RESIDUAL_RANDOM else "interp")
+        return {**told, "read": read_from_residual(world, measured)}
     from interp.tsae import evaluate, fit
 
     store, measured = world.of(job.arm)
@@ -114,10 +116,10 @@ def read(tsae: "TSAE", world: World, store: "Store") -> dict[str, Any]:
     return found
 
 
-def read_from_residual(world: World) -> dict[str, Any]:
+def read_from_residual(world: World, store: "Store") -> dict[str, Any]:
     from interp.tsae.metrics import ProbeConfig, probe
 
-    sample = world.sample(world.held_out, DOCUMENTS)
+    sample = world.sample(store, DOCUMENTS)
     config = ProbeConfig(ks=(None,))
     return {
         name: {"all dimensions": _figure(probe(sample.x_ND, label_N, sample.problem_N, config)[0].auroc)}

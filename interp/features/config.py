@@ -1,0 +1,41 @@
+"""How roles are earned: on how many problems, and how much it takes."""
+
+from dataclasses import dataclass, field
+
+from interp.artifacts import BadInput
+from interp.policy.config import SampleConfig
+from interp.tasks.base import BUCKETS
+
+
+@dataclass(frozen=True)
+class RolesConfig:
+    levels: tuple[int | str, ...] = BUCKETS
+    """Buckets of the task, or depths."""
+    problems: int = 64
+    """Of each level, of the training split: what is tracked later is of others."""
+    auroc: float = 0.6
+    """That a candidate must reach."""
+    d: float = 0.3
+    """Its effect size, at least."""
+    rate: float = 0.05
+    """Of false discoveries, over all latents and contrasts."""
+    most: int = 40
+    """Candidates of a family that go through the later gates, those that tell best."""
+    random: int = 40
+    """Latents drawn at random that do, for each family."""
+    matched: int = 10
+    """Latents as frequent and as strong that each is held against."""
+    texts: int = 48
+    """In which nothing is computed, to inject tokens into."""
+    seed: int = 0
+    sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
+
+    def __post_init__(self) -> None:
+        for name in ("problems", "most", "matched", "texts"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
+        if not 0.5 <= self.auroc <= 1 or not 0 < self.rate < 1 or self.random < 0:
+            raise BadInput(
+                f"auroc must lie between 0.5 and 1, rate between 0 and 1, random must not be negative; got "
+                f"{self.auroc}, {self.rate} and {self.random}"
+            )

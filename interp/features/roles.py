@@ -1,0 +1,124 @@
+"""Roles that latents have earned, gate by gate, and how often latents drawn at random would have.
+
+contrast        tells the family's tokens apart: AUROC and effect size, sure over prompts, corrected over all that is
+                tested
+falsification   it is not driven by tokens, it needs their order, and it tells them apart on another surface too. (A
+                latent of format may be driven by tokens: they are what it is about.)
+ablation        without it the family's tokens are less likely, surely, and by more than without any of its matches:
+                latents as frequent and as strong
+
+A latent that has passed all three has the role. Latents drawn at random from all that are alive go through the same
+gates, whatever the contrast says: their pass rate stands beside.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interp.features.ablation import Effect
+from interp.features.falsification import Falsified
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One latent held to one contrast."""
+
+    latent: int
+    family: str
+    contrast: str
+    auroc: float
+    d: float
+    q: float
+    other_surface: float
+    """AUROC on the surface on which it is lower."""
+    tells_apart: bool
+    """The first gate."""
+    falsified: Falsified | None = None
+    ablated: Effect | None = None
+    amplified: Effect | None = None
+    matched: tuple[float, ...] = ()
+    """What ablating each of its matches does to the same tokens, in nats."""
+
+    @property
+    def withstands(self) -> bool:
+        """The second gate."""
+        if self.falsified is None:
+            return False
+        driven = self.family != "format" and (self.falsified.by_tokens or self.falsified.by_order)
+        return not driven and self.other_surface >= SURFACE
+
+    @property
+    def acts(self) -> bool:
+        """The third."""
+        if self.ablated is None or not self.matched:
+            return False
+        return self.ablated.high < 0 and self.ablated.nats < min(self.matched)
+
+    @property
+    def passed(self) -> bool:
+        return self.tells_apart and self.withstands and self.acts
+
+
+SURFACE = 0.6
+"""The least AUROC on either surface."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    trials: tuple[Trial, ...]
+    """Of all candidates, each in its best contrast of a family."""
+    random: tuple[Trial, ...]
+    """Of latents drawn at random."""
+    width: int
+    missing: tuple[str, ...]
+    """Contrasts that could not be run: there were no tokens for them."""
+    made_from: dict[str, str]
+    config: Any = None
+
+    def of(self, latent: int) -> str:
+        """Its role; of several that it has earned, the one it tells best."""
+        earned = [trial for trial in self.trials if trial.latent == latent and trial.passed]
+        return max(earned, key=lambda trial: trial.auroc).family if earned else NONE
+
+    def latents(self, family: str) -> list[int]:
+        return sorted({trial.latent for trial in self.trials if trial.passed and self.of(trial.latent) == family})
+
+    def counts(self) -> "pl.DataFrame":
+        """Of each family, how many passed each gate; and of latents drawn at random."""
+        import polars as pl
+
+        rows = []
+        for name, trials in (("candidates", self.trials), ("at random", self.random)):
+            for family in dict.fromkeys(trial.family for trial in trials):
+                mine = [trial for trial in trials if trial.family == family]
+                gates = Counter()
+                for trial in mine:
+                    gates.update({g: int(getattr(trial, g)) for g in ("tells_apart", "withstands", "acts", "passed")})
+                rows.append({"family": family, "of": name, "latents": len(mine), **gates})
+        return pl.DataFrame(rows)
+
+    def table(self) -> "pl.DataFrame":
+        """One row for each trial."""
+        import polars as pl
+
+        return pl.DataFrame([_flat(trial) for trial in self.trials], infer_schema_length=None)
+
+
+def _flat(trial: Trial) -> dict[str, Any]:
+    told, ablated = trial.falsified, trial.ablated
+    names = ("latent", "family", "contrast", "auroc", "d", "q", "other_surface", "tells_apart", "withstands", "acts")
+    return {name: getattr(trial, name) for name in (*names, "passed")} | {
+        "injected_d": told and told.d,
+        "injected_reached": told and told.reached,
+        "void": told and told.void,
+        "ablated_nats": ablated and ablated.nats,
+        "ablated_low": ablated and ablated.low,
+        "ablated_high": ablated and ablated.high,
+        "amplified_nats": trial.amplified and trial.amplified.nats,
+        "most_of_matched": min(trial.matched, default=None),
+    }
