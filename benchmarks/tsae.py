@@ -111,12 +111,10 @@ class Race:
         self.held_out_ND = plant(replace(planted, tokens=8 * setting.batch), draw=1).x_ND.to(device)
         self.statistics = measure(self.pool.x_PD)
 
-    def config(self, name: str, *, run: int = 8) -> TSAEConfig:
+    def config(self, name: str) -> TSAEConfig:
         s, config = self.setting, preset(name)
         training = replace(config.training, batch=s.batch, steps=s.learn or 1000, lr=1e-3, warm_up=0.1, decay=0.2)
-        return replace(
-            config, width=s.width, k=s.k, scale="none", training=training, contrast=replace(config.contrast, run=run)
-        )
+        return replace(config, width=s.width, k=s.k, scale="none", training=training)
 
     def ours(self, name: str, *, half_dead: bool = False) -> "Ours":
         trainee = Trainee(self.config(name), self.setting.d_model, self.statistics, self.device)

@@ -6,8 +6,8 @@ the slope. Prompts are drawn with replacement, the same for every checkpoint, so
 cancels. The interval is Student's with the bootstrap's spread, the same from which the p-value is.
 
 Matched, the strengths of all checkpoints are told at the base's mix: within a stratum (rollouts of one outcome, of like
-length) strength against strength, and the strata weighed as the base had them. Where strata are missing at any
-checkpoint, it is told of those that all have, and what share of the base's tokens these are.
+length) strength against strength, and the strata weighed as the base had them. Strata that a checkpoint has at too few
+prompts are left out, and it is told what share of the base's tokens the others are.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,9 @@ from interp.artifacts import BadInput
 DRAWS = 400
 LEVEL = 0.95
 LEAST_PROMPTS = 8
-"""With fewer there is no interval."""
+"""With fewer there is no interval: of the bucket, or, where strata are matched, of the rarest of them."""
+LEAST_COMMON = 0.5
+"""Of the base's tokens, in strata that can be compared: with less there is no interval either."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class Change:
     p_F: Float[np.ndarray, " F"]
     """That there is none."""
     prompts: int
+    """At which the rarest stratum occurs, at every checkpoint: of the bucket, where nothing is matched."""
     common: float
-    """The share of the base's tokens in strata that all checkpoints have: 1 where nothing is matched."""
+    """The share of the base's tokens in strata that are compared: 1 where nothing is matched."""
 
 
 def end_less_start(checkpoints: int) -> Float[np.ndarray, " T"]:
@@ -71,47 +74,54 @@ def slope(steps: Int[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
 
 def change(sums: Sums, contrast_T: Float[np.ndarray, " T"], *, draws: int = DRAWS, seed: int = 0) -> Change:
     """The first checkpoint is the base, whose mix of strata is that of all."""
-    everything_1P = torch.ones(1, sums.prompts)
-    strength_TF = torch.stack([told[0] for told in strengths(sums, everything_1P)]).double()
-    contrast = torch.from_numpy(contrast_T).double()
-    value_F = (contrast @ strength_TF).numpy()
-    common = float(shares(sums.tokens_TSP, everything_1P)[1][0])
-    if sums.prompts < LEAST_PROMPTS:
+    weighed = [at for at, weight in enumerate(contrast_T.tolist()) if weight]
+    sums, common, prompts = held_by_all(sums, sorted({0, *weighed}))
+    strength_TF = torch.stack([told[0] for told in strengths(sums, torch.ones(1, sums.prompts))]).double()
+    value_F = (torch.from_numpy(contrast_T).double() @ strength_TF).numpy()
+    if prompts < LEAST_PROMPTS or common < LEAST_COMMON:
         none_F = np.full(len(value_F), np.nan)
-        return Change(strength_TF.numpy(), value_F, none_F, none_F, none_F, sums.prompts, common)
+        return Change(strength_TF.numpy(), value_F, none_F, none_F, none_F, prompts, common)
     drawn_BP = resampled(sums.prompts, draws, seed)
     found_BF = torch.zeros(draws, len(value_F), dtype=torch.float64)
-    for weight, told_BF in zip(contrast.tolist(), strengths(sums, drawn_BP), strict=True):
-        if weight:
-            found_BF += weight * told_BF
-    spread_F = found_BF.std(0).numpy() * (sums.prompts / (sums.prompts - 1)) ** 0.5
-    low_F, high_F, p_F = students(value_F, spread_F, sums.prompts - 1)
-    return Change(strength_TF.numpy(), value_F, low_F, high_F, p_F, sums.prompts, common)
+    every = Sums(sums.amount_TSPF[weighed], sums.tokens_TSP[weighed])
+    mix_BS = mix(sums.tokens_TSP[0], drawn_BP)
+    for weight, told_BF in zip(contrast_T[weighed].tolist(), strengths(every, drawn_BP, mix_BS), strict=True):
+        found_BF += weight * told_BF
+    spread_F = found_BF.std(0).numpy() * (prompts / (prompts - 1)) ** 0.5
+    low_F, high_F, p_F = students(value_F, spread_F, prompts - 1)
+    return Change(strength_TF.numpy(), value_F, low_F, high_F, p_F, prompts, common)
 
 
-def strengths(sums: Sums, drawn_BP: Float[Tensor, "B P"]) -> list[Float[Tensor, "B F"]]:
-    """Of each checkpoint, in each draw of prompts, at the base's mix of strata."""
-    mix_BS, _ = shares(sums.tokens_TSP, drawn_BP)
+def held_by_all(sums: Sums, checkpoints: list[int]) -> tuple[Sums, float, int]:
+    """The strata that all of these checkpoints have at `LEAST_PROMPTS` prompts or more, what share of the base's tokens
+    is in them, and at how many prompts the rarest of them occurs. Where there is but one, it is kept in any case."""
+    prompts_S = (sums.tokens_TSP[checkpoints] > 0).sum(-1).min(0).values
+    kept_S = prompts_S >= LEAST_PROMPTS if len(prompts_S) > 1 else torch.ones(1, dtype=torch.bool)
+    base_S = sums.tokens_TSP[0].sum(-1)
+    common = float(base_S[kept_S].sum() / base_S.sum().clamp(min=1e-9))
+    fewest = int(prompts_S[kept_S].min()) if bool(kept_S.any()) else 0
+    return Sums(sums.amount_TSPF[:, kept_S], sums.tokens_TSP[:, kept_S]), common, fewest
+
+
+def strengths(
+    sums: Sums, drawn_BP: Float[Tensor, "B P"], mix_BS: Float[Tensor, "B S"] | None = None
+) -> list[Float[Tensor, "B F"]]:
+    """Of each checkpoint, in each draw of prompts, at a mix of strata: the first's, if none is given."""
+    mix_BS = mix(sums.tokens_TSP[0], drawn_BP) if mix_BS is None else mix_BS
     found = []
     for amount_SPF, tokens_SP in zip(sums.amount_TSPF, sums.tokens_TSP, strict=True):
         told_BF = torch.zeros(len(drawn_BP), amount_SPF.shape[-1])
         for at, (amount_PF, tokens_P) in enumerate(zip(amount_SPF, tokens_SP, strict=True)):
-            if not bool(mix_BS[:, at].any()):
-                continue
             tokens_B1 = (drawn_BP @ tokens_P)[:, None]
             told_BF += mix_BS[:, at, None] * (drawn_BP @ amount_PF) / tokens_B1.clamp(min=1e-9)
         found.append(told_BF)
     return found
 
 
-def shares(
-    tokens_TSP: Float[Tensor, "T S P"], drawn_BP: Float[Tensor, "B P"]
-) -> tuple[Float[Tensor, "B S"], Float[Tensor, " B"]]:
-    """Of each draw: the base's mix of those strata that all checkpoints have, and what share of its tokens they are."""
-    tokens_TBS = torch.stack([drawn_BP @ tokens_SP.T for tokens_SP in tokens_TSP])
-    base_BS = tokens_TBS[0] * (tokens_TBS > 0).all(0)
-    every_B, held_B = tokens_TBS[0].sum(1), base_BS.sum(1)
-    return base_BS / held_B.clamp(min=1e-9)[:, None], held_B / every_B.clamp(min=1e-9)
+def mix(tokens_SP: Float[Tensor, "S P"], drawn_BP: Float[Tensor, "B P"]) -> Float[Tensor, "B S"]:
+    """The share of each stratum's tokens, in each draw."""
+    tokens_BS = drawn_BP @ tokens_SP.T
+    return tokens_BS / tokens_BS.sum(1, keepdim=True).clamp(min=1e-9)
 
 
 def resampled(prompts: int, draws: int, seed: int) -> Float[Tensor, "B P"]:

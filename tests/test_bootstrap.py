@@ -13,8 +13,8 @@ from interp.bootstrap import (
     benjamini_hochberg,
     change,
     end_less_start,
+    mix,
     resampled,
-    shares,
     slope,
     strengths,
     students,
@@ -41,19 +41,54 @@ def test_a_strength_is_a_ratio_of_sums_over_prompts():
     assert found.value_F.tolist() == [pytest.approx(0.3)] and found.common == 1
 
 
+def stretched(amounts: list, tokens: list, prompts: int = 10) -> Sums:
+    """The same sums (T, S) at every prompt, of one latent."""
+    amount_TS, tokens_TS = torch.tensor(amounts).float(), torch.tensor(tokens).float()
+    return Sums(amount_TS[..., None, None].repeat(1, 1, prompts, 1), tokens_TS[..., None].repeat(1, 1, prompts))
+
+
 def test_matched_strengths_are_told_at_the_base_s_mix():
     """Two outcomes, of strength 0.1 and 0.5 at both checkpoints. Only the mix changes, from 3:1 to 1:3: unmatched that
     is a rise from 0.2 to 0.4, matched it is none."""
-    amounts, tokens = [[[[3]], [[5]]], [[[1]], [[15]]]], [[[30], [10]], [[10], [30]]]
-    assert change(sums(amounts, tokens), end_less_start(2)).value_F.tolist() == [pytest.approx(0, abs=1e-7)]
-    together = sums([[[[8]]], [[[16]]]], [[[40]], [[40]]])
+    held = stretched([[3, 5], [1, 15]], [[30, 10], [10, 30]])
+    assert change(held, end_less_start(2)).value_F.tolist() == [pytest.approx(0, abs=1e-7)]
+    together = stretched([[8], [16]], [[40], [40]])
     assert change(together, end_less_start(2)).value_F.tolist() == [pytest.approx(0.2)]
 
 
 def test_a_stratum_that_a_checkpoint_lacks_is_left_out_and_told_of():
     """The second outcome, a quarter of the base's tokens, never comes again."""
-    found = change(sums([[[[3]], [[5]]], [[[6]], [[0]]]], [[[30], [10]], [[30], [0]]]), end_less_start(2))
+    found = change(stretched([[3, 5], [6, 0]], [[30, 10], [30, 0]]), end_less_start(2))
     assert found.value_F.tolist() == [pytest.approx(0.1)] and found.common == pytest.approx(0.75)
+    between = stretched([[3, 5], [0, 0], [6, 10]], [[30, 10], [30, 0], [30, 10]])
+    assert change(between, end_less_start(3)).common == 1, "what is not weighed need not have it"
+
+
+def test_where_nothing_can_be_compared_nothing_is_said_to_be_unchanged():
+    """All wrong before, all valid later; or the one stratum in common is a third of the base, or stands on a prompt."""
+    gone = change(stretched([[3, 0], [0, 9]], [[30, 0], [0, 30]]), end_less_start(2))
+    assert gone.common == 0 and np.isnan(gone.low_F).all()
+    assert judged(gone, np.array([10])).verdict_F.tolist() == ["too few prompts"]
+    third = change(stretched([[1, 2], [9, 0]], [[10, 20], [30, 0]]), end_less_start(2))
+    assert third.common == pytest.approx(1 / 3) and np.isnan(third.p_F).all()
+    held = stretched([[3, 5], [6, 20]], [[10, 30], [30, 40]])
+    held.tokens_TSP[1, 1, 1:] = 0
+    held.amount_TSPF[1, 1, 1:] = 0
+    lone = change(held, end_less_start(2))
+    assert lone.common == pytest.approx(0.25) and judged(lone, np.array([10])).verdict_F.tolist() == ["too few prompts"]
+
+
+def test_a_stratum_that_is_rare_before_and_common_later_makes_no_changes_out_of_nothing():
+    """400 latents that do not change, told at a mix that does: 3 valid in 100 before, 97 later."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(6):
+        valid = np.stack([rng.random((64, 4)) < share for share in (0.04, 0.97)])
+        n_TSP = np.stack([(~valid).sum(2), valid.sum(2)], 1) * 12
+        rate_SPF = rng.random((2, 64, 400)) * 0.2
+        amount = rng.poisson(n_TSP[..., None] * rate_SPF)
+        told = change(Sums(torch.from_numpy(amount).float(), torch.from_numpy(n_TSP).float()), end_less_start(2))
+        found.append(0 if np.isnan(told.p_F).all() else int((benjamini_hochberg(told.p_F) <= 0.05).sum()))
+    assert max(found) <= 4, "one in a hundred of 400"
 
 
 def test_a_slope_is_the_least_squares_line_s_rise():
@@ -93,7 +128,7 @@ def test_a_draw_of_all_prompts_once_is_the_strength_itself_and_a_draw_repeats_it
     once = strengths(held, torch.ones(1, 9))
     assert torch.allclose(once[0][0], held.amount_TSPF[0, 0].sum(0) / 63)
     assert torch.equal(resampled(9, 20, 1), resampled(9, 20, 1)) and (resampled(9, 20, 1).sum(1) == 9).all()
-    assert shares(held.tokens_TSP, torch.ones(1, 9))[1].tolist() == [1.0]
+    assert mix(held.tokens_TSP[0], torch.ones(1, 9)).tolist() == [[1.0]]
 
 
 def test_the_spread_is_that_of_a_mean_over_prompts():

@@ -19,6 +19,7 @@ from interp.rollouts.buckets import BucketConfig
 from interp.tracking import TrackConfig, Tracks, Trust, track
 from interp.tracking import following as followed
 from interp.tracking.reading import Reading, octave, outcome_of
+from interp.tracking.streaming import spares
 from interp.tsae import TSAE
 
 TASK, LAYER, D = FirstWord(), 1, 32
@@ -156,6 +157,8 @@ def test_what_cannot_be_asked_for_is_refused(tracks):
     for asked in ({"over": "middle"}, {"measure": "loudness"}, {"match": ("colour",)}):
         with pytest.raises(BadInput, match="over must be end or slope, measure one of rate, strength"):
             tracks.changes(**asked)
+    with pytest.raises(BadInput, match="corpus must be on-policy or probe; got 'again'"):
+        tracks.changes(corpus="again")
     with pytest.raises(BadInput, match=r"a reading of one of the steps \(0, 10, 20\), got on-policy of 7"):
         tracks.reading(7)
 
@@ -167,13 +170,25 @@ def test_a_dictionary_that_keeps_everything_is_trusted_and_one_that_fits_the_bas
     drift = tracks.drift()
     assert {drift.verdict(step) for step in tracks.steps} == {"trust"}
     assert drift.table()["fve"].min() > 0.999 and drift.table()["kl_recovered"].min() > 0.99
-    fits = tuple(replace(fit, fve={0: 0.95, 10: 0.91, 20: 0.89}[fit.step]) for fit in drift.fits)
-    drifted = replace(drift, fits=fits)
-    assert [drifted.verdict(step) for step in (0, 10, 20)] == ["trust", "trust", "refit"]
+    assert drift.table()["kl_recovered"].null_count() == 0, "measured in every bucket"
+
+    def told(fve: dict[int, float | None]) -> list[str]:
+        fits = tuple(replace(fit, fve=fve[fit.step], kl_recovered=None) for fit in drift.fits)
+        return [replace(drift, fits=fits).verdict(step) for step in (0, 10, 20)]
+
+    assert told({0: 0.95, 10: 0.91, 20: 0.89}) == ["trust", "trust", "refit"]
+    assert told({0: 0.45, 10: 0.0, 20: -0.05}) == ["refit"] * 3, "twice as bad as bad is not good enough"
+    assert told({0: 0.95, 10: None, 20: 0.95}) == ["trust", "cannot tell", "trust"]
     lost = replace(drift, fits=tuple(replace(fit, kl_recovered=0.8) for fit in drift.fits))
     assert lost.verdict(0) == "refit"
     with pytest.raises(BadInput, match="unexplained must be at least 1"):
         Trust(unexplained=0.5)
+
+
+@pytest.mark.parametrize("share", [1, 4, 10, 25])
+def test_the_loss_is_measured_on_as_many_rollouts_of_each_bucket_whatever_the_waves(share):
+    picked = [(prompt, sample) for prompt in range(10) for sample in range(4) if spares(prompt, sample, 10, share)]
+    assert share <= len(picked) <= 2 * share + 5 and len({prompt for prompt, _ in picked}) >= min(share, 10)
 
 
 def test_latents_of_the_base_that_fall_silent_are_counted(tracks):
@@ -191,7 +206,7 @@ def test_stopped_and_asked_again_it_goes_on_and_comes_to_the_same(tracks, run, t
     def killed(*told: Any, **known: Any) -> Any:
         if len(done) == 4:
             raise KeyboardInterrupt
-        done.append(known["corpus"])
+        done.append(told[1].corpus)
         return read(*told, **known)
 
     asked: dict[str, Any] = {"out": tmp_path / "tracks", "device": "cpu", "bar": False}
@@ -216,7 +231,9 @@ def test_asked_again_it_is_opened_and_no_checkpoint_loaded(tracks, run, monkeypa
 
 
 def test_tracks_of_another_making_are_not_written_over(tracks, run):
-    with pytest.raises(BadInput, match="holds tracks of another problems, prompts.1, prompts.2"):
+    with pytest.raises(
+        BadInput, match="holds tracks of another again, on-policy, probe, problems, prompts.1, prompts.2"
+    ):
         track(axes(), Series.from_dir(run), TASK, replace(SMALL, problems=9), out=tracks.path, bar=False)
     with pytest.raises(BadInput, match="holds no tracks"):
         track(axes(), Series.from_dir(run), TASK, SMALL, out=run, bar=False)
@@ -253,6 +270,28 @@ def test_buckets_measured_on_another_base_are_refused_and_those_of_this_one_are_
     theirs = Buckets(mine.rows, config=mine.config, made_from={**mine.made_from, "policy": "another"})
     with pytest.raises(Mismatch, match="expected buckets measured on the base, .*; got some of another"):
         track(axes(), series, TASK, asked, buckets=theirs, out=tmp_path / "theirs", bar=False)
+
+
+def test_tracks_of_other_problems_are_not_taken_for_these(run, tmp_path):
+    measuring, series = BucketConfig(n=8, max_new_tokens=6), Series.from_dir(run)[:1]
+    asked = replace(SMALL, levels=("easy", "medium", "hard"), problems=2, recovered=0)
+    mine, other = (
+        bucket(tiny_policy(seed=0), TASK, TASK.problems("train", None, 8, start=start), config=measuring)
+        for start in (0, 8)
+    )
+    track(axes(), series, TASK, asked, buckets=mine, out=tmp_path / "tracks", bar=False)
+    with pytest.raises(BadInput, match="holds tracks of another again, on-policy, probe"):
+        track(axes(), series, TASK, asked, buckets=other, out=tmp_path / "tracks", bar=False)
+
+
+def test_a_text_that_was_lost_is_written_by_the_base_again(tracks, run, tmp_path):
+    spoiled = Path(shutil.copytree(tracks.path, tmp_path / "tracks"))
+    shutil.rmtree(spoiled / "probe-text")
+    shutil.rmtree(spoiled / "reading-10-probe")
+    again = track(axes(), Series.from_dir(run), TASK, SMALL, out=spoiled, device="cpu", bar=False)
+    assert torch.equal(
+        again.reading(10, "probe").tables["prompts"].mass_RF, tracks.reading(10, "probe").tables["prompts"].mass_RF
+    )
 
 
 def test_a_corrupt_checkpoint_is_named(run, tmp_path):

@@ -29,12 +29,13 @@ def test_a_latent_is_found_wherever_it_went_and_one_that_is_gone_ends():
     order = torch.randperm(2 * D, generator=torch.Generator().manual_seed(0))
     after = reordered(axes(), order)
     found = passage(axes(), after)
-    assert found.kept == 1 and torch.equal(order[found.latent_F], torch.arange(2 * D))
+    assert found.kept() == 1 and torch.equal(order[found.latent_F], torch.arange(2 * D))
     turned = after.W_dec.clone()
     turned[3] = turned[4] + 0.1 * turned[3]  # now nearest to another, which has a partner nearer still
     ended = passage(axes(), replace(after, W_dec=turned))
-    assert ended.latent_F[order[3]] == -1 and ended.kept == 1 - 1 / (2 * D)
+    assert ended.latent_F[order[3]] == -1 and ended.kept() == 1 - 1 / (2 * D)
     assert ended.table()["after"].null_count() == 1
+    assert ended.kept([int(order[3])]) == 0 and ended.kept([int(order[4]), int(order[5])]) == 1
 
 
 def test_two_that_are_nearest_to_one_do_not_both_go_on_as_it():
@@ -56,7 +57,7 @@ def test_a_refit_keeps_what_is_still_there(tmp_path: Path):
     store = planted_store(tmp_path / "store")
     first = fit(store, small(training={"steps": 200}), bar=False, device="cpu")
     later, through = refit(first, store, steps=20, bar=False, device="cpu")
-    assert later.width == first.width and through.kept > 0.9
+    assert later.width == first.width and through.kept() > 0.9
     assert through.made_from == {"before": first.fingerprint(), "after": later.fingerprint()}
     with pytest.raises(BadInput, match="does not say how it was fitted"):
         refit(replace(first, config=None), store, bar=False)

@@ -329,7 +329,7 @@ def test_and_one_that_does_is_not(case, tmp_path):
 def test_pools_that_never_hold_a_batch_are_refused_rather_than_gone_through_for_ever(tmp_path):
     held = store_of_layout(tmp_path / "store", [[(10, 0)] * 12] * 2, d_model=16, fill=noise)
     with pytest.raises(
-        BadInput, match=r"expected a batch of 128 tokens in .* memory together, got fewer: raise pool_gb"
+        BadInput, match=r"expected a batch of 128 tokens in .* memory together, got 10 in the mean: raise pool_gb"
     ):
         fit(held, small(training={"pool_gb": 1e-9}), bar=False)
 

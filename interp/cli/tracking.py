@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
 from interp.flags import OpenedSeries, World
@@ -22,13 +22,13 @@ class Track:
     """Of a dictionary that does not say which it is of."""
     out: Path | None = None
     """Where the tracks are kept. Beside the checkpoints of a --series if not given. Asked for again, it goes on."""
-    corpus: str = "on-policy"
+    corpus: Literal["on-policy", "probe"] = "on-policy"
     """What is shown: on-policy (what each checkpoint writes) or probe (the same text for all)."""
-    measure: str = "strength"
+    measure: Literal["strength", "rate"] = "strength"
     """strength (mean activation) or rate (share of tokens at which a latent is on)."""
-    over: str = "end"
+    over: Literal["end", "slope"] = "end"
     """end (the last checkpoint less the base) or slope (of the line through all)."""
-    match: tuple[str, ...] = ()
+    match: tuple[Literal["outcome", "length"], ...] = ()
     """Tell strengths at the base's mix of: outcome, length, or both."""
     any_policy: bool = False
     """Hold it against policies it was not fitted on too."""

@@ -11,13 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.policy.policy import Policy
-from interp.rollouts.harvest import STORED_ROLES, residuals_of, table_of
+from interp.rollouts.harvest import residuals_of, table_of
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
-from interp.tsae.codes import Codes
-
-ENTRIES = 2**24
-"""Codes held at once."""
+from interp.tsae.codes import ENTRIES, Codes
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,9 @@ class Looked:
     x_ND: Float[Tensor, "N D"]
     document_N: Int[Tensor, " N"]
     """Which of the rollouts each is of."""
-    role_N: list[str]
-    place_N: list[int]
+    role_N: Int[Tensor, " N"]
+    """Of `STORED_ROLES`."""
+    place_N: Int[Tensor, " N"]
     """From the first token that was written on."""
 
 
@@ -46,6 +44,5 @@ def look(
     written = table.completion.nonzero()[:, 0]
     for rows in written.split(max(1, ENTRIES // tsae.width)):
         codes, document_n = Codes.of(tsae.encode(x_ND[rows].to(policy.device))), table.document[rows].long()
-        roles = [STORED_ROLES[role] for role in table.role[rows].tolist()]
-        places = (table.position[rows] - prompt_M[document_n]).tolist()
-        yield Looked(codes, x_ND[rows], document_n, roles, places)
+        places = table.position[rows].long() - prompt_M[document_n]
+        yield Looked(codes, x_ND[rows], document_n, table.role[rows].long(), places)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def tracked(changes: "Changes") -> str:
     """Of each bucket, beside what was found where nothing had changed."""
     rows = [
-        [row["bucket"], row["between"], row["prompts"], *(row[name] for name in VERDICTS)]
+        [row["bucket"], row["between"], row["prompts"], f"{row['common']:.2f}", *(row[name] for name in VERDICTS)]
         for row in changes.counts().to_dicts()
     ]
     matched = f", at the base's mix of {' and '.join(changes.matched)}" if changes.matched else ""
@@ -20,7 +20,7 @@ def tracked(changes: "Changes") -> str:
         f"Latents by what became of their {changes.measure} ({changes.corpus} text{matched}), at a false-discovery "
         f"rate of {RATE:g}:"
     )
-    return "\n".join([said, "", grid(["bucket", "between", "prompts", *VERDICTS], rows)])
+    return "\n".join([said, "", grid(["bucket", "between", "prompts", "compared", *VERDICTS], rows)])
 
 
 def fits(drift: "Drift") -> str:
@@ -38,8 +38,8 @@ def fits(drift: "Drift") -> str:
     head = ["step", "corpus", "bucket", "explained", "L0", "fallen silent", "KL recovered", "verdict"]
     trust = drift.trust
     rule = (
-        f"Trusted: at most {trust.unexplained:g} times as much unexplained as of the base, and KL recovered "
-        f"{trust.kl_recovered:g} or more."
+        f"Trusted: at least {trust.fve:g} of the variance explained, at most {trust.unexplained:g} times as much left "
+        f"unexplained as of the base, and KL recovered {trust.kl_recovered:g} or more, in every bucket."
     )
     return "\n".join([grid(head, rows), "", rule])
 

@@ -31,12 +31,28 @@ def roll_out(
     must not be measured by the same luck again. `bar` shows one for whatever takes longer than a second."""
     sampling = sampling or SampleConfig()
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
+    rows = answered(policy, task, problems, sampling, run=run, step=step, chat=chat, purpose=purpose, bar=bar)
+    config = {"task": task.name, "sampling": to_json(sampling), "run": run, "step": step, "chat": chat}
+    return Rollouts(rows, config=config | {"purpose": purpose}, made_from=made_from)
+
+
+def answered(
+    policy: "Policy",
+    task: Task,
+    problems: Sequence[Problem],
+    sampling: SampleConfig,
+    *,
+    run: str,
+    step: int,
+    chat: bool = False,
+    purpose: str,
+    bar: bool = True,
+) -> list[Rollout]:
+    """The rows alone, without a look at what made them."""
     prompts = encode(policy, problems, chat=chat)
     keys = [hash_of(purpose, step, problem.id) for problem in problems]
     samples = policy.sample(prompts, sampling, keys=keys, bar=bar)
-    rows = judge(policy, task, problems, prompts, samples, run=run, step=step, bar=bar)
-    config = {"task": task.name, "sampling": to_json(sampling), "run": run, "step": step, "chat": chat}
-    return Rollouts(rows, config=config | {"purpose": purpose}, made_from=made_from)
+    return judge(policy, task, problems, prompts, samples, run=run, step=step, bar=bar)
 
 
 def encode(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False) -> list[list[int]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.bootstrap import LEAST_PROMPTS, Change, benjamini_hochberg
+from interp.bootstrap import LEAST_COMMON, LEAST_PROMPTS, Change, benjamini_hochberg
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,6 +19,7 @@ LEVEL_TO = 0.2
 """Of what it was: a change whose whole interval is no larger counts as none."""
 STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED = "strengthened", "weakened", "unchanged", "undecided"
 RARE, FEW = "too rare", "too few prompts"
+"""FEW, where strata are matched, also: too little in common to compare."""
 VERDICTS = (STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED, RARE, FEW)
 
 
@@ -39,8 +40,8 @@ class Judged:
 def judged(change: Change, seen_F: Int[np.ndarray, " F"]) -> Judged:
     """Changed: at a false-discovery rate of `RATE` over the latents of the bucket that are not too rare. Unchanged is
     only what is shown to be: where the interval is wide it stays undecided."""
-    few = change.prompts < LEAST_PROMPTS
-    rare_F = seen_F < min(LEAST_SEEN, change.prompts)
+    few = change.prompts < LEAST_PROMPTS or change.common < LEAST_COMMON
+    rare_F = (seen_F < LEAST_SEEN) | (np.abs(change.strength_TF).max(0) == 0)
     q_F = benjamini_hochberg(np.where(rare_F, np.nan, change.p_F))
     start_F = np.abs(change.strength_TF[0])
     level_F = np.maximum(np.abs(change.low_F), np.abs(change.high_F)) <= LEVEL_TO * start_F
@@ -69,11 +70,11 @@ class Changes:
 
         rows = []
         for bucket, found in self.buckets.items():
-            rows.append({"bucket": bucket, "between": self._between, "prompts": found.change.prompts, **found.counts()})
-            if self.control is not None:
-                control = self.control[bucket]
-                told = {"bucket": bucket, "between": "base and base", "prompts": control.change.prompts}
-                rows.append({**told, **control.counts()})
+            pairs = {self._between: found} | ({} if self.control is None else {"base and base": self.control[bucket]})
+            for between, judged in pairs.items():
+                change = judged.change
+                told = {"bucket": bucket, "between": between, "prompts": change.prompts, "common": change.common}
+                rows.append({**told, **judged.counts()})
         return pl.DataFrame(rows)
 
     @property

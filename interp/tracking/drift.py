@@ -16,20 +16,22 @@ from interp.tracking.reading import Reading
 if TYPE_CHECKING:
     import polars as pl
 
-TRUSTED, REFIT = "trust", "refit"
+TRUSTED, REFIT, UNKNOWN = "trust", "refit", "cannot tell"
 
 
 @dataclass(frozen=True)
 class Trust:
     unexplained: float = 2.0
     """At most this many times what is left unexplained of the base, in each bucket."""
+    fve: float = 0.7
+    """At least this of the variance explained, of the base too."""
     kl_recovered: float = 0.9
     """At least this, where it was measured."""
 
     def __post_init__(self) -> None:
-        if not (self.unexplained >= 1 and self.kl_recovered <= 1):
-            got = f"{self.unexplained} and {self.kl_recovered}"
-            raise BadInput(f"unexplained must be at least 1, kl_recovered at most 1; got {got}")
+        if not (self.unexplained >= 1 and self.kl_recovered <= 1 and self.fve <= 1):
+            got = f"{self.unexplained}, {self.kl_recovered} and {self.fve}"
+            raise BadInput(f"unexplained must be at least 1, kl_recovered and fve at most 1; got {got}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Fit:
     silent: float | None
     """Of the latents that were on for the base on this corpus and bucket, the share that is no longer."""
     kl_recovered: float | None
-    """Of the corpus, all buckets together."""
+    """Of the same corpus and bucket."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,18 @@ class Drift:
     trust: Trust
 
     def verdict(self, step: int) -> str:
-        return REFIT if any(self._far(fit) for fit in self.fits if fit.step == step) else TRUSTED
+        """Refit if any bucket asks for it; and where a fit could not be measured, none is trusted."""
+        told = [self._told(fit) for fit in self.fits if fit.step == step]
+        return next(verdict for verdict in (REFIT, UNKNOWN, TRUSTED) if verdict in told)
 
-    def _far(self, fit: Fit) -> bool:
+    def _told(self, fit: Fit) -> str:
         base = next(one for one in self.fits if (one.corpus, one.bucket) == (fit.corpus, fit.bucket))
         if fit.kl_recovered is not None and fit.kl_recovered < self.trust.kl_recovered:
-            return True
+            return REFIT
         if fit.fve is None or base.fve is None:
-            return False
-        return 1 - fit.fve > self.trust.unexplained * (1 - base.fve)
+            return UNKNOWN
+        far = 1 - fit.fve > self.trust.unexplained * (1 - base.fve)
+        return REFIT if far or fit.fve < self.trust.fve else TRUSTED
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -77,12 +82,12 @@ def drift_of(readings: Sequence[Reading], trust: Trust) -> Drift:
     fits = []
     for reading in readings:
         table = reading.tables["prompts"]
-        recovered = None if reading.recovered is None else reading.recovered.compute().kl_recovered
         for bucket, fve in reading.fits.items():
             rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
             active_F, tokens = table.active_RF[rows].sum(0), int(table.tokens_R[rows].sum())
             base_F = alive.setdefault((reading.corpus, bucket), active_F > 0)
             silent = float((active_F[base_F] == 0).double().mean()) if bool(base_F.any()) else None
             l0 = float(active_F.sum()) / tokens if tokens else None
+            recovered = reading.recovered[bucket].compute().kl_recovered if bucket in reading.recovered else None
             fits.append(Fit(reading.step, reading.corpus, bucket, fve.compute(), l0, silent, recovered))
     return Drift(tuple(fits), trust)

@@ -1,16 +1,19 @@
 """Hold one dictionary against every checkpoint of a series, on the same problems and on the very same text."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import BadInput, Mismatch, fingerprint, is_kind, read_manifest, to_json, write_manifest
+from interp.artifacts import BadInput, fingerprint, is_kind, read_manifest, to_json, write_manifest
 from interp.differences import differing
 from interp.rollouts.buckets import Buckets
-from interp.rollouts.record import Rollout, Rollouts
+from interp.rollouts.record import Rollouts
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
+from interp.tracking.belonging import expect_kin, expect_measured_on, expect_width, layer_of, making
 from interp.tracking.config import AGAIN, ON_POLICY, PROBE, TrackConfig
+from interp.tracking.reading import Document
 from interp.tracking.streaming import Asked, Reader, questions, read_corpus
 from interp.tracking.tracks import KIND, Tracks, place_of
 from interp.tsae import TSAE
@@ -36,12 +39,12 @@ def track(
     config, task = config or TrackConfig(), task if task is not None else series.task
     if task is None:
         raise BadInput("expected a task to ask these checkpoints, got none: track(tsae, series, task)")
-    layer = _layer(tsae, layer)
-    chosen = _chosen(series, config)
-    made_from = _made_from(tsae, chosen, task, buckets)
-    if not any_policy:
-        _expect_kin(tsae, made_from)
+    layer, chosen = layer_of(tsae, layer), _chosen(series, config)
+    expect_measured_on(buckets, chosen[0])
     asked = {corpus: _asked(task, corpus, config, buckets) for corpus in (ON_POLICY, PROBE, AGAIN)}
+    made_from = making(tsae, chosen, task, asked)
+    if not any_policy:
+        expect_kin(tsae, made_from)
     told = {
         **to_json(config),
         "layer": layer,
@@ -59,13 +62,12 @@ def track(
         if member.step not in opened:
             opened = {member.step: Reader(member.load(device=device, dtype=dtype), tsae, layer, config)}
         reader, step = opened[member.step], member.step
-        _expect_width(reader, tsae, member)
+        expect_width(reader.policy, tsae, member)
         if corpus == PROBE:
-            waves = _probe(reader, task, asked[PROBE], out, run=series.run, base=chosen[0])
+            waves = _probe(reader, task, asked[PROBE], out, run=series.run, base=chosen[0], made_from=made_from)
         else:
             waves = reader.answers(task, asked[corpus], run=series.run, step=step)
-        total = len(asked[corpus].everything) * config.sampling.group
-        reading = read_corpus(reader, waves, step=step, corpus=corpus, bar=bar, total=total)
+        reading = read_corpus(reader, asked[corpus], waves, step=step, bar=bar)
         reading.save(place_of(out, step, corpus), made_from=made_from)
     return Tracks.open(out)
 
@@ -78,15 +80,18 @@ def _plan(chosen: tuple[Checkpoint, ...]) -> list[tuple[Checkpoint, str]]:
 
 
 def _probe(
-    reader: Reader, task: Task, asked: Asked, out: Path, *, run: str, base: Checkpoint
-) -> Iterator[list[tuple[str, int, Rollout]]]:
-    """What the base wrote. It reads first, and writes it down for the others."""
+    reader: Reader, task: Task, asked: Asked, out: Path, *, run: str, base: Checkpoint, made_from: dict[str, str]
+) -> Iterator[list[Document]]:
+    """What the base wrote: written down before anyone reads it, and by nobody else if it is lost."""
     place, group = out / "probe-text", reader.config.sampling.group
+    wanted = {name: made_from[name] for name in (f"policy-{base.step}", "task", PROBE)}
     if not place.exists():
-        rows = [row for wave in reader.answers(task, asked, run=run, step=base.step) for _, _, row in wave]
-        made_from = {"policy": reader.policy.fingerprint(), "task": task.fingerprint()}
-        Rollouts(rows, config=to_json(reader.config), made_from=made_from).save(place)
-    rows, everything = Rollouts.load(place).rows, asked.everything
+        writer = reader
+        if reader.policy.fingerprint() != made_from[f"policy-{base.step}"]:
+            writer = replace(reader, policy=base.load(device=str(reader.policy.device)))
+        rows = [row for wave in writer.answers(task, asked, run=run, step=base.step) for _, _, row in wave]
+        Rollouts(rows, config=to_json(reader.config), made_from=wanted).save(place)
+    rows, everything = Rollouts.load(place, made_from=wanted).rows, asked.everything
     wave = max(group, reader.config.sampling.rows)
     for start in range(0, len(rows), wave):
         part = rows[start : start + wave]
@@ -102,49 +107,12 @@ def _asked(task: Task, corpus: str, config: TrackConfig, buckets: Buckets | None
     return Asked(corpus, {name: parts[which][: config.problems] for name, parts in half.items()})
 
 
-def _layer(tsae: TSAE, layer: int | None) -> int:
-    if tsae.layer is None and layer is None:
-        raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
-    if layer is not None and tsae.layer not in (None, layer):
-        raise Mismatch(f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}")
-    return tsae.layer if tsae.layer is not None else layer or 0
-
-
 def _chosen(series: Series, config: TrackConfig) -> tuple[Checkpoint, ...]:
     if not len(series):
         raise BadInput("expected at least one checkpoint, got a series without any")
     if not config.steps:
         return series.members
     return tuple(series.at(step) for step in sorted({series.base.step, *config.steps}))
-
-
-def _made_from(tsae: TSAE, chosen: tuple[Checkpoint, ...], task: Task, buckets: Buckets | None) -> dict[str, str]:
-    policies = {f"policy-{member.step}": member.fingerprint() for member in chosen}
-    if buckets is not None and buckets.made_from.get("policy") != (base := policies[f"policy-{chosen[0].step}"]):
-        raise Mismatch(
-            f"expected buckets measured on the base, {base}; got some of {buckets.made_from.get('policy')}: "
-            "measure them on this base (interp bucket)"
-        )
-    return {"tsae": tsae.fingerprint(), "task": task.fingerprint(), **policies}
-
-
-def _expect_kin(tsae: TSAE, made_from: dict[str, str]) -> None:
-    mine = {weights for name, weights in tsae.made_from.items() if name.startswith("policy-")}
-    theirs = {weights for name, weights in made_from.items() if name.startswith("policy-")}
-    if mine and not mine & theirs:
-        raise Mismatch(
-            f"the dictionary was fitted on other weights: expected some of {', '.join(sorted(mine))} in the series, "
-            f"got {', '.join(sorted(theirs))}: fit one on this series, or say that any policy will do (any_policy, "
-            "--any-policy)"
-        )
-
-
-def _expect_width(reader: Reader, tsae: TSAE, member: Checkpoint) -> None:
-    if reader.policy.d_model != tsae.d_model:
-        raise Mismatch(
-            f"{member.path}: expected a policy of d_model {tsae.d_model}, as the dictionary's; got "
-            f"{reader.policy.d_model}: fit a dictionary on this series"
-        )
 
 
 def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str]) -> None:

@@ -5,14 +5,17 @@ A reading is mergeable and is saved whole or not at all: a track that was stoppe
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from interp.artifacts import read_manifest, write_manifest, writing_dir
+from interp.features.looking import Looked
+from interp.rollouts.harvest import STORED_ROLES
 from interp.rollouts.record import Rollout
 from interp.tracking.grouped import Grouped
 from interp.tsae.codes import Codes
@@ -25,9 +28,13 @@ OUTCOMES = ("valid", "lucky", "correct", "wrong")
 TABLES = {
     "prompts": ("bucket", "prompt", "outcome", "length"),
     "roles": ("bucket", "outcome", "role"),
-    "places": ("bucket", "place"),
+    "places": ("bucket", "outcome", "place"),
 }
 """What is told apart. Lengths and places are counted in powers of two: 0 is one token, 1 is two or three, and so on."""
+
+
+Document = tuple[str, int, Rollout]
+"""Its bucket, the number of its prompt there, and the rollout."""
 
 
 def outcome_of(rollout: Rollout) -> str:
@@ -48,45 +55,47 @@ class Reading:
     tables: dict[str, Grouped] = field(default_factory=dict)
     fits: dict[str, FVE] = field(default_factory=dict)
     """How much of the residual is explained, by bucket."""
-    recovered: LossRecovered | None = None
-    """Against the mean of the residual in its place."""
+    recovered: dict[str, LossRecovered] = field(default_factory=dict)
+    """Against the mean of the residual in its place, by bucket, where it was measured."""
 
     def __post_init__(self) -> None:
         self.tables = self.tables or {name: Grouped(keys, self.width) for name, keys in TABLES.items()}
 
-    def update(
-        self,
-        codes: Codes,
-        x_ND: Tensor,
-        xhat_ND: Tensor,
-        document_N: Tensor,
-        role_N: Sequence[str],
-        place_N: Sequence[int],
-        documents: Sequence[tuple[str, int, Rollout]],
-    ) -> None:
-        """Tokens of some rollouts. `document_N` says which of `documents` each is of: its bucket, the number of its
-        prompt there, and the rollout."""
+    def update(self, part: Looked, xhat_ND: Tensor, documents: Sequence[Document]) -> None:
+        """Some tokens of some rollouts: `part.document_N` says which of `documents` each is of."""
+        buckets = sorted({bucket for bucket, _, _ in documents})
+        bucket_M = torch.tensor([buckets.index(bucket) for bucket, _, _ in documents])
+        outcome_M = torch.tensor([OUTCOMES.index(outcome_of(row)) for _, _, row in documents])
         prompts = [(bucket, at, outcome_of(row), octave(len(row.tokens))) for bucket, at, row in documents]
-        self.tables["prompts"].update(codes, self.tables["prompts"].rows(prompts)[document_N])
-        told = [documents[at] for at in document_N.tolist()]
-        roles = [(bucket, outcome_of(row), role) for (bucket, _, row), role in zip(told, role_N, strict=True)]
-        self.tables["roles"].update(codes, self.tables["roles"].rows(roles))
-        places = [(bucket, octave(place + 1)) for (bucket, _, _), place in zip(told, place_N, strict=True)]
-        self.tables["places"].update(codes, self.tables["places"].rows(places))
-        of_bucket: dict[str, list[int]] = {}
-        for at, (bucket, _, _) in enumerate(told):
-            of_bucket.setdefault(bucket, []).append(at)
-        for bucket, rows in of_bucket.items():
-            self.fits.setdefault(bucket, FVE()).update(x_ND=x_ND[rows], xhat_ND=xhat_ND[rows])
+        bucket_N, outcome_N = bucket_M[part.document_N], outcome_M[part.document_N]
+        self.tables["prompts"].update(part.codes, self.tables["prompts"].rows(prompts)[part.document_N])
+        self._add("roles", part.codes, (bucket_N, buckets), (outcome_N, OUTCOMES), (part.role_N, STORED_ROLES))
+        octave_N = (part.place_N + 1).double().log2().floor().long()
+        octaves = range(int(octave_N.max()) + 1)
+        self._add("places", part.codes, (bucket_N, buckets), (outcome_N, OUTCOMES), (octave_N, octaves))
+        for at, bucket in enumerate(buckets):
+            mine_N = bucket_N == at
+            self.fits.setdefault(bucket, FVE()).update(x_ND=part.x_ND[mine_N], xhat_ND=xhat_ND[mine_N])
+
+    def _add(self, table: str, codes: Codes, *told: tuple[Tensor, Sequence[Any]]) -> None:
+        """To the rows of a table, by facts of each token: its code, and what the codes stand for."""
+        sizes = [len(names) for _, names in told]
+        flat_N = torch.zeros(codes.tokens, dtype=torch.int64)
+        for (code_N, _), size in zip(told, sizes, strict=True):
+            flat_N = flat_N * size + code_N
+        found, which_N = flat_N.unique(return_inverse=True)
+        keys = [
+            tuple(names[at] for at, (_, names) in zip(places, told, strict=True)) for places in _unflat(found, sizes)
+        ]
+        self.tables[table].update(codes, self.tables[table].rows(keys)[which_N])
 
     def merge(self, other: "Reading") -> None:
         for name, table in other.tables.items():
             self.tables[name].merge(table)
         for bucket, fve in other.fits.items():
             self.fits.setdefault(bucket, FVE()).merge(fve)
-        if other.recovered is not None:
-            self.recovered = self.recovered or LossRecovered()
-            self.recovered.merge(other.recovered)
+        for bucket, recovered in other.recovered.items():
+            self.recovered.setdefault(bucket, LossRecovered()).merge(recovered)
 
     def save(self, path: Path, *, made_from: dict[str, str]) -> None:
         tensors = {
@@ -95,7 +104,7 @@ class Reading:
         tensors |= {f"mean.{bucket}": fve.mean_D for bucket, fve in self.fits.items() if fve.mean_D is not None}
         told: dict[str, Any] = {"width": self.width, "keys": {name: table.keys for name, table in self.tables.items()}}
         told["fits"] = {bucket: [fve.n, fve.error, fve.spread] for bucket, fve in self.fits.items()}
-        told["recovered"] = None if self.recovered is None else vars(self.recovered)
+        told["recovered"] = {bucket: vars(recovered) for bucket, recovered in self.recovered.items()}
         with writing_dir(path) as aside:
             save_file({name: held.contiguous() for name, held in tensors.items()}, aside / FILE)
             write_manifest(aside, KIND, config={"step": self.step, "corpus": self.corpus}, made_from=made_from, **told)
@@ -108,6 +117,15 @@ class Reading:
             mine = {key: held[f"{name}.{key}"] for key in ("tokens", "place", "active", "mass")}
             tables[name] = Grouped.of(names, width, manifest["keys"][name], mine)
         fits = {bucket: FVE(*told, held.get(f"mean.{bucket}")) for bucket, told in manifest["fits"].items()}
-        sums = manifest["recovered"] and {f.name: manifest["recovered"][f.name] for f in fields(LossRecovered)}
+        recovered = {bucket: LossRecovered(**sums) for bucket, sums in manifest["recovered"].items()}
         config = manifest["config"]
-        return cls(config["step"], config["corpus"], width, tables, fits, sums and LossRecovered(**sums))
+        return cls(config["step"], config["corpus"], width, tables, fits, recovered)
+
+
+def _unflat(flat: Tensor, sizes: Sequence[int]) -> list[list[int]]:
+    """The codes that each number was made of."""
+    columns = []
+    for size in reversed(sizes):
+        columns.append((flat % size).tolist())
+        flat = flat // size
+    return [list(codes) for codes in zip(*reversed(columns), strict=True)]

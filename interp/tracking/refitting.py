@@ -5,6 +5,7 @@ A latent goes on as another where each is the nearest to the other by the cosine
 against, a track has two strengths: what lies between them is the refit's doing and not the policy's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,10 +39,11 @@ class Passage:
     """With the nearest of the new ones, its partner or not."""
     made_from: dict[str, str]
 
-    @property
-    def kept(self) -> float:
-        """The share of old latents that go on."""
-        return float((self.latent_F != NONE).double().mean())
+    def kept(self, alive: Iterable[int] | None = None) -> float:
+        """The share of old latents that go on: of those that are `alive`, where it is said which are. (One that never
+        fires is not moved by a refit, and goes on for want of anything else.)"""
+        counted = list(range(len(self.latent_F))) if alive is None else sorted(alive)
+        return float((self.latent_F[counted] != NONE).double().mean())
 
     def table(self) -> "pl.DataFrame":
         import polars as pl

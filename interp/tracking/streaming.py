@@ -1,25 +1,24 @@
-"""One checkpoint reads one corpus: rollouts in, sums out. Wave by wave, so that memory is that of one wave.
-
-Only completions are looked at: a dictionary is fitted on them, and what a policy does it does there.
-"""
+"""One checkpoint reads one corpus: rollouts in, sums out, a wave of rollouts at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from interp.features.looking import look
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
-from interp.rollouts.roll_out import roll_out
+from interp.rollouts.roll_out import answered
 from interp.tasks.base import Problem, Task
 from interp.tracking.config import SPLITS, TrackConfig
-from interp.tracking.reading import Reading
+from interp.tracking.reading import Document, Reading
 from interp.tsae import TSAE
 from interp.tsae.metrics import LossRecovered
 from interp.tsae.splices import Splices
+
+PIECE = 65_536
+"""Tokens whose residuals are held at once."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Reader:
     def __post_init__(self) -> None:
         self.tsae = self.tsae.to(self.policy.device)
 
-    def answers(self, task: Task, asked: Asked, *, run: str, step: int) -> Iterator[list[tuple[str, int, Rollout]]]:
+    def answers(self, task: Task, asked: Asked, *, run: str, step: int) -> Iterator[list[Document]]:
         """Wave by wave, with bucket and number of prompt."""
         everything, group = asked.everything, self.config.sampling.group
         wave = max(1, self.config.sampling.rows // group)
@@ -56,22 +55,36 @@ class Reader:
             problems = [problem for _, _, problem in part]
             purpose = f"track {asked.corpus}"
             told = {"run": run, "step": step, "chat": self.config.chat, "purpose": purpose, "bar": False}
-            rows = roll_out(self.policy, task, problems, self.config.sampling, **told).rows
+            rows = answered(self.policy, task, problems, self.config.sampling, **told)
             yield [(*part[at // group][:2], row) for at, row in enumerate(rows)]
 
-    def read(self, documents: Sequence[tuple[str, int, Rollout]], reading: Reading) -> None:
+    def read(self, documents: Sequence[Document], reading: Reading) -> None:
         """Into the sums of a reading."""
-        documents = [told for told in documents if told[2].tokens]
-        rollouts, micro_tokens = [row for _, _, row in documents], self.config.micro_tokens
-        for part in look(self.policy, self.tsae, self.layer, rollouts, micro_tokens=micro_tokens):
-            xhat_ND = part.codes.decoded(self.tsae)
-            reading.update(part.codes, part.x_ND, xhat_ND, part.document_N, part.role_N, part.place_N, documents)
+        held, micro_tokens = [told for told in documents if told[2].tokens], self.config.micro_tokens
+        for some in cut(held, PIECE):
+            for part in look(
+                self.policy, self.tsae, self.layer, [row for _, _, row in some], micro_tokens=micro_tokens
+            ):
+                reading.update(part, part.codes.decoded(self.tsae), some)
 
     def recover(self, rollouts: Sequence[Rollout], mean_D: Tensor) -> LossRecovered:
         """What is left of what the policy says, with the dictionary in place of the residual."""
-        splices = Splices(self.tsae, self.layer, mean_D)
+        splices = Splices(self.tsae, self.layer, mean_D, zero=False)
         splices.update(self.policy, [list(row.prompt_ids) for row in rollouts], [list(row.tokens) for row in rollouts])
         return splices.against_mean
+
+
+def cut(documents: Sequence[Document], tokens: int) -> Iterator[list[Document]]:
+    """Into pieces of about so many tokens, a document at least."""
+    held, size = list[Document](), 0
+    for document in documents:
+        held.append(document)
+        size += len(document[2].prompt_ids) + len(document[2].tokens)
+        if size >= tokens:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def questions(task: Task, corpus: str, config: TrackConfig) -> Asked:
@@ -85,22 +98,29 @@ def questions(task: Task, corpus: str, config: TrackConfig) -> Asked:
     return Asked(corpus, found)
 
 
-def read_corpus(
-    reader: Reader, waves: Iterator[list[tuple[str, int, Rollout]]], *, step: int, corpus: str, bar: bool, total: int
-) -> Reading:
-    """All of a corpus, and on its first rollouts the loss recovered."""
-    reading = Reading(step, corpus, reader.tsae.width)
-    spared: list[Rollout] = []
-    shown = tqdm(total=total, desc=f"step {step}, {corpus}", unit="rollout", delay=1, leave=False, disable=not bar)
-    with shown:
+def read_corpus(reader: Reader, asked: Asked, waves: Iterator[list[Document]], *, step: int, bar: bool) -> Reading:
+    """All of a corpus, and on some rollouts of each bucket the loss recovered."""
+    reading, spared = Reading(step, asked.corpus, reader.tsae.width), dict[str, list[Rollout]]()
+    share = reader.config.recovered // max(1, len(asked.buckets))
+    total = len(asked.everything) * reader.config.sampling.group
+    told = {"desc": f"step {step}, {asked.corpus}", "unit": "rollout", "delay": 1, "leave": False, "disable": not bar}
+    with tqdm(total=total, **told) as shown:
         for documents in waves:
             reader.read(documents, reading)
-            room = reader.config.recovered - len(spared)
-            every = max(1, len(documents) // max(1, room))
-            spared += [row for _, _, row in documents if row.tokens][::every][: max(0, room)]
+            for bucket, at, row in documents:
+                if row.tokens and spares(at, row.sample, len(asked.buckets[bucket]), share):
+                    spared.setdefault(bucket, []).append(row)
             shown.update(len(documents))
-    if spared and reading.fits:
-        parts = [fve for fve in reading.fits.values() if fve.mean_D is not None]
-        mean_D = torch.stack([fve.mean_D * fve.n for fve in parts]).sum(0) / sum(fve.n for fve in parts)
-        reading.recovered = reader.recover(spared, mean_D.float())
+    for bucket, rows in spared.items():
+        mean_D = reading.fits[bucket].mean_D
+        assert mean_D is not None, "tokens of this bucket were read"
+        reading.recovered[bucket] = reader.recover(rows, mean_D.float())
     return reading
+
+
+def spares(prompt: int, sample: int, prompts: int, share: int) -> bool:
+    """Whether a rollout is among about `share` of its bucket: the first samples of as many prompts as it takes, spaced
+    evenly, whatever came in the same wave."""
+    if sample >= -(-share // max(1, prompts)):
+        return False
+    return prompt % max(1, prompts // max(1, share)) == 0

@@ -1,11 +1,12 @@
 """The tracks of a dictionary's latents through a series: what was read, opened again, and asked for changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from interp.artifacts import BadInput, read_manifest
 from interp.bootstrap import Change, Sums, change, end_less_start, slope
@@ -85,6 +86,8 @@ class Tracks:
         the base's mix of outcomes, of lengths, or of both. Beside it stands the same between the base's answers and
         its own again, where nothing has changed."""
         steps = tuple(self.steps if steps is None else steps)
+        if corpus not in (ON_POLICY, PROBE):
+            raise BadInput(f"corpus must be {ON_POLICY} or {PROBE}; got {corpus!r}")
         found = self._compared([(step, corpus) for step in steps], steps, measure, over, match)
         control = None
         if corpus == ON_POLICY:
@@ -95,17 +98,15 @@ class Tracks:
     def _compared(
         self, which: Sequence[tuple[int, str]], steps: Sequence[int], measure: str, over: str, match: Sequence[str]
     ) -> dict[str, Any]:
-        readings = [self.reading(*one) for one in which]
         contrasts = {"end": end_less_start, "slope": lambda _: slope(np.array(steps))}
         if over not in contrasts or measure not in MEASURES or set(match) - set(MATCHED):
             raise BadInput(
                 f"over must be end or slope, measure one of {', '.join(MEASURES)}, match some of {', '.join(MATCHED)}; "
                 f"got {over!r}, {measure!r} and {list(match)}"
             )
-        contrast_T = contrasts[over](len(steps))
-        found = {}
+        contrast_T, found = contrasts[over](len(steps)), {}
         for bucket, prompts in self.prompts.items():
-            tables = [reading.tables["prompts"] for reading in readings]
+            tables = (self.reading(*one).tables["prompts"] for one in which)
             sums, seen_F = sums_of(tables, bucket, prompts, measure, match)
             told: Change = change(sums, contrast_T)
             found[bucket] = judged(told, seen_F)
@@ -138,31 +139,27 @@ class Tracks:
 
 
 def sums_of(
-    tables: Sequence[Grouped], bucket: str, prompts: int, measure: str, match: Sequence[str]
+    tables: Iterable[Grouped], bucket: str, prompts: int, measure: str, match: Sequence[str]
 ) -> tuple[Sums, np.ndarray]:
     """And at how many prompts each latent was on at all, at any checkpoint."""
-    strata = sorted({tuple(stratum) for table in tables for stratum in _strata(table, bucket, match)})
-    width = tables[0].width
-    amount_TSPF = torch.zeros(len(tables), len(strata), prompts, width)
-    tokens_TSP = torch.zeros(len(tables), len(strata), prompts)
-    seen_PF = torch.zeros(prompts, width, dtype=torch.bool)
-    for at, table in enumerate(tables):
+    parts, seen = list[dict[tuple[Any, ...], tuple[Tensor, Tensor]]](), None
+    for table in tables:
+        parts.append({})
         rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
+        strata = [tuple(table.keys[row][table.names.index(name)] for name in match) for row in rows]
         prompt_R = torch.tensor([table.keys[row][1] for row in rows], dtype=torch.int64)
-        stratum_R = torch.tensor(
-            [strata.index(_stratum(table, table.keys[row], match)) for row in rows], dtype=torch.int64
-        )
         held_RF = (table.active_RF if measure == "rate" else table.mass_RF)[rows].float()
-        flat_R = stratum_R * prompts + prompt_R
-        amount_TSPF[at].view(-1, width).index_add_(0, flat_R, held_RF)
-        tokens_TSP[at].view(-1).index_add_(0, flat_R, table.tokens_R[rows].float())
-        seen_PF.index_put_((prompt_R,), table.active_RF[rows] > 0, accumulate=True)
-    return Sums(amount_TSPF, tokens_TSP), seen_PF.sum(0).numpy()
-
-
-def _strata(table: Grouped, bucket: str, match: Sequence[str]) -> list[tuple[Any, ...]]:
-    return [_stratum(table, key, match) for key in table.keys if key[0] == bucket]
-
-
-def _stratum(table: Grouped, key: tuple[Any, ...], match: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(key[table.names.index(name)] for name in match)
+        for stratum in set(strata):
+            mine = torch.tensor([told == stratum for told in strata])
+            amount_PF = torch.zeros(prompts, table.width).index_add_(0, prompt_R[mine], held_RF[mine])
+            tokens_P = torch.zeros(prompts).index_add_(0, prompt_R[mine], table.tokens_R[rows][mine].float())
+            parts[-1][stratum] = amount_PF, tokens_P
+        on_PF = torch.zeros(prompts, table.width, dtype=torch.bool)
+        on_PF.index_put_((prompt_R,), table.active_RF[rows] > 0, accumulate=True)
+        seen = on_PF if seen is None else seen | on_PF
+    assert seen is not None, "there is a checkpoint at least"
+    nothing = torch.zeros(prompts, seen.shape[1]), torch.zeros(prompts)
+    every = sorted({stratum for part in parts for stratum in part}) or [()]
+    told = [[part.get(stratum, nothing) for stratum in every] for part in parts]
+    amount_TSPF, tokens_TSP = (torch.stack([torch.stack([one[at] for one in row]) for row in told]) for at in (0, 1))
+    return Sums(amount_TSPF, tokens_TSP), seen.sum(0).numpy()

@@ -1,10 +1,9 @@
 """Batches of tokens and pairs of them, shuffled across documents, in the same order each time.
 
-The documents of a pool are cut into runs of consecutive tokens, the runs are shuffled, and
-whole runs fill a batch: so neighbours stay neighbours, every token is encoded once, and each serves in two pairs. (Runs
-of one token bring a partner of their own instead, from as far back as is asked for.) A pair never leaves its document,
-nor the part of it that is trained on. Where the runs begin is drawn anew for each document and epoch, so that no place
-is always an edge.
+The documents of a pool are cut into runs of consecutive tokens, the runs are shuffled, and whole runs fill a batch: so
+neighbours stay neighbours, every token is encoded once, and each serves in two pairs. (Runs of one token bring a
+partner of their own instead, from as far back as is asked for.) A pair never leaves its document, nor the part of it
+that is trained on. Where the runs begin is drawn anew for each document and epoch, so that no place is always an edge.
 """
 
 from collections.abc import Iterator

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from interp.tsae.dictionary import TSAE
 
+ENTRIES = 2**24
+"""Of dense codes, before what is on is picked out: as many as are held at once."""
+
 
 @dataclass(frozen=True)
 class Codes:
@@ -42,7 +45,7 @@ class Codes:
         return Codes(token_K, self.latent_K[mine_K], self.value_K[mine_K], int(kept_N.sum()), self.width)
 
     def decoded(self, tsae: TSAE) -> Float[Tensor, "N D"]:
-        """What the dictionary makes of them, on the CPU."""
-        starts = torch.searchsorted(self.token_K, torch.arange(self.tokens + 1))
-        told = {"mode": "sum", "per_sample_weights": self.value_K, "include_last_offset": True}
-        return F.embedding_bag(self.latent_K, tsae.W_dec.cpu(), starts, **told) + tsae.b_dec.cpu()
+        """What the dictionary makes of them: worked out where it is, and given back on the CPU."""
+        starts, there = torch.searchsorted(self.token_K, torch.arange(self.tokens + 1)), tsae.W_dec.device
+        told = {"mode": "sum", "per_sample_weights": self.value_K.to(there), "include_last_offset": True}
+        return (F.embedding_bag(self.latent_K.to(there), tsae.W_dec, starts.to(there), **told) + tsae.b_dec).cpu()

@@ -88,6 +88,11 @@ class Course:
                 f"{self.store.path}: expected at least one batch of {config.training.batch} tokens, got {tokens}: "
                 "collect more, or ask for a smaller batch"
             )
+        if tokens / self.pools.count < config.training.batch:
+            raise BadInput(
+                f"{self.store.path}: expected a batch of {config.training.batch} tokens in what is held in memory "
+                f"together, got {tokens // self.pools.count} in the mean: raise pool_gb, or ask for a smaller batch"
+            )
         if config.contrast.alpha:
             self._expect_pairs(held)
 

@@ -6,6 +6,7 @@ know: the blocks, the layer, the weights it was fitted on, and every choice that
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,15 @@ class TSAE:
 
     def fingerprint(self) -> str:
         return fingerprint_tensors(TENSORS, lambda name: getattr(self, name))
+
+    def strangers(self, made_from: Mapping[str, str]) -> tuple[str, str] | None:
+        """The weights it was fitted on and those named here, to be told, where the two have none in common."""
+        mine, theirs = (
+            {weights for name, weights in named.items() if name.startswith("policy-")}
+            for named in (self.made_from, made_from)
+        )
+        strange = mine and theirs and not mine & theirs
+        return (", ".join(sorted(mine)), ", ".join(sorted(theirs))) if strange else None
 
     def sae_lens(self) -> "SAE[Any]":
         """As SAELens sees it."""

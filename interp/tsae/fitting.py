@@ -1,8 +1,8 @@
 """Fit dictionaries on a store of activations: one, or several in one pass over it.
 
 Everything random hangs on the seed and on the number of the pool, and what a pool holds on the epoch: killed anywhere
-and called again, it goes on where its state was saved last, and on the CPU, with as many threads, ends in the same bits;
-and a dictionary fitted in company is the one that would have been fitted alone.
+and called again, it goes on where its state was saved last, and on the CPU, with as many threads, ends in the same
+bits; and a dictionary fitted in company is the one that would have been fitted alone.
 """
 
 import warnings

@@ -19,6 +19,7 @@ from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
 from interp.policy.device import resolve
 from interp.policy.policy import Policy
+from interp.tsae.codes import ENTRIES
 from interp.tsae.dictionary import TSAE
 from interp.tsae.metrics import (
     FVE,
@@ -38,9 +39,6 @@ from interp.tsae.splices import Splices
 
 if TYPE_CHECKING:
     import polars as pl
-
-ENTRIES = 2**24
-"""Codes held at once."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,8 @@ def evaluate(
     """`policies` gives the policy of a step, e.g. `lambda step: series.at(step).load()`: of the checkpoints that read
     the store, at most `documents` documents in all are read again, with and without the splice. A store that none of
     the policies read which the dictionary was fitted on is refused, unless `any_policy` is wanted."""
+    if documents < 1:
+        raise BadInput(f"documents must be at least 1; got {documents}: leave the policies out to measure none")
     layer = _expect_match(tsae, store)
     if not any_policy:
         _expect_kin(tsae, store)
@@ -222,15 +222,11 @@ def _expect_match(tsae: TSAE, store: Store) -> int:
 
 
 def _expect_kin(tsae: TSAE, store: Store) -> None:
-    mine, theirs = (
-        {weights for name, weights in made_from.items() if name.startswith("policy-")}
-        for made_from in (tsae.made_from, store.made_from)
-    )
-    if mine and theirs and not mine & theirs:
+    if strangers := tsae.strangers(store.made_from):
         raise Mismatch(
             f"{store.path} was read by other policies than the dictionary was fitted on: expected one of "
-            f"{', '.join(sorted(mine))}, got {', '.join(sorted(theirs))}: collect from its series, or say that any "
-            "policy will do (any_policy, --any-policy)"
+            f"{strangers[0]}, got {strangers[1]}: collect from its series, or say that any policy will do (any_policy, "
+            "--any-policy)"
         )
 
 

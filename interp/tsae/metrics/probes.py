@@ -1,4 +1,5 @@
-"""What labels can be read from a block of latents, or from the residual itself: AUROC on documents not trained on.
+"""What labels can be read from a block of latents, or from the residual itself: AUROC on documents, or problems, not
+trained on.
 
 A label of several classes is asked one against the rest, and AUROC is averaged over the classes. For each class, the k
 latents whose mean differs most, in standard deviations of the training rows, between the class and the rest (of either

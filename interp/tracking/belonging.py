@@ -1,0 +1,53 @@
+"""What belongs together: a dictionary, its layer, the weights it was fitted on, the base of measured buckets."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from interp.artifacts import BadInput, Mismatch, fingerprint
+from interp.rollouts.buckets import Buckets
+from interp.rollouts.series import Checkpoint
+from interp.tasks.base import Task
+from interp.tracking.streaming import Asked
+from interp.tsae import TSAE
+
+if TYPE_CHECKING:
+    from interp.policy import Policy
+
+
+def layer_of(tsae: TSAE, layer: int | None) -> int:
+    if tsae.layer is None and layer is None:
+        raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
+    if layer is not None and tsae.layer not in (None, layer):
+        raise Mismatch(f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}")
+    return tsae.layer if tsae.layer is not None else layer or 0
+
+
+def making(tsae: TSAE, chosen: Sequence[Checkpoint], task: Task, asked: Mapping[str, Asked]) -> dict[str, str]:
+    """Fingerprints of all that tracks are made from: also of which problems are asked, and in which buckets."""
+    policies = {f"policy-{member.step}": member.fingerprint() for member in chosen}
+    problems = {corpus: fingerprint(*(f"{b} {p.id}" for b, _, p in one.everything)) for corpus, one in asked.items()}
+    return {"tsae": tsae.fingerprint(), "task": task.fingerprint(), **policies, **problems}
+
+
+def expect_measured_on(buckets: Buckets | None, base: Checkpoint) -> None:
+    if buckets is not None and buckets.made_from.get("policy") != (wanted := base.fingerprint()):
+        raise Mismatch(
+            f"expected buckets measured on the base, {wanted}; got some of {buckets.made_from.get('policy')}: "
+            "measure them on this base (interp bucket)"
+        )
+
+
+def expect_kin(tsae: TSAE, made_from: Mapping[str, str]) -> None:
+    if strangers := tsae.strangers(made_from):
+        raise Mismatch(
+            f"the dictionary was fitted on other weights: expected some of {strangers[0]} in the series, got "
+            f"{strangers[1]}: fit one on this series, or say that any policy will do (any_policy, --any-policy)"
+        )
+
+
+def expect_width(policy: "Policy", tsae: TSAE, member: Checkpoint) -> None:
+    if policy.d_model != tsae.d_model:
+        raise Mismatch(
+            f"{member.path}: expected a policy of d_model {tsae.d_model}, as the dictionary's; got "
+            f"{policy.d_model}: fit a dictionary on this series"
+        )
