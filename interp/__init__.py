@@ -7,7 +7,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from interp import activations, artifacts, credit, grpo, organism, policy, rollouts, tasks, tracking, tsae
+    from interp import (
+        activations,
+        artifacts,
+        credit,
+        features,
+        grpo,
+        organism,
+        policy,
+        rollouts,
+        tasks,
+        tracking,
+        tsae,
+    )
     from interp.policy import Policy, SampleConfig
     from interp.rollouts import Series
 
@@ -18,6 +30,7 @@ __all__ = [
     "activations",
     "artifacts",
     "credit",
+    "features",
     "grpo",
     "organism",
     "policy",
