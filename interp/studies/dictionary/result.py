@@ -5,7 +5,7 @@ from typing import Any
 
 from interp.artifacts import to_json, versions
 from interp.studies.dictionary.analysis import Measure, Records, quality, recall, told
-from interp.studies.dictionary.config import DictionaryConfig
+from interp.studies.dictionary.config import RANDOM, DictionaryConfig
 from interp.studies.dictionary.facts import FAST, SLOW
 from interp.studies.dictionary.planted import KINDS
 from interp.studies.dictionary.verdicts import gate, judge
@@ -100,7 +100,24 @@ def as_markdown(records: Records, judged: list[Judged], config: DictionaryConfig
     lines += ["", "## Organism: every measure", "", *_measures(records, "organism")]
     lines += ["", f"## Organism: what {PROBED} latents of the slow block tell (AUROC on other problems)", ""]
     lines += [*_read(records, "slow block"), "", "## The same, of the other block", "", *_read(records, "other block")]
+    lines += ["", "## Fact by fact, by seed: how much more the slow block tells", "", *_apart(records)]
     return "\n".join(lines) + "\n"
+
+
+APART = {
+    "ours less Matryoshka": ("interp", "matryoshka"),
+    "contrast alone less Matryoshka, same weights": ("contrast-only", "matryoshka-weighted"),
+    "ours less ours on random weights": ("interp", RANDOM),
+}
+
+
+def _apart(records: Records) -> list[str]:
+    facts = (*SLOW, *FAST)
+    rows = [
+        [name, *(cell(records.minus("organism", *arms, told(fact)), 3) for fact in facts)]
+        for name, arms in APART.items()
+    ]
+    return table(["", *facts], rows)
 
 
 def _kinds(records: Records) -> list[str]:
