@@ -41,14 +41,14 @@ def test_roles_are_earned_gate_by_gate_and_chance_goes_the_same_way():
     assert {"copy", "cue"} <= set(roles.missing)
     assert roles.made_from["policy"] == policy.fingerprint() and roles.width == 2 * D
     families = {trial.family for trial in roles.trials}
-    assert {"shortcut", "format"} <= families
+    assert {"format", "reasoning"} <= families
     assert all(
         trial.tells_apart and trial.falsified and trial.ablated and len(trial.matched) == 3 for trial in roles.trials
     )
     for family in families:
         assert sum(trial.family == family for trial in roles.trials) <= 2
     drawn = {trial.family for trial in roles.random}
-    assert families <= drawn and all(trial.ablated for trial in roles.random)
+    assert drawn == {"computation", "reasoning", "shortcut", "format"} and all(trial.ablated for trial in roles.random)
     counts = {(row["family"], row["of"]): row for row in roles.counts().to_dicts()}
     assert all(counts[family, "at random"]["latents"] == 2 for family in drawn)
     assert roles.table().height == len(roles.trials)

@@ -142,7 +142,7 @@ def test_slopes_and_ends_agree_on_two_checkpoints_and_matching_tells_what_is_com
     end, rise = (tracks.changes(over=over, steps=(0, 20)) for over in ("end", "slope"))
     assert np.allclose(end.buckets["1"].change.value_F, rise.buckets["1"].change.value_F)
     matched = tracks.changes(match=("outcome", "length")).buckets["1"].change
-    assert 0 < matched.common <= 1 and matched.prompts == 10
+    assert 0.5 < matched.common < 1 and 8 <= matched.prompts < 10, "strata at fewer than eight prompts are left out"
 
 
 def test_a_bucket_of_few_prompts_is_told_as_such(run, tmp_path):
