@@ -5,9 +5,7 @@ and pair theirs as a fit does. The arms take turns. `contrast off` is exactly SA
 `interp`, promotion included. `dense contrast` writes the same contrast out over dense codes under SAELens' trainer:
 what the sparse products are worth there, and what their quality is held against.
 
-`a partner brought for each token`: the same, but tokens come alone and are encoded a second time as partners, instead
-of in runs in which each is encoded once. `half dead`: every other latent is told dead before each step, so that revival
-has work to do in both.
+`half dead`: every other latent is told dead before each step, so that revival has work to do in both.
 
 Quality: the same initial weights, batches and schedule (up, level, down; SAELens' ends at a thousandth, ours at 0),
 Adam in both (ours fused); FVE on held-out tokens when the `learn` steps of the schedule are done, each batch's own K
@@ -46,7 +44,6 @@ from interp.tsae.trainee import Trainee, measure
 
 PEER, DENSE = "SAELens Matryoshka", "SAELens, dense contrast"
 OFF, ON, LIKE_DENSE = "contrast off", "contrast on", "contrast on, as the dense one"
-PARTNERS = "contrast on, a partner brought for each token"
 HALF_DEAD, PEER_HALF_DEAD = "contrast off, half dead", "SAELens Matryoshka, half dead"
 
 
@@ -66,7 +63,7 @@ class Setting:
 SETTINGS = {
     "cpu": (
         Setting("d 96, width 1,024, K 16, batch 1,024", 96, 1024, 16, 1024, 20, 1500),
-        Setting("d 512, width 8,192, K 32, batch 1,024", 512, 8192, 32, 1024, 3, 200),
+        Setting("d 512, width 8,192, K 32, batch 1,024", 512, 8192, 32, 1024, 3, 400),
     ),
     "cuda": (
         Setting("d 512, width 8,192, K 32, batch 4,096", 512, 8192, 32, 4096, 20, 300),
@@ -114,14 +111,13 @@ class Race:
         self.held_out_ND = plant(replace(planted, tokens=8 * setting.batch), draw=1).x_ND.to(device)
         self.statistics = measure(self.pool.x_PD)
 
-    def config(self, name: str, *, run: int = 8) -> TSAEConfig:
+    def config(self, name: str) -> TSAEConfig:
         s, config = self.setting, preset(name)
         training = replace(config.training, batch=s.batch, steps=s.learn or 1000, lr=1e-3, warm_up=0.1, decay=0.2)
-        contrast = replace(config.contrast, run=run)
-        return replace(config, width=s.width, k=s.k, scale="none", training=training, contrast=contrast)
+        return replace(config, width=s.width, k=s.k, scale="none", training=training)
 
-    def ours(self, name: str, *, run: int = 8, half_dead: bool = False) -> "Ours":
-        trainee = Trainee(self.config(name, run=run), self.setting.d_model, self.statistics, self.device)
+    def ours(self, name: str, *, half_dead: bool = False) -> "Ours":
+        trainee = Trainee(self.config(name), self.setting.d_model, self.statistics, self.device)
         return Ours(trainee, self.pool, half_dead)
 
     def theirs(
@@ -217,7 +213,6 @@ def raced(setup: Race, repeats: int) -> dict[str, float]:
     learners = {OFF: setup.ours("matryoshka"), ON: setup.ours("interp"), PEER: setup.theirs()}
     learners[DENSE] = setup.theirs(DenseContrast)
     learners |= {
-        PARTNERS: setup.ours("interp", run=1),
         HALF_DEAD: setup.ours("matryoshka", half_dead=True),
         PEER_HALF_DEAD: setup.theirs(half_dead=True),
     }
@@ -248,7 +243,6 @@ def learned(setup: Race) -> dict[str, float]:
         LIKE_DENSE: like_dense,
         DENSE: setup.theirs(DenseContrast),
         ON: setup.ours("interp"),
-        PARTNERS: setup.ours("interp", run=1),
     }
     found = {}
     for name, learner in learners.items():
