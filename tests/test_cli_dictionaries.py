@@ -49,7 +49,9 @@ def test_a_fit_says_in_words_what_its_last_batch_came_to(fitted, stores, monkeyp
     assert f"it is kept in {fitted}: measure it with interp tsae-eval" in told
 
 
-@pytest.mark.parametrize(("store", "said"), [("fitted", "the very ones it was fitted on"), ("held-out", "others than")])
+@pytest.mark.parametrize(
+    ("store", "said"), [("fitted", "the very ones it was fitted on"), ("held-out", "of another store")]
+)
 def test_measuring_says_whether_it_was_fitted_on_these_very_activations(
     fitted, stores, monkeypatch, capsys, store, said
 ):
@@ -90,5 +92,5 @@ def test_what_is_told_of_the_blocks_ends_in_a_sentence_with_the_means():
     told = {"format": {"slow block": 0.9, "other block": 0.7}, "depth": {"slow block": 0.5, "other block": None}}
     told["digit"] = {"slow block": 0.6, "other block": 0.8}
     said = what_it_tells(told, ("format", "depth"))
-    assert "the slow block tells them at 0.70 and the others at 0.60" in said
-    assert "the other block tells them at 0.70 and the others at 0.80" in said
+    assert "from the slow block: 0.70, and facts of one token 0.60" in said
+    assert "from the other block: 0.70, and facts of one token 0.80" in said

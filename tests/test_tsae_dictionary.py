@@ -178,7 +178,7 @@ def test_a_file_that_is_cut_short_is_named(name, saved):
 
 
 def test_a_place_where_there_is_nothing_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="nowhere: expected cfg.json and sae_weights.safetensors"):
+    with pytest.raises(BadInput, match="nowhere: expected a dictionary's directory, got nothing there"):
         TSAE.load(tmp_path / "nowhere")
 
 
@@ -320,7 +320,7 @@ def test_a_jumprelu_dictionary_of_saelens_own_is_read_as_one_block(place, tmp_pa
 
 def test_a_directory_that_is_something_else_is_refused(tmp_path):
     store = planted_store(tmp_path / "store", shard_documents=200)
-    with pytest.raises(BadInput, match="store: expected cfg.json and sae_weights.safetensors"):
+    with pytest.raises(BadInput, match="store: expected a dictionary, got a store of activations"):
         TSAE.load(store.path)
     shutil.copy(store.path / "manifest.json", tmp_path / "manifest.json")
     with pytest.raises(BadInput, match="cfg.json is missing"):

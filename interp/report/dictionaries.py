@@ -35,9 +35,9 @@ def measured(found: "Quality") -> str:
         + [_f(block.paper)]
         for name, l0, gone, block in zip(blocks, active, dead, smooth, strict=False)
     ]
-    which = "the very ones it was fitted on: collect held-out ones to know more" if found.fitted_on else "others than"
-    which += "" if found.fitted_on else " it was fitted on"
-    told = [f"measured on {found.tokens:,} tokens, {which}", ""]
+    which = "the very ones it was fitted on: collect held-out ones to know more"
+    which = which if found.fitted_on else "of another store than it was fitted on"
+    told = [f"measured on {found.tokens:,} tokens of completions, {which}", ""]
     if found.membership is not None:
         told = [*told, f"firing rate tells the slow block with AUROC {_f(found.membership.auroc)}; 0.5: not at all", ""]
     kept_table = grid(["measure (1: all of it)", ""], [[name, _f(value)] for name, value in kept])
@@ -59,11 +59,11 @@ def what_it_tells(told: Mapping[str, Mapping[str, float | None]], slow: Collecti
     head = "What five latents of a block tell of a token's answer (AUROC; 0.5 is nothing, 1 is all):"
     means = [(_mean(told, slow, block), _mean(told, told.keys() - set(slow), block)) for block in blocks]
     parts = [
-        f"the {name} tells them at {_f(of, 2)} and the others at {_f(rest, 2)}"
+        f"from the {name}: {_f(of, 2)}, and facts of one token {_f(rest, 2)}"
         for name, (of, rest) in zip(blocks, means, strict=True)
     ]
-    told_in_words = f"Facts that hold for many tokens ({', '.join(slow)}), in the mean:\n{'; '.join(parts)}."
-    return "\n".join([head, "", grid(["fact", *blocks], rows), "", told_in_words])
+    told_in_words = [f"Facts of many tokens ({', '.join(slow)}), in the mean,", ";\n".join(parts) + "."]
+    return "\n".join([head, "", grid(["fact", *blocks], rows), "", *told_in_words])
 
 
 def _mean(told: Mapping[str, Mapping[str, float | None]], facts: Collection[str], block: str) -> float | None:

@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING
 
 from interp.report.terminal import grid
 from interp.tracking.changes import RATE, VERDICTS
+from interp.tracking.picture import surest
 
 if TYPE_CHECKING:
     from interp.tracking import Changes, Drift
+
+SHOWN = 3
 
 
 def tracked(changes: "Changes") -> str:
@@ -20,7 +23,25 @@ def tracked(changes: "Changes") -> str:
         f"Latents by what became of their {changes.measure} ({changes.corpus} text{matched}), at a false-discovery "
         f"rate of {RATE:g}:"
     )
-    return "\n".join([said, "", grid(["bucket", "between", "prompts", "compared", *VERDICTS], rows)])
+    lines = [said, "", grid(["bucket", "between", "prompts", "compared", *VERDICTS], rows), ""]
+    if changes.control is None:
+        lines += ["There is no base and base: the text is the same for all, and nothing can be drawn again.", ""]
+    return "\n".join([*lines, in_words(changes)])
+
+
+def in_words(changes: "Changes") -> str:
+    """The latents that changed most surely, with their intervals."""
+    rows = []
+    for bucket, found in changes.buckets.items():
+        change = found.change
+        for latent in surest(changes, bucket, SHOWN):
+            value, low, high = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
+            told = [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", f"{found.q_F[latent]:.1g}", found.verdict_F[latent]]
+            rows.append([bucket, latent, f"{change.strength_TF[0][latent]:.3f}", *told])
+    if not rows:
+        return "No latent was found to have been strengthened or weakened."
+    head = ["bucket", "latent", f"{changes.measure} at first", "change", "q", ""]
+    return "\n".join([f"The surest, {SHOWN} of each sign at most (all of them: --json):", "", grid(head, rows)])
 
 
 def fits(drift: "Drift") -> str:

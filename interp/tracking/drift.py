@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from interp.artifacts import BadInput
 from interp.tracking.reading import Reading
 
@@ -76,13 +78,15 @@ class Drift:
         return pl.DataFrame([{**vars(fit), "verdict": self.verdict(fit.step)} for fit in self.fits])
 
 
-def drift_of(readings: Sequence[Reading], trust: Trust) -> Drift:
+def drift_of(readings: Sequence[Reading], trust: Trust, buckets: Sequence[str]) -> Drift:
     """The readings of the base come first."""
-    alive: dict[tuple[str, str], object] = {}
+    alive: dict[tuple[str, str], Tensor] = {}
     fits = []
     for reading in readings:
         table = reading.tables["prompts"]
-        for bucket, fve in reading.fits.items():
+        for bucket in buckets:
+            if (fve := reading.fits.get(bucket)) is None:
+                continue
             rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
             active_F, tokens = table.active_RF[rows].sum(0), int(table.tokens_R[rows].sum())
             base_F = alive.setdefault((reading.corpus, bucket), active_F > 0)

@@ -116,7 +116,10 @@ class Reading:
         for name, names in TABLES.items():
             mine = {key: held[f"{name}.{key}"] for key in ("tokens", "place", "active", "mass")}
             tables[name] = Grouped.of(names, width, manifest["keys"][name], mine)
-        fits = {bucket: FVE(*told, held.get(f"mean.{bucket}")) for bucket, told in manifest["fits"].items()}
+        fits = {
+            bucket: FVE(int(n), error, spread, held.get(f"mean.{bucket}"))
+            for bucket, (n, error, spread) in manifest["fits"].items()
+        }
         recovered = {bucket: LossRecovered(**sums) for bucket, sums in manifest["recovered"].items()}
         config = manifest["config"]
         return cls(config["step"], config["corpus"], width, tables, fits, recovered)

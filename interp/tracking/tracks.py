@@ -123,7 +123,7 @@ class Tracks:
 
     def drift(self, trust: Trust | None = None) -> Drift:
         readings = [self.reading(step, corpus) for step in self.steps for corpus in (ON_POLICY, PROBE)]
-        return drift_of(readings, trust or Trust())
+        return drift_of(readings, trust or Trust(), self.buckets)
 
     def table(self, **asked: Any) -> "pl.DataFrame":
         """How many latents were strengthened, weakened, unchanged, by bucket; and as many where nothing changed."""

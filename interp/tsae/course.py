@@ -126,7 +126,7 @@ class Course:
             self.batch = at + 1
             shown.update()
             last, due = trainee.done == trainee.steps, trainee.done % every == 0
-            if trainee.done % 20 == 1:
+            if trainee.done % 20 == 1 or last:
                 shown.set_postfix({key: f"{trainee.shown[key]:.3f}" for key in ("fve", "l0", "dead")}, refresh=False)
             if (trainee.done % 20 == 1 or last or due) and not math.isfinite(step.loss.item()):
                 raise FloatingPointError(

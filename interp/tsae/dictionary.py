@@ -156,6 +156,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if not path.is_dir():
+        raise BadInput(
+            f"{path}: expected a dictionary's directory, got {'a file' if path.exists() else 'nothing there'}"
+        )
+    if is_kind(path, "activations"):
+        raise BadInput(f"{path}: expected a dictionary, got a store of activations: fit one on it (interp tsae)")
     for name in (CONFIG, WEIGHTS):
         if not (path / name).exists():
             raise BadInput(f"{path}: expected {CONFIG} and {WEIGHTS}, as SAELens saves a dictionary; {name} is missing")
