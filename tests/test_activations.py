@@ -78,7 +78,7 @@ def test_what_is_written_is_read_layer_by_layer_and_shard_by_shard(store):
         for layer in store.layers:
             assert torch.equal(store.read(shard, layer), residuals_of(lengths, layer, shard))
         assert store.facts(shard) == {"at": shard}
-    assert "14 tokens of 6 documents, layer 1, 3 of width 2, 3 shards" in repr(store)
+    assert "14 tokens of 6 documents, layers 1, 3 of width 2, 3 shards" in repr(store)
 
 
 def test_a_token_knows_its_document_in_the_whole_store_and_a_document_its_rows(store):
@@ -100,7 +100,7 @@ def test_a_token_knows_its_document_in_the_whole_store_and_a_document_its_rows(s
 def test_one_layer_of_several_can_be_looked_at_alone(store):
     alone = Store.open(store.path, layer=3)
     assert alone.layers == (3,) and alone.layer == 3
-    with pytest.raises(BadInput, match=r"holds layers 1, 3: say which one \(layer=\.\.\.\)"):
+    with pytest.raises(BadInput, match=r"holds layers 1, 3: say which one \(layer=\.\.\., --layer\)"):
         store.layer  # noqa: B018
     with pytest.raises(Mismatch, match="expected one of the layers 3; got 1"):
         alone.read(0, 1)
@@ -303,7 +303,7 @@ def exchange(path: Path) -> None:
 )
 def test_a_shard_that_cannot_be_read_is_named_and_left_out_only_on_request(store, spoil, told):
     spoil(store.path)
-    with pytest.raises(BadInput, match=rf"1 of 3 shards cannot be read: {told}.*leave them out with skip_bad"):
+    with pytest.raises(BadInput, match=rf"1 of 3 shards cannot be read: {told}.*leave them out .skip_bad"):
         Store.open(store.path)
     left = Store.open(store.path, skip_bad=True)
     assert left.shards == ("shard-00000", "shard-00002") and len(left) == 10

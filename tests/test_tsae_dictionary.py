@@ -1,7 +1,6 @@
 """What is saved is read by SAELens where this package has never been, and by us without SAELens; or it is refused."""
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -322,6 +321,6 @@ def test_a_directory_that_is_something_else_is_refused(tmp_path):
     store = planted_store(tmp_path / "store", shard_documents=200)
     with pytest.raises(BadInput, match="store: expected a dictionary, got a store of activations"):
         TSAE.load(store.path)
-    shutil.copy(store.path / "manifest.json", tmp_path / "manifest.json")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="cfg.json is missing"):
-        TSAE.load(tmp_path)
+        TSAE.load(tmp_path / "empty")
