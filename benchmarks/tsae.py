@@ -5,6 +5,9 @@ and pair theirs as a fit does. The arms take turns. `contrast off` is exactly SA
 `interp`, promotion included. `dense contrast` writes the same contrast out over dense codes under SAELens' trainer:
 what the sparse products are worth there, and what their quality is held against.
 
+`a partner brought for each`: tokens enter alone, each with the one before it, which is encoded for the pair's sake alone;
+in `contrast on` runs of eight neighbours enter, so that each is encoded once and serves in two pairs.
+
 `half dead`: every other latent is told dead before each step, so that revival has work to do in both.
 
 Quality: the same initial weights, batches and schedule (up, level, down; SAELens' ends at a thousandth, ours at 0),
@@ -44,6 +47,7 @@ from interp.tsae.trainee import Trainee, measure
 
 PEER, DENSE = "SAELens Matryoshka", "SAELens, dense contrast"
 OFF, ON, LIKE_DENSE = "contrast off", "contrast on", "contrast on, as the dense one"
+PARTNERS = "contrast on, a partner brought for each"
 HALF_DEAD, PEER_HALF_DEAD = "contrast off, half dead", "SAELens Matryoshka, half dead"
 
 
@@ -112,7 +116,9 @@ class Race:
         self.statistics = measure(self.pool.x_PD)
 
     def config(self, name: str) -> TSAEConfig:
-        s, config = self.setting, preset(name)
+        s, config = self.setting, preset("interp" if name == PARTNERS else name)
+        if name == PARTNERS:
+            config = replace(config, contrast=replace(config.contrast, run=1))
         training = replace(config.training, batch=s.batch, steps=s.learn or 1000, lr=1e-3, warm_up=0.1, decay=0.2)
         return replace(config, width=s.width, k=s.k, scale="none", training=training)
 
@@ -210,7 +216,8 @@ def arm_of(learner: Ours | Theirs, steps: int) -> Arm:
 
 def raced(setup: Race, repeats: int) -> dict[str, float]:
     steps = setup.setting.steps
-    learners = {OFF: setup.ours("matryoshka"), ON: setup.ours("interp"), PEER: setup.theirs()}
+    learners = {OFF: setup.ours("matryoshka"), ON: setup.ours("interp"), PARTNERS: setup.ours(PARTNERS)}
+    learners[PEER] = setup.theirs()
     learners[DENSE] = setup.theirs(DenseContrast)
     learners |= {
         HALF_DEAD: setup.ours("matryoshka", half_dead=True),
@@ -243,6 +250,7 @@ def learned(setup: Race) -> dict[str, float]:
         LIKE_DENSE: like_dense,
         DENSE: setup.theirs(DenseContrast),
         ON: setup.ours("interp"),
+        PARTNERS: setup.ours(PARTNERS),
     }
     found = {}
     for name, learner in learners.items():
@@ -284,6 +292,7 @@ def main(config: Config) -> None:
             "tokens_per_second": {name: round(rate) for name, rate in rates.items()},
             "ratio_off": round(rates[OFF] / rates[PEER], 2),
             "ratio_on": round(rates[ON] / rates[PEER], 2),
+            "ratio_encoded_once": round(rates[ON] / rates[PARTNERS], 2),
             "ratio_half_dead": round(rates[HALF_DEAD] / rates[PEER_HALF_DEAD], 2),
             "share_of_peak": share_of_peak(setting, rates, peak(device)),
             "fve": learned(setup) if setting.learn and not config.quick else {},

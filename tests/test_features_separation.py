@@ -39,7 +39,7 @@ def test_auroc_is_the_share_of_pairs_within_strata_weighed_by_positives(tokens):
     if not weight:
         assert np.isnan(found.auroc_F).all() and found.common == 0
     else:
-        assert found.auroc_F[0] == pytest.approx(total / weight) and found.auroc_F[1] == 0.5
+        assert found.auroc_F == pytest.approx([total / weight, 0.5])
         assert found.common == pytest.approx(weight / sum(positive))
 
 

@@ -49,19 +49,14 @@ def separation(
         return Separation(none_F, none_F, positives, negatives, common)
     share_S = np.where(held_S, n1_S, 0) / n1_S[held_S].sum()
     auroc_F, d_F = np.zeros(codes.width), np.zeros(codes.width)
-    for at, (auroc, d) in enumerate(_by_stratum(codes, positive_N, stratum_N, n1_S, n0_S)):
-        if held_S[at]:
-            auroc_F += share_S[at] * auroc
-            d_F += share_S[at] * d
-    return Separation(auroc_F, d_F, positives, negatives, common)
-
-
-def _by_stratum(codes: Codes, positive_N: ndarray, stratum_N: ndarray, n1_S: ndarray, n0_S: ndarray):
     token_K, latent_K, value_K = (held.numpy() for held in (codes.token_K, codes.latent_K, codes.value_K))
-    for at in range(len(n1_S)):
+    for at in np.flatnonzero(held_S):
         mine_K = stratum_N[token_K] == at
         on_K = positive_N[token_K[mine_K]]
-        yield _told_apart(latent_K[mine_K], value_K[mine_K], on_K, int(n1_S[at]), int(n0_S[at]), codes.width)
+        auroc, d = _told_apart(latent_K[mine_K], value_K[mine_K], on_K, int(n1_S[at]), int(n0_S[at]), codes.width)
+        auroc_F += share_S[at] * auroc
+        d_F += share_S[at] * d
+    return Separation(auroc_F, d_F, positives, negatives, common)
 
 
 def _told_apart(
