@@ -5,8 +5,8 @@ and pair theirs as a fit does. The arms take turns. `contrast off` is exactly SA
 `interp`, promotion included. `dense contrast` writes the same contrast out over dense codes under SAELens' trainer:
 what the sparse products are worth there, and what their quality is held against.
 
-`a partner brought for each`: tokens enter alone, each with the one before it, which is encoded for the pair's sake alone;
-in `contrast on` runs of eight neighbours enter, so that each is encoded once and serves in two pairs.
+`a partner brought for each`: tokens enter alone, each with the one before it, which is encoded for the pair's sake
+alone; in `contrast on` runs of eight neighbours enter, so that each is encoded once and serves in two pairs.
 
 `half dead`: every other latent is told dead before each step, so that revival has work to do in both.
 

@@ -25,8 +25,8 @@ SHAPED = [
 ]
 install_import_hook(SHAPED, "beartype.beartype")  # what the shapes promise is checked at every call
 torch.set_num_threads(1)
-# no deadline: the machine may be busy, and the first example pays for imports; the same examples every time, so that what
-# is green stays green (INTERP_FUZZ=1: others at each run)
+# no deadline: the machine may be busy, and the first example pays for imports; the same examples every time, so that
+# what is green stays green (INTERP_FUZZ=1: others at each run)
 settings.register_profile("suite", deadline=None, derandomize=not os.environ.get("INTERP_FUZZ"))
 settings.load_profile("suite")
 

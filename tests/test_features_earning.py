@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from interp.artifacts import BadInput, Mismatch
-from interp.features import RolesConfig, earn_roles
+from interp.features import Roles, RolesConfig, earn_roles
+from interp.features.ablation import Effect
 from interp.features.contrasts import Contrast
 from interp.features.earning import best_of_each, candidates, corrected, sums_of
+from interp.features.falsification import Falsified
 from interp.features.roles import Trial
 from interp.features.scene import Scene
 from interp.organism import shipped, task_of
@@ -53,6 +55,26 @@ def test_roles_are_earned_gate_by_gate_and_chance_goes_the_same_way():
     assert all(counts[family, "at random"]["latents"] == 2 for family in drawn)
     assert roles.table().height == len(roles.trials)
     assert all(roles.of(latent) == family for family in families for latent in roles.latents(family))
+
+
+def test_roles_come_back_as_they_were_kept_and_know_what_they_were_made_from(tmp_path):
+    nothing = float("nan")
+    passed = replace(
+        a_trial(3), tells_apart=True, falsified=Falsified(0.1, 0.5, "a triple", 0.2, nothing),
+        ablated=Effect(-1.0, -1.5, -0.5, 9), amplified=Effect(0.5, 0.1, 0.9, 9), matched=(0.0, -0.1),
+    )  # fmt: skip
+    made_from = {"tsae": "a", "policy": "b", "task": "c"}
+    kept = Roles((passed, a_trial(4)), (a_trial(5),), 8, ("cue",), made_from, SMALL, LAYER)
+    kept.save(tmp_path / "roles")
+    found = Roles.open(tmp_path / "roles", made_from={"tsae": "a"})
+    assert found.trials[1:] == kept.trials[1:] and found.random == kept.random and found.config == SMALL
+    assert np.isnan(found.trials[0].falsified.void) and found.trials[0].ablated == passed.ablated
+    assert found.fingerprint() == kept.fingerprint() != replace(kept, width=9).fingerprint()
+    assert found.latents("format") == [3] and repr(found) == "Roles(layer 2, 8 latents: 1 format)"
+    with pytest.raises(Mismatch, match="made from another tsae"):
+        Roles.open(tmp_path / "roles", made_from={"tsae": "z"})
+    with pytest.raises(BadInput, match="exists already"):
+        kept.save(tmp_path / "roles")
 
 
 def test_the_first_gate_asks_for_certainty_effect_and_auroc_together():

@@ -53,7 +53,7 @@ def earn_roles(
     chosen = [gates.through(trial) for trial in _shown(candidates(trials, config), "candidates", bar)]
     drawn = [gates.through(trial) for trial in _shown(at_random(trials, seen, config), "at random", bar)]
     made_from = {"tsae": tsae.fingerprint(), "policy": policy.fingerprint(), "task": task.fingerprint()}
-    return Roles(tuple(chosen), tuple(drawn), tsae.width, tuple(missing), made_from, config)
+    return Roles(tuple(chosen), tuple(drawn), tsae.width, tuple(missing), made_from, config, layer)
 
 
 def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:

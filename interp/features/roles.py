@@ -11,16 +11,22 @@ A latent that has passed all three has the role. Latents drawn at random from al
 gates, whatever the contrast says: their pass rate stands beside.
 """
 
+import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp.artifacts import fingerprint, from_json, read_manifest, to_json, write_json, write_manifest, writing_dir
 from interp.features.ablation import Effect
+from interp.features.config import RolesConfig
 from interp.features.falsification import Falsified
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
 
+KIND, FILE = "roles", "roles.json"
 NONE = "none"
 
 
@@ -78,7 +84,31 @@ class Roles:
     missing: tuple[str, ...]
     """Contrasts that could not be run: there were no tokens for them."""
     made_from: dict[str, str]
-    config: Any = None
+    """Fingerprints of the dictionary, the policy and the task."""
+    config: RolesConfig
+    layer: int
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        with writing_dir(path, overwrite=overwrite) as aside:
+            held = {name: to_json(getattr(self, name)) for name in ("trials", "random", "width", "missing", "layer")}
+            write_json(aside / FILE, held)
+            write_manifest(aside, KIND, config=self.config, made_from=self.made_from)
+
+    @classmethod
+    def open(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Roles":
+        manifest = read_manifest(path, KIND, made_from=made_from)
+        held = json.loads((Path(path) / FILE).read_text())
+        trials, random = (tuple(from_json(Trial, row) for row in held[name]) for name in ("trials", "random"))
+        config = from_json(RolesConfig, manifest["config"])
+        return cls(trials, random, held["width"], tuple(held["missing"]), manifest["made_from"], config, held["layer"])
+
+    def fingerprint(self) -> str:
+        return fingerprint(json.dumps(to_json(self), sort_keys=True))
+
+    def __repr__(self) -> str:
+        earned = Counter(self.of(latent) for latent in {trial.latent for trial in self.trials})
+        told = ", ".join(f"{count} {family}" for family, count in earned.items() if family != NONE)
+        return f"Roles(layer {self.layer}, {self.width} latents: {told or 'none earned'})"
 
     def of(self, latent: int) -> str:
         """Its role; of several that it has earned, the one it tells best."""
@@ -107,6 +137,12 @@ class Roles:
         import polars as pl
 
         return pl.DataFrame([_flat(trial) for trial in self.trials], infer_schema_length=None)
+
+    def figure(self) -> "go.Figure":
+        """Each latent by what it tells apart and what taking it away does, beside those drawn at random."""
+        from interp.features.picture import drawn
+
+        return drawn(self)
 
 
 def _flat(trial: Trial) -> dict[str, Any]:
