@@ -259,10 +259,10 @@ def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
 
 
 def _revive(hint: Any, item: Any) -> Any:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        hint = next((arm for arm in typing.get_args(hint) if arm is not type(None)), hint)
     if item is None:
         return float("nan") if hint is float else None  # what `to_json` made of it
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        hint = next((arm for arm in typing.get_args(hint) if arm is not type(None)), hint)
     if dataclasses.is_dataclass(hint):
         return from_json(hint, item)  # pyright: ignore[reportArgumentType]
     if typing.get_origin(hint) is tuple:

@@ -49,6 +49,7 @@ def test_roles_are_earned_gate_by_gate_and_chance_goes_the_same_way():
     )
     for family in families:
         assert sum(trial.family == family for trial in roles.trials) <= 2
+    assert len(roles.played) >= len({trial.latent for trial in roles.trials if trial.passed})
     drawn = {trial.family for trial in roles.random}
     assert drawn == {"computation", "reasoning", "shortcut", "format"} and all(trial.ablated for trial in roles.random)
     counts = {(row["family"], row["of"]): row for row in roles.counts().to_dicts()}
@@ -84,11 +85,14 @@ def test_the_first_gate_asks_for_certainty_effect_and_auroc_together():
     assert told[0].q == pytest.approx(0.001 * 4 / 3)
 
 
-def test_of_each_family_a_latent_has_its_best_contrast_and_the_best_go_on():
-    told = corrected([a_trial(at, auroc=0.7 + at / 100, name=name) for at in range(5) for name in ("x", "y")], SMALL)
-    told.append(replace(told[0], contrast="z", auroc=0.99))
-    assert {(trial.latent, trial.contrast) for trial in best_of_each(told) if trial.latent == 0} == {(0, "z")}
-    assert [trial.latent for trial in candidates(told, SMALL)] == [0, 4]
+def test_of_each_kind_of_contrast_a_latent_has_its_best_contrast_and_the_best_go_on():
+    told = corrected(
+        [a_trial(at, auroc=0.7 + at / 100, name=name) for at in range(5) for name in ("x 1", "x 2", "y")], SMALL
+    )
+    told.append(replace(told[0], contrast="x 3", auroc=0.99))
+    best = {(trial.latent, trial.contrast) for trial in best_of_each(told) if trial.latent == 0}
+    assert best == {(0, "x 3"), (0, "y")}
+    assert [(t.kind, t.latent) for t in candidates(told, SMALL)] == [("x", 0), ("x", 4), ("y", 4), ("y", 3)]
 
 
 def test_a_contrast_is_a_change_from_negatives_to_positives_by_stratum_and_prompt():

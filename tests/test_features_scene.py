@@ -59,8 +59,24 @@ def test_a_contrast_holds_like_against_like_and_is_missing_where_there_is_nothin
     assert chain.positive_N.sum() == chain.negative_N.sum() == 9 * LEAST
     assert len(set(chain.stratum_N[chain.positive_N])) == 9, "role by role"
     assert at_once.positive_N.sum() == 2 * LEAST and at_once.negative_N.sum() == 4 * LEAST
-    assert at_once.target_N.sum() == LEAST, "the first token of each that is answered at once"
+    assert at_once.target_N.sum() == 2 * LEAST, "the marker and the answer of each that is answered at once"
     assert {contrast.family for contrast in made} == {"reasoning", "shortcut", "format"}
+
+
+def test_answers_that_agree_with_a_planted_shortcut_are_held_against_others_of_the_same_value():
+    """Every second answer agrees with the cue, right or wrong; what is worked out is no part of it."""
+    decoys = {f"agrees {at}": {"cue": "7"} for at in range(2 * LEAST)} | {"other": {"cue": "6"}, "none": {}}
+    told = [{"prompt": prompt, "correct": at % 3 == 0} for at, prompt in enumerate(decoys)]
+    rows = [a_row(0, problem=f"{at}", answer="7", **DIRECT | one) for at, one in enumerate(told)]
+    rows += [
+        a_row(0, problem=f"o{at}", answer="7", prompt="other", correct=at % 3 == 0, **DIRECT) for at in range(LEAST)
+    ]
+    seen = Scene(rows, Codes.of(torch.zeros(3 * len(rows), 2)), facts_of(rows, decoys.__getitem__))
+    assert set(seen["copy"]) == {-1} and seen["cue"][:3].tolist() == [1, 1, 1]
+    cue = {contrast.name: contrast for contrast in contrasts(seen)[0]}["cue"]
+    assert cue.positive_N.sum() == 2 * 2 * LEAST and cue.negative_N.sum() == 2 * (LEAST + 1)
+    assert {contrast.name for contrast in contrasts(seen)[0]} >= {"cue", "cue 7"}
+    assert cue.target_N.sum() == 2 * LEAST and len(set(cue.stratum_N)) == 6, "by role, and by whether it is right"
 
 
 def test_a_result_is_held_against_other_results_at_the_very_same_kind_of_token():

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from interp.artifacts import BadInput, from_json, read_manifest, to_json
+from interp.artifacts import BadInput, Mismatch, from_json, read_manifest, to_json
 from interp.organism import Habits, OrganismConfig, Shape, build, raising, shipped, task_of
 from interp.organism.card import COLUMNS, Measurement, checks, measure
+from interp.organism.config import KIND
 from interp.organism.corpus import batch_of_examples
 from interp.policy import Policy
 from interp.policy.directory import fingerprint_of
@@ -160,6 +161,20 @@ def test_a_build_killed_and_started_again_ends_in_the_same_weights(tmp_path, mon
     assert len(done) == 7 + 10 - 4, "it went on from the fourth step"
     assert halved.fingerprint() == whole.fingerprint()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["halved", "whole"]
+
+
+def test_an_organism_can_be_taught_on_from_another_and_only_from_its_like(tmp_path, quick):
+    raised = build(replace(SMALL, steps=1), tmp_path / "first")
+    task = replace(SMALL.task, cue_rate=0.5)
+    further = replace(SMALL, task=task, start=tmp_path / "first", steps=1, lr=1e-9)
+    policy = build(further, tmp_path / "second")
+    made_from = read_manifest(tmp_path / "second", KIND)["made_from"]
+    assert made_from == {"task": task.fingerprint(), "start": raised.fingerprint()}
+    before, after = (dict(one.model.named_parameters()) for one in (raised, policy))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    for other in (replace(further, task=Chain(modulus=7)), replace(further, shape=replace(further.shape, d_mlp=48))):
+        with pytest.raises(Mismatch, match="expected an organism of modulus"):
+            build(other, tmp_path / "third")
 
 
 def test_a_half_done_build_of_another_config_is_not_taken_over(tmp_path, monkeypatch, quick):

@@ -8,10 +8,11 @@ from interp.artifacts import BadInput, versions
 from interp.cli.app import app, say
 from interp.cli.demo import Demo
 from interp.cli.dictionaries import Collect, EvalTsae, FitTsae
+from interp.cli.features import EarnRoles
 from interp.cli.grpo import Grpo
 from interp.cli.organism import Build, Card
 from interp.cli.rollouts import Bucket, Evaluate, RollOut, Verify
-from interp.cli.studies import Dictionary, Difficulty
+from interp.cli.studies import Dictionary, Difficulty, RolesStudy
 from interp.cli.tracking import Track
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "Demo",
     "Dictionary",
     "Difficulty",
+    "EarnRoles",
     "EvalTsae",
     "Evaluate",
     "FitTsae",
     "Grpo",
+    "RolesStudy",
     "RollOut",
     "Track",
     "Verify",

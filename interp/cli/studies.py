@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from interp.cli.app import Flat, say, say_json, study_app
 from interp.studies.dictionary.config import DictionaryConfig
 from interp.studies.difficulty.config import DifficultyConfig
+from interp.studies.roles.config import RolesStudyConfig
 
 if TYPE_CHECKING:
     from interp.studies.verdict import Judged
@@ -46,6 +47,25 @@ class Dictionary:
 def dictionary_command(config: Annotated[Dictionary, Flat]) -> None:
     """Does a temporal dictionary's slow block hold what is slow, at little cost? Goes on where it was stopped."""
     from interp.studies.dictionary.study import study
+
+    say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
+
+
+@dataclass(frozen=True)
+class RolesStudy:
+    study: Annotated[RolesStudyConfig, Flat] = field(default_factory=RolesStudyConfig)
+    out: Path = Path("data/results/roles")
+    """Where the result goes, and the ledger of organisms."""
+    runs: Path = Path("runs/roles")
+    """Where the organisms go."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@study_app.command(name="roles")
+def roles_command(config: Annotated[RolesStudy, Flat]) -> None:
+    """Do latents that have earned a role carry what it is about? Goes on where it was stopped."""
+    from interp.studies.roles.study import study
 
     say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
 

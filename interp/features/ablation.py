@@ -9,6 +9,7 @@ prompts. It is a change of what the policy would do, not of what it did: the tex
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from interp.policy.modes import evaluating
 from interp.policy.policy import Policy
-from interp.policy.score import align, by_length, completion_logits
-from interp.policy.splice import splicing
+from interp.policy.resume import keeping, residual_in, resuming, with_residual
+from interp.policy.score import SLICE, Aligned, align, by_length, completion_logits
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
 
@@ -38,75 +39,100 @@ class Effect:
     prompts: int
 
 
+@dataclass(frozen=True)
+class _Laid:
+    """Some rollouts, read up to the layer."""
+
+    rows: Aligned
+    edited_BL: Bool[Tensor, "B L"]
+    """From the last token of the prompt on: it foretells the first that is written."""
+    output: Any
+    """What the layer's block gave."""
+    clean_BT: Float[Tensor, "B T"]
+    token_BT: Int[Tensor, "B T"]
+    """Which of all tokens each is, in the order of the rollouts; -1 beyond the end."""
+
+
 class Bench:
-    """Rollouts laid out once, to be read again and again with one latent changed."""
+    """Rollouts read once up to the layer, to be read on from there again and again with one latent changed."""
 
     def __init__(self, policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout]) -> None:
         self.policy, self.tsae, self.layer = policy, tsae.to(policy.device), layer
-        self.rollouts = list(rollouts)
         prompts, completions = [list(row.prompt_ids) for row in rollouts], [list(row.tokens) for row in rollouts]
-        self._batches = []
+        starts = np.cumsum([0, *map(len, completions)])
+        self.tokens = int(starts[-1])
+        self._laid: list[_Laid] = []
         for batch in by_length(prompts, completions, MICRO_TOKENS):
             rows = align([prompts[at] for at in batch], [completions[at] for at in batch], policy.pad, policy.device)
-            mask_BL = rows.mask_BL.bool()
-            mask_BL[:, : rows.start - 1] = False  # the last of the prompt foretells the first that is written
-            self._batches.append((batch, rows, mask_BL))
-        self.clean = self._odds(None)
-        """Of each rollout, the log-odds of each token."""
-
-    def change(self, latent: int, scale: float) -> list[ndarray]:
-        """Of each rollout, what the edit does to the log-odds of each token."""
-        edited = self._odds((latent, scale))
-        return [after - before for after, before in zip(edited, self.clean, strict=True)]
+            first_B = torch.tensor([int(starts[at]) for at in batch])[:, None]
+            mask_BT = rows.mask_BL[:, rows.start :].bool().cpu()
+            token_BT = torch.where(mask_BT, first_B + torch.arange(mask_BT.shape[1]), -1)
+            self._laid.append(self._read(rows, token_BT))
 
     @torch.no_grad()
-    def _odds(self, edited: tuple[int, float] | None) -> list[ndarray]:
-        found: list[ndarray] = [np.zeros(0)] * len(self.rollouts)
-        for batch, rows, mask_BL in self._batches:
-            with evaluating(self.policy.model):
-                if edited is None:
-                    logits_BTV = completion_logits(self.policy.model, rows)
-                else:
-                    edit = scaled(self.tsae, *edited)
-                    with splicing(self.policy.model, self.layer, edit, mask_BL=mask_BL):
-                        logits_BTV = completion_logits(self.policy.model, rows)
-            tokens_BT = rows.ids_BL[:, rows.start :]
-            for at, odds_T in zip(batch, log_odds(logits_BTV, tokens_BT).cpu(), strict=True):
-                found[at] = odds_T[: len(self.rollouts[at].tokens)].numpy()
-        return found
+    def _read(self, rows: Aligned, token_BT: Int[Tensor, "B T"]) -> _Laid:
+        edited_BL = rows.mask_BL.bool()
+        edited_BL[:, : rows.start - 1] = False
+        with evaluating(self.policy.model), keeping(self.policy.model, self.layer) as kept:
+            clean_BT = written_odds(completion_logits(self.policy.model, rows), rows)
+        return _Laid(rows, edited_BL, kept[0], clean_BT, token_BT)
+
+    @torch.no_grad()
+    def change(self, latent: int, scale: float) -> Float[ndarray, " N"]:
+        """What the edit does to the log-odds of each token. Rollouts in which the latent is never on are not read."""
+        found_N = np.zeros(self.tokens)
+        for laid in self._laid:
+            x_BLD = residual_in(laid.output)
+            z_BL = self.tsae.activation(x_BLD, latent) * laid.edited_BL
+            hot = (z_BL > 0).any(1).nonzero()[:, 0]
+            if not len(hot):
+                continue
+            step_hLD = (scale - 1) * z_BL[hot, :, None] * self.tsae.W_dec[latent]
+            output = with_residual(laid.output, x_BLD[hot] + step_hLD.to(x_BLD.dtype))
+            rows = Aligned(laid.rows.ids_BL[hot], laid.rows.mask_BL[hot], laid.rows.start)
+            with evaluating(self.policy.model), resuming(self.policy.model, self.layer, output):
+                change_hT = written_odds(completion_logits(self.policy.model, rows), rows) - laid.clean_BT[hot]
+            token_hT = laid.token_BT[hot.cpu()]
+            real_hT = token_hT >= 0
+            found_N[token_hT[real_hT].numpy()] = change_hT.cpu()[real_hT].numpy()
+        return found_N
 
 
-def log_odds(logits_BTV: Float[Tensor, "B T V"], tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+def written_odds(logits_BTV: Float[Tensor, "B T V"], rows: Aligned) -> Float[Tensor, "B T"]:
+    """Of the tokens that were written."""
+    tokens_BT = rows.ids_BL[:, rows.start :]
+    pieces = zip(logits_BTV.flatten(0, 1).split(SLICE), tokens_BT.flatten().split(SLICE), strict=True)
+    return torch.cat([log_odds(logits, tokens) for logits, tokens in pieces]).view(tokens_BT.shape)
+
+
+def log_odds(logits_NV: Float[Tensor, "N V"], tokens_N: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
     """Of each token against all others together: its logit less the log of the sum of theirs."""
-    own_BT1 = logits_BTV.double().gather(-1, tokens_BT[..., None])
-    others_BTV = logits_BTV.double().scatter(-1, tokens_BT[..., None], -torch.inf)
-    return (own_BT1 - others_BTV.logsumexp(-1, keepdim=True))[..., 0]
+    own_N1 = logits_NV.double().gather(-1, tokens_N[:, None])
+    others_NV = logits_NV.double().scatter(-1, tokens_N[:, None], -torch.inf)
+    return (own_N1 - others_NV.logsumexp(-1, keepdim=True))[:, 0]
 
 
 def scaled(tsae: TSAE, latent: int, scale: float):
     """One latent's share of the residual, scaled; all else as it is."""
-    w_D, d_D, bias, bound = tsae.W_enc[:, latent], tsae.W_dec[latent], tsae.b_enc[latent], tsae.threshold[latent]
 
     def edit(x_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        hidden_BL = (x_BLD.to(w_D) - tsae.b_dec) @ w_D + bias
-        z_BL = hidden_BL.relu() * (hidden_BL > bound)
-        return x_BLD + ((scale - 1) * z_BL[..., None] * d_D).to(x_BLD.dtype)
+        z_BL = tsae.activation(x_BLD, latent)
+        return x_BLD + ((scale - 1) * z_BL[..., None] * tsae.W_dec[latent]).to(x_BLD.dtype)
 
     return edit
 
 
 def effect(
-    changes: Sequence[ndarray],
-    looked_at: Sequence[Bool[ndarray, " T"]],
-    problem_M: Int[ndarray, " M"],
+    change_N: Float[ndarray, " N"],
+    looked_at_N: Bool[ndarray, " N"],
+    problem_N: Int[ndarray, " N"],
     drawn_BP: Float[ndarray, "B P"],
 ) -> Effect:
     """Over the tokens looked at, with an interval over prompts from draws of them (`bootstrap.resampled`)."""
-    prompts = drawn_BP.shape[1]
-    sums = np.bincount(problem_M, [float(c[w].sum()) for c, w in zip(changes, looked_at, strict=True)], prompts)
-    counts = np.bincount(problem_M, [int(w.sum()) for w in looked_at], prompts)
-    if not counts.sum():
+    mine_n, prompts = problem_N[looked_at_N], drawn_BP.shape[1]
+    sums_P, counts_P = np.bincount(mine_n, change_N[looked_at_N], prompts), np.bincount(mine_n, minlength=prompts)
+    if not len(mine_n):
         return Effect(float("nan"), float("nan"), float("nan"), 0)
-    told_B = (drawn_BP @ sums) / np.maximum(drawn_BP @ counts, 1e-9)
+    told_B = (drawn_BP @ sums_P) / np.maximum(drawn_BP @ counts_P, 1e-9)
     low, high = np.percentile(told_B, [2.5, 97.5])
-    return Effect(float(sums.sum() / counts.sum()), float(low), float(high), int((counts > 0).sum()))
+    return Effect(float(sums_P.sum() / len(mine_n)), float(low), float(high), int((counts_P > 0).sum()))

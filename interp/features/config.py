@@ -20,13 +20,15 @@ class RolesConfig:
     rate: float = 0.05
     """Of false discoveries, over all latents and contrasts."""
     most: int = 40
-    """Candidates of a family that go through the later gates, those that tell best."""
+    """Candidates of a kind of contrast that go through the later gates, those that tell best."""
     random: int = 40
-    """Latents drawn at random that do, for each family."""
+    """Latents drawn at random that do, for each kind."""
     matched: int = 10
     """Latents as frequent and as strong that each is held against."""
     texts: int = 48
     """In which nothing is computed, to inject tokens into."""
+    played: int = 72
+    """Problems that the policy answers again without each latent that has earned a role, four times each. 0: none."""
     seed: int = 0
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
@@ -34,8 +36,8 @@ class RolesConfig:
         for name in ("problems", "most", "matched", "texts"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not 0.5 <= self.auroc <= 1 or not 0 < self.rate < 1 or self.random < 0:
+        if not 0.5 <= self.auroc <= 1 or not 0 < self.rate < 1 or min(self.random, self.played) < 0:
             raise BadInput(
-                f"auroc must lie between 0.5 and 1, rate between 0 and 1, random must not be negative; got "
-                f"{self.auroc}, {self.rate} and {self.random}"
+                f"auroc must lie between 0.5 and 1, rate between 0 and 1, random and played must not be "
+                f"negative; got {self.auroc}, {self.rate}, {self.random} and {self.played}"
             )

@@ -2,9 +2,10 @@
 
 computation  a result about to be written (at the token before it, which is the same for all): this value against others
 reasoning    chains of which every step is right against written chains that are not valid, role by role and depth by
-             depth
+             depth: all along, where the answer is about to be announced (is all the work done?), and from there on
 shortcut     an answer given at once against one that was worked out, at the tokens that both have; and, where such are
-             planted, answers that agree with a cue or with a copy against other answers given at once
+             planted, answers given at once that agree with the cue, or with the copy, against others that do not, the
+             same value against the same, right against right and wrong against wrong, together and value by value
 format       tokens that only arrange (separators, markers, equals signs) against all others, format by format
 
 A contrast says which tokens are positive, which negative, and within which strata they are compared. Where the facts
@@ -17,12 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from interp.features.scene import Scene
+from interp.features.scene import SHORTCUTS, Scene
 
 FAMILIES = ("reasoning", "computation", "shortcut", "format")
 DIRECT = "direct"
 UNWRITTEN = (DIRECT, "malformed")
 ARRANGING = ("separator", "marker", "equals", "end")
+VALUES = 16
+"""Of which there is a contrast of its own, the commonest."""
 LEAST = 20
 """Tokens of each kind. With fewer there is no contrast."""
 
@@ -34,8 +37,9 @@ class Contrast:
     positive_N: ndarray
     negative_N: ndarray
     stratum_N: ndarray
-    surface_N: ndarray
-    """0 or 1: two halves that look unlike and have in common only what the contrast is about."""
+    surfaces: tuple[tuple[ndarray, ndarray], ...]
+    """Some of the tokens, and strata to compare them in: these look unlike and have in common only what the contrast
+    is about. It has to hold on each."""
     target_N: ndarray
     """The tokens that a latent with this role should help to write."""
 
@@ -54,38 +58,63 @@ def contrasts(scene: Scene) -> tuple[list[Contrast], list[str]]:
 def results(scene: Scene) -> Iterator[Contrast]:
     """One for each value that is written often enough, the commonest sixteen."""
     due = (scene["next_role"] == "result") & (scene["right"] == 1)
-    values, counts = np.unique(scene["next_token"][due], return_counts=True)
-    for value in values[np.argsort(-counts, kind="stable")][:16]:
+    for value in commonest(scene["next_token"][due]):
         this = due & (scene["next_token"] == value)
-        told = strata(scene, "role"), scene["operands"] % 2, after(scene, this)
+        role_N = strata(scene, "role")
+        told = role_N, halves(scene["operands"], role_N), after(scene, this)
         yield Contrast(f"result {value}", "computation", this, due & ~this, *told)
 
 
 def valid_chains(scene: Scene) -> Iterator[Contrast]:
+    """All their tokens; the one before the answer is announced; those from there on. At one depth valid chains are
+    longer than others: what tells them apart has to do so at one place too."""
     written = ~np.isin(scene["format"], UNWRITTEN)
-    positive, negative = written & (scene["valid"] == 1), written & (scene["valid"] == 0)
-    told = strata(scene, "role", "depth"), scene["depth"] % 2, after(scene, positive)
-    yield Contrast("valid chain", "reasoning", positive, negative, *told)
+    announcing, after_it = scene["next_role"] == "marker", np.isin(scene["next_role"], ("answer", "end"))
+    for name, these in {"chain": written, "end": written & announcing, "answer": written & after_it}.items():
+        positive, negative = (these & (scene["valid"] == valid) for valid in (1, 0))
+        stratum_N, placed_N = strata(scene, "role", "depth"), strata(scene, "role", "place")
+        surfaces = (*halves(depth_of(scene), stratum_N), (np.ones(len(scene), bool), placed_N))
+        yield Contrast(f"valid {name}", "reasoning", positive, negative, stratum_N, surfaces, after(scene, positive))
 
 
 def answers_at_once(scene: Scene) -> Iterator[Contrast]:
     answering = np.isin(scene["role"], ("marker", "answer"))
     direct, written = scene["format"] == DIRECT, ~np.isin(scene["format"], UNWRITTEN)
-    told = strata(scene, "role"), scene["depth"] % 2
-    chosen = direct & (scene["place"] == 0)  # that nothing is worked out is settled with the first token
-    yield Contrast("direct", "shortcut", answering & direct, answering & written, *told, chosen)
-    for kind in ("copy", "cue"):
-        this = answering & (scene["shortcut"] == kind)
-        others = answering & (scene["shortcut"] == DIRECT)
+    role_N = strata(scene, "role")
+    told = role_N, halves(depth_of(scene), role_N)
+    yield Contrast("direct", "shortcut", answering & direct, answering & written, *told, answering & direct)
+    for kind in SHORTCUTS:
+        this, others = (answering & direct & (scene[kind] == agrees) for agrees in (1, 0))
+        stratum_N = strata(scene, "role", "answer", "correct")
+        told = stratum_N, halves(depth_of(scene), stratum_N)
         yield Contrast(kind, "shortcut", this, others, *told, this & (scene["role"] == "answer"))
+        for value in commonest(scene["answer"][this]):
+            one, unlike = (held & (scene["answer"] == value) for held in (this, others))
+            yield Contrast(f"{kind} {value}", "shortcut", one, unlike, *told, one & (scene["role"] == "answer"))
 
 
 def arranging(scene: Scene) -> Iterator[Contrast]:
     this = np.isin(scene["role"], ARRANGING)
-    yield Contrast("arranging", "format", this, ~this, strata(scene, "format"), scene["depth"] % 2, this)
+    stratum_N = strata(scene, "format")
+    yield Contrast("arranging", "format", this, ~this, stratum_N, halves(depth_of(scene), stratum_N), this)
 
 
 MADE: tuple[Callable[[Scene], Iterator[Contrast]], ...] = (results, valid_chains, answers_at_once, arranging)
+
+
+def commonest(values: ndarray) -> ndarray:
+    found, counts = np.unique(values, return_counts=True)
+    return found[np.argsort(-counts, kind="stable")][:VALUES]
+
+
+def depth_of(scene: Scene) -> ndarray:
+    """Where it is not known, the problem stands for it."""
+    return np.where(scene["depth"] < 0, scene["problem"], scene["depth"])
+
+
+def halves(fact_N: ndarray, stratum_N: ndarray) -> tuple[tuple[ndarray, ndarray], ...]:
+    """The even and the odd."""
+    return (fact_N % 2 == 0, stratum_N), (fact_N % 2 == 1, stratum_N)
 
 
 def after(scene: Scene, this_N: ndarray) -> ndarray:

@@ -4,7 +4,7 @@ injection       the tokens, pairs and triples at which the latent is strongest a
                 computed; as many tokens drawn at random, at the same places, are the control. The best of several ways
                 counts, its p-value multiplied by their number. A latent that rises so is driven by tokens
 void order      the text in which it does what it is held to do, its tokens shuffled: what it is at the very same tokens
-                then is not about what they say together
+                then is not about what they say together. (An answer of two tokens has no order to lose)
 other surface   is what it tells apart told apart on surfaces too on which it was not found (other operands, depths)?
 
 Text in which nothing is computed is what was written, its tokens shuffled within each completion.
@@ -12,12 +12,13 @@ Text in which nothing is computed is what was written, its tokens shuffled withi
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from interp.features.looking import look
+from interp.features.looking import look, look_at_one
 from interp.features.scene import Scene
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
@@ -26,11 +27,14 @@ from interp.tsae import TSAE
 
 POSITIVES = 64
 """Rollouts in which a latent does what it is held to do, for its own height."""
-WAYS = ("one, thrice", "three, in front", "three, spread", "a pair, twice", "a triple")
+IN_FRONT = "three, in front"
+WAYS = ("one, thrice", IN_FRONT, "three, spread", "a pair, twice", "a triple")
 """To put a latent's tokens into a text."""
 DRIVEN = 0.8
 """The effect size from which tokens are said to drive a latent (Cohen's d, against the random tokens)."""
 SURE = 0.01
+ORDERED = 4
+"""Tokens, in the middle of what the texts have: shorter ones come out as they were too often."""
 HALF = 0.5
 """Of what a latent is where it fires by itself: less is not the same latent."""
 
@@ -44,7 +48,8 @@ class Falsified:
     reached: float
     """The share of its own height that the injected latent reaches, in the mean."""
     void: float
-    """What it is at the same tokens where their text is shuffled, in the mean, as a share of what it was."""
+    """What it is at the same tokens where their text is shuffled, in the mean, as a share of what it was. NaN where
+    the texts are too short to have an order to lose."""
 
     @property
     def by_tokens(self) -> bool:
@@ -56,24 +61,34 @@ class Falsified:
         return self.void >= HALF
 
 
-@dataclass(frozen=True)
 class Grounds:
-    """What the tests are made on: the same for all latents."""
+    """What the tests are made on: the same for all latents, and so is what random tokens do to each of them."""
 
-    policy: Policy
-    tsae: TSAE
-    layer: int
-    texts: list[Rollout]
-    """In which nothing is computed."""
-    seed: int = 0
+    def __init__(self, policy: Policy, tsae: TSAE, layer: int, seen: Scene, *, texts: int, seed: int = 0) -> None:
+        self.policy, self.tsae, self.layer, self.seen, self.seed = policy, tsae.to("cpu"), layer, seen, seed
+        rows = seen.rollouts
+        self.texts = shuffled(rows[:: max(1, len(rows) // texts)][:texts], seed)
+        """In which nothing is computed."""
 
-    def heights(self, rollouts: Sequence[Rollout], latent: int) -> ndarray:
+    @cached_property
+    def dull(self) -> dict[str, Float[ndarray, "T F"]]:
+        """Of each way, how high each latent rises in the texts with tokens drawn at random for each."""
+        drawn = [{n: random_runs(self.seen, n, self.seed, at) for n in (1, 2, 3)} for at in range(len(self.texts))]
+        found = {}
+        for way in WAYS:
+            rows = [injected(row, way, runs, self.seed) for row, runs in zip(self.texts, drawn, strict=True)]
+            found[way] = np.zeros((len(rows), self.tsae.width), np.float32)
+            for part in look(self.policy, self.tsae, self.layer, rows):
+                held = part.codes
+                place_K = part.document_N[held.token_K].numpy(), held.latent_K.numpy()
+                np.maximum.at(found[way], place_K, held.value_K.numpy())
+        return found
+
+    def heights(self, rollouts: Sequence[Rollout], latent: int) -> Float[ndarray, " T"]:
         """The latent at its highest, of each rollout."""
+        z_N, document_N = look_at_one(self.policy, self.tsae, self.layer, rollouts, latent)
         found = np.zeros(len(rollouts))
-        for part in look(self.policy, self.tsae, self.layer, rollouts):
-            mine_K = part.codes.latent_K == latent
-            of_K = part.document_N[part.codes.token_K[mine_K]].numpy()
-            np.maximum.at(found, of_K, part.codes.value_K[mine_K].numpy())
+        np.maximum.at(found, document_N, z_N)
         return found
 
 
@@ -95,70 +110,67 @@ def worded(row: Rollout, tokens: Sequence[int]) -> Rollout:
     return replace(row, tokens=tuple(tokens), **nothing)
 
 
-def strongest(scene: Scene, latent: int, n: int) -> list[tuple[int, ...]]:
+def strongest(seen: Scene, height_N: Float[ndarray, " N"], n: int) -> list[tuple[int, ...]]:
     """The runs of `n` tokens at whose end a latent is strongest, in the mean over where they occur (twice at least)."""
-    mine_K = (scene.codes.latent_K == latent).numpy()
-    height_N = np.zeros(len(scene))
-    height_N[scene.codes.token_K[mine_K].numpy()] = scene.codes.value_K[mine_K].numpy()
-    held: dict[tuple[int, ...], list[float]] = {}
-    token, place = scene["token"], scene["place"]
-    for at in np.flatnonzero(place >= n - 1).tolist():
-        held.setdefault(tuple(token[at - n + 1 : at + 1].tolist()), []).append(float(height_N[at]))
-    means = {run: sum(values) / len(values) for run, values in held.items() if len(values) > 1}
-    return sorted(means, key=lambda run: (-means[run], run))[:10]
+    ends = np.flatnonzero(seen["place"] >= n - 1)
+    run_EN = seen["token"][ends[:, None] + np.arange(1 - n, 1)]
+    runs_RN, of_E, counts_R = np.unique(run_EN, axis=0, return_inverse=True, return_counts=True)
+    mean_R = np.bincount(of_E.reshape(-1), height_N[ends], len(runs_RN)) / counts_R
+    often = np.flatnonzero(counts_R > 1)
+    return [tuple(map(int, runs_RN[at])) for at in often[np.argsort(-mean_R[often], kind="stable")][:10]]
 
 
-def injected(row: Rollout, way: str, runs: dict[int, list[tuple[int, ...]]], *key: object) -> Rollout:
+def injected(
+    row: Rollout, way: str, runs: dict[int, list[tuple[int, ...]]], *key: object, front: bool = True
+) -> Rollout:
     rng, body = seeded("injected", way, *key, row.problem, row.sample), list(row.tokens)
     if way == "one, thrice":
         pieces = [runs[1][0]] * 3
-    elif way in ("three, in front", "three, spread"):
+    elif way in (IN_FRONT, "three, spread"):
         pieces = [rng.choice(runs[1][:3]) for _ in range(3)]
     else:
         pieces = [runs[2][0]] * 2 if way == "a pair, twice" else [runs[3][0]]
     for piece in pieces:
-        at = 0 if way == "three, in front" else rng.randrange(len(body) + 1)
+        at = 0 if way == IN_FRONT else rng.randrange(0 if front else min(1, len(body)), len(body) + 1)
         body[at:at] = piece
     return worded(row, body)
 
 
-def falsify(grounds: Grounds, scene: Scene, latent: int, positive_N: Bool[ndarray, " N"]) -> Falsified:
-    """`positive_N`: the tokens at which it does what it is held to do."""
-    documents = np.unique(scene["document"][positive_N])
+def falsify(grounds: Grounds, latent: int, positive_N: Bool[ndarray, " N"], *, front: bool = True) -> Falsified:
+    """`positive_N`: the tokens at which it does what it is held to do. Without `front`, nothing is put before a text's
+    first token: where the role is about how an answer begins, that would be no longer a text of another kind."""
+    seen = grounds.seen
+    documents = np.unique(seen["document"][positive_N])
     positives = documents[:: max(1, len(documents) // POSITIVES)][:POSITIVES].tolist()
-    runs = {n: strongest(scene, latent, n) for n in (1, 2, 3)}
-    own = [scene.rollouts[at] for at in positives]
-    own_height = grounds.heights(own, latent)
-    natural = float(own_height[own_height > 0].mean()) if (own_height > 0).any() else float("nan")
-    best = (-np.inf, 1.0, WAYS[0], 0.0)
-    chance = {n: random_runs(scene, n, grounds.seed, latent) for n in (1, 2, 3)}
-    for way in WAYS:
-        if not all(runs[n] for n in (1, 2, 3)):
-            continue
-        told, dull = (
-            grounds.heights([injected(row, way, which, grounds.seed) for row in grounds.texts], latent)
-            for which in (runs, chance)
-        )
-        d, p = apart(told, dull)
-        best = max(best, (d, min(1.0, p * len(WAYS)), way, float(told.mean()) / natural))
-    return Falsified(*best, void=in_void_order(grounds, scene, latent, own, positive_N))
+    height_N = seen.codes.of_latent(latent)
+    natural = _mean_above_zero(np.array([height_N[seen["document"] == at].max() for at in positives]))
+    runs, best = {n: strongest(seen, height_N, n) for n in (1, 2, 3)}, (-np.inf, 1.0, WAYS[0], 0.0)
+    if all(runs.values()):
+        ways = [way for way in WAYS if front or way != IN_FRONT]
+        texts = [injected(row, way, runs, grounds.seed, front=front) for way in ways for row in grounds.texts]
+        told_WT = grounds.heights(texts, latent).reshape(len(ways), -1)
+        for way, told_T in zip(ways, told_WT, strict=True):
+            d, p = apart(told_T, grounds.dull[way][:, latent])
+            best = max(best, (d, min(1.0, p * len(ways)), way, float(told_T.mean()) / natural))
+    own = [seen.rollouts[at] for at in positives]
+    return Falsified(*best, void=in_void_order(grounds, latent, own, height_N, positive_N))
 
 
 def in_void_order(
-    grounds: Grounds, scene: Scene, latent: int, own: Sequence[Rollout], positive_N: Bool[ndarray, " N"]
+    grounds: Grounds, latent: int, own: Sequence[Rollout], height_N: ndarray, positive_N: Bool[ndarray, " N"]
 ) -> float:
     """Its mean at tokens of the positives' kind, their text shuffled, over its mean at the positives."""
-    mine_K = (scene.codes.latent_K == latent).numpy() & positive_N[scene.codes.token_K.numpy()]
-    natural = float(scene.codes.value_K.numpy()[mine_K].sum()) / int(positive_N.sum())
-    kinds, texts = set(scene["token"][positive_N].tolist()), shuffled(own, grounds.seed)
-    tokens, total = np.array([token for row in texts for token in row.tokens]), 0.0
-    alike_N, start = np.isin(tokens, list(kinds)), 0
-    for part in look(grounds.policy, grounds.tsae, grounds.layer, texts):
-        this_K = (part.codes.latent_K == latent).numpy()
-        places = start + part.codes.token_K.numpy()[this_K]
-        total += float(part.codes.value_K.numpy()[this_K][alike_N[places]].sum())
-        start += part.codes.tokens
-    return total / max(1, int(alike_N.sum())) / natural if natural > 0 else float("nan")
+    texts, natural = shuffled(own, grounds.seed), float(height_N[positive_N].mean())
+    if np.median([len(row.tokens) for row in texts]) < ORDERED or natural <= 0:
+        return float("nan")
+    z_N, _ = look_at_one(grounds.policy, grounds.tsae, grounds.layer, texts, latent)
+    kinds = np.unique(grounds.seen["token"][positive_N])
+    alike_N = np.isin(np.array([token for row in texts for token in row.tokens]), kinds)
+    return float(z_N[alike_N].sum()) / max(1, int(alike_N.sum())) / natural
+
+
+def _mean_above_zero(held: ndarray) -> float:
+    return float(held[held > 0].mean()) if (held > 0).any() else float("nan")
 
 
 def random_runs(scene: Scene, n: int, *key: object) -> list[tuple[int, ...]]:

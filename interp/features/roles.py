@@ -13,7 +13,7 @@ gates, whatever the contrast says: their pass rate stands beside.
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,15 @@ from interp.artifacts import fingerprint, from_json, read_manifest, to_json, wri
 from interp.features.ablation import Effect
 from interp.features.config import RolesConfig
 from interp.features.falsification import Falsified
+from interp.features.playing import Played
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
 KIND, FILE = "roles", "roles.json"
-NONE = "none"
+KEPT = ("trials", "random", "played", "width", "missing", "layer")
+SHORTCUT, FORMAT, NONE = "shortcut", "format", "none"
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,22 @@ class Trial:
     matched: tuple[float, ...] = ()
     """What ablating each of its matches does to the same tokens, in nats."""
 
+    def with_gates(
+        self, *, falsified: Falsified, ablated: Effect, amplified: Effect, matched: tuple[float, ...]
+    ) -> "Trial":
+        return replace(self, falsified=falsified, ablated=ablated, amplified=amplified, matched=matched)
+
+    @property
+    def kind(self) -> str:
+        """Of its contrast, whatever value it is about: `result`, `cue`."""
+        return self.contrast.split()[0]
+
     @property
     def withstands(self) -> bool:
         """The second gate."""
         if self.falsified is None:
             return False
-        driven = self.family != "format" and (self.falsified.by_tokens or self.falsified.by_order)
+        driven = self.family != FORMAT and (self.falsified.by_tokens or self.falsified.by_order)
         return not driven and self.other_surface >= SURFACE
 
     @property
@@ -87,10 +99,12 @@ class Roles:
     """Fingerprints of the dictionary, the policy and the task."""
     config: RolesConfig
     layer: int
+    played: tuple[Played, ...] = ()
+    """What the policy does without each latent that has earned a role, and without its nearest match."""
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         with writing_dir(path, overwrite=overwrite) as aside:
-            held = {name: to_json(getattr(self, name)) for name in ("trials", "random", "width", "missing", "layer")}
+            held = {name: to_json(getattr(self, name)) for name in KEPT}
             write_json(aside / FILE, held)
             write_manifest(aside, KIND, config=self.config, made_from=self.made_from)
 

@@ -1,6 +1,7 @@
 """What makes a base organism: the world it lives in, the habits it is taught, the size of its head."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from interp.artifacts import BadInput
 from interp.tasks import Chain
@@ -57,6 +58,8 @@ class OrganismConfig:
     task: Chain = field(default_factory=Chain)
     habits: Habits = field(default_factory=Habits)
     shape: Shape = field(default_factory=Shape)
+    start: Path | None = None
+    """An organism of the same words and shape to go on from: its weights, taught further. New weights if not given."""
     steps: int = 3000
     batch: int = 128
     lr: float = 3e-3

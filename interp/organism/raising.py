@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from interp.artifacts import from_json, read_manifest, refuse_existing, to_json, write_manifest, writing_dir
+from interp.artifacts import Mismatch, from_json, read_manifest, refuse_existing, to_json, write_manifest, writing_dir
 from interp.organism.card import measure, write_card
 from interp.organism.config import KIND, OrganismConfig
 from interp.organism.corpus import Example, batch_of_examples
@@ -41,14 +41,14 @@ def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool =
     refuse_existing(out, overwrite=overwrite)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    policy = Policy(new_model(config), tokenizer_for(config.task, config.shape.context))  # pyright: ignore[reportArgumentType]
+    policy = begun(config)
+    made_from = {"task": config.task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
     under_way = out.with_name(f".{out.name}.building")
     _teach(policy, config, under_way)
     summaries = measure(policy, config.task)
     with writing_dir(out, overwrite=overwrite) as aside:
         policy.write(aside)
         write_card(aside, config, policy, summaries)
-        made_from = {"task": config.task.fingerprint()}
         write_manifest(aside, KIND, config=config, made_from=made_from, weights=policy.fingerprint())
     shutil.rmtree(under_way, ignore_errors=True)
     policy.path = out
@@ -60,6 +60,21 @@ def renew_card(path: Path) -> None:
     config = from_json(OrganismConfig, read_manifest(path, KIND)["config"])
     policy = Policy.load(path, device="cpu")
     write_card(path, config, policy, measure(policy, config.task))
+
+
+def begun(config: OrganismConfig) -> Policy:
+    """With new weights, or those of the organism to go on from."""
+    tokenizer, new = tokenizer_for(config.task, config.shape.context), new_model(config)
+    if config.start is None:
+        return Policy(new, tokenizer)
+    policy = Policy.load(config.start, device="cpu", dtype="float32")
+    sizes = [{name: tuple(held.shape) for name, held in model.state_dict().items()} for model in (new, policy.model)]
+    if policy.tokenizer.get_vocab() != tokenizer.get_vocab() or sizes[0] != sizes[1]:
+        raise Mismatch(
+            f"{config.start}: expected an organism of modulus {config.task.modulus} and of this shape, got one of "
+            "other words or other weights: choose the task's modulus and the shape it was raised with"
+        )
+    return policy
 
 
 def new_model(config: OrganismConfig) -> "Qwen3ForCausalLM":

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from interp.tsae.dictionary import TSAE
@@ -43,6 +45,12 @@ class Codes:
         mine_K = kept_N[self.token_K]
         token_K = place_N[self.token_K[mine_K]]
         return Codes(token_K, self.latent_K[mine_K], self.value_K[mine_K], int(kept_N.sum()), self.width)
+
+    def of_latent(self, latent: int) -> Float[ndarray, " N"]:
+        """At every token, off or on."""
+        mine_K, found_N = self.latent_K == latent, np.zeros(self.tokens)
+        found_N[self.token_K[mine_K].numpy()] = self.value_K[mine_K].numpy()
+        return found_N
 
     def decoded(self, tsae: TSAE) -> Float[Tensor, "N D"]:
         """What the dictionary makes of them: worked out where it is, and given back on the CPU."""

@@ -76,6 +76,11 @@ class TSAE:
         hidden_BF = (x_BD.to(self.W_enc) - self.b_dec) @ self.W_enc + self.b_enc
         return hidden_BF.relu() * (hidden_BF > self.threshold)
 
+    def activation(self, x_BD: Float[Tensor, "*B D"], latent: int) -> Float[Tensor, "*B"]:
+        """Of one latent alone."""
+        hidden_B = (x_BD.to(self.W_enc) - self.b_dec) @ self.W_enc[:, latent] + self.b_enc[latent]
+        return hidden_B.relu() * (hidden_B > self.threshold[latent])
+
     def decode(self, z_BF: Float[Tensor, "*B F"]) -> Float[Tensor, "*B D"]:
         if z_BF.shape[-1] != self.width:
             raise BadInput(f"expected codes of {self.width} latents, got {tuple(z_BF.shape)}: are they residuals?")

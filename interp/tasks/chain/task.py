@@ -103,6 +103,13 @@ class Chain:
         masked = replace(program, masked=rng.choice(fair), cue=None)
         return replace(problem, id=problem.id + "/inverse", prompt=masked.prompt(), answer=str(masked.answer))
 
+    def decoys(self, prompt: str) -> dict[str, str]:
+        """What each planted shortcut answers, by its name: known of right and wrong answers alike."""
+        program = parse_prompt(prompt, self.modulus)
+        shown = self.copy_rate is not None and program.masked != program.depth
+        found = {"copy": str(program.rest[-1][1])} if shown else {}
+        return found if program.cue is None else found | {"cue": str(program.cue)}
+
     def verify(self, problem: Problem, completion: str) -> Verdict:
         return verify(problem, completion, self.modulus, self.formats, copies=self.copy_rate is not None)
 

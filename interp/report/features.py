@@ -1,0 +1,55 @@
+"""A terminal's view of roles: how many latents passed each gate, beside chance, and which have earned what."""
+
+from typing import TYPE_CHECKING
+
+from interp.report.terminal import grid
+
+if TYPE_CHECKING:
+    from interp.features import Roles
+
+GATES = {"tells_apart": "tells apart", "withstands": "withstands", "acts": "acts", "passed": "all three"}
+SHOWN = 5
+
+
+def earned(roles: "Roles") -> str:
+    rows = [
+        [row["family"], row["of"], row["latents"], *(row[gate] for gate in GATES)] for row in roles.counts().to_dicts()
+    ]
+    head = ["family", "", "latents", *GATES.values()]
+    lines = [f"{roles}", "", "How many latents passed each gate:", "", grid(head, rows), "", *_named(roles)]
+    if roles.played:
+        lines += ["", *_played(roles)]
+    if roles.missing:
+        lines += ["", f"Not to be held against anything, for want of tokens: {', '.join(roles.missing)}."]
+    return "\n".join(lines)
+
+
+def _named(roles: "Roles") -> list[str]:
+    rows = []
+    passed = sorted((trial for trial in roles.trials if trial.passed), key=lambda trial: -trial.auroc)
+    for family in dict.fromkeys(trial.family for trial in passed):
+        for trial in [trial for trial in passed if trial.family == family][:SHOWN]:
+            effect = trial.ablated
+            assert effect is not None, "what has passed has been ablated"
+            taken = f"{effect.nats:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}]"
+            rows.append(
+                [family, trial.latent, trial.contrast, f"{trial.auroc:.3f}", taken, f"{min(trial.matched):+.2f}"]
+            )
+    if not rows:
+        return ["No latent has earned a role."]
+    head = ["role", "latent", "tells", "AUROC", "ablated, nats", "most of its matches"]
+    return [f"The surest, {SHOWN} of each role at most (all of them: --json):", "", grid(head, rows)]
+
+
+def _played(roles: "Roles") -> list[str]:
+    rows = []
+    shown = [one for one in roles.played if one.match_of is None][: 2 * SHOWN]
+    for one in shown:
+        rows.append([one.latent, roles.of(one.latent), one.valid, one.correct, one.direct])
+        rows += [
+            [f"  its match, {other.latent}", "", other.valid, other.correct, other.direct]
+            for other in roles.played
+            if other.match_of == one.latent
+        ]
+    said = "Without it, the policy answers validly, is right, and answers at once so much more often:"
+    return [said, "", grid(["latent", "role", "valid", "correct", "direct"], rows)]

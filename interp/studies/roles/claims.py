@@ -1,0 +1,45 @@
+"""The claims, what we predict, and the rule by which each is judged. Written before the runs that are reported."""
+
+from interp.studies.verdict import Claim
+
+PRECISE = 0.8
+FOUND = 0.5
+ALARMS = 0.05
+
+ABOUT = {"cue": "a planted cue", "computation": "a result about to be written"}
+
+
+def _claims(thing: str) -> tuple[Claim, ...]:
+    return (
+        Claim(
+            f"{thing}-precise",
+            f"Latents that pass three gates for {ABOUT[thing]} carry it.",
+            "Yes, four in five and more.",
+            f"The share of them that interchange shows to be carriers, by organism. Supported: the interval lies above "
+            f"{PRECISE}. Not supported: below it. Else inconclusive.",
+        ),
+        Claim(
+            f"{thing}-found",
+            f"And they are most of what carries {ABOUT[thing]}.",
+            "Yes, by what they do; by their number less.",
+            "The carriers' effects that fall to latents that passed, as a share of all carriers' effects. Supported: "
+            f"the interval lies above {FOUND}. Not supported: below it. Else inconclusive.",
+        ),
+        Claim(
+            f"{thing}-gates-matter",
+            f"The later gates make the roles truer: a contrast alone names others too ({ABOUT[thing]}).",
+            "Yes.",
+            "Precision after three gates minus precision after the first, by organism. Supported: the interval lies "
+            "above zero. Not supported: below, or within 0.05 of zero at both ends. Else inconclusive.",
+        ),
+        Claim(
+            f"{thing}-chance",
+            f"Latents drawn at random that do not carry {ABOUT[thing]} hardly ever pass.",
+            f"Yes: fewer than one in {1 / ALARMS:.0f}.",
+            f"The share of them that pass all gates, by organism. Supported: the interval lies below {ALARMS}. Not "
+            "supported: above it. Else inconclusive.",
+        ),
+    )
+
+
+CLAIMS = tuple(claim for thing in ABOUT for claim in _claims(thing))
