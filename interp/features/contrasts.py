@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from interp.features.scene import SHORTCUTS, Scene
 
-FAMILIES = ("reasoning", "computation", "shortcut", "format")
+REASONING, COMPUTATION, SHORTCUT, FORMAT = FAMILIES = ("reasoning", "computation", "shortcut", "format")
 DIRECT = "direct"
 UNWRITTEN = (DIRECT, "malformed")
 ARRANGING = ("separator", "marker", "equals", "end")
@@ -62,7 +62,7 @@ def results(scene: Scene) -> Iterator[Contrast]:
         this = due & (scene["next_token"] == value)
         role_N = strata(scene, "role")
         told = role_N, halves(scene["operands"], role_N), after(scene, this)
-        yield Contrast(f"result {value}", "computation", this, due & ~this, *told)
+        yield Contrast(f"result {value}", COMPUTATION, this, due & ~this, *told)
 
 
 def valid_chains(scene: Scene) -> Iterator[Contrast]:
@@ -74,7 +74,7 @@ def valid_chains(scene: Scene) -> Iterator[Contrast]:
         positive, negative = (these & (scene["valid"] == valid) for valid in (1, 0))
         stratum_N, placed_N = strata(scene, "role", "depth"), strata(scene, "role", "place")
         surfaces = (*halves(depth_of(scene), stratum_N), (np.ones(len(scene), bool), placed_N))
-        yield Contrast(f"valid {name}", "reasoning", positive, negative, stratum_N, surfaces, after(scene, positive))
+        yield Contrast(f"valid {name}", REASONING, positive, negative, stratum_N, surfaces, after(scene, positive))
 
 
 def answers_at_once(scene: Scene) -> Iterator[Contrast]:
@@ -82,21 +82,21 @@ def answers_at_once(scene: Scene) -> Iterator[Contrast]:
     direct, written = scene["format"] == DIRECT, ~np.isin(scene["format"], UNWRITTEN)
     role_N = strata(scene, "role")
     told = role_N, halves(depth_of(scene), role_N)
-    yield Contrast("direct", "shortcut", answering & direct, answering & written, *told, answering & direct)
+    yield Contrast("direct", SHORTCUT, answering & direct, answering & written, *told, answering & direct)
     for kind in SHORTCUTS:
         this, others = (answering & direct & (scene[kind] == agrees) for agrees in (1, 0))
         stratum_N = strata(scene, "role", "answer", "correct")
         told = stratum_N, halves(depth_of(scene), stratum_N)
-        yield Contrast(kind, "shortcut", this, others, *told, this & (scene["role"] == "answer"))
+        yield Contrast(kind, SHORTCUT, this, others, *told, this & (scene["role"] == "answer"))
         for value in commonest(scene["answer"][this]):
             one, unlike = (held & (scene["answer"] == value) for held in (this, others))
-            yield Contrast(f"{kind} {value}", "shortcut", one, unlike, *told, one & (scene["role"] == "answer"))
+            yield Contrast(f"{kind} {value}", SHORTCUT, one, unlike, *told, one & (scene["role"] == "answer"))
 
 
 def arranging(scene: Scene) -> Iterator[Contrast]:
     this = np.isin(scene["role"], ARRANGING)
     stratum_N = strata(scene, "format")
-    yield Contrast("arranging", "format", this, ~this, stratum_N, halves(depth_of(scene), stratum_N), this)
+    yield Contrast("arranging", FORMAT, this, ~this, stratum_N, halves(depth_of(scene), stratum_N), this)
 
 
 MADE: tuple[Callable[[Scene], Iterator[Contrast]], ...] = (results, valid_chains, answers_at_once, arranging)

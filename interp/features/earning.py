@@ -47,7 +47,11 @@ def earn_roles(
     made, missing = contrasts(seen)
     trials = [trial for contrast in made for trial in tried(seen, contrast, config)]
     trials = corrected(trials, config)
-    gates = Gates(policy, tsae.to(policy.device), layer, seen, made, config)
+    telling: dict[str, set[int]] = {}
+    for trial in trials:
+        if trial.tells_apart:
+            telling.setdefault(trial.kind, set()).add(trial.latent)
+    gates = Gates(policy, tsae.to(policy.device), layer, seen, made, config, telling)
     chosen = [gates.through(trial) for trial in shown(candidates(trials, config), "candidates", bar)]
     drawn = [gates.through(trial) for trial in shown(at_random(trials, seen, config), "at random", bar)]
     made_from = {"tsae": tsae.fingerprint(), "policy": policy.fingerprint(), "task": task.fingerprint()}

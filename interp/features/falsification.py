@@ -1,8 +1,9 @@
 """Is a latent about more than the tokens it fires at? Three tests, each with its control, none of them a judgement.
 
 injection       the tokens, pairs and triples at which the latent is strongest are put into text in which nothing is
-                computed; as many tokens drawn at random, at the same places, are the control. The best of several ways
-                counts, its p-value multiplied by their number. A latent that rises so is driven by tokens
+                computed (but for tokens at which positives and negatives are compared alike); as many tokens drawn at
+                random are the control. The best of several ways counts, its p-value multiplied by their number. A
+                latent that rises so is driven by tokens
 void order      the text in which it does what it is held to do, its tokens shuffled: what it is at the very same tokens
                 then is not about what they say together. (An answer of two tokens has no order to lose)
 other surface   is what it tells apart told apart on surfaces too on which it was not found (other operands, depths)?
@@ -10,7 +11,7 @@ other surface   is what it tells apart told apart on surfaces too on which it wa
 Text in which nothing is computed is what was written, its tokens shuffled within each completion.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from interp.features.contrasts import COMPUTATION, SHORTCUT, Contrast
 from interp.features.looking import look, look_at_one
 from interp.features.scene import Scene
 from interp.policy.policy import Policy
@@ -28,7 +30,8 @@ from interp.tsae import TSAE
 POSITIVES = 64
 """Rollouts in which a latent does what it is held to do, for its own height."""
 IN_FRONT = "three, in front"
-WAYS = ("one, thrice", IN_FRONT, "three, spread", "a pair, twice", "a triple")
+LENGTHS = {"one, thrice": 1, IN_FRONT: 1, "three, spread": 1, "a pair, twice": 2, "a triple": 3}
+WAYS = tuple(LENGTHS)
 """To put a latent's tokens into a text."""
 DRIVEN = 0.8
 """The effect size from which tokens are said to drive a latent (Cohen's d, against the random tokens)."""
@@ -110,14 +113,17 @@ def worded(row: Rollout, tokens: Sequence[int]) -> Rollout:
     return replace(row, tokens=tuple(tokens), **nothing)
 
 
-def strongest(seen: Scene, height_N: Float[ndarray, " N"], n: int) -> list[tuple[int, ...]]:
-    """The runs of `n` tokens at whose end a latent is strongest, in the mean over where they occur (twice at least)."""
+def strongest(
+    seen: Scene, height_N: Float[ndarray, " N"], n: int, shared: Collection[int] = ()
+) -> list[tuple[int, ...]]:
+    """The runs of `n` tokens at whose end a latent is strongest, in the mean over where they occur (twice at least).
+    Runs of nothing but `shared` tokens are left out: those at which positives and negatives alike are compared."""
     ends = np.flatnonzero(seen["place"] >= n - 1)
     run_EN = seen["token"][ends[:, None] + np.arange(1 - n, 1)]
     runs_RN, of_E, counts_R = np.unique(run_EN, axis=0, return_inverse=True, return_counts=True)
     mean_R = np.bincount(of_E.reshape(-1), height_N[ends], len(runs_RN)) / counts_R
-    often = np.flatnonzero(counts_R > 1)
-    return [tuple(map(int, runs_RN[at])) for at in often[np.argsort(-mean_R[often], kind="stable")][:10]]
+    telling = np.flatnonzero((counts_R > 1) & ~np.isin(runs_RN, list(shared)).all(1))
+    return [tuple(map(int, runs_RN[at])) for at in telling[np.argsort(-mean_R[telling], kind="stable")][:10]]
 
 
 def injected(
@@ -136,17 +142,17 @@ def injected(
     return worded(row, body)
 
 
-def falsify(grounds: Grounds, latent: int, positive_N: Bool[ndarray, " N"], *, front: bool = True) -> Falsified:
-    """`positive_N`: the tokens at which it does what it is held to do. Without `front`, nothing is put before a text's
-    first token: where the role is about how an answer begins, that would be no longer a text of another kind."""
-    seen = grounds.seen
+def falsify(grounds: Grounds, latent: int, contrast: Contrast) -> Falsified:
+    seen, positive_N = grounds.seen, contrast.positive_N
     documents = np.unique(seen["document"][positive_N])
     positives = documents[:: max(1, len(documents) // POSITIVES)][:POSITIVES].tolist()
     height_N = seen.codes.of_latent(latent)
     natural = _mean_above_zero(np.array([height_N[seen["document"] == at].max() for at in positives]))
-    runs, best = {n: strongest(seen, height_N, n) for n in (1, 2, 3)}, (-np.inf, 1.0, WAYS[0], 0.0)
-    if all(runs.values()):
-        ways = [way for way in WAYS if front or way != IN_FRONT]
+    shared = set(seen["token"][positive_N].tolist()) & set(seen["token"][contrast.negative_N].tolist())
+    runs, front = {n: strongest(seen, height_N, n, shared) for n in (1, 2, 3)}, contrast.family != SHORTCUT
+    ways = [way for way in ways_for(contrast.family) if runs[LENGTHS[way]]]
+    best = (-np.inf, 1.0, "", 0.0)
+    if ways:
         texts = [injected(row, way, runs, grounds.seed, front=front) for way in ways for row in grounds.texts]
         told_WT = grounds.heights(texts, latent).reshape(len(ways), -1)
         for way, told_T in zip(ways, told_WT, strict=True):
@@ -154,6 +160,14 @@ def falsify(grounds: Grounds, latent: int, positive_N: Bool[ndarray, " N"], *, f
             best = max(best, (d, min(1.0, p * len(ways)), way, float(told_T.mean()) / natural))
     own = [seen.rollouts[at] for at in positives]
     return Falsified(*best, void=in_void_order(grounds, latent, own, height_N, positive_N))
+
+
+def ways_for(family: str) -> list[str]:
+    """What is put in must not be the thing itself: two operands and their operator are a computation, and tokens in
+    front of all others are how an answer at once begins."""
+    if family == COMPUTATION:
+        return [way for way in WAYS if LENGTHS[way] == 1]
+    return [way for way in WAYS if family != SHORTCUT or way != IN_FRONT]
 
 
 def in_void_order(

@@ -1,5 +1,6 @@
 """The second gate and the third, for one latent after another, and what the policy does without it."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from interp.features.config import RolesConfig
 from interp.features.contrasts import Contrast
 from interp.features.falsification import Grounds, falsify
 from interp.features.playing import Played, Stage
-from interp.features.roles import SHORTCUT, Trial
+from interp.features.roles import Trial
 from interp.features.scene import Scene
 from interp.policy.policy import Policy
 from interp.tasks.base import Task
@@ -27,20 +28,27 @@ GROUP = 4
 
 class Gates:
     def __init__(
-        self, policy: Policy, tsae: TSAE, layer: int, seen: Scene, made: list[Contrast], config: RolesConfig
+        self,
+        policy: Policy,
+        tsae: TSAE,
+        layer: int,
+        seen: Scene,
+        made: list[Contrast],
+        config: RolesConfig,
+        telling: Mapping[str, Collection[int]],
     ) -> None:
+        """`telling`: of each kind of contrast, the latents that passed the first gate."""
         self.seen, self.made, self.config = seen, {contrast.name: contrast for contrast in made}, config
         self.grounds = Grounds(policy, tsae, layer, seen, texts=config.texts, seed=config.seed)
         self.bench = Bench(policy, tsae, layer, seen.rollouts)
-        self.nearest_to = Matches(seen)
+        self.nearest_to, self.telling = Matches(seen), telling
         self.drawn_BP = resampled(int(seen["problem"].max()) + 1, DRAWS, config.seed).numpy().astype(float)
         self._effects: dict[tuple[int, float], dict[str, Effect]] = {}
 
     def through(self, trial: Trial) -> Trial:
-        positive_N = self.made[trial.contrast].positive_N
-        matches = self.nearest_to(trial.latent, self.config.matched)
+        matches = self.nearest_to(trial.latent, self.config.matched, but=self.telling.get(trial.kind, ()))
         return trial.with_gates(
-            falsified=falsify(self.grounds, trial.latent, positive_N, front=trial.family != SHORTCUT),
+            falsified=falsify(self.grounds, trial.latent, self.made[trial.contrast]),
             ablated=self.effect(trial.latent, ABLATE, trial.contrast),
             amplified=self.effect(trial.latent, AMPLIFY, trial.contrast),
             matched=tuple(self.effect(other, ABLATE, trial.contrast).nats for other in matches),
@@ -61,8 +69,8 @@ class Gates:
         found = []
         for latent in shown(latents, "played", bar):
             found.append(stage.play(latent, ABLATE))
-            others = [other for other in self.nearest_to(latent, self.config.matched) if other not in latents]
-            found += [stage.play(other, ABLATE, match_of=latent) for other in others[:1]]
+            nearest = self.nearest_to(latent, 1, but=latents)
+            found += [stage.play(other, ABLATE, match_of=latent) for other in nearest]
         return found
 
 
@@ -79,14 +87,16 @@ class Matches:
         )
         self.spread_X = self.place_AX.std(0).clip(min=1e-9)
 
-    def __call__(self, latent: int, count: int) -> list[int]:
-        """None for one that is dead."""
+    def __call__(self, latent: int, count: int, *, but: Collection[int] = ()) -> list[int]:
+        """The nearest, but for itself and some others. None for one that is dead."""
         mine = np.flatnonzero(self.alive == latent)
         if not len(mine):
             return []
         far_A = (((self.place_AX - self.place_AX[mine[0]]) / self.spread_X) ** 2).sum(1)
-        far_A[mine[0]] = np.inf
-        return self.alive[np.argsort(far_A, kind="stable")][: min(count, len(self.alive) - 1)].tolist()
+        left_out = {latent, *but}
+        return [other for other in self.alive[np.argsort(far_A, kind="stable")].tolist() if other not in left_out][
+            :count
+        ]
 
 
 def shown(latents: list[Any], what: str, bar: bool) -> Any:
