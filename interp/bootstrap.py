@@ -10,6 +10,7 @@ length) strength against strength, and the strata weighed as the base had them. 
 prompts are left out, and it is told what share of the base's tokens the others are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,10 +73,13 @@ def slope(steps: Int[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
     return about_T / (about_T**2).sum() * (steps[-1] - steps[0])
 
 
-def change(sums: Sums, contrast_T: Float[np.ndarray, " T"], *, draws: int = DRAWS, seed: int = 0) -> Change:
-    """The first checkpoint is the base, whose mix of strata is that of all."""
+def change(
+    sums: Sums, contrast_T: Float[np.ndarray, " T"], *, among: Sequence[int] = (), draws: int = DRAWS, seed: int = 0
+) -> Change:
+    """The first checkpoint is the base, whose mix of strata is that of all. Compared are strata that the checkpoints in
+    the contrast have, and those of `among` too: contrasts that are held against each other are told of the same."""
     weighed = [at for at, weight in enumerate(contrast_T.tolist()) if weight]
-    sums, common, prompts = held_by_all(sums, sorted({0, *weighed}))
+    sums, common, prompts = held_by_all(sums, sorted({0, *weighed, *among}))
     strength_TF = torch.stack([told[0] for told in strengths(sums, torch.ones(1, sums.prompts))]).double()
     value_F = (torch.from_numpy(contrast_T).double() @ strength_TF).numpy()
     if prompts < LEAST_PROMPTS or common < LEAST_COMMON:

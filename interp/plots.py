@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interp.artifacts import writing_file
 
@@ -39,26 +39,38 @@ Panels = Mapping[str, Mapping[str, Sequence[Point]]]
 
 def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero: bool = False) -> "go.Figure":
     """Side by side, on one y axis. `x` names the axis, of every panel or of each."""
-    figure = _panelled(panels, y, zero)
+    figure = _panelled({y: panels}, zero)
     for column, (title, series) in enumerate(panels.items(), 1):
         figure.update_xaxes(title_text=x if isinstance(x, str) else x[title], row=1, col=column)
         for name, points in series.items():
-            _add(figure, panels, column, name, points, mode="lines+markers")
-    return figure
+            _add(figure, (1, column), name, points, mode="lines+markers")
+    return _with_one_legend(figure)
 
 
 def dots(panels: Panels, *, y: str, zero: bool = True) -> "go.Figure":
     """Groups along x, in each one dot a series."""
-    figure = _panelled(panels, y, zero)
-    names = _names(panels)
-    for column, series in enumerate(panels.values(), 1):
-        groups = list(dict.fromkeys(point.x for points in series.values() for point in points))
-        figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=groups, row=1, col=column)
-        for name, points in series.items():
-            aside = (names.index(name) - (len(names) - 1) / 2) * 0.7 / len(names)
-            moved = [point._replace(x=groups.index(point.x) + aside) for point in points]
-            _add(figure, panels, column, name, moved, mode="markers")
-    return figure
+    return dots_below({y: panels}, zero=zero)
+
+
+def dots_below(rows: Mapping[str, Panels], *, zero: bool = True) -> "go.Figure":
+    """Rows of such panels one below the other, each on a y axis of its own, which it is called by."""
+    figure = _panelled(rows, zero)
+    for row, panels in enumerate(rows.values(), 1):
+        names = list(dict.fromkeys(name for series in panels.values() for name in series))
+        for column, series in enumerate(panels.values(), 1):
+            groups = list(dict.fromkeys(point.x for points in series.values() for point in points))
+            figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=groups, row=row, col=column)
+            for name, points in series.items():
+                aside = (names.index(name) - (len(names) - 1) / 2) * 0.7 / len(names)
+                moved = [point._replace(x=groups.index(point.x) + aside) for point in points]
+                _add(figure, (row, column), name, moved, mode="markers")
+    return _with_one_legend(figure)
+
+
+def save(figure: "go.Figure", path: Path) -> None:
+    """As one file that opens offline."""
+    with writing_file(path) as aside:
+        aside.write_text(figure.to_html(include_plotlyjs=True))
 
 
 def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]]) -> None:
@@ -80,25 +92,29 @@ def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]]) 
         aside.write_text(PAGE.format(title=title, script=f"../{SCRIPT}", body=body))
 
 
-def _panelled(panels: Panels, y: str, zero: bool) -> "go.Figure":
+def _panelled(rows: Mapping[str, Panels], zero: bool) -> "go.Figure":
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.04)
+    columns = max(map(len, rows.values()))
+    titles = [title for panels in rows.values() for title in [*panels, *[""] * (columns - len(panels))]]
+    figure = make_subplots(
+        len(rows), columns, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04, vertical_spacing=0.16
+    )
+    below = 0.22 / len(rows)  # of the height of all
     figure.update_layout(
-        template="simple_white", height=430, margin={"l": 70, "r": 20, "t": 50, "b": 110},
-        legend={"orientation": "h", "y": -0.22, "x": 0}, font={"size": 13},
+        template="simple_white", height=60 + 370 * len(rows), margin={"l": 70, "r": 20, "t": 50, "b": 110},
+        legend={"orientation": "h", "y": -below, "x": 0}, font={"size": 13},
     )  # fmt: skip
-    figure.update_yaxes(title_text=y, col=1)
+    for row, title in enumerate(rows, 1):
+        figure.update_yaxes(title_text=title, row=row, col=1)
     if zero:
         figure.add_hline(0, line_width=1, line_color="#999", exclude_empty_subplots=False)
     return figure
 
 
-def _add(figure: "go.Figure", panels: Panels, column: int, name: str, points: Sequence[Point], *, mode: str) -> None:
+def _add(figure: "go.Figure", place: tuple[int, int], name: str, points: Sequence[Point], *, mode: str) -> None:
     import plotly.graph_objects as go
 
-    colour = PALETTE[_names(panels).index(name) % len(PALETTE)]
-    first = next(at for at, series in enumerate(panels.values(), 1) if name in series)
     held = [point for point in points if point.value is not None]
     above = [0 if p.high is None or p.value is None else p.high - p.value for p in held]
     below = [0 if p.low is None or p.value is None else p.value - p.low for p in held]
@@ -117,14 +133,19 @@ def _add(figure: "go.Figure", panels: Panels, column: int, name: str, points: Se
             mode=mode,
             name=name,
             legendgroup=name,
-            showlegend=column == first,
-            marker={"color": colour, "size": 8},
-            line={"color": colour},
+            marker={"size": 8},
         ),
-        row=1,
-        col=column,
+        row=place[0],
+        col=place[1],
     )
 
 
-def _names(panels: Panels) -> list[str]:
-    return list(dict.fromkeys(name for series in panels.values() for name in series))
+def _with_one_legend(figure: "go.Figure") -> "go.Figure":
+    """A series of the same name has the same colour in every panel, and is told of once."""
+    traces: list[Any] = list(figure.data)
+    names = list(dict.fromkeys(trace.name for trace in traces))
+    for at, trace in enumerate(traces):
+        colour = PALETTE[names.index(trace.name) % len(PALETTE)]
+        first = all(before.name != trace.name for before in traces[:at])
+        trace.update(marker_color=colour, line_color=colour, showlegend=first)
+    return figure

@@ -17,6 +17,7 @@ from interp.cli import (
     Build,
     Card,
     Collect,
+    Compare,
     Demo,
     Dictionary,
     Difficulty,
@@ -90,6 +91,7 @@ def fields_of(kind: type) -> list[str]:
         (["tsae"], FitTsae),
         (["tsae-eval"], EvalTsae),
         (["track"], Track),
+        (["compare"], Compare),
         (["grpo"], Grpo),
         (["study", "dictionary"], Dictionary),
         (["study", "difficulty"], Difficulty),
@@ -100,8 +102,8 @@ def test_every_field_of_a_config_is_a_flag_and_every_flag_a_field(monkeypatch, c
     assert run(monkeypatch, *words, "--help") == 0
     shown = capsys.readouterr().out
     flags = {name.replace("-", "_") for name in re.findall(r"--(?:[a-z-]+\.)*(?!no-)([a-z][a-z-]*)", shown)}
-    positional = {"tables"} if config is Verify else {"organism"} if config is Card else set()
-    expected = set(fields_of(config)) - positional
+    positional = {Verify: {"tables"}, Card: {"organism"}, Compare: {"a", "b"}}
+    expected = set(fields_of(config)) - positional.get(config, set())
     assert flags - {"help"} == expected
 
 

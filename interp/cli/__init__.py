@@ -6,6 +6,7 @@ import warnings
 
 from interp.artifacts import BadInput, versions
 from interp.cli.app import app, say
+from interp.cli.comparison import Compare
 from interp.cli.demo import Demo
 from interp.cli.dictionaries import Collect, EvalTsae, FitTsae
 from interp.cli.features import EarnRoles
@@ -20,6 +21,7 @@ __all__ = [
     "Build",
     "Card",
     "Collect",
+    "Compare",
     "Demo",
     "Dictionary",
     "Difficulty",

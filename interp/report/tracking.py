@@ -1,5 +1,6 @@
 """A terminal's view of tracks: how many latents each bucket strengthened, and whether the dictionary can be trusted."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from interp.report.terminal import grid
@@ -44,11 +45,11 @@ def in_words(changes: "Changes") -> str:
     return "\n".join([f"The surest, {SHOWN} of each sign at most (all of them: --json):", "", grid(head, rows)])
 
 
-def fits(drift: "Drift") -> str:
-    """How well the dictionary fits each checkpoint."""
+def fits(drift: "Drift", names: Mapping[int, str] | None = None) -> str:
+    """How well the dictionary fits each checkpoint, told by its step or by its name."""
     rows = [
         [
-            fit.step,
+            fit.step if names is None else names[fit.step],
             fit.corpus,
             fit.bucket,
             *map(_f, (fit.fve, fit.l0, fit.silent, fit.kl_recovered)),
@@ -56,7 +57,16 @@ def fits(drift: "Drift") -> str:
         ]
         for fit in drift.fits
     ]
-    head = ["step", "corpus", "bucket", "explained", "L0", "fallen silent", "KL recovered", "verdict"]
+    head = [
+        "step" if names is None else "checkpoint",
+        "corpus",
+        "bucket",
+        "explained",
+        "L0",
+        "fallen silent",
+        "KL recovered",
+        "verdict",
+    ]
     trust = drift.trust
     rule = (
         f"Trusted: at least {trust.fve:g} of the variance explained, at most {trust.unexplained:g} times as much left "

@@ -53,11 +53,13 @@ class Series(Sequence[Checkpoint]):
         task: Task | None = None,
         run: str = "base",
         skipped: Iterable[tuple[int, str]] = (),
+        home: Path | None = None,
     ) -> None:
         self.members = tuple(sorted(checkpoints, key=lambda member: member.step))
         self.task, self.run, self.skipped = task, run, tuple(skipped)
         """What it was trained on, where that is known, its name in the records of its rollouts, and the steps that were
         left out, with the reason."""
+        self._home = home
         for one, other in zip(self.members, self.members[1:], strict=False):
             if one.step == other.step:
                 raise BadInput(f"expected each step once, got step {one.step} twice: {one.path} and {other.path}")
@@ -109,7 +111,7 @@ class Series(Sequence[Checkpoint]):
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
-            return Series(self.members[at], task=self.task, run=self.run, skipped=self.skipped)
+            return Series(self.members[at], task=self.task, run=self.run, skipped=self.skipped, home=self._home)
         return self.members[at]
 
     def __eq__(self, other: object) -> bool:
@@ -136,7 +138,10 @@ class Series(Sequence[Checkpoint]):
 
     @property
     def home(self) -> Path | None:
-        """The directory in which all checkpoint-<step>/ of it lie, if they lie in one; the base may lie elsewhere."""
+        """The directory in which all checkpoint-<step>/ of it lie, if they lie in one; the base may lie elsewhere. Of
+        checkpoints that lie apart, the one that was named when they were put together."""
+        if self._home is not None:
+            return self._home
         parents = {member.path.absolute().parent for member in self if _MEMBER.fullmatch(member.path.name)}
         return parents.pop() if len(parents) == 1 else None
 
@@ -218,5 +223,5 @@ def _expect_alike(base: Checkpoint, wanted: dict[str, Any], member: Checkpoint, 
         expected, got = (", ".join(f"{key} {told.get(key)}" for key in differ) for told in (wanted, config))
         raise BadInput(
             f"{member.path}: expected the architecture of {base.path} ({expected}), got {got}: "
-            "a series is one policy in training"
+            "a series is one policy in training, and only policies of one architecture can be compared"
         )

@@ -37,13 +37,14 @@ class Judged:
         return {verdict: int((self.verdict_F == verdict).sum()) for verdict in VERDICTS}
 
 
-def judged(change: Change, seen_F: Int[np.ndarray, " F"]) -> Judged:
+def judged(change: Change, seen_F: Int[np.ndarray, " F"], *, start: int = 0) -> Judged:
     """Changed: at a false-discovery rate of `RATE` over the latents of the bucket that are not too rare. Unchanged is
-    only what is shown to be: where the interval is wide it stays undecided."""
+    only what is shown to be: where the interval is wide it stays undecided. Small is a change as against the strength
+    at the `start`-th checkpoint."""
     few = change.prompts < LEAST_PROMPTS or change.common < LEAST_COMMON
     rare_F = (seen_F < LEAST_SEEN) | (np.abs(change.strength_TF).max(0) == 0)
     q_F = benjamini_hochberg(np.where(rare_F, np.nan, change.p_F))
-    start_F = np.abs(change.strength_TF[0])
+    start_F = np.abs(change.strength_TF[start])
     level_F = np.maximum(np.abs(change.low_F), np.abs(change.high_F)) <= LEVEL_TO * start_F
     verdict_F = np.where(level_F, UNCHANGED, UNDECIDED)
     changed_F = (q_F <= RATE) & ~level_F

@@ -18,13 +18,13 @@ again       what the base answers when it is asked a second time: between this a
 
 
 @dataclass(frozen=True)
-class TrackConfig:
+class AskConfig:
+    """What checkpoints are asked, and how their answers are read."""
+
     levels: tuple[int | str, ...] = BUCKETS
     """Buckets of the task, or depths."""
     problems: int = 64
     """Of each level and corpus. They are what an interval is over."""
-    steps: tuple[int, ...] = ()
-    """Which checkpoints, besides the base. None means all."""
     recovered: int = 128
     """Rollouts of each checkpoint and corpus on which the loss recovered is measured. 0 leaves that out."""
     micro_tokens: int = 8_192
@@ -39,3 +39,9 @@ class TrackConfig:
         if self.problems < 1 or self.micro_tokens < 1 or self.recovered < 0:
             got = f"{self.problems}, {self.micro_tokens} and {self.recovered}"
             raise BadInput(f"problems and micro_tokens must be at least 1, recovered at least 0; got {got}")
+
+
+@dataclass(frozen=True)
+class TrackConfig(AskConfig):
+    steps: tuple[int, ...] = ()
+    """Which checkpoints, besides the base. None means all."""

@@ -1,6 +1,6 @@
 """Hold one dictionary against every checkpoint of a series, on the same problems and on the very same text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def track(
     *,
     buckets: Buckets | None = None,
     layer: int | None = None,
+    twice: Sequence[int] = (),
     out: str | Path | None = None,
     any_policy: bool = False,
     device: str = "auto",
@@ -34,8 +35,9 @@ def track(
     bar: bool = True,
 ) -> Tracks:
     """A run's series knows its task; another has to be given one. `buckets` are problems as they were measured on the
-    base, in place of the task's own; `layer` is asked for where the dictionary does not say. `out` is beside the
-    checkpoints if they lie in one directory. Asked for again, what is there is opened; what was stopped goes on."""
+    base, in place of the task's own; `layer` is asked for where the dictionary does not say. The steps in `twice` are
+    asked a second time, as the base is. `out` is beside the checkpoints if they lie in one directory. Asked for again,
+    what is there is opened; what was stopped goes on."""
     config, task = config or TrackConfig(), task if task is not None else series.task
     if task is None:
         raise BadInput("expected a task to ask these checkpoints, got none: track(tsae, series, task)")
@@ -52,11 +54,12 @@ def track(
         "run": series.run,
         "skipped": list(series.skipped),
     }
+    told |= {"twice": list(twice)} if twice else {}
     told |= {"loaded_in": dtype, "prompts": {name: len(held) for name, held in asked[ON_POLICY].buckets.items()}}
     out = Path(out) if out is not None else _place(series, fingerprint(str(told), *made_from.values()))
-    _begin(out, told, made_from)
+    _begin(out, told, made_from, chosen)
     opened: dict[int, Reader] = {}
-    for member, corpus in _plan(chosen):
+    for member, corpus in _plan(chosen, twice):
         if (place_of(out, member.step, corpus)).exists():
             continue
         if member.step not in opened:
@@ -72,10 +75,11 @@ def track(
     return Tracks.open(out)
 
 
-def _plan(chosen: tuple[Checkpoint, ...]) -> list[tuple[Checkpoint, str]]:
-    """Checkpoint after checkpoint. The base is asked twice."""
+def _plan(chosen: tuple[Checkpoint, ...], twice: Sequence[int]) -> list[tuple[Checkpoint, str]]:
+    """Checkpoint after checkpoint. The base is asked twice, and whoever else is to be."""
+    more = {chosen[0].step, *twice}
     return [
-        (m, corpus) for m in chosen for corpus in ((ON_POLICY, AGAIN, PROBE) if m == chosen[0] else (ON_POLICY, PROBE))
+        (m, corpus) for m in chosen for corpus in ((ON_POLICY, AGAIN, PROBE) if m.step in more else (ON_POLICY, PROBE))
     ]
 
 
@@ -115,9 +119,10 @@ def _chosen(series: Series, config: TrackConfig) -> tuple[Checkpoint, ...]:
     return tuple(series.at(step) for step in sorted({series.base.step, *config.steps}))
 
 
-def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str]) -> None:
+def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str], chosen: tuple[Checkpoint, ...]) -> None:
     if not out.exists():
-        return write_manifest(out, KIND, config=told, made_from=made_from)
+        paths = {str(member.step): str(member.path) for member in chosen}
+        return write_manifest(out, KIND, config=told, made_from=made_from, paths=paths)
     if not is_kind(out, KIND):
         raise BadInput(f"{out} exists already and holds no tracks: choose another place")
     before = read_manifest(out, KIND)

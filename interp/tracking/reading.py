@@ -17,6 +17,7 @@ from interp.artifacts import read_manifest, write_manifest, writing_dir
 from interp.features.looking import Looked
 from interp.rollouts.harvest import STORED_ROLES
 from interp.rollouts.record import Rollout
+from interp.tracking.behaviour import Tally
 from interp.tracking.grouped import Grouped
 from interp.tsae.codes import Codes
 from interp.tsae.metrics import FVE, LossRecovered
@@ -57,6 +58,8 @@ class Reading:
     """How much of the residual is explained, by bucket."""
     recovered: dict[str, LossRecovered] = field(default_factory=dict)
     """Against the mean of the residual in its place, by bucket, where it was measured."""
+    tally: Tally = field(default_factory=Tally)
+    """What came of the rollouts, those without a token too."""
 
     def __post_init__(self) -> None:
         self.tables = self.tables or {name: Grouped(keys, self.width) for name, keys in TABLES.items()}
@@ -96,6 +99,7 @@ class Reading:
             self.fits.setdefault(bucket, FVE()).merge(fve)
         for bucket, recovered in other.recovered.items():
             self.recovered.setdefault(bucket, LossRecovered()).merge(recovered)
+        self.tally.merge(other.tally)
 
     def save(self, path: Path, *, made_from: dict[str, str]) -> None:
         tensors = {
@@ -105,6 +109,7 @@ class Reading:
         told: dict[str, Any] = {"width": self.width, "keys": {name: table.keys for name, table in self.tables.items()}}
         told["fits"] = {bucket: [fve.n, fve.error, fve.spread] for bucket, fve in self.fits.items()}
         told["recovered"] = {bucket: vars(recovered) for bucket, recovered in self.recovered.items()}
+        told["tally"] = self.tally.rows()
         with writing_dir(path) as aside:
             save_file({name: held.contiguous() for name, held in tensors.items()}, aside / FILE)
             write_manifest(aside, KIND, config={"step": self.step, "corpus": self.corpus}, made_from=made_from, **told)
@@ -121,8 +126,8 @@ class Reading:
             for bucket, (n, error, spread) in manifest["fits"].items()
         }
         recovered = {bucket: LossRecovered(**sums) for bucket, sums in manifest["recovered"].items()}
-        config = manifest["config"]
-        return cls(config["step"], config["corpus"], width, tables, fits, recovered)
+        config, tally = manifest["config"], Tally.of(manifest.get("tally", []))
+        return cls(config["step"], config["corpus"], width, tables, fits, recovered, tally)
 
 
 def _unflat(flat: Tensor, sizes: Sequence[int]) -> list[list[int]]:

@@ -107,6 +107,7 @@ def read_corpus(reader: Reader, asked: Asked, waves: Iterator[list[Document]], *
     with tqdm(total=total, **told) as shown:
         for documents in waves:
             reader.read(documents, reading)
+            reading.tally.update(documents)
             for bucket, at, row in documents:
                 if row.tokens and spares(at, row.sample, len(asked.buckets[bucket]), share):
                     spared.setdefault(bucket, []).append(row)

@@ -39,11 +39,16 @@ class Tracks:
         """Of each bucket, on-policy."""
         self.skipped: list[tuple[int, str]] = [(step, why) for step, why in self.config["skipped"]]
         """Steps of the series that were left out, with the reason."""
+        self.twice: tuple[int, ...] = tuple(sorted({self.steps[0], *self.config.get("twice", [])}))
+        """Those that were asked a second time: the base is one of them."""
+        self.paths: dict[int, str] = {int(step): path for step, path in manifest.get("paths", {}).items()}
+        """Where the checkpoints lay."""
 
     @classmethod
     def open(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Tracks":
         tracks = cls(Path(path), read_manifest(path, KIND, made_from=made_from))
-        wanted = [(step, corpus) for step in tracks.steps for corpus in (ON_POLICY, PROBE)] + [(tracks.steps[0], AGAIN)]
+        wanted = [(step, corpus) for step in tracks.steps for corpus in (ON_POLICY, PROBE)]
+        wanted += [(step, AGAIN) for step in tracks.twice]
         if missing := [
             f"{corpus} of step {step}" for step, corpus in wanted if not place_of(tracks.path, step, corpus).exists()
         ]:

@@ -1,0 +1,72 @@
+"""A comparison as a picture: what each does above, what sets their latents apart below, bucket by bucket."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interp.bootstrap import Change
+from interp.plots import Point, dots_below
+from interp.tracking.changes import STRENGTHENED, WEAKENED, Judged
+from interp.tracking.sides import Compared, Sides
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import polars as pl
+
+NAMES = {"base": "base", "a": "A", "b": "B"}
+
+
+def drawn(behaviour: "pl.DataFrame", compared: Compared, *, latents: int) -> "go.Figure":
+    """Where there is a base, what is drawn of a latent is its change since, in A and in B; where there is none, what
+    lies between the two."""
+    since = "since the base" if compared.based else "from A to B"
+    mix = f", {' and '.join(compared.matched)} matched" if compared.matched else ""
+    rows = {
+        "rate": {bucket: _rates(behaviour, bucket) for bucket in compared.buckets},
+        f"change in {compared.measure} {since}": {
+            f"latents, {bucket} ({compared.corpus}{mix})": _latents(compared, bucket, latents)
+            for bucket in compared.buckets
+        },
+    }
+    return dots_below(rows)
+
+
+def apart_most(between: Judged, latents: int) -> list[int]:
+    """Those that set the two apart most surely, as many as asked for of each sign."""
+    order = np.argsort(np.where(np.isnan(between.q_F), np.inf, between.q_F), kind="stable")
+    by_sign = ([int(at) for at in order if between.verdict_F[at] == sign] for sign in (STRENGTHENED, WEAKENED))
+    return [latent for found in by_sign for latent in found[:latents]]
+
+
+def _rates(behaviour: "pl.DataFrame", bucket: str) -> dict[str, list[Point]]:
+    rows, series = [row for row in behaviour.to_dicts() if row["bucket"] == bucket], dict[str, list[Point]]()
+    for key, name in NAMES.items():
+        if key in behaviour.columns:
+            series[name] = [_rate(row, key) for row in rows]
+    return series
+
+
+def _rate(row: dict[str, Any], key: str) -> Point:
+    known = row[key] is not None
+    return Point(
+        row["measure"].replace("_", " "), *(row[name] if known else None for name in (key, f"{key}_low", f"{key}_high"))
+    )
+
+
+def _latents(compared: Compared, bucket: str, latents: int) -> dict[str, list[Point]]:
+    sides = compared.buckets[bucket]
+    picked = apart_most(sides.between, latents)
+    if not picked:
+        return {"none found to set them apart": []}
+    return {name: [_point(change, compared, latent) for latent in picked] for name, change in _changes(sides).items()}
+
+
+def _changes(sides: Sides) -> dict[str, Change]:
+    told = {"A": sides.a, "B": sides.b} if sides.a is not None else {"B less A": sides.between}
+    return {name: side.change for name, side in told.items() if side is not None}
+
+
+def _point(change: Change, compared: Compared, latent: int) -> Point:
+    value, low, high = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
+    role = "" if compared.role_F is None or compared.role_F[latent] == "none" else f" ({compared.role_F[latent]})"
+    return Point(f"{latent}{role}", value, *(None if np.isnan(bound) else bound for bound in (low, high)))
