@@ -82,9 +82,13 @@ def device_name(device: torch.device) -> str:
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
+def result_path(name: str, device: torch.device) -> Path:
+    return RESULTS / f"{name}{'-gpu' if device.type == 'cuda' else ''}.json"
+
+
 def write_result(name: str, device: torch.device, unit: str, arms: dict[str, float], peer: str, **more: Any) -> Path:
     ours = next(arm for arm in arms if arm != peer)
-    path = RESULTS / f"{name}{'-gpu' if device.type == 'cuda' else ''}.json"
+    path = result_path(name, device)
     result = {
         "name": name,
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),

@@ -11,6 +11,7 @@ the same width, K and steps, the share of latents that are dead, and that of pla
     python benchmarks/tsae_scale.py         python benchmarks/tsae_scale.py --device cuda --sizes 64 256 512 1024 2048
 """
 
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from typing import Any
 
 import torch
 import tyro
-from common import peak_memory, write_result
+from common import peak_memory, result_path, write_result
 
 from interp.activations import Store
 from interp.studies.dictionary.config import PlantedConfig
@@ -40,6 +41,8 @@ class Config:
     threads: int = 2
     sizes: tuple[int, ...] = tuple(SHARES)
     tokens: int = 200_000
+    parts: tuple[str, ...] = ("memory", "defaults")
+    """Which to measure. What is not is taken over from the result that stands: memory wants a quiet machine."""
     keep: bool = True
     """Write the result. Not for a dry run."""
 
@@ -107,19 +110,29 @@ def _for(asked: TSAEConfig, steps: int) -> TSAEConfig:
 
 def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
-    found: dict[str, Any] = {}
+    device = torch.device(config.device)
+    told: dict[str, Any] = {"pool_gb": POOL, **_standing(device, config.parts)}
     with tempfile.TemporaryDirectory() as place:
         room = Path(place)
-        used = memory(config, room)
-        for d_model in config.sizes:
-            found[f"d {d_model}"] = defaults(d_model, config, room)
-            print(d_model, found[f"d {d_model}"], flush=True)
+        if "memory" in config.parts:
+            told["memory"] = memory(config, room)
+        if "defaults" in config.parts:
+            told["defaults"] = {}
+            for d_model in config.sizes:
+                told["defaults"][f"d {d_model}"] = defaults(d_model, config, room)
+                print(d_model, told["defaults"][f"d {d_model}"], flush=True)
     if config.keep:
-        device = torch.device(config.device)
         smallest, largest = f"{STORES[0]:g} GB", f"{STORES[-1]:g} GB"
-        arms = {f"store of {largest}": used[largest], f"store of {smallest}": used[smallest]}
-        told = {"pool_gb": POOL, "memory": used, "defaults": found}
+        arms = {f"store of {size}": told["memory"][size] for size in (largest, smallest)}
         print(write_result("tsae-scale", device, "MiB at the peak", arms, f"store of {smallest}", **told))
+
+
+def _standing(device: torch.device, parts: tuple[str, ...]) -> dict[str, Any]:
+    missing = {"memory", "defaults"} - set(parts)
+    if not missing:
+        return {}
+    before = json.loads(result_path("tsae-scale", device).read_text())
+    return {part: before[part] for part in missing}
 
 
 if __name__ == "__main__":
