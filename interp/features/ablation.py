@@ -29,14 +29,25 @@ ABLATE, AMPLIFY = 0.0, 2.0
 
 
 @dataclass(frozen=True)
-class Effect:
-    """Of one edit on the tokens looked at."""
+class Mean:
+    """With its interval over prompts, in nats a token."""
 
-    nats: float
-    """Mean change of their log-odds."""
+    value: float
     low: float
     high: float
-    prompts: int
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Of one edit."""
+
+    target: Mean
+    """On the log-odds of the tokens that the latent is held to help to write."""
+    apart: Mean
+    """That, less the effect on those of the same kind that it is not: what moves all alike is about none of them."""
 
 
 @dataclass(frozen=True)
@@ -124,15 +135,27 @@ def scaled(tsae: TSAE, latent: int, scale: float):
 
 def effect(
     change_N: Float[ndarray, " N"],
-    looked_at_N: Bool[ndarray, " N"],
+    target_N: Bool[ndarray, " N"],
+    against_N: Bool[ndarray, " N"],
     problem_N: Int[ndarray, " N"],
     drawn_BP: Float[ndarray, "B P"],
 ) -> Effect:
-    """Over the tokens looked at, with an interval over prompts from draws of them (`bootstrap.resampled`)."""
-    mine_n, prompts = problem_N[looked_at_N], drawn_BP.shape[1]
-    sums_P, counts_P = np.bincount(mine_n, change_N[looked_at_N], prompts), np.bincount(mine_n, minlength=prompts)
-    if not len(mine_n):
-        return Effect(float("nan"), float("nan"), float("nan"), 0)
-    told_B = (drawn_BP @ sums_P) / np.maximum(drawn_BP @ counts_P, 1e-9)
-    low, high = np.percentile(told_B, [2.5, 97.5])
-    return Effect(float(sums_P.sum() / len(mine_n)), float(low), float(high), int((counts_P > 0).sum()))
+    """With intervals over prompts from draws of them (`bootstrap.resampled`)."""
+    drawn_BP = np.concatenate([np.ones((1, drawn_BP.shape[1])), drawn_BP])  # the first is of all prompts as they are
+    target_B, against_B = (_means(change_N[these_N], problem_N[these_N], drawn_BP) for these_N in (target_N, against_N))
+    return Effect(_with_interval(target_B), _with_interval(target_B - against_B))
+
+
+def _means(change_n: ndarray, problem_n: ndarray, drawn_BP: Float[ndarray, "B P"]) -> Float[ndarray, " B"]:
+    """NaN where a draw has no such token."""
+    prompts = drawn_BP.shape[1]
+    sums_P, counts_P = np.bincount(problem_n, change_n, prompts), np.bincount(problem_n, minlength=prompts)
+    drawn_B = drawn_BP @ counts_P
+    return np.divide(drawn_BP @ sums_P, drawn_B, out=np.full(len(drawn_B), np.nan), where=drawn_B > 0)
+
+
+def _with_interval(told_B: Float[ndarray, " B"]) -> Mean:
+    if np.isnan(told_B[0]):
+        return Mean(float("nan"), float("nan"), float("nan"))
+    low, high = np.nanpercentile(told_B[1:], [2.5, 97.5])
+    return Mean(float(told_B[0]), float(low), float(high))

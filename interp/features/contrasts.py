@@ -42,6 +42,8 @@ class Contrast:
     is about. It has to hold on each."""
     target_N: ndarray
     """The tokens that a latent with this role should help to write."""
+    against_N: ndarray
+    """And those of the same kind that it should not, or less."""
 
     @property
     def possible(self) -> bool:
@@ -61,42 +63,42 @@ def results(scene: Scene) -> Iterator[Contrast]:
     for value in commonest(scene["next_token"][due]):
         this = due & (scene["next_token"] == value)
         role_N = strata(scene, "role")
-        told = role_N, halves(scene["operands"], role_N), after(scene, this)
-        yield Contrast(f"result {value}", COMPUTATION, this, due & ~this, *told)
+        told = halves(scene["operands"], role_N), after(scene, this), after(scene, due & ~this)
+        yield Contrast(f"result {value}", COMPUTATION, this, due & ~this, role_N, *told)
 
 
 def valid_chains(scene: Scene) -> Iterator[Contrast]:
     """All their tokens; the one before the answer is announced; those from there on. At one depth valid chains are
-    longer than others: what tells them apart has to do so at one place too."""
-    written = ~np.isin(scene["format"], UNWRITTEN)
+    longer than others: what tells them apart has to do so at one place too. One step is no chain."""
+    written = ~np.isin(scene["format"], UNWRITTEN) & (scene["depth"] != 1)
     announcing, after_it = scene["next_role"] == "marker", np.isin(scene["next_role"], ("answer", "end"))
     for name, these in {"chain": written, "end": written & announcing, "answer": written & after_it}.items():
         positive, negative = (these & (scene["valid"] == valid) for valid in (1, 0))
         stratum_N, placed_N = strata(scene, "role", "depth"), strata(scene, "role", "place")
         surfaces = (*halves(depth_of(scene), stratum_N), (np.ones(len(scene), bool), placed_N))
-        yield Contrast(f"valid {name}", REASONING, positive, negative, stratum_N, surfaces, after(scene, positive))
+        told = surfaces, after(scene, positive), after(scene, negative)
+        yield Contrast(f"valid {name}", REASONING, positive, negative, stratum_N, *told)
 
 
 def answers_at_once(scene: Scene) -> Iterator[Contrast]:
     answering = np.isin(scene["role"], ("marker", "answer"))
-    direct, written = scene["format"] == DIRECT, ~np.isin(scene["format"], UNWRITTEN)
+    direct, written = (answering & these for these in (scene["format"] == DIRECT, ~np.isin(scene["format"], UNWRITTEN)))
     role_N = strata(scene, "role")
-    told = role_N, halves(depth_of(scene), role_N)
-    yield Contrast("direct", SHORTCUT, answering & direct, answering & written, *told, answering & direct)
+    yield Contrast("direct", SHORTCUT, direct, written, role_N, halves(depth_of(scene), role_N), direct, written)
+    answer, stratum_N = scene["role"] == "answer", strata(scene, "role", "answer", "correct")
+    surfaces = halves(depth_of(scene), stratum_N)
     for kind in SHORTCUTS:
-        this, others = (answering & direct & (scene[kind] == agrees) for agrees in (1, 0))
-        stratum_N = strata(scene, "role", "answer", "correct")
-        told = stratum_N, halves(depth_of(scene), stratum_N)
-        yield Contrast(kind, SHORTCUT, this, others, *told, this & (scene["role"] == "answer"))
+        this, others = (direct & (scene[kind] == agrees) for agrees in (1, 0))
+        yield Contrast(kind, SHORTCUT, this, others, stratum_N, surfaces, this & answer, others & answer)
         for value in commonest(scene["answer"][this]):
             one, unlike = (held & (scene["answer"] == value) for held in (this, others))
-            yield Contrast(f"{kind} {value}", SHORTCUT, one, unlike, *told, one & (scene["role"] == "answer"))
+            told = surfaces, one & answer, unlike & answer
+            yield Contrast(f"{kind} {value}", SHORTCUT, one, unlike, stratum_N, *told)
 
 
 def arranging(scene: Scene) -> Iterator[Contrast]:
-    this = np.isin(scene["role"], ARRANGING)
-    stratum_N = strata(scene, "format")
-    yield Contrast("arranging", FORMAT, this, ~this, stratum_N, halves(depth_of(scene), stratum_N), this)
+    this, stratum_N = np.isin(scene["role"], ARRANGING), strata(scene, "format")
+    yield Contrast("arranging", FORMAT, this, ~this, stratum_N, halves(depth_of(scene), stratum_N), this, ~this)
 
 
 MADE: tuple[Callable[[Scene], Iterator[Contrast]], ...] = (results, valid_chains, answers_at_once, arranging)

@@ -51,15 +51,17 @@ class Gates:
             falsified=falsify(self.grounds, trial.latent, self.made[trial.contrast]),
             ablated=self.effect(trial.latent, ABLATE, trial.contrast),
             amplified=self.effect(trial.latent, AMPLIFY, trial.contrast),
-            matched=tuple(self.effect(other, ABLATE, trial.contrast).nats for other in matches),
+            matched=tuple(self.effect(other, ABLATE, trial.contrast).apart.value for other in matches),
         )
 
     def effect(self, latent: int, scale: float, contrast: str) -> Effect:
         """Read once for all contrasts: a change of every token is too much to keep."""
         if (latent, scale) not in self._effects:
             change_N = self.bench.change(latent, scale)
-            told = {name: (change_N, one.target_N, self.seen["problem"]) for name, one in self.made.items()}
-            self._effects[latent, scale] = {name: effect(*held, self.drawn_BP) for name, held in told.items()}
+            self._effects[latent, scale] = {
+                name: effect(change_N, one.target_N, one.against_N, self.seen["problem"], self.drawn_BP)
+                for name, one in self.made.items()
+            }
         return self._effects[latent, scale][contrast]
 
     def played(self, latents: list[int], task: Task, bar: bool) -> list[Played]:

@@ -35,7 +35,7 @@ def drawn(roles: "Roles") -> "go.Figure":
         figure.add_vline(roles.config.auroc, line_dash="dot", line_color="#999", row=1, col=column)  # pyright: ignore[reportArgumentType]
         figure.add_hline(0, line_width=1, line_color="#999", row=1, col=column)  # pyright: ignore[reportArgumentType]
         figure.update_xaxes(title_text="AUROC", row=1, col=column)
-    figure.update_yaxes(title_text="effect of ablation (nats a token)", col=1)
+    figure.update_yaxes(title_text="ablation: its tokens less others (nats)", col=1)
     figure.update_layout(
         template="simple_white", height=430, margin={"l": 70, "r": 20, "t": 50, "b": 110},
         legend={"orientation": "h", "y": -0.22, "x": 0}, font={"size": 13},
@@ -44,8 +44,8 @@ def drawn(roles: "Roles") -> "go.Figure":
 
 
 def _places(trials: "list[Trial]") -> dict[str, object]:
-    effects = [trial.ablated for trial in trials if trial.ablated]
-    above, below = [e.high - e.nats for e in effects], [e.nats - e.low for e in effects]
+    effects = [trial.ablated.apart for trial in trials if trial.ablated]
+    above, below = [e.high - e.value for e in effects], [e.value - e.low for e in effects]
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 0.8, "width": 0}
     words = [f"latent {trial.latent}: {trial.contrast}" for trial in trials]
-    return {"x": [trial.auroc for trial in trials], "y": [e.nats for e in effects], "error_y": bars, "text": words}
+    return {"x": [trial.auroc for trial in trials], "y": [e.value for e in effects], "error_y": bars, "text": words}

@@ -4,8 +4,9 @@ contrast        tells the family's tokens apart: AUROC and effect size, sure ove
                 tested
 falsification   it is not driven by tokens, it needs their order, and it tells them apart on another surface too. (A
                 latent of format may be driven by tokens: they are what it is about.)
-ablation        without it the family's tokens are less likely, surely, by a tenth of a nat at least, and by more than
-                without any of its matches: latents as frequent and as strong that do not tell them apart
+ablation        without it the family's tokens are less likely, and more so than like tokens that are not the
+                family's: surely, by a tenth of a nat at least, and by more than without any of its matches, which are
+                latents as frequent and as strong that do not tell them apart
 
 A latent that has passed all three has the role. Latents drawn at random from all that are alive go through the same
 gates, whatever the contrast says: their pass rate stands beside.
@@ -51,7 +52,7 @@ class Trial:
     ablated: Effect | None = None
     amplified: Effect | None = None
     matched: tuple[float, ...] = ()
-    """What ablating each of its matches does to the same tokens, in nats."""
+    """The same of each of its matches: what ablating it does to these tokens, less what it does to the others."""
 
     def with_gates(
         self, *, falsified: Falsified, ablated: Effect, amplified: Effect, matched: tuple[float, ...]
@@ -76,7 +77,8 @@ class Trial:
         """The third."""
         if self.ablated is None or not self.matched:
             return False
-        return self.ablated.high < 0 and self.ablated.nats < min(-LEAST_NATS, *self.matched)
+        target, apart = self.ablated.target, self.ablated.apart
+        return max(target.high, apart.high) < 0 and apart.value < min(-LEAST_NATS, *self.matched)
 
     @property
     def passed(self) -> bool:
@@ -84,7 +86,7 @@ class Trial:
 
 
 LEAST_NATS = 0.1
-"""That tokens must lose without a latent: less is sure at times, and next to nothing."""
+"""That its tokens must lose more than others without a latent: less is sure at times, and next to nothing."""
 SURFACE = 0.6
 """The least AUROC on either surface."""
 
@@ -169,9 +171,10 @@ def _flat(trial: Trial) -> dict[str, Any]:
         "injected_d": told and told.d,
         "injected_reached": told and told.reached,
         "void": told and told.void,
-        "ablated_nats": ablated and ablated.nats,
-        "ablated_low": ablated and ablated.low,
-        "ablated_high": ablated and ablated.high,
-        "amplified_nats": trial.amplified and trial.amplified.nats,
+        "ablated": ablated and ablated.target.value,
+        "apart": ablated and ablated.apart.value,
+        "apart_low": ablated and ablated.apart.low,
+        "apart_high": ablated and ablated.apart.high,
+        "amplified": trial.amplified and trial.amplified.target.value,
         "most_of_matched": min(trial.matched, default=None),
     }

@@ -31,13 +31,11 @@ def _named(roles: "Roles") -> list[str]:
         for trial in [trial for trial in passed if trial.family == family][:SHOWN]:
             effect = trial.ablated
             assert effect is not None, "what has passed has been ablated"
-            taken = f"{effect.nats:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}]"
-            rows.append(
-                [family, trial.latent, trial.contrast, f"{trial.auroc:.3f}", taken, f"{min(trial.matched):+.2f}"]
-            )
+            told = [trial.latent, trial.contrast, f"{trial.auroc:.3f}", effect.target, effect.apart]
+            rows.append([family, *told, f"{min(trial.matched):+.2f}"])
     if not rows:
         return ["No latent has earned a role."]
-    head = ["role", "latent", "tells", "AUROC", "ablated, nats", "most of its matches"]
+    head = ["role", "latent", "tells", "AUROC", "ablated, nats", "less others'", "most of its matches'"]
     return [f"The surest, {SHOWN} of each role at most (all of them: --json):", "", grid(head, rows)]
 
 
