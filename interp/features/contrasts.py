@@ -23,6 +23,7 @@ from interp.features.scene import SHORTCUTS, Scene
 REASONING, COMPUTATION, SHORTCUT, FORMAT = FAMILIES = ("reasoning", "computation", "shortcut", "format")
 DIRECT = "direct"
 UNWRITTEN = (DIRECT, "malformed")
+ANSWERING = ("marker", "answer")
 ARRANGING = ("separator", "marker", "equals", "end")
 VALUES = 16
 """Of which there is a contrast of its own, the commonest."""
@@ -78,7 +79,7 @@ def valid_chains(scene: Scene) -> Iterator[Contrast]:
 
 
 def answers_at_once(scene: Scene) -> Iterator[Contrast]:
-    answering = np.isin(scene["role"], ("marker", "answer"))
+    answering = np.isin(scene["role"], ANSWERING)
     direct, written = scene["format"] == DIRECT, ~np.isin(scene["format"], UNWRITTEN)
     role_N = strata(scene, "role")
     told = role_N, halves(depth_of(scene), role_N)
