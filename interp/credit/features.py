@@ -1,0 +1,204 @@
+"""Credit by what a dictionary sees in a rollout: latents that have earned roles say what it is worth, and which of its
+tokens.
+
+A stand-in for what the literature names and does not write down (arXiv 2605.28388): the formulae are ours. The
+dictionary is frozen and reads the policy as it is; f_jt is what latent j is at token t of a completion, and of each
+latent it is known where it stood when it earned its role (high_j at its contrast's positives, low_j at the negatives,
+s_j their pooled deviation) and by how much less likely its family's tokens are without it (u_j, in nats).
+
+Gate. Of a family that tells what a whole answer is worth (shortcut, reasoning): how near is a rollout to its positives?
+
+    e = sum_j a_j (mean_t f_jt - low_j) / sum_j a_j (high_j - low_j)        a_j = (high_j - low_j) / s_j^2
+
+0 where its negatives stand in the mean and 1 where its positives do; half way, a rollout is as likely the one as the
+other (of normal latents, each for itself: the sum is the log of the odds). The mean is over the tokens the family's
+contrast is told at: marker and answer of a shortcut, all tokens of reasoning. What a success keeps of its reward is
+
+    gate = ramp(e_reasoning) (1 - ramp(e_shortcut))        ramp(e) = (e - shut) / (1 - shut), held between 0 and 1
+
+It reaches 0 rather than nearing it: divided by its group's deviation, a lone success that keeps a hundredth of its
+reward is taught as hard as one that keeps all. It asks for reasoning as well as for no shortcut: where answers are
+lucky, many are written out and sloppy, and closed to answers at once alone, training heals nothing (LOG.md). A family
+in which no latent has earned its role is not asked for, and failures keep what they have.
+
+Weights. What moved at a token, in the latents' own deviations, each counting for what it does:
+
+    m_t = sum_j +-u_j (f_jt - f_j,t-1) / s_j / sum_j u_j        + reasoning, computation        - shortcut
+    w_t = 1 + gain (2k - 1) z(m_t), held between least and most, then scaled to mean 1
+
+Before the first token all is 0. Latents of computation foretell, so they are read one token earlier: what they move is
+the result. z is over the rollout's own tokens, so that its credit hangs on nothing it is batched with. k is the share a
+success keeps, and 0 of a failure: what speaks for a token when the rollout is paid spares it when it is not, as the
+oracle has it (`oracle.py`).
+
+What it cannot know: whether a latent still means, in the policy that is being trained, what it meant in the one it was
+tried in. It reads the live policy alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from interp.artifacts import BadInput, Mismatch
+from interp.credit.bearers import (
+    FORETELLING,
+    JUDGING,
+    SIGNS,
+    Bearer,
+    bearers_of,
+    expect_own,
+    expect_some,
+    offset_of,
+    stand_ins,
+    warn_of_the_missing,
+)
+from interp.features.contrasts import ANSWERING
+from interp.features.looking import look
+from interp.features.roles import Roles
+from interp.policy.policy import Policy
+from interp.rollouts.batch import Credit, RolloutBatch, of_mean_one
+from interp.tsae import TSAE
+
+STILL = 1e-3
+"""A rollout in which less moves than this, in deviations of a latent, is weighed evenly."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureCredit:
+    tsae: TSAE
+    roles: Roles
+    gate: bool = True
+    """Successes keep only a share of their reward. If not, all of it."""
+    weights: bool = True
+    """Tokens receive by what moved at them. If not, all the same."""
+    gain: float = 0.5
+    """Weight for each deviation of what moved."""
+    least: float = 0.1
+    """A token's weight, before weights are scaled to mean 1."""
+    most: float = 3.0
+    """The same."""
+    shut: float = 0.5
+    """How far from its negatives to its positives a family has to come to count at all."""
+    permuted: int | None = None
+    """The control, and its seed: in the place of each latent with a role, one that is alive and has none."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= 1 <= self.most or not self.gain >= 0 or not 0 <= self.shut < 1:
+            raise BadInput(
+                "expected least in [0, 1], most of at least 1, gain not negative and shut in [0, 1); got "
+                f"{self.least}, {self.most}, {self.gain} and {self.shut}"
+            )
+        expect_own(self.tsae, self.roles)
+        earned = bearers_of(self.roles)
+        expect_some(earned, tuple(SIGNS) if self.weights else JUDGING)
+        if self.gate:
+            warn_of_the_missing(earned)
+        _ = self.bearers  # a control without enough to draw from is refused now, not in the first batch
+
+    @cached_property
+    def bearers(self) -> Sequence[Bearer]:
+        """Whom it reads: latents with a role, or who stands in for them."""
+        earned = bearers_of(self.roles)
+        return earned if self.permuted is None else stand_ins(self.roles, earned, self.permuted)
+
+    def expect_base(self, base: Policy) -> None:
+        """What is trained has to begin as the policy the roles were earned in."""
+        if (found := base.fingerprint()) != (wanted := self.roles.made_from.get("policy")):
+            raise Mismatch(
+                f"these roles were earned in another policy: expected {wanted}, got {found}. Train that one, or earn "
+                "roles in this one (interp roles)"
+            )
+
+    @torch.no_grad()
+    def __call__(self, batch: RolloutBatch) -> Credit:
+        sums_BLQ = self._read(batch)
+        paid_B, gate_B = batch.rewards_B > 0, torch.ones(len(batch.rows))
+        if self.gate:
+            gate_B = torch.where(paid_B, self._kept(batch, sums_BLQ), gate_B)
+        if not self.weights:
+            return Credit(gate_B, batch.mask_BL.float())
+        moved_BL = movement(sums_BLQ[..., 0], sums_BLQ[..., 1])
+        toward_B = 2 * torch.where(paid_B, gate_B, 0.0) - 1
+        weights_BL = (1 + self.gain * toward_B[:, None] * standard(moved_BL, batch.mask_BL)).clamp(
+            self.least, self.most
+        )
+        return Credit(gate_B, of_mean_one(weights_BL, batch.mask_BL))
+
+    @cached_property
+    def _questions_RQ(self) -> Float[Tensor, "R Q"]:
+        """What each bearer adds to each sum: what moves, what moves one token on, and each family that judges."""
+        rows, does = [], sum(bearer.nats for bearer in self.bearers)
+        for bearer in self.bearers:
+            moving = [bearer.moving / does * (late == (bearer.family in FORETELLING)) for late in (False, True)]
+            rows.append([*moving, *(bearer.telling * (bearer.family == family) for family in JUDGING)])
+        return torch.tensor(rows)
+
+    @cached_property
+    def _borne(self) -> TSAE:
+        return self.tsae.only([bearer.latent for bearer in self.bearers])
+
+    def _read(self, batch: RolloutBatch) -> Float[Tensor, "B L Q"]:
+        """The sums, at every token; zero beyond the end."""
+        policy = _expect_policy(batch, self.tsae)
+        written, parts = [row for row in batch.rows if row.tokens], []
+        for seen in look(policy, self._borne, self.roles.layer, written) if written else ():
+            codes = seen.codes
+            added_KQ = self._questions_RQ[codes.latent_K] * codes.value_K.float()[:, None]
+            parts.append(torch.zeros(codes.tokens, added_KQ.shape[1]).index_add_(0, codes.token_K, added_KQ))
+        sums_BLQ = torch.zeros(*batch.mask_BL.shape, self._questions_RQ.shape[1])
+        if parts:
+            sums_BLQ[batch.mask_BL] = torch.cat(parts)
+        return sums_BLQ
+
+    def _kept(self, batch: RolloutBatch, sums_BLQ: Float[Tensor, "B L Q"]) -> Float[Tensor, " B"]:
+        answering_BL = batch.marked(lambda row: [float(role in ANSWERING) for role in row.roles]).bool()
+        shortcut_B = self._near("shortcut", sums_BLQ[..., 2], answering_BL, otherwise=0.0)
+        reasoning_B = self._near("reasoning", sums_BLQ[..., 3], batch.mask_BL, otherwise=1.0)
+        return ramp(reasoning_B, self.shut) * (1 - ramp(shortcut_B, self.shut))
+
+    def _near(
+        self, family: str, sums_BL: Float[Tensor, "B L"], told_BL: Bool[Tensor, "B L"], *, otherwise: float
+    ) -> Float[Tensor, " B"]:
+        """e above. `otherwise` where no latent has earned the role or tells anything, and where no token is told of."""
+        low, apart = offset_of([bearer for bearer in self.bearers if bearer.family == family])
+        counts_B = told_BL.sum(1)
+        if not apart > 0:
+            return torch.full(counts_B.shape, otherwise)
+        mean_B = (sums_BL * told_BL).sum(1) / counts_B.clamp(min=1)
+        return torch.where(counts_B > 0, (mean_B - low) / apart, otherwise)
+
+
+def ramp(near_B: Float[Tensor, " B"], shut: float) -> Float[Tensor, " B"]:
+    return ((near_B - shut) / (1 - shut)).clamp(0, 1)
+
+
+def movement(now_BL: Float[Tensor, "B L"], ahead_BL: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
+    """What each token changed; `ahead` tells of the token after the one it is read at."""
+    level_BL = now_BL + before(ahead_BL)
+    return level_BL - before(level_BL)
+
+
+def before(x_BL: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
+    """Of the token before each; nothing before the first."""
+    return pad(x_BL, (1, 0))[:, :-1]
+
+
+def standard(x_BL: Float[Tensor, "B L"], mask_BL: Bool[Tensor, "B L"]) -> Float[Tensor, "B L"]:
+    """In each rollout's own deviations from its own mean; zero where nothing moves."""
+    counts_B1 = mask_BL.sum(1, keepdim=True).clamp(min=1)
+    above_BL = (x_BL - (x_BL * mask_BL).sum(1, keepdim=True) / counts_B1) * mask_BL
+    deviation_B1 = (above_BL**2).sum(1, keepdim=True).div(counts_B1).sqrt()
+    return torch.where(deviation_B1 > STILL, above_BL / deviation_B1.clamp(min=STILL), 0.0)
+
+
+def _expect_policy(batch: RolloutBatch, tsae: TSAE) -> Policy:
+    if batch.policy is None:
+        raise BadInput("expected a batch that says which policy wrote it, to look inside: RolloutBatch.of(policy=)")
+    if batch.policy.d_model != tsae.d_model:
+        raise Mismatch(f"expected a policy of d_model {tsae.d_model}, as the dictionary's; got {batch.policy.d_model}")
+    return batch.policy
