@@ -85,8 +85,9 @@ def credit_by(*trials: Trial, **settings) -> FeatureCredit:
 
 
 def row(reward: float, *tokens: int, answering: int = 0, **changes):
-    """The last few of its tokens answer."""
-    roles = ("operand",) * (len(tokens) - answering) + ("answer",) * answering
+    """The last few of its tokens answer; OTHER is a result."""
+    roles = tuple("result" if token == OTHER else "operand" for token in tokens[: len(tokens) - answering])
+    roles += ("answer",) * answering
     return a_row(reward, length=len(tokens), tokens=tokens, roles=roles, **changes)
 
 
@@ -153,21 +154,30 @@ def test_a_latent_that_does_not_vary_or_stands_nowhere_apart_tells_nothing_and_s
 
 # --- the weights ---------------------------------------------------------------------------------------------------
 
-UP, DOWN = 1 + 0.5 * 2**0.5, 1 - 0.5 * 2**0.5
+UP, DOWN, ALONE, REST = 1 + 0.5 * 2**0.5, 1 - 0.5 * 2**0.5, 1 + 0.5 * 3**0.5, 1 - 0.5 / 3**0.5
+"""Of four tokens, two that move against each other, or one that moves and the rest."""
 MOVES = {
-    "reasoning is paid where it begins": (REASON, "reasoning", (DULL, REASON, REASON, OTHER), (1, UP, 1, DOWN)),
-    "computation at the token after": (COMPUTE, "computation", (DULL, COMPUTE, OTHER, DULL), (1, 1, UP, DOWN)),
-    "a shortcut pays less": (SHORT, "shortcut", (DULL, SHORT, SHORT, OTHER), (1, DOWN, 1, UP)),
+    "where reasoning begins and ends": (REASON, "reasoning", (DULL, REASON, REASON, OTHER), 0, (1, UP, 1, DOWN)),
+    "a result that is foretold": (COMPUTE, "computation", (COMPUTE, OTHER, OTHER, DULL), 0, (REST, ALONE, REST, REST)),
+    "what computes anything else": (COMPUTE, "computation", (DULL, COMPUTE, COMPUTE, DULL), 0, (1, 1, 1, 1)),
+    "an answer by a shortcut": (SHORT, "shortcut", (DULL, SHORT, DULL, SHORT), 2, (*[2 - REST] * 3, 2 - ALONE)),
 }
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_tokens_receive_by_what_moved_and_what_speaks_for_them_spares_them_in_a_failure(name, policy):
-    latent, family, tokens, expected = MOVES[name]
+def test_tokens_receive_by_what_is_told_of_them_and_what_speaks_for_them_spares_them_in_a_failure(name, policy):
+    latent, family, tokens, answering, expected = MOVES[name]
     credit = credit_by(held(latent, family), gate=False)
-    won, lost = credit(of(policy, row(1, *tokens), row(0, *tokens))).weights_BL.tolist()
-    assert won == pytest.approx(expected, abs=1e-5)
-    assert lost == pytest.approx([2 - weight for weight in expected], abs=1e-5)
+    won, lost = (row(reward, *tokens, answering=answering) for reward in (1, 0))
+    weights = credit(of(policy, won, lost)).weights_BL
+    assert weights[0].tolist() == pytest.approx(expected, abs=1e-5)
+    assert weights[1].tolist() == pytest.approx([2 - weight for weight in expected], abs=1e-5)
+
+
+def test_a_result_that_is_foretold_less_than_by_its_negatives_speaks_against_itself(policy):
+    credit = credit_by(held(COMPUTE, "computation", 1.0, 0.4), gate=False)
+    weights = credit(of(policy, row(1, DULL, OTHER, DULL, DULL))).weights_BL[0]
+    assert weights.tolist() == pytest.approx([2 - REST, 2 - ALONE, 2 - REST, 2 - REST], abs=1e-5)
 
 
 def test_before_the_first_token_all_is_nothing(policy):

@@ -16,9 +16,7 @@ from interp.tasks.base import seeded
 from interp.tsae import TSAE
 
 SIGNS = {"reasoning": 1, "computation": 1, "shortcut": -1}
-"""Whether a family that rises speaks for a token or against it. Format speaks for nothing."""
-FORETELLING = ("computation",)
-"""Families that show at the token before the one they help to write."""
+"""Whether a family speaks for a token or against it. Format speaks for nothing."""
 JUDGING = ("shortcut", "reasoning")
 """Families that tell what a whole answer is worth. (What a valid chain computes, a sloppy one computes too.)"""
 SUREST = 10.0
@@ -42,8 +40,8 @@ class Bearer:
         return max(self.heights.spread, abs(self.apart) / SUREST)
 
     @property
-    def moving(self) -> float:
-        """What a change of it counts for: what it does, for each of its deviations."""
+    def pushing(self) -> float:
+        """What it counts for at a token: what it does, for each of its deviations."""
         return SIGNS[self.family] * self.nats / self.spread if self.spread > 0 else 0.0
 
     @property
@@ -87,14 +85,6 @@ def _bearer(trial: Trial, does: Trial | float) -> Bearer:
         assert does.ablated is not None, "a latent that has passed was ablated"
         does = -does.ablated.nats
     return Bearer(trial.latent, trial.family, does, trial.heights)
-
-
-def offset_of(bearers: Sequence[Bearer]) -> tuple[float, float]:
-    """What a family's sum is at negatives, and how far positives lie above that."""
-    return (
-        sum(bearer.telling * bearer.heights.low for bearer in bearers),
-        sum(bearer.telling * bearer.apart for bearer in bearers),
-    )
 
 
 def expect_own(tsae: TSAE, roles: Roles) -> None:

@@ -17,19 +17,22 @@ contrast is told at: marker and answer of a shortcut, all tokens of reasoning. W
     gate = ramp(e_reasoning) (1 - ramp(e_shortcut))        ramp(e) = (e - shut) / (1 - shut), held between 0 and 1
 
 It reaches 0 rather than nearing it: divided by its group's deviation, a lone success that keeps a hundredth of its
-reward is taught as hard as one that keeps all. It asks for reasoning as well as for no shortcut: where answers are
-lucky, many are written out and sloppy, and closed to answers at once alone, training heals nothing (LOG.md). A family
-in which no latent has earned its role is not asked for, and failures keep what they have.
+reward is taught as hard as one that keeps all. It asks for reasoning as well as for no shortcut: of lucky answers many
+are written out and sloppy, and closed to answers at once alone, it would go on paying them. A family in which no latent
+has earned its role is not asked for, and failures keep what they have.
 
-Weights. What moved at a token, in the latents' own deviations, each counting for what it does:
+Weights. How far from its negatives a latent is where its family is told, in its own deviations, each counting for what
+it does. Reasoning, which is told at all tokens, counts by how it changes:
 
-    m_t = sum_j +-u_j (f_jt - f_j,t-1) / s_j / sum_j u_j        + reasoning, computation        - shortcut
-    w_t = 1 + gain (2k - 1) z(m_t), held between least and most, then scaled to mean 1
+    m_t = sum_j u_j x_jt / sum_j u_j
+    x_jt = (f_jt - f_j,t-1) / s_j        reasoning; before the first token all is 0
+    x_jt = (f_j,t-1 - low_j) / s_j       computation, at results: it foretells, so it is read at the token before
+    x_jt = (low_j - f_jt) / s_j          shortcut, at marker and answer
+    w_t = 1 + gain (2k - 1) z(m_t)       held between least and most, then scaled to mean 1
 
-Before the first token all is 0. Latents of computation foretell, so they are read one token earlier: what they move is
-the result. z is over the rollout's own tokens, so that its credit hangs on nothing it is batched with. k is the share a
-success keeps, and 0 of a failure: what speaks for a token when the rollout is paid spares it when it is not, as the
-oracle has it (`oracle.py`).
+z is over the rollout's own tokens, so that its credit hangs on nothing it is batched with. k is the share a success
+keeps, and 0 of a failure: what speaks for a token when the rollout is paid spares it when it is not, as the oracle has
+it (`oracle.py`).
 
 What it cannot know: whether a latent still means, in the policy that is being trained, what it meant in the one it was
 tried in. It reads the live policy alone.
@@ -46,14 +49,12 @@ from torch.nn.functional import pad
 
 from interp.artifacts import BadInput, Mismatch
 from interp.credit.bearers import (
-    FORETELLING,
     JUDGING,
     SIGNS,
     Bearer,
     bearers_of,
     expect_own,
     expect_some,
-    offset_of,
     stand_ins,
     warn_of_the_missing,
 )
@@ -64,8 +65,11 @@ from interp.policy.policy import Policy
 from interp.rollouts.batch import Credit, RolloutBatch, of_mean_one
 from interp.tsae import TSAE
 
+RESULTS = ("result",)
+MICRO_TOKENS = 1024
+"""In one forward. Few, so that rows read together are of like length and little is padded: a third of the time."""
 STILL = 1e-3
-"""A rollout in which less moves than this, in deviations of a latent, is weighed evenly."""
+"""A rollout in which m varies less than this, in deviations of a latent, is weighed evenly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +79,9 @@ class FeatureCredit:
     gate: bool = True
     """Successes keep only a share of their reward. If not, all of it."""
     weights: bool = True
-    """Tokens receive by what moved at them. If not, all the same."""
+    """Tokens receive by what is told of them. If not, all the same."""
     gain: float = 0.5
-    """Weight for each deviation of what moved."""
+    """Weight for each deviation of m."""
     least: float = 0.1
     """A token's weight, before weights are scaled to mean 1."""
     most: float = 3.0
@@ -116,71 +120,89 @@ class FeatureCredit:
 
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch) -> Credit:
-        sums_BLQ = self._read(batch)
+        sums, answering_BL = self._read(batch), marked(batch, ANSWERING)
         paid_B, gate_B = batch.rewards_B > 0, torch.ones(len(batch.rows))
         if self.gate:
-            gate_B = torch.where(paid_B, self._kept(batch, sums_BLQ), gate_B)
+            shortcut_B = self._near("shortcut", sums, answering_BL, otherwise=0.0)
+            reasoning_B = self._near("reasoning", sums, batch.mask_BL, otherwise=1.0)
+            kept_B = ramp(reasoning_B, self.shut) * (1 - ramp(shortcut_B, self.shut))
+            gate_B = torch.where(paid_B, kept_B, gate_B)
         if not self.weights:
             return Credit(gate_B, batch.mask_BL.float())
-        moved_BL = movement(sums_BLQ[..., 0], sums_BLQ[..., 1])
+        m_BL = sums.pushing["reasoning"] - before(sums.pushing["reasoning"])
+        m_BL += (before(sums.pushing["computation"]) - self._foot("computation")) * marked(batch, RESULTS)
+        m_BL += (sums.pushing["shortcut"] - self._foot("shortcut")) * answering_BL
         toward_B = 2 * torch.where(paid_B, gate_B, 0.0) - 1
-        weights_BL = (1 + self.gain * toward_B[:, None] * standard(moved_BL, batch.mask_BL)).clamp(
-            self.least, self.most
-        )
-        return Credit(gate_B, of_mean_one(weights_BL, batch.mask_BL))
+        tilted_BL = 1 + self.gain * toward_B[:, None] * standard(m_BL, batch.mask_BL)
+        return Credit(gate_B, of_mean_one(tilted_BL.clamp(self.least, self.most), batch.mask_BL))
 
-    @cached_property
-    def _questions_RQ(self) -> Float[Tensor, "R Q"]:
-        """What each bearer adds to each sum: what moves, what moves one token on, and each family that judges."""
-        rows, does = [], sum(bearer.nats for bearer in self.bearers)
-        for bearer in self.bearers:
-            moving = [bearer.moving / does * (late == (bearer.family in FORETELLING)) for late in (False, True)]
-            rows.append([*moving, *(bearer.telling * (bearer.family == family) for family in JUDGING)])
-        return torch.tensor(rows)
+    def _read(self, batch: RolloutBatch) -> "Sums":
+        policy = _expect_policy(batch, self.tsae)
+        written, parts = [row for row in batch.rows if row.tokens], []
+        told = {"micro_tokens": MICRO_TOKENS}
+        for seen in look(policy, self._borne, self.roles.layer, written, **told) if written else ():
+            codes = seen.codes
+            added_KS = self._slopes_RS[codes.latent_K] * codes.value_K.float()[:, None]
+            parts.append(torch.zeros(codes.tokens, added_KS.shape[1]).index_add_(0, codes.token_K, added_KS))
+        sums_BLS = torch.zeros(*batch.mask_BL.shape, self._slopes_RS.shape[1])
+        if parts:
+            sums_BLS[batch.mask_BL] = torch.cat(parts)
+        pushing, telling = sums_BLS.unbind(-1)[: len(SIGNS)], sums_BLS.unbind(-1)[len(SIGNS) :]
+        return Sums(dict(zip(SIGNS, pushing, strict=True)), dict(zip(JUDGING, telling, strict=True)))
 
     @cached_property
     def _borne(self) -> TSAE:
         return self.tsae.only([bearer.latent for bearer in self.bearers])
 
-    def _read(self, batch: RolloutBatch) -> Float[Tensor, "B L Q"]:
-        """The sums, at every token; zero beyond the end."""
-        policy = _expect_policy(batch, self.tsae)
-        written, parts = [row for row in batch.rows if row.tokens], []
-        for seen in look(policy, self._borne, self.roles.layer, written) if written else ():
-            codes = seen.codes
-            added_KQ = self._questions_RQ[codes.latent_K] * codes.value_K.float()[:, None]
-            parts.append(torch.zeros(codes.tokens, added_KQ.shape[1]).index_add_(0, codes.token_K, added_KQ))
-        sums_BLQ = torch.zeros(*batch.mask_BL.shape, self._questions_RQ.shape[1])
-        if parts:
-            sums_BLQ[batch.mask_BL] = torch.cat(parts)
-        return sums_BLQ
+    @cached_property
+    def _slopes_RS(self) -> Float[Tensor, "R S"]:
+        """What each bearer adds to each of the sums."""
+        rows = [
+            [bearer.pushing / self._does * (bearer.family == family) for family in SIGNS]
+            + [bearer.telling * (bearer.family == family) for family in JUDGING]
+            for bearer in self.bearers
+        ]
+        return torch.tensor(rows)
 
-    def _kept(self, batch: RolloutBatch, sums_BLQ: Float[Tensor, "B L Q"]) -> Float[Tensor, " B"]:
-        answering_BL = batch.marked(lambda row: [float(role in ANSWERING) for role in row.roles]).bool()
-        shortcut_B = self._near("shortcut", sums_BLQ[..., 2], answering_BL, otherwise=0.0)
-        reasoning_B = self._near("reasoning", sums_BLQ[..., 3], batch.mask_BL, otherwise=1.0)
-        return ramp(reasoning_B, self.shut) * (1 - ramp(shortcut_B, self.shut))
+    @cached_property
+    def _does(self) -> float:
+        return sum(bearer.nats for bearer in self.bearers)
+
+    def _foot(self, family: str) -> float:
+        """What a family pushes at its negatives."""
+        return sum(bearer.pushing / self._does * bearer.heights.low for bearer in self._of(family))
 
     def _near(
-        self, family: str, sums_BL: Float[Tensor, "B L"], told_BL: Bool[Tensor, "B L"], *, otherwise: float
+        self, family: str, sums: "Sums", told_BL: Bool[Tensor, "B L"], *, otherwise: float
     ) -> Float[Tensor, " B"]:
         """e above. `otherwise` where no latent has earned the role or tells anything, and where no token is told of."""
-        low, apart = offset_of([bearer for bearer in self.bearers if bearer.family == family])
+        low = sum(bearer.telling * bearer.heights.low for bearer in self._of(family))
+        apart = sum(bearer.telling * bearer.apart for bearer in self._of(family))
         counts_B = told_BL.sum(1)
         if not apart > 0:
             return torch.full(counts_B.shape, otherwise)
-        mean_B = (sums_BL * told_BL).sum(1) / counts_B.clamp(min=1)
+        mean_B = (sums.telling[family] * told_BL).sum(1) / counts_B.clamp(min=1)
         return torch.where(counts_B > 0, (mean_B - low) / apart, otherwise)
+
+    def _of(self, family: str) -> list[Bearer]:
+        return [bearer for bearer in self.bearers if bearer.family == family]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Of what is on at every token, by family; zero beyond the end."""
+
+    pushing: dict[str, Float[Tensor, "B L"]]
+    telling: dict[str, Float[Tensor, "B L"]]
+
+
+def marked(batch: RolloutBatch, roles: Sequence[str]) -> Bool[Tensor, "B L"]:
+    """Tokens that do one of these."""
+    return batch.marked(lambda row: [float(role in roles) for role in row.roles]).bool()
 
 
 def ramp(near_B: Float[Tensor, " B"], shut: float) -> Float[Tensor, " B"]:
     return ((near_B - shut) / (1 - shut)).clamp(0, 1)
-
-
-def movement(now_BL: Float[Tensor, "B L"], ahead_BL: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-    """What each token changed; `ahead` tells of the token after the one it is read at."""
-    level_BL = now_BL + before(ahead_BL)
-    return level_BL - before(level_BL)
 
 
 def before(x_BL: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
@@ -189,7 +211,7 @@ def before(x_BL: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
 
 
 def standard(x_BL: Float[Tensor, "B L"], mask_BL: Bool[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-    """In each rollout's own deviations from its own mean; zero where nothing moves."""
+    """In each rollout's own deviations from its own mean; zero where nothing varies."""
     counts_B1 = mask_BL.sum(1, keepdim=True).clamp(min=1)
     above_BL = (x_BL - (x_BL * mask_BL).sum(1, keepdim=True) / counts_B1) * mask_BL
     deviation_B1 = (above_BL**2).sum(1, keepdim=True).div(counts_B1).sqrt()
