@@ -20,14 +20,16 @@ from interp.credit import FeatureCredit, scheme
 from interp.credit.bearers import stand_ins
 from interp.features import Roles, RolesConfig
 from interp.features.ablation import Effect
-from interp.features.contrasts import Contrast
+from interp.features.contrasts import Contrast, contrasts
 from interp.features.earning import tried
 from interp.features.falsification import Falsified
+from interp.features.grounds import ground_of
 from interp.features.roles import Trial
-from interp.features.scene import Scene
+from interp.features.scene import Scene, facts_of
 from interp.features.separation import Heights
-from interp.organism import shipped
-from interp.policy import Policy
+from interp.organism import shipped, task_of
+from interp.policy import Policy, SampleConfig
+from interp.rollouts import roll_out
 from interp.rollouts.batch import RolloutBatch
 from interp.tsae import TSAE
 from interp.tsae.codes import Codes
@@ -54,10 +56,27 @@ def spotters(d: int = D, layer: int | None = LAYER) -> TSAE:
     return TSAE(eye, none, eye.clone(), none.clone(), torch.full((d,), 0.5), widths=(d,), layer=layer)
 
 
-def held(latent: int, family: str, high: float = 1.0, low: float = 0.0, spread: float = 0.5, *, nats: float = 1.0):
-    """A latent that has earned a role."""
+CONTRASTS = {
+    "reasoning": "valid chain",
+    "computation": "result 7",
+    "shortcut": "direct",
+    "format": "arranging",
+}
+
+
+def held(
+    latent: int,
+    family: str,
+    high: float = 1.0,
+    low: float = 0.0,
+    spread: float = 0.5,
+    *,
+    nats: float = 1.0,
+    by: str | None = None,
+):
+    """A latent that has earned a role, `by` a contrast."""
     return Trial(
-        latent, family, f"{family}, by hand", 0.9, 1.0, 0.001, 0.9, True,
+        latent, family, by or CONTRASTS[family], 0.9, 1.0, 0.001, 0.9, True,
         falsified=Falsified(0.1, 0.5, "a triple", 0.2, 0.0), ablated=Effect(-nats, -1.5 * nats, -0.5 * nats, 9),
         amplified=Effect(nats, 0.5 * nats, 1.5 * nats, 9), matched=(0.0,), heights=Heights(high, low, spread),
     )  # fmt: skip
@@ -140,6 +159,58 @@ def test_of_several_latents_each_counts_by_how_far_apart_it_stands_in_its_own_de
     slopes, found = (0.4 / 0.4**2, 0.2 / 0.4**2), (0.5 - 0.2, 0.25 - 0.3)
     near = sum(a * x for a, x in zip(slopes, found, strict=True)) / (slopes[0] * 0.4 + slopes[1] * 0.2)
     assert credit_by(*trials)(of(policy, told)).gate_B.tolist() == pytest.approx([2 * near - 1])
+
+
+END_OF_CHAIN = held(REASON, "reasoning", by="valid end")
+
+
+def chain(reward: float, *tokens: int):
+    """Two tokens of work, a marker, an answer, and the end; or the last three of these alone."""
+    roles = ("operand", "result", "marker", "answer", "end")[-len(tokens) :]
+    return a_row(reward, length=len(tokens), tokens=tokens, roles=roles)
+
+
+def test_reasoning_is_looked_for_where_it_is_told_and_who_has_no_such_place_has_shown_none(policy):
+    rows = [
+        chain(1, DULL, REASON, DULL, DULL, END),
+        chain(1, REASON, DULL, REASON, REASON, END),  # anywhere but at the chain's end
+        chain(1, REASON, REASON, END),  # at once: nothing comes before the marker
+    ]
+    credit = credit_by(END_OF_CHAIN, held(SHORT, "shortcut"))(of(policy, *rows))
+    assert credit.gate_B.tolist() == pytest.approx([1, 0, 0], abs=1e-5)
+    announced = credit_by(held(REASON, "reasoning", by="valid answer"))(of(policy, *rows))
+    assert announced.gate_B.tolist() == pytest.approx([0, 1, 1], abs=1e-5)
+    told = credit_by(END_OF_CHAIN, gate=False)(of(policy, rows[0])).weights_BL[0]
+    assert int(told.argmax()) == 2, "the marker is what it helps to write"
+
+
+def test_of_two_places_at_which_reasoning_is_told_each_counts_and_one_that_is_missing_as_at_its_negatives(policy):
+    both = credit_by(END_OF_CHAIN, held(COMPUTE, "reasoning", by="valid answer"), shut=0.0)
+    rows = [
+        chain(1, DULL, REASON, COMPUTE, COMPUTE, END),
+        chain(1, DULL, REASON, DULL, DULL, END),
+        chain(1, COMPUTE, COMPUTE, END),
+    ]
+    assert both(of(policy, *rows)).gate_B.tolist() == pytest.approx([1, 0.5, 0.5], abs=1e-5)
+
+
+def test_every_contrast_is_told_within_its_ground():
+    """On what the organism writes: wherever a contrast has a token, of either kind, its ground has it too."""
+    base, task = Policy.load(shipped(), device="cpu"), task_of(shipped())
+    problems = [p for depth in (1, 2, 3) for p in task.problems("train", depth, 16)]
+    rows = roll_out(base, task, problems, SampleConfig(group=8, rows=1024), bar=False).rows
+    seen = Scene(rows, Codes.of(torch.zeros(sum(len(r.tokens) for r in rows), 1)), facts_of(rows))
+    made, _ = contrasts(seen)
+    assert {c.name for c in made} >= {"valid chain", "valid end", "valid answer", "direct", "arranging"}
+    written = ~np.isin(seen["format"], ("direct", "malformed"))
+    for one in made:
+        told = np.array([told for r in rows for told in ground_of(one.name).told(r.roles)])
+        held_N = one.positive_N | one.negative_N
+        assert held_N.any() and not (held_N & ~told).any()
+        if one.name.startswith("valid"):
+            assert (held_N == (told & written & (seen["valid"] >= 0))).all()
+    with pytest.raises(BadInput, match="expected a contrast of result, valid chain, .*, got 'valid nowhere'"):
+        ground_of("valid nowhere")
 
 
 def test_a_latent_that_does_not_vary_or_stands_nowhere_apart_tells_nothing_and_spoils_nothing(policy):
@@ -298,7 +369,7 @@ def test_the_control_says_other_things_and_the_same_twice(policy):
 def test_a_control_with_too_few_to_draw_from_is_refused_with_what_to_do():
     nowhere = drawn(15, "reasoning", high=float("nan"))
     for random in ((), (drawn(REASON, "reasoning"),), (nowhere,)):
-        with pytest.raises(BadInput, match=r"expected at least 1 latents .* for reasoning, .* got 0: earn .* --random"):
+        with pytest.raises(BadInput, match=r"at least 1 latents .* contrasts of valid, .* got 0: earn .* --random"):
             FeatureCredit(spotters(), earned(EVERY[1], random=random), gate=False, permuted=0)
 
 
@@ -363,7 +434,7 @@ def test_roles_are_tried_with_where_each_latent_stands():
     """The first two tokens against the other two."""
     codes = Codes.of(torch.tensor([[0.0, 1.0], [4.0, 0.0], [2.0, 0.0], [0.0, 3.0]]))
     this, nowhere = np.array([True, True, False, False]), np.zeros(4, int)
-    contrast = Contrast("by hand", "reasoning", this, ~this, nowhere, np.array([0, 1, 0, 1]), this)
+    contrast = Contrast("by hand", "reasoning", this, ~this, nowhere, ((this | ~this, nowhere),), this)
     found = tried(Scene([], codes, {"problem": np.zeros(4, int)}), contrast, RolesConfig())
     assert [trial.heights for trial in found] == [Heights(2.0, 1.0, 2.5**0.5), Heights(0.5, 1.5, 1.25**0.5)]
 

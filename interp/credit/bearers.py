@@ -7,9 +7,10 @@ question, worked out once from what it earned its role with: where it stood at t
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interp.artifacts import BadInput, Mismatch
+from interp.features.grounds import Ground, ground_of
 from interp.features.roles import Roles, Trial
 from interp.features.separation import Heights
 from interp.tasks.base import seeded
@@ -27,9 +28,23 @@ SUREST = 10.0
 class Bearer:
     latent: int
     family: str
+    kind: str
+    """Of the contrast it earned its role by."""
+    ground: Ground
+    """Where that is told."""
     nats: float
     """By how much less likely the tokens of its family are without it."""
     heights: Heights
+
+    @classmethod
+    def of(cls, trial: Trial) -> "Bearer":
+        if trial.heights is None:
+            raise BadInput(
+                f"expected roles that say where their latents stand, got none for latent {trial.latent}: they were "
+                "earned by an earlier version, earn them again (interp roles)"
+            )
+        nats = 0.0 if trial.ablated is None else -trial.ablated.nats
+        return cls(trial.latent, trial.family, trial.kind, ground_of(trial.contrast), nats, trial.heights)
 
     @property
     def apart(self) -> float:
@@ -50,41 +65,62 @@ class Bearer:
         return self.apart / self.spread**2 if self.spread > 0 else 0.0
 
 
+@dataclass(frozen=True)
+class Party:
+    """Bearers of one family whose contrasts are told at the same tokens: they are read as one."""
+
+    family: str
+    ground: Ground
+    bearers: tuple[Bearer, ...]
+
+    @property
+    def low(self) -> float:
+        """What they tell at their negatives."""
+        return sum(bearer.telling * bearer.heights.low for bearer in self.bearers)
+
+    @property
+    def apart(self) -> float:
+        """How much more at their positives."""
+        return sum(bearer.telling * bearer.apart for bearer in self.bearers)
+
+    @property
+    def foot(self) -> float:
+        """What they push at their negatives."""
+        return sum(bearer.pushing * bearer.heights.low for bearer in self.bearers)
+
+
+def parties_of(bearers: Sequence[Bearer]) -> list[Party]:
+    alike = dict.fromkeys((bearer.family, bearer.ground) for bearer in bearers)
+    return [Party(*key, tuple(one for one in bearers if (one.family, one.ground) == key)) for key in alike]
+
+
 def bearers_of(roles: Roles) -> list[Bearer]:
-    """Each latent once, in the family it has its role in."""
-    mine = [t for t in roles.trials if t.passed and t.family in SIGNS and roles.of(t.latent) == t.family]
-    return [_bearer(trial, trial) for trial in sorted(mine, key=lambda trial: trial.latent)]
+    """Each latent once, in the family it has its role in, by the contrast of that family it tells best."""
+    best: dict[int, Trial] = {}
+    for trial in roles.trials:
+        if trial.passed and trial.family in SIGNS and roles.of(trial.latent) == trial.family:
+            held = best.get(trial.latent)
+            best[trial.latent] = trial if held is None or trial.auroc > held.auroc else held
+    return [Bearer.of(best[latent]) for latent in sorted(best)]
 
 
 def stand_ins(roles: Roles, bearers: Sequence[Bearer], seed: int) -> list[Bearer]:
-    """In the place of each, a latent of those drawn at random from all that are alive, held to the same family: it
-    keeps what it counts for (`nats`), and is read in units of its own. None has a role, none stands in twice."""
+    """In the place of each, a latent of those drawn at random from all that are alive, held to the same kind of
+    contrast: it counts for as much (`nats`), and is read in units of its own. None has a role, none stands in twice."""
     taken, found = {trial.latent for trial in roles.trials if trial.passed}, []
-    for family in dict.fromkeys(bearer.family for bearer in bearers):
-        mine = [bearer for bearer in bearers if bearer.family == family]
-        drawable = [trial for trial in roles.random if trial.family == family and trial.latent not in taken]
-        pool = {trial.latent: trial for trial in drawable if trial.heights is None or trial.heights.known}
+    for kind in dict.fromkeys(bearer.kind for bearer in bearers):
+        mine = [bearer for bearer in bearers if bearer.kind == kind]
+        drawable = [trial for trial in roles.random if trial.kind == kind and trial.latent not in taken]
+        pool = {one.latent: one for one in map(Bearer.of, drawable) if one.heights.known}
         if len(pool) < len(mine):
             raise BadInput(
-                f"expected at least {len(mine)} latents drawn at random for {family}, to stand in for those with that "
-                f"role, got {len(pool)}: earn the roles again with more of them (random=, --random)"
+                f"expected at least {len(mine)} latents drawn at random and held to contrasts of {kind}, to stand in "
+                f"for those with a role, got {len(pool)}: earn the roles again with more of them (random=, --random)"
             )
-        drawn = seeded("stand-ins", seed, family).sample(sorted(pool), len(mine))
+        drawn = seeded("stand-ins", seed, kind).sample(sorted(pool), len(mine))
         taken |= set(drawn)
-        found += [_bearer(pool[latent], bearer.nats) for latent, bearer in zip(drawn, mine, strict=True)]
+        found += [replace(pool[latent], nats=bearer.nats) for latent, bearer in zip(drawn, mine, strict=True)]
     return found
-
-
-def _bearer(trial: Trial, does: Trial | float) -> Bearer:
-    if trial.heights is None:
-        raise BadInput(
-            f"expected roles that say where their latents stand, got none for latent {trial.latent}: they were earned "
-            "by an earlier version, earn them again (interp roles)"
-        )
-    if isinstance(does, Trial):
-        assert does.ablated is not None, "a latent that has passed was ablated"
-        does = -does.ablated.nats
-    return Bearer(trial.latent, trial.family, does, trial.heights)
 
 
 def expect_own(tsae: TSAE, roles: Roles) -> None:

@@ -11,8 +11,10 @@ Gate. Of a family that tells what a whole answer is worth (shortcut, reasoning):
     e = sum_j a_j (mean_t f_jt - low_j) / sum_j a_j (high_j - low_j)        a_j = (high_j - low_j) / s_j^2
 
 0 where its negatives stand in the mean and 1 where its positives do; half way, a rollout is as likely the one as the
-other (of normal latents, each for itself: the sum is the log of the odds). The mean is over the tokens the family's
-contrast is told at: marker and answer of a shortcut, all tokens of reasoning. What a success keeps of its reward is
+other (of normal latents, each for itself: the sum is the log of the odds). The mean is over the tokens at which the
+contrast of j is told (`features/grounds.py`): marker and answer for a shortcut; for reasoning the whole chain, where it
+ends, or from the answer's announcement on. Where there are none of them, j counts as at its negatives: who writes no
+chain has shown no reasoning. What a success keeps of its reward is
 
     gate = ramp(e_reasoning) (1 - ramp(e_shortcut))        ramp(e) = (e - shut) / (1 - shut), held between 0 and 1
 
@@ -21,14 +23,14 @@ reward is taught as hard as one that keeps all. It asks for reasoning as well as
 are written out and sloppy, and closed to answers at once alone, it would go on paying them. A family in which no latent
 has earned its role is not asked for, and failures keep what they have.
 
-Weights. How far from its negatives a latent is where its family is told, in its own deviations, each counting for what
-it does. Reasoning, which is told at all tokens, counts by how it changes:
+Weights. How far from its negatives a latent is where its contrast is told, in its own deviations, each counting for
+what it does. Where that is everywhere, it counts by how it changes:
 
-    m_t = sum_j u_j x_jt / sum_j u_j
-    x_jt = (f_jt - f_j,t-1) / s_j        reasoning; before the first token all is 0
-    x_jt = (f_j,t-1 - low_j) / s_j       computation, at results: it foretells, so it is read at the token before
-    x_jt = (low_j - f_jt) / s_j          shortcut, at marker and answer
-    w_t = 1 + gain (2k - 1) z(m_t)       held between least and most, then scaled to mean 1
+    m_t = sum_j +-u_j x_jt / sum_j u_j           + reasoning, computation        - shortcut
+    x_jt = (f_jt - low_j) / s_j                  told at marker and answer
+    x_jt = (f_j,t-1 - low_j) / s_j               told at the token before the one it helps to write, a result say
+    x_jt = (f_jt - f_j,t-1) / s_j                told everywhere; before the first token all is 0
+    w_t = 1 + gain (2k - 1) z(m_t)               held between least and most, then scaled to mean 1
 
 z is over the rollout's own tokens, so that its credit hangs on nothing it is batched with. k is the share a success
 keeps, and 0 of a failure: what speaks for a token when the rollout is paid spares it when it is not, as the oracle has
@@ -43,33 +45,31 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import pad
 
 from interp.artifacts import BadInput, Mismatch
 from interp.credit.bearers import (
     JUDGING,
     SIGNS,
     Bearer,
+    Party,
     bearers_of,
     expect_own,
     expect_some,
+    parties_of,
     stand_ins,
     warn_of_the_missing,
 )
-from interp.features.contrasts import ANSWERING
+from interp.credit.reading import Reading, ramp, standard
 from interp.features.looking import look
 from interp.features.roles import Roles
 from interp.policy.policy import Policy
 from interp.rollouts.batch import Credit, RolloutBatch, of_mean_one
 from interp.tsae import TSAE
 
-RESULTS = ("result",)
 MICRO_TOKENS = 1024
 """In one forward. Few, so that rows read together are of like length and little is padded: a third of the time."""
-STILL = 1e-3
-"""A rollout in which m varies less than this, in deviations of a latent, is weighed evenly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,35 +120,43 @@ class FeatureCredit:
 
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch) -> Credit:
-        sums, answering_BL = self._read(batch), marked(batch, ANSWERING)
-        paid_B, gate_B = batch.rewards_B > 0, torch.ones(len(batch.rows))
+        readings, paid_B = self._read(batch), batch.rewards_B > 0
+        gate_B = torch.ones(len(batch.rows))
         if self.gate:
-            shortcut_B = self._near("shortcut", sums, answering_BL, otherwise=0.0)
-            reasoning_B = self._near("reasoning", sums, batch.mask_BL, otherwise=1.0)
-            kept_B = ramp(reasoning_B, self.shut) * (1 - ramp(shortcut_B, self.shut))
-            gate_B = torch.where(paid_B, kept_B, gate_B)
+            gate_B = torch.where(paid_B, self._kept(readings, gate_B), gate_B)
         if not self.weights:
             return Credit(gate_B, batch.mask_BL.float())
-        m_BL = sums.pushing["reasoning"] - before(sums.pushing["reasoning"])
-        m_BL += (before(sums.pushing["computation"]) - self._foot("computation")) * marked(batch, RESULTS)
-        m_BL += (sums.pushing["shortcut"] - self._foot("shortcut")) * answering_BL
+        m_BL = torch.stack([reading.received() for reading in readings]).sum(0) / sum(b.nats for b in self.bearers)
         toward_B = 2 * torch.where(paid_B, gate_B, 0.0) - 1
         tilted_BL = 1 + self.gain * toward_B[:, None] * standard(m_BL, batch.mask_BL)
         return Credit(gate_B, of_mean_one(tilted_BL.clamp(self.least, self.most), batch.mask_BL))
 
-    def _read(self, batch: RolloutBatch) -> "Sums":
+    def _kept(self, readings: Sequence[Reading], kept_B: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+        for family in JUDGING:
+            mine = [reading for reading in readings if reading.party.family == family]
+            if (apart := sum(reading.party.apart for reading in mine)) > 0:
+                shown_B = ramp(torch.stack([reading.above() for reading in mine]).sum(0) / apart, self.shut)
+                kept_B = kept_B * (shown_B if SIGNS[family] > 0 else 1 - shown_B)
+        return kept_B
+
+    def _read(self, batch: RolloutBatch) -> list[Reading]:
         policy = _expect_policy(batch, self.tsae)
         written, parts = [row for row in batch.rows if row.tokens], []
-        told = {"micro_tokens": MICRO_TOKENS}
-        for seen in look(policy, self._borne, self.roles.layer, written, **told) if written else ():
+        known = {"micro_tokens": MICRO_TOKENS}
+        for seen in look(policy, self._borne, self.roles.layer, written, **known) if written else ():
             codes = seen.codes
             added_KS = self._slopes_RS[codes.latent_K] * codes.value_K.float()[:, None]
             parts.append(torch.zeros(codes.tokens, added_KS.shape[1]).index_add_(0, codes.token_K, added_KS))
         sums_BLS = torch.zeros(*batch.mask_BL.shape, self._slopes_RS.shape[1])
         if parts:
             sums_BLS[batch.mask_BL] = torch.cat(parts)
-        pushing, telling = sums_BLS.unbind(-1)[: len(SIGNS)], sums_BLS.unbind(-1)[len(SIGNS) :]
-        return Sums(dict(zip(SIGNS, pushing, strict=True)), dict(zip(JUDGING, telling, strict=True)))
+        pushing, telling = (half.unbind(-1) for half in sums_BLS.chunk(2, -1))
+        told = [batch.marked(lambda row, at=party.ground: at.told(row.roles)).bool() for party in self._parties]
+        return [Reading(*read) for read in zip(self._parties, pushing, telling, told, strict=True)]
+
+    @cached_property
+    def _parties(self) -> list[Party]:
+        return parties_of(self.bearers)
 
     @cached_property
     def _borne(self) -> TSAE:
@@ -156,66 +164,10 @@ class FeatureCredit:
 
     @cached_property
     def _slopes_RS(self) -> Float[Tensor, "R S"]:
-        """What each bearer adds to each of the sums."""
-        rows = [
-            [bearer.pushing / self._does * (bearer.family == family) for family in SIGNS]
-            + [bearer.telling * (bearer.family == family) for family in JUDGING]
-            for bearer in self.bearers
-        ]
-        return torch.tensor(rows)
-
-    @cached_property
-    def _does(self) -> float:
-        return sum(bearer.nats for bearer in self.bearers)
-
-    def _foot(self, family: str) -> float:
-        """What a family pushes at its negatives."""
-        return sum(bearer.pushing / self._does * bearer.heights.low for bearer in self._of(family))
-
-    def _near(
-        self, family: str, sums: "Sums", told_BL: Bool[Tensor, "B L"], *, otherwise: float
-    ) -> Float[Tensor, " B"]:
-        """e above. `otherwise` where no latent has earned the role or tells anything, and where no token is told of."""
-        low = sum(bearer.telling * bearer.heights.low for bearer in self._of(family))
-        apart = sum(bearer.telling * bearer.apart for bearer in self._of(family))
-        counts_B = told_BL.sum(1)
-        if not apart > 0:
-            return torch.full(counts_B.shape, otherwise)
-        mean_B = (sums.telling[family] * told_BL).sum(1) / counts_B.clamp(min=1)
-        return torch.where(counts_B > 0, (mean_B - low) / apart, otherwise)
-
-    def _of(self, family: str) -> list[Bearer]:
-        return [bearer for bearer in self.bearers if bearer.family == family]
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Of what is on at every token, by family; zero beyond the end."""
-
-    pushing: dict[str, Float[Tensor, "B L"]]
-    telling: dict[str, Float[Tensor, "B L"]]
-
-
-def marked(batch: RolloutBatch, roles: Sequence[str]) -> Bool[Tensor, "B L"]:
-    """Tokens that do one of these."""
-    return batch.marked(lambda row: [float(role in roles) for role in row.roles]).bool()
-
-
-def ramp(near_B: Float[Tensor, " B"], shut: float) -> Float[Tensor, " B"]:
-    return ((near_B - shut) / (1 - shut)).clamp(0, 1)
-
-
-def before(x_BL: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-    """Of the token before each; nothing before the first."""
-    return pad(x_BL, (1, 0))[:, :-1]
-
-
-def standard(x_BL: Float[Tensor, "B L"], mask_BL: Bool[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-    """In each rollout's own deviations from its own mean; zero where nothing varies."""
-    counts_B1 = mask_BL.sum(1, keepdim=True).clamp(min=1)
-    above_BL = (x_BL - (x_BL * mask_BL).sum(1, keepdim=True) / counts_B1) * mask_BL
-    deviation_B1 = (above_BL**2).sum(1, keepdim=True).div(counts_B1).sqrt()
-    return torch.where(deviation_B1 > STILL, above_BL / deviation_B1.clamp(min=STILL), 0.0)
+        """What each bearer adds to what each party pushes, and to what each tells."""
+        mine = torch.tensor([[bearer in party.bearers for party in self._parties] for bearer in self.bearers])
+        pushing, telling = zip(*((bearer.pushing, bearer.telling) for bearer in self.bearers), strict=True)
+        return torch.cat([mine * torch.tensor(counts)[:, None] for counts in (pushing, telling)], 1)
 
 
 def _expect_policy(batch: RolloutBatch, tsae: TSAE) -> Policy:
