@@ -69,7 +69,7 @@ from interp.rollouts.batch import Credit, RolloutBatch, of_mean_one
 from interp.tsae import TSAE
 
 MICRO_TOKENS = 1024
-"""In one forward. Few, so that rows read together are of like length and little is padded: a third of the time."""
+"""In one forward. Few, so that rows that are read together are of like length and little of it is padding."""
 
 
 @dataclass(frozen=True, eq=False)
