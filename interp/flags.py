@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interp.activations import Store
     from interp.grpo.sinks import Sink
     from interp.policy import Policy
+    from interp.rollouts import CreditScheme
 
 ENDLESS = 64
 """Problems asked of a task that never runs out of them, unless told otherwise."""
@@ -164,7 +165,12 @@ class Trained:
     buckets: Path | None = None
     """Train on the problems that `interp bucket --out` measured to be of the one bucket in --levels."""
     credit: str = "uniform"
-    """uniform, entropy, random, position-matched, first-error, step-validity, step-validity-gate or -weights."""
+    """uniform, entropy, random, position-matched, first-error, step-validity, step-validity-gate or -weights; and what
+    looks inside, with --tsae and --roles: features, features-gate, features-weights or features-permuted."""
+    tsae: Path | None = None
+    """The dictionary that credit by features looks with."""
+    roles: Path | None = None
+    """What its latents have earned, as `interp roles --out` keeps it."""
     threads: int | None = None
     """Of the processor. On the CPU, a run ends in the same bits only with as many as it began with."""
     tensorboard: Path | None = None
@@ -180,6 +186,11 @@ class Trained:
         if len(self.levels) != 1:
             raise BadInput(f"--buckets needs one bucket in --levels; got {len(self.levels)}")
         return Buckets.load(self.buckets, made_from={"policy": base.fingerprint()}).problems(self.levels[0])
+
+    def scheme(self) -> "CreditScheme":
+        from interp.credit import scheme
+
+        return scheme(self.credit, tsae=self.tsae, roles=self.roles)
 
     def sinks(self) -> "list[Sink]":
         from interp.grpo import sinks

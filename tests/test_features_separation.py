@@ -51,6 +51,17 @@ def test_the_effect_is_cohens():
     assert found.d_F[0] == pytest.approx((ones.mean() - zeros.mean()) / pooled, rel=1e-4)
 
 
+def test_where_a_latent_stands_is_told_within_strata_weighed_by_their_positives():
+    """Three positives of stratum 0 and one of 1; what is of stratum 2 has nothing to be held against."""
+    z = [[4.0], [6.0], [2.0], [1.0], [3.0], [9.0], [7.0], [50.0]]
+    found = of(z, [True] * 3 + [False] * 2 + [True, False, True], [0] * 5 + [1] * 2 + [2])
+    within = ((8 / 3 * 3 + 1.0 * 2) / 5) ** 0.5
+    heights = found.heights(0)
+    assert (heights.high, heights.low) == pytest.approx(((4 * 3 + 9) / 4, (2 * 3 + 7) / 4))
+    assert heights.spread == pytest.approx(within * 3 / 4) and heights.known
+    assert not of([[1.0], [2.0]], [True, False], [0, 1]).heights(0).known
+
+
 def test_what_only_the_mix_of_strata_tells_apart_is_not_told_apart_within_them():
     """On at every token of stratum 1 and none of 0; positives are mostly of 1."""
     z = [[1.0]] * 12 + [[0.0]] * 12

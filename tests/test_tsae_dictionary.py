@@ -72,6 +72,14 @@ def test_any_number_of_dimensions_and_any_precision_go_in():
         assert torch.equal(dictionary.encode(x_BLD.to(dtype)), z_BLF)
 
 
+def test_some_of_its_latents_alone_are_what_they_are_among_all():
+    whole, x_BD = by_hand(), torch.tensor([[2.0, 2.0], [1.5, 2.25], [-3.0, 0.0], [9.0, 9.0]])
+    some = whole.only([2, 0])
+    assert_close(some.encode(x_BD), whole.encode(x_BD)[:, [2, 0]])
+    assert_close(some.W_dec, whole.W_dec[[2, 0]])
+    assert (some.width, some.layer, some.config) == (2, 5, None), "nor is it saved as what was fitted"
+
+
 def test_what_is_of_another_dimension_is_refused():
     with pytest.raises(BadInput, match=r"expected activations of dimension 2, got \(4, 3\)"):
         by_hand().encode(torch.zeros(4, 3))

@@ -22,14 +22,16 @@ class Grpo:
 @app.command(name="grpo")
 def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     """Train a policy with GRPO on a bucket, and keep its checkpoints and what they wrote."""
-    from interp.credit import scheme
+    from interp.credit import FeatureCredit
     from interp.grpo import train
     from interp.report.training import over_steps
 
     task = config.world.open(config.opened.path)
-    skipped, credit, sinks = warn_of_skipped(task), scheme(config.trained.credit), config.trained.sinks()
+    skipped, credit, sinks = warn_of_skipped(task), config.trained.scheme(), config.trained.sinks()
     config.trained.settle_in()
     base = config.opened.load()
+    if isinstance(credit, FeatureCredit):
+        credit.expect_base(base)
     bucket = config.trained.problems(base)
     run = train(base, task, bucket=bucket, config=config.training, credit=credit, out=config.out, sinks=sinks)
     metrics = run.metrics()

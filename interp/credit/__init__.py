@@ -1,7 +1,8 @@
 """Credit schemes: what share of its reward a rollout keeps, and what each of its tokens receives of its advantage.
 
-Those here are the floor and the ceiling: what anyone can do without looking inside (uniform, entropy), what chance
-does in their place, and what could be done if every step were known to be right or wrong (the oracles).
+The floor and the ceiling: what anyone can do without looking inside (uniform, entropy), what chance does in their
+place, and what could be done if every step were known to be right or wrong (the oracles). Between them: what a
+dictionary sees inside (`FeatureCredit`), with a control of its own.
 """
 
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from interp.credit.chance import PositionMatched, RandomTokens
     from interp.credit.dial import Dial
     from interp.credit.entropy import TopEntropy
+    from interp.credit.features import FeatureCredit
     from interp.credit.oracle import FirstError, StepValidity
     from interp.credit.schemes import SCHEMES, scheme
     from interp.credit.uniform import Uniform
@@ -20,6 +22,7 @@ _HOMES = {
     "RandomTokens": "chance",
     "PositionMatched": "chance",
     "Dial": "dial",
+    "FeatureCredit": "features",
     "FirstError": "oracle",
     "StepValidity": "oracle",
     "SCHEMES": "schemes",
@@ -28,6 +31,7 @@ _HOMES = {
 __all__ = [
     "SCHEMES",
     "Dial",
+    "FeatureCredit",
     "FirstError",
     "PositionMatched",
     "RandomTokens",

@@ -1,5 +1,8 @@
 """Schemes by name, for the command line and for studies."""
 
+from pathlib import Path
+from typing import Any
+
 from interp.artifacts import BadInput
 from interp.credit.chance import PositionMatched, RandomTokens
 from interp.credit.entropy import TopEntropy
@@ -18,8 +21,34 @@ SCHEMES: dict[str, CreditScheme] = {
     "step-validity-weights": StepValidity(gate=False),
 }
 
+LOOKING: dict[str, dict[str, Any]] = {
+    "features": {},
+    "features-gate": {"weights": False},
+    "features-weights": {"gate": False},
+    "features-permuted": {"permuted": 0},
+}
+"""Schemes that look inside, with a dictionary and the roles its latents have earned."""
 
-def scheme(name: str) -> CreditScheme:
-    if name not in SCHEMES:
-        raise BadInput(f"credit must be one of {', '.join(SCHEMES)}; got {name!r}")
-    return SCHEMES[name]
+
+def scheme(name: str, *, tsae: Path | None = None, roles: Path | None = None) -> CreditScheme:
+    """`tsae` and `roles` are directories, for those schemes that look inside, and for no others."""
+    if name not in SCHEMES | LOOKING:
+        raise BadInput(f"credit must be one of {', '.join(SCHEMES | LOOKING)}; got {name!r}")
+    if name in SCHEMES:
+        if tsae or roles:
+            raise BadInput(f"--tsae and --roles are for credit by {', '.join(LOOKING)}; got them with {name!r}")
+        return SCHEMES[name]
+    if tsae is None or roles is None:
+        raise BadInput(
+            f"credit by {name} needs a dictionary and the roles of its latents (--tsae, --roles), got "
+            f"{_given(tsae)} and {_given(roles)}: interp tsae fits the one, interp roles earns the other"
+        )
+    from interp.credit.features import FeatureCredit
+    from interp.features import Roles
+    from interp.tsae import TSAE
+
+    return FeatureCredit(TSAE.load(tsae), Roles.open(roles), **LOOKING[name])
+
+
+def _given(path: Path | None) -> str:
+    return "none" if path is None else str(path)

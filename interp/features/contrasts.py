@@ -3,9 +3,10 @@
 computation  a result about to be written (at the token before it, which is the same for all): this value against others
 reasoning    chains of which every step is right against written chains that are not valid, role by role and depth by
              depth: all along, where the answer is about to be announced (is all the work done?), and from there on
-shortcut     an answer given at once against one that was worked out, at the tokens that both have; and, where such are
-             planted, answers given at once that agree with the cue, or with the copy, against others that do not, the
-             same value against the same, right against right and wrong against wrong, together and value by value
+shortcut     an answer given at once against the same answer worked out, at the tokens that both have; and, where such
+             are planted, answers given at once that agree with the cue, or with the copy, against others that do not:
+             the same value against the same, right against right and wrong against wrong, all values together and each
+             by itself
 format       tokens that only arrange (separators, markers, equals signs) against all others, format by format
 
 A contrast says which tokens are positive, which negative, and within which strata they are compared. Where the facts
@@ -23,6 +24,7 @@ from interp.features.scene import SHORTCUTS, Scene
 REASONING, COMPUTATION, SHORTCUT, FORMAT = FAMILIES = ("reasoning", "computation", "shortcut", "format")
 DIRECT = "direct"
 UNWRITTEN = (DIRECT, "malformed")
+ANSWERING = ("marker", "answer")
 ARRANGING = ("separator", "marker", "equals", "end")
 VALUES = 16
 """Of which there is a contrast of its own, the commonest."""
@@ -81,10 +83,10 @@ def valid_chains(scene: Scene) -> Iterator[Contrast]:
 
 
 def answers_at_once(scene: Scene) -> Iterator[Contrast]:
-    answering = np.isin(scene["role"], ("marker", "answer"))
+    answering = np.isin(scene["role"], ANSWERING)
     direct, written = (answering & these for these in (scene["format"] == DIRECT, ~np.isin(scene["format"], UNWRITTEN)))
-    role_N = strata(scene, "role")
-    yield Contrast("direct", SHORTCUT, direct, written, role_N, halves(depth_of(scene), role_N), direct, written)
+    alike_N = strata(scene, "role", "answer")
+    yield Contrast("direct", SHORTCUT, direct, written, alike_N, halves(depth_of(scene), alike_N), direct, written)
     answer, stratum_N = scene["role"] == "answer", strata(scene, "role", "answer", "correct")
     surfaces = halves(depth_of(scene), stratum_N)
     for kind in SHORTCUTS:

@@ -85,7 +85,7 @@ def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:
     other_F = np.min(elsewhere, axis=0)
     return [
         Trial(at, contrast.family, contrast.name, float(told.auroc_F[at]), float(told.d_F[at]), float(p_F[at]),
-              float(other_F[at]), False)
+              float(other_F[at]), False, heights=told.heights(at))
         for at in range(seen.codes.width)
     ]  # fmt: skip
 

@@ -24,6 +24,7 @@ from interp.features.config import RolesConfig
 from interp.features.contrasts import FORMAT
 from interp.features.falsification import Falsified
 from interp.features.playing import Played
+from interp.features.separation import Heights
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,6 +54,8 @@ class Trial:
     amplified: Effect | None = None
     matched: tuple[float, ...] = ()
     """The same of each of its matches: what ablating it does to these tokens, less what it does to the others."""
+    heights: Heights | None = None
+    """Where it stands at the contrast's two kinds of tokens: what it is now can be told in units of that."""
 
     def with_gates(
         self, *, falsified: Falsified, ablated: Effect, amplified: Effect, matched: tuple[float, ...]

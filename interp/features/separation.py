@@ -19,14 +19,35 @@ from interp.tsae.codes import Codes
 
 
 @dataclass(frozen=True)
+class Heights:
+    """Where one latent stands, in the mean over strata."""
+
+    high: float
+    """At positives."""
+    low: float
+    """At negatives."""
+    spread: float
+    """Within both: their pooled deviation."""
+
+    @property
+    def known(self) -> bool:
+        return bool(np.isfinite([self.high, self.low, self.spread]).all())
+
+
+@dataclass(frozen=True)
 class Separation:
     auroc_F: Float[ndarray, " F"]
     d_F: Float[ndarray, " F"]
     """0 for a latent that does not vary."""
+    heights_3F: Float[ndarray, "3 F"]
+    """High, low and spread of each."""
     positives: int
     negatives: int
     common: float
     """The share of positives in strata that have negatives too: only of them anything is told."""
+
+    def heights(self, latent: int) -> Heights:
+        return Heights(*self.heights_3F[:, latent].tolist())
 
 
 def separation(
@@ -46,22 +67,23 @@ def separation(
     common = float(n1_S[held_S].sum() / max(1, positives))
     if not held_S.any():
         none_F = np.full(codes.width, np.nan)
-        return Separation(none_F, none_F, positives, negatives, common)
+        return Separation(none_F, none_F, np.stack([none_F] * 3), positives, negatives, common)
     share_S = np.where(held_S, n1_S, 0) / n1_S[held_S].sum()
-    auroc_F, d_F = np.zeros(codes.width), np.zeros(codes.width)
+    auroc_F, d_F, heights_3F = np.zeros(codes.width), np.zeros(codes.width), np.zeros((3, codes.width))
     token_K, latent_K, value_K = (held.numpy() for held in (codes.token_K, codes.latent_K, codes.value_K))
     for at in np.flatnonzero(held_S):
-        mine_K = stratum_N[token_K] == at
+        mine_K, counts = stratum_N[token_K] == at, (int(n1_S[at]), int(n0_S[at]))
         on_K = positive_N[token_K[mine_K]]
-        auroc, d = _told_apart(latent_K[mine_K], value_K[mine_K], on_K, int(n1_S[at]), int(n0_S[at]), codes.width)
+        auroc, d, heights = _told_apart(latent_K[mine_K], value_K[mine_K], on_K, *counts, codes.width)
         auroc_F += share_S[at] * auroc
         d_F += share_S[at] * d
-    return Separation(auroc_F, d_F, positives, negatives, common)
+        heights_3F += share_S[at] * heights
+    return Separation(auroc_F, d_F, heights_3F, positives, negatives, common)
 
 
 def _told_apart(
     latent_K: ndarray, value_K: ndarray, on_K: ndarray, n1: int, n0: int, width: int
-) -> tuple[ndarray, ndarray]:
+) -> tuple[ndarray, ndarray, ndarray]:
     """Of each latent, from its active values at positives (`on_K`) and negatives."""
     count1_F, count0_F = (np.bincount(latent_K[which], minlength=width) for which in (on_K, ~on_K))
     rank_K = _ranks(latent_K, value_K)
@@ -79,7 +101,7 @@ def _told_apart(
     deviation_F = np.sqrt(pooled_F.clip(min=0))
     apart_F = mean1_F - mean0_F
     d_F = np.divide(apart_F, deviation_F, out=np.zeros(width), where=deviation_F > 1e-9 * (1 + np.abs(apart_F)))
-    return won_F / max(1, n1 * n0), d_F
+    return won_F / max(1, n1 * n0), d_F, np.stack([mean1_F, mean0_F, deviation_F])
 
 
 def _ranks(latent_K: ndarray, value_K: ndarray) -> ndarray:

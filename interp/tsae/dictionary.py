@@ -6,8 +6,8 @@ know: the blocks, the layer, the weights it was fitted on, and every choice that
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,13 @@ class TSAE:
     def decode_slow(self, z_BF: Float[Tensor, "*B F"]) -> Float[Tensor, "*B D"]:
         """What the slow block alone makes of it."""
         return z_BF[..., : self.n_slow] @ self.W_dec[: self.n_slow] + self.b_dec
+
+    def only(self, latents: Sequence[int]) -> "TSAE":
+        """Some of its latents alone. Each has a threshold of its own, so they are what they are among all."""
+        at = torch.tensor(list(latents), dtype=torch.long, device=self.W_enc.device)
+        encoding = {"W_enc": self.W_enc[:, at], "b_enc": self.b_enc[at], "threshold": self.threshold[at]}
+        known = {"widths": (len(at),), "config": None, "facts": {}, "cfg": {}, "path": None}
+        return replace(self, **encoding, W_dec=self.W_dec[at], **known)
 
     def to(self, device: torch.device | str) -> "TSAE":
         return TSAE(**{**self.__dict__, **{name: getattr(self, name).to(device) for name in TENSORS}})
