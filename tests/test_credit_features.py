@@ -439,7 +439,7 @@ def test_roles_are_tried_with_where_each_latent_stands():
     """The first two tokens against the other two."""
     codes = Codes.of(torch.tensor([[0.0, 1.0], [4.0, 0.0], [2.0, 0.0], [0.0, 3.0]]))
     this, nowhere = np.array([True, True, False, False]), np.zeros(4, int)
-    contrast = Contrast("by hand", "reasoning", this, ~this, nowhere, ((this | ~this, nowhere),), this)
+    contrast = Contrast("by hand", "reasoning", this, ~this, nowhere, ((this | ~this, nowhere),), this, ~this)
     found = tried(Scene([], codes, {"problem": np.zeros(4, int)}), contrast, RolesConfig())
     assert [trial.heights for trial in found] == [Heights(2.0, 1.0, 2.5**0.5), Heights(0.5, 1.5, 1.25**0.5)]
 

@@ -13,7 +13,7 @@ from interp.cli.features import EarnRoles
 from interp.cli.grpo import Grpo
 from interp.cli.organism import Build, Card
 from interp.cli.rollouts import Bucket, Evaluate, RollOut, Verify
-from interp.cli.studies import Dictionary, Difficulty, RolesStudy
+from interp.cli.studies import Dictionary, Difficulty, FeaturesStudy, RolesStudy
 from interp.cli.tracking import Track
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "EarnRoles",
     "EvalTsae",
     "Evaluate",
+    "FeaturesStudy",
     "FitTsae",
     "Grpo",
     "RolesStudy",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from interp.cli.app import Flat, say, say_json, study_app
 from interp.studies.dictionary.config import DictionaryConfig
 from interp.studies.difficulty.config import DifficultyConfig
+from interp.studies.features.config import FeaturesConfig
 from interp.studies.roles.config import RolesStudyConfig
 
 if TYPE_CHECKING:
@@ -66,6 +67,25 @@ class RolesStudy:
 def roles_command(config: Annotated[RolesStudy, Flat]) -> None:
     """Do latents that have earned a role carry what it is about? Goes on where it was stopped."""
     from interp.studies.roles.study import study
+
+    say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
+
+
+@dataclass(frozen=True)
+class FeaturesStudy:
+    study: Annotated[FeaturesConfig, Flat] = field(default_factory=FeaturesConfig)
+    out: Path = Path("data/results/features")
+    """Where the result goes, and the ledger of seeds and dictionaries."""
+    runs: Path = Path("runs/features")
+    """Where the policies go."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@study_app.command(name="features")
+def features_command(config: Annotated[FeaturesStudy, Flat]) -> None:
+    """Which families of features does each difficulty strengthen? Goes on where it was stopped."""
+    from interp.studies.features.study import study
 
     say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
 

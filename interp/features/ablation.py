@@ -89,16 +89,17 @@ class Bench:
         return _Laid(rows, edited_BL, kept[0], clean_BT, token_BT)
 
     @torch.no_grad()
-    def change(self, latent: int, scale: float) -> Float[ndarray, " N"]:
-        """What the edit does to the log-odds of each token. Rollouts in which the latent is never on are not read."""
-        found_N = np.zeros(self.tokens)
+    def change(self, latent: int | Sequence[int], scale: float) -> Float[ndarray, " N"]:
+        """What the edit, of one latent or of several at once, does to the log-odds of each token. Rollouts in which
+        none of them is ever on are not read."""
+        found_N, latents = np.zeros(self.tokens), [latent] if isinstance(latent, int) else latent
         for laid in self._laid:
             x_BLD = residual_in(laid.output)
-            z_BL = self.tsae.activation(x_BLD, latent) * laid.edited_BL
-            hot = (z_BL > 0).any(1).nonzero()[:, 0]
+            z_BLE = torch.stack([self.tsae.activation(x_BLD, one) for one in latents], -1) * laid.edited_BL[..., None]
+            hot = (z_BLE > 0).any(-1).any(1).nonzero()[:, 0]
             if not len(hot):
                 continue
-            step_hLD = (scale - 1) * z_BL[hot, :, None] * self.tsae.W_dec[latent]
+            step_hLD = (scale - 1) * z_BLE[hot] @ self.tsae.W_dec[list(latents)]
             output = with_residual(laid.output, x_BLD[hot] + step_hLD.to(x_BLD.dtype))
             rows = Aligned(laid.rows.ids_BL[hot], laid.rows.mask_BL[hot], laid.rows.start)
             with evaluating(self.policy.model), resuming(self.policy.model, self.layer, output):

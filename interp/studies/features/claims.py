@@ -1,0 +1,49 @@
+"""The claims, what we predict, and the rule by which each is judged. Written before the runs that are reported.
+
+The first five are those of arXiv 2605.28388 about which families of features each difficulty strengthens (it says
+neither how features were assigned to families nor what strength is). Families here are latents that have earned their
+role in the base: `direct` (an answer given at once), `computation` (a result about to be written), `deliberative` (all
+steps are done, so the answer may be announced).
+"""
+
+from interp.studies.verdict import Claim
+
+STRENGTH = (
+    "Change against the base as a share of the base's, by seed (the mean over its dictionaries), three ways: on fixed "
+    "text, on-policy, by ablation. "
+)
+UP = STRENGTH + (
+    "Supported: all three intervals lie above zero, and on fixed text the family's change above its matches' too. Not "
+    "supported: none of the three lies above zero, or one lies below. Else inconclusive."
+)
+DOWN = UP.replace("above zero, and", "below zero, and").replace("above its matches'", "below its matches'")
+DOWN = DOWN.replace("none of the three lies above zero, or one lies below", "none lies below zero, or one lies above")
+AGREEING = 0.8
+
+CLAIMS = (
+    Claim("easy-direct", "Easy problems strengthen what answers at once.", "No: they are worked out at no loss.", UP),
+    Claim("easy-computation", "Easy problems strengthen computation.", "Yes, if little.", UP),
+    Claim("easy-deliberative", "Easy problems weaken deliberation.", "No.", DOWN),
+    Claim("medium-computation", "Medium problems strengthen computation.", "Yes.", UP),
+    Claim("medium-deliberative", "Medium problems strengthen deliberation.", "Yes.", UP),
+    Claim(
+        "hard-direct", "Hard problems strengthen what answers at once.", "On-policy alone: it is more often there.", UP
+    ),
+    Claim(
+        "hard-success",
+        "Hard problems strengthen deliberation only through the rare valid success.",
+        "Inconclusive: they are so rare that plain training does not feel them.",
+        "Deliberation's change where all that is right is paid, less its change where valid successes are not, by "
+        "seed, three ways. Supported: all three intervals lie above zero. Not supported: none does. Else inconclusive.",
+    ),
+    Claim(
+        "hard-valid-alone", "Where only valid successes are paid, hard problems strengthen deliberation.", "Yes.", UP
+    ),
+    Claim(
+        "strengths-agree",
+        "The three kinds of strength say the same.",
+        "No: what is on more often need not do more.",
+        "Of all arms and families, the share in which the three changes have the same sign, by seed. Supported: the "
+        f"interval lies above {AGREEING}. Not supported: below it. Else inconclusive.",
+    ),
+)
