@@ -1,6 +1,7 @@
 """What every benchmark shares: timing arms side by side, peak memory of one arm in a process of its own, the JSON."""
 
 import datetime
+import json
 import multiprocessing
 import platform
 import resource
@@ -84,6 +85,14 @@ def device_name(device: torch.device) -> str:
 
 def result_path(name: str, device: torch.device) -> Path:
     return RESULTS / f"{name}{'-gpu' if device.type == 'cuda' else ''}.json"
+
+
+def standing(name: str, device: torch.device, part: str) -> Any:
+    """Of the result that stands, what is not measured again."""
+    path = result_path(name, device)
+    if not path.exists():
+        raise SystemExit(f"expected a result at {path} to take {part!r} over from, got none: measure all parts")
+    return json.loads(path.read_text())[part]
 
 
 def write_result(name: str, device: torch.device, unit: str, arms: dict[str, float], peer: str, **more: Any) -> Path:

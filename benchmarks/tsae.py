@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 import tyro
-from common import Arm, race, write_result
+from common import Arm, race, standing, write_result
 from sae_lens import SAETrainer
 from sae_lens.config import SAETrainerConfig
 from sae_lens.saes.matryoshka_batchtopk_sae import (
@@ -81,6 +81,8 @@ class Config:
     device: str = "cpu"
     repeats: int = 9
     threads: int = 2
+    parts: tuple[str, ...] = ("speed", "quality")
+    """Which to measure. What is not is taken over from the result that stands: speed wants a quiet machine."""
     quick: bool = False
     """A dry run: a round or two, nothing learned, nothing written."""
 
@@ -216,7 +218,11 @@ def arm_of(learner: Ours | Theirs, steps: int) -> Arm:
 
 def raced(setup: Race, repeats: int) -> dict[str, float]:
     steps = setup.setting.steps
-    learners = {OFF: setup.ours("matryoshka"), ON: setup.ours("interp"), PARTNERS: setup.ours(PARTNERS)}
+    learners: dict[str, Ours | Theirs] = {
+        OFF: setup.ours("matryoshka"),
+        ON: setup.ours("interp"),
+        PARTNERS: setup.ours(PARTNERS),
+    }
     learners[PEER] = setup.theirs()
     learners[DENSE] = setup.theirs(DenseContrast)
     learners |= {
@@ -280,24 +286,30 @@ def share_of_peak(setting: Setting, rates: dict[str, float], reached: float) -> 
     return {name: round(count * per_token * rates[name] / reached, 3) for name, count in products.items()}
 
 
+def speeds(setup: Race, repeats: int) -> dict[str, Any]:
+    rates = raced(setup, repeats)
+    return {
+        "tokens_per_second": {name: round(rate) for name, rate in rates.items()},
+        "ratio_off": round(rates[OFF] / rates[PEER], 2),
+        "ratio_on": round(rates[ON] / rates[PEER], 2),
+        "ratio_encoded_once": round(rates[ON] / rates[PARTNERS], 2),
+        "ratio_half_dead": round(rates[HALF_DEAD] / rates[PEER_HALF_DEAD], 2),
+        "share_of_peak": share_of_peak(setup.setting, rates, peak(setup.device)),
+    }
+
+
 def main(config: Config) -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
-    found: dict[str, Any] = {}
+    found = standing("tsae", device, "settings") if set(config.parts) < {"speed", "quality"} else {}
     for setting in SETTINGS[device.type]:
-        setup = Race(setting, device)
-        rates = raced(setup, 1 if config.quick else config.repeats)
-        found[setting.name] = {
-            "tokens_per_second": {name: round(rate) for name, rate in rates.items()},
-            "ratio_off": round(rates[OFF] / rates[PEER], 2),
-            "ratio_on": round(rates[ON] / rates[PEER], 2),
-            "ratio_encoded_once": round(rates[ON] / rates[PARTNERS], 2),
-            "ratio_half_dead": round(rates[HALF_DEAD] / rates[PEER_HALF_DEAD], 2),
-            "share_of_peak": share_of_peak(setting, rates, peak(device)),
-            "fve": learned(setup) if setting.learn and not config.quick else {},
-        }
-        print(setting.name, found[setting.name])
+        setup, told = Race(setting, device), found.setdefault(setting.name, {})
+        if "speed" in config.parts:
+            told |= speeds(setup, 1 if config.quick else config.repeats)
+        if "quality" in config.parts and setting.learn and not config.quick:
+            told["fve"] = learned(setup)
+        print(setting.name, told, flush=True)
     first = next(iter(found.values()))["tokens_per_second"]
     if not config.quick:
         arms = {name: float(first[name]) for name in (ON, OFF, PEER)}

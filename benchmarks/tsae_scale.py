@@ -11,7 +11,6 @@ the same width, K and steps, the share of latents that are dead, and that of pla
     python benchmarks/tsae_scale.py         python benchmarks/tsae_scale.py --device cuda --sizes 64 256 512 1024 2048
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 import tyro
-from common import peak_memory, result_path, write_result
+from common import peak_memory, standing, write_result
 
 from interp.activations import Store
 from interp.studies.dictionary.config import PlantedConfig
@@ -111,7 +110,9 @@ def _for(asked: TSAEConfig, steps: int) -> TSAEConfig:
 def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
-    told: dict[str, Any] = {"pool_gb": POOL, **_standing(device, config.parts)}
+    told: dict[str, Any] = {"pool_gb": POOL}
+    for part in {"memory", "defaults"} - set(config.parts):
+        told[part] = standing("tsae-scale", device, part)
     with tempfile.TemporaryDirectory() as place:
         room = Path(place)
         if "memory" in config.parts:
@@ -125,14 +126,6 @@ def main(config: Config) -> None:
         smallest, largest = f"{STORES[0]:g} GB", f"{STORES[-1]:g} GB"
         arms = {f"store of {size}": told["memory"][size] for size in (largest, smallest)}
         print(write_result("tsae-scale", device, "MiB at the peak", arms, f"store of {smallest}", **told))
-
-
-def _standing(device: torch.device, parts: tuple[str, ...]) -> dict[str, Any]:
-    missing = {"memory", "defaults"} - set(parts)
-    if not missing:
-        return {}
-    before = json.loads(result_path("tsae-scale", device).read_text())
-    return {part: before[part] for part in missing}
 
 
 if __name__ == "__main__":
