@@ -4,6 +4,11 @@ The first five are those of arXiv 2605.28388 about which families of features ea
 neither how features were assigned to families nor what strength is). Families here are latents that have earned their
 role in the base: `direct` (an answer given at once), `computation` (a result about to be written), `deliberative` (all
 steps are done, so the answer may be announced).
+
+What we had seen before, with one dictionary of one seed that is not reported (0; fixed, on-policy, causal): direct
+-0.01, -0.19, -0.12 after easy problems, -0.07, -0.24, -0.37 after medium, -0.04, 0.17, 0.01 after hard; computation
+-0.03, -0.09, 0.01 and -0.05, -0.10, -0.05 and -0.03, 0.01, 0.00; deliberative 0.25, 0.51, 0.94 and 0.22, 0.51, 1.24 and
+-0.02, -0.10, 0.14, with luck alone paid 0.01, -0.14, 0.02, with valid answers alone 0.67, 1.10, 1.82.
 """
 
 from interp.studies.verdict import Claim
@@ -21,10 +26,10 @@ DOWN = DOWN.replace("none of the three lies above zero, or one lies below", "non
 AGREEING = 0.8
 
 CLAIMS = (
-    Claim("easy-direct", "Easy problems strengthen what answers at once.", "No: they are worked out at no loss.", UP),
-    Claim("easy-computation", "Easy problems strengthen computation.", "Yes, if little.", UP),
-    Claim("easy-deliberative", "Easy problems weaken deliberation.", "No.", DOWN),
-    Claim("medium-computation", "Medium problems strengthen computation.", "Yes.", UP),
+    Claim("easy-direct", "Easy problems strengthen what answers at once.", "No: it is weakened, as the habit is.", UP),
+    Claim("easy-computation", "Easy problems strengthen computation.", "No: it is there already.", UP),
+    Claim("easy-deliberative", "Easy problems weaken deliberation.", "No: they strengthen it.", DOWN),
+    Claim("medium-computation", "Medium problems strengthen computation.", "No.", UP),
     Claim("medium-deliberative", "Medium problems strengthen deliberation.", "Yes.", UP),
     Claim(
         "hard-direct", "Hard problems strengthen what answers at once.", "On-policy alone: it is more often there.", UP

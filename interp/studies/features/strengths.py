@@ -2,7 +2,8 @@
 
 fixed       how much of them there is at a token, on text that is the same for all policies (the base wrote it)
 on-policy   the same, on what the policy itself writes
-causal      how much less likely their family's tokens are without all of them at once, in that fixed text (log-odds)
+causal      how much less likely the tokens they earned their roles with are without all of them at once, in that fixed
+            text (log-odds)
 
 Beside the first two stand the family's matches, each as frequent and as strong in the base as its latent: what all
 latents do is no doing of a family.
@@ -60,7 +61,8 @@ class Ruler:
         made, _ = contrasts(seen)
         target_N = {}
         for name, kind in FAMILIES.items():
-            mine = [one.target_N for one in made if one.name.split()[0] == kind]
+            earned_by = {trial.contrast for trial in roles.trials if trial.kind == kind and trial.passed}
+            mine = [one.target_N for one in made if one.name in earned_by]
             target_N[name] = np.logical_or.reduce(mine) if mine else np.zeros(len(seen), bool)
         return cls(tsae, layer, text, families_of(roles, seen), target_N)
 
@@ -73,7 +75,7 @@ class Ruler:
             found[name] = {
                 FIXED: amount(fixed, family.latents),
                 ON_POLICY: amount(own, family.latents),
-                CAUSAL: -float(change_N[self.target_N[name]].mean()),
+                CAUSAL: -float(change_N[self.target_N[name]].mean()) if self.target_N[name].any() else float("nan"),
                 f"{FIXED}, matches": amount(fixed, family.matches),
                 f"{ON_POLICY}, matches": amount(own, family.matches),
             }

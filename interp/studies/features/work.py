@@ -129,7 +129,7 @@ def _roles(job: Job, tsae: "TSAE", base: "Policy") -> "Roles":
     from interp.features import RolesConfig, earn_roles
     from interp.organism import shipped, task_of
 
-    earning = RolesConfig(problems=job.config.earn_problems, random=20, played=0, seed=job.seed)
+    earning = RolesConfig(problems=job.config.earn_problems, random=8, played=0, seed=job.seed)
     return earn_roles(tsae, base, task_of(shipped()), earning, device="cpu", bar=False)
 
 
@@ -151,8 +151,11 @@ def behaved(rows: "list[Rollout]") -> dict[str, dict[str, float]]:
     found = {}
     for bucket in BUCKETS:
         mine = [row for row in rows if row.bucket == bucket]
-        shares = {"valid": [bool(r.valid) for r in mine], "correct": [r.correct for r in mine]}
-        shares["direct"] = [row.format == "direct" for row in mine]
+        shares = {
+            "valid": [bool(row.valid) for row in mine],
+            "correct": [row.correct for row in mine],
+            "direct": [row.format == "direct" for row in mine],
+        }
         found[bucket] = {name: round(sum(held) / len(held), 5) for name, held in shares.items()}
     return found
 
