@@ -6,7 +6,8 @@ and pair theirs as a fit does. The arms take turns. `contrast off` is exactly SA
 what the sparse products are worth there, and what their quality is held against.
 
 `a partner brought for each`: tokens enter alone, each with the one before it, which is encoded for the pair's sake
-alone; in `contrast on` runs of eight neighbours enter, so that each is encoded once and serves in two pairs.
+alone; in `contrast on` runs of eight neighbours enter, so that each is encoded once and serves in two pairs. Neighbours
+are alike, so that a batch of runs says less: the arms are compared after as many steps, and after as long a time.
 
 `half dead`: every other latent is told dead before each step, so that revival has work to do in both.
 
@@ -76,12 +77,15 @@ SETTINGS = {
 }
 
 
+PARTS = ("speed", "quality", "same time")
+
+
 @dataclass(frozen=True)
 class Config:
     device: str = "cpu"
     repeats: int = 9
     threads: int = 2
-    parts: tuple[str, ...] = ("speed", "quality")
+    parts: tuple[str, ...] = PARTS
     """Which to measure. What is not is taken over from the result that stands: speed wants a quiet machine."""
     quick: bool = False
     """A dry run: a round or two, nothing learned, nothing written."""
@@ -266,6 +270,16 @@ def learned(setup: Race) -> dict[str, float]:
     return found
 
 
+def in_the_same_time(setup: Race, slower: float) -> float:
+    """FVE of the arm that brings a partner for each token, given only the steps that fit into the time of the other."""
+    config = setup.config(PARTNERS)
+    config = replace(config, training=replace(config.training, steps=round(setup.setting.learn / slower)))
+    learner = Ours(Trainee(config, setup.setting.d_model, setup.statistics, setup.device), setup.pool)
+    for _ in range(config.training.steps or 0):
+        learner.step()
+    return round(held_out_fve(learner.sae, setup.held_out_ND, setup.setting.batch), 4)
+
+
 def peak(device: torch.device) -> float:
     """Floating-point operations a second of a plain large product, in float32."""
     a, times = torch.randn(2048, 2048, device=device), []
@@ -302,13 +316,15 @@ def main(config: Config) -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
-    found = standing("tsae", device, "settings") if set(config.parts) < {"speed", "quality"} else {}
+    found = standing("tsae", device, "settings") if set(config.parts) < set(PARTS) else {}
     for setting in SETTINGS[device.type]:
         setup, told = Race(setting, device), found.setdefault(setting.name, {})
         if "speed" in config.parts:
             told |= speeds(setup, 1 if config.quick else config.repeats)
         if "quality" in config.parts and setting.learn and not config.quick:
             told["fve"] = learned(setup)
+        if "same time" in config.parts and setting.learn and not config.quick:
+            told["fve_partners_in_the_same_time"] = in_the_same_time(setup, told["ratio_encoded_once"])
         print(setting.name, told, flush=True)
     first = next(iter(found.values()))["tokens_per_second"]
     if not config.quick:

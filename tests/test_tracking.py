@@ -13,11 +13,15 @@ from conftest import tiny_policy
 from grpo_world import FirstWord
 
 from interp.artifacts import BadInput, Mismatch
+from interp.features import Roles, RolesConfig, Trial
+from interp.features.ablation import Effect, Mean
+from interp.features.falsification import Falsified
 from interp.policy import SampleConfig
 from interp.rollouts import Buckets, Series, bucket
 from interp.rollouts.buckets import BucketConfig
 from interp.tracking import TrackConfig, Tracks, Trust, track
 from interp.tracking import following as followed
+from interp.tracking.changes import VERDICTS
 from interp.tracking.reading import Reading, octave, outcome_of
 from interp.tracking.streaming import spares
 from interp.tsae import TSAE
@@ -130,6 +134,30 @@ def test_other_weights_have_changed_and_the_base_asked_again_has_not(tracks):
     assert table.height == 2 * 2 * D and {"latent", "start", "end", "low", "high", "q", "verdict"} <= set(table.columns)
     sure = table.filter((table["verdict"] == "strengthened") & (table["bucket"] == "1"))
     assert (sure["low"] > 0).all() and (sure["end"] > sure["start"]).all()
+
+
+def test_changes_are_told_by_the_roles_that_latents_have_earned(tracks):
+    sure = Effect(Mean(-1.0, -1.5, -0.5), Mean(-1.0, -1.5, -0.5))
+    passed = Trial(3, "format", "arranging", 0.9, 1.0, 0.001, 0.9, True, Falsified(0.0, 1.0, "", 0.0, 0.0), sure)
+    made_from = {"tsae": axes().fingerprint()}
+    roles = Roles((replace(passed, matched=(0.0,)),), (), 2 * D, (), made_from, RolesConfig(), LAYER)
+    changes = tracks.changes(roles=roles)
+    counts = changes.counts().to_dicts()
+    for row in counts:
+        mine = [
+            one
+            for one in changes.by_role().to_dicts()
+            if (one["bucket"], one["between"]) == (row["bucket"], row["between"])
+        ]
+        assert [one["role"] for one in mine] == ["format", "none"]
+        assert all(sum(one[verdict] for one in mine) == row[verdict] for verdict in VERDICTS)
+        assert sum(mine[0][verdict] for verdict in VERDICTS) == 1
+    assert tracks.table(roles=roles).height == 2 * len(counts)
+    assert changes.table().filter(latent=3)["role"].unique().to_list() == ["format"]
+    with pytest.raises(Mismatch, match="expected roles of the latents of this dictionary"):
+        tracks.changes(roles=replace(roles, made_from={"tsae": "another"}))
+    with pytest.raises(BadInput, match="expected to be told which role each latent has"):
+        tracks.changes().by_role()
 
 
 def test_on_the_same_text_there_is_no_control_to_draw_and_the_base_has_not_moved_at_all(tracks):

@@ -35,6 +35,8 @@ class Compare:
     """strength (mean activation) or rate (share of tokens at which a latent is on)."""
     match: tuple[Literal["outcome", "length"], ...] | None = None
     """Tell strengths at one mix of: outcome, length, or both. On-policy of outcome if not given; of none if empty."""
+    roles: Path | None = None
+    """Roles of its latents (interp roles --out): told beside each."""
     any_policy: bool = False
     """Hold it against policies it was not fitted on too."""
     figure: Path | None = None
@@ -50,6 +52,7 @@ class Compare:
 @app.command(name="compare")
 def compare_command(config: Annotated[Compare, Flat]) -> None:
     """Compare two checkpoints, or two runs: what each does, and which latents are stronger in the one or the other."""
+    from interp.features import Roles
     from interp.plots import save
     from interp.report.comparison import compared
     from interp.rollouts import Buckets
@@ -69,6 +72,7 @@ def compare_command(config: Annotated[Compare, Flat]) -> None:
         base=config.base,
         buckets=config.buckets and Buckets.load(config.buckets),
         layer=config.layer,
+        roles=config.roles and Roles.open(config.roles),
         out=config.out,
         any_policy=config.any_policy,
         device=config.device,

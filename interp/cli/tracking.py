@@ -30,6 +30,8 @@ class Track:
     """end (the last checkpoint less the base) or slope (of the line through all)."""
     match: tuple[Literal["outcome", "length"], ...] = ()
     """Tell strengths at the base's mix of: outcome, length, or both."""
+    roles: Path | None = None
+    """Roles of its latents (interp roles --out): what changed is told by role too."""
     any_policy: bool = False
     """Hold it against policies it was not fitted on too."""
 
@@ -37,6 +39,7 @@ class Track:
 @app.command(name="track")
 def track_command(config: Annotated[Track, Flat]) -> None:
     """Track a dictionary's latents through a series: which of them each bucket strengthened, and how sure that is."""
+    from interp.features import Roles
     from interp.report.tracking import fits, tracked
     from interp.rollouts import Buckets
     from interp.tracking import track
@@ -62,9 +65,13 @@ def track_command(config: Annotated[Track, Flat]) -> None:
     verdicts = {step: drift.verdict(step) for step in drift.steps}
     if len(tracks.steps) < 2:
         return say(fits(drift), "", f"one checkpoint has no changes; its track is {tracks.path}")
-    changes = tracks.changes(corpus=config.corpus, measure=config.measure, over=config.over, match=config.match)
+    asked = {"corpus": config.corpus, "measure": config.measure, "over": config.over, "match": config.match}
+    changes = tracks.changes(**asked, roles=config.roles and Roles.open(config.roles))
     if opened.json:
-        counts, found = changes.counts().to_dicts(), changes.table().to_dicts()
+        counts, found = (
+            (changes.counts() if changes.role_F is None else changes.by_role()).to_dicts(),
+            changes.table().to_dicts(),
+        )
         say_json(
             {
                 "out": tracks.path,
@@ -72,6 +79,7 @@ def track_command(config: Annotated[Track, Flat]) -> None:
                 "left_out": tracks.skipped,
                 "drift": verdicts,
                 "counts": counts,
+                **by_role,
                 "latents": found,
             }
         )

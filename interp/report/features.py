@@ -1,5 +1,6 @@
 """A terminal's view of roles: how many latents passed each gate, beside chance, and which have earned what."""
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from interp.report.terminal import grid
@@ -19,6 +20,9 @@ def earned(roles: "Roles") -> str:
     lines = [f"{roles}", "", "How many latents passed each gate:", "", grid(head, rows), "", *_named(roles)]
     if roles.played:
         lines += ["", *_played(roles)]
+    unordered = sorted({trial.kind for trial in roles.trials if trial.falsified and isnan(trial.falsified.void)})
+    if unordered:
+        lines += ["", f"Not to be put in void order, being too short: {', '.join(unordered)}."]
     if roles.missing:
         lines += ["", f"Not to be held against anything, for want of tokens: {', '.join(roles.missing)}."]
     return "\n".join(lines)

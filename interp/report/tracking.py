@@ -1,7 +1,7 @@
 """A terminal's view of tracks: how many latents each bucket strengthened, and whether the dictionary can be trusted."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interp.report.terminal import grid
 from interp.tracking.changes import RATE, VERDICTS
@@ -27,7 +27,19 @@ def tracked(changes: "Changes") -> str:
     lines = [said, "", grid(["bucket", "between", "prompts", "compared", *VERDICTS], rows), ""]
     if changes.control is None:
         lines += ["There is no base and base: the text is the same for all, and nothing can be drawn again.", ""]
+    if changes.role_F is not None:
+        lines += [*_by_role(changes), ""]
     return "\n".join([*lines, in_words(changes)])
+
+
+def _by_role(changes: "Changes") -> list[str]:
+    rows = [[row["bucket"], row["role"], *(row[name] for name in VERDICTS)] for row in _changed(changes)]
+    return ["By the roles that latents have earned:", "", grid(["bucket", "role", *VERDICTS], rows)]
+
+
+def _changed(changes: "Changes") -> list[dict[str, Any]]:
+    """Without the control: most roles have few latents, and the table above has it."""
+    return [row for row in changes.by_role().to_dicts() if row["between"] != "base and base"]
 
 
 def in_words(changes: "Changes") -> str:

@@ -1,11 +1,13 @@
 """Which latents a bucket strengthened, which it weakened, and which of that chance would have found too."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from interp.artifacts import BadInput
 from interp.bootstrap import LEAST_COMMON, LEAST_PROMPTS, Change, benjamini_hochberg
 
 if TYPE_CHECKING:
@@ -64,23 +66,40 @@ class Changes:
     measure: str
     over: str
     matched: tuple[str, ...]
+    role_F: tuple[str, ...] | None = None
+    """Of each latent, where roles are known."""
+
+    def by_role(self) -> "pl.DataFrame":
+        """The same counts, for each role by itself: which families a bucket strengthened."""
+        import polars as pl
+
+        if self.role_F is None:
+            raise BadInput("expected to be told which role each latent has, got none: tracks.changes(roles=)")
+        role_F, rows = np.array(self.role_F), []
+        for bucket, between, judged in self._judged():
+            for role in sorted(set(self.role_F), key=lambda role: (role == "none", role)):
+                verdict_f = judged.verdict_F[role_F == role]
+                told = {verdict: int((verdict_f == verdict).sum()) for verdict in VERDICTS}
+                rows.append({"bucket": bucket, "between": between, "role": role, **told})
+        return pl.DataFrame(rows)
 
     def counts(self) -> "pl.DataFrame":
         """Of each bucket, how many latents each verdict was passed on, and what it was where nothing had changed."""
         import polars as pl
 
         rows = []
-        for bucket, found in self.buckets.items():
-            pairs = {self._between: found} | ({} if self.control is None else {"base and base": self.control[bucket]})
-            for between, judged in pairs.items():
-                change = judged.change
-                told = {"bucket": bucket, "between": between, "prompts": change.prompts, "common": change.common}
-                rows.append({**told, **judged.counts()})
+        for bucket, between, judged in self._judged():
+            change = judged.change
+            told = {"bucket": bucket, "between": between, "prompts": change.prompts, "common": change.common}
+            rows.append({**told, **judged.counts()})
         return pl.DataFrame(rows)
 
-    @property
-    def _between(self) -> str:
-        return f"{self.steps[0]} and {self.steps[-1]}"
+    def _judged(self) -> Iterator[tuple[str, str, Judged]]:
+        """Bucket by bucket, what changed, and what did where nothing had."""
+        for bucket, found in self.buckets.items():
+            yield bucket, f"{self.steps[0]} and {self.steps[-1]}", found
+            if self.control is not None:
+                yield bucket, "base and base", self.control[bucket]
 
     def table(self) -> "pl.DataFrame":
         """One row for each bucket and latent."""
@@ -101,5 +120,7 @@ class Changes:
                 "q": found.q_F,
                 "verdict": found.verdict_F.astype(str).tolist(),
             }
+            if self.role_F is not None:
+                columns["role"] = self.role_F
             parts.append(pl.DataFrame(columns).select(pl.lit(bucket).alias("bucket"), pl.all()).fill_nan(None))
         return pl.concat(parts)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interp.artifacts import BadInput, read_manifest
 from interp.bootstrap import Change, Sums, change, end_less_start, slope
+from interp.tracking.belonging import expect_roles_of
 from interp.tracking.changes import Changes, judged
 from interp.tracking.config import AGAIN, ON_POLICY, PROBE
 from interp.tracking.drift import Drift, Trust, drift_of
@@ -19,6 +20,8 @@ from interp.tracking.reading import Reading
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
+
+    from interp.features import Roles
 
 KIND = "tracks"
 MEASURES = ("rate", "strength")
@@ -85,11 +88,14 @@ class Tracks:
         over: str = "end",
         match: Sequence[str] = (),
         steps: Sequence[int] | None = None,
+        roles: "Roles | None" = None,
     ) -> Changes:
         """Of every latent in every bucket, from the first of `steps` to the last (all, if not given): `over` is "end"
         (the last less the first) or "slope" (of the least-squares line, over the same way). `match` tells strengths at
         the base's mix of outcomes, of lengths, or of both. Beside it stands the same between the base's answers and
-        its own again, where nothing has changed."""
+        its own again, where nothing has changed. With `roles`, it is told by role too."""
+        expect_roles_of(roles, self.made_from["tsae"])
+        role_F = None if roles is None else tuple(roles.of(latent) for latent in range(roles.width))
         steps = tuple(self.steps if steps is None else steps)
         if corpus not in (ON_POLICY, PROBE):
             raise BadInput(f"corpus must be {ON_POLICY} or {PROBE}; got {corpus!r}")
@@ -98,7 +104,7 @@ class Tracks:
         if corpus == ON_POLICY:
             base = self.steps[0]
             control = self._compared([(base, ON_POLICY), (base, AGAIN)], (0, 1), measure, "end", match)
-        return Changes(found, control, steps, corpus, measure, over, tuple(match))
+        return Changes(found, control, steps, corpus, measure, over, tuple(match), role_F)
 
     def _compared(
         self, which: Sequence[tuple[int, str]], steps: Sequence[int], measure: str, over: str, match: Sequence[str]
@@ -131,8 +137,10 @@ class Tracks:
         return drift_of(readings, trust or Trust(), self.buckets)
 
     def table(self, **asked: Any) -> "pl.DataFrame":
-        """How many latents were strengthened, weakened, unchanged, by bucket; and as many where nothing changed."""
-        return self.changes(**asked).counts()
+        """How many latents were strengthened, weakened, unchanged, by bucket, and with roles= by role; and as many
+        where nothing changed."""
+        changes = self.changes(**asked)
+        return changes.counts() if changes.role_F is None else changes.by_role()
 
     def figure(self, *, corpus: str = ON_POLICY, measure: str = "strength", latents: int = 2) -> "go.Figure":
         """The latents that changed most surely in each bucket, checkpoint by checkpoint."""
