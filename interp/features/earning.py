@@ -21,6 +21,8 @@ from interp.tasks.base import Task, seeded
 from interp.tsae import TSAE
 
 DRAWS = 400
+AT_ONCE = 1024
+"""Latents whose sums by stratum and prompt are held at once."""
 
 
 def earn_roles(
@@ -47,10 +49,7 @@ def earn_roles(
     made, missing = contrasts(seen)
     trials = [trial for contrast in made for trial in tried(seen, contrast, config)]
     trials = corrected(trials, config)
-    telling: dict[str, set[int]] = {}
-    for trial in trials:
-        if trial.tells_apart:
-            telling.setdefault(trial.kind, set()).add(trial.latent)
+    telling = {mine[0].kind: {trial.latent for trial in mine if trial.tells_apart} for mine in by_kind(trials)}
     gates = Gates(policy, tsae.to(policy.device), layer, seen, made, config, telling)
     chosen = [gates.through(trial) for trial in shown(candidates(trials, config), "candidates", bar)]
     drawn = [gates.through(trial) for trial in shown(at_random(trials, seen, config), "at random", bar)]
@@ -81,7 +80,11 @@ def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:
         separation(seen.codes, contrast.positive_N & this_N, contrast.negative_N & this_N, stratum_N).auroc_F
         for this_N, stratum_N in contrast.surfaces
     ]
-    p_F = change(sums_of(seen, contrast), end_less_start(2), draws=DRAWS, seed=config.seed).p_F
+    some = [range(start, min(start + AT_ONCE, seen.codes.width)) for start in range(0, seen.codes.width, AT_ONCE)]
+    told_apart = [
+        change(sums_of(seen, contrast, mine), end_less_start(2), draws=DRAWS, seed=config.seed) for mine in some
+    ]
+    p_F = np.concatenate([part.p_F for part in told_apart])
     other_F = np.min(elsewhere, axis=0)
     return [
         Trial(at, contrast.family, contrast.name, float(told.auroc_F[at]), float(told.d_F[at]), float(p_F[at]),
@@ -90,18 +93,21 @@ def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:
     ]  # fmt: skip
 
 
-def sums_of(seen: Scene, contrast: Contrast) -> Sums:
-    """Negatives, then positives, by stratum and prompt: a change from the one to the other."""
+def sums_of(seen: Scene, contrast: Contrast, latents: range | None = None) -> Sums:
+    """Of some latents, negatives, then positives, by stratum and prompt: a change from the one to the other."""
+    latents = range(seen.codes.width) if latents is None else latents
     kept_N = contrast.positive_N | contrast.negative_N
     _, stratum_N = np.unique(contrast.stratum_N[kept_N], return_inverse=True)
     problem_N, codes = seen["problem"][kept_N], seen.codes.at(torch.from_numpy(kept_N))
     strata, prompts = int(stratum_N.max()) + 1, int(seen["problem"].max()) + 1
     cell_N = torch.from_numpy((contrast.positive_N[kept_N] * strata + stratum_N) * prompts + problem_N)
-    amount, tokens = torch.zeros(2 * strata * prompts, codes.width), torch.zeros(2 * strata * prompts)
-    amount.view(-1).index_add_(0, cell_N[codes.token_K] * codes.width + codes.latent_K, codes.value_K)
+    amount, tokens = torch.zeros(2 * strata * prompts, len(latents)), torch.zeros(2 * strata * prompts)
+    mine_K = (codes.latent_K >= latents.start) & (codes.latent_K < latents.stop)
+    place_K = cell_N[codes.token_K[mine_K]] * len(latents) + codes.latent_K[mine_K] - latents.start
+    amount.view(-1).index_add_(0, place_K, codes.value_K[mine_K])
     tokens.index_add_(0, cell_N, torch.ones(len(cell_N)))
     shape = (2, strata, prompts)
-    return Sums(amount.reshape(*shape, codes.width), tokens.reshape(shape))
+    return Sums(amount.reshape(*shape, len(latents)), tokens.reshape(shape))
 
 
 def corrected(trials: list[Trial], config: RolesConfig) -> list[Trial]:
