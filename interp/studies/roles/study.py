@@ -20,12 +20,13 @@ TITLE = "Roles: do they tell the truth?"
 LEDGER = "runs.jsonl"
 MEASURES = ("precision", "recall", "recall by effect")
 WORDS = (
-    "Organisms of our own recipe, each raised with a cue beside every question that names the answer at a known rate,",
-    "and with the habit of following it. The truth is had without roles: two texts that differ in the cue alone (or in",
-    "the operand of the step being written alone), and latent by latent the value of the one put into the other; a",
-    "carrier moves the log-odds of the next token towards the other text's surely (2.58 standard errors over pairs)",
-    "and by at least a fiftieth of what the whole residual does, for some value. Roles are earned on other problems.",
-    "An interval is Student's, over organisms, so that it may reach beyond what a share can be.",
+    "Organisms that are taught on from the shipped one, each by lessons of its own, with a cue beside every",
+    "question that names the answer at a known rate and with the habit of following it. The truth is had without",
+    "roles: two texts that differ in the cue alone (or in the operand of the step being written alone), and latent",
+    "by latent the value of the one put into the other; a carrier moves the log-odds of the next token towards the",
+    "other text's surely (2.58 standard errors over pairs) and by at least a fiftieth of what the whole residual",
+    "does, for some value. Roles are earned on other problems. An interval is Student's, over organisms, so that it",
+    "may reach beyond what a share can be; where it has no width, all organisms had the same.",
 )
 
 
@@ -51,7 +52,7 @@ def write(records: Sequence[Record], config: RolesStudyConfig, out: Path) -> lis
         "versions": versions("interp", "torch", "transformers", "sae-lens"),
     }
     keep(out, judged, as_markdown(records, judged, config), **told_too)
-    verdicts = "; ".join(f"{j.claim.claim} {j.verdict}" for j in judged)
+    verdicts = " ".join(f"{j.claim.claim} <b>{j.verdict.capitalize()}.</b>" for j in judged)
     page(out / "figure.html", TITLE, [("Gate by gate", verdicts, figure(records))])
     return judged
 
