@@ -29,7 +29,8 @@ class RolesConfig:
     """In which nothing is computed, to inject tokens into."""
     played: int = 72
     """Problems that the policy answers again without each latent that has earned a role, four times each. 0: none."""
-    seed: int = 0
+    gates_seed: int = 0
+    """Of what the gates draw at random: latents, tokens, the order of shuffled texts."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
     def __post_init__(self) -> None:

@@ -82,7 +82,7 @@ def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:
     ]
     some = [range(start, min(start + AT_ONCE, seen.codes.width)) for start in range(0, seen.codes.width, AT_ONCE)]
     told_apart = [
-        change(sums_of(seen, contrast, mine), end_less_start(2), draws=DRAWS, seed=config.seed) for mine in some
+        change(sums_of(seen, contrast, mine), end_less_start(2), draws=DRAWS, seed=config.gates_seed) for mine in some
     ]
     p_F = np.concatenate([part.p_F for part in told_apart])
     other_F = np.min(elsewhere, axis=0)
@@ -142,7 +142,7 @@ def at_random(trials: list[Trial], seen: Scene, config: RolesConfig) -> list[Tri
     """Of each kind of contrast, latents drawn from all that are alive."""
     alive, found = set(seen.codes.latent_K.unique().tolist()), []
     for mine in by_kind([trial for trial in best_of_each(trials) if trial.latent in alive]):
-        rng = seeded("roles at random", config.seed, mine[0].kind)
+        rng = seeded("roles at random", config.gates_seed, mine[0].kind)
         found += rng.sample(mine, min(config.random, len(mine)))
     return found
 

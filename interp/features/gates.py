@@ -39,10 +39,10 @@ class Gates:
     ) -> None:
         """`telling`: of each kind of contrast, the latents that passed the first gate."""
         self.seen, self.made, self.config = seen, {contrast.name: contrast for contrast in made}, config
-        self.grounds = Grounds(policy, tsae, layer, seen, texts=config.texts, seed=config.seed)
+        self.grounds = Grounds(policy, tsae, layer, seen, texts=config.texts, seed=config.gates_seed)
         self.bench = Bench(policy, tsae, layer, seen.rollouts)
         self.nearest_to, self.telling = Matches(seen), telling
-        self.drawn_BP = resampled(int(seen["problem"].max()) + 1, DRAWS, config.seed).numpy().astype(float)
+        self.drawn_BP = resampled(int(seen["problem"].max()) + 1, DRAWS, config.gates_seed).numpy().astype(float)
         self._effects: dict[tuple[int, float], dict[str, Effect]] = {}
 
     def through(self, trial: Trial) -> Trial:

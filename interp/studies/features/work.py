@@ -129,7 +129,7 @@ def _roles(job: Job, tsae: "TSAE", base: "Policy") -> "Roles":
     from interp.features import RolesConfig, earn_roles
     from interp.organism import shipped, task_of
 
-    earning = RolesConfig(problems=job.config.earn_problems, random=8, played=0, seed=job.seed)
+    earning = RolesConfig(problems=job.config.earn_problems, random=8, played=0, gates_seed=job.seed)
     return earn_roles(tsae, base, task_of(shipped()), earning, device="cpu", bar=False)
 
 

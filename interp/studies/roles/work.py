@@ -69,7 +69,9 @@ def work(job: Job) -> dict[str, Any]:
         build(organism_config(job), job.organism)
     policy, task = Policy.load(job.organism, device="cpu"), task_of(job.organism)
     tsae, sampling = _dictionary(job), SampleConfig(group=4, rows=1024, seed=job.seed)
-    earning = RolesConfig(problems=c.problems, most=c.most, random=c.random, played=0, seed=job.seed, sampling=sampling)
+    earning = RolesConfig(
+        problems=c.problems, most=c.most, random=c.random, played=0, gates_seed=job.seed, sampling=sampling
+    )
     roles = earn_roles(tsae, policy, task, earning, device="cpu", bar=False)
     problems = [problem for level in earning.levels for problem in task.problems("eval", level, c.problems)]
     rows = roll_out(policy, task, problems, sampling, purpose="truth", bar=False).rows
