@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interp.artifacts import BadInput, read_manifest
 from interp.bootstrap import Change, Sums, change, end_less_start, slope
+from interp.tracking.belonging import expect_roles_of
 from interp.tracking.changes import Changes, judged
 from interp.tracking.config import AGAIN, ON_POLICY, PROBE
 from interp.tracking.drift import Drift, Trust, drift_of
@@ -19,6 +20,8 @@ from interp.tracking.reading import Reading
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
+
+    from interp.features import Roles
 
 KIND = "tracks"
 MEASURES = ("rate", "strength")
@@ -134,13 +137,17 @@ class Tracks:
         """How many latents were strengthened, weakened, unchanged, by bucket; and as many where nothing changed."""
         return self.changes(**asked).counts()
 
-    def figure(self, *, corpus: str = ON_POLICY, measure: str = "strength", latents: int = 2) -> "go.Figure":
-        """The latents that changed most surely in each bucket, checkpoint by checkpoint."""
+    def figure(
+        self, *, corpus: str = ON_POLICY, measure: str = "strength", latents: int = 2, roles: "Roles | None" = None
+    ) -> "go.Figure":
+        """The latents that changed most surely in each bucket, checkpoint by checkpoint; with `roles`, beside each what
+        it is for."""
         from interp.tracking.picture import drawn
 
+        expect_roles_of(roles, self.made_from["tsae"])
         if len(self.steps) < 2:
             raise BadInput(f"{self.path}: expected two checkpoints at least to draw a change, got {len(self.steps)}")
-        return drawn(self, corpus=corpus, measure=measure, latents=latents)
+        return drawn(self, corpus=corpus, measure=measure, latents=latents, roles=roles)
 
 
 def sums_of(
