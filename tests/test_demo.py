@@ -1,4 +1,4 @@
-"""The demo from end to end, with little of everything: stopped, gone on with, and told as text, as JSON and as a page."""
+"""The demo from end to end, with little of everything: stopped, gone on with, told as text, as JSON and as a page."""
 
 import contextlib
 import io
@@ -34,7 +34,7 @@ TINY = plan.Sizes(
     tokens=8_000,
     held_out=2_000,
     documents=8,
-    width=64,
+    width=128,
     earning=RolesConfig(
         levels=(1, 2), problems=6, most=1, random=1, matched=2, texts=4, played=0,
         sampling=SampleConfig(group=2, rows=256),

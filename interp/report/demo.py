@@ -34,7 +34,7 @@ WHAT_IS_COMPARED = (
     "the same. Latents are told at one mix of outcomes, and A is asked a second time, where nothing can be found:"
 )
 NO_CREDIT = (
-    "No latent has earned a role that credit could go by (reasoning, computation or shortcut): hard is not trained again.\n"
+    "No latent has earned a role that credit could go by (reasoning, computation, shortcut): hard is not trained again.\n"
     "That is an outcome. A larger dictionary, or one fitted for longer (--learn), may have some."
 )
 
@@ -57,8 +57,9 @@ def trained(ends: Mapping[str, Evaluation]) -> str:
     """What became of easy problems: of the base, medium, hard, and hard where only valid answers are paid."""
     base, medium, hard, paid = (rate(end, "easy") for end in list(ends.values())[:4])
     return (
-        f"Of the base's answers to easy problems {base} are valid. What training adds: on medium ones {less(medium, base)};\n"
-        f"on hard ones {less(hard, base)}; on hard ones where only valid answers are paid {less(paid, base)}."
+        f"Of the base's answers to easy problems {base} are valid. What training adds to that:\n"
+        f"on medium problems {less(medium, base)}, on hard ones {less(hard, base)}, on hard ones where only valid "
+        f"answers are paid {less(paid, base)}."
     )
 
 
@@ -66,9 +67,8 @@ def explained(found: "Quality") -> str:
     kept = found.recovered and found.recovered.ce_recovered
     told = [] if found.fve is None else [f"It explains {found.fve:.3f} of the variance of other problems' residuals"]
     told += [] if kept is None else [f"{kept:.3f} of the loss is kept where it stands in for them"]
-    return (
-        f"{', and '.join(told)}. {found.l0.total:.1f} latents are on at a token, {found.firing.dead_share:.2f} never."
-    )
+    active = f"{found.l0.total:.1f} latents are on at a token; {found.firing.dead_share:.2f} of them never are."
+    return f"{', and '.join(told)}.\n{active}"
 
 
 def roles_earned(roles: "Roles") -> str:
@@ -78,8 +78,8 @@ def roles_earned(roles: "Roles") -> str:
     told, drawn = passing(roles.trials), passing(roles.random)
     return (
         f"{sum(earned.values())} of {roles.width:,} latents have earned a role{of_what and f' ({of_what})'}.\n"
-        f"Of the {told.n} that tell something apart and were tried further, {told} passed all three gates; of {drawn.n} "
-        f"drawn at random, {drawn}."
+        f"Of the {told.n} that tell something apart and were tried further, {told} passed all three gates; "
+        f"of {drawn.n} drawn at random, {drawn}."
     )
 
 
@@ -100,8 +100,8 @@ def went(changes: "Changes", bucket: str, roles: "Roles") -> str:
     again = None if changes.control is None else changes.control[bucket].counts()
     control = again and f" (where the base was asked again, {again[STRENGTHENED]} and {again[WEAKENED]})"
     told = (
-        f"On {bucket} problems, of {judged} latents that are not too rare, {counts[STRENGTHENED]} were strengthened and "
-        f"{counts[WEAKENED]} weakened{control or ''}."
+        f"On {bucket} problems, of {judged} latents that are not too rare, {counts[STRENGTHENED]} were strengthened "
+        f"and {counts[WEAKENED]} weakened{control or ''}."
     )
     first = [_told(found, latent, roles) for latent in surest(changes, bucket, 1)]
     return f"{told}\nThe surest: {'; '.join(first)}." if first else told
@@ -123,9 +123,8 @@ def trusted(drift: "Drift") -> str:
     doubted = {step: verdict for step in drift.steps if (verdict := drift.verdict(step)) != TRUSTED}
     if not doubted:
         return f"The dictionary fits all {len(drift.steps)} checkpoints."
-    return (
-        "The dictionary is not to be trusted at " + ", ".join(f"step {at} ({why})" for at, why in doubted.items()) + "."
-    )
+    told = ", ".join(f"step {at} ({why})" for at, why in doubted.items())
+    return f"The dictionary is not to be trusted at {told}."
 
 
 def set_apart(comparison: "Comparison") -> str:
@@ -151,9 +150,7 @@ def apart_in_words(comparison: "Comparison", bucket: str = HARD) -> str:
     counts = found.buckets[bucket].between.counts()
     said = f"On {bucket} problems B's answers are valid {valid} more often than A's, and given at once {direct}."
     if counts[FEW]:
-        return (
-            f"{said}\nOf its latents nothing can be told at one mix of outcomes: there are too few prompts in common."
-        )
+        return f"{said}\nOf latents nothing can be told at one mix of outcomes: too few prompts have both."
     again = found.control and found.control[bucket].between.counts()
     control = f" (where A is asked again, {again[STRENGTHENED]} and {again[WEAKENED]})" if again else ""
     return (
