@@ -31,10 +31,10 @@ WHAT_IS_TRACKED = (
 )
 WHAT_IS_COMPARED = (
     "And what sets hard training apart from medium? A was trained on medium problems, B on hard ones; both answer\n"
-    "the same. Latents are told at one mix of outcomes, and A is asked a second time, where nothing can be found:"
+    "the same. Latents are told at one mix of outcomes, and A is asked a second time, where nothing has changed:"
 )
 NO_CREDIT = (
-    "No latent has earned a role that credit could go by (reasoning, computation, shortcut): hard is not trained again.\n"
+    "No latent has earned a role that credit could go by (reasoning, computation, shortcut): hard is not run again.\n"
     "That is an outcome. A larger dictionary, or one fitted for longer (--learn), may have some."
 )
 
@@ -58,8 +58,8 @@ def trained(ends: Mapping[str, Evaluation]) -> str:
     base, medium, hard, paid = (rate(end, "easy") for end in list(ends.values())[:4])
     return (
         f"Of the base's answers to easy problems {base} are valid. What training adds to that:\n"
-        f"on medium problems {less(medium, base)}, on hard ones {less(hard, base)}, on hard ones where only valid "
-        f"answers are paid {less(paid, base)}."
+        f"on medium problems {less(medium, base)}, on hard ones {less(hard, base)},\n"
+        f"on hard ones where only valid answers are paid {less(paid, base)}."
     )
 
 
@@ -67,7 +67,9 @@ def explained(found: "Quality") -> str:
     kept = found.recovered and found.recovered.ce_recovered
     told = [] if found.fve is None else [f"It explains {found.fve:.3f} of the variance of other problems' residuals"]
     told += [] if kept is None else [f"{kept:.3f} of the loss is kept where it stands in for them"]
-    active = f"{found.l0.total:.1f} latents are on at a token; {found.firing.dead_share:.2f} of them never are."
+    active = (
+        f"{found.l0.total:.1f} latents are on at a token in the mean; {found.firing.dead_share:.2f} of all never are."
+    )
     return f"{', and '.join(told)}.\n{active}"
 
 
@@ -148,9 +150,9 @@ def apart_in_words(comparison: "Comparison", bucket: str = HARD) -> str:
     valid, direct = (_ranged(behaviour[bucket, measure]) for measure in ("valid_rate", "direct_share"))
     found = comparison.compared()
     counts = found.buckets[bucket].between.counts()
-    said = f"On {bucket} problems B's answers are valid {valid} more often than A's, and given at once {direct}."
+    said = f"On {bucket} problems, B less A: valid answers {valid}, answers given at once {direct}."
     if counts[FEW]:
-        return f"{said}\nOf latents nothing can be told at one mix of outcomes: too few prompts have both."
+        return f"{said}\nAt one mix of outcomes nothing can be told of latents there: too few prompts have it in both."
     again = found.control and found.control[bucket].between.counts()
     control = f" (where A is asked again, {again[STRENGTHENED]} and {again[WEAKENED]})" if again else ""
     return (
@@ -164,7 +166,7 @@ def what_credit_reads(roles: "Roles") -> str:
     bearers = bearers_of(roles)
     of_what = ", ".join(f"{n} of {family}" for family, n in Counter(bearer.family for bearer in bearers).items())
     missing = [family for family in JUDGING if not any(bearer.family == family for bearer in bearers)]
-    asks = f" None has earned {' or '.join(missing)}, so no reward hangs on that." if missing else ""
+    asks = f"\nNone has earned {' or '.join(missing)}, so no reward hangs on that." if missing else ""
     return f"Now hard once more, with credit by what {len(bearers)} latents show in each answer: {of_what}.{asks}"
 
 
@@ -174,10 +176,10 @@ def credited(hard: Evaluation, paid: Evaluation, seen: Evaluation) -> str:
     for bucket in ("hard", "easy"):
         plain, ceiling, ours = (rate(end, bucket) for end in (hard, paid, seen))
         lines.append(
-            f"Valid answers to {bucket} problems: {plain} after plain training on hard ones; {less(ours, plain)} by "
-            f"latents' credit, {less(ceiling, plain)} where only valid answers are paid"
+            f"Valid answers to {bucket} problems after plain training on hard ones: {plain}. More than that with credit\n"
+            f"by latents: {less(ours, plain)}; where only valid answers are paid: {less(ceiling, plain)}."
         )
-    return ".\n".join(lines) + ". (One run of each: a demo, not a study.)"
+    return "\n".join([*lines, "One run of each: a demo, not a study."])
 
 
 def _told(found: "Judged", latent: int, roles: "Roles") -> str:
