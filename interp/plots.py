@@ -16,7 +16,7 @@ PALETTE = (
 SCRIPT = "plotly.min.js"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><script src="{script}"></script>
+<title>{title}</title>{script}
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #222 }}
 h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem }} p {{ max-width: 50rem }}</style></head>
@@ -73,14 +73,9 @@ def save(figure: "go.Figure", path: Path) -> None:
         aside.write_text(figure.to_html(include_plotlyjs=True))
 
 
-def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]]) -> None:
-    """Each part is a heading, a paragraph and a figure. The script lies once in the directory above, for all pages."""
-    from plotly.offline import get_plotlyjs
-
-    script = path.parent.parent / SCRIPT
-    if not script.exists():
-        with writing_file(script) as aside:
-            aside.write_text(get_plotlyjs())
+def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]], *, alone: bool = False) -> None:
+    """Each part is a heading, a paragraph and a figure. The script lies once in the directory above, for all pages; or,
+    of a page that stands `alone`, in the page itself."""
     drawn = [
         figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{at}", config={"displayModeBar": False})
         for at, (_, _, figure) in enumerate(parts)
@@ -89,7 +84,23 @@ def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]]) 
         f"<h2>{heading}</h2>\n<p>{text}</p>\n{figure}" for (heading, text, _), figure in zip(parts, drawn, strict=True)
     )
     with writing_file(path) as aside:
-        aside.write_text(PAGE.format(title=title, script=f"../{SCRIPT}", body=body))
+        aside.write_text(PAGE.format(title=title, script=_within() if alone else _beside(path), body=body))
+
+
+def _within() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return f"<script>{get_plotlyjs()}</script>"
+
+
+def _beside(path: Path) -> str:
+    from plotly.offline import get_plotlyjs
+
+    script = path.parent.parent / SCRIPT
+    if not script.exists():
+        with writing_file(script) as aside:
+            aside.write_text(get_plotlyjs())
+    return f'<script src="../{SCRIPT}"></script>'
 
 
 def _panelled(rows: Mapping[str, Panels], zero: bool) -> "go.Figure":

@@ -124,15 +124,15 @@ def test_the_demo_shows_a_table_and_rollouts_without_colour_where_nobody_sees_it
 
 
 def test_the_demo_trains_and_shows_what_came_of_it(monkeypatch, capsys, tmp_path):
-    little = ("--problems", "1", "--group", "1", "--steps", "1", "--learn", "20")
+    little = ("--problems", "1", "--group", "1", "--steps", "1", "--learn", "0")
     words = ("demo", *little, "--out", str(tmp_path / "demo"))
     assert run(monkeypatch, *words) == 0
     out = capsys.readouterr().out
     arms = ("(the base)", "medium", "hard", "hard, only valid answers paid")
     assert all(any(line.startswith(f"{arm} ") for line in out.splitlines()) for arm in arms)
-    assert len(list((tmp_path / "demo").iterdir())) == 3
+    assert len(list((tmp_path / "demo").iterdir())) == 4  # three runs, and the page
     assert run(monkeypatch, *words, "--seed", "1") == 0  # other settings have other places
-    assert len(list((tmp_path / "demo").iterdir())) == 6
+    assert len(list((tmp_path / "demo").iterdir())) == 7
 
 
 def test_a_policy_is_trained_measured_and_goes_on_when_asked_again(monkeypatch, capsys, tmp_path):

@@ -47,8 +47,8 @@ def measured(found: "Quality") -> str:
 def what_is_fitted(steps: int) -> str:
     """Before the dictionary of the demo."""
     return (
-        f"Now a temporal dictionary is fitted, {steps} steps, on what the hard run's checkpoints wrote and read: a\n"
-        "slow block for what stays over many tokens, another for what changes. Measured on other problems:"
+        f"Now a temporal dictionary is fitted, {steps} steps, on what the base and the ends of medium and of\n"
+        "hard training write and read: a slow block for what stays over many tokens, another for what changes."
     )
 
 

@@ -12,12 +12,13 @@ GATES = {"tells_apart": "tells apart", "withstands": "withstands", "acts": "acts
 SHOWN = 5
 
 
-def earned(roles: "Roles") -> str:
+def earned(roles: "Roles", shown: int = SHOWN) -> str:
+    """Gate by gate, and the surest latents of each role."""
     rows = [
         [row["family"], row["of"], row["latents"], *(row[gate] for gate in GATES)] for row in roles.counts().to_dicts()
     ]
     head = ["family", "", "latents", *GATES.values()]
-    lines = [f"{roles}", "", "How many latents passed each gate:", "", grid(head, rows), "", *_named(roles)]
+    lines = [f"{roles}", "", "How many latents passed each gate:", "", grid(head, rows), "", *_named(roles, shown)]
     if roles.played:
         lines += ["", *_played(roles)]
     unordered = sorted({trial.kind for trial in roles.trials if trial.falsified and isnan(trial.falsified.void)})
@@ -28,11 +29,11 @@ def earned(roles: "Roles") -> str:
     return "\n".join(lines)
 
 
-def _named(roles: "Roles") -> list[str]:
+def _named(roles: "Roles", shown: int) -> list[str]:
     rows = []
     passed = sorted((trial for trial in roles.trials if trial.passed), key=lambda trial: -trial.auroc)
     for family in dict.fromkeys(trial.family for trial in passed):
-        for trial in [trial for trial in passed if trial.family == family][:SHOWN]:
+        for trial in [trial for trial in passed if trial.family == family][:shown]:
             effect = trial.ablated
             assert effect is not None, "what has passed has been ablated"
             told = [trial.latent, trial.contrast, f"{trial.auroc:.3f}", effect.target, effect.apart]
@@ -40,7 +41,7 @@ def _named(roles: "Roles") -> list[str]:
     if not rows:
         return ["No latent has earned a role."]
     head = ["role", "latent", "tells", "AUROC", "ablated, nats", "less others'", "most of its matches'"]
-    return [f"The surest, {SHOWN} of each role at most (all of them: --json):", "", grid(head, rows)]
+    return [f"The surest, {shown} of each role at most (all of them: --json):", "", grid(head, rows)]
 
 
 def _played(roles: "Roles") -> list[str]:

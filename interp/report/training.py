@@ -48,14 +48,5 @@ def side_by_side(ends: Mapping[str, Evaluation]) -> str:
     return grid(["trained on", *(f"valid, {bucket}" for bucket in BUCKETS), "direct, hard", "right, hard"], rows)
 
 
-def in_a_sentence(ends: Mapping[str, Evaluation]) -> str:
-    """What the table shows, in a sentence."""
-    base, _, hard, paid = (end.at(end.steps[-1], by="bucket", group="easy")["valid_rate"] for end in ends.values())
-    return (
-        f"Valid answers to easy problems: {base} before; {hard} after training on hard ones;\n"
-        f"{paid} where only valid answers to the hard ones were paid."
-    )
-
-
 def _short(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

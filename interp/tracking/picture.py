@@ -10,20 +10,26 @@ from interp.tracking.changes import STRENGTHENED, WEAKENED, Changes
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from interp.features import Roles
     from interp.tracking.tracks import Tracks
 
 
-def drawn(tracks: "Tracks", *, corpus: str, measure: str, latents: int) -> "go.Figure":
+def drawn(tracks: "Tracks", *, corpus: str, measure: str, latents: int, roles: "Roles | None" = None) -> "go.Figure":
     """Of each bucket, the `latents` surest changes of either sign, each with its interval at every checkpoint."""
     base, *later = tracks.steps
     by_step = {step: tracks.changes(corpus=corpus, measure=measure, steps=(base, step)) for step in later}
     panels: dict[str, dict[str, list[Point]]] = {}
     for bucket in tracks.buckets:
         panels[f"{bucket} ({corpus})"] = {
-            f"latent {latent}": [Point(base, 0.0), *(_at(by_step[step], bucket, step, latent) for step in later)]
+            named(latent, roles): [Point(base, 0.0), *(_at(by_step[step], bucket, step, latent) for step in later)]
             for latent in surest(by_step[later[-1]], bucket, latents)
         }
     return curves(as_panels(panels), x="step", y=f"change in {measure}", zero=True)
+
+
+def named(latent: int, roles: "Roles | None") -> str:
+    role = "none" if roles is None else roles.of(latent)
+    return f"latent {latent}" if role == "none" else f"latent {latent} ({role})"
 
 
 def surest(changes: Changes, bucket: str, latents: int) -> list[int]:

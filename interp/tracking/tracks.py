@@ -142,13 +142,17 @@ class Tracks:
         changes = self.changes(**asked)
         return changes.counts() if changes.role_F is None else changes.by_role()
 
-    def figure(self, *, corpus: str = ON_POLICY, measure: str = "strength", latents: int = 2) -> "go.Figure":
-        """The latents that changed most surely in each bucket, checkpoint by checkpoint."""
+    def figure(
+        self, *, corpus: str = ON_POLICY, measure: str = "strength", latents: int = 2, roles: "Roles | None" = None
+    ) -> "go.Figure":
+        """The latents that changed most surely in each bucket, checkpoint by checkpoint; with `roles`, beside each what
+        it is for."""
         from interp.tracking.picture import drawn
 
+        expect_roles_of(roles, self.made_from["tsae"])
         if len(self.steps) < 2:
             raise BadInput(f"{self.path}: expected two checkpoints at least to draw a change, got {len(self.steps)}")
-        return drawn(self, corpus=corpus, measure=measure, latents=latents)
+        return drawn(self, corpus=corpus, measure=measure, latents=latents, roles=roles)
 
 
 def sums_of(
