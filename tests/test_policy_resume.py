@@ -75,10 +75,8 @@ def test_what_is_kept_is_the_residual_after_the_block_forward_by_forward(policy)
 
 def test_only_blocks_behind_are_run(policy):
     ran, output = [], given(policy.model, 1)
-    handles = [
-        block.mlp.register_forward_hook(lambda *_, at=at: ran.append(at))
-        for at, block in enumerate(blocks_of(policy.model))
-    ]
+    blocks: Any = blocks_of(policy.model)
+    handles = [block.mlp.register_forward_hook(lambda *_, at=at: ran.append(at)) for at, block in enumerate(blocks)]
     with resuming(policy.model, 1, output):
         logits(policy.model)
     for handle in handles:
