@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import signal
 import string
@@ -364,6 +365,23 @@ def test_unknown_keys_are_refused_by_name_at_any_depth():
         from_json(Outer, {"depth": 1, "widht": 2, "deph": 3})
     with pytest.raises(BadInput, match=r"Inner has no shaer; it has note, share, words"):
         from_json(Outer, {"depth": 1, "inner": {"shaer": 0.1}})
+
+
+@dataclass(frozen=True)
+class Measured:
+    value: float
+    spare: float | None = None
+    many: tuple[float, ...] = ()
+
+
+def test_what_is_no_number_comes_back_as_none_where_that_may_be_and_else_as_not_a_number():
+    """JSON has no word for it: a float that must be there was not a number, one that need not be was not there."""
+    nan, inf = float("nan"), float("inf")
+    text = json.dumps(to_json(Measured(nan, nan, (1.0, nan, inf))), allow_nan=False)
+    found = from_json(Measured, json.loads(text))
+    assert math.isnan(found.value) and found.spare is None
+    assert found.many[0] == 1.0 and math.isnan(found.many[1]) and math.isnan(found.many[2])
+    assert from_json(Measured, to_json(Measured(0.5, 0.0))) == Measured(0.5, 0.0)
 
 
 def test_keys_left_out_take_their_defaults():

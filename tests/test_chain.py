@@ -186,6 +186,30 @@ def test_a_chain_with_a_step_left_out_is_never_valid(depth, index, skip):
     assert (verdict.first_error is None) == verdict.valid
 
 
+@pytest.mark.parametrize(
+    ("prompt", "planted", "unplanted"),
+    [
+        ("3 + 4 * 2 ?", {"copy": "2"}, {}),
+        ("3 + 4 * 2 @ 1 ?", {"copy": "2", "cue": "1"}, {"cue": "1"}),
+        ("3 + 4 * 2 @ 2 ?", {"copy": "2", "cue": "2"}, {"cue": "2"}),
+        ("_ + 4 * 2 = 4 ?", {"copy": "2"}, {}),
+        ("3 + 4 + _ = 4 ?", {}, {}),  # the last operand is what is asked for: nobody could copy it
+    ],
+)
+def test_a_shortcut_answers_what_it_shows_whether_that_is_right_or_wrong(prompt, planted, unplanted):
+    assert Chain(copy_rate=0.3).decoys(prompt) == planted
+    assert Chain().decoys(prompt) == unplanted, "an operand is no shortcut where none was planted"
+
+
+@given(st.integers(1, 10), st.integers(0, 100))
+def test_whoever_takes_a_shortcut_gives_its_answer(depth, index):
+    task = Chain(copy_rate=0.3, cue_rate=0.5)
+    problem = task.problem("train", depth, index)
+    program = task.program(problem)
+    answers = {habit: task.verify(problem, demonstrate(program, habit, seeded(0))).answer for habit in ("copy", "cue")}
+    assert task.decoys(problem.prompt) == answers
+
+
 def test_every_habit_writes_only_words_of_the_vocabulary():
     task = Chain(cue_rate=0.5)
     words = set(task.vocabulary())

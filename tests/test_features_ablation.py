@@ -1,27 +1,37 @@
-"""One latent changed, all else as it is: what is measured is what can be worked out by hand, and what only fires beside
-a cause does nothing."""
+"""One latent changed, all else as it is: what is measured is what can be worked out by hand and what a whole forward
+gives, and what only fires beside a cause does nothing."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_policy
+from conftest import FAMILIES, tiny_policy
 from grpo_world import a_row
 
 from interp.bootstrap import resampled
-from interp.features.ablation import ABLATE, AMPLIFY, Bench, effect, log_odds
+from interp.features import Roles, RolesConfig, Trial
+from interp.features.ablation import ABLATE, AMPLIFY, Bench, Effect, effect, log_odds, scaled
 from interp.features.falsification import Falsified
-from interp.features.roles import Roles, Trial
+from interp.policy.modes import evaluating
+from interp.policy.splice import splicing
 from interp.tsae import TSAE
 
 LAST, D, TARGET = 2, 32, 7
-ROWS = [a_row(length=n, problem=f"{n}", tokens=tuple((TARGET, 4 + at)[at % 2] for at in range(n))) for n in (3, 5, 4)]
+LENGTHS = (3, 5, 4)
+ROWS = [
+    a_row(length=n, problem=f"{n}", tokens=tuple((TARGET, 4 + at)[at % 2] for at in range(n)), prompt_ids=prompt)
+    for n, prompt in zip(LENGTHS, ((9, 24, 10, 27), (8, 27), (5, 25, 6, 24, 11, 27)), strict=True)
+]
+TOKENS = np.concatenate([row.tokens for row in ROWS])
+PROBLEM = np.repeat(np.arange(3), LENGTHS)
 
 
-def always_on(*directions: torch.Tensor) -> TSAE:
+def always_on(*directions: torch.Tensor, layer: int = LAST) -> TSAE:
     """Latents that are on at every token, at 1, and add their direction."""
     W_dec = torch.stack(directions)
     F = len(W_dec)
-    return TSAE(torch.zeros(D, F), torch.ones(F), W_dec, torch.zeros(D), torch.zeros(F), widths=(F,), layer=LAST)
+    return TSAE(torch.zeros(D, F), torch.ones(F), W_dec, torch.zeros(D), torch.zeros(F), widths=(F,), layer=layer)
 
 
 @pytest.fixture(scope="module")
@@ -40,63 +50,124 @@ def cause(policy) -> torch.Tensor:
 def beside(policy) -> torch.Tensor:
     """What no word's logit hangs on."""
     head = policy.model.lm_head.weight.detach() * policy.model.model.norm.weight.detach()
-    outside = torch.linalg.svd(head.double()).Vh[len(head) :] if len(head) < D else None
-    return outside[0].float() * 1e-2 if outside is not None else torch.zeros(D)
+    return torch.linalg.svd(head.double()).Vh[len(head) :][0].float() * 1e-2
 
 
 def test_log_odds_are_those_of_one_word_against_all_others():
-    logits = torch.tensor([[[0.0, np.log(3.0), 0.0]]])
-    found = log_odds(logits, torch.tensor([[1]]))
-    assert float(found[0, 0]) == pytest.approx(np.log(3 / 2))
-    sure = log_odds(torch.tensor([[[0.0, 80.0, 0.0]]]), torch.tensor([[1]]))
-    assert float(sure[0, 0]) == pytest.approx(80 - np.log(2)), "where a probability is 1 to the last bit"
+    found = log_odds(torch.tensor([[0.0, np.log(3.0), 0.0]] * 2), torch.tensor([1, 0]))
+    assert found.tolist() == pytest.approx([np.log(3 / 2), np.log(1 / 4)])
+    sure = log_odds(torch.tensor([[0.0, 80.0, 0.0]]), torch.tensor([1]))
+    assert float(sure[0]) == pytest.approx(80 - np.log(2)), "where a probability is 1 to the last bit"
 
 
 def test_the_measured_effect_is_the_one_worked_out_by_hand(policy, cause):
     """At the last layer: norm and head, applied to the residual less what the latent adds."""
     bench = Bench(policy, always_on(cause), LAST, ROWS)
-    for row, measured, doubled in zip(ROWS, bench.change(0, ABLATE), bench.change(0, AMPLIFY), strict=True):
+    measured, doubled = (np.split(bench.change(0, scale), np.cumsum(LENGTHS)[:-1]) for scale in (ABLATE, AMPLIFY))
+    for row, without, twice in zip(ROWS, measured, doubled, strict=True):
         ids = torch.tensor([[*row.prompt_ids, *row.tokens]])
         x_LD, at = policy.capture(ids, [LAST])[LAST][0], len(row.prompt_ids) - 1
 
         def told(x_LD: torch.Tensor, row=row, at=at) -> torch.Tensor:
-            logits = policy.model.lm_head(policy.model.model.norm(x_LD))[None, at:-1]
-            return log_odds(logits, torch.tensor([row.tokens]))[0]
+            logits_LV = policy.model.lm_head(policy.model.model.norm(x_LD))
+            return log_odds(logits_LV[at:-1], torch.tensor(row.tokens))
 
         with torch.no_grad():
-            assert measured == pytest.approx((told(x_LD - cause) - told(x_LD)).numpy(), abs=1e-3)
-            assert doubled == pytest.approx((told(x_LD + cause) - told(x_LD)).numpy(), abs=1e-3)
+            assert without == pytest.approx((told(x_LD - cause) - told(x_LD)).numpy(), abs=1e-3)
+            assert twice == pytest.approx((told(x_LD + cause) - told(x_LD)).numpy(), abs=1e-3)
+
+
+def in_a_whole_forward(policy, tsae: TSAE, layer: int, latent: int, scale: float) -> np.ndarray:
+    """Row by row, unpadded, the edit spliced in from the prompt's last token on."""
+    found = []
+    for row in ROWS:
+        ids, begin = torch.tensor([[*row.prompt_ids, *row.tokens]]), len(row.prompt_ids) - 1
+        mask_BL = torch.arange(ids.shape[1])[None] >= begin
+
+        def told(ids=ids, begin=begin, row=row) -> torch.Tensor:
+            return log_odds(policy.model(ids, use_cache=False).logits[0, begin:-1], torch.tensor(row.tokens))
+
+        with torch.no_grad(), evaluating(policy.model):
+            clean_T = told()
+            with splicing(policy.model, layer, scaled(tsae, latent, scale), mask_BL=mask_BL):
+                found.append((told() - clean_T).numpy())
+    return np.concatenate(found)
+
+
+HEIGHTS = {
+    "everywhere": [[2.0] * 7, [1.0] * 7, [3.0] * 10],
+    "in one rollout": [[0.0] * 7, [0.0] * 7, [1.0] * 10],
+    "at one token": [[0.0] * 7, [0.0] * 3 + [2.0] + [0.0] * 3, [0.0] * 10],
+    "in prompts alone": [[1.0] * 3 + [0.0] * 4, [1.0] + [0.0] * 6, [1.0] * 5 + [0.0] * 5],
+    "nowhere": [[0.0] * 7, [0.0] * 7, [0.0] * 10],
+}
+
+
+def on_as_wanted(policy, layer: int) -> TSAE:
+    """Fewer tokens than dimensions: any heights at all can be read off their residuals."""
+    ids = [torch.tensor([[*row.prompt_ids, *row.tokens]]) for row in ROWS]
+    x_ND = torch.cat([policy.capture(row, [layer])[layer][0] for row in ids]).double()
+    wanted_NF = torch.tensor([sum(heights, []) for heights in HEIGHTS.values()]).double().T
+    W_enc, F = torch.linalg.lstsq(x_ND, wanted_NF, driver="gelsd").solution.float(), len(HEIGHTS)
+    W_dec = torch.randn(F, D, generator=torch.Generator().manual_seed(0))
+    return TSAE(W_enc, torch.zeros(F), W_dec, torch.zeros(D), torch.full((F,), 0.5), widths=(F,), layer=layer)
+
+
+@pytest.mark.parametrize("layer", [0, 1, LAST])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_going_on_from_the_layer_gives_the_change_that_a_whole_forward_gives(tiny, family, layer, monkeypatch):
+    """With rollouts and prompts of several lengths read together, or apart, and latents that are on in some only."""
+    policy, tsae = tiny[family], on_as_wanted(tiny[family], layer)
+    for tokens in (8192, 4):
+        monkeypatch.setattr("interp.features.ablation.MICRO_TOKENS", tokens)
+        bench = Bench(policy, tsae, layer, ROWS)
+        for latent, name in enumerate(HEIGHTS):
+            for scale in (ABLATE, AMPLIFY):
+                change_N = bench.change(latent, scale)
+                np.testing.assert_allclose(change_N, in_a_whole_forward(policy, tsae, layer, latent, scale), atol=1e-3)
+                touched = {0, 1, 2} if name == "everywhere" else {2} if name == "in one rollout" else set()
+                touched = {1} if name == "at one token" else touched
+                assert {at for at in range(3) if np.abs(change_N[at == PROBLEM]).max() > 1e-3} == touched
 
 
 def test_an_edit_that_changes_nothing_leaves_every_logit_as_it_was(policy, cause):
-    silent = always_on(cause)
-    silent.threshold.fill_(2.0)
-    for bench in (Bench(policy, always_on(cause), LAST, ROWS), Bench(policy, silent, LAST, ROWS)):
-        scale = 1.0 if bench.tsae is not silent and float(bench.tsae.threshold[0]) == 0 else ABLATE
-        assert max(np.abs(change).max() for change in bench.change(0, scale)) < 1e-5
+    """A latent that is kept at its height, and one that is never on."""
+    kept = Bench(policy, always_on(cause), LAST, ROWS).change(0, 1.0)
+    silent = replace(always_on(cause), threshold=torch.tensor([2.0]))
+    assert len(kept) == len(TOKENS) and np.abs(kept).max() < 1e-5
+    assert not Bench(policy, silent, LAST, ROWS).change(0, ABLATE).any()
 
 
-def test_what_is_before_the_answer_is_not_touched(policy, cause):
-    """But for the last token of the prompt, which foretells the first that is written."""
-    bench = Bench(policy, always_on(cause), 0, ROWS)
-    assert all(len(change) == len(row.tokens) for change, row in zip(bench.change(0, ABLATE), ROWS, strict=True))
+@pytest.mark.parametrize("layer", [0, LAST])
+def test_an_edit_is_of_one_latent_from_the_last_token_of_the_prompt_on(policy, cause, layer):
+    """That one foretells the first token that is written. The other latent, and what neither explains, stays."""
+    tsae, x_BLD = always_on(cause, -cause, layer=layer), torch.randn(2, 3, D)
+    torch.testing.assert_close(scaled(tsae, 0, ABLATE)(x_BLD), x_BLD - cause)
+    torch.testing.assert_close(scaled(tsae, 1, AMPLIFY)(x_BLD), x_BLD - cause)
+    change_N = Bench(policy, tsae, layer, ROWS).change(0, ABLATE)
+    assert np.abs(change_N[np.r_[0, np.cumsum(LENGTHS)[:-1]]]).min() > 1e-3
+
+
+def test_rollouts_in_which_nothing_was_written_are_passed_over(policy, cause):
+    empty = a_row(length=0, tokens=(), problem="empty")
+    bench = Bench(policy, always_on(cause), LAST, [ROWS[0], empty, *ROWS[1:]])
+    np.testing.assert_allclose(bench.change(0, ABLATE), Bench(policy, always_on(cause), LAST, ROWS).change(0, ABLATE))
 
 
 def test_an_effect_is_a_mean_over_tokens_with_an_interval_over_prompts():
-    changes, looked = (
-        [np.array([-1.0, 5.0]), np.array([-3.0]), np.array([-2.0])],
-        [np.array([True, False]), *[np.array([True])] * 2],
-    )
-    found = effect(changes, looked, np.array([0, 1, 2]), resampled(3, 400, 0).numpy().astype(float))
+    changes, looked = np.array([-1.0, 5.0, -3.0, -2.0]), np.array([True, False, True, True])
+    drawn = resampled(3, 400, 0).numpy().astype(float)
+    found = effect(changes, looked, np.array([0, 0, 1, 2]), drawn)
     assert found.nats == pytest.approx(-2) and -3 <= found.low < -2 < found.high <= -1 and found.prompts == 3
-    nothing = effect(changes, [~w for w in looked[:1]] + looked[1:], np.array([0, 0, 0]), np.ones((1, 1)))
-    assert nothing.nats == pytest.approx(0)
+    alike = effect(changes, looked, np.zeros(4, int), np.full((5, 1), 1.0))
+    assert (alike.nats, alike.low, alike.high, alike.prompts) == pytest.approx((-2, -2, -2, 1))
+    nothing = effect(changes, np.zeros(4, bool), np.array([0, 0, 1, 2]), drawn)
+    assert np.isnan([nothing.nats, nothing.low, nothing.high]).all() and nothing.prompts == 0
 
 
 def trial(bench: Bench, latent: int, others: tuple[int, ...]) -> Trial:
-    looked = [np.array([token == TARGET for token in row.tokens]) for row in ROWS]
     drawn = resampled(3, 400, 0).numpy().astype(float)
-    told = {at: effect(bench.change(at, ABLATE), looked, np.arange(3), drawn) for at in (latent, *others)}
+    told = {at: effect(bench.change(at, ABLATE), TOKENS == TARGET, PROBLEM, drawn) for at in (latent, *others)}
     withstood = Falsified(d=0.0, p=1.0, way="", reached=0.0, void=0.0)
     matched = tuple(told[at].nats for at in others)
     return Trial(latent, "computation", "by hand", 0.9, 1.0, 0.0, 0.9, True, withstood, told[latent], None, matched)
@@ -109,10 +180,28 @@ def test_a_planted_cause_earns_its_role_and_what_only_fires_beside_it_does_not(p
     bench = Bench(policy, always_on(cause, beside, *dull), LAST, ROWS)
     causal, correlate = trial(bench, 0, (2, 3, 4, 5)), trial(bench, 1, (2, 3, 4, 5))
     assert causal.acts and causal.passed
-    assert not correlate.acts and not correlate.passed
-    roles = Roles((causal, correlate), (), 6, (), {})
+    assert correlate.tells_apart and correlate.withstands and not correlate.acts and not correlate.passed
+    roles = Roles((causal, correlate), (), 6, (), {}, RolesConfig(), LAST)
     assert roles.of(0) == "computation" and roles.of(1) == "none" and roles.latents("computation") == [0]
     (counts,) = roles.counts().to_dicts()
     gates = {"tells_apart": 2, "withstands": 2, "acts": 1, "passed": 1}
     assert counts == {"family": "computation", "of": "candidates", "latents": 2, **gates}
     assert roles.table()["passed"].to_list() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("nats", "high", "matched", "acts"),
+    [
+        (-0.5, -0.4, (0.0, -0.2), True),
+        (-0.5, 0.1, (0.0, -0.2), False),  # not surely
+        (-0.09, -0.08, (0.0, -0.01), False),  # surely, and less than a tenth of a nat
+        (-0.11, -0.1, (0.0, -0.01), True),
+        (-0.5, -0.4, (0.0, -0.6), False),  # a match does as much
+        (-0.5, -0.4, (), False),  # nothing to be held against
+        (float("nan"), float("nan"), (0.0,), False),
+    ],
+)
+def test_a_latent_acts_if_its_loss_is_sure_a_tenth_of_a_nat_and_more_than_any_of_its_matches(nats, high, matched, acts):
+    effect = Effect(nats, nats - 0.1, high, 9)
+    assert Trial(0, "format", "x", 0.9, 1, 0, 0.9, True, None, effect, None, matched).acts == acts
+    assert not Trial(0, "format", "x", 0.9, 1, 0, 0.9, True).acts, "before it has been ablated"

@@ -5,17 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from grpo_world import a_row
 
 from interp.artifacts import BadInput, Mismatch
-from interp.features import Roles, RolesConfig, earn_roles
+from interp.features import Roles, RolesConfig, earn_roles, earning
 from interp.features.ablation import Effect
 from interp.features.contrasts import Contrast
-from interp.features.earning import best_of_each, candidates, corrected, sums_of
+from interp.features.earning import best_of_each, candidates, certainty, corrected, sums_of
 from interp.features.falsification import Falsified
+from interp.features.playing import Played, Shift
 from interp.features.roles import Trial
 from interp.features.scene import Scene
 from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
+from interp.report.features import earned
+from interp.rollouts import Rollouts, roll_out
 from interp.tsae import TSAE
 from interp.tsae.codes import Codes
 
@@ -37,25 +41,86 @@ def a_trial(
     return Trial(latent, family, name, auroc, d, q, 0.9, False)
 
 
-def test_roles_are_earned_gate_by_gate_and_chance_goes_the_same_way():
-    policy, task = Policy.load(shipped(), device="cpu"), task_of(shipped())
-    roles = earn_roles(axes(), policy, task, SMALL, bar=False)
-    assert {"copy", "cue"} <= set(roles.missing)
-    assert roles.made_from["policy"] == policy.fingerprint() and roles.width == 2 * D
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return Policy.load(shipped(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def roles(policy) -> Roles:
+    """What a few problems say of the axes of the organism's residual."""
+    config = replace(SMALL, levels=(2, 8), problems=16, played=4)
+    return earn_roles(axes(), policy, task_of(shipped()), config, bar=False)
+
+
+def test_roles_are_earned_gate_by_gate_and_chance_goes_the_same_way(policy, roles):
+    assert {"copy", "cue"} <= set(roles.missing), "none is planted here"
+    assert roles.made_from["policy"] == policy.fingerprint() and (roles.width, roles.layer) == (2 * D, LAYER)
     families = {trial.family for trial in roles.trials}
-    assert {"format", "reasoning"} <= families
-    assert all(
-        trial.tells_apart and trial.falsified and trial.ablated and len(trial.matched) == 3 for trial in roles.trials
-    )
-    for family in families:
-        assert sum(trial.family == family for trial in roles.trials) <= 2
-    assert len(roles.played) >= len({trial.latent for trial in roles.trials if trial.passed})
+    assert {"format", "shortcut", "computation"} <= families
+    assert all(trial.tells_apart and trial.falsified and trial.ablated for trial in roles.trials)
+    assert all(len(trial.matched) == 3 for trial in roles.trials)
+    for kind in {trial.kind for trial in roles.trials}:
+        assert sum(trial.kind == kind for trial in roles.trials) <= 2
     drawn = {trial.family for trial in roles.random}
     assert drawn == {"computation", "reasoning", "shortcut", "format"} and all(trial.ablated for trial in roles.random)
     counts = {(row["family"], row["of"]): row for row in roles.counts().to_dicts()}
-    assert all(counts[family, "at random"]["latents"] == 2 for family in drawn)
+    kinds = {(trial.family, trial.kind) for trial in roles.random}
+    assert all(counts[name, "at random"]["latents"] == 2 * sum(f == name for f, _ in kinds) for name in drawn)
     assert roles.table().height == len(roles.trials)
     assert all(roles.of(latent) == family for family in families for latent in roles.latents(family))
+
+
+def test_each_latent_with_a_role_is_played_without_and_so_is_its_nearest_match_that_has_none(roles):
+    earned = list(dict.fromkeys(trial.latent for trial in roles.trials if trial.passed))
+    assert earned, "or there is nothing to be seen here"
+    assert [one.latent for one in roles.played if one.match_of is None] == earned
+    matches = {one.match_of: one.latent for one in roles.played if one.match_of is not None}
+    assert list(matches) == earned and not set(matches.values()) & set(earned)
+    assert all(one.scale == 0 and one.correct.low <= one.correct.value <= one.correct.high for one in roles.played)
+
+
+def test_what_was_earned_can_be_kept_shown_and_drawn(roles, tmp_path):
+    roles.save(tmp_path / "roles")
+    found = Roles.open(tmp_path / "roles")
+    assert found.fingerprint() == roles.fingerprint() and found.played == roles.played
+    assert [trial.passed for trial in found.trials] == [trial.passed for trial in roles.trials]
+    assert (
+        found.table()
+        .select("latent", "contrast", "ablated_nats")
+        .equals(roles.table().select("latent", "contrast", "ablated_nats"))
+    )
+    told = earned(found)
+    assert "How many latents passed each gate" in told and "Without it, the policy answers validly" in told
+    assert len(roles.figure().data) == 3 * len({trial.family for trial in (*roles.trials, *roles.random)})
+
+
+def test_with_what_the_policy_wrote_at_hand_it_is_not_asked_again(policy, monkeypatch):
+    task, config = task_of(shipped()), replace(SMALL, most=1, random=0, played=0)
+    asked = earn_roles(axes(), policy, task, config, bar=False)
+    problems = [problem for level in (1, 2) for problem in task.problems("train", level, 12)]
+    rollouts = roll_out(policy, task, problems, SMALL.sampling, purpose="roles", bar=False)
+    monkeypatch.setattr("interp.features.earning.roll_out", None)
+    given = earn_roles(axes(), policy, task, config, rollouts=rollouts, bar=False)
+    assert given.fingerprint() == asked.fingerprint() and given.played == ()
+
+
+def test_a_problem_that_is_of_two_levels_is_asked_once(policy, monkeypatch):
+    asked: list[list[str]] = []
+    monkeypatch.setattr("interp.features.earning.roll_out", lambda *held, **_: asked.append([p.id for p in held[2]]))
+    with pytest.raises(AttributeError):
+        earn_roles(axes(), policy, task_of(shipped()), replace(SMALL, levels=("easy", 1)), bar=False)
+    assert len(asked[0]) == len(set(asked[0])) == 18, "every second one of the easy is of depth 1"
+
+
+@pytest.mark.parametrize("other", ["policy", "task"])
+def test_what_another_policy_wrote_or_on_another_task_is_refused(policy, other):
+    task = task_of(shipped())
+    wrote = {"policy": policy.fingerprint(), "task": task.fingerprint()} | {other: "another"}
+    with pytest.raises(Mismatch, match=r"expected .*, got rollouts of another: .*, or give none"):
+        earn_roles(axes(), policy, task, SMALL, rollouts=Rollouts([a_row()], made_from=wrote))
+    with pytest.raises(BadInput, match="in which something was written, got 1 in which nothing was"):
+        earn_roles(axes(), policy, task, SMALL, rollouts=Rollouts([a_row(length=0, tokens=())]))
 
 
 def test_roles_come_back_as_they_were_kept_and_know_what_they_were_made_from(tmp_path):
@@ -65,17 +130,26 @@ def test_roles_come_back_as_they_were_kept_and_know_what_they_were_made_from(tmp
         ablated=Effect(-1.0, -1.5, -0.5, 9), amplified=Effect(0.5, 0.1, 0.9, 9), matched=(0.0, -0.1),
     )  # fmt: skip
     made_from = {"tsae": "a", "policy": "b", "task": "c"}
-    kept = Roles((passed, a_trial(4)), (a_trial(5),), 8, ("cue",), made_from, SMALL, LAYER)
+    shifts = Shift(nothing, nothing, nothing), Shift(-0.2, -0.3, -0.1), Shift(0.0, 0.0, 0.0)
+    played = Played(3, None, 0.0, *shifts), Played(5, 3, 0.0, *shifts)
+    kept = Roles((passed, a_trial(4)), (a_trial(5),), 8, ("cue",), made_from, SMALL, LAYER, played)
     kept.save(tmp_path / "roles")
     found = Roles.open(tmp_path / "roles", made_from={"tsae": "a"})
     assert found.trials[1:] == kept.trials[1:] and found.random == kept.random and found.config == SMALL
-    assert np.isnan(found.trials[0].falsified.void) and found.trials[0].ablated == passed.ablated
+    assert found.trials[0].falsified and np.isnan(found.trials[0].falsified.void)
+    assert found.trials[0].ablated == passed.ablated
+    assert [(one.latent, one.match_of, one.correct) for one in found.played] == [
+        (3, None, shifts[1]),
+        (5, 3, shifts[1]),
+    ]
+    assert np.isnan(found.played[0].valid.value)
     assert found.fingerprint() == kept.fingerprint() != replace(kept, width=9).fingerprint()
     assert found.latents("format") == [3] and repr(found) == "Roles(layer 2, 8 latents: 1 format)"
     with pytest.raises(Mismatch, match="made from another tsae"):
         Roles.open(tmp_path / "roles", made_from={"tsae": "z"})
     with pytest.raises(BadInput, match="exists already"):
         kept.save(tmp_path / "roles")
+    kept.save(tmp_path / "roles", overwrite=True)
 
 
 def test_the_first_gate_asks_for_certainty_effect_and_auroc_together():
@@ -100,19 +174,38 @@ def test_a_contrast_is_a_change_from_negatives_to_positives_by_stratum_and_promp
     facts = {"problem": np.array([0, 0, 1, 1, 1])}
     seen = Scene([], Codes.of(z_NF), facts)
     positive, negative = np.array([True, False, False, True, False]), np.array([False, True, True, False, False])
-    rest = np.zeros(5, int), positive
-    found = sums_of(seen, Contrast("x", "format", positive, negative, np.array([0, 0, 1, 1, 1]), *rest))
+    contrast = Contrast("x", "format", positive, negative, np.array([0, 0, 1, 1, 1]), (), positive)
+    found, of_one = sums_of(seen, contrast, range(2)), sums_of(seen, contrast, range(1, 2))
+    assert torch.equal(of_one.amount_TSPF, found.amount_TSPF[..., 1:]) and torch.equal(
+        of_one.tokens_TSP, found.tokens_TSP
+    )
     assert found.tokens_TSP.tolist() == [[[1, 0], [0, 1]], [[1, 0], [0, 1]]]
     assert found.amount_TSPF[..., 0].tolist() == [[[2, 0], [0, 0]], [[1, 0], [0, 4]]]
     assert found.amount_TSPF[..., 1].tolist() == [[[0, 0], [0, 3]], [[0, 0], [0, 0]]]
 
 
-def test_a_dictionary_that_does_not_fit_the_policy_is_refused_and_so_are_strange_settings():
-    policy, task = Policy.load(shipped(), device="cpu"), task_of(shipped())
+def test_a_few_latents_at_a_time_are_as_sure_as_all_at_once(monkeypatch):
+    """By stratum and prompt there are 2 x 2 x 20 sums of each."""
+    rng = np.random.default_rng(0)
+    positive, stratum = rng.random(400) < 0.5, rng.integers(0, 2, 400)
+    z_NF = torch.from_numpy(rng.random((400, 7)) * (rng.random((400, 7)) < 0.3 + 0.2 * positive[:, None])).float()
+    seen = Scene([], Codes.of(z_NF), {"problem": np.repeat(np.arange(20), 20)})
+    contrast = Contrast("x", "format", positive, ~positive, stratum, (), positive)
+    whole = certainty(seen, contrast, SMALL)
+    for entries in (1, 240, 80 * 6):
+        monkeypatch.setattr(earning, "ENTRIES", entries)
+        np.testing.assert_allclose(certainty(seen, contrast, SMALL), whole, rtol=1e-4)
+    assert whole.shape == (7,) and len(set(whole)) == 7
+
+
+def test_a_dictionary_that_does_not_fit_the_policy_is_refused_and_so_are_strange_settings(policy):
+    task = task_of(shipped())
     with pytest.raises(BadInput, match="expected a task to ask"):
         earn_roles(axes(), policy)
     with pytest.raises(BadInput, match="does not say which layer"):
         earn_roles(replace(axes(), layer=None), policy, task, SMALL)
+    with pytest.raises(Mismatch, match="expected a dictionary of layer 1, got one of layer 2"):
+        earn_roles(axes(), policy, task, SMALL, layer=1)
     narrow = TSAE(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8), torch.zeros(8), widths=(8,), layer=LAYER)
     with pytest.raises(Mismatch, match="expected a policy of d_model 8"):
         earn_roles(narrow, policy, task, SMALL)
@@ -120,3 +213,6 @@ def test_a_dictionary_that_does_not_fit_the_policy_is_refused_and_so_are_strange
         RolesConfig(matched=0)
     with pytest.raises(BadInput, match="auroc must lie between 0.5 and 1"):
         RolesConfig(auroc=0.3)
+    for levels in ((), (1, 1)):
+        with pytest.raises(BadInput, match=r"levels must be named once each, one at least; got \["):
+            RolesConfig(levels=levels)

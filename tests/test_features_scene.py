@@ -1,5 +1,6 @@
 """What is known of each token, and what is held against what."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -54,9 +55,16 @@ def test_a_contrast_holds_like_against_like_and_is_missing_where_there_is_nothin
     direct = [a_row(1, problem=f"d{at}", **DIRECT) for at in range(LEAST)]
     made, missing = contrasts(scene_of(*written, *direct))
     by_name = {contrast.name: contrast for contrast in made}
-    assert set(by_name) == {"valid chain", "direct", "arranging"} and set(missing) == {"result 8", "copy", "cue"}
+    valid = {"valid chain", "valid end", "valid answer"}
+    assert set(by_name) == {*valid, "direct", "arranging"} and set(missing) == {"result 8", "copy", "cue"}
     chain, at_once = by_name["valid chain"], by_name["direct"]
     assert chain.positive_N.sum() == chain.negative_N.sum() == 9 * LEAST
+    at_the_end = {name: by_name[f"valid {name}"].positive_N for name in ("end", "answer")}
+    roles = np.array(ROLES * 2 * LEAST + DIRECT["roles"] * LEAST)
+    assert {name: Counter(roles[on_N]) for name, on_N in at_the_end.items()} == {
+        "end": {"separator": LEAST},
+        "answer": {"marker": LEAST, "answer": LEAST},
+    }, "where the answer is about to be announced, and from there on"
     assert len(set(chain.stratum_N[chain.positive_N])) == 9, "role by role"
     assert at_once.positive_N.sum() == 2 * LEAST and at_once.negative_N.sum() == 4 * LEAST
     assert at_once.target_N.sum() == 2 * LEAST, "the marker and the answer of each that is answered at once"

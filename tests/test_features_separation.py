@@ -86,3 +86,10 @@ def test_codes_of_some_tokens_are_those_rows(kept):
     joined = Codes.together([codes.at(kept_N), codes.at(~kept_N)])
     again = Codes.of(torch.cat([z_NF[kept_N], z_NF[~kept_N]]))
     assert joined.tokens == again.tokens and torch.equal(joined.token_K, again.token_K)
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.0, 1.0, 2.5]), min_size=3, max_size=3), min_size=1, max_size=8))
+def test_a_latent_at_every_token_is_its_column(z):
+    codes = Codes.of(torch.tensor(z))
+    for latent in range(3):
+        assert codes.of_latent(latent).tolist() == [row[latent] for row in z]

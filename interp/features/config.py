@@ -34,6 +34,8 @@ class RolesConfig:
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
     def __post_init__(self) -> None:
+        if not self.levels or len(set(self.levels)) < len(self.levels):
+            raise BadInput(f"levels must be named once each, one at least; got {list(self.levels)}")
         for name in ("problems", "most", "matched", "texts"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 
 from interp.artifacts import BadInput, Mismatch
 from interp.bootstrap import Sums, benjamini_hochberg, change, end_less_start
@@ -21,8 +23,8 @@ from interp.tasks.base import Task, seeded
 from interp.tsae import TSAE
 
 DRAWS = 400
-AT_ONCE = 1024
-"""Latents whose sums by stratum and prompt are held at once."""
+ENTRIES = 2**26
+"""Of sums by stratum, prompt and latent: as many as are held at once."""
 
 
 def earn_roles(
@@ -44,7 +46,7 @@ def earn_roles(
         raise BadInput("expected a task to ask, got none: earn_roles(tsae, policy, task)")
     policy = subject.base.load(device=device) if isinstance(subject, Series) else subject
     layer = _layer(tsae, layer, policy)
-    rows = _expect_own(rollouts, policy).rows if rollouts is not None else _asked(policy, task, config, bar)
+    rows = _expect_own(rollouts, policy, task).rows if rollouts is not None else _asked(policy, task, config, bar)
     seen = scene(policy, tsae, layer, rows, decoys=getattr(task, "decoys", None))
     made, missing = contrasts(seen)
     trials = [trial for contrast in made for trial in tried(seen, contrast, config)]
@@ -60,16 +62,24 @@ def earn_roles(
 
 
 def _asked(policy: Policy, task: Task, config: RolesConfig, bar: bool) -> list[Rollout]:
-    problems = [problem for level in config.levels for problem in task.problems("train", level, config.problems)]
+    every = [problem for level in config.levels for problem in task.problems("train", level, config.problems)]
+    problems = list({problem.id: problem for problem in every}.values())  # a bucket and a depth may share some
     return roll_out(policy, task, problems, config.sampling, purpose="roles", bar=bar).rows
 
 
-def _expect_own(rollouts: Rollouts, policy: Policy) -> Rollouts:
+def _expect_own(rollouts: Rollouts, policy: Policy, task: Task) -> Rollouts:
     if (wrote := rollouts.made_from.get("policy")) not in (None, policy.fingerprint()):
         raise Mismatch(
             f"expected what the policy itself wrote ({policy.fingerprint()}), got rollouts of {wrote}: roll it out "
             "again, or give none"
         )
+    if (asked := rollouts.made_from.get("task")) not in (None, task.fingerprint()):
+        raise Mismatch(
+            f"expected answers to this task ({task.fingerprint()}), got rollouts of {asked}: name the task they are "
+            "of, or give none"
+        )
+    if not any(row.tokens for row in rollouts):
+        raise BadInput(f"expected rollouts in which something was written, got {len(rollouts)} in which nothing was")
     return rollouts
 
 
@@ -80,12 +90,7 @@ def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:
         separation(seen.codes, contrast.positive_N & this_N, contrast.negative_N & this_N, stratum_N).auroc_F
         for this_N, stratum_N in contrast.surfaces
     ]
-    some = [range(start, min(start + AT_ONCE, seen.codes.width)) for start in range(0, seen.codes.width, AT_ONCE)]
-    told_apart = [
-        change(sums_of(seen, contrast, mine), end_less_start(2), draws=DRAWS, seed=config.gates_seed) for mine in some
-    ]
-    p_F = np.concatenate([part.p_F for part in told_apart])
-    other_F = np.min(elsewhere, axis=0)
+    p_F, other_F = certainty(seen, contrast, config), np.min(elsewhere, axis=0)
     return [
         Trial(at, contrast.family, contrast.name, float(told.auroc_F[at]), float(told.d_F[at]), float(p_F[at]),
               float(other_F[at]), False, heights=told.heights(at))
@@ -93,21 +98,30 @@ def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:
     ]  # fmt: skip
 
 
-def sums_of(seen: Scene, contrast: Contrast, latents: range | None = None) -> Sums:
-    """Of some latents, negatives, then positives, by stratum and prompt: a change from the one to the other."""
-    latents = range(seen.codes.width) if latents is None else latents
+def certainty(seen: Scene, contrast: Contrast, config: RolesConfig) -> Float[ndarray, " F"]:
+    """p-values, of some latents at a time: by stratum and prompt they take room."""
     kept_N = contrast.positive_N | contrast.negative_N
+    cells = 2 * len(np.unique(contrast.stratum_N[kept_N])) * (int(seen["problem"].max()) + 1)
+    some = max(1, ENTRIES // cells)
+    parts = [range(at, min(at + some, seen.codes.width)) for at in range(0, seen.codes.width, some)]
+    every = (sums_of(seen, contrast, part) for part in parts)
+    return np.concatenate([change(sums, end_less_start(2), draws=DRAWS, seed=config.gates_seed).p_F for sums in every])
+
+
+def sums_of(seen: Scene, contrast: Contrast, latents: range) -> Sums:
+    """Negatives, then positives, by stratum and prompt: a change from the one to the other. Of neighbouring latents."""
+    kept_N, width = contrast.positive_N | contrast.negative_N, len(latents)
     _, stratum_N = np.unique(contrast.stratum_N[kept_N], return_inverse=True)
     problem_N, codes = seen["problem"][kept_N], seen.codes.at(torch.from_numpy(kept_N))
     strata, prompts = int(stratum_N.max()) + 1, int(seen["problem"].max()) + 1
     cell_N = torch.from_numpy((contrast.positive_N[kept_N] * strata + stratum_N) * prompts + problem_N)
-    amount, tokens = torch.zeros(2 * strata * prompts, len(latents)), torch.zeros(2 * strata * prompts)
+    amount, tokens = torch.zeros(2 * strata * prompts, width), torch.zeros(2 * strata * prompts)
     mine_K = (codes.latent_K >= latents.start) & (codes.latent_K < latents.stop)
-    place_K = cell_N[codes.token_K[mine_K]] * len(latents) + codes.latent_K[mine_K] - latents.start
-    amount.view(-1).index_add_(0, place_K, codes.value_K[mine_K])
+    token_K, latent_K = codes.token_K[mine_K], codes.latent_K[mine_K] - latents.start
+    amount.view(-1).index_add_(0, cell_N[token_K] * width + latent_K, codes.value_K[mine_K])
     tokens.index_add_(0, cell_N, torch.ones(len(cell_N)))
     shape = (2, strata, prompts)
-    return Sums(amount.reshape(*shape, len(latents)), tokens.reshape(shape))
+    return Sums(amount.reshape(*shape, width), tokens.reshape(shape))
 
 
 def corrected(trials: list[Trial], config: RolesConfig) -> list[Trial]:
@@ -161,4 +175,6 @@ def _layer(tsae: TSAE, layer: int | None, policy: Policy) -> int:
         raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
     if policy.d_model != tsae.d_model:
         raise Mismatch(f"expected a policy of d_model {tsae.d_model}, as the dictionary's; got {policy.d_model}")
+    if layer is not None and tsae.layer not in (None, layer):
+        raise Mismatch(f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}")
     return tsae.layer if tsae.layer is not None else layer or 0

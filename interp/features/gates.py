@@ -66,6 +66,8 @@ class Gates:
 
     def played(self, latents: list[int], task: Task, bar: bool) -> list[Played]:
         """Each, and its nearest match that is none of them."""
+        if not latents:
+            return []
         held = self.bench
         stage = Stage.set(held.policy, held.tsae, held.layer, task, self.seen.rollouts, self.config.played, GROUP)
         found = []

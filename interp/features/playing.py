@@ -73,9 +73,10 @@ class Stage:
     def set(
         cls, policy: Policy, tsae: TSAE, layer: int, task: Task, rows: Sequence[Rollout], count: int, group: int
     ) -> "Stage":
-        """About `count` of the problems that rollouts answer, evenly from among them."""
-        every = problems_of(rows)
-        chosen, sampling = every[:: max(1, len(every) // count)][:count], SampleConfig(group=group, rows=1024)
+        """`count` of the problems that rollouts answer (all, if there are fewer), evenly from among them."""
+        every, sampling = problems_of(rows), SampleConfig(group=group, rows=1024)
+        asked = min(count, len(every))
+        chosen = [every[at * len(every) // asked] for at in range(asked)]
         return cls(policy, tsae, layer, task, chosen, sampling, rates(policy, task, chosen, sampling))
 
     def play(self, latent: int, scale: float, *, match_of: int | None = None) -> Played:
@@ -99,7 +100,7 @@ def rates(policy: Policy, task: Task, problems: Sequence[Problem], sampling: Sam
 
 
 def shift(change_P: Float[ndarray, " P"]) -> Shift:
-    """A mean over problems, and what other draws of problems make of it. NaN where nobody could judge."""
+    """A mean over problems, and what other draws of problems make of it. NaN where some could not be judged."""
     draws_BP = resampled(len(change_P), DRAWS, 0).numpy().astype(float)
     low, high = np.percentile(draws_BP @ change_P / len(change_P), [2.5, 97.5])
     return Shift(float(change_P.mean()), float(low), float(high))

@@ -97,7 +97,7 @@ SURFACE = 0.6
 @dataclass(frozen=True)
 class Roles:
     trials: tuple[Trial, ...]
-    """Of all candidates, each in its best contrast of a family."""
+    """Of all candidates, each in its best contrast of a kind."""
     random: tuple[Trial, ...]
     """Of latents drawn at random."""
     width: int
@@ -121,8 +121,9 @@ class Roles:
         manifest = read_manifest(path, KIND, made_from=made_from)
         held = json.loads((Path(path) / FILE).read_text())
         trials, random = (tuple(from_json(Trial, row) for row in held[name]) for name in ("trials", "random"))
-        config = from_json(RolesConfig, manifest["config"])
-        return cls(trials, random, held["width"], tuple(held["missing"]), manifest["made_from"], config, held["layer"])
+        played = tuple(from_json(Played, row) for row in held["played"])
+        missing, config = tuple(held["missing"]), from_json(RolesConfig, manifest["config"])
+        return cls(trials, random, held["width"], missing, manifest["made_from"], config, held["layer"], played)
 
     def fingerprint(self) -> str:
         return fingerprint(json.dumps(to_json(self), sort_keys=True))

@@ -11,6 +11,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from interp.artifacts import BadInput
 from interp.policy.capture import blocks_of, without_adapters
 
 
@@ -18,7 +19,7 @@ from interp.policy.capture import blocks_of, without_adapters
 def keeping(model: nn.Module, layer: int) -> Iterator[list[Any]]:
     """What block `layer` gave, forward by forward."""
     kept: list[Any] = []
-    handle = blocks_of(without_adapters(model))[layer].register_forward_hook(lambda *given: kept.append(given[2]))
+    handle = _up_to(model, layer)[-1].register_forward_hook(lambda *given: kept.append(given[2]))
     try:
         yield kept
     finally:
@@ -28,15 +29,25 @@ def keeping(model: nn.Module, layer: int) -> Iterator[list[Any]]:
 @contextmanager
 def resuming(model: nn.Module, layer: int, output: Any) -> Iterator[None]:
     """Every forward within is of the rows that `output` is of."""
-    blocks = blocks_of(without_adapters(model))[: layer + 1]
+    blocks = _up_to(model, layer)
+    before = [vars(block).get("forward") for block in blocks]  # set on a block itself where somebody has wrapped it
     for block in blocks:
         block.forward = lambda hidden, *rest, **more: hidden
-    blocks[layer].forward = lambda hidden, *rest, **more: output
+    blocks[-1].forward = lambda hidden, *rest, **more: output
     try:
         yield
     finally:
-        for block in blocks:
+        for block, forward in zip(blocks, before, strict=True):
             del block.forward
+            if forward is not None:
+                block.forward = forward
+
+
+def _up_to(model: nn.Module, layer: int) -> list[nn.Module]:
+    blocks = blocks_of(without_adapters(model))
+    if not 0 <= layer < len(blocks):
+        raise BadInput(f"layer must lie between 0 and {len(blocks) - 1}; got {layer}")
+    return list(blocks[: layer + 1])
 
 
 def residual_in(output: Any) -> Float[Tensor, "B L D"]:

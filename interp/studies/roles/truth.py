@@ -32,6 +32,8 @@ def truth(pairs: Sequence[Pair], found: Interchanged) -> Truth:
     for value in np.unique(nexts_P2):
         mine_P = (nexts_P2 == value).any(1)
         moved_PF, whole = found.moved_PF[mine_P], float(found.whole_P[mine_P].mean())
+        if whole <= 0:
+            continue  # the policy does not heed it: there is nothing to carry
         mean_F = moved_PF.mean(0)
         error_F = moved_PF.std(0, ddof=1) / np.sqrt(len(moved_PF))
         effect_F = np.maximum(effect_F, mean_F / whole)
