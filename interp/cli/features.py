@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from interp.artifacts import refuse_existing
-from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
+from interp.cli.app import Flat, app, say, say_json, warn_of_skipped
 from interp.features.config import RolesConfig
 from interp.flags import OpenedSeries, World
 
@@ -16,13 +16,13 @@ class EarnRoles:
     """A dictionary's directory: ours, or one that SAELens saved."""
     opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
     world: Annotated[World, Flat] = field(default_factory=World)
-    earning: Annotated[RolesConfig, Flat, FlatThroughout] = field(default_factory=RolesConfig)
+    earning: Annotated[RolesConfig, Flat] = field(default_factory=RolesConfig)
     rollouts: Path | None = None
-    """What the policy wrote, if it is there already (interp rollout --out). It is asked anew if not given."""
+    """What the policy wrote, if it is there already (interp roll-out --out). It is asked anew if not given."""
     layer: int | None = None
     """Of a dictionary that does not say which it is of."""
     out: Path | None = None
-    """Keep the roles in this directory, for interp compare and interp grpo --credit features."""
+    """Keep the roles in this directory, for interp compare and for credit by features (interp grpo)."""
     overwrite: bool = False
     """Replace what is in --out."""
 
