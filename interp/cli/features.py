@@ -18,11 +18,11 @@ class EarnRoles:
     world: Annotated[World, Flat] = field(default_factory=World)
     earning: Annotated[RolesConfig, Flat, FlatThroughout] = field(default_factory=RolesConfig)
     rollouts: Path | None = None
-    """What the policy wrote, if it is there already (interp rollout --out). It is asked anew if not given."""
+    """What the policy wrote, if it is there already (interp roll-out --out). It is asked anew if not given."""
     layer: int | None = None
     """Of a dictionary that does not say which it is of."""
     out: Path | None = None
-    """Keep the roles in this directory, for interp compare and interp grpo --credit features."""
+    """Keep the roles in this directory, for interp compare and for credit by features (interp grpo)."""
     overwrite: bool = False
     """Replace what is in --out."""
 

@@ -68,10 +68,8 @@ def track_command(config: Annotated[Track, Flat]) -> None:
     asked = {"corpus": config.corpus, "measure": config.measure, "over": config.over, "match": config.match}
     changes = tracks.changes(**asked, roles=config.roles and Roles.open(config.roles))
     if opened.json:
-        counts, found = (
-            (changes.counts() if changes.role_F is None else changes.by_role()).to_dicts(),
-            changes.table().to_dicts(),
-        )
+        counts, found = changes.counts().to_dicts(), changes.table().to_dicts()
+        by_role = {} if changes.role_F is None else {"by_role": changes.by_role().to_dicts()}
         say_json(
             {
                 "out": tracks.path,

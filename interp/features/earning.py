@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from numpy import ndarray
 
 from interp.artifacts import BadInput, Mismatch
 from interp.bootstrap import Sums, benjamini_hochberg, change, end_less_start
@@ -23,8 +21,8 @@ from interp.tasks.base import Task, seeded
 from interp.tsae import TSAE
 
 DRAWS = 400
-ENTRIES = 2**26
-"""Of sums by stratum, prompt and latent: as many as are held at once."""
+AT_ONCE = 1024
+"""Latents whose sums by stratum and prompt are held at once."""
 
 
 def earn_roles(
@@ -90,7 +88,12 @@ def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:
         separation(seen.codes, contrast.positive_N & this_N, contrast.negative_N & this_N, stratum_N).auroc_F
         for this_N, stratum_N in contrast.surfaces
     ]
-    p_F, other_F = certainty(seen, contrast, config), np.min(elsewhere, axis=0)
+    some = [range(start, min(start + AT_ONCE, seen.codes.width)) for start in range(0, seen.codes.width, AT_ONCE)]
+    told_apart = [
+        change(sums_of(seen, contrast, mine), end_less_start(2), draws=DRAWS, seed=config.gates_seed) for mine in some
+    ]
+    p_F = np.concatenate([part.p_F for part in told_apart])
+    other_F = np.min(elsewhere, axis=0)
     return [
         Trial(at, contrast.family, contrast.name, float(told.auroc_F[at]), float(told.d_F[at]), float(p_F[at]),
               float(other_F[at]), False, heights=told.heights(at))
@@ -98,30 +101,21 @@ def tried(seen: Scene, contrast: Contrast, config: RolesConfig) -> list[Trial]:
     ]  # fmt: skip
 
 
-def certainty(seen: Scene, contrast: Contrast, config: RolesConfig) -> Float[ndarray, " F"]:
-    """p-values, of some latents at a time: by stratum and prompt they take room."""
+def sums_of(seen: Scene, contrast: Contrast, latents: range | None = None) -> Sums:
+    """Of some latents, negatives, then positives, by stratum and prompt: a change from the one to the other."""
+    latents = range(seen.codes.width) if latents is None else latents
     kept_N = contrast.positive_N | contrast.negative_N
-    cells = 2 * len(np.unique(contrast.stratum_N[kept_N])) * (int(seen["problem"].max()) + 1)
-    some = max(1, ENTRIES // cells)
-    parts = [range(at, min(at + some, seen.codes.width)) for at in range(0, seen.codes.width, some)]
-    every = (sums_of(seen, contrast, part) for part in parts)
-    return np.concatenate([change(sums, end_less_start(2), draws=DRAWS, seed=config.gates_seed).p_F for sums in every])
-
-
-def sums_of(seen: Scene, contrast: Contrast, latents: range) -> Sums:
-    """Negatives, then positives, by stratum and prompt: a change from the one to the other. Of neighbouring latents."""
-    kept_N, width = contrast.positive_N | contrast.negative_N, len(latents)
     _, stratum_N = np.unique(contrast.stratum_N[kept_N], return_inverse=True)
     problem_N, codes = seen["problem"][kept_N], seen.codes.at(torch.from_numpy(kept_N))
     strata, prompts = int(stratum_N.max()) + 1, int(seen["problem"].max()) + 1
     cell_N = torch.from_numpy((contrast.positive_N[kept_N] * strata + stratum_N) * prompts + problem_N)
-    amount, tokens = torch.zeros(2 * strata * prompts, width), torch.zeros(2 * strata * prompts)
+    amount, tokens = torch.zeros(2 * strata * prompts, len(latents)), torch.zeros(2 * strata * prompts)
     mine_K = (codes.latent_K >= latents.start) & (codes.latent_K < latents.stop)
-    token_K, latent_K = codes.token_K[mine_K], codes.latent_K[mine_K] - latents.start
-    amount.view(-1).index_add_(0, cell_N[token_K] * width + latent_K, codes.value_K[mine_K])
+    place_K = cell_N[codes.token_K[mine_K]] * len(latents) + codes.latent_K[mine_K] - latents.start
+    amount.view(-1).index_add_(0, place_K, codes.value_K[mine_K])
     tokens.index_add_(0, cell_N, torch.ones(len(cell_N)))
     shape = (2, strata, prompts)
-    return Sums(amount.reshape(*shape, width), tokens.reshape(shape))
+    return Sums(amount.reshape(*shape, len(latents)), tokens.reshape(shape))
 
 
 def corrected(trials: list[Trial], config: RolesConfig) -> list[Trial]:

@@ -176,8 +176,8 @@ def credited(hard: Evaluation, paid: Evaluation, seen: Evaluation) -> str:
     for bucket in ("hard", "easy"):
         plain, ceiling, ours = (rate(end, bucket) for end in (hard, paid, seen))
         lines.append(
-            f"Valid answers to {bucket} problems after plain training on hard ones: {plain}. More than that with credit\n"
-            f"by latents: {less(ours, plain)}; where only valid answers are paid: {less(ceiling, plain)}."
+            f"Valid answers to {bucket} problems after plain training on hard ones: {plain}. More than that with\n"
+            f"credit by latents: {less(ours, plain)}; where only valid answers are paid: {less(ceiling, plain)}."
         )
     return "\n".join([*lines, "One run of each: a demo, not a study."])
 

@@ -44,7 +44,7 @@ class Loop:
     def go(self) -> dict[str, Any]:
         """All of it. What comes back is what was found, as plain values."""
         self._train()
-        found = {"after": {name: end.table().to_dicts() for name, end in self.ends.items()}}
+        found: dict[str, Any] = {"after": {name: end.table().to_dicts() for name, end in self.ends.items()}}
         parts: dict[str, Any] = {}
         if self.plan.learn:
             fitted = self._fit()
