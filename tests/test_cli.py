@@ -24,6 +24,7 @@ from interp.cli import (
     EarnRoles,
     EvalTsae,
     Evaluate,
+    FeaturesStudy,
     FitTsae,
     Grpo,
     RolesStudy,
@@ -99,6 +100,7 @@ def fields_of(kind: type) -> list[str]:
         (["study", "dictionary"], Dictionary),
         (["study", "difficulty"], Difficulty),
         (["study", "roles"], RolesStudy),
+        (["study", "features"], FeaturesStudy),
         (["verify"], Verify),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_result_is_written_with_every_claim_table_and_figure(tmp_path):
     assert result["verdict"] == {j.claim.name: j.verdict for j in judged} and result["seeds"] == [0, 1, 2]
     text = (tmp_path / "features/README.md").read_text()
     assert all(j.claim.claim in text for j in judged) and "| hard, luck alone paid |" in text
-    assert "Strength, by what was trained on" in (tmp_path / "features/figure.html").read_text()
+    assert "Direct: an answer given at once" in (tmp_path / "features/figure.html").read_text()
     assert [j.verdict for j in judge(Records(read))] == [j.verdict for j in judged]
 
 

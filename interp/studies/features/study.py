@@ -18,6 +18,16 @@ COMMAND = "interp study features"
 CLAIM = "Each difficulty strengthens its own families of features (arXiv 2605.28388)."
 TITLE = "Features: what does difficulty feed?"
 LEDGER = "runs.jsonl"
+ABOUT = {
+    "direct": "an answer given at once",
+    "computation": "a result about to be written",
+    "deliberative": "all is done",
+}
+CLAIMED = {
+    "direct": ("easy-direct", "hard-direct"),
+    "computation": ("easy-computation", "medium-computation"),
+    "deliberative": ("easy-deliberative", "medium-deliberative", "hard-success", "hard-valid-alone"),
+}
 WORDS = (
     "Every arm is plain GRPO on problems of one difficulty, from the shipped organism, as in the difficulty study;",
     "in two arms on hard problems only lucky successes are paid, or only valid ones. With each seed come",
@@ -66,22 +76,22 @@ def write(trained: Sequence[Record], read: Sequence[Record], config: FeaturesCon
 
 
 def figures(read: Sequence[Record], records: Records, judged: Sequence[Judged]) -> list[tuple[str, str, Any]]:
-    verdicts = " ".join(f"{j.claim.claim} <b>{j.verdict.capitalize()}.</b>" for j in judged)
+    """A family each: their scales are not alike."""
     behaviour: Panels = {
-        measure: {
+        f"{measure} answers": {
             bucket: [_point(arm, behaved(read, arm, bucket, measure)) for arm in (BASE, *ARMS)]
             for bucket in ("easy", "medium", "hard")
         }
         for measure in ("valid", "direct")
     }
-    families: Panels = {
-        family: {kind: [_point(arm, records.of(arm, family, kind)) for arm in ARMS] for kind in KINDS}
-        for family in FAMILIES
-    }
-    return [
-        ("Strength, by what was trained on", verdicts, dots(families, y="change, as a share of the base's")),
-        ("Behaviour beside it", "Shares of answers, by the bucket asked.", dots(behaviour, y="share")),
-    ]
+    parts = []
+    for family, about in ABOUT.items():
+        told = " ".join(
+            f"{j.claim.claim} <b>{j.verdict.capitalize()}.</b>" for j in judged if j.claim.name in CLAIMED[family]
+        )
+        held: Panels = {"": {kind: [_point(arm, records.of(arm, family, kind)) for arm in ARMS] for kind in KINDS}}
+        parts.append((f"{family.capitalize()}: {about}", told, dots(held, y="change, as a share of the base's")))
+    return [*parts, ("Behaviour beside it", "Shares of answers, by the bucket asked.", dots(behaviour, y="share"))]
 
 
 def _point(name: str, found: Estimate) -> Point:
