@@ -110,7 +110,7 @@ def test_roles_are_earned_on_text_too(policy, task, tsae, rollouts):
     roles = earn_roles(tsae, policy, task, SMALL, rollouts=rollouts, bar=False)
     assert {"copy", "cue"} <= set(roles.missing) and roles.random
     assert {trial.kind for trial in roles.random} == {"result", "valid", "direct", "arranging"}
-    assert all(np.isfinite(trial.ablated.nats) for trial in (*roles.trials, *roles.random) if trial.ablated)
+    assert all(np.isfinite(trial.ablated.target.value) for trial in (*roles.trials, *roles.random) if trial.ablated)
     assert "How many latents passed each gate" in earned(roles)
 
 
