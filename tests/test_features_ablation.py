@@ -11,10 +11,10 @@ from grpo_world import a_row
 
 from interp.bootstrap import resampled
 from interp.features import Roles, RolesConfig, Trial
-from interp.features.ablation import ABLATE, AMPLIFY, Bench, Effect, effect, log_odds, scaled
+from interp.features.ablation import ABLATE, AMPLIFY, Bench, Effect, Mean, effect, log_odds, scaled
 from interp.features.falsification import Falsified
 from interp.policy.modes import evaluating
-from interp.policy.splice import splicing
+from interp.policy.splice import Edit, splicing
 from interp.tsae import TSAE
 
 LAST, D, TARGET = 2, 32, 7
@@ -77,7 +77,7 @@ def test_the_measured_effect_is_the_one_worked_out_by_hand(policy, cause):
             assert twice == pytest.approx((told(x_LD + cause) - told(x_LD)).numpy(), abs=1e-3)
 
 
-def in_a_whole_forward(policy, tsae: TSAE, layer: int, latent: int, scale: float) -> np.ndarray:
+def in_a_whole_forward(policy, edit: Edit, layer: int) -> np.ndarray:
     """Row by row, unpadded, the edit spliced in from the prompt's last token on."""
     found = []
     for row in ROWS:
@@ -89,7 +89,7 @@ def in_a_whole_forward(policy, tsae: TSAE, layer: int, latent: int, scale: float
 
         with torch.no_grad(), evaluating(policy.model):
             clean_T = told()
-            with splicing(policy.model, layer, scaled(tsae, latent, scale), mask_BL=mask_BL):
+            with splicing(policy.model, layer, edit, mask_BL=mask_BL):
                 found.append((told() - clean_T).numpy())
     return np.concatenate(found)
 
@@ -124,7 +124,8 @@ def test_going_on_from_the_layer_gives_the_change_that_a_whole_forward_gives(tin
         for latent, name in enumerate(HEIGHTS):
             for scale in (ABLATE, AMPLIFY):
                 change_N = bench.change(latent, scale)
-                np.testing.assert_allclose(change_N, in_a_whole_forward(policy, tsae, layer, latent, scale), atol=1e-3)
+                whole_N = in_a_whole_forward(policy, scaled(tsae, latent, scale), layer)
+                np.testing.assert_allclose(change_N, whole_N, atol=1e-3)
                 touched = {0, 1, 2} if name == "everywhere" else {2} if name == "in one rollout" else set()
                 touched = {1} if name == "at one token" else touched
                 assert {at for at in range(3) if np.abs(change_N[at == PROBLEM]).max() > 1e-3} == touched
@@ -154,22 +155,45 @@ def test_rollouts_in_which_nothing_was_written_are_passed_over(policy, cause):
     np.testing.assert_allclose(bench.change(0, ABLATE), Bench(policy, always_on(cause), LAST, ROWS).change(0, ABLATE))
 
 
-def test_an_effect_is_a_mean_over_tokens_with_an_interval_over_prompts():
-    changes, looked = np.array([-1.0, 5.0, -3.0, -2.0]), np.array([True, False, True, True])
-    drawn = resampled(3, 400, 0).numpy().astype(float)
-    found = effect(changes, looked, np.array([0, 0, 1, 2]), drawn)
-    assert found.nats == pytest.approx(-2) and -3 <= found.low < -2 < found.high <= -1 and found.prompts == 3
-    alike = effect(changes, looked, np.zeros(4, int), np.full((5, 1), 1.0))
-    assert (alike.nats, alike.low, alike.high, alike.prompts) == pytest.approx((-2, -2, -2, 1))
-    nothing = effect(changes, np.zeros(4, bool), np.array([0, 0, 1, 2]), drawn)
-    assert np.isnan([nothing.nats, nothing.low, nothing.high]).all() and nothing.prompts == 0
+def test_several_latents_at_once_are_what_a_whole_forward_without_them_all_gives(policy):
+    """Each at the height it had before any was touched."""
+    tsae, latents = on_as_wanted(policy, 1), [0, 2, 4]
+
+    def without(x_BLD: torch.Tensor) -> torch.Tensor:
+        return x_BLD - tsae.encode(x_BLD)[..., latents] @ tsae.W_dec[latents]
+
+    change_N = Bench(policy, tsae, 1, ROWS).change(latents, ABLATE)
+    np.testing.assert_allclose(change_N, in_a_whole_forward(policy, without, 1), atol=1e-3)
+
+
+def test_an_effect_is_a_mean_over_tokens_and_apart_from_others_with_intervals_over_prompts():
+    changes, problem = np.array([-1.0, 5.0, -3.0, -2.0, 1.0]), np.array([0, 0, 1, 2, 1])
+    target, against = np.array([True, False, True, True, False]), np.array([False, True, False, False, True])
+    found = effect(changes, target, against, problem, resampled(3, 400, 0).numpy().astype(float))
+    assert found.target.value == pytest.approx(-2) and -3 <= found.target.low < -2 < found.target.high <= -1
+    assert found.apart.value == pytest.approx(-5) and found.apart.low < -5 < found.apart.high < 0
+    alike = effect(changes, target, against, np.zeros(5, int), np.full((5, 1), 1.0))
+    assert (alike.target, alike.apart) == (Mean(-2.0, -2.0, -2.0), Mean(-5.0, -5.0, -5.0))
+    assert str(alike.apart) == "-5.00 [-5.00, -5.00]"
+
+
+def test_where_there_are_no_such_tokens_or_no_others_there_is_nothing_to_tell():
+    changes, problem, drawn = np.array([-1.0, 5.0]), np.array([0, 1]), resampled(2, 400, 0).numpy().astype(float)
+    none, every = np.zeros(2, bool), np.ones(2, bool)
+    for target, against, told in ((none, every, False), (every, none, True)):
+        found = effect(changes, target, against, problem, drawn)
+        assert np.isnan([found.apart.value, found.apart.low, found.apart.high]).all()
+        assert (found.target.value == 2) if told else np.isnan(found.target.value)
+    seldom = effect(changes, np.array([True, False]), np.array([False, True]), problem, drawn)
+    assert seldom.apart == Mean(-6.0, -6.0, -6.0), "draws without the one or the other say nothing"
 
 
 def trial(bench: Bench, latent: int, others: tuple[int, ...]) -> Trial:
     drawn = resampled(3, 400, 0).numpy().astype(float)
-    told = {at: effect(bench.change(at, ABLATE), TOKENS == TARGET, PROBLEM, drawn) for at in (latent, *others)}
+    these = TOKENS == TARGET, TOKENS != TARGET, PROBLEM, drawn
+    told = {at: effect(bench.change(at, ABLATE), *these) for at in (latent, *others)}
     withstood = Falsified(d=0.0, p=1.0, way="", reached=0.0, void=0.0)
-    matched = tuple(told[at].nats for at in others)
+    matched = tuple(told[at].apart.value for at in others)
     return Trial(latent, "computation", "by hand", 0.9, 1.0, 0.0, 0.9, True, withstood, told[latent], None, matched)
 
 
@@ -189,19 +213,27 @@ def test_a_planted_cause_earns_its_role_and_what_only_fires_beside_it_does_not(p
     assert roles.table()["passed"].to_list() == [True, False]
 
 
+def mean(value: float) -> Mean:
+    return Mean(value, value - 0.05, value + 0.05)
+
+
 @pytest.mark.parametrize(
-    ("nats", "high", "matched", "acts"),
+    ("target", "apart", "matched", "acts"),
     [
         (-0.5, -0.4, (0.0, -0.2), True),
-        (-0.5, 0.1, (0.0, -0.2), False),  # not surely
-        (-0.09, -0.08, (0.0, -0.01), False),  # surely, and less than a tenth of a nat
-        (-0.11, -0.1, (0.0, -0.01), True),
+        (-0.5, -0.04, (0.0,), False),  # what it is not about loses as much, for all we know
+        (-0.04, -0.5, (0.0,), False),  # it is the others that gain
+        (-0.5, -0.09, (0.0, -0.01), False),  # surely, and less than a tenth of a nat
+        (-0.5, -0.11, (0.0, -0.01), True),
         (-0.5, -0.4, (0.0, -0.6), False),  # a match does as much
         (-0.5, -0.4, (), False),  # nothing to be held against
         (float("nan"), float("nan"), (0.0,), False),
+        (-0.5, float("nan"), (0.0,), False),
     ],
 )
-def test_a_latent_acts_if_its_loss_is_sure_a_tenth_of_a_nat_and_more_than_any_of_its_matches(nats, high, matched, acts):
-    effect = Effect(nats, nats - 0.1, high, 9)
-    assert Trial(0, "format", "x", 0.9, 1, 0, 0.9, True, None, effect, None, matched).acts == acts
+def test_a_latent_acts_if_its_tokens_lose_surely_by_a_tenth_of_a_nat_more_than_others_and_than_by_any_match(
+    target, apart, matched, acts
+):
+    found = Effect(mean(target), mean(apart))
+    assert Trial(0, "format", "x", 0.9, 1, 0, 0.9, True, None, found, None, matched).acts == acts
     assert not Trial(0, "format", "x", 0.9, 1, 0, 0.9, True).acts, "before it has been ablated"

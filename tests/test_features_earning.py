@@ -9,13 +9,14 @@ from grpo_world import a_row
 
 from interp.artifacts import BadInput, Mismatch
 from interp.features import Roles, RolesConfig, earn_roles, earning
-from interp.features.ablation import Effect
+from interp.features.ablation import Effect, Mean
 from interp.features.contrasts import Contrast
 from interp.features.earning import best_of_each, candidates, corrected, sums_of, tried
 from interp.features.falsification import Falsified
 from interp.features.playing import Played, Shift
 from interp.features.roles import Trial
 from interp.features.scene import Scene
+from interp.features.separation import Heights
 from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
 from interp.report.features import earned
@@ -86,9 +87,7 @@ def test_what_was_earned_can_be_kept_shown_and_drawn(roles, tmp_path):
     assert found.fingerprint() == roles.fingerprint() and found.played == roles.played
     assert [trial.passed for trial in found.trials] == [trial.passed for trial in roles.trials]
     assert (
-        found.table()
-        .select("latent", "contrast", "ablated_nats")
-        .equals(roles.table().select("latent", "contrast", "ablated_nats"))
+        found.table().select("latent", "contrast", "apart").equals(roles.table().select("latent", "contrast", "apart"))
     )
     told = earned(found)
     assert "How many latents passed each gate" in told and "Without it, the policy answers validly" in told
@@ -127,7 +126,8 @@ def test_roles_come_back_as_they_were_kept_and_know_what_they_were_made_from(tmp
     nothing = float("nan")
     passed = replace(
         a_trial(3), tells_apart=True, falsified=Falsified(0.1, 0.5, "a triple", 0.2, nothing),
-        ablated=Effect(-1.0, -1.5, -0.5, 9), amplified=Effect(0.5, 0.1, 0.9, 9), matched=(0.0, -0.1),
+        ablated=Effect(Mean(-1.0, -1.5, -0.5), Mean(-0.8, -0.9, -0.7)), matched=(0.0, -0.1),
+        amplified=Effect(Mean(0.5, 0.1, 0.9), Mean(nothing, nothing, nothing)), heights=Heights(2.0, 0.5, 0.25),
     )  # fmt: skip
     made_from = {"tsae": "a", "policy": "b", "task": "c"}
     shifts = Shift(nothing, nothing, nothing), Shift(-0.2, -0.3, -0.1), Shift(0.0, 0.0, 0.0)
@@ -137,7 +137,7 @@ def test_roles_come_back_as_they_were_kept_and_know_what_they_were_made_from(tmp
     found = Roles.open(tmp_path / "roles", made_from={"tsae": "a"})
     assert found.trials[1:] == kept.trials[1:] and found.random == kept.random and found.config == SMALL
     assert found.trials[0].falsified and np.isnan(found.trials[0].falsified.void)
-    assert found.trials[0].ablated == passed.ablated
+    assert (found.trials[0].ablated, found.trials[0].heights) == (passed.ablated, passed.heights)
     assert [(one.latent, one.match_of) for one in found.played] == [(3, None), (5, 3)]
     assert {one.correct for one in found.played} == {shifts[1]}
     assert np.isnan(found.played[0].valid.value)
@@ -172,7 +172,7 @@ def test_a_contrast_is_a_change_from_negatives_to_positives_by_stratum_and_promp
     facts = {"problem": np.array([0, 0, 1, 1, 1])}
     seen = Scene([], Codes.of(z_NF), facts)
     positive, negative = np.array([True, False, False, True, False]), np.array([False, True, True, False, False])
-    contrast = Contrast("x", "format", positive, negative, np.array([0, 0, 1, 1, 1]), (), positive)
+    contrast = Contrast("x", "format", positive, negative, np.array([0, 0, 1, 1, 1]), (), positive, negative)
     found, of_one = sums_of(seen, contrast, range(2)), sums_of(seen, contrast, range(1, 2))
     assert torch.equal(of_one.amount_TSPF, found.amount_TSPF[..., 1:])
     assert torch.equal(of_one.tokens_TSP, found.tokens_TSP)
@@ -187,7 +187,7 @@ def test_a_few_latents_at_a_time_are_as_sure_as_all_at_once(monkeypatch):
     z_NF = torch.from_numpy(rng.random((400, 7)) * (rng.random((400, 7)) < 0.3 + 0.2 * positive[:, None])).float()
     seen = Scene([], Codes.of(z_NF), {"problem": np.repeat(np.arange(20), 20)})
     surfaces = ((np.ones(400, bool), stratum),)
-    contrast = Contrast("x", "format", positive, ~positive, stratum, surfaces, positive)
+    contrast = Contrast("x", "format", positive, ~positive, stratum, surfaces, positive, ~positive)
     whole = [trial.q for trial in tried(seen, contrast, SMALL)]
     for some in (1, 3, 6):
         monkeypatch.setattr(earning, "AT_ONCE", some)

@@ -47,7 +47,7 @@ def rows(n: int = 40) -> list[Rollout]:
 
 
 def contrast(positive_N: np.ndarray, negative_N: np.ndarray, family: str = REASONING) -> Contrast:
-    return Contrast("x", family, positive_N, negative_N, np.zeros(len(positive_N), int), (), positive_N)
+    return Contrast("x", family, positive_N, negative_N, np.zeros(len(positive_N), int), (), positive_N, negative_N)
 
 
 # --- latents that read tokens, and no model at all ---------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_roles_are_earned_on_text_too(policy, task, tsae, rollouts):
     roles = earn_roles(tsae, policy, task, SMALL, rollouts=rollouts, bar=False)
     assert {"copy", "cue"} <= set(roles.missing) and roles.random
     assert {trial.kind for trial in roles.random} == {"result", "valid", "direct", "arranging"}
-    assert all(np.isfinite(trial.ablated.nats) for trial in (*roles.trials, *roles.random) if trial.ablated)
+    assert all(np.isfinite(trial.ablated.target.value) for trial in (*roles.trials, *roles.random) if trial.ablated)
     assert "How many latents passed each gate" in earned(roles)
 
 
@@ -119,5 +119,5 @@ def test_where_there_are_tokens_for_no_contrast_there_are_no_roles_and_that_is_t
     roles = earn_roles(tsae, policy, task, SMALL, rollouts=few, bar=False)
     assert (roles.trials, roles.random, roles.played) == ((), (), ())
     assert {"valid chain", "valid end", "valid answer", "direct", "arranging", "copy", "cue"} <= set(roles.missing)
-    assert roles.counts().height == roles.table().height == 0 and len(roles.figure().data) == 0
+    assert roles.counts().height == roles.table().height == 0 and not roles.figure().data
     assert "No latent has earned a role." in earned(roles) and "for want of tokens" in earned(roles)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from interp.artifacts import BadInput, fingerprint_config
 from interp.features import Roles, RolesConfig, Trial
-from interp.features.ablation import Effect
+from interp.features.ablation import Effect, Mean
 from interp.features.falsification import Falsified
 from interp.features.interchange import Interchanged, Pair
 from interp.organism import shipped
@@ -247,8 +247,8 @@ def test_latents_are_held_against_the_truth_gate_by_gate():
     """0 carries and passes all, 1 carries and is stopped by the last gate, 2 and 3 carry nothing, 4 was not tried."""
 
     def trial(latent: int, *, tells: bool = True, void: float = 0.0, nats: float = -1.0, name: str = "cue 7") -> Trial:
-        withstood, ablated = Falsified(0, 1, "", 0, void), Effect(nats, nats - 0.1, nats + 0.1, 9)
-        return Trial(latent, "shortcut", name, 0.9, 1, 0, 0.9, tells, withstood, ablated, None, (0.0,))
+        withstood, lost = Falsified(0, 1, "", 0, void), Mean(nats, nats - 0.1, nats + 0.1)
+        return Trial(latent, "shortcut", name, 0.9, 1, 0, 0.9, tells, withstood, Effect(lost, lost), None, (0.0,))
 
     tried = (trial(0), trial(1, nats=-0.01), trial(2, void=1.0), trial(3, name="result 4"))
     drawn = (trial(0), trial(3, tells=False), trial(2))
