@@ -18,7 +18,7 @@ from test_tracking import LAYER, SMALL, TASK, D, axes
 
 from interp import cli
 from interp.artifacts import BadInput, Mismatch, write_manifest
-from interp.features import Roles
+from interp.features import Roles, RolesConfig
 from interp.report.comparison import compared, doubts
 from interp.rollouts import Checkpoint, Series
 from interp.tracking import AskConfig, Comparison, TrackConfig, compare
@@ -159,7 +159,7 @@ def test_roles_stand_beside_latents_and_are_counted_by(tmp_path):
     tracks = tracks_of(tmp_path / "t", {"valid": (TOKENS, [1.0, 1.0])}, {"valid": (TOKENS, [2.0, 1.0])})
     earned = SimpleNamespace(passed=True, latent=0, auroc=0.9, family="reasoning")
     trials: tuple[Any, ...] = (earned,)
-    roles = Roles(trials, (), 2, (), {"tsae": "this dictionary"})
+    roles = Roles(trials, (), 2, (), {"tsae": "this dictionary"}, RolesConfig(), 0)
     found = Comparison(tracks, 0, 1, roles)
     assert found.table()["role"].to_list() == ["reasoning", "none"]
     counted = {(row["between"], row["role"]): row["strengthened"] for row in found.counts().to_dicts()}
@@ -372,7 +372,7 @@ def test_what_cannot_be_compared_is_refused(home, tmp_path):
         "expected roles of the latents of this dictionary",
         first,
         copy,
-        roles=Roles((), (), 64, (), {"tsae": "?"}),
+        roles=Roles((), (), 64, (), {"tsae": "?"}, RolesConfig(), 0),
     )
     two = [Series.from_dir(home / name, task=task) for name, task in (("one", TASK), ("other", FirstWord("all")))]
     refused(BadInput, "expected one task to ask both, got runs that were trained on two", *two, task=None)

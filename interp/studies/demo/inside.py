@@ -73,7 +73,7 @@ def roles_of(tsae: "TSAE", base: "Policy", task: Task, plan: Plan, *, bar: bool)
 
     place, made_from = plan.inside / "roles", {"tsae": tsae.fingerprint(), "policy": base.fingerprint()}
     if not place.exists():
-        earning = replace(plan.sizes.earning, seed=plan.seed)
+        earning = replace(plan.sizes.earning, gates_seed=plan.seed)
         earn_roles(tsae, base, task, earning, device=str(base.device), bar=bar).save(place)
     return Roles.open(place, made_from=made_from)
 
