@@ -106,12 +106,13 @@ def bearers_of(roles: Roles) -> list[Bearer]:
 
 def stand_ins(roles: Roles, bearers: Sequence[Bearer], seed: int) -> list[Bearer]:
     """In the place of each, a latent of those drawn at random from all that are alive, held to the same kind of
-    contrast: it counts for as much (`nats`), and is read in units of its own. None has a role, none stands in twice."""
+    contrast, and on where that is told (else it would stand in for nothing): it counts for as much (`nats`), and is
+    read in units of its own. None has a role, none stands in twice."""
     taken, found = {trial.latent for trial in roles.trials if trial.passed}, []
     for kind in dict.fromkeys(bearer.kind for bearer in bearers):
         mine = [bearer for bearer in bearers if bearer.kind == kind]
         drawable = [trial for trial in roles.random if trial.kind == kind and trial.latent not in taken]
-        pool = {one.latent: one for one in map(Bearer.of, drawable) if one.heights.known}
+        pool = {one.latent: one for one in map(Bearer.of, drawable) if one.heights.known and one.spread > 0}
         if len(pool) < len(mine):
             raise BadInput(
                 f"expected at least {len(mine)} latents drawn at random and held to contrasts of {kind}, to stand in "

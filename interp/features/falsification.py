@@ -6,7 +6,7 @@ injection       the tokens, pairs and triples at which the latent is strongest a
                 latent that rises so is driven by tokens
 void order      the text in which it does what it is held to do, its tokens shuffled: what it is at the very same tokens
                 then is not about what they say together. (An answer of two tokens has no order to lose)
-other surface   is what it tells apart told apart on surfaces too on which it was not found (other operands, depths)?
+other surface   is what it tells apart told apart on each of several surfaces alone (other operands, depths, places)?
 
 Text in which nothing is computed is what was written, its tokens shuffled within each completion.
 """
