@@ -35,6 +35,7 @@ from interp.cli import (
 from interp.organism import OrganismConfig, Shape, shipped
 from interp.organism.raising import raise_organism
 from interp.rollouts import Evaluation
+from interp.studies.demo.plan import Sizes
 from interp.tasks import Chain
 
 
@@ -130,6 +131,7 @@ def test_the_demo_shows_a_table_and_rollouts_without_colour_where_nobody_sees_it
 
 
 def test_the_demo_trains_and_shows_what_came_of_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("interp.studies.demo.plan.SIZES", Sizes(problems=2, answers=2))
     little = ("--problems", "1", "--group", "1", "--steps", "1", "--learn", "0")
     words = ("demo", *little, "--out", str(tmp_path / "demo"))
     assert run(monkeypatch, *words) == 0

@@ -26,6 +26,7 @@ from interp.studies.demo import inside, plan
 from interp.studies.demo.arms import ARMS, SEEN
 from interp.tracking import AskConfig
 from interp.tracking.changes import FEW
+from interp.tracking.picture import named
 
 TINY = plan.Sizes(
     problems=2,
@@ -108,8 +109,8 @@ def test_every_stage_is_told_and_what_is_found_with_intervals(shown):
         "Seconds: train",
     ):
         assert any(said in line for line in lines), said
-    for said in ("on medium problems", "passed all three gates", "B less A: valid"):
-        assert any(said in line and "]" in line for line in lines), said
+    for said in ("on medium problems +", "drawn at random, ", "B less A: valid answers"):
+        assert "]" in next(line for line in lines if said in line), said
     assert f"offline: {shown.out / 'demo.html'}" in shown.text and max(map(len, lines)) <= 140
 
 
@@ -228,3 +229,9 @@ def test_of_too_few_prompts_nothing_is_told():
 
 
 FINGERPRINTED: Any = SimpleNamespace(fingerprint=lambda: "x", width=4)
+
+
+def test_a_latent_is_named_with_the_role_it_has():
+    roles = with_roles(*[FINGERPRINTED] * 3)
+    assert [named(at, roles) for at in (1, 3)] == ["latent 1 (shortcut)", "latent 3"]
+    assert named(1, None) == "latent 1"

@@ -27,7 +27,7 @@ class Demo:
     """Rollouts to show in colour."""
     steps: int = 40
     """Of training, on medium and on hard problems. 0 trains nothing."""
-    learn: int = 800
+    learn: int = 1500
     """Steps of fitting a dictionary on what training made of the base. 0 stops before it."""
     out: Path = Path("runs/demo")
     """Where everything goes that takes long, and the page with the figures. Asked for again, it goes on."""

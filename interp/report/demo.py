@@ -64,13 +64,14 @@ def trained(ends: Mapping[str, Evaluation]) -> str:
 
 
 def explained(found: "Quality") -> str:
+    """How much of the residual it is, and how sparse."""
     kept = found.recovered and found.recovered.ce_recovered
     told = [] if found.fve is None else [f"It explains {found.fve:.3f} of the variance of other problems' residuals"]
     told += [] if kept is None else [f"{kept:.3f} of the loss is kept where it stands in for them"]
     active = (
         f"{found.l0.total:.1f} latents are on at a token in the mean; {found.firing.dead_share:.2f} of all never are."
     )
-    return f"{', and '.join(told)}.\n{active}"
+    return f"{', and '.join(told)}.\n{active}" if told else active
 
 
 def roles_earned(roles: "Roles") -> str:
@@ -78,11 +79,11 @@ def roles_earned(roles: "Roles") -> str:
     earned = Counter(roles.of(latent) for latent in {trial.latent for trial in roles.trials if trial.passed})
     of_what = ", ".join(f"{count} {family}" for family, count in earned.most_common())
     told, drawn = passing(roles.trials), passing(roles.random)
-    return (
-        f"{sum(earned.values())} of {roles.width:,} latents have earned a role{of_what and f' ({of_what})'}.\n"
-        f"Of the {told.n} that tell something apart and were tried further, {told} passed all three gates; "
-        f"of {drawn.n} drawn at random, {drawn}."
-    )
+    tried = "None tells anything apart, so none was tried further"
+    if told.n:
+        tried = f"Of the {told.n} that tell something apart and were tried further, {told} passed all three gates"
+    count = f"{sum(earned.values())} of {roles.width:,} latents have earned a role{of_what and f' ({of_what})'}"
+    return f"{count}.\n{tried};\nof {drawn.n} drawn at random, {drawn}."
 
 
 def passing(trials: "Sequence[Trial]") -> Share:
@@ -100,10 +101,10 @@ def went(changes: "Changes", bucket: str, roles: "Roles") -> str:
         return f"On {bucket} problems there are too few prompts to tell what became of the latents."
     judged = len(found.verdict_F) - counts[RARE]
     again = None if changes.control is None else changes.control[bucket].counts()
-    control = again and f" (where the base was asked again, {again[STRENGTHENED]} and {again[WEAKENED]})"
+    control = again and f" (the base asked again: {again[STRENGTHENED]} and {again[WEAKENED]})"
     told = (
-        f"On {bucket} problems, of {judged} latents that are not too rare, {counts[STRENGTHENED]} were strengthened "
-        f"and {counts[WEAKENED]} weakened{control or ''}."
+        f"On {bucket} problems, of {judged} latents that are not too rare: {counts[STRENGTHENED]} strengthened, "
+        f"{counts[WEAKENED]} weakened{control or ''}."
     )
     first = [_told(found, latent, roles) for latent in surest(changes, bucket, 1)]
     return f"{told}\nThe surest: {'; '.join(first)}." if first else told
@@ -154,9 +155,9 @@ def apart_in_words(comparison: "Comparison", bucket: str = HARD) -> str:
     if counts[FEW]:
         return f"{said}\nAt one mix of outcomes nothing can be told of latents there: too few prompts have it in both."
     again = found.control and found.control[bucket].between.counts()
-    control = f" (where A is asked again, {again[STRENGTHENED]} and {again[WEAKENED]})" if again else ""
+    control = f" (A asked again: {again[STRENGTHENED]} and {again[WEAKENED]})" if again else ""
     return (
-        f"{said}\nAt one mix of outcomes, {counts[STRENGTHENED]} latents are stronger in B and {counts[WEAKENED]} "
+        f"{said}\nLatents at one mix of outcomes: {counts[STRENGTHENED]} stronger in B, {counts[WEAKENED]} "
         f"weaker{control}."
     )
 
@@ -172,14 +173,15 @@ def what_credit_reads(roles: "Roles") -> str:
 
 def credited(hard: Evaluation, paid: Evaluation, seen: Evaluation) -> str:
     """Hard training as it is, where the verifier says what is paid, and where latents do: one run of each."""
-    lines = []
-    for bucket in ("hard", "easy"):
-        plain, ceiling, ours = (rate(end, bucket) for end in (hard, paid, seen))
-        lines.append(
-            f"Valid answers to {bucket} problems after plain training on hard ones: {plain}. More than that with\n"
-            f"credit by latents: {less(ours, plain)}; where only valid answers are paid: {less(ceiling, plain)}."
-        )
-    return "\n".join([*lines, "One run of each: a demo, not a study."])
+    lines = [
+        "What credit by latents adds to plain training on hard problems, and what paying valid answers alone does:"
+    ]
+    asked = (("valid", "easy", "valid_rate"), ("valid", "hard", "valid_rate"), ("right", "hard", "pass_rate"))
+    for what, bucket, measure in asked:
+        plain, ceiling, ours = (rate(end, bucket, measure) for end in (hard, paid, seen))
+        told = f"{less(ours, plain)} and {less(ceiling, plain)}"
+        lines.append(f"{what} answers to {bucket} problems, {plain}: {told};")
+    return "\n".join([*lines, "one run of each: a demo, not a study."])
 
 
 def _told(found: "Judged", latent: int, roles: "Roles") -> str:

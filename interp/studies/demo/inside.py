@@ -92,7 +92,7 @@ def comparison_of(tsae: "TSAE", roles: "Roles", task: Task, plan: Plan, *, devic
     from interp.tracking import compare
 
     told: dict[str, Any] = {"out": plan.inside / "compared", "device": device, "bar": bar}
-    medium, hard = (run_of(plan, arm) for arm in (MEDIUM, HARD))
+    medium, hard = run_of(plan, MEDIUM), run_of(plan, HARD)
     return compare(tsae, medium, hard, task, plan.sizes.asking, roles=roles, **told)
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interp.report import demo as report
@@ -35,16 +35,19 @@ class Loop:
     plan: Plan
     say: Say
     bar: bool
+    ends: "dict[str, Evaluation]" = field(default_factory=dict, init=False)
+    """What came of each arm."""
+    seconds: dict[str, float] = field(default_factory=dict, init=False)
+    """That each stage took."""
 
-    def __post_init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.ends: dict[str, Evaluation] = {}
-        self.looking: dict[str, Any] = {"device": str(self.base.device), "bar": self.bar}
+    @property
+    def looking(self) -> dict[str, Any]:
+        return {"device": str(self.base.device), "bar": self.bar}
 
     def go(self) -> dict[str, Any]:
         """All of it. What comes back is what was found, as plain values."""
         self._train()
-        found: dict[str, Any] = {"after": {name: end.table().to_dicts() for name, end in self.ends.items()}}
+        found: dict[str, Any] = {}
         parts: dict[str, Any] = {}
         if self.plan.learn:
             fitted = self._fit()
@@ -53,14 +56,13 @@ class Loop:
             comparison = self._compare(fitted.tsae, roles)
             self._again(fitted.tsae, roles)
             parts = {"roles": roles, "tracks": tracks, "comparison": comparison}
-            found |= {"dictionary": {"quality": fitted.quality.row(), "told": fitted.told}, **plain(**parts)}
-            if SEEN in self.ends:
-                found["after"][SEEN] = self.ends[SEEN].table().to_dicts()
+            found = {"dictionary": {"quality": fitted.quality.row(), "told": fitted.told}, **plain(**parts)}
         with self._timed("page"):
             page = write(self.plan.out / "demo.html", self.ends, **parts)
         told = ", ".join(f"{stage} {took:.0f}" for stage, took in self.seconds.items())
         self.say("", f"Seconds: {told}.", f"All figures in one page, which opens offline: {page}")
-        return {**found, "page": page, "seconds": self.seconds}
+        after = {name: end.table().to_dicts() for name, end in self.ends.items()}
+        return {"after": after, **found, "page": page, "seconds": self.seconds}
 
     def _train(self) -> None:
         self.say("", what_it_shows(self.plan.steps), "")

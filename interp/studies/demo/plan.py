@@ -26,7 +26,7 @@ class Sizes:
     """Of a run, besides the base."""
     layer: int = 2
     """Of four, from 0."""
-    tokens: int = 120_000
+    tokens: int = 200_000
     """To fit the dictionary on."""
     held_out: int = 40_000
     """To measure it on."""
@@ -35,7 +35,7 @@ class Sizes:
     width: int | None = None
     """Of the dictionary; 16 latents to a dimension if not given."""
     earning: RolesConfig = field(
-        default_factory=lambda: RolesConfig(problems=64, most=12, random=10, matched=5, played=0)
+        default_factory=lambda: RolesConfig(problems=64, most=20, random=12, matched=5, played=0)
     )
     asking: AskConfig = field(default_factory=lambda: AskConfig(problems=48, recovered=64))
 
