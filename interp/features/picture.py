@@ -32,7 +32,7 @@ def drawn(roles: "Roles") -> "go.Figure":
             marker = {"color": colour, "symbol": symbol, "size": 8}
             trace = go.Scatter(**_places(trials), name=name, legendgroup=name, marker=marker, mode="markers")
             figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
-        figure.add_vline(roles.config.auroc, line_dash="dot", line_color="#999", row=1, col=column)  # pyright: ignore[reportArgumentType]
+        figure.add_vline(roles.config.auroc, line_dash="dot", line_width=1.5, line_color="#666", row=1, col=column)  # pyright: ignore[reportArgumentType]
         figure.add_hline(0, line_width=1, line_color="#999", row=1, col=column)  # pyright: ignore[reportArgumentType]
         figure.update_xaxes(title_text="AUROC", row=1, col=column)
     figure.update_yaxes(title_text="ablation: its tokens less others (nats)", col=1)
