@@ -13,7 +13,7 @@ from interp.features.ablation import Effect, Mean
 from interp.features.contrasts import Contrast
 from interp.features.earning import best_of_each, candidates, corrected, sums_of, tried
 from interp.features.falsification import Falsified
-from interp.features.playing import Played, Shift
+from interp.features.playing import Played
 from interp.features.roles import Trial
 from interp.features.scene import Scene
 from interp.features.separation import Heights
@@ -130,7 +130,7 @@ def test_roles_come_back_as_they_were_kept_and_know_what_they_were_made_from(tmp
         amplified=Effect(Mean(0.5, 0.1, 0.9), Mean(nothing, nothing, nothing)), heights=Heights(2.0, 0.5, 0.25),
     )  # fmt: skip
     made_from = {"tsae": "a", "policy": "b", "task": "c"}
-    shifts = Shift(nothing, nothing, nothing), Shift(-0.2, -0.3, -0.1), Shift(0.0, 0.0, 0.0)
+    shifts = Mean(nothing, nothing, nothing), Mean(-0.2, -0.3, -0.1), Mean(0.0, 0.0, 0.0)
     played = Played(3, None, 0.0, *shifts), Played(5, 3, 0.0, *shifts)
     kept = Roles((passed, a_trial(4)), (a_trial(5),), 8, ("cue",), made_from, SMALL, LAYER, played)
     kept.save(tmp_path / "roles")

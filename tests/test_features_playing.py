@@ -7,8 +7,8 @@ from conftest import tiny_policy
 from grpo_world import FirstWord, a_row
 
 from interp.bootstrap import resampled
-from interp.features.ablation import ABLATE, AMPLIFY
-from interp.features.playing import DRAWS, MEASURES, PURPOSE, Played, Shift, Stage, at_the_end, problems_of, shift
+from interp.features.ablation import ABLATE, AMPLIFY, Mean
+from interp.features.playing import DRAWS, MEASURES, PURPOSE, Played, Stage, at_the_end, problems_of, shift
 from interp.policy.config import SampleConfig
 from interp.policy.policy import stream
 from interp.policy.sample import draw, uniforms
@@ -66,7 +66,7 @@ def test_as_many_problems_of_each_level_are_played_however_few(policy, tsae, row
 
 @pytest.mark.parametrize(("latent", "scale"), [(0, ABLATE), (0, AMPLIFY), (3, ABLATE), (3, AMPLIFY)])
 def test_a_latent_that_does_nothing_changes_nothing_at_all(stage, latent, scale):
-    nothing = Shift(0.0, 0.0, 0.0)
+    nothing = Mean(0.0, 0.0, 0.0)
     assert stage.play(latent, scale) == Played(latent, None, scale, nothing, nothing, nothing)
 
 
@@ -125,7 +125,7 @@ def test_a_shift_is_a_mean_over_problems_with_the_interval_of_their_draws():
     found = shift(change_P)
     means = resampled(4, DRAWS, 0).numpy().astype(float) @ change_P / 4
     assert (found.value, found.low, found.high) == (0.3125, *np.percentile(means, [2.5, 97.5]))
-    assert str(Shift(0.1, -0.05, 0.2)) == "+0.100 [-0.050, +0.200]"
+    assert str(Mean(0.1, -0.05, 0.2)) == "+0.10 [-0.05, +0.20]"
 
 
 def test_where_some_could_not_be_judged_there_is_no_shift():

@@ -30,7 +30,7 @@ ABLATE, AMPLIFY = 0.0, 2.0
 
 @dataclass(frozen=True)
 class Mean:
-    """With its interval over prompts, in nats a token."""
+    """Of what an edit changes, nats a token or a rate, with its interval over prompts."""
 
     value: float
     low: float

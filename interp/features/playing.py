@@ -15,7 +15,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from interp.bootstrap import resampled
-from interp.features.ablation import scaled
+from interp.features.ablation import Mean, scaled
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
 from interp.policy.splice import Edit, splicing
@@ -34,18 +34,6 @@ MEASURES: dict[str, Callable[[Rollout], float]] = {
 
 
 @dataclass(frozen=True)
-class Shift:
-    """How a rate changes, with its interval over problems."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
-
-
-@dataclass(frozen=True)
 class Played:
     """What one edit of one latent does."""
 
@@ -53,9 +41,9 @@ class Played:
     match_of: int | None
     """The latent that this one is the match of; None where it is the one that has earned a role."""
     scale: float
-    valid: Shift
-    correct: Shift
-    direct: Shift
+    valid: Mean
+    correct: Mean
+    direct: Mean
 
 
 @dataclass(frozen=True)
@@ -99,11 +87,11 @@ def rates(policy: Policy, task: Task, problems: Sequence[Problem], sampling: Sam
     return told.reshape(len(problems), sampling.group, len(MEASURES)).mean(1)
 
 
-def shift(change_P: Float[ndarray, " P"]) -> Shift:
+def shift(change_P: Float[ndarray, " P"]) -> Mean:
     """A mean over problems, and what other draws of problems make of it. NaN where some could not be judged."""
     draws_BP = resampled(len(change_P), DRAWS, 0).numpy().astype(float)
     low, high = np.percentile(draws_BP @ change_P / len(change_P), [2.5, 97.5])
-    return Shift(float(change_P.mean()), float(low), float(high))
+    return Mean(float(change_P.mean()), float(low), float(high))
 
 
 def at_the_end(edit: Edit) -> Edit:

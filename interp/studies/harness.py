@@ -5,13 +5,15 @@ as soon as they are there, under the job's fingerprint: a study that was killed 
 missing, and a job that was under way resumes its own run.
 """
 
+import fcntl
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -78,3 +80,12 @@ def _follow(parent: int, over: Any) -> None:
     while os.getppid() == parent and not over.value:
         time.sleep(1)
     os._exit(1)
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """One process makes what is shared in `place`, the others wait for it."""
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

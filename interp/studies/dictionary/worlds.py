@@ -4,9 +4,6 @@ A world is made once a seed, for all arms. On the organism a seed is a training 
 wrote and read, and a policy of random weights that reads the very same documents.
 """
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +22,7 @@ from interp.rollouts.series import Series
 from interp.studies.dictionary.config import RANDOM, DictionaryConfig
 from interp.studies.dictionary.facts import Sample, sample
 from interp.studies.dictionary.planted import Planted, plant, store_of
+from interp.studies.harness import alone
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def words() -> list[str]:
 
 def planted_world(place: Path, config: DictionaryConfig, seed: int) -> World:
     planted = replace(config.planted, seed=seed)
-    with _alone(place):
+    with alone(place):
         found = plant(planted)
         fitted = store_of(found, place / "fitted")
         held_out = store_of(plant(replace(planted, tokens=planted.tokens // 4), draw=1), place / "held-out")
@@ -68,7 +66,7 @@ def planted_world(place: Path, config: DictionaryConfig, seed: int) -> World:
 
 
 def organism_world(place: Path, config: DictionaryConfig, seed: int) -> World:
-    with _alone(place):
+    with alone(place):
         series = _trained(place, config, seed)
         collected = {
             name: series.collect(config=_collecting(config, seed, *corpora), out=place / name, device="cpu", bar=False)
@@ -109,12 +107,3 @@ def _randomly_read(place: Path, fitted: Store, held_out: Store, seed: int) -> tu
         for name, store in (("fitted", fitted), ("held-out", held_out))
     )
     return first, second
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """One process makes a world, the others wait for it."""
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / "lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -1,14 +1,12 @@
 """One dictionary of one seed: the policies that training made of the base, and the families' strengths in each."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import fingerprint_config
 from interp.studies.features.config import FeaturesConfig
+from interp.studies.harness import alone
 
 if TYPE_CHECKING:
     from interp.features import Roles
@@ -95,7 +93,7 @@ def run_of(job: Job, arm: str) -> "Run":
         without_signal="go on",  # an arm that finds none is a result
     )
     told = {"config": training, "credit": scheme_of(arm), "out": job.place / arm.replace(", ", "-").replace(" ", "-")}
-    with _alone(job.place):
+    with alone(job.place):
         base = Policy.load(shipped(), device="cpu")
         return train(base, task_of(shipped()), bucket=ARMS[arm], **told, bar=False)
 
@@ -117,7 +115,7 @@ def _dictionary(job: Job) -> "TSAE":
     c, ends = job.config, [run_of(job, arm).series.members[-1].path for arm in FITTED_ON]
     series = Series.from_dirs([shipped(), *ends])
     collecting = CollectConfig((c.layer,), tokens=c.tokens)
-    with _alone(job.place):
+    with alone(job.place):
         out = job.place / f"store-{c.layer}-{c.tokens}"
         store = series.collect(task_of(shipped()), config=collecting, out=out, device="cpu", bar=False)
     asked = preset("interp")
@@ -158,12 +156,3 @@ def behaved(rows: "list[Rollout]") -> dict[str, dict[str, float]]:
         }
         found[bucket] = {name: round(sum(held) / len(held), 5) for name, held in shares.items()}
     return found
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """One process makes what is shared, the others wait for it."""
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / "lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
