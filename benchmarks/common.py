@@ -87,12 +87,12 @@ def result_path(name: str, device: torch.device) -> Path:
     return RESULTS / f"{name}{'-gpu' if device.type == 'cuda' else ''}.json"
 
 
-def standing(name: str, device: torch.device, part: str) -> Any:
-    """Of the result that stands, what is not measured again."""
+def standing(name: str, device: torch.device, part: str, otherwise: Any = None) -> Any:
+    """Of the result that stands, what is not measured again. Where none stands, what there is `otherwise`."""
     path = result_path(name, device)
-    if not path.exists():
+    if not path.exists() and otherwise is None:
         raise SystemExit(f"expected a result at {path} to take {part!r} over from, got none: measure all parts")
-    return json.loads(path.read_text())[part]
+    return json.loads(path.read_text())[part] if path.exists() else otherwise
 
 
 def write_result(name: str, device: torch.device, unit: str, arms: dict[str, float], peer: str, **more: Any) -> Path:

@@ -39,6 +39,7 @@ class Config:
     device: str = "cpu"
     threads: int = 2
     sizes: tuple[int, ...] = tuple(SHARES)
+    """Of the defaults. Each is kept as soon as it is measured; those not asked for are taken over as they stand."""
     tokens: int = 200_000
     parts: tuple[str, ...] = ("memory", "defaults")
     """Which to measure. What is not is taken over from the result that stands: memory wants a quiet machine."""
@@ -111,17 +112,19 @@ def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
     told: dict[str, Any] = {"pool_gb": POOL}
-    for part in {"memory", "defaults"} - set(config.parts):
-        told[part] = standing("tsae-scale", device, part)
     with tempfile.TemporaryDirectory() as place:
         room = Path(place)
-        if "memory" in config.parts:
-            told["memory"] = memory(config, room)
-        if "defaults" in config.parts:
-            told["defaults"] = {}
-            for d_model in config.sizes:
-                told["defaults"][f"d {d_model}"] = defaults(d_model, config, room)
-                print(d_model, told["defaults"][f"d {d_model}"], flush=True)
+        asked = "memory" in config.parts
+        told["memory"] = memory(config, room) if asked else standing("tsae-scale", device, "memory")
+        told["defaults"] = standing("tsae-scale", device, "defaults", {})
+        keep(told, config, device)
+        for d_model in config.sizes if "defaults" in config.parts else ():
+            told["defaults"][f"d {d_model}"] = defaults(d_model, config, room)
+            print(d_model, told["defaults"][f"d {d_model}"], flush=True)
+            keep(told, config, device)
+
+
+def keep(told: dict[str, Any], config: Config, device: torch.device) -> None:
     if config.keep:
         smallest, largest = f"{STORES[0]:g} GB", f"{STORES[-1]:g} GB"
         arms = {f"store of {size}": told["memory"][size] for size in (largest, smallest)}
