@@ -9,7 +9,7 @@ from grpo_world import a_row
 
 from interp.artifacts import BadInput, Mismatch
 from interp.features import Roles, RolesConfig, earn_roles, earning
-from interp.features.ablation import Effect, Mean
+from interp.features.ablation import ABLATE, AMPLIFY, Effect, Mean
 from interp.features.contrasts import Contrast
 from interp.features.earning import best_of_each, candidates, corrected, sums_of, tried
 from interp.features.falsification import Falsified
@@ -72,13 +72,28 @@ def test_roles_are_earned_gate_by_gate_and_chance_goes_the_same_way(policy, role
     assert all(roles.of(latent) == family for family in families for latent in roles.latents(family))
 
 
-def test_each_latent_with_a_role_is_played_without_and_so_is_its_nearest_match_that_has_none(roles):
+def test_each_latent_with_a_role_is_played_without_and_doubled_and_so_is_its_nearest_match_that_has_none(roles):
     earned = list(dict.fromkeys(trial.latent for trial in roles.trials if trial.passed))
     assert earned, "or there is nothing to be seen here"
-    assert [one.latent for one in roles.played if one.match_of is None] == earned
-    matches = {one.match_of: one.latent for one in roles.played if one.match_of is not None}
-    assert list(matches) == earned and not set(matches.values()) & set(earned)
-    assert all(one.scale == 0 and one.correct.low <= one.correct.value <= one.correct.high for one in roles.played)
+    for scale in (ABLATE, AMPLIFY):
+        played = [one for one in roles.played if one.scale == scale]
+        assert [one.latent for one in played if one.match_of is None] == earned
+        matches = {one.match_of: one.latent for one in played if one.match_of is not None}
+        assert list(matches) == earned and not set(matches.values()) & set(earned)
+    assert all(one.correct.low <= one.correct.value <= one.correct.high for one in roles.played)
+
+
+def test_what_comes_of_each_edit_is_told_whatever_the_contrast_and_beside_that_of_its_matches(roles):
+    of_latent: dict[int, set[object]] = {}
+    for trial in (*roles.trials, *roles.random):
+        assert trial.without and trial.doubled and len(trial.without_matches) == 3
+        of_latent.setdefault(trial.latent, set()).add((trial.without, trial.doubled))
+    assert all(len(told) == 1 for told in of_latent.values()), "an edit is of a latent, not of a contrast"
+    table = roles.table()
+    first = roles.trials[0]
+    assert table["without_at_once"][0] == first.without.at_once.value
+    assert table["doubled_valid_low"][0] == first.doubled.valid.low
+    assert table["without_matches_answer"][0] == first.without_matches[1]
 
 
 def test_what_was_earned_can_be_kept_shown_and_drawn(roles, tmp_path):
@@ -90,7 +105,8 @@ def test_what_was_earned_can_be_kept_shown_and_drawn(roles, tmp_path):
         found.table().select("latent", "contrast", "apart").equals(roles.table().select("latent", "contrast", "apart"))
     )
     told = earned(found)
-    assert "How many latents passed each gate" in told and "Without it, the policy answers validly" in told
+    for said in ("How many latents passed each gate", "Without it, and with it doubled", "ablating its matches"):
+        assert said in told
     assert len(roles.figure().data) == 3 * len({trial.family for trial in (*roles.trials, *roles.random)})
 
 

@@ -108,14 +108,14 @@ def test_a_latent_that_spots_a_token_is_driven_by_it_and_needs_no_order(readers,
     assert found.by_order and found.void == 1, "wherever the token stands, it is on"
 
 
-def test_what_random_tokens_do_is_worked_out_way_by_way(readers):
+@pytest.mark.parametrize("front", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_random_tokens_are_put_in_just_as_a_latents_own_are(readers, way, front):
     grounds = readers(rows(80))
-    assert set(grounds.dull) == set(WAYS)
-    for way, told_TF in grounds.dull.items():
-        for at, (row, told_F) in enumerate(zip(grounds.texts, told_TF, strict=True)):
-            runs = {n: random_runs(grounds.seen, n, 0, at) for n in (1, 2, 3)}
-            put = injected(row, way, runs, 0)
-            assert told_F.tolist() == [max(column) for column in zip(*heights_of(put), strict=True)]
+    for at, (row, told_F) in enumerate(zip(grounds.texts, grounds.dull(way, front=front), strict=True)):
+        runs = {n: random_runs(grounds.seen, n, 0, at) for n in (1, 2, 3)}
+        put = injected(row, way, runs, 0, front=front)
+        assert told_F.tolist() == [max(column) for column in zip(*heights_of(put), strict=True)]
 
 
 def test_a_latent_that_needs_a_pair_is_driven_by_pairs_and_not_by_single_tokens_nor_without_order(readers):

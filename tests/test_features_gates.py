@@ -59,6 +59,11 @@ def test_matches_come_nearest_first_and_as_many_as_are_asked_for(columns, data):
     assert all(far[other] <= far[rest] + 1e-9 for other in found for rest in set(alive) - left_out - {latent, *found})
 
 
+def test_where_nothing_is_ever_on_nothing_has_a_match():
+    nearest = Matches(scene_of((0, 0.0), (0, 0.0)))
+    assert nearest(0, 9) == nearest(1, 1) == []
+
+
 def test_where_no_role_was_earned_nothing_is_played():
     nobody: Any = None
     gates = object.__new__(Gates)

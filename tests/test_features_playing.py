@@ -8,7 +8,7 @@ from grpo_world import FirstWord, a_row
 
 from interp.bootstrap import resampled
 from interp.features.ablation import ABLATE, AMPLIFY, Mean
-from interp.features.playing import DRAWS, MEASURES, PURPOSE, Played, Stage, at_the_end, problems_of, shift
+from interp.features.playing import DRAWS, MEASURES, PURPOSE, Played, Stage, at_the_end, problems_of, rates, shift
 from interp.policy.config import SampleConfig
 from interp.policy.policy import stream
 from interp.policy.sample import draw, uniforms
@@ -128,7 +128,12 @@ def test_a_shift_is_a_mean_over_problems_with_the_interval_of_their_draws():
     assert str(Mean(0.1, -0.05, 0.2)) == "+0.10 [-0.05, +0.20]"
 
 
-def test_where_some_could_not_be_judged_there_is_no_shift():
-    found = shift(np.array([0.5, np.nan]))
-    assert np.isnan([found.value, found.low, found.high]).all()
-    assert np.isnan(MEASURES["valid"](a_row(valid=None))) and MEASURES["valid"](a_row(valid=True)) == 1
+@pytest.mark.parametrize(("verdicts", "rate"), [((True, None), 0.5), ((False, None), 0.0), ((None, None), None)])
+def test_valid_is_what_was_judged_to_be_and_unknown_where_nothing_was(policy, verdicts, rate, monkeypatch):
+    """A rate over all answers: were it over those judged, an edit could raise it by making work unreadable."""
+    rows = [a_row(valid=valid) for valid in verdicts]
+    monkeypatch.setattr("interp.features.playing.answered", lambda *_, **__: rows)
+    problem = Problem("p", "5 + 6 =", "0")
+    found = rates(policy, FirstWord(), [problem], SampleConfig(group=2))[0, list(MEASURES).index("valid")]
+    assert found == rate if rate is not None else np.isnan(found)
+    assert np.isnan(shift(np.array([found, np.nan])).value)

@@ -1,17 +1,23 @@
 """Rollouts of the shipped organism: the joined record, what it was made from, difficulty."""
 
+import json
 from dataclasses import replace
+from itertools import pairwise
 
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interp.artifacts import BadInput, Mismatch
 from interp.organism import shipped
 from interp.policy import Policy, SampleConfig, Samples
 from interp.rollouts import BucketConfig, Buckets, Rollouts, bucket, judge, roll_out, summarise
 from interp.rollouts.buckets import bucket_of, label_at_8, measure
-from interp.tasks import Chain, Problem
+from interp.rollouts.questions import by_level
+from interp.tasks import Chain, JsonlTask, Problem
+from interp.tasks.base import evenly
 
 TASK = Chain()
 
@@ -171,3 +177,26 @@ def test_buckets_come_back_as_they_went_and_know_their_base(organism, tmp_path):
 def test_bucket_settings_out_of_range_are_refused(knobs, message):
     with pytest.raises(BadInput, match=message):
         BucketConfig(**knobs)
+
+
+def test_problems_are_asked_by_level_and_all_together_where_a_file_says_nothing_of_levels(tmp_path):
+    """Three a level are asked for: there are two easy ones, no medium one; without levels two times three."""
+    lines = [{"id": at, "prompt": f"What is {at} + 1?", "answer": str(at + 1), "split": "eval"} for at in range(9)]
+    of_some, of_all = ([{**line, **more} for line in lines] for more in ({"bucket": "easy"}, {}))
+    for name, told in {"some": of_some[:2], "all": of_all}.items():
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, told)))
+    some, untold = (JsonlTask(tmp_path / f"{name}.jsonl") for name in ("some", "all"))
+    found = by_level(some, "eval", ("easy", "medium"), 3)
+    assert {level: len(held) for level, held in found.items()} == {"easy": 2, "medium": 0}
+    found = by_level(untold, "eval", ("easy", "medium"), 3)
+    assert {level: [problem.id for problem in held] for level, held in found.items()} == {"all": [*"012345"]}
+    assert by_level(untold, "train", ("easy",), 3) == {"all": []}
+    endless = by_level(Chain(), "eval", (1, "hard"), 3)
+    assert endless == {"1": Chain().problems("eval", 1, 3), "hard": Chain().problems("eval", "hard", 3)}
+
+
+@given(st.integers(0, 30), st.integers(0, 40))
+def test_so_many_taken_evenly_are_in_order_and_no_further_apart_than_they_must(size, count):
+    found = evenly(range(size), count)
+    assert len(found) == min(size, count) and (not found or found[0] == 0)
+    assert len({later - earlier for earlier, later in pairwise(found)}) <= 2

@@ -28,7 +28,8 @@ class RolesConfig:
     texts: int = 48
     """In which nothing is computed, to inject tokens into."""
     played: int = 72
-    """Problems that the policy answers again without each latent that has earned a role, four times each. 0: none."""
+    """Problems that the policy answers again, four times each, without each latent that has earned a role and with it
+    doubled. 0: none."""
     gates_seed: int = 0
     """Of what the gates draw at random: latents, tokens, the order of shuffled texts."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))

@@ -14,6 +14,7 @@ from interp.features.roles import Roles, Trial
 from interp.features.scene import Scene, scene
 from interp.features.separation import separation
 from interp.policy.policy import Policy
+from interp.rollouts.questions import by_level
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.roll_out import roll_out
 from interp.rollouts.series import Series
@@ -60,8 +61,14 @@ def earn_roles(
 
 
 def _asked(policy: Policy, task: Task, config: RolesConfig, bar: bool) -> list[Rollout]:
-    every = [problem for level in config.levels for problem in task.problems("train", level, config.problems)]
-    problems = list({problem.id: problem for problem in every}.values())  # a bucket and a depth may share some
+    asked = by_level(task, "train", config.levels, config.problems).values()
+    problems = list({problem.id: problem for held in asked for problem in held}.values())  # levels may share some
+    if not problems:
+        told = ", ".join(map(str, config.levels))
+        raise BadInput(
+            f"{task.name}: expected problems of the split train at levels {told}, got none: name levels that it has, "
+            "or give rollouts (rollouts=, --rollouts)"
+        )
     return roll_out(policy, task, problems, config.sampling, purpose="roles", bar=bar).rows
 
 

@@ -13,7 +13,6 @@ Text in which nothing is computed is what was written, its tokens shuffled withi
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -24,7 +23,7 @@ from interp.features.looking import look, look_at_one
 from interp.features.scene import Scene
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
-from interp.tasks.base import seeded
+from interp.tasks.base import evenly, seeded
 from interp.tsae import TSAE
 
 POSITIVES = 64
@@ -69,23 +68,25 @@ class Grounds:
 
     def __init__(self, policy: Policy, tsae: TSAE, layer: int, seen: Scene, *, texts: int, seed: int = 0) -> None:
         self.policy, self.tsae, self.layer, self.seen, self.seed = policy, tsae.to("cpu"), layer, seen, seed
-        rows = seen.rollouts
-        self.texts = shuffled(rows[:: max(1, len(rows) // texts)][:texts], seed)
+        self.texts = shuffled(evenly(seen.rollouts, texts), seed)
         """In which nothing is computed."""
+        self._dull: dict[tuple[str, bool], Float[ndarray, "T F"]] = {}
 
-    @cached_property
-    def dull(self) -> dict[str, Float[ndarray, "T F"]]:
-        """Of each way, how high each latent rises in the texts with tokens drawn at random for each."""
-        drawn = [{n: random_runs(self.seen, n, self.seed, at) for n in (1, 2, 3)} for at in range(len(self.texts))]
-        found = {}
-        for way in WAYS:
-            rows = [injected(row, way, runs, self.seed) for row, runs in zip(self.texts, drawn, strict=True)]
-            found[way] = np.zeros((len(rows), self.tsae.width), np.float32)
-            for part in look(self.policy, self.tsae, self.layer, rows):
+    def dull(self, way: str, *, front: bool = True) -> Float[ndarray, "T F"]:
+        """How high each latent rises in the texts with tokens drawn at random for each, put in just as its own are."""
+        if (way, front) not in self._dull:
+            told_TF = np.zeros((len(self.texts), self.tsae.width), np.float32)
+            for part in look(self.policy, self.tsae, self.layer, self._with_random(way, front)):
                 held = part.codes
                 place_K = part.document_N[held.token_K].numpy(), held.latent_K.numpy()
-                np.maximum.at(found[way], place_K, held.value_K.numpy())
-        return found
+                np.maximum.at(told_TF, place_K, held.value_K.numpy())
+            self._dull[way, front] = told_TF
+        return self._dull[way, front]
+
+    def _with_random(self, way: str, front: bool) -> list[Rollout]:
+        drawn = [{n: random_runs(self.seen, n, self.seed, at) for n in (1, 2, 3)} for at in range(len(self.texts))]
+        pairs = zip(self.texts, drawn, strict=True)
+        return [injected(row, way, runs, self.seed, front=front) for row, runs in pairs]
 
     def heights(self, rollouts: Sequence[Rollout], latent: int) -> Float[ndarray, " T"]:
         """The latent at its highest, of each rollout."""
@@ -144,8 +145,7 @@ def injected(
 
 def falsify(grounds: Grounds, latent: int, contrast: Contrast) -> Falsified:
     seen, positive_N = grounds.seen, contrast.positive_N
-    documents = np.unique(seen["document"][positive_N])
-    positives = documents[:: max(1, len(documents) // POSITIVES)][:POSITIVES].tolist()
+    positives = evenly(np.unique(seen["document"][positive_N]).tolist(), POSITIVES)
     height_N = seen.codes.of_latent(latent)
     natural = _mean_above_zero(np.array([height_N[seen["document"] == at].max() for at in positives]))
     shared = set(seen["token"][positive_N].tolist()) & set(seen["token"][contrast.negative_N].tolist())
@@ -156,7 +156,7 @@ def falsify(grounds: Grounds, latent: int, contrast: Contrast) -> Falsified:
         texts = [injected(row, way, runs, grounds.seed, front=front) for way in ways for row in grounds.texts]
         told_WT = grounds.heights(texts, latent).reshape(len(ways), -1)
         for way, told_T in zip(ways, told_WT, strict=True):
-            d, p = apart(told_T, grounds.dull[way][:, latent])
+            d, p = apart(told_T, grounds.dull(way, front=front)[:, latent])
             best = max(best, (d, min(1.0, p * len(ways)), way, float(told_T.mean()) / natural))
     own = [seen.rollouts[at] for at in positives]
     return Falsified(*best, void=in_void_order(grounds, latent, own, height_N, positive_N))

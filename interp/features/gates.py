@@ -1,6 +1,7 @@
 """The second gate and the third, for one latent after another, and what the policy does without it."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from interp.bootstrap import resampled
 from interp.features.ablation import ABLATE, AMPLIFY, Bench, Effect, effect
 from interp.features.config import RolesConfig
+from interp.features.consequences import Consequences, Judged
 from interp.features.contrasts import Contrast
 from interp.features.falsification import Grounds, falsify
 from interp.features.playing import Played, Stage
@@ -24,6 +26,15 @@ from interp.tsae import TSAE
 DRAWS = 400
 GROUP = 4
 """Rollouts of each problem that is played."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of one edit."""
+
+    effects: dict[str, Effect]
+    """By contrast."""
+    consequences: Consequences
 
 
 class Gates:
@@ -43,38 +54,47 @@ class Gates:
         self.bench = Bench(policy, tsae, layer, seen.rollouts)
         self.nearest_to, self.telling = Matches(seen), telling
         self.drawn_BP = resampled(int(seen["problem"].max()) + 1, DRAWS, config.gates_seed).numpy().astype(float)
-        self._effects: dict[tuple[int, float], dict[str, Effect]] = {}
+        self.judged = Judged.of(seen)
+        self._told: dict[tuple[int, float], Told] = {}
 
     def through(self, trial: Trial) -> Trial:
         matches = self.nearest_to(trial.latent, self.config.matched, but=self.telling.get(trial.kind, ()))
-        return trial.with_gates(
+        ablated, amplified = (self.told(trial.latent, scale) for scale in (ABLATE, AMPLIFY))
+        like_it = [self.told(other, ABLATE) for other in matches]
+        return replace(
+            trial,
             falsified=falsify(self.grounds, trial.latent, self.made[trial.contrast]),
-            ablated=self.effect(trial.latent, ABLATE, trial.contrast),
-            amplified=self.effect(trial.latent, AMPLIFY, trial.contrast),
-            matched=tuple(self.effect(other, ABLATE, trial.contrast).apart.value for other in matches),
+            ablated=ablated.effects[trial.contrast],
+            amplified=amplified.effects[trial.contrast],
+            matched=tuple(told.effects[trial.contrast].apart.value for told in like_it),
+            without=ablated.consequences,
+            doubled=amplified.consequences,
+            without_matches=tuple(np.mean([told.consequences.values for told in like_it], 0)) if like_it else (),
         )
 
-    def effect(self, latent: int, scale: float, contrast: str) -> Effect:
+    def told(self, latent: int, scale: float) -> "Told":
         """Read once for all contrasts: a change of every token is too much to keep."""
-        if (latent, scale) not in self._effects:
+        if (latent, scale) not in self._told:
             change_N = self.bench.change(latent, scale)
-            self._effects[latent, scale] = {
+            effects = {
                 name: effect(change_N, one.target_N, one.against_N, self.seen["problem"], self.drawn_BP)
                 for name, one in self.made.items()
             }
-        return self._effects[latent, scale][contrast]
+            self._told[latent, scale] = Told(effects, self.judged.consequences(change_N, self.drawn_BP))
+        return self._told[latent, scale]
 
     def played(self, latents: list[int], task: Task, bar: bool) -> list[Played]:
-        """Each, and its nearest match that is none of them."""
+        """Without each and with each doubled, and so with its nearest match that is none of them."""
         if not latents:
             return []
         held = self.bench
         stage = Stage.set(held.policy, held.tsae, held.layer, task, self.seen.rollouts, self.config.played, GROUP)
         found = []
         for latent in shown(latents, "played", bar):
-            found.append(stage.play(latent, ABLATE))
-            nearest = self.nearest_to(latent, 1, but=latents)
-            found += [stage.play(other, ABLATE, match_of=latent) for other in nearest]
+            for scale in (ABLATE, AMPLIFY):
+                found.append(stage.play(latent, scale))
+                nearest = self.nearest_to(latent, 1, but=latents)
+                found += [stage.play(other, scale, match_of=latent) for other in nearest]
         return found
 
 
@@ -89,7 +109,7 @@ class Matches:
         self.place_AX: Float[ndarray, "A 2"] = np.log(
             np.stack([counts_F[self.alive], mass_F[self.alive] / counts_F[self.alive]], 1)
         )
-        self.spread_X = self.place_AX.std(0).clip(min=1e-9)
+        self.spread_X = self.place_AX.std(0).clip(min=1e-9) if len(self.alive) else np.ones(2)
 
     def __call__(self, latent: int, count: int, *, but: Collection[int] = ()) -> list[int]:
         """The nearest, but for itself and some others. None for one that is dead."""

@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from interp.features.contrasts import FAMILIES
 from interp.plots import PALETTE
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from interp.features.roles import Roles, Trial
-
-FAMILIES = ("reasoning", "computation", "shortcut", "format")
 
 
 def drawn(roles: "Roles") -> "go.Figure":

@@ -21,21 +21,22 @@ from interp.policy.policy import Policy
 from interp.policy.splice import Edit, splicing
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import answered
-from interp.tasks.base import Problem, Task
+from interp.tasks.base import Problem, Task, evenly
 from interp.tsae import TSAE
 
 DRAWS = 400
 PURPOSE = "roles, played"
 MEASURES: dict[str, Callable[[Rollout], float]] = {
-    "valid": lambda row: float("nan") if row.valid is None else float(row.valid),
+    "valid": lambda row: float(row.valid is True),
     "correct": lambda row: float(row.correct),
     "direct": lambda row: float(row.format == "direct"),
 }
+"""Valid is what was judged to be: a rate over all answers. Where none could be judged, it is NaN."""
 
 
 @dataclass(frozen=True)
 class Played:
-    """What one edit of one latent does."""
+    """What one edit of one latent does: how much more often the policy is valid, is right, answers at once."""
 
     latent: int
     match_of: int | None
@@ -62,9 +63,7 @@ class Stage:
         cls, policy: Policy, tsae: TSAE, layer: int, task: Task, rows: Sequence[Rollout], count: int, group: int
     ) -> "Stage":
         """`count` of the problems that rollouts answer (all, if there are fewer), evenly from among them."""
-        every, sampling = problems_of(rows), SampleConfig(group=group, rows=1024)
-        asked = min(count, len(every))
-        chosen = [every[at * len(every) // asked] for at in range(asked)]
+        chosen, sampling = evenly(problems_of(rows), count), SampleConfig(group=group, rows=1024)
         return cls(policy, tsae, layer, task, chosen, sampling, rates(policy, task, chosen, sampling))
 
     def play(self, latent: int, scale: float, *, match_of: int | None = None) -> Played:
@@ -84,11 +83,13 @@ def problems_of(rows: Sequence[Rollout]) -> list[Problem]:
 def rates(policy: Policy, task: Task, problems: Sequence[Problem], sampling: SampleConfig) -> Float[ndarray, "P M"]:
     rows = answered(policy, task, problems, sampling, run="roles", step=0, purpose=PURPOSE, bar=False)
     told = np.array([[measure(row) for measure in MEASURES.values()] for row in rows])
+    if all(row.valid is None for row in rows):
+        told[:, list(MEASURES).index("valid")] = np.nan
     return told.reshape(len(problems), sampling.group, len(MEASURES)).mean(1)
 
 
 def shift(change_P: Float[ndarray, " P"]) -> Mean:
-    """A mean over problems, and what other draws of problems make of it. NaN where some could not be judged."""
+    """A mean over problems, and what other draws of problems make of it."""
     draws_BP = resampled(len(change_P), DRAWS, 0).numpy().astype(float)
     low, high = np.percentile(draws_BP @ change_P / len(change_P), [2.5, 97.5])
     return Mean(float(change_P.mean()), float(low), float(high))

@@ -14,13 +14,14 @@ gates, whatever the contrast says: their pass rate stands beside.
 
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import fingerprint, from_json, read_manifest, to_json, write_json, write_manifest, writing_dir
 from interp.features.ablation import Effect
 from interp.features.config import RolesConfig
+from interp.features.consequences import Consequences
 from interp.features.contrasts import FORMAT
 from interp.features.falsification import Falsified
 from interp.features.playing import Played
@@ -56,11 +57,11 @@ class Trial:
     """The same of each of its matches: what ablating it does to these tokens, less what it does to the others."""
     heights: Heights | None = None
     """Where it stands at the contrast's two kinds of tokens: what it is now can be told in units of that."""
-
-    def with_gates(
-        self, *, falsified: Falsified, ablated: Effect, amplified: Effect, matched: tuple[float, ...]
-    ) -> "Trial":
-        return replace(self, falsified=falsified, ablated=ablated, amplified=amplified, matched=matched)
+    without: Consequences | None = None
+    """What comes of ablating it."""
+    doubled: Consequences | None = None
+    without_matches: tuple[float, ...] = ()
+    """What comes of ablating its matches, in the mean: of valid chains, right answers, and answers at once."""
 
     @property
     def kind(self) -> str:
@@ -181,4 +182,18 @@ def _flat(trial: Trial) -> dict[str, Any]:
         "apart_high": ablated and ablated.apart.high,
         "amplified": trial.amplified and trial.amplified.target.value,
         "most_of_matched": min(trial.matched, default=None),
+        **_consequences(trial),
     }
+
+
+def _consequences(trial: Trial) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for at, name in enumerate(f.name for f in fields(Consequences)):
+        for edit, told in {"without": trial.without, "doubled": trial.doubled}.items():
+            mean = told and getattr(told, name)
+            found |= {f"{edit}_{name}{end}": mean and getattr(mean, of) for end, of in ENDS.items()}
+        found[f"without_matches_{name}"] = trial.without_matches[at] if trial.without_matches else None
+    return found
+
+
+ENDS = {"": "value", "_low": "low", "_high": "high"}

@@ -3,6 +3,7 @@
 from math import isnan
 from typing import TYPE_CHECKING
 
+from interp.features.contrasts import FAMILIES
 from interp.report.terminal import grid
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def earned(roles: "Roles", shown: int = SHOWN) -> str:
     ]
     head = ["family", "", "latents", *GATES.values()]
     lines = [f"{roles}", "", "How many latents passed each gate:", "", grid(head, rows), "", *_named(roles, shown)]
+    if told := _consequences(roles):
+        lines += ["", *told]
     if roles.played:
         lines += ["", *_played(roles)]
     unordered = sorted({trial.kind for trial in roles.trials if trial.falsified and isnan(trial.falsified.void)})
@@ -46,13 +49,28 @@ def _named(roles: "Roles", shown: int) -> list[str]:
 
 def _played(roles: "Roles") -> list[str]:
     rows = []
-    shown = [one for one in roles.played if one.match_of is None][: 2 * SHOWN]
-    for one in shown:
-        rows.append([one.latent, roles.of(one.latent), one.valid, one.correct, one.direct])
+    for one in [one for one in roles.played if one.match_of is None][: 2 * SHOWN]:
+        edit = "without" if one.scale < 1 else "doubled"
+        rows.append([one.latent, roles.of(one.latent), edit, one.valid, one.correct, one.direct])
         rows += [
-            [f"  its match, {other.latent}", "", other.valid, other.correct, other.direct]
+            [f"  its match, {other.latent}", "", edit, other.valid, other.correct, other.direct]
             for other in roles.played
-            if other.match_of == one.latent
+            if (other.match_of, other.scale) == (one.latent, one.scale)
         ]
-    said = "Without it, the policy answers validly, is right, and answers at once so much more often:"
-    return [said, "", grid(["latent", "role", "valid", "correct", "direct"], rows)]
+    said = "Without it, and with it doubled, the policy is valid, is right, and answers at once so much more often:"
+    return [said, "", grid(["latent", "role", "", "valid", "correct", "direct"], rows)]
+
+
+def _consequences(roles: "Roles") -> list[str]:
+    """Of the surest of each family, beside those of their matches."""
+    rows = []
+    for family in FAMILIES:
+        passed = [trial for trial in roles.trials if trial.passed and trial.family == family and trial.without]
+        for trial in sorted(passed, key=lambda trial: -trial.auroc)[:SHOWN]:
+            assert trial.without is not None
+            told = trial.without.valid, trial.without.answer, trial.without.at_once
+            pairs = zip(told, trial.without_matches, strict=True)
+            rows.append([trial.latent, family, *(f"{mean} ({match:+.2f})" for mean, match in pairs)])
+    said = "Ablating it makes so much likelier, in nats a token (in brackets: ablating its matches, in the mean):"
+    head = ["latent", "role", "valid chains", "right answers", "answers at once"]
+    return [said, "", grid(head, rows)] if rows else []

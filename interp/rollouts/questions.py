@@ -12,12 +12,14 @@ from interp.artifacts import BadInput
 from interp.policy.config import SampleConfig
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import encode, judge
-from interp.tasks.base import Problem, Task, hash_of
+from interp.tasks.base import SPLITS, Problem, Task, hash_of
 
 if TYPE_CHECKING:
     from interp.policy import Policy
 
 PURPOSE = "collect"
+EVERYTHING = "all"
+"""In place of a level, where there are none."""
 FIRST = 64
 """Answers in the first wave."""
 
@@ -53,6 +55,17 @@ class Questions:
         longest = max(map(len, held.values()))
         in_turn = (problems[at] for at in range(longest) for problems in held.values() if at < len(problems))
         return list({problem.id: problem for problem in in_turn}.values())
+
+
+def by_level(task: Task, split: str, levels: Sequence[int | str], n: int) -> dict[str, list[Problem]]:
+    """`n` of each level, or as many as a task holds if that is less. Where its problems are of none of these levels, as
+    those of a file that says nothing of buckets, as many of all that it has."""
+    size = getattr(task, "size", None)
+    if size is None:
+        return {str(level): task.problems(split, level, n) for level in levels}
+    if not any(size(one, level) for one in SPLITS for level in levels):
+        return {EVERYTHING: task.problems(split, None, min(n * len(levels), size(split, None)))}
+    return {str(level): task.problems(split, level, min(n, size(split, level))) for level in levels}
 
 
 def answers(

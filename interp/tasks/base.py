@@ -9,8 +9,9 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
+Item = TypeVar("Item")
 SPLITS = ("train", "eval", "probe")
 """Disjoint by content: learn on `train`, measure on `eval`, and keep `probe` for fixed teacher-forced text."""
 
@@ -119,6 +120,12 @@ class Task(Protocol):
 def seeded(*key: object) -> random.Random:
     """A generator of its own for every key. Never seed + index: two such streams overlap."""
     return random.Random(hash_of(*key))
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """So many of them, evenly from first to last; all, if there are fewer."""
+    count = min(count, len(items))
+    return [items[at * len(items) // count] for at in range(count)]
 
 
 def hash_of(*key: object) -> int:

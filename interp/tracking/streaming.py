@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from interp.features.looking import look
 from interp.policy.policy import Policy
+from interp.rollouts.questions import by_level
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import answered
 from interp.tasks.base import Problem, Task
@@ -88,14 +89,8 @@ def cut(documents: Sequence[Document], tokens: int) -> Iterator[list[Document]]:
 
 
 def questions(task: Task, corpus: str, config: TrackConfig) -> Asked:
-    """The task's own problems of each level, as many as there are if that is less."""
-    found = {}
-    for level in config.levels:
-        n = config.problems
-        if size := getattr(task, "size", None):
-            n = min(n, size(SPLITS[corpus], level))
-        found[str(level)] = task.problems(SPLITS[corpus], level, n) if n else []
-    return Asked(corpus, found)
+    """The task's own problems of each level."""
+    return Asked(corpus, by_level(task, SPLITS[corpus], config.levels, config.problems))
 
 
 def read_corpus(reader: Reader, asked: Asked, waves: Iterator[list[Document]], *, step: int, bar: bool) -> Reading:
