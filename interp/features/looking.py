@@ -6,14 +6,15 @@ Only completions are looked at: a dictionary is fitted on them, and what a polic
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from interp.activations import TokenTable
 from interp.policy.policy import Policy
-from interp.rollouts.harvest import residuals_of, table_of
+from interp.policy.written import written_residuals
+from interp.rollouts.harvest import table_of
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
 from interp.tsae.codes import ENTRIES, Codes
@@ -41,12 +42,13 @@ def look(
 ) -> Iterator[Looked]:
     """Every rollout has to have a token."""
     tsae, table = tsae.to(policy.device), table_of(rollouts)
-    x_ND, written = _residuals(policy, layer, rollouts, table, micro_tokens)
+    written, x_ND = table.completion, _residuals(policy, layer, rollouts, micro_tokens)
+    document_N, role_N = table.document[written].long(), table.role[written].long()
     prompt_M = torch.tensor([len(row.prompt_ids) for row in rollouts])
-    for rows in written.split(max(1, ENTRIES // tsae.width)):
-        codes, document_n = Codes.of(tsae.encode(x_ND[rows].to(policy.device))), table.document[rows].long()
-        places = table.position[rows].long() - prompt_M[document_n]
-        yield Looked(codes, x_ND[rows], document_n, table.role[rows].long(), places)
+    place_N = table.position[written].long() - prompt_M[document_N]
+    for rows in torch.arange(len(x_ND)).split(max(1, ENTRIES // tsae.width)):
+        codes = Codes.of(tsae.encode(x_ND[rows].to(policy.device)))
+        yield Looked(codes, x_ND[rows], document_N[rows], role_N[rows], place_N[rows])
 
 
 @torch.no_grad()
@@ -54,15 +56,11 @@ def look_at_one(
     policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout], latent: int
 ) -> tuple[Float[ndarray, " N"], Int[ndarray, " N"]]:
     """One latent at every token that was written, in order, and which of the rollouts each token is of."""
-    table = table_of(rollouts)
-    x_ND, written = _residuals(policy, layer, rollouts, table, MICRO_TOKENS)
-    return tsae.to("cpu").activation(x_ND[written], latent).numpy(), table.document[written].numpy()
+    x_ND = _residuals(policy, layer, rollouts, MICRO_TOKENS)
+    document_N = np.repeat(np.arange(len(rollouts)), [len(row.tokens) for row in rollouts])
+    return tsae.to("cpu").activation(x_ND, latent).numpy(), document_N
 
 
-def _residuals(
-    policy: Policy, layer: int, rollouts: Sequence[Rollout], table: TokenTable, micro_tokens: int
-) -> tuple[Float[Tensor, "n D"], Int[Tensor, " N"]]:
-    """Of all tokens, and which of them were written."""
-    lengths = [len(row.prompt_ids) + len(row.tokens) for row in rollouts]
-    told = {"dtype": torch.float32, "micro_tokens": micro_tokens}
-    return residuals_of(policy, table.ids, lengths, (layer,), **told)[layer], table.completion.nonzero()[:, 0]
+def _residuals(policy: Policy, layer: int, rollouts: Sequence[Rollout], micro_tokens: int) -> Float[Tensor, "N D"]:
+    prompts, completions = [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts]
+    return written_residuals(policy, prompts, completions, layer, micro_tokens=micro_tokens)

@@ -20,7 +20,7 @@ from interp.grpo.losses import k3, shares, surrogate
 from interp.grpo.optimiser import Optimiser
 from interp.policy.modes import evaluating, repeatable
 from interp.policy.policy import Policy
-from interp.policy.score import completion_logits_of_groups, logprobs_and_entropies
+from interp.policy.score import by_length, completion_logits_of_groups, logprobs_and_entropies
 from interp.rollouts.batch import RolloutBatch
 
 
@@ -141,19 +141,7 @@ class Learner:
 
 def micro_batches(batch: RolloutBatch, which_B: Tensor, micro_tokens: int) -> Iterator[list[int]]:
     """Rows of like length together, as many as keep the padded whole within `micro_tokens`; one at least."""
-
-    def size(at: int) -> tuple[int, int]:
-        return len(batch.rows[at].tokens), len(batch.rows[at].prompt_ids)
-
-    part: list[int] = []
-    widest_prompt = 0
-    for at in sorted(which_B.nonzero()[:, 0].tolist(), key=size):
-        completion, prompt = size(at)
-        widest = max(widest_prompt, prompt)
-        if part and (len(part) + 1) * (completion + widest) > micro_tokens:
-            yield part
-            part, widest = [], prompt
-        part.append(at)
-        widest_prompt = widest
-    if part:
-        yield part
+    which = which_B.nonzero()[:, 0].tolist()
+    prompts, completions = ([getattr(batch.rows[at], of) for at in which] for of in ("prompt_ids", "tokens"))
+    for part in by_length(prompts, completions, micro_tokens, whole=True):
+        yield [which[at] for at in part]

@@ -56,9 +56,9 @@ def completion_logits_of_groups(
 ) -> tuple[Float[Tensor, "B T V"], Int[Tensor, "B T"]]:
     """The same logits, and the tokens they predict, where many rows answer the same prompt: each prompt is read once
     and its keys and values are shared. Differentiable, through the sharing too."""
-    places: dict[tuple[int, ...], int] = {}
-    asked_B = torch.tensor([places.setdefault(tuple(prompt), len(places)) for prompt in prompts], device=model.device)
-    ids_PL, mask_PL = pad_left(list(places), pad, model.device)
+    once, asked_B = distinct(prompts)
+    asked_B = asked_B.to(model.device)
+    ids_PL, mask_PL = pad_left(once, pad, model.device)
     rows = align([[pad]] * len(completions), completions, pad, model.device)
     tokens_BT, mask_BT = rows.ids_BL[:, 1:], rows.mask_BL[:, 1:]
     cache = DynamicCache(config=model.config)
@@ -83,6 +83,13 @@ def completion_logits_of_groups(
         use_cache=True,
     )
     return torch.cat([first_B1V, later.logits], dim=1), tokens_BT
+
+
+def distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], Int[Tensor, " B"]]:
+    """Each prompt once, and which of those each was."""
+    places: dict[tuple[int, ...], int] = {}
+    asked_B = torch.tensor([places.setdefault(tuple(prompt), len(places)) for prompt in prompts])
+    return list(places), asked_B
 
 
 def logprobs_and_entropies(
@@ -141,16 +148,19 @@ def score(
 
 
 def by_length(
-    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], micro_tokens: int
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], micro_tokens: int, *, whole: bool = False
 ) -> Iterator[list[int]]:
     """Rows of like length together, so that little of a micro-batch is padding, and few enough that their
-    completions, padded, keep within `micro_tokens` (or one row, if that is more). Empty rows are left out."""
+    completions, padded, keep within `micro_tokens` (or one row, if that is more); with `whole`, their prompts too.
+    Empty rows are left out."""
     written = [i for i in range(len(prompts)) if len(completions[i])]
     batch: list[int] = []
+    widest = 0
     for i in sorted(written, key=lambda i: (len(completions[i]), len(prompts[i]))):
-        if batch and (len(batch) + 1) * len(completions[i]) > micro_tokens:
+        widest = max(widest, len(prompts[i]))
+        if batch and (len(batch) + 1) * (len(completions[i]) + whole * widest) > micro_tokens:
             yield batch
-            batch = []
+            batch, widest = [], len(prompts[i])
         batch.append(i)
     if batch:
         yield batch
