@@ -10,6 +10,11 @@ compared). After that: precision 1.00 of 7 and 0.80 of 15, recall 0.50 and 0.67.
 that a latent act on what the role is about and less on its like, since on the shipped organism (one dictionary, not
 reported) no latent had earned a role of reasoning or of answering at once: 1.00 of 6 and 0.86 of 14, recall 0.43 and
 0.67.
+
+Then seeds 101 to 105 were run and told of: precision 1.000 [1.000, 1.000] and 0.801 [0.705, 0.896], recall 0.512 and
+0.530. A review found that random tokens were put in front of texts where a latent's own were not, and that texts and
+positives were not taken evenly from all levels. That was mended, no threshold was touched, and all is run again on
+eight seeds that nobody has seen, 111 to 118. Claims, predictions and rules are as they were.
 """
 
 from interp.studies.verdict import Claim
