@@ -11,9 +11,9 @@ What we had seen before, with one dictionary of one seed that is not reported (0
 -0.02, -0.10, 0.14, with luck alone paid 0.01, -0.14, 0.02, with valid answers alone 0.67, 1.10, 1.82.
 
 Then seeds 201 to 205 were run and told of: of the paper's claims none was supported, and medium-deliberative was
-inconclusive. Since then it was mended how the second gate puts tokens into texts and which texts it takes (see the claims
-of the study of roles), and all is run again on seeds that nobody has seen, 211 to 215. Claims, predictions and rules are
-as they were.
+inconclusive. Since then it was mended how the second gate puts tokens into texts and which texts it takes (see the
+claims of the study of roles), and all is run again on seeds that nobody has seen, 211 to 215. Claims, predictions and
+rules are as they were.
 """
 
 from interp.studies.verdict import Claim
