@@ -74,7 +74,7 @@ def random_model(config: Config) -> Setting:
         vocab_size=4096, hidden_size=512, intermediate_size=1536, num_hidden_layers=8, num_attention_heads=8,
         num_key_value_heads=4, head_dim=64, max_position_embeddings=1024, tie_word_embeddings=True,
     )  # fmt: skip
-    model: Any = Qwen3ForCausalLM(shape).to(config.device).eval()
+    model: Any = Qwen3ForCausalLM(shape).to(config.device).eval()  # pyright: ignore[reportArgumentType]
     template = organism(Config(tokens=512)).rollouts[0]
     rows = [random_rollout(template, 32 + at % 33, 32 + 7 * at % 193) for at in range(config.tokens // 512)]
     tokenizer: Any = type("Tokenizer", (), {"pad_token_id": 0})()

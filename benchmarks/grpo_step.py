@@ -163,7 +163,8 @@ def random_model(config: Config) -> Qwen3ForCausalLM:
         tie_word_embeddings=True, pad_token_id=1, eos_token_id=list(range(0, config.vocab, 128)),
     )  # fmt: skip
     with torch.device(config.device):
-        return Qwen3ForCausalLM(shape).to(torch.bfloat16 if config.device == "cuda" else torch.float32)
+        kind = torch.bfloat16 if config.device == "cuda" else torch.float32
+        return Qwen3ForCausalLM(shape).to(kind)  # pyright: ignore[reportArgumentType]
 
 
 def words_of(vocab: int) -> PreTrainedTokenizerFast:
@@ -250,12 +251,12 @@ class Turns(transformers.TrainerCallback):
 
 def trainer(
     at: Setting, config: Config, prompts: int, batch: int, steps: int, between: Callable[[], object] = lambda: None
-) -> tuple[trl.GRPOTrainer, Turns]:
+) -> tuple[Any, Turns]:
     problems = at.problems(prompts * steps)
     turns = Turns(at, problems, between)
     parts, rest = divmod(prompts * config.group, batch)
     assert not rest, f"TRL cuts a step into whole micro-batches: {batch} does not divide {prompts * config.group}"
-    settings = trl.GRPOConfig(
+    settings = trl.GRPOConfig(  # pyright: ignore[reportPrivateImportUsage]
         # of the comparison
         per_device_train_batch_size=batch, gradient_accumulation_steps=parts, steps_per_generation=parts,
         num_iterations=1, max_steps=steps, shuffle_dataset=False, num_generations=config.group,
@@ -268,10 +269,10 @@ def trainer(
         gradient_checkpointing=False, logging_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True,
         output_dir=str(Path(tempfile.gettempdir()) / "grpo-step"),
     )  # fmt: skip
-    made = trl.GRPOTrainer(
+    made = trl.GRPOTrainer(  # pyright: ignore[reportPrivateImportUsage]
         model=copy.deepcopy(at.policy.model),  # TRL changes the model it is given
         args=settings,
-        reward_funcs=turns.verdicts,
+        reward_funcs=turns.verdicts,  # pyright: ignore[reportArgumentType]
         train_dataset=Dataset.from_list([{"prompt": p.prompt, "place": i} for i, p in enumerate(problems)]),
         processing_class=at.policy.tokenizer,
         callbacks=[turns],
@@ -336,7 +337,7 @@ def small_batch(at: Setting, config: Config) -> int:
 
 def stored(collected: Collected) -> float:
     """MiB of the rollouts of a step: the tensors of the batch, and the rows with all they were judged to be."""
-    holders = (collected, collected.batch, collected.credit)
+    holders = (collected, collected.batch, collected.settled, collected.settled.credit)
     tensors = [value for holder in holders for value in vars(holder).values() if isinstance(value, torch.Tensor)]
     seen: dict[int, int] = {}
     for row in (*collected.rows, *collected.batch.rows):

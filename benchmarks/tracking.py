@@ -77,7 +77,7 @@ def seconds_per_token(width: int, config: Config) -> dict[str, float]:
         encoder.append(time.perf_counter() - start)
     spent, encoding = min(whole[1:]) / tokens, min(encoder[1:]) / tokens
     told = {"microseconds a token": spent, "the encoder alone": encoding, "beyond the encoder": spent - encoding}
-    return {name: round(1e6 * value, 2) for name, value in told.items()} | {"tokens": tokens}
+    return {**{name: round(1e6 * value, 2) for name, value in told.items()}, "tokens": tokens}
 
 
 def tracking(width: int, checkpoints: int, group: int, config: Config) -> Callable[[], float]:

@@ -1,0 +1,112 @@
+"""Credit by latents with roles on the hard bucket, beside uniform credit and its own control: what it does and costs.
+
+One dictionary of the shipped organism and the roles its latents have earned, and from there the same run of GRPO on
+hard problems with each credit and several seeds. The control stands other latents, alive and without a role, in the
+places of those that have one. Rates are on held-out problems of every depth, with intervals over problems for each run;
+an interval over so few seeds would say little, so every seed is told. Seconds are of a whole step; runs are kept, and
+one that was stopped goes on. A study of it, with the controls that takes, is another matter.
+
+    python benchmarks/credit.py
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from common import write_result
+
+from interp.credit import FeatureCredit, Uniform
+from interp.features import Roles, RolesConfig, earn_roles
+from interp.grpo import GRPOConfig, train
+from interp.organism import shipped, task_of
+from interp.policy import Policy, SampleConfig
+from interp.rollouts import CollectConfig, CreditScheme, Series
+from interp.rollouts.evaluate import EvaluateConfig, evaluate
+from interp.tsae import TSAE, fit, preset
+
+LAYER, HARD, WARM_UP = 2, "hard", 2
+MEASURES = ("valid_rate", "pass_rate", "direct_share", "malformed_share", "valid_given_written")
+
+
+@dataclass(frozen=True)
+class Config:
+    seeds: int = 3
+    steps: int = 40
+    tokens: int = 300_000
+    fit_steps: int = 2000
+    problems: int = 128
+    """Of each bucket, to earn roles on."""
+    random: int = 60
+    """Latents drawn at random for each kind of contrast, from which the control takes its own."""
+    out: Path = Path("runs/credit-once")
+    threads: int = 1
+    keep: bool = True
+    """Write the result. Not for a dry run."""
+
+
+def dictionary(config: Config) -> TSAE:
+    series = Series.from_dirs([shipped()])
+    collecting = CollectConfig((LAYER,), tokens=config.tokens, levels=("easy", "medium", HARD))
+    store = series.collect(task_of(shipped()), config=collecting, out=config.out / "store")
+    asked = preset("interp")
+    training = replace(asked.training, steps=config.fit_steps)
+    return fit(store, replace(asked, width=1024, k=16, training=training), out=config.out / "tsae")
+
+
+def roles_of(tsae: TSAE, base: Policy, config: Config) -> Roles:
+    place = config.out / "roles"
+    if not place.exists():
+        earning = RolesConfig(problems=config.problems, random=config.random, played=0)
+        earn_roles(tsae, base, task_of(shipped()), earning).save(place)
+    return Roles.open(place, made_from={"tsae": tsae.fingerprint()})
+
+
+def run(name: str, seed: int, credit: CreditScheme, base: Policy, config: Config) -> dict[str, Any]:
+    training = GRPOConfig(steps=config.steps, prompts=32, save_every=config.steps, sampling=SampleConfig(seed=seed))
+    out = config.out / name / f"{seed}"
+    made = train(base, task_of(shipped()), bucket=HARD, config=training, credit=credit, out=out)
+    metrics = made.metrics()
+    took = (metrics["seconds_sampling"] + metrics["seconds_learning"])[WARM_UP:].median()
+    return {"seconds a step": took, "gate": metrics["gate"].mean(), **measured(made.policy(device="cpu"))}
+
+
+def measured(policy: Policy) -> dict[str, Any]:
+    """Of all depths together, and of the hard bucket."""
+    found = evaluate(policy, task_of(shipped()), EvaluateConfig(problems=40, group=8, k=(1,)))
+    groups = {"all depths": ("all", "all"), HARD: ("bucket", HARD)}
+    return {
+        name: {
+            measure: [round(value, 4) for value in (held.value, held.low, held.high)]
+            for measure, held in found.at(0, by=by, group=group).items()
+            if measure in MEASURES
+        }
+        for name, (by, group) in groups.items()
+    }
+
+
+def main(config: Config) -> None:
+    torch.set_num_threads(config.threads)
+    base = Policy.load(shipped(), device="cpu")
+    roles = roles_of(tsae := dictionary(config), base, config)
+    print(roles, flush=True)
+    credits: dict[str, CreditScheme] = {
+        "uniform": Uniform(),
+        "features": FeatureCredit(tsae, roles),
+        "features-permuted": FeatureCredit(tsae, roles, permuted=0),
+    }
+    arms: dict[str, dict[str, Any]] = {name: {} for name in credits}
+    for seed in range(config.seeds):
+        for name, credit in credits.items():
+            arms[name][f"seed {seed}"] = run(name, seed, credit, base, config)
+            print(name, seed, arms[name][f"seed {seed}"], flush=True)
+    if config.keep:
+        seconds = {name: min(told["seconds a step"] for told in runs.values()) for name, runs in arms.items()}
+        told = {"roles": repr(roles), "base": measured(base), "runs": arms}
+        ours = {name: seconds[name] for name in ("features", "uniform")}
+        print(write_result("credit", torch.device("cpu"), "seconds a step", ours, "uniform", **told))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
