@@ -3,12 +3,16 @@
 One dictionary of the shipped organism and the roles its latents have earned, and from there the same run of GRPO on
 hard problems with each credit and several seeds. The control stands other latents, alive and without a role, in the
 places of those that have one. Rates are on held-out problems of every depth, with intervals over problems for each run;
-an interval over so few seeds would say little, so every seed is told. Seconds are of a whole step; runs are kept, and
-one that was stopped goes on. A study of it, with the controls that takes, is another matter.
+an interval over so few seeds would say little, so every seed is told. Of the base's own answers to medium and hard
+problems: what share of its reward each credit lets a success keep, and how long it looks, as a share of the time that
+sampling them took. Runs are kept, and one that was stopped goes on. A study of it, with all its controls, is another
+matter.
 
     python benchmarks/credit.py
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +26,17 @@ from interp.features import Roles, RolesConfig, earn_roles
 from interp.grpo import GRPOConfig, train
 from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
-from interp.rollouts import CollectConfig, CreditScheme, Series
+from interp.rollouts import CollectConfig, CreditScheme, Rollout, RolloutBatch, Series, roll_out
 from interp.rollouts.evaluate import EvaluateConfig, evaluate
 from interp.tsae import TSAE, fit, preset
 
-LAYER, HARD, WARM_UP = 2, "hard", 2
+LAYER, HARD = 2, "hard"
+KINDS: dict[str, Callable[[Rollout], bool]] = {
+    "answers at once": lambda row: row.format == "direct",
+    "valid chains": lambda row: bool(row.valid),
+    "lucky chains": lambda row: row.format not in ("direct", "malformed") and not row.valid,
+}
+"""Of successes."""
 MEASURES = ("valid_rate", "pass_rate", "direct_share", "malformed_share", "valid_given_written")
 
 
@@ -41,6 +51,8 @@ class Config:
     random: int = 60
     """Latents drawn at random for each kind of contrast, from which the control takes its own."""
     out: Path = Path("runs/credit-once")
+    repeats: int = 5
+    """Of looking, of which the fastest counts."""
     threads: int = 1
     keep: bool = True
     """Write the result. Not for a dry run."""
@@ -67,9 +79,7 @@ def run(name: str, seed: int, credit: CreditScheme, base: Policy, config: Config
     training = GRPOConfig(steps=config.steps, prompts=32, save_every=config.steps, sampling=SampleConfig(seed=seed))
     out = config.out / name / f"{seed}"
     made = train(base, task_of(shipped()), bucket=HARD, config=training, credit=credit, out=out)
-    metrics = made.metrics()
-    took = (metrics["seconds_sampling"] + metrics["seconds_learning"])[WARM_UP:].median()
-    return {"seconds a step": took, "gate": metrics["gate"].mean(), **measured(made.policy(device="cpu"))}
+    return {"gate": round(made.metrics()["gate"].mean(), 4), **measured(made.policy(device="cpu"))}
 
 
 def measured(policy: Policy) -> dict[str, Any]:
@@ -84,6 +94,25 @@ def measured(policy: Policy) -> dict[str, Any]:
         }
         for name, (by, group) in groups.items()
     }
+
+
+def looked(credits: dict[str, CreditScheme], base: Policy, config: Config) -> dict[str, Any]:
+    """At what the base writes."""
+    task, sampling, start = task_of(shipped()), SampleConfig(group=8), time.perf_counter()
+    problems = [problem for level in ("medium", HARD) for problem in task.problems("eval", level, 32)]
+    rows = roll_out(base, task, problems, sampling, bar=False).rows
+    sampled = time.perf_counter() - start
+    batch, found = RolloutBatch.of(rows, sampling.group, policy=base), {}
+    for name, credit in credits.items():
+        took = []
+        for _ in range(config.repeats):
+            start = time.perf_counter()
+            gate_B = credit(batch).gate_B
+            took.append(time.perf_counter() - start)
+        told = {kind: [at for at, row in enumerate(rows) if row.correct and of(row)] for kind, of in KINDS.items()}
+        kept = {kind: [round(float(gate_B[these].mean()), 3), len(these)] for kind, these in told.items()}
+        found[name] = {"kept, of how many": kept, "share of sampling": round(min(took) / sampled, 3)}
+    return found
 
 
 def main(config: Config) -> None:
@@ -102,10 +131,14 @@ def main(config: Config) -> None:
             arms[name][f"seed {seed}"] = run(name, seed, credit, base, config)
             print(name, seed, arms[name][f"seed {seed}"], flush=True)
     if config.keep:
-        seconds = {name: min(told["seconds a step"] for told in runs.values()) for name, runs in arms.items()}
-        told = {"roles": repr(roles), "base": measured(base), "runs": arms}
-        ours = {name: seconds[name] for name in ("features", "uniform")}
-        print(write_result("credit", torch.device("cpu"), "seconds a step", ours, "uniform", **told))
+        told = {"roles": repr(roles), "looking": looked(credits, base, config), "base": measured(base), "runs": arms}
+        rates = {
+            name: sum(found["all depths"]["valid_rate"][0] for found in runs.values()) / len(runs)
+            for name, runs in arms.items()
+        }
+        ours = {name: rates[name] for name in ("features", "features-permuted")}
+        unit = "valid rate over all depths, mean of seeds"
+        print(write_result("credit", torch.device("cpu"), unit, ours, "features-permuted", **told))
 
 
 if __name__ == "__main__":
