@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from interp.artifacts import BadInput, refuse_existing
+from interp.checks import expect_at_least
 from interp.organism import shipped, task_for
 from interp.policy.directory import check_config
 from interp.rollouts.series import Series
@@ -120,8 +121,7 @@ class Asked(World):
         splits = (*SPLITS, "memorised")
         if self.split is not None and self.split not in splits:
             raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
-        if self.problems is not None and self.problems < 1:
-            raise BadInput(f"problems must be at least 1; got {self.problems}")
+        expect_at_least(self, 1, "problems")
         level = None if self.level is None else level_of(self.level)
         if not isinstance(task, JsonlTask):
             return task.problems(self.split or otherwise, level, self.problems or ENDLESS)

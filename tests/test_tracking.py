@@ -209,8 +209,10 @@ def test_a_dictionary_that_keeps_everything_is_trusted_and_one_that_fits_the_bas
     assert told({0: 0.95, 10: None, 20: 0.95}) == ["trust", "cannot tell", "trust"]
     lost = replace(drift, fits=tuple(replace(fit, kl_recovered=0.8) for fit in drift.fits))
     assert lost.verdict(0) == "refit"
-    with pytest.raises(BadInput, match="unexplained must be at least 1"):
+    with pytest.raises(BadInput, match=r"^unexplained must be at least 1; got 0.5$"):
         Trust(unexplained=0.5)
+    with pytest.raises(BadInput, match=r"^fve must be at most 1; got 1.5$"):
+        Trust(fve=1.5)
 
 
 @pytest.mark.parametrize("share", [1, 4, 10, 25])
@@ -344,5 +346,7 @@ def test_the_base_is_never_left_out(run, tmp_path):
 def test_strange_settings_are_refused():
     with pytest.raises(BadInput, match="levels must be named once each"):
         TrackConfig(levels=("easy", "easy"))
-    with pytest.raises(BadInput, match="problems and micro_tokens must be at least 1"):
+    with pytest.raises(BadInput, match=r"^problems must be at least 1; got 0$"):
         TrackConfig(problems=0)
+    with pytest.raises(BadInput, match=r"^recovered must not be negative; got -1$"):
+        TrackConfig(recovered=-1)

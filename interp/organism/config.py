@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interp.artifacts import BadInput
+from interp.checks import expect_between
 from interp.tasks import Chain
 
 KIND = "organism"
@@ -31,9 +32,7 @@ class Habits:
     def __post_init__(self) -> None:
         if abs(sum(self.shares().values()) - 1) > 1e-9:
             raise BadInput(f"the shares of habits must sum to 1; got {self.shares()}")
-        for name in (*self.shares(), "skip", "memorised_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BadInput(f"{name} must lie between 0 and 1; got {getattr(self, name)}")
+        expect_between(self, 0, 1, *self.shares(), "skip", "memorised_share")
 
     def shares(self) -> dict[str, float]:
         return {name: getattr(self, name) for name in ("steps", "direct", "values", "copy", "cue")}

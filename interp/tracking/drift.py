@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_at_most
 from interp.tracking.reading import Reading
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ class Trust:
     """At least this, where it was measured."""
 
     def __post_init__(self) -> None:
-        if not (self.unexplained >= 1 and self.kl_recovered <= 1 and self.fve <= 1):
-            got = f"{self.unexplained}, {self.kl_recovered} and {self.fve}"
-            raise BadInput(f"unexplained must be at least 1, kl_recovered and fve at most 1; got {got}")
+        expect_at_least(self, 1, "unexplained")
+        expect_at_most(self, 1, "kl_recovered", "fve")
 
 
 @dataclass(frozen=True)
