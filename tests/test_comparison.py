@@ -378,6 +378,12 @@ def test_what_cannot_be_compared_is_refused(home, tmp_path):
     refused(BadInput, "expected one task to ask both, got runs that were trained on two", *two, task=None)
 
 
+def test_readings_of_two_directories_that_lie_anywhere_need_a_place(home):
+    told = "to keep the readings there; got .*first and .*copy: say where to keep them .out, --out"
+    with pytest.raises(BadInput, match=told):
+        compare(axes(), home / "first", home / "copy", TASK, ASKED, **QUIET)
+
+
 def test_a_tokenizer_of_other_words_is_refused(home, tmp_path):
     tiny_policy(seed=1).save(tmp_path / "other")
     told = json.loads((tmp_path / "other/tokenizer.json").read_text())

@@ -343,6 +343,18 @@ def test_the_base_is_never_left_out(run, tmp_path):
         Series.from_dir(spoiled, skip_bad=True)
 
 
+def test_without_a_series_or_a_place_nothing_is_tracked(run, tmp_path):
+    alone = Series.from_dirs([shutil.copytree(run / "checkpoint-0", tmp_path / "alone")])
+    told = "checkpoint-<step> directories in one place, to keep tracks there; got .*alone alone: .* --series.* --out"
+    with pytest.raises(BadInput, match=told):
+        track(axes(), alone, TASK, SMALL, bar=False)
+
+
+def test_a_count_of_steps_is_told_from_their_names(run):
+    with pytest.raises(BadInput, match="expected one of the steps 0, 10, 20; got 3: .*, not a count"):
+        track(axes(), Series.from_dir(run), TASK, replace(SMALL, steps=(3,)), bar=False)
+
+
 def test_strange_settings_are_refused():
     with pytest.raises(BadInput, match="levels must be named once each"):
         TrackConfig(levels=("easy", "easy"))

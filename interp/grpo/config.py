@@ -40,6 +40,7 @@ class GRPOConfig:
     loss: Loss = "grpo"
     """A row of the table in interp/grpo/objectives.py."""
     steps: int = 60
+    """How many, each on a batch of prompts of its own."""
     prompts: int = 32
     """Per step."""
     chat: bool = False

@@ -60,6 +60,7 @@ class OrganismConfig:
     start: Path | None = None
     """An organism of the same words and shape to go on from: its weights, taught further. New weights if not given."""
     steps: int = 3000
+    """How many, of one batch each."""
     batch: int = 128
     lr: float = 3e-3
     weight_decay: float = 0.1

@@ -56,7 +56,8 @@ def track(
     }
     told |= {"twice": list(twice)} if twice else {}
     told |= {"loaded_in": dtype, "prompts": {name: len(held) for name, held in asked[ON_POLICY].buckets.items()}}
-    out = Path(out) if out is not None else _place(series, fingerprint(str(told), *made_from.values()))
+    name = f"tracks-{fingerprint(str(told), *made_from.values())}"
+    out = Path(out) if out is not None else series.beside(name, keeping="tracks")
     _begin(out, told, made_from, chosen)
     opened: dict[int, Reader] = {}
     for member, corpus in _plan(chosen, twice):
@@ -129,11 +130,3 @@ def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str], chosen: t
     if changed := differing({**before["config"], **before["made_from"]}, {**told, **made_from}):
         raise BadInput(f"{out} holds tracks of another {', '.join(changed)}: choose another place, or delete it")
     return None
-
-
-def _place(series: Series, name: str) -> Path:
-    if series.home is None:
-        raise BadInput(
-            "expected checkpoint-<step> directories in one place, to keep tracks there: say where (out, --out)"
-        )
-    return series.home / f"tracks-{name}"

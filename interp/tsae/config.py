@@ -67,7 +67,7 @@ class ContrastConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     steps: int | None = None
-    """Of one batch each. Chosen by the width if not given."""
+    """How many, of one batch each. Chosen by the width if not given."""
     batch: int = 1024
     """Tokens that are reconstructed in a step."""
     lr: float | None = None
