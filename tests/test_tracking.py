@@ -17,6 +17,7 @@ from interp.features import Roles, RolesConfig, Trial
 from interp.features.ablation import Effect, Mean
 from interp.features.falsification import Falsified
 from interp.policy import SampleConfig
+from interp.report.tracking import fits
 from interp.rollouts import Buckets, Series, bucket
 from interp.rollouts.buckets import BucketConfig
 from interp.tracking import TrackConfig, Tracks, Trust, track
@@ -267,6 +268,20 @@ def test_tracks_of_another_making_are_not_written_over(tracks, run):
         track(axes(), Series.from_dir(run), TASK, replace(SMALL, problems=9), out=tracks.path, bar=False)
     with pytest.raises(BadInput, match="holds no tracks"):
         track(axes(), Series.from_dir(run), TASK, SMALL, out=run, bar=False)
+
+
+@pytest.mark.parametrize(("of", "unseen"), [((), ()), ((0,), (10, 20)), ((0, 10), (20,)), ((0, 10, 20), ())])
+def test_checkpoints_that_the_dictionary_was_not_fitted_on_are_told(run, tmp_path, of, unseen):
+    """One of another run of the same base is welcome, but it has seen nothing of this run's end."""
+    series, few = Series.from_dir(run), replace(SMALL, levels=(1,), problems=2, recovered=0)
+    made_from = {f"policy-{40 + step}": series.at(step).fingerprint() for step in of}
+    tracked = track(
+        replace(axes(), made_from=made_from), series, TASK, few, out=tmp_path / "t", device="cpu", bar=False
+    )
+    drift = tracked.drift()
+    assert drift.unseen == unseen
+    said = f"The dictionary was not fitted on checkpoint {', '.join(map(str, unseen))}: what only they do"
+    assert (said in fits(drift)) == bool(unseen) == ("not fitted on" in fits(drift))
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ def track_command(config: Annotated[Track, Flat]) -> None:
                 "skipped": skipped,
                 "left_out": tracks.skipped,
                 "drift": verdicts,
+                "not_fitted_on": drift.unseen,
                 "counts": counts,
                 **by_role,
                 "latents": found,

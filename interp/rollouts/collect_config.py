@@ -24,7 +24,7 @@ class CollectConfig:
     the very same tokens read by every checkpoint. held-out: what each checkpoint answers to evaluation problems, to
     measure dictionaries on."""
     steps: tuple[int, ...] = ()
-    """Which checkpoints, by their steps: a list, not a count. None means all."""
+    """Which checkpoints, by their steps: a list, not a count. All if not given."""
     levels: tuple[int | str, ...] = ()
     """Depths or buckets, one problem of each in turn. None means whatever the split holds."""
     precision: str = "float32"

@@ -44,4 +44,4 @@ class AskConfig:
 @dataclass(frozen=True)
 class TrackConfig(AskConfig):
     steps: tuple[int, ...] = ()
-    """Which checkpoints, by their steps and besides the base: a list, not a count. None means all."""
+    """Which checkpoints, by their steps and besides the base: a list, not a count. All if not given."""

@@ -58,7 +58,8 @@ def track(
     told |= {"loaded_in": dtype, "prompts": {name: len(held) for name, held in asked[ON_POLICY].buckets.items()}}
     name = f"tracks-{fingerprint(str(told), *made_from.values())}"
     out = Path(out) if out is not None else series.beside(name, keeping="tracks")
-    _begin(out, told, made_from, chosen)
+    paths = {str(member.step): str(member.path) for member in chosen}
+    _begin(out, told, made_from, paths=paths, fitted_on=tsae.fitted_on(made_from))
     opened: dict[int, Reader] = {}
     for member, corpus in _plan(chosen, twice):
         if (place_of(out, member.step, corpus)).exists():
@@ -120,10 +121,9 @@ def _chosen(series: Series, config: TrackConfig) -> tuple[Checkpoint, ...]:
     return tuple(series.at(step) for step in sorted({series.base.step, *config.steps}))
 
 
-def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str], chosen: tuple[Checkpoint, ...]) -> None:
+def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str], **known: Any) -> None:
     if not out.exists():
-        paths = {str(member.step): str(member.path) for member in chosen}
-        return write_manifest(out, KIND, config=told, made_from=made_from, paths=paths)
+        return write_manifest(out, KIND, config=told, made_from=made_from, **known)
     if not is_kind(out, KIND):
         raise BadInput(f"{out} exists already and holds no tracks: choose another place")
     before = read_manifest(out, KIND)
