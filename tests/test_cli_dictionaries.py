@@ -76,6 +76,18 @@ def test_measuring_the_loss_says_on_how_much_of_the_store(fitted, stores, monkey
     assert 1 <= row["recovered_documents"] <= 3
 
 
+def test_measuring_tells_of_shards_that_are_left_out(fitted, monkeypatch, capsys, tmp_path):
+    store, few = tmp_path / "store", ("--tokens", "2000", "--shard-tokens", "800", "--corpora", "held-out")
+    run(monkeypatch, "collect", "--policy", shipped(), "--layers", "2", *few, "--out", store)
+    shard = store / "shard-00000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:500])
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "tsae-eval", "--tsae", fitted, "--store", store)
+    assert "shards cannot be read: shard-00000.safetensors: expected" in capsys.readouterr().err
+    run(monkeypatch, "tsae-eval", "--tsae", fitted, "--store", store, "--skip-bad")
+    assert "interp: 1 shards left out: shard-00000: shard-00000.safetensors: expected" in capsys.readouterr().err
+
+
 def test_a_series_without_the_checkpoints_that_read_the_store_is_refused_by_name(
     fitted, stores, monkeypatch, capsys, tmp_path
 ):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interp.artifacts import BadInput
-from interp.checks import expect_between
+from interp.checks import expect_at_least, expect_between, expect_positive
 from interp.tasks import Chain
 
 KIND = "organism"
@@ -67,6 +67,9 @@ class OrganismConfig:
     threads: int = 2
 
     def __post_init__(self) -> None:
+        expect_at_least(self, 1, "steps", "batch", "threads")
+        expect_at_least(self, 0, "weight_decay")
+        expect_positive(self, "lr")
         if self.habits.cue > 0 and self.task.cue_rate is None:
             raise BadInput("habits.cue > 0 needs a cue to follow: set task.cue_rate")
         if (self.habits.memorised_share > 0) != (self.task.memorised > 0):
