@@ -74,6 +74,11 @@ class Series(Sequence[Checkpoint]):
         members = _members(path)
         if not members:
             raise BadInput(f"{path}: expected directories called checkpoint-<step>, got {_found(path)}")
+        if base is not None and members[0].step == 0:
+            raise BadInput(
+                f"{path}: expected each step once, got step 0 twice: {base} and {members[0].path}: a series that holds "
+                "its own base needs no other (base, --base)"
+            )
         every = [*([Checkpoint(0, Path(base))] if base is not None else []), *members]
         return cls._checked(every, skip_bad=skip_bad, task=task, run=path.absolute().name)
 
