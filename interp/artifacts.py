@@ -190,7 +190,7 @@ def read_manifest(path: str | Path, kind: str, *, made_from: Mapping[str, str] |
     file = path / MANIFEST
     if not file.exists():
         found = "no such directory" if not path.exists() else f"a directory without {MANIFEST}"
-        raise BadInput(f"{path}: expected a directory of kind {kind!r}, got {found}")
+        raise BadInput(f"{path}: expected a directory of kind {kind!r}, got {found}: is the path right?")
     manifest = _parsed(file)
     if manifest.get("kind") != kind:
         raise Mismatch(f"{path}: expected kind {kind!r}, got {manifest.get('kind')!r}: is this the right directory?")

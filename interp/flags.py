@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from interp.artifacts import BadInput, refuse_existing
+from interp.checks import expect_at_least
 from interp.organism import shipped, task_for
 from interp.policy.directory import check_config
 from interp.rollouts.series import Series
@@ -120,8 +121,7 @@ class Asked(World):
         splits = (*SPLITS, "memorised")
         if self.split is not None and self.split not in splits:
             raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
-        if self.problems is not None and self.problems < 1:
-            raise BadInput(f"problems must be at least 1; got {self.problems}")
+        expect_at_least(self, 1, "problems")
         level = None if self.level is None else level_of(self.level)
         if not isinstance(task, JsonlTask):
             return task.problems(self.split or otherwise, level, self.problems or ENDLESS)
@@ -199,10 +199,7 @@ class Trained:
         return [sink(str(where)) for sink, where in wanted if where is not None]
 
     def settle_in(self) -> None:
-        import torch
-
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        use_threads(self)
 
 
 Preset = Literal[
@@ -241,14 +238,24 @@ class Fitting:
     """Print one JSON object and nothing else."""
 
     def open(self, store: Path) -> "Store":
-        import torch
+        use_threads(self)
+        return open_store(store, skip_bad=self.skip_bad)
 
-        from interp.activations import Store
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        opened = Store.open(store, skip_bad=self.skip_bad)
-        if opened.skipped:
-            left_out = "; ".join(f"{name}: {why}" for name, why in opened.skipped)
-            sys.stderr.write(f"interp: {len(opened.skipped)} shards left out: {left_out}\n")
-        return opened
+def use_threads(config: Trained | Fitting) -> None:
+    import torch
+
+    expect_at_least(config, 1, "threads")
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+
+
+def open_store(path: Path, *, skip_bad: bool) -> "Store":
+    """What is left out of it is told."""
+    from interp.activations import Store
+
+    opened = Store.open(path, skip_bad=skip_bad)
+    if opened.skipped:
+        left_out = "; ".join(f"{name}: {why}" for name, why in opened.skipped)
+        sys.stderr.write(f"interp: {len(opened.skipped)} shards left out: {left_out}\n")
+    return opened

@@ -1,6 +1,7 @@
 """The commands of dictionaries say what they did, on what, and what to do next."""
 
 import json
+import re
 import shutil
 import sys
 import warnings
@@ -58,8 +59,33 @@ def test_measuring_says_whether_it_was_fitted_on_these_very_activations(
     run(monkeypatch, "tsae-eval", "--tsae", fitted, "--store", stores / store)
     told = capsys.readouterr().out
     assert said in told and "variance explained" in told and "CE recovered" not in told
+    assert "the loss recovered was not measured: name what reads (--series, --checkpoints or --policy)" in told
     run(monkeypatch, "tsae-eval", "--tsae", fitted, "--store", stores / store, "--json")
     assert json.loads(capsys.readouterr().out)["fitted_on"] == (store == "fitted")
+
+
+def test_measuring_the_loss_says_on_how_much_of_the_store(fitted, stores, monkeypatch, capsys):
+    asked = ("--tsae", fitted, "--store", stores / "held-out", "--policy", shipped(), "--documents", "3")
+    run(monkeypatch, "tsae-eval", *asked)
+    told = capsys.readouterr().out
+    said = re.search(r"the loss recovered on (\d+) of them, in (\d) documents? \(--documents\)", told)
+    assert said and "CE recovered, against the mean" in told and "was not measured" not in told
+    run(monkeypatch, "tsae-eval", *asked, "--json")
+    row = json.loads(capsys.readouterr().out)
+    assert (row["recovered_tokens"], row["recovered_documents"]) == (int(said[1]), int(said[2]))
+    assert 1 <= row["recovered_documents"] <= 3
+
+
+def test_measuring_tells_of_shards_that_are_left_out(fitted, monkeypatch, capsys, tmp_path):
+    store, few = tmp_path / "store", ("--tokens", "2000", "--shard-tokens", "800", "--corpora", "held-out")
+    run(monkeypatch, "collect", "--policy", shipped(), "--layers", "2", *few, "--out", store)
+    shard = store / "shard-00000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:500])
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "tsae-eval", "--tsae", fitted, "--store", store)
+    assert "shards cannot be read: shard-00000.safetensors: expected" in capsys.readouterr().err
+    run(monkeypatch, "tsae-eval", "--tsae", fitted, "--store", store, "--skip-bad")
+    assert "interp: 1 shards left out: shard-00000: shard-00000.safetensors: expected" in capsys.readouterr().err
 
 
 def test_a_series_without_the_checkpoints_that_read_the_store_is_refused_by_name(

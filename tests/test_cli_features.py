@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,34 @@ def test_what_cannot_be_is_refused_before_any_work(kept, tsae, monkeypatch, caps
     monkeypatch.setattr("interp.tsae.TSAE.load", at_work)
     told = refused(monkeypatch, capsys, "--tsae", tsae, *FEW, "--out", kept[1])
     assert "exists already" in told and Roles.open(kept[1]).width == 2 * D
+
+
+ONCE = ("--levels", "1", "--problems", "2", "--group", "2", "--recovered", "0")
+
+
+def test_a_single_checkpoint_has_a_track_without_changes_in_words_and_as_json(tsae, monkeypatch, capsys, tmp_path):
+    words = ("track", "--tsae", tsae, *ONCE, "--out", tmp_path / "tracks")
+    assert run(monkeypatch, *words, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["out"] == str(tmp_path / "tracks") and list(told["drift"]) == ["0"] and told["not_fitted_on"] == []
+    assert told["counts"] == told["latents"] == []
+    assert run(monkeypatch, *words) == 0
+    assert f"one checkpoint has no changes; its track is {tmp_path / 'tracks'}" in capsys.readouterr().out
+
+
+def test_roles_that_do_not_belong_are_refused_before_anything_is_tracked(tsae, kept, monkeypatch, capsys, tmp_path):
+    words = ("track", "--tsae", tsae, *ONCE, "--out", tmp_path / "tracks", "--roles")
+    other = shutil.copytree(kept[1], tmp_path / "roles")
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["made_from"]["tsae"] = "another"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    for roles, why in (
+        (tmp_path / "nowhere", "kind 'roles', got no such directory: is the path right?"),
+        (tsae, "expected kind 'roles', got 'tsae'"),
+        (other, "expected roles of the latents of this dictionary"),
+    ):
+        assert run(monkeypatch, *words, roles) == 2
+        assert why in capsys.readouterr().err and not (tmp_path / "tracks").exists()
 
 
 @pytest.mark.parametrize("words", [["roles"], ["study", "roles"]])

@@ -353,7 +353,8 @@ def test_what_cannot_be_collected_is_refused(shared, tmp_path, asked, told):
 def test_without_a_task_or_a_place_nothing_is_collected(shared):
     with pytest.raises(BadInput, match=r"expected a task to ask these checkpoints, got none: collect\(task, \.\.\.\)"):
         Series.from_dir(shared).collect(layer=1)
-    with pytest.raises(BadInput, match="expected checkpoint-<step> directories in one place"):
+    told = f"expected checkpoint-<step> directories in one place, .*; got {shipped()} alone: name .* --series.* --out"
+    with pytest.raises(BadInput, match=told):
         Series.from_dirs([shipped()]).collect(TASK, layer=1)
     with pytest.raises(BadInput, match="expected at least one checkpoint, got a series without any"):
         Series([]).collect(TASK, layer=1)

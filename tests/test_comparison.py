@@ -332,7 +332,7 @@ def test_it_lies_beside_the_checkpoints_of_b_unless_it_is_said_where(home, tmp_p
     few = replace(ASKED, levels=(1,), problems=2, recovered=0)
     found = compare(axes(), home / "first", Checkpoint(10, home / "one/checkpoint-10"), TASK, few, **QUIET)
     assert found.path.parent == home / "one" and found.path.name.startswith("tracks-")
-    with pytest.raises(BadInput, match=r"say where \(out, --out\)"):
+    with pytest.raises(BadInput, match=r"keep the readings there; got .*first and .*copy: say where .* \(out, --out\)"):
         compare(axes(), home / "first", home / "copy", TASK, few, **QUIET)
 
 

@@ -431,7 +431,8 @@ def test_roles_that_do_not_say_where_latents_stand_are_refused():
 
 @pytest.mark.parametrize("setting", [{"least": -0.1}, {"least": 1.1}, {"most": 0.9}, {"gain": -1.0}, {"shut": 1.0}])
 def test_settings_without_sense_are_refused(setting):
-    with pytest.raises(BadInput, match="expected least in"):
+    ((name, value),) = setting.items()
+    with pytest.raises(BadInput, match=f"^{name} must .*; got {value}$"):
         credit_by(*EVERY, **setting)
 
 

@@ -222,10 +222,14 @@ def test_a_dictionary_that_does_not_fit_the_policy_is_refused_and_so_are_strange
     narrow = TSAE(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8), torch.zeros(8), widths=(8,), layer=LAYER)
     with pytest.raises(Mismatch, match="expected a policy of d_model 8"):
         earn_roles(narrow, policy, task, SMALL)
-    with pytest.raises(BadInput, match="matched must be at least 1"):
-        RolesConfig(matched=0)
-    with pytest.raises(BadInput, match="auroc must lie between 0.5 and 1"):
-        RolesConfig(auroc=0.3)
+    for name, value, told in (
+        ("matched", 0, "must be at least 1; got 0"),
+        ("played", -1, "must not be negative; got -1"),
+        ("auroc", 0.3, "must lie between 0.5 and 1; got 0.3"),
+        ("rate", 1.0, "must be above 0 and below 1; got 1.0"),
+    ):
+        with pytest.raises(BadInput, match=f"^{name} {told}$"):
+            RolesConfig(**{name: value})
     for levels in ((), (1, 1)):
         with pytest.raises(BadInput, match=r"levels must be named once each, one at least; got \["):
             RolesConfig(levels=levels)

@@ -135,6 +135,11 @@ def test_a_path_that_is_a_file_is_refused(copy):
     assert_refused(copy / "config.json", "expected a local Hugging Face directory, got a file")
 
 
+def test_a_run_that_is_taken_for_a_policy_is_told_from_its_checkpoints(copy, tmp_path):
+    shutil.copytree(copy, tmp_path / "run" / "checkpoint-0")
+    assert_refused(tmp_path / "run", r"got checkpoint-0: name one of its checkpoints, or all as a series \(.*--series")
+
+
 def test_a_directory_without_a_config_is_refused_listing_what_it_holds(copy):
     (copy / "config.json").unlink()
     assert_refused(copy, r"expected config\.json, got generation_config\.json, model\.safetensors, tokenizer\.json")

@@ -239,7 +239,9 @@ def test_an_organism_lies_where_its_own_settings_say_and_is_taught_the_habit():
 def test_strange_settings_of_the_study_are_refused():
     with pytest.raises(BadInput, match="width must be at least 1; got 0"):
         RolesStudyConfig(width=0)
-    with pytest.raises(BadInput, match="expected shares: follows and direct not negative and at most 1 together"):
+    with pytest.raises(BadInput, match=r"^cue_rate must lie between 0 and 1; got 1.5$"):
+        RolesStudyConfig(cue_rate=1.5)
+    with pytest.raises(BadInput, match="expected at most 1 together, got 0.8 and 0.3"):
         RolesStudyConfig(follows=0.8, direct=0.3)
 
 

@@ -161,7 +161,7 @@ def test_a_step_is_there_once(trainer):
         Series.from_dirs([(5, trainer / "base"), (5, trainer / "checkpoint-10")])
     (trainer / "checkpoint-2").rename(trainer / "checkpoint-0")
     (trainer / "checkpoint-002").rename(trainer / "checkpoint-9")
-    with pytest.raises(BadInput, match=r"got step 0 twice: \S+base and \S+checkpoint-0"):
+    with pytest.raises(BadInput, match=r"got step 0 twice: \S+base and \S+checkpoint-0: .* needs no other"):
         Series.from_dir(trainer, base=trainer / "base")
 
 
@@ -182,5 +182,5 @@ def test_a_list_that_makes_no_series_is_refused(dirs, told):
 
 
 def test_a_step_that_is_not_there_is_refused_naming_those_that_are(shared):
-    with pytest.raises(BadInput, match="expected one of the steps 2, 9, 10; got 3"):
+    with pytest.raises(BadInput, match="expected one of the steps 2, 9, 10; got 3: .*, not a count"):
         Series.from_dir(shared).at(3)

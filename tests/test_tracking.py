@@ -17,6 +17,7 @@ from interp.features import Roles, RolesConfig, Trial
 from interp.features.ablation import Effect, Mean
 from interp.features.falsification import Falsified
 from interp.policy import SampleConfig
+from interp.report.tracking import fits
 from interp.rollouts import Buckets, Series, bucket
 from interp.rollouts.buckets import BucketConfig
 from interp.tracking import TrackConfig, Tracks, Trust, track
@@ -209,8 +210,10 @@ def test_a_dictionary_that_keeps_everything_is_trusted_and_one_that_fits_the_bas
     assert told({0: 0.95, 10: None, 20: 0.95}) == ["trust", "cannot tell", "trust"]
     lost = replace(drift, fits=tuple(replace(fit, kl_recovered=0.8) for fit in drift.fits))
     assert lost.verdict(0) == "refit"
-    with pytest.raises(BadInput, match="unexplained must be at least 1"):
+    with pytest.raises(BadInput, match=r"^unexplained must be at least 1; got 0.5$"):
         Trust(unexplained=0.5)
+    with pytest.raises(BadInput, match=r"^fve must be at most 1; got 1.5$"):
+        Trust(fve=1.5)
 
 
 @pytest.mark.parametrize("share", [1, 4, 10, 25])
@@ -265,6 +268,20 @@ def test_tracks_of_another_making_are_not_written_over(tracks, run):
         track(axes(), Series.from_dir(run), TASK, replace(SMALL, problems=9), out=tracks.path, bar=False)
     with pytest.raises(BadInput, match="holds no tracks"):
         track(axes(), Series.from_dir(run), TASK, SMALL, out=run, bar=False)
+
+
+@pytest.mark.parametrize(("of", "unseen"), [((), ()), ((0,), (10, 20)), ((0, 10), (20,)), ((0, 10, 20), ())])
+def test_checkpoints_that_the_dictionary_was_not_fitted_on_are_told(run, tmp_path, of, unseen):
+    """One of another run of the same base is welcome, but it has seen nothing of this run's end."""
+    series, few = Series.from_dir(run), replace(SMALL, levels=(1,), problems=2, recovered=0)
+    made_from = {f"policy-{40 + step}": series.at(step).fingerprint() for step in of}
+    tracked = track(
+        replace(axes(), made_from=made_from), series, TASK, few, out=tmp_path / "t", device="cpu", bar=False
+    )
+    drift = tracked.drift()
+    assert drift.unseen == unseen
+    said = f"The dictionary was not fitted on checkpoint {', '.join(map(str, unseen))}: what only they do"
+    assert (said in fits(drift)) == bool(unseen) == ("not fitted on" in fits(drift))
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------
@@ -341,8 +358,22 @@ def test_the_base_is_never_left_out(run, tmp_path):
         Series.from_dir(spoiled, skip_bad=True)
 
 
+def test_without_a_series_or_a_place_nothing_is_tracked(run, tmp_path):
+    alone = Series.from_dirs([shutil.copytree(run / "checkpoint-0", tmp_path / "alone")])
+    told = "checkpoint-<step> directories in one place, to keep tracks there; got .*alone alone: .* --series.* --out"
+    with pytest.raises(BadInput, match=told):
+        track(axes(), alone, TASK, SMALL, bar=False)
+
+
+def test_a_count_of_steps_is_told_from_their_names(run):
+    with pytest.raises(BadInput, match="expected one of the steps 0, 10, 20; got 3: .*, not a count"):
+        track(axes(), Series.from_dir(run), TASK, replace(SMALL, steps=(3,)), bar=False)
+
+
 def test_strange_settings_are_refused():
     with pytest.raises(BadInput, match="levels must be named once each"):
         TrackConfig(levels=("easy", "easy"))
-    with pytest.raises(BadInput, match="problems and micro_tokens must be at least 1"):
+    with pytest.raises(BadInput, match=r"^problems must be at least 1; got 0$"):
         TrackConfig(problems=0)
+    with pytest.raises(BadInput, match=r"^recovered must not be negative; got -1$"):
+        TrackConfig(recovered=-1)

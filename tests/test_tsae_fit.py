@@ -348,6 +348,8 @@ def test_one_that_diverges_is_named_and_nothing_of_it_is_kept(save_every, step, 
     with pytest.raises(FloatingPointError, match=f"dictionary 'wild' diverged at step {step}: try a lower lr or alpha"):
         fit_all(store, configs, out=tmp_path, bar=False)
     assert not (tmp_path / "wild").exists() and not (tmp_path / "wild.state").exists()
+    with pytest.raises(FloatingPointError, match=f"^the dictionary diverged at step {step}: try a lower lr or alpha"):
+        fit(store, configs["wild"], bar=False)
 
 
 def test_a_dictionary_of_another_layer_or_of_other_blocks_is_no_start(store):

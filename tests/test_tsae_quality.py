@@ -80,6 +80,16 @@ def test_only_tokens_of_completions_are_measured_and_each_of_them(store, series)
 def test_the_figures_most_asked_for_are_one_row(store):
     row = evaluate(identity(), store, bar=False).table().to_dicts()[0]
     assert row["fve"] == pytest.approx(1) and "ce_recovered" not in row
+    assert (row["recovered_documents"], row["recovered_tokens"]) == (0, 0)
+
+
+@pytest.mark.parametrize("asked", [2, 512])
+def test_it_is_told_on_how_many_documents_and_tokens_the_loss_recovered_was_measured(store, series, asked):
+    """Of a document of n tokens written, the first is predicted before the splice."""
+    read = [c for _, _, completions in _documents(store, asked) for c in completions if len(c) > 1]
+    row = measured(identity(), store, series, documents=asked).row()
+    assert row["recovered_documents"] == len(read) > 1
+    assert row["recovered_tokens"] == sum(len(completion) - 1 for completion in read)
 
 
 def test_a_dictionary_of_another_layer_or_dimension_is_refused(store):

@@ -88,6 +88,7 @@ def compare_command(config: Annotated[Compare, Flat]) -> None:
         told = {"out": comparison.path, "figure": config.figure, "skipped": skipped, "matched": found.matched}
         told |= {"checkpoints": {name: comparison.tracks.paths[step] for step, name in comparison.names.items()}}
         told |= {"drift": {comparison.names[step]: drift.verdict(step) for step in drift.steps}}
+        told |= {"not_fitted_on": [comparison.names[step] for step in drift.unseen]}
         told |= {"behaviour": comparison.behaviour().to_dicts(), "counts": found.counts().to_dicts()}
         told |= {"relations": found.relations().to_dicts()} if found.based else {}
         say_json({**told, "latents": found.table().to_dicts()})

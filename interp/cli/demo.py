@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from interp.artifacts import BadInput
+from interp.checks import expect_at_least
 from interp.cli.app import Flat, app, say, say_json
 from interp.flags import Opened
 from interp.organism import task_for
@@ -37,8 +37,8 @@ class Demo:
 @app.command(name="demo")
 def demo(config: Annotated[Demo, Flat]) -> None:
     """The whole loop: the organism at work, what training does to it, and what a dictionary's latents say of that."""
-    if min(config.problems, config.group, config.shown) < 1 or min(config.steps, config.learn) < 0:
-        raise BadInput("problems, group and shown must be at least 1, steps and learn at least 0")
+    expect_at_least(config, 1, "problems", "group", "shown")
+    expect_at_least(config, 0, "steps", "learn")
     policy, task = config.opened.load(), task_for(config.opened.path)
     tell = _silent if config.opened.json else say
     found = {"policy": policy.fingerprint(), "by_depth": _at_work(config, policy, task, tell)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from interp.artifacts import BadInput
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
-from interp.flags import Fitting, OpenedSeries, Preset, World, chosen_preset
+from interp.flags import Fitting, OpenedSeries, Preset, World, chosen_preset, open_store
 from interp.rollouts import CollectConfig
 from interp.tsae import TSAEConfig, preset
 
@@ -92,11 +92,10 @@ class EvalTsae:
 @app.command(name="tsae-eval")
 def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
     """Measure a dictionary: what it explains, keeps of the loss, how sparse it is, how smooth its blocks are."""
-    from interp.activations import Store
     from interp.report.dictionaries import measured
     from interp.tsae import TSAE, evaluate
 
-    opened, store = config.opened, Store.open(config.store, skip_bad=config.skip_bad)
+    opened, store = config.opened, open_store(config.store, skip_bad=config.skip_bad)
     series = opened.open() if opened.series or opened.checkpoints or opened.policy else None
     policies = None if series is None else lambda step: series.at(step).load(device=opened.device, dtype=opened.dtype)
     if series is not None:

@@ -43,13 +43,16 @@ def track_command(config: Annotated[Track, Flat]) -> None:
     from interp.report.tracking import fits, tracked
     from interp.rollouts import Buckets
     from interp.tracking import track
+    from interp.tracking.belonging import expect_roles_of
     from interp.tsae import TSAE
 
     series, opened = config.opened.open(), config.opened
     task = config.world.open(series.base.path)
     skipped = warn_of_skipped(task)
+    tsae, roles = TSAE.load(config.tsae), config.roles and Roles.open(config.roles)
+    expect_roles_of(roles, tsae.fingerprint())
     tracks = track(
-        TSAE.load(config.tsae),
+        tsae,
         series,
         task,
         config.tracking,
@@ -62,25 +65,18 @@ def track_command(config: Annotated[Track, Flat]) -> None:
         bar=not opened.json,
     )
     drift = tracks.drift()
-    verdicts = {step: drift.verdict(step) for step in drift.steps}
+    told = {"out": tracks.path, "skipped": skipped, "left_out": tracks.skipped}
+    told |= {"drift": {step: drift.verdict(step) for step in drift.steps}, "not_fitted_on": drift.unseen}
     if len(tracks.steps) < 2:
+        if opened.json:
+            return say_json({**told, "counts": [], "latents": []})
         return say(fits(drift), "", f"one checkpoint has no changes; its track is {tracks.path}")
     asked = {"corpus": config.corpus, "measure": config.measure, "over": config.over, "match": config.match}
-    changes = tracks.changes(**asked, roles=config.roles and Roles.open(config.roles))
+    changes = tracks.changes(**asked, roles=roles)
     if opened.json:
         counts, found = changes.counts().to_dicts(), changes.table().to_dicts()
         by_role = {} if changes.role_F is None else {"by_role": changes.by_role().to_dicts()}
-        say_json(
-            {
-                "out": tracks.path,
-                "skipped": skipped,
-                "left_out": tracks.skipped,
-                "drift": verdicts,
-                "counts": counts,
-                **by_role,
-                "latents": found,
-            }
-        )
+        say_json({**told, "counts": counts, **by_role, "latents": found})
     else:
         say(tracked(changes), "", fits(drift), "", f"the tracks are {tracks.path}")
     return None

@@ -49,6 +49,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.artifacts import BadInput, Mismatch
+from interp.checks import expect_at_least, expect_between
 from interp.credit.bearers import (
     JUDGING,
     SIGNS,
@@ -92,11 +93,11 @@ class FeatureCredit:
     """The control, and its seed: in the place of each latent with a role, one that is alive and has none."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.least <= 1 <= self.most or not self.gain >= 0 or not 0 <= self.shut < 1:
-            raise BadInput(
-                "expected least in [0, 1], most of at least 1, gain not negative and shut in [0, 1); got "
-                f"{self.least}, {self.most}, {self.gain} and {self.shut}"
-            )
+        expect_between(self, 0, 1, "least")
+        expect_at_least(self, 1, "most")
+        expect_at_least(self, 0, "gain")
+        if not 0 <= self.shut < 1:
+            raise BadInput(f"shut must be at least 0 and below 1; got {self.shut}")
         expect_own(self.tsae, self.roles)
         earned = bearers_of(self.roles)
         expect_some(earned, tuple(SIGNS) if self.weights else JUDGING)

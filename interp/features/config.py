@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_between
 from interp.policy.config import SampleConfig
 from interp.tasks.base import BUCKETS
 
@@ -37,11 +38,8 @@ class RolesConfig:
     def __post_init__(self) -> None:
         if not self.levels or len(set(self.levels)) < len(self.levels):
             raise BadInput(f"levels must be named once each, one at least; got {list(self.levels)}")
-        for name in ("problems", "most", "matched", "texts"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not 0.5 <= self.auroc <= 1 or not 0 < self.rate < 1 or min(self.random, self.played) < 0:
-            raise BadInput(
-                f"auroc must lie between 0.5 and 1, rate between 0 and 1, random and played must not be "
-                f"negative; got {self.auroc}, {self.rate}, {self.random} and {self.played}"
-            )
+        expect_at_least(self, 1, "problems", "most", "matched", "texts")
+        expect_at_least(self, 0, "random", "played")
+        expect_between(self, 0.5, 1, "auroc")
+        if not 0 < self.rate < 1:
+            raise BadInput(f"rate must be above 0 and below 1; got {self.rate}")

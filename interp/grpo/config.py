@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_one_of, expect_positive
 from interp.grpo.objectives import OBJECTIVES, Objective
 from interp.policy.config import SampleConfig
 
@@ -29,14 +30,9 @@ class UpdateConfig:
     """Train adapters of this rank instead of the weights. 0 trains the weights."""
 
     def __post_init__(self) -> None:
-        for name in ("lr", "warm_up", "weight_decay", "beta", "lora_rank"):
-            if not getattr(self, name) >= 0:
-                raise BadInput(f"{name} must not be negative; got {getattr(self, name)}")
-        for name in ("inner_epochs", "micro_tokens"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not self.max_norm > 0:
-            raise BadInput(f"max_norm must be positive; got {self.max_norm}")
+        expect_at_least(self, 0, "lr", "warm_up", "weight_decay", "beta", "lora_rank")
+        expect_at_least(self, 1, "inner_epochs", "micro_tokens")
+        expect_positive(self, "max_norm")
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ class GRPOConfig:
     loss: Loss = "grpo"
     """A row of the table in interp/grpo/objectives.py."""
     steps: int = 60
+    """How many, each on a batch of prompts of its own."""
     prompts: int = 32
     """Per step."""
     chat: bool = False
@@ -68,13 +65,9 @@ class GRPOConfig:
     without_signal: Literal["stop", "go on"] = "stop"
 
     def __post_init__(self) -> None:
-        if self.loss not in OBJECTIVES:
-            raise BadInput(f"loss must be one of {', '.join(OBJECTIVES)}; got {self.loss!r}")
-        for name in ("steps", "prompts", "max_draws", "save_every", "patience"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if self.kl_every < 0:
-            raise BadInput(f"kl_every must not be negative; got {self.kl_every}")
+        expect_one_of(self, OBJECTIVES, "loss")
+        expect_at_least(self, 1, "steps", "prompts", "max_draws", "save_every", "patience")
+        expect_at_least(self, 0, "kl_every")
         if self.sampling.group < 2:
             raise BadInput(
                 f"group must be at least 2; got {self.sampling.group}: an answer is better or worse than the others "

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_between, expect_positive
 from interp.tasks import Chain
 
 KIND = "organism"
@@ -31,9 +32,7 @@ class Habits:
     def __post_init__(self) -> None:
         if abs(sum(self.shares().values()) - 1) > 1e-9:
             raise BadInput(f"the shares of habits must sum to 1; got {self.shares()}")
-        for name in (*self.shares(), "skip", "memorised_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BadInput(f"{name} must lie between 0 and 1; got {getattr(self, name)}")
+        expect_between(self, 0, 1, *self.shares(), "skip", "memorised_share")
 
     def shares(self) -> dict[str, float]:
         return {name: getattr(self, name) for name in ("steps", "direct", "values", "copy", "cue")}
@@ -61,12 +60,16 @@ class OrganismConfig:
     start: Path | None = None
     """An organism of the same words and shape to go on from: its weights, taught further. New weights if not given."""
     steps: int = 3000
+    """How many, of one batch each."""
     batch: int = 128
     lr: float = 3e-3
     weight_decay: float = 0.1
     threads: int = 2
 
     def __post_init__(self) -> None:
+        expect_at_least(self, 1, "steps", "batch", "threads")
+        expect_at_least(self, 0, "weight_decay")
+        expect_positive(self, "lr")
         if self.habits.cue > 0 and self.task.cue_rate is None:
             raise BadInput("habits.cue > 0 needs a cue to follow: set task.cue_rate")
         if (self.habits.memorised_share > 0) != (self.task.memorised > 0):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,7 @@ class SampleConfig:
     """The same seed draws the same completions."""
 
     def __post_init__(self) -> None:
-        for name in ("group", "max_new_tokens", "rows"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not self.temperature >= 0:
-            raise BadInput(f"temperature must not be negative; got {self.temperature}")
+        expect_at_least(self, 1, "group", "max_new_tokens", "rows")
+        expect_at_least(self, 0, "temperature")
         if not 0 <= self.seed < 2**63:
             raise BadInput(f"seed must lie in [0, 2^63); got {self.seed}")

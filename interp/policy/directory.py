@@ -111,7 +111,9 @@ def check_config(path: Path) -> dict[str, Any]:
     if (path / "adapter_config.json").exists():  # transformers would apply it unasked
         raise BadInput(f"{path}: expected a whole model, got an adapter: merge it into its base and save that")
     if not file.exists():
-        raise BadInput(f"{path}: expected config.json, got {_listing(path)}")
+        several = any(path.glob("checkpoint-*/config.json"))
+        meant = ": name one of its checkpoints, or all as a series (from_dir, --series)" if several else ""
+        raise BadInput(f"{path}: expected config.json, got {_listing(path)}{meant}")
     config = _read_json(file)
     if "auto_map" in config:
         raise BadInput(

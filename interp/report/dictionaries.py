@@ -37,11 +37,18 @@ def measured(found: "Quality") -> str:
     ]
     which = "the very ones it was fitted on: collect held-out ones to know more"
     which = which if found.fitted_on else "of another store than it was fitted on"
-    told = [f"measured on {found.tokens:,} tokens of completions, {which}", ""]
+    told = [f"measured on {found.tokens:,} tokens of completions, {which}", _on_how_much(found), ""]
     if found.membership is not None:
         told = [*told, f"firing rate tells the slow block with AUROC {_f(found.membership.auroc)}; 0.5: not at all", ""]
     kept_table = grid(["measure (1: all of it)", ""], [[name, _f(value)] for name, value in kept])
     return "\n".join([kept_table, "", *told, grid(HEAD, rows), "", *KEY])
+
+
+def _on_how_much(found: "Quality") -> str:
+    if found.recovered is None:
+        return "the loss recovered was not measured: name what reads (--series, --checkpoints or --policy)"
+    some, tokens = found.recovered_documents, found.recovered.n
+    return f"the loss recovered on {tokens:,} of them, in {some:,} document{'s' if some != 1 else ''} (--documents)"
 
 
 def what_is_fitted(steps: int) -> str:

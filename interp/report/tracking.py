@@ -84,7 +84,15 @@ def fits(drift: "Drift", names: Mapping[int, str] | None = None) -> str:
         f"Trusted: at least {trust.fve:g} of the variance explained, at most {trust.unexplained:g} times as much left "
         f"unexplained as of the base, and KL recovered {trust.kl_recovered:g} or more, in every bucket."
     )
-    return "\n".join([grid(head, rows), "", rule])
+    return "\n".join([grid(head, rows), "", rule, *_unseen(drift, names)])
+
+
+def _unseen(drift: "Drift", names: Mapping[int, str] | None) -> list[str]:
+    """Two runs of one base: a dictionary of the one knows the base, and nothing of what became of it in the other."""
+    if not drift.unseen:
+        return []
+    told = ", ".join(str(step) if names is None else names[step] for step in drift.unseen)
+    return [f"The dictionary was not fitted on checkpoint {told}: what only they do, it may have no latent for."]
 
 
 def _f(value: float | None) -> str:

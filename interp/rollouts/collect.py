@@ -51,7 +51,8 @@ def collect(
     questions = {corpus: Questions(task, CORPORA[corpus], config.levels) for corpus in config.corpora}
     asked = {**to_json(config), "steps": [member.step for member in chosen]}
     asked |= {"task": task.name, "run": series.run, "loaded_in": dtype}
-    out = Path(out) if out else _place(series, fingerprint(str(asked), task.fingerprint()))
+    name = f"activations-{fingerprint(str(asked), task.fingerprint())}"
+    out = Path(out) if out else series.beside(name, keeping="activations")
     involved = {member.step: member for member in (series.base, *chosen)}
     made_from = {f"policy-{step}": member.fingerprint() for step, member in sorted(involved.items())}
     writer = Writer(
@@ -227,12 +228,3 @@ def _expect_room(writer: Writer, config: CollectConfig) -> None:
             f"{writer.path}: expected room for up to {needed / 1e9:.2f} GB, got {free / 1e9:.2f} GB free: "
             "ask for less (gb, --gb), or choose another place (out, --out)"
         )
-
-
-def _place(series: Series, name: str) -> Path:
-    """Beside the checkpoints, if they lie in one directory."""
-    if series.home is None:
-        raise BadInput(
-            "expected checkpoint-<step> directories in one place, to keep activations there: say where (out, --out)"
-        )
-    return series.home / f"activations-{name}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_one_of, expect_positive
 from interp.policy.config import SampleConfig
 
 CORPORA = {"on-policy": "train", "probe": "probe", "held-out": "eval"}
@@ -23,7 +24,7 @@ class CollectConfig:
     the very same tokens read by every checkpoint. held-out: what each checkpoint answers to evaluation problems, to
     measure dictionaries on."""
     steps: tuple[int, ...] = ()
-    """Which checkpoints. None means all."""
+    """Which checkpoints, by their steps: a list, not a count. All if not given."""
     levels: tuple[int | str, ...] = ()
     """Depths or buckets, one problem of each in turn. None means whatever the split holds."""
     precision: str = "float32"
@@ -42,12 +43,8 @@ class CollectConfig:
         for name in ("layers", "corpora", "steps", "levels"):
             if len(set(asked := getattr(self, name))) < len(asked):
                 raise BadInput(f"{name} must be named once each; got {list(asked)}")
-        for name in ("tokens", "shard_tokens", "micro_tokens"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not self.gb > 0:
-            raise BadInput(f"gb must be positive; got {self.gb}")
+        expect_at_least(self, 1, "tokens", "shard_tokens", "micro_tokens")
+        expect_positive(self, "gb")
         if not self.corpora or not set(self.corpora) <= set(CORPORA):
             raise BadInput(f"corpora must be some of {', '.join(CORPORA)}; got {list(self.corpora)}")
-        if self.precision not in PRECISIONS:
-            raise BadInput(f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
+        expect_one_of(self, PRECISIONS, "precision")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from interp.artifacts import BadInput, fingerprint, to_json
+from interp.checks import expect_at_least
 from interp.policy.config import SampleConfig
 from interp.rollouts.evaluation import GROUPINGS, Cells, Evaluation
 from interp.rollouts.intervals import Share
@@ -50,8 +51,7 @@ class EvaluateConfig:
     """Ask as a user's turn in the tokenizer's chat template."""
 
     def __post_init__(self) -> None:
-        if self.problems < 1:
-            raise BadInput(f"problems must be at least 1; got {self.problems}")
+        expect_at_least(self, 1, "problems")
         self.sampling()  # refuses what cannot be sampled
         if strange := [k for k in self.k if not 1 <= k <= self.group]:
             raise BadInput(f"k must lie between 1 and group, which is {self.group}; got {strange[0]}")

@@ -74,6 +74,11 @@ class Series(Sequence[Checkpoint]):
         members = _members(path)
         if not members:
             raise BadInput(f"{path}: expected directories called checkpoint-<step>, got {_found(path)}")
+        if base is not None and members[0].step == 0:
+            raise BadInput(
+                f"{path}: expected each step once, got step 0 twice: {base} and {members[0].path}: a series that holds "
+                "its own base needs no other (base, --base)"
+            )
         every = [*([Checkpoint(0, Path(base))] if base is not None else []), *members]
         return cls._checked(every, skip_bad=skip_bad, task=task, run=path.absolute().name)
 
@@ -149,7 +154,21 @@ class Series(Sequence[Checkpoint]):
         for member in self.members:
             if member.step == step:
                 return member
-        raise BadInput(f"expected one of the steps {', '.join(map(str, self.steps))}; got {step}")
+        raise BadInput(
+            f"expected one of the steps {', '.join(map(str, self.steps))}; got {step}: a step is the name of a "
+            "checkpoint here, not a count"
+        )
+
+    def beside(self, name: str, *, keeping: str) -> Path:
+        """A place among the checkpoints, for what is made of them."""
+        if self.home is None:
+            more = f" and {len(self) - 1} more" if len(self) > 1 else " alone"
+            raise BadInput(
+                f"expected checkpoint-<step> directories in one place, to keep {keeping} there; got {self.base.path}"
+                f"{more}: name the directory that holds them (from_dir, --series), or say where to keep {keeping} "
+                "(out, --out)"
+            )
+        return self.home / name
 
     def collect(
         self,

@@ -67,9 +67,15 @@ def compare(
     task = task if task is not None else one_task(series.task for series in (one, other))
     if task is None:
         raise BadInput("expected a task to ask these checkpoints, got none: compare(tsae, a, b, task)")
+    home = other.home or one.home
+    if out is None and home is None:
+        raise BadInput(
+            f"expected a run's directory, or a checkpoint-<step> of one, to keep the readings there; got "
+            f"{one.last.path} and {other.last.path}: say where to keep them (out, --out)"
+        )
     tracks = track(
         tsae,
-        Series(alike.members, run=RUN, home=other.home or one.home),
+        Series(alike.members, run=RUN, home=home),
         task,
         tracking(config or AskConfig()),
         buckets=buckets,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least
 from interp.policy.config import SampleConfig
 from interp.tasks.base import BUCKETS
 
@@ -36,12 +37,11 @@ class AskConfig:
     def __post_init__(self) -> None:
         if not self.levels or len(set(self.levels)) < len(self.levels):
             raise BadInput(f"levels must be named once each, one at least; got {list(self.levels)}")
-        if self.problems < 1 or self.micro_tokens < 1 or self.recovered < 0:
-            got = f"{self.problems}, {self.micro_tokens} and {self.recovered}"
-            raise BadInput(f"problems and micro_tokens must be at least 1, recovered at least 0; got {got}")
+        expect_at_least(self, 1, "problems", "micro_tokens")
+        expect_at_least(self, 0, "recovered")
 
 
 @dataclass(frozen=True)
 class TrackConfig(AskConfig):
     steps: tuple[int, ...] = ()
-    """Which checkpoints, besides the base. None means all."""
+    """Which checkpoints, by their steps and besides the base: a list, not a count. All if not given."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_at_most
 from interp.tracking.reading import Reading
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ class Trust:
     """At least this, where it was measured."""
 
     def __post_init__(self) -> None:
-        if not (self.unexplained >= 1 and self.kl_recovered <= 1 and self.fve <= 1):
-            got = f"{self.unexplained}, {self.kl_recovered} and {self.fve}"
-            raise BadInput(f"unexplained must be at least 1, kl_recovered and fve at most 1; got {got}")
+        expect_at_least(self, 1, "unexplained")
+        expect_at_most(self, 1, "kl_recovered", "fve")
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class Fit:
 class Drift:
     fits: tuple[Fit, ...]
     trust: Trust
+    fitted_on: tuple[int, ...] | None = None
+    """Steps whose weights the dictionary was fitted on. None where it does not say."""
 
     def verdict(self, step: int) -> str:
         """Refit if any bucket asks for it; and where a fit could not be measured, none is trusted."""
@@ -72,13 +73,20 @@ class Drift:
     def steps(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(fit.step for fit in self.fits))
 
+    @property
+    def unseen(self) -> tuple[int, ...]:
+        """Those on which it was not fitted, where that is known: what only they do, it may have no latent for."""
+        return () if self.fitted_on is None else tuple(step for step in self.steps if step not in self.fitted_on)
+
     def table(self) -> "pl.DataFrame":
         import polars as pl
 
         return pl.DataFrame([{**vars(fit), "verdict": self.verdict(fit.step)} for fit in self.fits])
 
 
-def drift_of(readings: Sequence[Reading], trust: Trust, buckets: Sequence[str]) -> Drift:
+def drift_of(
+    readings: Sequence[Reading], trust: Trust, buckets: Sequence[str], *, fitted_on: tuple[int, ...] | None = None
+) -> Drift:
     """The readings of the base come first."""
     alive: dict[tuple[str, str], Tensor] = {}
     fits = []
@@ -94,4 +102,4 @@ def drift_of(readings: Sequence[Reading], trust: Trust, buckets: Sequence[str]) 
             l0 = float(active_F.sum()) / tokens if tokens else None
             recovered = reading.recovered[bucket].compute().kl_recovered if bucket in reading.recovered else None
             fits.append(Fit(reading.step, reading.corpus, bucket, fve.compute(), l0, silent, recovered))
-    return Drift(tuple(fits), trust)
+    return Drift(tuple(fits), trust, fitted_on)

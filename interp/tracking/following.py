@@ -56,8 +56,10 @@ def track(
     }
     told |= {"twice": list(twice)} if twice else {}
     told |= {"loaded_in": dtype, "prompts": {name: len(held) for name, held in asked[ON_POLICY].buckets.items()}}
-    out = Path(out) if out is not None else _place(series, fingerprint(str(told), *made_from.values()))
-    _begin(out, told, made_from, chosen)
+    name = f"tracks-{fingerprint(str(told), *made_from.values())}"
+    out = Path(out) if out is not None else series.beside(name, keeping="tracks")
+    paths = {str(member.step): str(member.path) for member in chosen}
+    _begin(out, told, made_from, paths=paths, fitted_on=tsae.fitted_on(made_from))
     opened: dict[int, Reader] = {}
     for member, corpus in _plan(chosen, twice):
         if (place_of(out, member.step, corpus)).exists():
@@ -119,21 +121,12 @@ def _chosen(series: Series, config: TrackConfig) -> tuple[Checkpoint, ...]:
     return tuple(series.at(step) for step in sorted({series.base.step, *config.steps}))
 
 
-def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str], chosen: tuple[Checkpoint, ...]) -> None:
+def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str], **known: Any) -> None:
     if not out.exists():
-        paths = {str(member.step): str(member.path) for member in chosen}
-        return write_manifest(out, KIND, config=told, made_from=made_from, paths=paths)
+        return write_manifest(out, KIND, config=told, made_from=made_from, **known)
     if not is_kind(out, KIND):
         raise BadInput(f"{out} exists already and holds no tracks: choose another place")
     before = read_manifest(out, KIND)
     if changed := differing({**before["config"], **before["made_from"]}, {**told, **made_from}):
         raise BadInput(f"{out} holds tracks of another {', '.join(changed)}: choose another place, or delete it")
     return None
-
-
-def _place(series: Series, name: str) -> Path:
-    if series.home is None:
-        raise BadInput(
-            "expected checkpoint-<step> directories in one place, to keep tracks there: say where (out, --out)"
-        )
-    return series.home / f"tracks-{name}"

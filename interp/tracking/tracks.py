@@ -46,6 +46,8 @@ class Tracks:
         """Those that were asked a second time: the base is one of them."""
         self.paths: dict[int, str] = {int(step): path for step, path in manifest.get("paths", {}).items()}
         """Where the checkpoints lay."""
+        self.fitted_on: list[int] | None = manifest.get("fitted_on")
+        """Those whose weights the dictionary was fitted on, where it says."""
 
     @classmethod
     def open(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Tracks":
@@ -134,7 +136,8 @@ class Tracks:
 
     def drift(self, trust: Trust | None = None) -> Drift:
         readings = [self.reading(step, corpus) for step in self.steps for corpus in (ON_POLICY, PROBE)]
-        return drift_of(readings, trust or Trust(), self.buckets)
+        fitted_on = None if self.fitted_on is None else tuple(self.fitted_on)
+        return drift_of(readings, trust or Trust(), self.buckets, fitted_on=fitted_on)
 
     def table(self, **asked: Any) -> "pl.DataFrame":
         """How many latents were strengthened, weakened, unchanged, by bucket, and with roles= by role; and as many

@@ -9,16 +9,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from interp.artifacts import BadInput
-
-
-def _one_of(config: object, name: str, *known: str) -> None:
-    if (got := getattr(config, name)) not in known:
-        raise BadInput(f"{name} must be one of {', '.join(known)}; got {got!r}")
-
-
-def _expect(held: bool, claim: str, got: object) -> None:
-    if not held:
-        raise BadInput(f"{claim}; got {got}")
+from interp.checks import expect_at_least, expect_between, expect_one_of, expect_positive
 
 
 @dataclass(frozen=True)
@@ -55,16 +46,16 @@ class ContrastConfig:
     """Control: partners are dealt out at random, so that there is a contrastive term but nothing temporal in it."""
 
     def __post_init__(self) -> None:
-        _one_of(self, "alpha_in", "variance", "loss")
-        _one_of(self, "similarity", "cosine", "dot")
-        _one_of(self, "reduction", "mean", "sum")
-        _one_of(self, "pairing", "prev", "window", "past")
-        _one_of(self, "partner_mask", "own", "anchor")
-        _expect(self.alpha >= 0, "alpha must not be negative", self.alpha)
-        _expect(0 <= self.alpha_warm_up <= 1, "alpha_warm_up must lie between 0 and 1", self.alpha_warm_up)
-        _expect(self.temperature > 0, "temperature must be positive", self.temperature)
-        _expect(self.together is None or self.together >= 2, "together must be at least 2", self.together)
-        _expect(self.reach >= 1 and self.run >= 1, "reach and run must be at least 1", (self.reach, self.run))
+        expect_one_of(self, ("variance", "loss"), "alpha_in")
+        expect_one_of(self, ("cosine", "dot"), "similarity")
+        expect_one_of(self, ("mean", "sum"), "reduction")
+        expect_one_of(self, ("prev", "window", "past"), "pairing")
+        expect_one_of(self, ("own", "anchor"), "partner_mask")
+        expect_at_least(self, 0, "alpha")
+        expect_between(self, 0, 1, "alpha_warm_up")
+        expect_positive(self, "temperature")
+        expect_at_least(self, 2, "together")
+        expect_at_least(self, 1, "reach", "run")
         if self.run > 1 and self.partner_mask == "anchor":
             raise BadInput(
                 f"all tokens of a run are trained on: expected run=1 with partner_mask=anchor, got {self.run}"
@@ -76,7 +67,7 @@ class ContrastConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     steps: int | None = None
-    """Of one batch each. Chosen by the width if not given."""
+    """How many, of one batch each. Chosen by the width if not given."""
     batch: int = 1024
     """Tokens that are reconstructed in a step."""
     lr: float | None = None
@@ -98,13 +89,9 @@ class TrainingConfig:
     """Steps after which the state is saved, to go on from."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "dead_after", "save_every"):
-            value = getattr(self, name)
-            _expect(value is None or value >= 1, f"{name} must be at least 1", value)
-        _expect(self.lr is None or self.lr > 0, "lr must be positive", self.lr)
-        _expect(self.clip > 0 and self.pool_gb > 0, "clip and pool_gb must be positive", (self.clip, self.pool_gb))
-        for name in ("warm_up", "decay"):
-            _expect(0 <= getattr(self, name) <= 1, f"{name} must lie between 0 and 1", getattr(self, name))
+        expect_at_least(self, 1, "steps", "batch", "dead_after", "save_every")
+        expect_positive(self, "lr", "clip", "pool_gb")
+        expect_between(self, 0, 1, "warm_up", "decay")
 
 
 @dataclass(frozen=True)
@@ -130,11 +117,9 @@ class TSAEConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        _one_of(self, "scale", "rms", "none")
-        for name in ("width", "k"):
-            value = getattr(self, name)
-            _expect(value is None or value >= 1, f"{name} must be at least 1", value)
-        _expect(self.revival >= 0, "revival must not be negative", self.revival)
+        expect_one_of(self, ("rms", "none"), "scale")
+        expect_at_least(self, 1, "width", "k")
+        expect_at_least(self, 0, "revival")
         shares = self.blocks
         if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
             raise BadInput(f"blocks must be positive shares that sum to 1; got {shares}")
@@ -170,7 +155,8 @@ class TSAEConfig:
         assert self.width is not None and self.k is not None
         if self.width < d_model:
             raise BadInput(f"a dictionary must be at least as wide as d_model ({d_model}); got width {self.width}")
-        _expect(min(self.widths()) >= 1, "each block must have a latent at least", self.widths())
+        if min(self.widths()) < 1:
+            raise BadInput(f"each block must have a latent at least; got {self.widths()}")
         slow = self.widths()[0]
         if not 1 <= self.k <= slow:
             raise BadInput(

@@ -129,9 +129,8 @@ class Course:
             if trainee.done % 20 == 1 or last:
                 shown.set_postfix({key: f"{trainee.shown[key]:.3f}" for key in ("fve", "l0", "dead")}, refresh=False)
             if (trainee.done % 20 == 1 or last or due) and not math.isfinite(step.loss.item()):
-                raise FloatingPointError(
-                    f"dictionary {self.name!r} diverged at step {trainee.done}: try a lower lr or alpha"
-                )
+                which = f"dictionary {self.name!r}" if self.name else "the dictionary"
+                raise FloatingPointError(f"{which} diverged at step {trainee.done}: try a lower lr or alpha")
             if due:
                 self.save()
             if last or stop.is_set():

@@ -103,12 +103,14 @@ class TSAE:
     def fingerprint(self) -> str:
         return fingerprint_tensors(TENSORS, lambda name: getattr(self, name))
 
+    def fitted_on(self, made_from: Mapping[str, str]) -> list[int] | None:
+        """The steps named here whose weights it was fitted on. None where it does not say on which it was."""
+        mine = set(_policies(self.made_from).values())
+        return [int(step) for step, weights in _policies(made_from).items() if weights in mine] if mine else None
+
     def strangers(self, made_from: Mapping[str, str]) -> tuple[str, str] | None:
         """The weights it was fitted on and those named here, to be told, where the two have none in common."""
-        mine, theirs = (
-            {weights for name, weights in named.items() if name.startswith("policy-")}
-            for named in (self.made_from, made_from)
-        )
+        mine, theirs = (set(_policies(named).values()) for named in (self.made_from, made_from))
         strange = mine and theirs and not mine & theirs
         return (", ".join(sorted(mine)), ", ".join(sorted(theirs))) if strange else None
 
@@ -162,6 +164,11 @@ class TSAE:
             known = {"layer": self.layer, "widths": self.widths, "facts": self.facts, "making": making or {}}
             write_manifest(aside, KIND, config=self.config, made_from=self.made_from, **known)
         return TSAE.load(path)
+
+
+def _policies(made_from: Mapping[str, str]) -> dict[str, str]:
+    """Fingerprints of weights, by step."""
+    return {name.removeprefix("policy-"): told for name, told in made_from.items() if name.startswith("policy-")}
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -60,6 +60,8 @@ class Quality:
     recovered: Recovered | None = None
     """Against the mean in the residual's place. None where no policies were given."""
     recovered_from_zero: Recovered | None = None
+    recovered_documents: int = 0
+    """On how many documents the loss recovered was measured: on none where no policies were given."""
 
     def row(self) -> dict[str, Any]:
         """The figures most asked for."""
@@ -76,6 +78,8 @@ class Quality:
             "rate_auroc": self.membership.auroc if self.membership else None,
             "rate_auroc_living": self.membership_of_living.auroc if self.membership_of_living else None,
         }  # fmt: skip
+        found["recovered_documents"] = self.recovered_documents
+        found["recovered_tokens"] = 0 if self.recovered is None else self.recovered.n
         for name, recovered in ("", self.recovered), ("_from_zero", self.recovered_from_zero):
             if recovered is not None:
                 found[f"ce_recovered{name}"] = recovered.ce_recovered
@@ -113,12 +117,12 @@ def evaluate(
         found.add(pools.of_shards(shard))
     if not found.tokens:
         raise BadInput(f"{store.path}: expected tokens to measure on, got none: does it hold prompts alone?")
-    recovered = (None, None)
+    splices = None
     if policies is not None:
         mean_D = found.fve.mean_D
         assert mean_D is not None, "tokens were measured"
-        recovered = loss_recovered(tsae, store, policies, mean_D=mean_D.float(), documents=documents)
-    return found.quality(*recovered, fitted_on=tsae.made_from.get("store") == store.fingerprint())
+        splices = _spliced(tsae, store, policies, mean_D=mean_D.float(), documents=documents)
+    return found.quality(splices, fitted_on=tsae.made_from.get("store") == store.fingerprint())
 
 
 class _Sums:
@@ -139,10 +143,11 @@ class _Sums:
             self.smoothness.update(z_NF=z_NF.cpu(), x_ND=x_ND, joined_N=joined_N)
             self.tokens += len(x_ND)
 
-    def quality(self, recovered: Recovered | None, from_zero: Recovered | None, *, fitted_on: bool) -> Quality:
+    def quality(self, splices: Splices | None, *, fitted_on: bool) -> Quality:
         firing, blocks = self.firing.compute(), self.tsae.widths
         slow_F, rate_F = np.arange(self.tsae.width) < self.tsae.n_slow, firing.rate_F.cpu().numpy()
         alive_F = rate_F > 0
+        recovered, from_zero = (None, None) if splices is None else splices.compute()
         return Quality(
             tokens=self.tokens,
             fitted_on=fitted_on,
@@ -158,6 +163,7 @@ class _Sums:
             ),
             recovered=recovered,
             recovered_from_zero=from_zero,
+            recovered_documents=0 if splices is None else splices.documents,
         )
 
 
@@ -174,21 +180,13 @@ def _whole_documents(pool: Pool, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
         start = end
 
 
-def loss_recovered(
-    tsae: TSAE,
-    store: Store,
-    policies: Callable[[int], Policy],
-    *,
-    mean_D: Tensor,
-    documents: int = 512,
-) -> tuple[Recovered, Recovered]:
-    """Against the mean, and against zero."""
+def _spliced(tsae: TSAE, store: Store, policies: Callable[[int], Policy], *, mean_D: Tensor, documents: int) -> Splices:
     splices = Splices(tsae, _expect_match(tsae, store), mean_D)
     for step, prompts, completions in _documents(store, documents):
         policy = policies(step)
         _expect_same_policy(store, step, policy)
         splices.update(policy, prompts, completions)
-    return splices.compute()
+    return splices
 
 
 def _documents(store: Store, count: int) -> Iterator[tuple[int, list[list[int]], list[list[int]]]]:

@@ -29,6 +29,8 @@ class Splices:
     zero: bool = True
     against_mean: LossRecovered = field(default_factory=LossRecovered)
     against_zero: LossRecovered = field(default_factory=LossRecovered)
+    documents: int = 0
+    """Of which a token was counted."""
 
     @torch.no_grad()
     def update(self, policy: Policy, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> None:
@@ -42,6 +44,7 @@ class Splices:
                 zero = self._spliced(policy, rows, torch.zeros_like) if self.zero else None
             reached = rows.mask_BL[:, rows.start :].bool()
             reached[:, 0] = False  # predicted before the first splice
+            self.documents += int(reached.any(1).sum())
             told = {"tokens_BL": rows.ids_BL[:, rows.start :], "mask_BL": reached}
             self.against_mean.update(clean_BLV=clean, spliced_BLV=spliced, ablated_BLV=mean, **told)
             if zero is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least
 
 ARMS = (
     "interp", "paper", "released", "matryoshka", "matryoshka-weighted", "batchtopk", "shuffled", "contrast-only",
@@ -31,10 +32,10 @@ class PlantedConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.rare <= self.frequent < 1 or self.dwell <= 1:
-            raise BadInput(
-                f"expected 0 < rare <= frequent < 1 and dwell > 1; got {self.rare}, {self.frequent}, {self.dwell}"
-            )
+        if not 0 < self.rare <= self.frequent < 1:
+            raise BadInput(f"expected 0 < rare <= frequent < 1; got rare {self.rare} and frequent {self.frequent}")
+        if not self.dwell > 1:
+            raise BadInput(f"dwell must be above 1; got {self.dwell}")
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,8 @@ class DictionaryConfig:
     def __post_init__(self) -> None:
         if strange := sorted(set(self.worlds) - set(WORLDS)):
             raise BadInput(f"worlds must be some of {', '.join(WORLDS)}; got {', '.join(strange)}")
-        for name in ("seeds", "steps", "tokens", "held_out", "grpo_steps", "processes"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if self.layer < 0 or self.first_seed < 0:
-            raise BadInput(f"layer and first_seed must not be negative; got {self.layer} and {self.first_seed}")
+        expect_at_least(self, 1, "seeds", "steps", "tokens", "held_out", "grpo_steps", "processes")
+        expect_at_least(self, 0, "layer", "first_seed")
 
     def size(self, world: str) -> Size:
         width, k = (getattr(self, f"{world}_{name}") for name in ("width", "k"))

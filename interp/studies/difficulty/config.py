@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_positive
 
 HANDLED = (1, 2, 3)
 """Depths at which the base has something to lose: at least one answer in seven is valid."""
@@ -35,9 +36,7 @@ class DifficultyConfig:
     def __post_init__(self) -> None:
         if strange := sorted(set(self.parts) - set(PARTS)):
             raise BadInput(f"parts must be some of {', '.join(PARTS)}; got {', '.join(strange)}")
-        if not self.lr > 0 or not self.first_seed >= 0:
-            raise BadInput(f"lr must be positive and first_seed not negative; got {self.lr} and {self.first_seed}")
+        expect_positive(self, "lr")
+        expect_at_least(self, 0, "first_seed")
         counts = ("seeds", "few", "steps", "prompts", "max_draws", "problems", "answers", "base_answers", "processes")
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
+        expect_at_least(self, 1, *counts)

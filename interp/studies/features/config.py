@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_positive
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,6 @@ class FeaturesConfig:
             "seeds", "dictionaries", "steps", "prompts", "group", "tokens", "width", "k", "fit_steps", "earn_problems",
             "problems", "answers", "processes",
         )  # fmt: skip
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if self.layer < 0 or self.first_seed < 0 or not self.lr > 0:
-            raise BadInput(
-                f"layer and first_seed must not be negative, lr positive; got {self.layer}, {self.first_seed} and "
-                f"{self.lr}"
-            )
+        expect_at_least(self, 1, *counts)
+        expect_at_least(self, 0, "layer", "first_seed")
+        expect_positive(self, "lr")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_between
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class RolesStudyConfig:
     processes: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "organism_steps", "tokens", "width", "k", "steps", "problems", "most", "processes"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}")
-        if min(self.follows, self.direct) < 0 or self.follows + self.direct > 1 or not 0 <= self.cue_rate <= 1:
+        counts = ("seeds", "organism_steps", "tokens", "width", "k", "steps", "problems", "most", "processes")
+        expect_at_least(self, 1, *counts)
+        expect_between(self, 0, 1, "follows", "direct", "cue_rate")
+        if self.follows + self.direct > 1:
             raise BadInput(
-                "expected shares: follows and direct not negative and at most 1 together, cue_rate from 0 to 1; got "
-                f"{self.follows}, {self.direct} and {self.cue_rate}"
+                f"follows and direct are shares of one corpus: expected at most 1 together, got {self.follows} and "
+                f"{self.direct}"
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interp.artifacts import BadInput, fingerprint_config
+from interp.checks import expect_between
 from interp.tasks.base import BUCKETS, Problem, Verdict, hash_of, seeded
 from interp.tasks.chain.grammar import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
 from interp.tasks.chain.program import ASK, CUE, MASK, OPERATORS, Program, parse_prompt
@@ -53,10 +54,7 @@ class Chain:
                 raise BadInput(f"{bucket} must hold depths from {lo} to {hi}; got {strange}")
         if not self.formats or not set(self.formats) <= set(FORMATS):
             raise BadInput(f"formats must be some of {', '.join(FORMATS)}; got {self.formats}")
-        for knob in ("copy_rate", "cue_rate", "wrong_labels"):
-            rate = getattr(self, knob)
-            if rate is not None and not 0 <= rate <= 1:
-                raise BadInput(f"{knob} must lie between 0 and 1; got {rate}")
+        expect_between(self, 0, 1, "copy_rate", "cue_rate", "wrong_labels")
 
     @property
     def name(self) -> str:
