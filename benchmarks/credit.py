@@ -26,7 +26,7 @@ from interp.features import Roles, RolesConfig, earn_roles
 from interp.grpo import GRPOConfig, train
 from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
-from interp.rollouts import CollectConfig, CreditScheme, Rollout, RolloutBatch, Series, roll_out
+from interp.rollouts import CollectConfig, Credit, CreditScheme, Rollout, RolloutBatch, Series, roll_out
 from interp.rollouts.evaluate import EvaluateConfig, evaluate
 from interp.tsae import TSAE, fit, preset
 
@@ -79,7 +79,8 @@ def run(name: str, seed: int, credit: CreditScheme, base: Policy, config: Config
     training = GRPOConfig(steps=config.steps, prompts=32, save_every=config.steps, sampling=SampleConfig(seed=seed))
     out = config.out / name / f"{seed}"
     made = train(base, task_of(shipped()), bucket=HARD, config=training, credit=credit, out=out)
-    return {"gate": round(made.metrics()["gate"].mean(), 4), **measured(made.policy(device="cpu"))}
+    gates = made.metrics()["gate"].to_list()
+    return {"gate": round(sum(gates) / len(gates), 4), **measured(made.policy(device="cpu"))}
 
 
 def measured(policy: Policy) -> dict[str, Any]:
@@ -104,13 +105,13 @@ def looked(credits: dict[str, CreditScheme], base: Policy, config: Config) -> di
     sampled = time.perf_counter() - start
     batch, found = RolloutBatch.of(rows, sampling.group, policy=base), {}
     for name, credit in credits.items():
-        took = []
+        took, given = [], Credit.uniform(batch)
         for _ in range(config.repeats):
             start = time.perf_counter()
-            gate_B = credit(batch).gate_B
+            given = credit(batch)
             took.append(time.perf_counter() - start)
         told = {kind: [at for at, row in enumerate(rows) if row.correct and of(row)] for kind, of in KINDS.items()}
-        kept = {kind: [round(float(gate_B[these].mean()), 3), len(these)] for kind, these in told.items()}
+        kept = {kind: [round(float(given.gate_B[these].mean()), 3), len(these)] for kind, these in told.items()}
         found[name] = {"kept, of how many": kept, "share of sampling": round(min(took) / sampled, 3)}
     return found
 
