@@ -222,6 +222,11 @@ def test_a_dictionary_that_does_not_fit_the_policy_is_refused_and_so_are_strange
     narrow = TSAE(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8), torch.zeros(8), widths=(8,), layer=LAYER)
     with pytest.raises(Mismatch, match="expected a policy of d_model 8"):
         earn_roles(narrow, policy, task, SMALL)
+    strange = replace(axes(), made_from={"policy-0": "another"})
+    with pytest.raises(Mismatch, match=f"expected some of another in the policy, got {policy.fingerprint()}: fit one"):
+        earn_roles(strange, policy, task, SMALL)
+    with pytest.raises(BadInput, match="in which something was written"):  # it gets as far as the rollouts
+        earn_roles(strange, policy, task, SMALL, any_policy=True, rollouts=Rollouts([a_row(length=0, tokens=())]))
     for name, value, told in (
         ("matched", 0, "must be at least 1; got 0"),
         ("played", -1, "must not be negative; got -1"),

@@ -21,6 +21,8 @@ class EarnRoles:
     """What the policy wrote, if it is there already (interp roll-out --out). It is asked anew if not given."""
     layer: int | None = None
     """Of a dictionary that does not say which it is of."""
+    any_policy: bool = False
+    """Earn them in a policy that the dictionary was not fitted on too."""
     out: Path | None = None
     """Keep the roles in this directory, for interp compare and for credit by features (interp grpo)."""
     overwrite: bool = False
@@ -46,6 +48,7 @@ def roles_command(config: Annotated[EarnRoles, Flat]) -> None:
         config.earning,
         rollouts=config.rollouts and Rollouts.load(config.rollouts),
         layer=config.layer,
+        any_policy=config.any_policy,
         bar=not opened.json,
     )
     if config.out is not None:

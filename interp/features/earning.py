@@ -20,6 +20,7 @@ from interp.rollouts.roll_out import roll_out
 from interp.rollouts.series import Series
 from interp.tasks.base import Task, seeded
 from interp.tsae import TSAE
+from interp.tsae.belonging import expect_kin, layer_of
 
 DRAWS = 400
 AT_ONCE = 1024
@@ -34,17 +35,22 @@ def earn_roles(
     *,
     rollouts: Rollouts | None = None,
     layer: int | None = None,
+    any_policy: bool = False,
     device: str = "auto",
     bar: bool = True,
 ) -> Roles:
     """On the base of a series, where all habits are still alive, or on a policy. `rollouts` are what it wrote, if that
-    is there already; it is asked if not."""
+    is there already; it is asked if not. A dictionary fitted on other weights is refused, unless any policy will do."""
     config = config or RolesConfig()
     task = task if task is not None else getattr(subject, "task", None)
     if task is None:
         raise BadInput("expected a task to ask, got none: earn_roles(tsae, policy, task)")
     policy = subject.base.load(device=device) if isinstance(subject, Series) else subject
-    layer = _layer(tsae, layer, policy)
+    layer = layer_of(tsae, layer)
+    if policy.d_model != tsae.d_model:
+        raise Mismatch(f"expected a policy of d_model {tsae.d_model}, as the dictionary's; got {policy.d_model}")
+    if not any_policy:
+        expect_kin(tsae, {"policy-0": policy.fingerprint()}, "policy")
     rows = _expect_own(rollouts, policy, task).rows if rollouts is not None else _asked(policy, task, config, bar)
     seen = scene(policy, tsae, layer, rows, decoys=getattr(task, "decoys", None))
     made, missing = contrasts(seen)
@@ -169,13 +175,3 @@ def by_kind(trials: list[Trial]) -> list[list[Trial]]:
 
 def _surest(trial: Trial) -> tuple[float, int]:
     return -trial.auroc, trial.latent
-
-
-def _layer(tsae: TSAE, layer: int | None, policy: Policy) -> int:
-    if tsae.layer is None and layer is None:
-        raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
-    if policy.d_model != tsae.d_model:
-        raise Mismatch(f"expected a policy of d_model {tsae.d_model}, as the dictionary's; got {policy.d_model}")
-    if layer is not None and tsae.layer not in (None, layer):
-        raise Mismatch(f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}")
-    return tsae.layer if tsae.layer is not None else layer or 0

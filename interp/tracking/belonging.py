@@ -1,11 +1,11 @@
-"""What belongs together: a dictionary, its layer, the weights it was fitted on, the base of measured buckets."""
+"""What belongs together: tracks and what they are made from, buckets and their base, roles and their dictionary."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import BadInput, Mismatch, fingerprint
+from interp.artifacts import Mismatch, fingerprint
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint
 from interp.tasks.base import Task
@@ -15,14 +15,6 @@ from interp.tsae import TSAE
 if TYPE_CHECKING:
     from interp.features import Roles
     from interp.policy import Policy
-
-
-def layer_of(tsae: TSAE, layer: int | None) -> int:
-    if tsae.layer is None and layer is None:
-        raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
-    if layer is not None and tsae.layer not in (None, layer):
-        raise Mismatch(f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}")
-    return tsae.layer if tsae.layer is not None else layer or 0
 
 
 def making(tsae: TSAE, chosen: Sequence[Checkpoint], task: Task, asked: Mapping[str, Asked]) -> dict[str, str]:
@@ -37,14 +29,6 @@ def expect_measured_on(buckets: Buckets | None, base: Checkpoint) -> None:
         raise Mismatch(
             f"expected buckets measured on the base, {wanted}; got some of {buckets.made_from.get('policy')}: "
             "measure them on this base (interp bucket)"
-        )
-
-
-def expect_kin(tsae: TSAE, made_from: Mapping[str, str]) -> None:
-    if strangers := tsae.strangers(made_from):
-        raise Mismatch(
-            f"the dictionary was fitted on other weights: expected some of {strangers[0]} in the series, got "
-            f"{strangers[1]}: fit one on this series, or say that any policy will do (any_policy, --any-policy)"
         )
 
 

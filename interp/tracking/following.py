@@ -11,12 +11,13 @@ from interp.rollouts.buckets import Buckets
 from interp.rollouts.record import Rollouts
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
-from interp.tracking.belonging import expect_kin, expect_measured_on, expect_width, layer_of, making
+from interp.tracking.belonging import expect_measured_on, expect_width, making
 from interp.tracking.config import AGAIN, ON_POLICY, PROBE, TrackConfig
 from interp.tracking.reading import Document
 from interp.tracking.streaming import Asked, Reader, questions, read_corpus
 from interp.tracking.tracks import KIND, Tracks, place_of
 from interp.tsae import TSAE
+from interp.tsae.belonging import expect_kin, layer_of
 
 
 def track(
@@ -46,7 +47,7 @@ def track(
     asked = {corpus: _asked(task, corpus, config, buckets) for corpus in (ON_POLICY, PROBE, AGAIN)}
     made_from = making(tsae, chosen, task, asked)
     if not any_policy:
-        expect_kin(tsae, made_from)
+        expect_kin(tsae, made_from, "series")
     told = {
         **to_json(config),
         "layer": layer,

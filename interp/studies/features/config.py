@@ -10,7 +10,7 @@ class FeaturesConfig:
     seeds: int = 5
     """GRPO runs of each arm. With each come dictionaries of its own."""
     first_seed: int = 211
-    """Seeds below were used to find settings, and are not reported."""
+    """Those below have been seen before, and are not reported."""
     dictionaries: int = 3
     """Of each seed: they differ in their own weights' seed alone, and their mean counts."""
     steps: int = 40

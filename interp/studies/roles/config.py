@@ -11,7 +11,7 @@ class RolesStudyConfig:
     seeds: int = 8
     """Organisms, each with a dictionary of its own."""
     first_seed: int = 111
-    """Seeds below were used to find settings, and are not reported."""
+    """Those below have been seen before, and are not reported."""
     cue_rate: float = 0.6
     """How often the cue that stands beside every question names the answer."""
     follows: float = 0.3

@@ -1,0 +1,24 @@
+"""What a dictionary belongs to: its layer, and the weights it was fitted on."""
+
+from collections.abc import Mapping
+
+from interp.artifacts import BadInput, Mismatch
+from interp.tsae.dictionary import TSAE
+
+
+def layer_of(tsae: TSAE, layer: int | None) -> int:
+    """That it says it is of, or that it is said to be of where it does not say."""
+    if tsae.layer is None and layer is None:
+        raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
+    if layer is not None and tsae.layer not in (None, layer):
+        raise Mismatch(f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}")
+    return tsae.layer if tsae.layer is not None else layer or 0
+
+
+def expect_kin(tsae: TSAE, made_from: Mapping[str, str], holder: str) -> None:
+    """`made_from`: the fingerprint of each policy-<step> that the holder has."""
+    if strangers := tsae.strangers(made_from):
+        raise Mismatch(
+            f"the dictionary was fitted on other weights: expected some of {strangers[0]} in the {holder}, got "
+            f"{strangers[1]}: fit one on this {holder}, or say that any policy will do (any_policy, --any-policy)"
+        )
