@@ -1,6 +1,7 @@
 """A dictionary held against every checkpoint of a series: sums that can be counted by hand, text that is the same for
 all, a control in which nothing has changed, and no way to hold it against the wrong thing."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from interp.features.falsification import Falsified
 from interp.policy import SampleConfig
 from interp.rollouts import Buckets, Series, bucket
 from interp.rollouts.buckets import BucketConfig
+from interp.tasks import JsonlTask
 from interp.tracking import TrackConfig, Tracks, Trust, track
 from interp.tracking import following as followed
 from interp.tracking.changes import VERDICTS
@@ -164,6 +166,19 @@ def test_on_the_same_text_there_is_no_control_to_draw_and_the_base_has_not_moved
     assert tracks.changes(corpus="probe").control is None
     still = tracks.changes(corpus="probe", steps=(0, 0))
     assert all((found.change.value_F == 0).all() for found in still.buckets.values())
+
+
+def test_the_probe_text_may_be_of_more_problems_than_are_asked_on_policy(run, tmp_path):
+    lines = [
+        {"id": f"{split}{at}", "prompt": f"{at} {sign} 1 =", "answer": "1", "split": split, "depth": 1}
+        for split, sign, n in (("eval", "+", 9), ("probe", "-", 15))
+        for at in range(n)
+    ]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    task, asked = JsonlTask(tmp_path / "mine.jsonl"), replace(SMALL, levels=(1,), problems=64, recovered=0)
+    found = track(axes(), Series.from_dir(run)[:2], task, asked, out=tmp_path / "t", device="cpu", bar=False)
+    assert found.prompts == {"1": 9}
+    assert [found.table(corpus=corpus)["prompts"][0] for corpus in ("on-policy", "probe")] == [9, 15]
 
 
 def test_slopes_and_ends_agree_on_two_checkpoints_and_matching_tells_what_is_common(tracks):

@@ -24,8 +24,8 @@ class Track:
     """Where the tracks are kept. Beside the checkpoints of a --series if not given. Asked for again, it goes on."""
     corpus: Literal["on-policy", "probe"] = "on-policy"
     """What is shown: on-policy (what each checkpoint writes) or probe (the same text for all)."""
-    measure: Literal["strength", "rate"] = "strength"
-    """strength (mean activation) or rate (share of tokens at which a latent is on)."""
+    measure: Literal["strength", "rate", "height"] = "strength"
+    """strength (mean activation), rate (share of tokens at which a latent is on) or height (mean where it is on)."""
     over: Literal["end", "slope"] = "end"
     """end (the last checkpoint less the base) or slope (of the line through all)."""
     match: tuple[Literal["outcome", "length"], ...] = ()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RATE = 0.05
 """Of false discoveries."""
 LEAST_SEEN = 5
-"""Prompts at which a latent has to be on, at any checkpoint: rarer ones are not judged."""
+"""Prompts at which a latent has to be on, at any checkpoint (for its height, at each): rarer ones are not judged."""
 LEVEL_TO = 0.2
 """Of what it was: a change whose whole interval is no larger counts as none."""
 STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED = "strengthened", "weakened", "unchanged", "undecided"
@@ -52,7 +52,7 @@ def judged(change: Change, seen_F: Int[np.ndarray, " F"], *, start: int = 0) -> 
     changed_F = (q_F <= RATE) & ~level_F
     verdict_F = np.where(changed_F & (change.value_F > 0), STRENGTHENED, verdict_F)
     verdict_F = np.where(changed_F & (change.value_F < 0), WEAKENED, verdict_F)
-    verdict_F = np.where(rare_F, RARE, verdict_F)
+    verdict_F = np.where(rare_F, RARE, np.where(np.isnan(change.p_F), FEW, verdict_F))
     return Judged(change, seen_F, q_F, np.full(len(seen_F), FEW) if few else verdict_F)
 
 

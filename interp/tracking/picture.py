@@ -48,5 +48,5 @@ def as_panels(panels: dict[str, dict[str, list[Point]]]) -> Panels:
 
 def _at(changes: Changes, bucket: str, step: int, latent: int) -> Point:
     change = changes.buckets[bucket].change
-    value, low, high = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
-    return Point(step, value, *(None if np.isnan(bound) else bound for bound in (low, high)))
+    told = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
+    return Point(step, *(None if np.isnan(value) else value for value in told))  # a height may not be there
