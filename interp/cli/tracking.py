@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
 from interp.flags import OpenedSeries, World
@@ -32,6 +32,10 @@ class Track:
     """Tell strengths at the base's mix of: outcome, length, or both."""
     roles: Path | None = None
     """Roles of its latents (interp roles --out): what changed is told by role too."""
+    latents: tuple[int, ...] = ()
+    """Show where these are on, too."""
+    by: Literal["role", "place", "outcome"] = "role"
+    """Where latents are on: by role (what a token does), place (how far on it is) or outcome (how the answer ended)."""
     any_policy: bool = False
     """Hold it against policies it was not fitted on too."""
 
@@ -40,16 +44,19 @@ class Track:
 def track_command(config: Annotated[Track, Flat]) -> None:
     """Track a dictionary's latents through a series: which of them each bucket strengthened, and how sure that is."""
     from interp.features import Roles
-    from interp.report.tracking import fits, tracked
+    from interp.report.tracking import fits, places, tracked
     from interp.rollouts import Buckets
     from interp.tracking import track
+    from interp.tracking.grouped import expect_latents
     from interp.tsae import TSAE
 
+    tsae = TSAE.load(config.tsae)
+    expect_latents(config.latents, tsae.width)
     series, opened = config.opened.open(), config.opened
     task = config.world.open(series.base.path)
     skipped = warn_of_skipped(task)
     tracks = track(
-        TSAE.load(config.tsae),
+        tsae,
         series,
         task,
         config.tracking,
@@ -62,25 +69,18 @@ def track_command(config: Annotated[Track, Flat]) -> None:
         bar=not opened.json,
     )
     drift = tracks.drift()
-    verdicts = {step: drift.verdict(step) for step in drift.steps}
+    told: dict[str, Any] = {"out": tracks.path, "skipped": skipped, "left_out": tracks.skipped}
+    told |= {"drift": {step: drift.verdict(step) for step in drift.steps}}
+    lines = [fits(drift), "", f"the tracks are {tracks.path}"]
+    if config.latents:
+        shown = tracks.profile(by=config.by, latents=config.latents, corpus=config.corpus)
+        told, lines = {**told, "profile": shown.to_dicts()}, [places(shown, config.by, config.corpus), "", *lines]
     if len(tracks.steps) < 2:
-        return say(fits(drift), "", f"one checkpoint has no changes; its track is {tracks.path}")
-    asked = {"corpus": config.corpus, "measure": config.measure, "over": config.over, "match": config.match}
-    changes = tracks.changes(**asked, roles=config.roles and Roles.open(config.roles))
-    if opened.json:
-        counts, found = changes.counts().to_dicts(), changes.table().to_dicts()
-        by_role = {} if changes.role_F is None else {"by_role": changes.by_role().to_dicts()}
-        say_json(
-            {
-                "out": tracks.path,
-                "skipped": skipped,
-                "left_out": tracks.skipped,
-                "drift": verdicts,
-                "counts": counts,
-                **by_role,
-                "latents": found,
-            }
-        )
+        lines = [*lines, "one checkpoint has no changes"]
     else:
-        say(tracked(changes), "", fits(drift), "", f"the tracks are {tracks.path}")
-    return None
+        asked = {"corpus": config.corpus, "measure": config.measure, "over": config.over, "match": config.match}
+        changes = tracks.changes(**asked, roles=config.roles and Roles.open(config.roles))
+        told |= {"counts": changes.counts().to_dicts(), "latents": changes.table().to_dicts()}
+        told |= {} if changes.role_F is None else {"by_role": changes.by_role().to_dicts()}
+        lines = [tracked(changes), "", *lines]
+    return say_json(told) if opened.json else say(*lines)

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from interp.report.terminal import grid
 from interp.tracking.changes import RATE, VERDICTS
+from interp.tracking.measures import MEASURES
 from interp.tracking.picture import surest
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from interp.tracking import Changes, Drift
 
 SHOWN = 3
@@ -55,6 +58,21 @@ def in_words(changes: "Changes") -> str:
         return "No latent was found to have been strengthened or weakened."
     head = ["bucket", "latent", f"{changes.measure} at first", "change", "q", ""]
     return "\n".join([f"The surest, {SHOWN} of each sign at most (all of them: --json):", "", grid(head, rows)])
+
+
+def places(shown: "pl.DataFrame", by: str, corpus: str) -> str:
+    """Where latents are on, by the base and by the last checkpoint."""
+    first, *later = shown["step"].unique(maintain_order=True).to_list()
+    ends, rows = [first, *later[-1:]], []
+    held = {(row["latent"], row["bucket"], row[by], row["step"]): row for row in shown.to_dicts()}
+    latents = list(dict.fromkeys(shown["latent"]))
+    for where in sorted(dict.fromkeys(key[:3] for key in held), key=lambda where: latents.index(where[0])):
+        told = [held.get((*where, step), {}) for step in ends]
+        tokens = [row.get("tokens", 0) for row in told]
+        rows.append([*where, *tokens, *(_f(row.get(measure)) for measure in MEASURES for row in told)])
+    head = ["latent", "bucket", by, *(f"{name} {step}" for name in ("tokens", *MEASURES) for step in ends)]
+    at = " and ".join(f"step {step}" for step in ends)
+    return "\n".join([f"Where latents are on, at {at} ({corpus} text; --json has every step):", "", grid(head, rows)])
 
 
 def fits(drift: "Drift", names: Mapping[int, str] | None = None) -> str:

@@ -90,6 +90,7 @@ class Grouped:
         """As `keys` and `tensors` gave it away; of these latents alone, in this order, if any are named."""
         place_P, active_P, mass_P = (held[name] for name in ("place", "active", "mass"))
         if latents is not None:
+            expect_latents(latents, width)
             column_F = torch.full((width,), -1)
             column_F[list(latents)] = torch.arange(len(latents))
             kept_P = column_F[place_P % width] >= 0
@@ -101,3 +102,11 @@ class Grouped:
         grouped.active_RF.view(-1)[place_P] = active_P
         grouped.mass_RF.view(-1)[place_P] = mass_P
         return grouped
+
+
+def expect_latents(latents: Sequence[int], width: int) -> None:
+    """That a dictionary has them."""
+    if strange := [latent for latent in latents if not 0 <= latent < width]:
+        raise BadInput(
+            f"expected latents of a dictionary of {width:,}, from 0 to {width - 1}; got {', '.join(map(str, strange))}"
+        )

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from interp.artifacts import BadInput, read_manifest, write_manifest, writing_dir
+from interp.artifacts import read_manifest, write_manifest, writing_dir
 from interp.features.looking import Looked
 from interp.rollouts.harvest import STORED_ROLES
 from interp.rollouts.record import Rollout
@@ -134,11 +134,6 @@ def table_at(
 ) -> Grouped:
     """One table of a reading, of these latents alone if any are named: nothing else is looked at or made room for."""
     manifest = read_manifest(path, KIND, made_from=made_from)
-    if strange := [latent for latent in latents or () if not 0 <= latent < manifest["width"]]:
-        raise BadInput(
-            f"{path}: expected latents from 0 to {manifest['width'] - 1}, as the dictionary has them; got "
-            f"{', '.join(map(str, strange))}"
-        )
     with safe_open(path / FILE, framework="pt") as held:
         return _table(name, manifest, held.get_tensor, latents)
 

@@ -14,6 +14,7 @@ from interp.tracking.config import AGAIN, ON_POLICY, PROBE
 from interp.tracking.drift import Drift, Trust, drift_of
 from interp.tracking.grouped import Grouped
 from interp.tracking.measures import MATCHED, MEASURES, ratio, summed
+from interp.tracking.profile import profiled
 from interp.tracking.reading import Reading, table_at
 
 if TYPE_CHECKING:
@@ -138,6 +139,20 @@ class Tracks:
             tokens = table.tokens_R[rows].sum().clamp(min=1)
             found[bucket] = ratio(measure, active=active_F, mass=mass_F, tokens=tokens).double().numpy()
         return found
+
+    def profile(
+        self,
+        *,
+        by: str,
+        latents: Sequence[int] | None = None,
+        steps: Sequence[int] | None = None,
+        corpus: str = ON_POLICY,
+        buckets: Sequence[str] | None = None,
+    ) -> "pl.DataFrame":
+        """Where latents are on. `by` is "role", "place" or "outcome": of each step, bucket, one of these and latent,
+        how many tokens there are, and its rate, strength and height at them. What is not named is all there is; a few
+        latents cost little, of however many."""
+        return profiled(self, by, latents, steps, corpus, buckets)
 
     def drift(self, trust: Trust | None = None) -> Drift:
         readings = [self.reading(step, corpus) for step in self.steps for corpus in (ON_POLICY, PROBE)]
