@@ -127,7 +127,7 @@ def test_readings_merge(tracks):
 def test_other_weights_have_changed_and_the_base_asked_again_has_not(tracks):
     found = tracks.changes(measure="rate")
     counts = {(row["bucket"], row["between"]): row for row in found.counts().to_dicts()}
-    assert set(counts) == {(b, between) for b in ("1", "2") for between in ("0 and 20", "base and base")}
+    assert set(counts) == {(b, between) for b in ("1", "2") for between in ("0 and 20", "base and base", "same text")}
     for name in ("1", "2"):
         changed, control = counts[name, "0 and 20"], counts[name, "base and base"]
         assert changed["strengthened"] + changed["weakened"] > 10
@@ -191,7 +191,7 @@ def test_slopes_and_ends_agree_on_two_checkpoints_and_matching_tells_what_is_com
 def test_a_bucket_of_few_prompts_is_told_as_such(run, tmp_path):
     few = replace(SMALL, problems=5, recovered=0)
     found = track(axes(), Series.from_dir(run)[:2], TASK, few, out=tmp_path / "few", device="cpu", bar=False)
-    assert found.table()["too few prompts"].to_list() == [2 * D] * 4
+    assert found.table()["too few prompts"].to_list() == [2 * D] * 6
     assert found.changes().table()["low"].null_count() == 2 * 2 * D
     assert found.drift().fits[0].kl_recovered is None
 

@@ -99,19 +99,33 @@ class Tracks:
         """Of every latent in every bucket, from the first of `steps` to the last (all, if not given): `over` is "end"
         (the last less the first) or "slope" (of the least-squares line, over the same way). `match` tells strengths at
         the base's mix of outcomes, of lengths, or of both; heights at the mix of the base's tokens at which the latent
-        is on. Beside it stands the same between the base's answers and its own again, where nothing has changed. With
+        is on. On-policy, beside it stands the same between the base's answers and its own again, where nothing has
+        changed, and the same on the probe text (at no mix, since that is one for all), where only the reading has. With
         `roles`, it is told by role too."""
         expect_roles_of(roles, self.made_from["tsae"])
         role_F = None if roles is None else tuple(roles.of(latent) for latent in range(roles.width))
         steps = tuple(self.steps if steps is None else steps)
-        if corpus not in (ON_POLICY, PROBE):
-            raise BadInput(f"corpus must be {ON_POLICY} or {PROBE}; got {corpus!r}")
-        found = self._compared([(step, corpus) for step in steps], steps, measure, over, match)
-        control = None
+        found = self.judged(steps, corpus=corpus, measure=measure, over=over, match=match)
+        control = same_text = None
         if corpus == ON_POLICY:
             base = self.steps[0]
             control = self._compared([(base, ON_POLICY), (base, AGAIN)], (0, 1), measure, "end", match)
-        return Changes(found, control, steps, corpus, measure, over, tuple(match), role_F)
+            same_text = self.judged(steps, corpus=PROBE, measure=measure, over=over)
+        return Changes(found, control, same_text, steps, corpus, measure, over, tuple(match), role_F)
+
+    def judged(
+        self,
+        steps: Sequence[int],
+        *,
+        corpus: str = ON_POLICY,
+        measure: str = "strength",
+        over: str = "end",
+        match: Sequence[str] = (),
+    ) -> dict[str, Judged]:
+        """What `changes` tells of each bucket, without what stands beside it."""
+        if corpus not in (ON_POLICY, PROBE):
+            raise BadInput(f"corpus must be {ON_POLICY} or {PROBE}; got {corpus!r}")
+        return self._compared([(step, corpus) for step in steps], steps, measure, over, match)
 
     def _compared(
         self, which: Sequence[tuple[int, str]], steps: Sequence[int], measure: str, over: str, match: Sequence[str]
@@ -159,8 +173,8 @@ class Tracks:
         return drift_of(readings, trust or Trust(), self.buckets)
 
     def table(self, **asked: Any) -> "pl.DataFrame":
-        """How many latents were strengthened, weakened, unchanged, by bucket, and with roles= by role; and as many
-        where nothing changed."""
+        """How many latents were strengthened, weakened, unchanged, by bucket, and with roles= by role; as many where
+        nothing changed; and as many on the same text."""
         changes = self.changes(**asked)
         return changes.counts() if changes.role_F is None else changes.by_role()
 
