@@ -228,6 +228,31 @@ def test_a_dictionary_that_keeps_everything_is_trusted_and_one_that_fits_the_bas
         Trust(unexplained=0.5)
 
 
+def test_drift_is_drawn_with_the_least_that_is_trusted(tracks):
+    """Where the base is explained to 0.95, twice as much unexplained is 0.9; where it is to 0.6, the floor of 0.7 is
+    higher."""
+    fve = {"on-policy": {0: 0.95, 10: 0.93, 20: 0.8}, "probe": {0: 0.6, 10: None, 20: 0.5}}
+    drift = tracks.drift()
+    drift = replace(drift, fits=tuple(replace(fit, fve=fve[fit.corpus][fit.step]) for fit in drift.fits))
+    figure = drift.figure()
+    assert [title.text for title in figure.layout.annotations] == ["1", "2"]
+    lines = {trace.name: trace for trace in figure.data if trace.xaxis == "x"}
+    told = {name: (list(trace.x), pytest.approx(list(trace.y))) for name, trace in lines.items()}
+    assert told == {
+        "on-policy": ([0, 10, 20], [0.95, 0.93, 0.8]),
+        "on-policy: least trusted": ([0, 10, 20], [0.9] * 3),
+        "probe": ([0, 20], [0.6, 0.5]),
+        "probe: least trusted": ([0, 10, 20], [0.7] * 3),
+    }
+    for corpus in fve:
+        line, least = lines[corpus].line, lines[f"{corpus}: least trusted"].line
+        assert least.dash == "dot" and least.color == line.color and line.dash is None
+    for fit in drift.fits:
+        least = drift.least(fit)
+        if fit.fve is not None and least is not None:
+            assert (fit.fve < least) == (drift._told(replace(fit, kl_recovered=None)) == "refit")
+
+
 @pytest.mark.parametrize("share", [1, 4, 10, 25])
 def test_the_loss_is_measured_on_as_many_rollouts_of_each_bucket_whatever_the_waves(share):
     picked = [(prompt, sample) for prompt in range(10) for sample in range(4) if spares(prompt, sample, 10, share)]
