@@ -134,7 +134,9 @@ def resampled(prompts: int, draws: int, seed: int) -> Float[Tensor, "B P"]:
     return torch.from_numpy(rng.multinomial(prompts, np.full(prompts, 1 / prompts), draws).astype(np.float32))
 
 
-def students(value_F: np.ndarray, spread_F: np.ndarray, freedom: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def students(
+    value_F: np.ndarray, spread_F: np.ndarray, freedom: int | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Interval and p-value. What does not vary at all is as it is: surely changed, or surely not."""
     from scipy.special import stdtr, stdtrit
 

@@ -1,6 +1,7 @@
 """A dictionary held against every checkpoint of a series: sums that can be counted by hand, text that is the same for
 all, a control in which nothing has changed, and no way to hold it against the wrong thing."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from interp.policy import SampleConfig
 from interp.report.tracking import fits
 from interp.rollouts import Buckets, Series, bucket
 from interp.rollouts.buckets import BucketConfig
+from interp.tasks import JsonlTask
 from interp.tracking import TrackConfig, Tracks, Trust, track
 from interp.tracking import following as followed
 from interp.tracking.changes import VERDICTS
@@ -126,7 +128,7 @@ def test_readings_merge(tracks):
 def test_other_weights_have_changed_and_the_base_asked_again_has_not(tracks):
     found = tracks.changes(measure="rate")
     counts = {(row["bucket"], row["between"]): row for row in found.counts().to_dicts()}
-    assert set(counts) == {(b, between) for b in ("1", "2") for between in ("0 and 20", "base and base")}
+    assert set(counts) == {(b, between) for b in ("1", "2") for between in ("0 and 20", "base and base", "same text")}
     for name in ("1", "2"):
         changed, control = counts[name, "0 and 20"], counts[name, "base and base"]
         assert changed["strengthened"] + changed["weakened"] > 10
@@ -167,6 +169,19 @@ def test_on_the_same_text_there_is_no_control_to_draw_and_the_base_has_not_moved
     assert all((found.change.value_F == 0).all() for found in still.buckets.values())
 
 
+def test_the_probe_text_may_be_of_more_problems_than_are_asked_on_policy(run, tmp_path):
+    lines = [
+        {"id": f"{split}{at}", "prompt": f"{at} {sign} 1 =", "answer": "1", "split": split, "depth": 1}
+        for split, sign, n in (("eval", "+", 9), ("probe", "-", 15))
+        for at in range(n)
+    ]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    task, asked = JsonlTask(tmp_path / "mine.jsonl"), replace(SMALL, levels=(1,), problems=64, recovered=0)
+    found = track(axes(), Series.from_dir(run)[:2], task, asked, out=tmp_path / "t", device="cpu", bar=False)
+    assert found.prompts == {"1": 9}
+    assert [found.table(corpus=corpus)["prompts"][0] for corpus in ("on-policy", "probe")] == [9, 15]
+
+
 def test_slopes_and_ends_agree_on_two_checkpoints_and_matching_tells_what_is_common(tracks):
     end, rise = (tracks.changes(over=over, steps=(0, 20)) for over in ("end", "slope"))
     assert np.allclose(end.buckets["1"].change.value_F, rise.buckets["1"].change.value_F)
@@ -177,7 +192,7 @@ def test_slopes_and_ends_agree_on_two_checkpoints_and_matching_tells_what_is_com
 def test_a_bucket_of_few_prompts_is_told_as_such(run, tmp_path):
     few = replace(SMALL, problems=5, recovered=0)
     found = track(axes(), Series.from_dir(run)[:2], TASK, few, out=tmp_path / "few", device="cpu", bar=False)
-    assert found.table()["too few prompts"].to_list() == [2 * D] * 4
+    assert found.table()["too few prompts"].to_list() == [2 * D] * 6
     assert found.changes().table()["low"].null_count() == 2 * 2 * D
     assert found.drift().fits[0].kl_recovered is None
 
@@ -214,6 +229,31 @@ def test_a_dictionary_that_keeps_everything_is_trusted_and_one_that_fits_the_bas
         Trust(unexplained=0.5)
     with pytest.raises(BadInput, match=r"^fve must be at most 1; got 1.5$"):
         Trust(fve=1.5)
+
+
+def test_drift_is_drawn_with_the_least_that_is_trusted(tracks):
+    """Where the base is explained to 0.95, twice as much unexplained is 0.9; where it is to 0.6, the floor of 0.7 is
+    higher."""
+    fve = {"on-policy": {0: 0.95, 10: 0.93, 20: 0.8}, "probe": {0: 0.6, 10: None, 20: 0.5}}
+    drift = tracks.drift()
+    drift = replace(drift, fits=tuple(replace(fit, fve=fve[fit.corpus][fit.step]) for fit in drift.fits))
+    figure = drift.figure()
+    assert [title.text for title in figure.layout.annotations] == ["1", "2"]
+    lines = {trace.name: trace for trace in figure.data if trace.xaxis == "x"}
+    told = {name: (list(trace.x), pytest.approx(list(trace.y))) for name, trace in lines.items()}
+    assert told == {
+        "on-policy": ([0, 10, 20], [0.95, 0.93, 0.8]),
+        "on-policy: least trusted": ([0, 10, 20], [0.9] * 3),
+        "probe": ([0, 20], [0.6, 0.5]),
+        "probe: least trusted": ([0, 10, 20], [0.7] * 3),
+    }
+    for corpus in fve:
+        line, least = lines[corpus].line, lines[f"{corpus}: least trusted"].line
+        assert least.dash == "dot" and least.color == line.color and line.dash is None
+    for fit in drift.fits:
+        least = drift.least(fit)
+        if fit.fve is not None and least is not None:
+            assert (fit.fve < least) == (drift._told(replace(fit, kl_recovered=None)) == "refit")
 
 
 @pytest.mark.parametrize("share", [1, 4, 10, 25])

@@ -31,8 +31,8 @@ class Compare:
     """Where the readings are kept. Beside the checkpoints of a run if not given. Asked for again, it goes on."""
     corpus: Literal["on-policy", "probe"] = "on-policy"
     """What is shown: on-policy (what each writes) or probe (the same text for both)."""
-    measure: Literal["strength", "rate"] = "strength"
-    """strength (mean activation) or rate (share of tokens at which a latent is on)."""
+    measure: Literal["strength", "rate", "height"] = "strength"
+    """strength (mean activation), rate (share of tokens at which a latent is on) or height (mean where it is on)."""
     match: tuple[Literal["outcome", "length"], ...] | None = None
     """Tell strengths at one mix of: outcome, length, or both. On-policy of outcome if not given; of none if empty."""
     roles: Path | None = None

@@ -7,7 +7,7 @@ from interp.report.terminal import grid
 from interp.report.tracking import fits
 from interp.tracking.changes import RATE, VERDICTS
 from interp.tracking.drift import TRUSTED
-from interp.tracking.side_by_side import apart_most
+from interp.tracking.picture import surest
 from interp.tracking.sides import RELATIONS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def compared(comparison: "Comparison", found: "Compared", unmatched: "Compared |
         parts += ["There is no A and A: the text is the same for both, or A was not asked a second time."]
     if found.based:
         parts += ["Latents by what became of them since the base:", counted(told, "relations", RELATIONS), ALONE]
-    parts += [surest(found)]
+    parts += [in_words(found)]
     drift = comparison.drift()
     parts += [fits(drift, names=comparison.names), *doubts(drift, comparison.names)]
     return "\n\n".join(parts)
@@ -90,11 +90,11 @@ def on_text(found: "Compared") -> str:
     return f"on {found.corpus} text{mix}, at a false-discovery rate of {RATE:g}"
 
 
-def surest(found: "Compared") -> str:
+def in_words(found: "Compared") -> str:
     """The latents that set the two apart most surely, with their intervals."""
     rows, roles = [], [] if found.role_F is None else ["role"]
     for row in found.table().to_dicts():
-        if row["latent"] in apart_most(found.buckets[row["bucket"]].between, SHOWN):
+        if row["latent"] in surest(found.buckets[row["bucket"]].between, SHOWN):
             told = [_since(row, side) if found.based else f"{row[side]:.3f}" for side in "ab"]
             told += [_ranged(row, "difference", "low", "high", "+"), f"{row['q']:.1g}", row.get("relation", "")]
             rows.append([row["bucket"], row["latent"], *(row[key] for key in roles), *told])

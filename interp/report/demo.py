@@ -106,7 +106,7 @@ def went(changes: "Changes", bucket: str, roles: "Roles") -> str:
         f"On {bucket} problems, of {judged} latents that are not too rare: {counts[STRENGTHENED]} strengthened, "
         f"{counts[WEAKENED]} weakened{control or ''}."
     )
-    first = [_told(found, latent, roles) for latent in surest(changes, bucket, 1)]
+    first = [_told(found, latent, roles) for latent in surest(found, 1)]
     return f"{told}\nThe surest: {'; '.join(first)}." if first else told
 
 

@@ -1,5 +1,6 @@
 """Which latents a bucket strengthened, which it weakened, and which of that chance would have found too."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 RATE = 0.05
 """Of false discoveries."""
 LEAST_SEEN = 5
-"""Prompts at which a latent has to be on, at any checkpoint: rarer ones are not judged."""
+"""Prompts at which a latent has to be on, at any checkpoint (for its height, at each): rarer ones are not judged."""
 LEVEL_TO = 0.2
 """Of what it was: a change whose whole interval is no larger counts as none."""
 STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED = "strengthened", "weakened", "unchanged", "undecided"
 RARE, FEW = "too rare", "too few prompts"
 """FEW, where strata are matched, also: too little in common to compare."""
 VERDICTS = (STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED, RARE, FEW)
+CHANCE, SAME_TEXT = "base and base", "same text"
+"""What stands beside a change: what is found where nothing has changed, and what is found on identical tokens."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def judged(change: Change, seen_F: Int[np.ndarray, " F"], *, start: int = 0) -> 
     changed_F = (q_F <= RATE) & ~level_F
     verdict_F = np.where(changed_F & (change.value_F > 0), STRENGTHENED, verdict_F)
     verdict_F = np.where(changed_F & (change.value_F < 0), WEAKENED, verdict_F)
-    verdict_F = np.where(rare_F, RARE, verdict_F)
+    verdict_F = np.where(rare_F, RARE, np.where(np.isnan(change.p_F), FEW, verdict_F))
     return Judged(change, seen_F, q_F, np.full(len(seen_F), FEW) if few else verdict_F)
 
 
@@ -61,6 +64,9 @@ class Changes:
     buckets: dict[str, Judged]
     control: dict[str, Judged] | None
     """Between two sets of the base's own answers. None on text that is the same for all: there is nothing to draw."""
+    same_text: dict[str, Judged] | None
+    """Of the same checkpoints, on text that is the same for all: what is read differently, whoever wrote it. None where
+    that is what is told in the first place."""
     steps: tuple[int, ...]
     corpus: str
     measure: str
@@ -78,31 +84,52 @@ class Changes:
         role_F, rows = np.array(self.role_F), []
         for bucket, between, judged in self._judged():
             for role in sorted(set(self.role_F), key=lambda role: (role == "none", role)):
-                verdict_f = judged.verdict_F[role_F == role]
-                told = {verdict: int((verdict_f == verdict).sum()) for verdict in VERDICTS}
-                rows.append({"bucket": bucket, "between": between, "role": role, **told})
-        return pl.DataFrame(rows)
+                told = {"bucket": bucket, "between": between, "role": role}
+                rows.append({**told, **self._counted(bucket, judged, role_F == role)})
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def counts(self) -> "pl.DataFrame":
-        """Of each bucket, how many latents each verdict was passed on, and what it was where nothing had changed."""
+        """Of each bucket, how many latents each verdict was passed on: on what each checkpoint writes, where nothing
+        had changed, and on the same text. `strengthened_on_both` are those of the strengthened that are so on the same
+        text too: they are read differently, and not only written differently."""
         import polars as pl
 
         rows = []
         for bucket, between, judged in self._judged():
             change = judged.change
             told = {"bucket": bucket, "between": between, "prompts": change.prompts, "common": change.common}
-            rows.append({**told, **judged.counts()})
-        return pl.DataFrame(rows)
+            rows.append({**told, **self._counted(bucket, judged)})
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def crossed(self, bucket: str, mine_F: np.ndarray | None = None) -> dict[tuple[str, str], int]:
+        """How many latents have which verdict on what each checkpoint writes, and which on the same text."""
+        if self.same_text is None:
+            raise BadInput(f"expected changes on-policy to hold against the same text, got some of {self.corpus} text")
+        own_F, same_F = self.buckets[bucket].verdict_F, self.same_text[bucket].verdict_F
+        mine_F = np.ones(len(own_F), dtype=bool) if mine_F is None else mine_F
+        return Counter(zip(own_F[mine_F].tolist(), same_F[mine_F].tolist(), strict=True))
+
+    def _counted(self, bucket: str, judged: Judged, mine_F: np.ndarray | None = None) -> dict[str, int | None]:
+        """Of these latents, or of all."""
+        verdict_F = judged.verdict_F if mine_F is None else judged.verdict_F[mine_F]
+        told: dict[str, int | None] = {verdict: int((verdict_F == verdict).sum()) for verdict in VERDICTS}
+        if self.same_text is None:
+            return told
+        unasked = judged is not self.buckets[bucket] or (self.same_text[bucket].verdict_F == FEW).all()
+        for verdict in (STRENGTHENED, WEAKENED):
+            told[f"{verdict}_on_both"] = None if unasked else self.crossed(bucket, mine_F)[verdict, verdict]
+        return told
 
     def _judged(self) -> Iterator[tuple[str, str, Judged]]:
-        """Bucket by bucket, what changed, and what did where nothing had."""
+        """Bucket by bucket, what changed, and what stands beside it."""
         for bucket, found in self.buckets.items():
             yield bucket, f"{self.steps[0]} and {self.steps[-1]}", found
-            if self.control is not None:
-                yield bucket, "base and base", self.control[bucket]
+            for between, beside in ((CHANCE, self.control), (SAME_TEXT, self.same_text)):
+                if beside is not None:
+                    yield bucket, between, beside[bucket]
 
     def table(self) -> "pl.DataFrame":
-        """One row for each bucket and latent."""
+        """One row for each bucket and latent; beside each change, that on the same text."""
         import polars as pl
 
         parts = []
@@ -120,6 +147,11 @@ class Changes:
                 "q": found.q_F,
                 "verdict": found.verdict_F.astype(str).tolist(),
             }
+            if self.same_text is not None:
+                same = self.same_text[bucket]
+                told = {"change": same.change.value_F, "low": same.change.low_F, "high": same.change.high_F}
+                told |= {"verdict": same.verdict_F.astype(str).tolist()}
+                columns |= {f"same_text_{name}": held for name, held in told.items()}
             if self.role_F is not None:
                 columns["role"] = self.role_F
             parts.append(pl.DataFrame(columns).select(pl.lit(bucket).alias("bucket"), pl.all()).fill_nan(None))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interp.artifacts import BadInput
-from interp.bootstrap import Change, Sums, change
 from interp.tracking.behaviour import rates
 from interp.tracking.belonging import expect_roles_of
-from interp.tracking.changes import judged
+from interp.tracking.changes import Judged
 from interp.tracking.config import AGAIN, ON_POLICY, PROBE
 from interp.tracking.drift import Drift, Trust
+from interp.tracking.measures import MATCHED, MEASURES, Summed, summed
 from interp.tracking.sides import Compared, Sides
-from interp.tracking.tracks import MATCHED, MEASURES, Tracks, sums_of
+from interp.tracking.tracks import Tracks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -101,10 +101,9 @@ class Comparison:
         """Of the readings of A and B, before which stands that of the base, if there is one."""
         found, last = {}, len(which) - 1
         for bucket, prompts in self.tracks.prompts.items():
-            tables = (self.tracks.reading(*one).tables["prompts"] for one in which)
-            sums, seen_F = sums_of(tables, bucket, prompts, measure, match)
+            read = summed((self.tracks.grouped(*one) for one in which), bucket, prompts, measure, match)
             pairs = [(last, last - 1), (1, 0), (2, 0)] if last == 2 else [(last, last - 1)]
-            found[bucket] = Sides(*(judged(less(sums, *pair), seen_F, start=pair[1]) for pair in pairs))
+            found[bucket] = Sides(*(less(read, *pair) for pair in pairs))
         return found
 
     def table(self, **asked: Any) -> "pl.DataFrame":
@@ -147,7 +146,8 @@ class Comparison:
         return drawn(self.behaviour(), self.compared(**asked), latents=latents)
 
 
-def less(sums: Sums, one: int, other: int) -> Change:
+def less(read: Summed, one: int, other: int) -> Judged:
     """One checkpoint less another, over what all of them have."""
-    every = range(len(sums.tokens_TSP))
-    return change(sums, np.array([float(at == one) - float(at == other) for at in every]), among=every)
+    every = range(len(read.sums.tokens_TSP))
+    contrast_T = np.array([float(at == one) - float(at == other) for at in every])
+    return read.judged(contrast_T, among=every, start=other)

@@ -8,17 +8,20 @@ against a stated threshold: trust, or refit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from interp.checks import expect_at_least, expect_at_most
+from interp.plots import Point, curves
 from interp.tracking.reading import Reading
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
 
 TRUSTED, REFIT, UNKNOWN = "trust", "refit", "cannot tell"
+LEAST = "least trusted"
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,21 @@ class Drift:
         return next(verdict for verdict in (REFIT, UNKNOWN, TRUSTED) if verdict in told)
 
     def _told(self, fit: Fit) -> str:
-        base = next(one for one in self.fits if (one.corpus, one.bucket) == (fit.corpus, fit.bucket))
+        base = self._base(fit)
         if fit.kl_recovered is not None and fit.kl_recovered < self.trust.kl_recovered:
             return REFIT
         if fit.fve is None or base.fve is None:
             return UNKNOWN
         far = 1 - fit.fve > self.trust.unexplained * (1 - base.fve)
         return REFIT if far or fit.fve < self.trust.fve else TRUSTED
+
+    def least(self, fit: Fit) -> float | None:
+        """Of the variance, that has to be explained on this corpus and bucket. None where it was not of the base."""
+        base = self._base(fit).fve
+        return None if base is None else max(self.trust.fve, 1 - self.trust.unexplained * (1 - base))
+
+    def _base(self, fit: Fit) -> Fit:
+        return next(one for one in self.fits if (one.corpus, one.bucket) == (fit.corpus, fit.bucket))
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -82,6 +93,22 @@ class Drift:
         import polars as pl
 
         return pl.DataFrame([{**vars(fit), "verdict": self.verdict(fit.step)} for fit in self.fits])
+
+    def figure(self) -> "go.Figure":
+        """The variance explained, checkpoint by checkpoint, on each corpus; dotted, the least that is trusted there.
+        (The loss recovered may cost a checkpoint its trust too: it is in the table.)"""
+        panels: dict[str, dict[str, list[Point]]] = {}
+        for fit in self.fits:
+            series = panels.setdefault(fit.bucket, {})
+            for name, value in ((fit.corpus, fit.fve), (f"{fit.corpus}: {LEAST}", self.least(fit))):
+                series.setdefault(name, []).append(Point(fit.step, value))
+        figure = curves(panels, x="step", y="variance explained")
+        traces: list[Any] = list(figure.data)
+        colours = {trace.name: trace.line.color for trace in traces}
+        for corpus in dict.fromkeys(fit.corpus for fit in self.fits):
+            dotted = {"line": {"dash": "dot", "width": 1.5, "color": colours[corpus]}, "error_y": {"visible": False}}
+            figure.update_traces(mode="lines", selector={"name": f"{corpus}: {LEAST}"}, **dotted)
+        return figure
 
 
 def drift_of(

@@ -79,11 +79,34 @@ class Grouped:
         return {"tokens": self.tokens_R, "place": place_P, "active": active_P, "mass": mass_P}
 
     @classmethod
-    def of(cls, names: Sequence[str], width: int, keys: Sequence[Key], held: dict[str, Tensor]) -> "Grouped":
-        """As `keys` and `tensors` gave it away."""
+    def of(
+        cls,
+        names: Sequence[str],
+        width: int,
+        keys: Sequence[Key],
+        held: dict[str, Tensor],
+        latents: Sequence[int] | None = None,
+    ) -> "Grouped":
+        """As `keys` and `tensors` gave it away; of these latents alone, in this order, if any are named."""
+        place_P, active_P, mass_P = (held[name] for name in ("place", "active", "mass"))
+        if latents is not None:
+            expect_latents(latents, width)
+            column_F = torch.full((width,), -1)
+            column_F[list(latents)] = torch.arange(len(latents))
+            kept_P = column_F[place_P % width] >= 0
+            place_P, active_P, mass_P = place_P[kept_P], active_P[kept_P], mass_P[kept_P]
+            place_P, width = place_P // width * len(latents) + column_F[place_P % width], len(latents)
         grouped = cls(tuple(names), width)
         grouped.rows([tuple(key) for key in keys])
         grouped.tokens_R = held["tokens"]
-        grouped.active_RF.view(-1)[held["place"]] = held["active"]
-        grouped.mass_RF.view(-1)[held["place"]] = held["mass"]
+        grouped.active_RF.view(-1)[place_P] = active_P
+        grouped.mass_RF.view(-1)[place_P] = mass_P
         return grouped
+
+
+def expect_latents(latents: Sequence[int], width: int) -> None:
+    """That a dictionary has them."""
+    if strange := [latent for latent in latents if not 0 <= latent < width]:
+        raise BadInput(
+            f"expected latents of a dictionary of {width:,}, from 0 to {width - 1}; got {', '.join(map(str, strange))}"
+        )

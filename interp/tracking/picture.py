@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interp.plots import Panels, Point, curves
-from interp.tracking.changes import STRENGTHENED, WEAKENED, Changes
+from interp.tracking.changes import STRENGTHENED, WEAKENED, Judged
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def drawn(tracks: "Tracks", *, corpus: str, measure: str, latents: int, roles: "Roles | None" = None) -> "go.Figure":
     """Of each bucket, the `latents` surest changes of either sign, each with its interval at every checkpoint."""
     base, *later = tracks.steps
-    by_step = {step: tracks.changes(corpus=corpus, measure=measure, steps=(base, step)) for step in later}
+    by_step = {step: tracks.judged((base, step), corpus=corpus, measure=measure) for step in later}
     panels: dict[str, dict[str, list[Point]]] = {}
     for bucket in tracks.buckets:
         panels[f"{bucket} ({corpus})"] = {
-            named(latent, roles): [Point(base, 0.0), *(_at(by_step[step], bucket, step, latent) for step in later)]
-            for latent in surest(by_step[later[-1]], bucket, latents)
+            named(latent, roles): [Point(base, 0.0), *(_at(by_step[step][bucket], step, latent) for step in later)]
+            for latent in surest(by_step[later[-1]][bucket], latents)
         }
     return curves(as_panels(panels), x="step", y=f"change in {measure}", zero=True)
 
@@ -32,9 +32,8 @@ def named(latent: int, roles: "Roles | None") -> str:
     return f"latent {latent}" if role == "none" else f"latent {latent} ({role})"
 
 
-def surest(changes: Changes, bucket: str, latents: int) -> list[int]:
+def surest(found: Judged, latents: int) -> list[int]:
     """Those found to have changed, the surest first, as many as asked for of each sign."""
-    found = changes.buckets[bucket]
     order = np.argsort(np.where(np.isnan(found.q_F), np.inf, found.q_F), kind="stable")
     picked: list[int] = []
     for verdict in (STRENGTHENED, WEAKENED):
@@ -46,7 +45,7 @@ def as_panels(panels: dict[str, dict[str, list[Point]]]) -> Panels:
     return {title: series or {"none found to have changed": []} for title, series in panels.items()}
 
 
-def _at(changes: Changes, bucket: str, step: int, latent: int) -> Point:
-    change = changes.buckets[bucket].change
-    value, low, high = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
-    return Point(step, value, *(None if np.isnan(bound) else bound for bound in (low, high)))
+def _at(found: Judged, step: int, latent: int) -> Point:
+    change = found.change
+    told = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
+    return Point(step, *(None if np.isnan(value) else value for value in told))  # a height may not be there

@@ -4,12 +4,13 @@ A reading is mergeable and is saved whole or not at all: a track that was stoppe
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -117,10 +118,8 @@ class Reading:
     @classmethod
     def load(cls, path: Path, *, made_from: dict[str, str] | None = None) -> "Reading":
         manifest, held = read_manifest(path, KIND, made_from=made_from), load_file(path / FILE)
-        width, tables = manifest["width"], {}
-        for name, names in TABLES.items():
-            mine = {key: held[f"{name}.{key}"] for key in ("tokens", "place", "active", "mass")}
-            tables[name] = Grouped.of(names, width, manifest["keys"][name], mine)
+        width = manifest["width"]
+        tables = {name: _table(name, manifest, held.__getitem__) for name in TABLES}
         fits = {
             bucket: FVE(int(n), error, spread, held.get(f"mean.{bucket}"))
             for bucket, (n, error, spread) in manifest["fits"].items()
@@ -128,6 +127,22 @@ class Reading:
         recovered = {bucket: LossRecovered(**sums) for bucket, sums in manifest["recovered"].items()}
         config, tally = manifest["config"], Tally.of(manifest.get("tally", []))
         return cls(config["step"], config["corpus"], width, tables, fits, recovered, tally)
+
+
+def table_at(
+    path: Path, name: str, *, made_from: dict[str, str] | None = None, latents: Sequence[int] | None = None
+) -> Grouped:
+    """One table of a reading, of these latents alone if any are named: nothing else is looked at or made room for."""
+    manifest = read_manifest(path, KIND, made_from=made_from)
+    with safe_open(path / FILE, framework="pt") as held:
+        return _table(name, manifest, held.get_tensor, latents)
+
+
+def _table(
+    name: str, manifest: dict[str, Any], held: Callable[[str], Tensor], latents: Sequence[int] | None = None
+) -> Grouped:
+    mine = {key: held(f"{name}.{key}") for key in ("tokens", "place", "active", "mass")}
+    return Grouped.of(TABLES[name], manifest["width"], manifest["keys"][name], mine, latents)
 
 
 def _unflat(flat: Tensor, sizes: Sequence[int]) -> list[list[int]]:

@@ -116,4 +116,4 @@ def continued(
                 told = {"latent": kept.tolist(), "as": latents.tolist(), "strength": strength_F[latents.numpy()]}
                 labels = {"dictionary": name, "step": step, "bucket": bucket}
                 parts.append(pl.DataFrame(told).select(*(pl.lit(v).alias(k) for k, v in labels.items()), pl.all()))
-    return pl.concat(parts)
+    return pl.concat(parts).fill_nan(None)

@@ -6,7 +6,7 @@ import numpy as np
 
 from interp.bootstrap import Change
 from interp.plots import Point, dots_below
-from interp.tracking.changes import STRENGTHENED, WEAKENED, Judged
+from interp.tracking.picture import surest
 from interp.tracking.sides import Compared, Sides
 
 if TYPE_CHECKING:
@@ -31,13 +31,6 @@ def drawn(behaviour: "pl.DataFrame", compared: Compared, *, latents: int) -> "go
     return dots_below(rows)
 
 
-def apart_most(between: Judged, latents: int) -> list[int]:
-    """Those that set the two apart most surely, as many as asked for of each sign."""
-    order = np.argsort(np.where(np.isnan(between.q_F), np.inf, between.q_F), kind="stable")
-    by_sign = ([int(at) for at in order if between.verdict_F[at] == sign] for sign in (STRENGTHENED, WEAKENED))
-    return [latent for found in by_sign for latent in found[:latents]]
-
-
 def _rates(behaviour: "pl.DataFrame", bucket: str) -> dict[str, list[Point]]:
     rows, series = [row for row in behaviour.to_dicts() if row["bucket"] == bucket], dict[str, list[Point]]()
     for key, name in NAMES.items():
@@ -55,7 +48,7 @@ def _rate(row: dict[str, Any], key: str) -> Point:
 
 def _latents(compared: Compared, bucket: str, latents: int) -> dict[str, list[Point]]:
     sides = compared.buckets[bucket]
-    picked = apart_most(sides.between, latents)
+    picked = surest(sides.between, latents)
     if not picked:
         return {"none found to set them apart": []}
     return {name: [_point(change, compared, latent) for latent in picked] for name, change in _changes(sides).items()}

@@ -1,21 +1,21 @@
 """The tracks of a dictionary's latents through a series: what was read, opened again, and asked for changes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from interp.artifacts import BadInput, read_manifest
-from interp.bootstrap import Change, Sums, change, end_less_start, slope
+from interp.bootstrap import end_less_start, slope
 from interp.tracking.belonging import expect_roles_of
-from interp.tracking.changes import Changes, judged
+from interp.tracking.changes import Changes, Judged
 from interp.tracking.config import AGAIN, ON_POLICY, PROBE
 from interp.tracking.drift import Drift, Trust, drift_of
 from interp.tracking.grouped import Grouped
-from interp.tracking.reading import Reading
+from interp.tracking.measures import MATCHED, MEASURES, ratio, summed
+from interp.tracking.profile import profiled
+from interp.tracking.reading import Reading, table_at
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from interp.features import Roles
 
 KIND = "tracks"
-MEASURES = ("rate", "strength")
-"""rate: the share of tokens at which a latent is on. strength: its mean activation over all tokens."""
-MATCHED = ("outcome", "length")
 
 
 def place_of(out: Path, step: int, corpus: str) -> Path:
@@ -77,10 +74,19 @@ class Tracks:
         return self.manifest["made_from"]
 
     def reading(self, step: int, corpus: str = ON_POLICY) -> Reading:
+        return Reading.load(self._place(step, corpus), made_from=self.made_from)
+
+    def grouped(
+        self, step: int, corpus: str = ON_POLICY, table: str = "prompts", latents: Sequence[int] | None = None
+    ) -> Grouped:
+        """One table of a reading, without the others, and of some latents alone if they are named."""
+        return table_at(self._place(step, corpus), table, made_from=self.made_from, latents=latents)
+
+    def _place(self, step: int, corpus: str) -> Path:
         place = place_of(self.path, step, corpus)
         if not place.exists():
             raise BadInput(f"{self.path}: expected a reading of one of the steps {self.steps}, got {corpus} of {step}")
-        return Reading.load(place, made_from=self.made_from)
+        return place
 
     def changes(
         self,
@@ -94,23 +100,38 @@ class Tracks:
     ) -> Changes:
         """Of every latent in every bucket, from the first of `steps` to the last (all, if not given): `over` is "end"
         (the last less the first) or "slope" (of the least-squares line, over the same way). `match` tells strengths at
-        the base's mix of outcomes, of lengths, or of both. Beside it stands the same between the base's answers and
-        its own again, where nothing has changed. With `roles`, it is told by role too."""
+        the base's mix of outcomes, of lengths, or of both; heights at the mix of the base's tokens at which the latent
+        is on. On-policy, beside it stands the same between the base's answers and its own again, where nothing has
+        changed, and the same on the probe text (at no mix, since that is one for all), where only the reading has. With
+        `roles`, it is told by role too."""
         expect_roles_of(roles, self.made_from["tsae"])
         role_F = None if roles is None else tuple(roles.of(latent) for latent in range(roles.width))
         steps = tuple(self.steps if steps is None else steps)
-        if corpus not in (ON_POLICY, PROBE):
-            raise BadInput(f"corpus must be {ON_POLICY} or {PROBE}; got {corpus!r}")
-        found = self._compared([(step, corpus) for step in steps], steps, measure, over, match)
-        control = None
+        found = self.judged(steps, corpus=corpus, measure=measure, over=over, match=match)
+        control = same_text = None
         if corpus == ON_POLICY:
             base = self.steps[0]
             control = self._compared([(base, ON_POLICY), (base, AGAIN)], (0, 1), measure, "end", match)
-        return Changes(found, control, steps, corpus, measure, over, tuple(match), role_F)
+            same_text = self.judged(steps, corpus=PROBE, measure=measure, over=over)
+        return Changes(found, control, same_text, steps, corpus, measure, over, tuple(match), role_F)
+
+    def judged(
+        self,
+        steps: Sequence[int],
+        *,
+        corpus: str = ON_POLICY,
+        measure: str = "strength",
+        over: str = "end",
+        match: Sequence[str] = (),
+    ) -> dict[str, Judged]:
+        """What `changes` tells of each bucket, without what stands beside it."""
+        if corpus not in (ON_POLICY, PROBE):
+            raise BadInput(f"corpus must be {ON_POLICY} or {PROBE}; got {corpus!r}")
+        return self._compared([(step, corpus) for step in steps], steps, measure, over, match)
 
     def _compared(
         self, which: Sequence[tuple[int, str]], steps: Sequence[int], measure: str, over: str, match: Sequence[str]
-    ) -> dict[str, Any]:
+    ) -> dict[str, Judged]:
         contrasts = {"end": end_less_start, "slope": lambda _: slope(np.array(steps))}
         if over not in contrasts or measure not in MEASURES or set(match) - set(MATCHED):
             raise BadInput(
@@ -119,20 +140,35 @@ class Tracks:
             )
         contrast_T, found = contrasts[over](len(steps)), {}
         for bucket, prompts in self.prompts.items():
-            tables = (self.reading(*one).tables["prompts"] for one in which)
-            sums, seen_F = sums_of(tables, bucket, prompts, measure, match)
-            told: Change = change(sums, contrast_T)
-            found[bucket] = judged(told, seen_F)
+            tables = (self.grouped(*one) for one in which)
+            found[bucket] = summed(tables, bucket, prompts, measure, match).judged(contrast_T)
         return found
 
     def strengths(self, step: int, *, corpus: str = ON_POLICY, measure: str = "strength") -> dict[str, np.ndarray]:
-        """Of every latent at a checkpoint, by bucket."""
-        table, found = self.reading(step, corpus).tables["prompts"], {}
+        """Of every latent at a checkpoint, by bucket. A height is NaN where the latent is never on."""
+        if measure not in MEASURES:
+            raise BadInput(f"measure must be one of {', '.join(MEASURES)}; got {measure!r}")
+        table, found = self.grouped(step, corpus), {}
         for bucket in self.buckets:
             rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
-            held_RF = table.active_RF if measure == "rate" else table.mass_RF
-            found[bucket] = (held_RF[rows].sum(0) / table.tokens_R[rows].sum().clamp(min=1)).double().numpy()
+            active_F, mass_F = table.active_RF[rows].sum(0), table.mass_RF[rows].sum(0)
+            tokens = table.tokens_R[rows].sum().clamp(min=1)
+            found[bucket] = ratio(measure, active=active_F, mass=mass_F, tokens=tokens).double().numpy()
         return found
+
+    def profile(
+        self,
+        *,
+        by: str,
+        latents: Sequence[int] | None = None,
+        steps: Sequence[int] | None = None,
+        corpus: str = ON_POLICY,
+        buckets: Sequence[str] | None = None,
+    ) -> "pl.DataFrame":
+        """Where latents are on. `by` is "role", "place" or "outcome": of each step, bucket, one of these and latent,
+        how many tokens there are, and its rate, strength and height at them. What is not named is all there is; a few
+        latents cost little, of however many."""
+        return profiled(self, by, latents, steps, corpus, buckets)
 
     def drift(self, trust: Trust | None = None) -> Drift:
         readings = [self.reading(step, corpus) for step in self.steps for corpus in (ON_POLICY, PROBE)]
@@ -140,8 +176,8 @@ class Tracks:
         return drift_of(readings, trust or Trust(), self.buckets, fitted_on=fitted_on)
 
     def table(self, **asked: Any) -> "pl.DataFrame":
-        """How many latents were strengthened, weakened, unchanged, by bucket, and with roles= by role; and as many
-        where nothing changed."""
+        """How many latents were strengthened, weakened, unchanged, by bucket, and with roles= by role; as many where
+        nothing changed; and as many on the same text."""
         changes = self.changes(**asked)
         return changes.counts() if changes.role_F is None else changes.by_role()
 
@@ -156,30 +192,3 @@ class Tracks:
         if len(self.steps) < 2:
             raise BadInput(f"{self.path}: expected two checkpoints at least to draw a change, got {len(self.steps)}")
         return drawn(self, corpus=corpus, measure=measure, latents=latents, roles=roles)
-
-
-def sums_of(
-    tables: Iterable[Grouped], bucket: str, prompts: int, measure: str, match: Sequence[str]
-) -> tuple[Sums, np.ndarray]:
-    """And at how many prompts each latent was on at all, at any checkpoint."""
-    parts, seen = list[dict[tuple[Any, ...], tuple[Tensor, Tensor]]](), None
-    for table in tables:
-        parts.append({})
-        rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
-        strata = [tuple(table.keys[row][table.names.index(name)] for name in match) for row in rows]
-        prompt_R = torch.tensor([table.keys[row][1] for row in rows], dtype=torch.int64)
-        held_RF = (table.active_RF if measure == "rate" else table.mass_RF)[rows].float()
-        for stratum in set(strata):
-            mine = torch.tensor([told == stratum for told in strata])
-            amount_PF = torch.zeros(prompts, table.width).index_add_(0, prompt_R[mine], held_RF[mine])
-            tokens_P = torch.zeros(prompts).index_add_(0, prompt_R[mine], table.tokens_R[rows][mine].float())
-            parts[-1][stratum] = amount_PF, tokens_P
-        on_PF = torch.zeros(prompts, table.width, dtype=torch.bool)
-        on_PF.index_put_((prompt_R,), table.active_RF[rows] > 0, accumulate=True)
-        seen = on_PF if seen is None else seen | on_PF
-    assert seen is not None, "there is a checkpoint at least"
-    nothing = torch.zeros(prompts, seen.shape[1]), torch.zeros(prompts)
-    every = sorted({stratum for part in parts for stratum in part}) or [()]
-    told = [[part.get(stratum, nothing) for stratum in every] for part in parts]
-    amount_TSPF, tokens_TSP = (torch.stack([torch.stack([one[at] for one in row]) for row in told]) for at in (0, 1))
-    return Sums(amount_TSPF, tokens_TSP), seen.sum(0).numpy()
