@@ -125,7 +125,9 @@ def test_what_there_is_not_is_refused(tracks):
 
 
 def test_the_terminal_shows_the_base_beside_the_last_latent_by_latent(tracks):
-    lines = places(tracks.profile(by="role", latents=[3, 7]), "role", "on-policy").splitlines()
+    shown = tracks.profile(by="role", latents=[3, 7])
+    assert "nothing was written" in places(shown.clear(), "role", "on-policy")
+    lines = places(shown, "role", "on-policy").splitlines()
     head = ["latent", "bucket", "role", "tokens 0", "tokens 20", "rate 0", "rate 20", "strength 0", "strength 20"]
     assert lines[2].split("  ")[0] == "latent" and all(name in lines[2] for name in head)
     cells = [line.split() for line in lines[4:]]

@@ -91,6 +91,8 @@ def _ranged(found: "Judged", latent: int) -> str:
 
 def places(shown: "pl.DataFrame", by: str, corpus: str) -> str:
     """Where latents are on, by the base and by the last checkpoint."""
+    if shown.is_empty():
+        return f"Where latents are on cannot be told: nothing was written ({corpus} text)."
     first, *later = shown["step"].unique(maintain_order=True).to_list()
     ends, rows = [first, *later[-1:]], []
     held = {(row["latent"], row["bucket"], row[by], row["step"]): row for row in shown.to_dicts()}
