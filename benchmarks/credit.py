@@ -68,11 +68,13 @@ def dictionary(config: Config) -> TSAE:
 
 
 def roles_of(tsae: TSAE, base: Policy, config: Config) -> Roles:
-    place = config.out / "roles"
+    place, earning = config.out / "roles", RolesConfig(problems=config.problems, random=config.random, played=0)
     if not place.exists():
-        earning = RolesConfig(problems=config.problems, random=config.random, played=0)
         earn_roles(tsae, base, task_of(shipped()), earning).save(place)
-    return Roles.open(place, made_from={"tsae": tsae.fingerprint()})
+    roles = Roles.open(place, made_from={"tsae": tsae.fingerprint()})
+    if roles.config != earning:
+        raise SystemExit(f"{place} holds roles that were earned otherwise: choose another --out, or delete it")
+    return roles
 
 
 def run(name: str, seed: int, credit: CreditScheme, base: Policy, config: Config) -> dict[str, Any]:

@@ -116,9 +116,11 @@ def main(config: Config) -> None:
         room = Path(place)
         asked = "memory" in config.parts
         told["memory"] = memory(config, room) if asked else standing("tsae-scale", device, "memory")
-        told["defaults"] = standing("tsae-scale", device, "defaults", {})
-        keep(told, config, device)
-        for d_model in config.sizes if "defaults" in config.parts else ():
+        measuring = "defaults" in config.parts
+        told["defaults"] = standing("tsae-scale", device, "defaults", {} if measuring else None)
+        if not measuring:
+            keep(told, config, device)
+        for d_model in config.sizes if measuring else ():
             told["defaults"][f"d {d_model}"] = defaults(d_model, config, room)
             print(d_model, told["defaults"][f"d {d_model}"], flush=True)
             keep(told, config, device)

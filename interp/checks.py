@@ -1,8 +1,9 @@
 """What a field of a config may be: each check refuses the one field that is wrong, by name, with what it is.
 
-A field that is None is chosen later, and let through.
+A field that may be None is chosen later where it is, and let through.
 """
 
+import typing
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -33,5 +34,11 @@ def expect_one_of(config: object, known: Collection[str], *names: str) -> None:
 def _expect(config: object, names: Iterable[str], holds: Callable[[Any], bool], claim: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if value is not None and not holds(value):  # comparing with NaN never holds
+        if value is None and _may_be_none(config, name):
+            continue
+        if value is None or not holds(value):  # comparing with NaN never holds
             raise BadInput(f"{name} must {claim}; got {value!r}")
+
+
+def _may_be_none(config: object, name: str) -> bool:
+    return type(None) in typing.get_args(typing.get_type_hints(type(config))[name])

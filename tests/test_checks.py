@@ -7,8 +7,10 @@ import pytest
 
 from interp.artifacts import BadInput
 from interp.checks import expect_at_least, expect_at_most, expect_between, expect_one_of, expect_positive
+from interp.grpo.config import UpdateConfig
 from interp.studies.difficulty.config import DifficultyConfig
 from interp.studies.features.config import FeaturesConfig
+from interp.tsae import TSAEConfig
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ def test_the_field_that_is_wrong_is_named_and_no_other(check, held, told):
     assert str(refused.value) == told
     check(Held())
     check(Held(few=None, many=None, kind=None))
+
+
+def test_none_is_let_through_only_where_a_field_may_be_none():
+    with pytest.raises(BadInput, match="^scale must be one of .*; got None$"):
+        TSAEConfig(scale=None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(BadInput, match="^lr must not be negative; got None$"):
+        UpdateConfig(lr=None)  # pyright: ignore[reportArgumentType]
+    assert TSAEConfig(width=None).width is None
 
 
 @pytest.mark.parametrize("check", [expect_positive, lambda held, name: expect_between(held, 0, 1, name)])

@@ -5,7 +5,7 @@ import torch
 from grpo_world import a_row
 
 from interp.bootstrap import resampled
-from interp.features.consequences import Judged
+from interp.features.consequences import Outcomes
 from interp.features.scene import Scene, facts_of
 from interp.tsae.codes import Codes
 
@@ -32,13 +32,13 @@ ROWS = [
 ]
 
 
-def judged(rows: list) -> Judged:
+def outcomes(rows: list) -> Outcomes:
     facts = facts_of(rows)
-    return Judged.of(Scene(rows, Codes.of(torch.zeros(len(facts["place"]), 1)), facts))
+    return Outcomes.of(Scene(rows, Codes.of(torch.zeros(len(facts["place"]), 1)), facts))
 
 
 def test_chains_answers_and_beginnings_are_those_that_were_judged_so():
-    told = judged(ROWS)
+    told = outcomes(ROWS)
     assert np.flatnonzero(told.valid_N).tolist() == [0, 1, 2, 3]
     assert np.flatnonzero(told.not_valid_N).tolist() == [*range(4, 12)], "an answer at once is no chain that failed"
     assert np.flatnonzero(told.right_N).tolist() == [3, 7, 13] and np.flatnonzero(told.wrong_N).tolist() == [11]
@@ -50,11 +50,11 @@ def test_consequences_are_means_over_those_tokens_less_their_like():
     change_N = np.zeros(15)
     change_N[:4], change_N[4:12] = -1.0, -0.5
     change_N[[3, 7, 13]], change_N[11], change_N[12] = 2.0, -1.0, 3.0
-    found = judged(ROWS).consequences(change_N, resampled(3, 50, 0).numpy().astype(float))
+    found = outcomes(ROWS).consequences(change_N, resampled(3, 50, 0).numpy().astype(float))
     chains = (-1 - 1 - 1 + 2) / 4 - (-3 * 0.5 + 2 - 3 * 0.5 - 1) / 8
     np.testing.assert_allclose(found.values, (chains, 2.0 - -1.0, 3.0))
     assert found.at_once.low == found.at_once.high == 3.0, "there is but one"
 
 
 def test_where_there_are_no_such_tokens_nothing_is_told():
-    assert np.isnan(judged(ROWS[4:]).consequences(np.ones(1), np.ones((2, 1))).values).all()
+    assert np.isnan(outcomes(ROWS[4:]).consequences(np.ones(1), np.ones((2, 1))).values).all()

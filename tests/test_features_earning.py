@@ -20,7 +20,7 @@ from interp.features.separation import Heights
 from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
 from interp.report.features import earned
-from interp.rollouts import Rollouts, roll_out
+from interp.rollouts import Rollouts, Series, roll_out
 from interp.tsae import TSAE
 from interp.tsae.codes import Codes
 
@@ -238,3 +238,12 @@ def test_a_dictionary_that_does_not_fit_the_policy_is_refused_and_so_are_strange
     for levels in ((), (1, 1)):
         with pytest.raises(BadInput, match=r"levels must be named once each, one at least; got \["):
             RolesConfig(levels=levels)
+
+
+def test_a_base_read_in_half_precision_is_still_the_one_the_dictionary_was_fitted_on():
+    """Its weights are others then, in memory; those on disk are what the dictionary names."""
+    series = Series.from_dirs([shipped()])
+    fitted = replace(axes(), made_from={"policy-0": series.base.fingerprint()})
+    asked = {"rollouts": Rollouts([a_row(length=0, tokens=())]), "dtype": "bfloat16"}
+    with pytest.raises(BadInput, match="in which something was written"):  # it gets as far as the rollouts
+        earn_roles(fitted, series, task_of(shipped()), SMALL, **asked)

@@ -8,7 +8,7 @@ from grpo_world import FirstWord, a_row
 
 from interp.bootstrap import resampled
 from interp.features.ablation import ABLATE, AMPLIFY, Mean
-from interp.features.playing import DRAWS, MEASURES, PURPOSE, Played, Stage, at_the_end, problems_of, rates, shift
+from interp.features.playing import DRAWS, MEASURES, PURPOSE, Played, Stage, at_the_end, problems_of, shift
 from interp.policy.config import SampleConfig
 from interp.policy.policy import stream
 from interp.policy.sample import draw, uniforms
@@ -59,7 +59,7 @@ def test_problems_are_those_that_were_answered_in_order(rows):
 
 @pytest.mark.parametrize(("count", "of_each"), [(24, 8), (12, 4), (18, 6), (3, 1), (99, 8)])
 def test_as_many_problems_of_each_level_are_played_however_few(policy, tsae, rows, count, of_each, monkeypatch):
-    monkeypatch.setattr("interp.features.playing.rates", lambda *_: np.zeros(0))
+    monkeypatch.setattr("interp.features.playing.played", lambda *_: [a_row()] * 4)
     played = Stage.set(policy, tsae, LAST, FirstWord(), rows, count, 4).problems
     assert [sum(problem.depth == level for problem in played) for level in (1, 2, 3)] == [of_each] * 3
 
@@ -128,12 +128,15 @@ def test_a_shift_is_a_mean_over_problems_with_the_interval_of_their_draws():
     assert str(Mean(0.1, -0.05, 0.2)) == "+0.10 [-0.05, +0.20]"
 
 
-@pytest.mark.parametrize(("verdicts", "rate"), [((True, None), 0.5), ((False, None), 0.0), ((None, None), None)])
-def test_valid_is_what_was_judged_to_be_and_unknown_where_nothing_was(policy, verdicts, rate, monkeypatch):
+@pytest.mark.parametrize(("clean", "edited", "change"), [
+    ((True, None), (True, True), 0.5), ((True, False), (None, None), -0.5), ((None, None), (True, True), None),
+])  # fmt: skip
+def test_valid_is_what_was_judged_to_be_and_unknown_where_the_clean_run_could_not_be(
+    policy, tsae, rows, clean, edited, change, monkeypatch
+):
     """A rate over all answers: were it over those judged, an edit could raise it by making work unreadable."""
-    rows = [a_row(valid=valid) for valid in verdicts]
-    monkeypatch.setattr("interp.features.playing.answered", lambda *_, **__: rows)
-    problem = Problem("p", "5 + 6 =", "0")
-    found = rates(policy, FirstWord(), [problem], SampleConfig(group=2))[0, list(MEASURES).index("valid")]
-    assert found == rate if rate is not None else np.isnan(found)
-    assert np.isnan(shift(np.array([found, np.nan])).value)
+    runs = iter((clean, edited))
+    told = lambda *_: [a_row(valid=valid) for valid in next(runs)]  # noqa: E731
+    monkeypatch.setattr("interp.features.playing.played", told)
+    found = Stage.set(policy, tsae, LAST, FirstWord(), rows, 1, 2).play(1, ABLATE).valid.value
+    assert found == change if change is not None else np.isnan(found)

@@ -191,6 +191,8 @@ def test_problems_are_asked_by_level_and_all_together_where_a_file_says_nothing_
     found = by_level(untold, "eval", ("easy", "medium"), 3)
     assert {level: [problem.id for problem in held] for level, held in found.items()} == {"all": [*"012345"]}
     assert by_level(untold, "train", ("easy",), 3) == {"all": []}
+    with pytest.raises(BadInput, match="expected problems of a level of easy, got hard, 3: name some that it has"):
+        by_level(some, "eval", ("hard", 3), 3)
     endless = by_level(Chain(), "eval", (1, "hard"), 3)
     assert endless == {"1": Chain().problems("eval", 1, 3), "hard": Chain().problems("eval", "hard", 3)}
 

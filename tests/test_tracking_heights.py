@@ -104,10 +104,16 @@ def test_each_checkpoint_that_is_compared_has_to_have_it_on_at_five_prompts_and_
     active_TSPF = np.zeros((2, 1, 12, 2))
     active_TSPF[0, 0, :9], active_TSPF[1, 0, :4, 0], active_TSPF[1, 0, :5, 1] = 2, 2, 2
     held = firing(active_TSPF, active_TSPF)
-    on_TPF = held.active_TSPF[:, 0] > 0
-    told = Summed(held, on_TPF).judged(end_less_start(2))
+    on_PF = (held.active_TSPF[:, 0] > 0).any(0)
+    told = Summed(held, on_PF).judged(end_less_start(2))
     assert told.seen_F.tolist() == [4, 5] and told.verdict_F[0] == RARE != told.verdict_F[1]
-    assert Summed(Sums(held.active_TSPF, held.tokens_TSP), on_TPF).judged(end_less_start(2)).seen_F.tolist() == [9, 9]
+    assert Summed(Sums(held.active_TSPF, held.tokens_TSP), on_PF).judged(end_less_start(2)).seen_F.tolist() == [9, 9]
+
+
+def test_a_bucket_without_problems_has_too_few_prompts_for_heights_too():
+    held = firing(np.zeros((2, 1, 0, 3)), np.zeros((2, 1, 0, 3)))
+    told = Summed(held, torch.zeros(0, 3, dtype=torch.bool)).judged(end_less_start(2))
+    assert told.verdict_F.tolist() == [FEW] * 3 and np.isnan(told.change.value_F).all()
 
 
 # --- against a reference -------------------------------------------------------------------------------------------

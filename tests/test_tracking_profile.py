@@ -16,7 +16,7 @@ from interp.artifacts import BadInput
 from interp.report.tracking import places
 from interp.tracking import Tracks
 from interp.tracking.grouped import Grouped
-from interp.tracking.profile import octave_in_words
+from interp.tracking.profile import in_order, octave_in_words
 
 WIDTH = 8
 
@@ -125,6 +125,8 @@ def test_what_there_is_not_is_refused(tracks):
 
 
 def test_the_terminal_shows_the_base_beside_the_last_latent_by_latent(tracks):
+    assert in_order("place", {"8-15", "1", "2-3"}) == ["1", "2-3", "8-15"]
+    assert in_order("outcome", {"wrong", "valid"}) == ["valid", "wrong"]
     shown = tracks.profile(by="role", latents=[3, 7])
     assert "nothing was written" in places(shown.clear(), "role", "on-policy")
     lines = places(shown, "role", "on-policy").splitlines()

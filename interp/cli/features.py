@@ -43,12 +43,14 @@ def roles_command(config: Annotated[EarnRoles, Flat]) -> None:
     skipped = warn_of_skipped(task)
     roles = earn_roles(
         TSAE.load(config.tsae),
-        series.base.load(device=opened.device, dtype=opened.dtype),
+        series,
         task,
         config.earning,
         rollouts=config.rollouts and Rollouts.load(config.rollouts),
         layer=config.layer,
         any_policy=config.any_policy,
+        device=opened.device,
+        dtype=opened.dtype,
         bar=not opened.json,
     )
     if config.out is not None:

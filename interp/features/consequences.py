@@ -33,7 +33,7 @@ class Consequences:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Outcomes:
     """The tokens by which consequences are told."""
 
     valid_N: Bool[ndarray, " N"]
@@ -44,7 +44,7 @@ class Judged:
     problem_N: Int[ndarray, " N"]
 
     @classmethod
-    def of(cls, scene: Scene) -> "Judged":
+    def of(cls, scene: Scene) -> "Outcomes":
         written, answer = ~np.isin(scene["format"], UNWRITTEN), scene["role"] == "answer"
         at_once = (scene["format"] == DIRECT) & (scene["place"] == 0)
         valid_N, not_valid_N = (written & (scene["valid"] == told) for told in (1, 0))

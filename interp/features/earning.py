@@ -37,6 +37,7 @@ def earn_roles(
     layer: int | None = None,
     any_policy: bool = False,
     device: str = "auto",
+    dtype: str = "auto",
     bar: bool = True,
 ) -> Roles:
     """On the base of a series, where all habits are still alive, or on a policy. `rollouts` are what it wrote, if that
@@ -45,12 +46,13 @@ def earn_roles(
     task = task if task is not None else getattr(subject, "task", None)
     if task is None:
         raise BadInput("expected a task to ask, got none: earn_roles(tsae, policy, task)")
-    policy = subject.base.load(device=device) if isinstance(subject, Series) else subject
+    policy = subject.base.load(device=device, dtype=dtype) if isinstance(subject, Series) else subject
+    weights = subject.base.fingerprint() if isinstance(subject, Series) else policy.fingerprint()
     layer = layer_of(tsae, layer)
     if policy.d_model != tsae.d_model:
         raise Mismatch(f"expected a policy of d_model {tsae.d_model}, as the dictionary's; got {policy.d_model}")
     if not any_policy:
-        expect_kin(tsae, {"policy-0": policy.fingerprint()}, "policy")
+        expect_kin(tsae, {"policy-0": weights}, "policy")  # as stored: read in half precision they are others
     rows = _expect_own(rollouts, policy, task).rows if rollouts is not None else _asked(policy, task, config, bar)
     seen = scene(policy, tsae, layer, rows, decoys=getattr(task, "decoys", None))
     made, missing = contrasts(seen)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from interp.bootstrap import resampled
 from interp.features.ablation import ABLATE, AMPLIFY, Bench, Effect, effect
 from interp.features.config import RolesConfig
-from interp.features.consequences import Consequences, Judged
+from interp.features.consequences import Consequences, Outcomes
 from interp.features.contrasts import Contrast
 from interp.features.falsification import Grounds, falsify
 from interp.features.playing import Played, Stage
@@ -54,7 +54,7 @@ class Gates:
         self.bench = Bench(policy, tsae, layer, seen.rollouts)
         self.nearest_to, self.telling = Matches(seen), telling
         self.drawn_BP = resampled(int(seen["problem"].max()) + 1, DRAWS, config.gates_seed).numpy().astype(float)
-        self.judged = Judged.of(seen)
+        self.outcomes = Outcomes.of(seen)
         self._told: dict[tuple[int, float], Told] = {}
 
     def through(self, trial: Trial) -> Trial:
@@ -80,7 +80,7 @@ class Gates:
                 name: effect(change_N, one.target_N, one.against_N, self.seen["problem"], self.drawn_BP)
                 for name, one in self.made.items()
             }
-            self._told[latent, scale] = Told(effects, self.judged.consequences(change_N, self.drawn_BP))
+            self._told[latent, scale] = Told(effects, self.outcomes.consequences(change_N, self.drawn_BP))
         return self._told[latent, scale]
 
     def played(self, latents: list[int], task: Task, bar: bool) -> list[Played]:

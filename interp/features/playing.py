@@ -31,7 +31,7 @@ MEASURES: dict[str, Callable[[Rollout], float]] = {
     "correct": lambda row: float(row.correct),
     "direct": lambda row: float(row.format == "direct"),
 }
-"""Valid is what was judged to be: a rate over all answers. Where none could be judged, it is NaN."""
+"""Valid is what was judged to be: a rate over all answers. Where none of the clean run could be judged, it is NaN."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,17 @@ class Stage:
     ) -> "Stage":
         """`count` of the problems that rollouts answer (all, if there are fewer), evenly from among them."""
         chosen, sampling = evenly(problems_of(rows), count), SampleConfig(group=group, rows=1024)
-        return cls(policy, tsae, layer, task, chosen, sampling, rates(policy, task, chosen, sampling))
+        clean = played(policy, task, chosen, sampling)
+        clean_PM = rates(clean, sampling.group)
+        if all(row.valid is None for row in clean):
+            clean_PM[:, list(MEASURES).index("valid")] = np.nan
+        return cls(policy, tsae, layer, task, chosen, sampling, clean_PM)
 
     def play(self, latent: int, scale: float, *, match_of: int | None = None) -> Played:
         edit = at_the_end(scaled(self.tsae, latent, scale))
         with splicing(self.policy.model, self.layer, edit):
-            edited_PM = rates(self.policy, self.task, self.problems, self.sampling)
+            edited = played(self.policy, self.task, self.problems, self.sampling)
+        edited_PM = rates(edited, self.sampling.group)
         shifts = [shift(change_P) for change_P in (edited_PM - self.clean_PM).T]
         return Played(latent, match_of, scale, *shifts)
 
@@ -80,12 +85,13 @@ def problems_of(rows: Sequence[Rollout]) -> list[Problem]:
     return [Problem(row.problem, row.prompt, row.label, row.split, row.depth, row.bucket) for row in found]
 
 
-def rates(policy: Policy, task: Task, problems: Sequence[Problem], sampling: SampleConfig) -> Float[ndarray, "P M"]:
-    rows = answered(policy, task, problems, sampling, run="roles", step=0, purpose=PURPOSE, bar=False)
+def played(policy: Policy, task: Task, problems: Sequence[Problem], sampling: SampleConfig) -> list[Rollout]:
+    return answered(policy, task, problems, sampling, run="roles", step=0, purpose=PURPOSE, bar=False)
+
+
+def rates(rows: Sequence[Rollout], group: int) -> Float[ndarray, "P M"]:
     told = np.array([[measure(row) for measure in MEASURES.values()] for row in rows])
-    if all(row.valid is None for row in rows):
-        told[:, list(MEASURES).index("valid")] = np.nan
-    return told.reshape(len(problems), sampling.group, len(MEASURES)).mean(1)
+    return told.reshape(-1, group, len(MEASURES)).mean(1)
 
 
 def shift(change_P: Float[ndarray, " P"]) -> Mean:

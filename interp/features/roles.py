@@ -109,7 +109,8 @@ class Roles:
     config: RolesConfig
     layer: int
     played: tuple[Played, ...] = ()
-    """What the policy does without each latent that has earned a role, and without its nearest match."""
+    """What the policy does without each latent that has earned a role and with it doubled, and so with its nearest
+    match."""
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         with writing_dir(path, overwrite=overwrite) as aside:

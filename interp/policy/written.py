@@ -1,6 +1,7 @@
-"""Residuals of what was written, where many completions answer the same prompt: each prompt is read once.
+"""Residuals of what was written, where many completions answer the same prompt.
 
-The keys and values of a prompt are shared by all that answer it, and the forward ends at the deepest layer asked for.
+Of the rows that are read together each prompt is read once, and its keys and values are shared by all that answer it.
+The forward ends at the layer asked for.
 """
 
 from collections.abc import Sequence

@@ -49,7 +49,7 @@ def _named(roles: "Roles", shown: int) -> list[str]:
 
 def _played(roles: "Roles") -> list[str]:
     rows = []
-    for one in [one for one in roles.played if one.match_of is None][: 2 * SHOWN]:
+    for one in [one for one in roles.played if one.match_of is None][: 4 * SHOWN]:
         edit = "without" if one.scale < 1 else "doubled"
         rows.append([one.latent, roles.of(one.latent), edit, one.valid, one.correct, one.direct])
         rows += [

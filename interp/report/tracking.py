@@ -9,6 +9,7 @@ from interp.report.terminal import grid
 from interp.tracking.changes import CHANCE, RATE, STRENGTHENED, VERDICTS, WEAKENED
 from interp.tracking.measures import MEASURES
 from interp.tracking.picture import surest
+from interp.tracking.profile import in_order
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,8 +97,8 @@ def places(shown: "pl.DataFrame", by: str, corpus: str) -> str:
     first, *later = shown["step"].unique(maintain_order=True).to_list()
     ends, rows = [first, *later[-1:]], []
     held = {(row["latent"], row["bucket"], row[by], row["step"]): row for row in shown.to_dicts()}
-    orders = [list(dict.fromkeys(shown[name])) for name in ("latent", "bucket", by)]
-    for where in product(*orders):
+    orders = [list(dict.fromkeys(shown[name])) for name in ("latent", "bucket")]
+    for where in product(*orders, in_order(by, set(shown[by]))):
         if not any((*where, step) in held for step in ends):
             continue
         told = [held.get((*where, step), {}) for step in ends]

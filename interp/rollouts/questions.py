@@ -5,7 +5,7 @@ are wanted. Waves begin at the same problems wherever one starts: what is sample
 its logits, and so an answer is the same whether or not its reader was stopped before it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from interp.artifacts import BadInput
@@ -58,14 +58,23 @@ class Questions:
 
 
 def by_level(task: Task, split: str, levels: Sequence[int | str], n: int) -> dict[str, list[Problem]]:
-    """`n` of each level, or as many as a task holds if that is less. Where its problems are of none of these levels, as
+    """`n` of each level, or as many as a task holds if that is less. Where its problems are of no level at all, as
     those of a file that says nothing of buckets, as many of all that it has."""
     size = getattr(task, "size", None)
     if size is None:
         return {str(level): task.problems(split, level, n) for level in levels}
     if not any(size(one, level) for one in SPLITS for level in levels):
+        if there := _levels_of(problem for one in SPLITS for problem in task.problems(one, None, size(one, None))):
+            asked = ", ".join(map(str, levels))
+            raise BadInput(f"{task.name}: expected problems of a level of {there}, got {asked}: name some that it has")
         return {EVERYTHING: task.problems(split, None, min(n * len(levels), size(split, None)))}
     return {str(level): task.problems(split, level, min(n, size(split, level))) for level in levels}
+
+
+def _levels_of(problems: Iterable[Problem]) -> str:
+    """In words, those that occur."""
+    held = {level for problem in problems for level in (problem.bucket, problem.depth) if level is not None}
+    return ", ".join(sorted(map(str, held)))
 
 
 def answers(

@@ -46,7 +46,7 @@ def change_of_height(
     compared, parts = compared_in(contrast_T, among), []
     _, common, prompts = held_by_all(Sums(firing.amount_TSPF[..., :0], firing.tokens_TSP), compared)
     few = prompts < LEAST_PROMPTS or common < LEAST_COMMON
-    drawn_BP = resampled(firing.prompts, 0 if few else draws, seed)
+    drawn_BP = torch.zeros(0, firing.prompts) if few else resampled(firing.prompts, draws, seed)
     for start in range(0, firing.amount_TSPF.shape[-1], AT_ONCE):
         some = slice(start, start + AT_ONCE)
         mass_TSPF, active_TSPF = firing.amount_TSPF[..., some], firing.active_TSPF[..., some]

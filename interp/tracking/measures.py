@@ -34,23 +34,24 @@ class Summed:
     """One bucket, as checkpoints read it."""
 
     sums: Sums
-    on_TPF: Bool[Tensor, "T P F"]
-    """Where each latent was on at all."""
+    on_PF: Bool[Tensor, "P F"]
+    """Where each latent was on at all, at any checkpoint."""
 
     def judged(self, contrast_T: Float[np.ndarray, " T"], *, among: Sequence[int] = (), start: int = 0) -> Judged:
         """Seen is a latent at the prompts at which it was on at any checkpoint; for its height, which it has only where
         it is on, at as many as at the rarest of the checkpoints that are compared."""
         if isinstance(self.sums, Firing):
             told = change_of_height(self.sums, contrast_T, among=among)
-            seen_F = self.on_TPF[compared_in(contrast_T, among)].sum(1).min(0).values
+            on_TPF = (self.sums.active_TSPF[compared_in(contrast_T, among)] > 0).any(1)
+            seen_F = on_TPF.sum(1).min(0).values
         else:
-            told, seen_F = change(self.sums, contrast_T, among=among), self.on_TPF.any(0).sum(0)
+            told, seen_F = change(self.sums, contrast_T, among=among), self.on_PF.sum(0)
         return judged(told, seen_F.numpy(), start=start)
 
 
 def summed(tables: Iterable[Grouped], bucket: str, prompts: int, measure: str, match: Sequence[str]) -> Summed:
     """Of the tables of checkpoints that read the same problems, held one at a time."""
-    parts, on = list[dict[tuple[Any, ...], list[Tensor]]](), list[Tensor]()
+    parts, seen_PF = list[dict[tuple[Any, ...], list[Tensor]]](), None
     for table in tables:
         rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
         strata = [tuple(table.keys[row][table.names.index(name)] for name in match) for row in rows]
@@ -66,14 +67,15 @@ def summed(tables: Iterable[Grouped], bucket: str, prompts: int, measure: str, m
             tokens_P = torch.zeros(prompts).index_add_(0, prompt_R[mine], table.tokens_R[rows][mine].float())
             parts[-1][stratum] = [tokens_P, *told]
         on_PF = torch.zeros(prompts, table.width, dtype=torch.bool)
-        on.append(on_PF.index_put_((prompt_R,), table.active_RF[rows] > 0, accumulate=True))
-    assert on, "there is a checkpoint at least"
+        on_PF.index_put_((prompt_R,), table.active_RF[rows] > 0, accumulate=True)
+        seen_PF = on_PF if seen_PF is None else seen_PF | on_PF
+    assert seen_PF is not None, "there is a checkpoint at least"
     every = sorted({stratum for part in parts for stratum in part}) or [()]
-    nothing_PF = torch.zeros(on[0].shape)
+    nothing_PF = torch.zeros(seen_PF.shape)
     none = [nothing_PF[:, 0], nothing_PF, nothing_PF]
     tokens_TSP, amount_TSPF, *active = (
         torch.stack([torch.stack([part.get(stratum, none)[at] for stratum in every]) for part in parts])
         for at in range(3 if measure == HEIGHT else 2)
     )
     sums = Firing(amount_TSPF, tokens_TSP, *active) if active else Sums(amount_TSPF, tokens_TSP)
-    return Summed(sums, torch.stack(on))
+    return Summed(sums, seen_PF)

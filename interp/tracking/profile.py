@@ -4,7 +4,7 @@ Sums over tokens and no more: what is told by role and by place was not kept pro
 draw an interval from. Whether a latent has changed is told by `Tracks.changes`; where it is on, by this.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput
@@ -50,6 +50,13 @@ def profiled(
             for name, told in _groups(table, by, bucket):
                 parts.append(pl.DataFrame({"step": step, "bucket": bucket, by: name, "latent": shown, **told}, schema))
     return pl.concat(parts).fill_nan(None)
+
+
+def in_order(by: str, groups: Iterable[str]) -> list[str]:
+    """As they are named in a profile, in the order in which they come in an answer, or are told in."""
+    if by == "place":
+        return sorted(groups, key=lambda place: int(place.split("-")[0]))
+    return sorted(groups, key=_ORDER[by])
 
 
 def octave_in_words(octave: int) -> str:
