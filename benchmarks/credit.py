@@ -71,7 +71,7 @@ def roles_of(tsae: TSAE, base: Policy, config: Config) -> Roles:
     place, earning = config.out / "roles", RolesConfig(problems=config.problems, random=config.random, played=0)
     if not place.exists():
         earn_roles(tsae, base, task_of(shipped()), earning).save(place)
-    roles = Roles.open(place, made_from={"tsae": tsae.fingerprint()})
+    roles = Roles.load(place, made_from={"tsae": tsae.fingerprint()})
     if roles.config != earning:
         raise SystemExit(f"{place} holds roles that were earned otherwise: choose another --out, or delete it")
     return roles

@@ -44,27 +44,33 @@ def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero: bool = F
         figure.update_xaxes(title_text=x if isinstance(x, str) else x[title], row=1, col=column)
         for name, points in series.items():
             _add(figure, (1, column), name, points, mode="lines+markers")
+        if not any(point.value is not None for points in series.values() for point in points):
+            told = ", ".join(series) or "nothing to be shown"
+            figure.add_annotation(
+                text=told, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=1, col=column
+            )
     return _with_one_legend(figure)
 
 
-def dots(panels: Panels, *, y: str, zero: bool = True) -> "go.Figure":
-    """Groups along x, in each one dot a series."""
-    return dots_below({y: panels}, zero=zero)
+def dots(panels: Panels, *, y: str, zero: bool = True, names: Sequence[str] = ()) -> "go.Figure":
+    """Groups along x, in each one dot a series. `names`: of all series, of which only some may be in this figure, so
+    that each has its own colour in others too."""
+    return dots_below({y: panels}, zero=zero, names=names)
 
 
-def dots_below(rows: Mapping[str, Panels], *, zero: bool = True) -> "go.Figure":
+def dots_below(rows: Mapping[str, Panels], *, zero: bool = True, names: Sequence[str] = ()) -> "go.Figure":
     """Rows of such panels one below the other, each on a y axis of its own, which it is called by."""
     figure = _panelled(rows, zero)
     for row, panels in enumerate(rows.values(), 1):
-        names = list(dict.fromkeys(name for series in panels.values() for name in series))
+        here = list(dict.fromkeys(name for series in panels.values() for name in series))
         for column, series in enumerate(panels.values(), 1):
             groups = list(dict.fromkeys(point.x for points in series.values() for point in points))
             figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=groups, row=row, col=column)
             for name, points in series.items():
-                aside = (names.index(name) - (len(names) - 1) / 2) * 0.7 / len(names)
+                aside = (here.index(name) - (len(here) - 1) / 2) * 0.7 / len(here)
                 moved = [point._replace(x=groups.index(point.x) + aside) for point in points]
                 _add(figure, (row, column), name, moved, mode="markers")
-    return _with_one_legend(figure)
+    return _with_one_legend(figure, names)
 
 
 def save(figure: "go.Figure", path: Path) -> None:
@@ -151,10 +157,10 @@ def _add(figure: "go.Figure", place: tuple[int, int], name: str, points: Sequenc
     )
 
 
-def _with_one_legend(figure: "go.Figure") -> "go.Figure":
+def _with_one_legend(figure: "go.Figure", names: Sequence[str] = ()) -> "go.Figure":
     """A series of the same name has the same colour in every panel, and is told of once."""
     traces: list[Any] = list(figure.data)
-    names = list(dict.fromkeys(trace.name for trace in traces))
+    names = list(dict.fromkeys([*names, *(trace.name for trace in traces)]))
     for at, trace in enumerate(traces):
         colour = PALETTE[names.index(trace.name) % len(PALETTE)]
         first = all(before.name != trace.name for before in traces[:at])

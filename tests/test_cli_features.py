@@ -63,7 +63,7 @@ def kept(tsae, tmp_path_factory) -> tuple[dict, Path]:
 def test_roles_are_earned_and_told_as_json_and_kept_where_asked(kept):
     told, out = kept
     assert set(told) == {"out", "skipped", "counts", "missing", "trials"} and told["out"] == str(out)
-    roles = Roles.open(out)
+    roles = Roles.load(out)
     assert (roles.layer, roles.width) == (2, 2 * D) and roles.config.levels == (1, 2) and roles.config.matched == 3
     assert [row["latent"] for row in told["trials"]] == [trial.latent for trial in roles.trials]
     assert {"copy", "cue"} <= set(told["missing"]) and list(roles.missing) == told["missing"]
@@ -112,7 +112,7 @@ def test_what_cannot_be_is_refused_before_any_work(kept, tsae, monkeypatch, caps
         assert why in refused(monkeypatch, capsys, "--tsae", tsae, *words)
     monkeypatch.setattr("interp.tsae.TSAE.load", at_work)
     told = refused(monkeypatch, capsys, "--tsae", tsae, *FEW, "--out", kept[1])
-    assert "exists already" in told and Roles.open(kept[1]).width == 2 * D
+    assert "exists already" in told and Roles.load(kept[1]).width == 2 * D
 
 
 ONCE = ("--levels", "1", "--problems", "2", "--group", "2", "--recovered", "0")

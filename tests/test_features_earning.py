@@ -98,7 +98,7 @@ def test_what_comes_of_each_edit_is_told_whatever_the_contrast_and_beside_that_o
 
 def test_what_was_earned_can_be_kept_shown_and_drawn(roles, tmp_path):
     roles.save(tmp_path / "roles")
-    found = Roles.open(tmp_path / "roles")
+    found = Roles.load(tmp_path / "roles")
     assert found.fingerprint() == roles.fingerprint() and found.played == roles.played
     assert [trial.passed for trial in found.trials] == [trial.passed for trial in roles.trials]
     assert (
@@ -150,7 +150,7 @@ def test_roles_come_back_as_they_were_kept_and_know_what_they_were_made_from(tmp
     played = Played(3, None, 0.0, *shifts), Played(5, 3, 0.0, *shifts)
     kept = Roles((passed, a_trial(4)), (a_trial(5),), 8, ("cue",), made_from, SMALL, LAYER, played)
     kept.save(tmp_path / "roles")
-    found = Roles.open(tmp_path / "roles", made_from={"tsae": "a"})
+    found = Roles.load(tmp_path / "roles", made_from={"tsae": "a"})
     assert found.trials[1:] == kept.trials[1:] and found.random == kept.random and found.config == SMALL
     assert found.trials[0].falsified and np.isnan(found.trials[0].falsified.void)
     assert (found.trials[0].ablated, found.trials[0].heights) == (passed.ablated, passed.heights)
@@ -160,7 +160,7 @@ def test_roles_come_back_as_they_were_kept_and_know_what_they_were_made_from(tmp
     assert found.fingerprint() == kept.fingerprint() != replace(kept, width=9).fingerprint()
     assert found.latents("format") == [3] and repr(found) == "Roles(layer 2, 8 latents: 1 format)"
     with pytest.raises(Mismatch, match="made from another tsae"):
-        Roles.open(tmp_path / "roles", made_from={"tsae": "z"})
+        Roles.load(tmp_path / "roles", made_from={"tsae": "z"})
     with pytest.raises(BadInput, match="exists already"):
         kept.save(tmp_path / "roles")
     kept.save(tmp_path / "roles", overwrite=True)

@@ -1,5 +1,7 @@
 """Rollouts through a dictionary: token by token what is on, all latents or one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,16 @@ def test_the_activation_of_one_latent_is_its_column_of_the_codes(tsae, shape):
     assert axis.activation(2 * unit[0], 0) == 0 and axis.activation(3 * unit[0], 0) == 3, "at its threshold it is off"
 
 
+@pytest.mark.parametrize("bound", [2.0, 0.0, -1.0])
+def test_what_is_on_is_found_without_dense_codes_too(tsae, bound):
+    """Below zero nothing is on, whatever the threshold."""
+    x_ND = 2 * torch.randn(50, D, generator=torch.Generator().manual_seed(1))
+    some = replace(tsae, threshold=torch.full((24,), bound))
+    found, wanted = Codes.read(some, x_ND), Codes.of(some.encode(x_ND))
+    assert torch.equal(found.token_K, wanted.token_K) and torch.equal(found.latent_K, wanted.latent_K)
+    assert torch.equal(found.value_K, wanted.value_K) and (found.tokens, found.width) == (50, 24)
+
+
 def test_what_is_on_is_told_of_what_was_written_token_by_token(policy, tsae):
     (part,) = look(policy, tsae, LAYER, ROWS)
     wanted = Codes.of(by_hand(policy, tsae))
@@ -57,7 +69,7 @@ def test_what_is_on_is_told_of_what_was_written_token_by_token(policy, tsae):
 def test_read_in_pieces_it_is_the_same(tsae, monkeypatch):
     policy = tiny_policy()
     (whole,) = look(policy, tsae, LAYER, ROWS)
-    monkeypatch.setattr(looking, "ENTRIES", 4 * tsae.width)
+    monkeypatch.setattr(looking, "tokens_at_once", lambda _: 4)
     parts = list(look(policy, tsae, LAYER, ROWS, micro_tokens=4))
     assert [part.codes.tokens for part in parts] == [4, 4, 1]
     assert torch.equal(Codes.together([part.codes for part in parts]).latent_K, whole.codes.latent_K)

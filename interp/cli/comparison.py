@@ -72,7 +72,7 @@ def compare_command(config: Annotated[Compare, Flat]) -> None:
         base=config.base,
         buckets=config.buckets and Buckets.load(config.buckets),
         layer=config.layer,
-        roles=config.roles and Roles.open(config.roles),
+        roles=config.roles and Roles.load(config.roles),
         out=config.out,
         any_policy=config.any_policy,
         device=config.device,

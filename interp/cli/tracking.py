@@ -51,7 +51,7 @@ def track_command(config: Annotated[Track, Flat]) -> None:
     from interp.tracking.grouped import expect_latents
     from interp.tsae import TSAE
 
-    tsae, roles = TSAE.load(config.tsae), config.roles and Roles.open(config.roles)
+    tsae, roles = TSAE.load(config.tsae), config.roles and Roles.load(config.roles)
     expect_latents(config.latents, tsae.width)
     expect_roles_of(roles, tsae.fingerprint())
     series, opened = config.opened.open(), config.opened

@@ -98,6 +98,11 @@ class FeatureCredit:
         expect_at_least(self, 0, "gain")
         if not 0 <= self.shut < 1:
             raise BadInput(f"shut must be at least 0 and below 1; got {self.shut}")
+        if not isinstance(self.tsae, TSAE) or not isinstance(self.roles, Roles):
+            raise BadInput(
+                "expected a dictionary and its roles, FeatureCredit(TSAE.load(...), Roles.load(...)); got "
+                f"{type(self.tsae).__name__} and {type(self.roles).__name__}"
+            )
         expect_own(self.tsae, self.roles)
         earned = bearers_of(self.roles)
         expect_some(earned, tuple(SIGNS) if self.weights else JUDGING)

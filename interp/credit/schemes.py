@@ -47,7 +47,7 @@ def scheme(name: str, *, tsae: Path | None = None, roles: Path | None = None) ->
     from interp.features import Roles
     from interp.tsae import TSAE
 
-    return FeatureCredit(TSAE.load(tsae), Roles.open(roles), **LOOKING[name])
+    return FeatureCredit(TSAE.load(tsae), Roles.load(roles), **LOOKING[name])
 
 
 def _given(path: Path | None) -> str:

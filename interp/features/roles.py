@@ -18,7 +18,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import fingerprint, from_json, read_manifest, to_json, write_json, write_manifest, writing_dir
+from interp.artifacts import (
+    BadInput,
+    fingerprint,
+    from_json,
+    read_manifest,
+    to_json,
+    write_json,
+    write_manifest,
+    writing_dir,
+)
 from interp.features.ablation import Effect
 from interp.features.config import RolesConfig
 from interp.features.consequences import Consequences
@@ -119,7 +128,7 @@ class Roles:
             write_manifest(aside, KIND, config=self.config, made_from=self.made_from)
 
     @classmethod
-    def open(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Roles":
+    def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Roles":
         manifest = read_manifest(path, KIND, made_from=made_from)
         held = json.loads((Path(path) / FILE).read_text())
         trials, random = (tuple(from_json(Trial, row) for row in held[name]) for name in ("trials", "random"))
@@ -137,6 +146,10 @@ class Roles:
 
     def of(self, latent: int) -> str:
         """Its role; of several that it has earned, the one it tells best."""
+        if not 0 <= latent < self.width:
+            raise BadInput(
+                f"expected a latent of a dictionary of {self.width}, from 0 to {self.width - 1}; got {latent}"
+            )
         earned = [trial for trial in self.trials if trial.latent == latent and trial.passed]
         return max(earned, key=lambda trial: trial.auroc).family if earned else NONE
 

@@ -65,6 +65,10 @@ def train(
     them), or on given problems. Killed and called again, it goes on where it was; called on what is finished, it
     opens it."""
     config, out = config or GRPOConfig(), Path(out)
+    if credit is not None and not callable(credit):
+        raise BadInput(
+            f"credit must be a function of a batch, as interp.credit has some (StepValidity()), or None; got {credit!r}"
+        )
     prompts = prompts_for(task, bucket, steps=config.steps, seed=config.seed)
     made_from = {"policy": base.fingerprint(), "task": task.fingerprint()}
     with locked(out), interruptible() as stop:

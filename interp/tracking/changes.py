@@ -59,7 +59,7 @@ def judged(change: Change, seen_F: Int[np.ndarray, " F"], *, start: int = 0) -> 
     return Judged(change, seen_F, q_F, np.full(len(seen_F), FEW) if few else verdict_F)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Changes:
     buckets: dict[str, Judged]
     control: dict[str, Judged] | None
@@ -74,6 +74,10 @@ class Changes:
     matched: tuple[str, ...]
     role_F: tuple[str, ...] | None = None
     """Of each latent, where roles are known."""
+
+    def __repr__(self) -> str:
+        what, buckets = f"{self.measure} of {self.corpus} text", ", ".join(self.buckets)
+        return f"Changes({what}, steps {self.steps[0]} to {self.steps[-1]}, buckets {buckets})"
 
     def by_role(self) -> "pl.DataFrame":
         """The same counts, for each role by itself: which families a bucket strengthened."""

@@ -13,6 +13,12 @@ from interp.tsae.dictionary import TSAE
 
 ENTRIES = 2**24
 """Of dense codes, before what is on is picked out: as many as are held at once."""
+IN_CACHE = 2**21
+"""On a processor, whose caches hold so many: more of them at once take three times as long, and memory too."""
+
+
+def tokens_at_once(tsae: TSAE) -> int:
+    return max(1, (IN_CACHE if tsae.W_enc.device.type == "cpu" else ENTRIES) // tsae.width)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,14 @@ class Codes:
         token_K, latent_K = z_NF.nonzero(as_tuple=True)
         value_K = z_NF[token_K, latent_K]
         return cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *z_NF.shape)
+
+    @classmethod
+    def read(cls, tsae: TSAE, x_ND: Float[Tensor, "N D"]) -> "Codes":
+        """Those of `tsae.encode`, without making a dense code of them."""
+        hidden_NF = tsae.hidden(x_ND)
+        token_K, latent_K = (hidden_NF > tsae.threshold.clamp(min=0)).nonzero(as_tuple=True)
+        value_K = hidden_NF[token_K, latent_K]
+        return cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *hidden_NF.shape)
 
     @classmethod
     def together(cls, parts: "list[Codes]") -> "Codes":

@@ -71,10 +71,14 @@ class TSAE:
         return f"TSAE({self.width:,} latents ({blocks}) of d_model {self.d_model}, layer {self.layer})"
 
     def encode(self, x_BD: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+        hidden_BF = self.hidden(x_BD)
+        return hidden_BF.relu() * (hidden_BF > self.threshold)
+
+    def hidden(self, x_BD: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+        """Before it is told what is on: what lies above its threshold, and above zero."""
         if x_BD.shape[-1] != self.d_model:
             raise BadInput(f"expected activations of dimension {self.d_model}, got {tuple(x_BD.shape)}")
-        hidden_BF = (x_BD.to(self.W_enc) - self.b_dec) @ self.W_enc + self.b_enc
-        return hidden_BF.relu() * (hidden_BF > self.threshold)
+        return (x_BD.to(self.W_enc) - self.b_dec) @ self.W_enc + self.b_enc
 
     def activation(self, x_BD: Float[Tensor, "*B D"], latent: int) -> Float[Tensor, "*B"]:
         """Of one latent alone."""

@@ -75,7 +75,7 @@ def roles_of(tsae: "TSAE", base: "Policy", task: Task, plan: Plan, *, bar: bool)
     if not place.exists():
         earning = replace(plan.sizes.earning, gates_seed=plan.seed)
         earn_roles(tsae, base, task, earning, device=str(base.device), bar=bar).save(place)
-    return Roles.open(place, made_from=made_from)
+    return Roles.load(place, made_from=made_from)
 
 
 def tracks_of(tsae: "TSAE", task: Task, plan: Plan, *, device: str, bar: bool) -> "Tracks":

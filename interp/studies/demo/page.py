@@ -1,7 +1,7 @@
 """The demo's figures, each with what it shows, on one page that needs nothing beside it."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,8 @@ def write(
         parts.append(("Medium against hard", said, comparison.figure()))
     if SEEN in ends:
         shown = {name: ends[name] for name in (BASE, HARD, PAID, SEEN)}
-        parts.append(("Hard again, with credit by latents", report.credited(*list(shown.values())[1:]), doing(shown)))
+        drawn = doing(shown, list(ends))
+        parts.append(("Hard again, with credit by latents", report.credited(*list(shown.values())[1:]), drawn))
     elif roles is not None:
         parts[1] = (parts[1][0], f"{parts[1][1]} {report.NO_CREDIT}", parts[1][2])
     page(path, TITLE, [(heading, html.escape(text), figure) for heading, text, figure in parts], alone=True)
@@ -54,18 +55,19 @@ def write(
 
 ROLES = (
     "To the right of the dotted line a latent tells its tokens apart; below zero, these are less likely without it. "
-    "Filled: it has passed all three gates. Bars are 95% intervals over prompts."
+    "Filled: it has passed all three gates; the second, falsification, is not to be seen here. Bars are 95% intervals over "
+    "prompts."
 )
 TRACKS = "Each line is a latent: how much stronger than in the base, with its 95% interval over prompts."
 
 
-def doing(ends: "Mapping[str, Evaluation]") -> "go.Figure":
-    """Rates by bucket, of each that was measured, with intervals over problems."""
+def doing(ends: "Mapping[str, Evaluation]", names: Sequence[str] = ()) -> "go.Figure":
+    """Rates by bucket, of each that was measured, with intervals over problems. In the colours of all `names`."""
     panels: Panels = {
         bucket: {name: [_point(end, bucket, measure) for measure in MEASURES] for name, end in ends.items()}
         for bucket in BUCKETS
     }
-    return dots(panels, y="rate")
+    return dots(panels, y="rate", names=names)
 
 
 def _point(end: "Evaluation", bucket: str, measure: str) -> Point:
