@@ -186,11 +186,13 @@ def test_problems_are_asked_by_level_and_all_together_where_a_file_says_nothing_
     for name, told in {"some": of_some[:2], "all": of_all}.items():
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, told)))
     some, untold = (JsonlTask(tmp_path / f"{name}.jsonl") for name in ("some", "all"))
-    found = by_level(some, "eval", ("easy", "medium"), 3)
+    with pytest.warns(UserWarning, match="asked for 3 problems of the split eval, it holds fewer: easy 2, medium 0"):
+        found = by_level(some, "eval", ("easy", "medium"), 3)
     assert {level: len(held) for level, held in found.items()} == {"easy": 2, "medium": 0}
     found = by_level(untold, "eval", ("easy", "medium"), 3)
     assert {level: [problem.id for problem in held] for level, held in found.items()} == {"all": [*"012345"]}
-    assert by_level(untold, "train", ("easy",), 3) == {"all": []}
+    with pytest.warns(UserWarning, match="it holds fewer: all 0"):
+        assert by_level(untold, "train", ("easy",), 3) == {"all": []}
     with pytest.raises(BadInput, match="expected problems of a level of easy, got hard, 3: name some that it has"):
         by_level(some, "eval", ("hard", 3), 3)
     endless = by_level(Chain(), "eval", (1, "hard"), 3)

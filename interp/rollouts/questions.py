@@ -5,6 +5,7 @@ are wanted. Waves begin at the same problems wherever one starts: what is sample
 its logits, and so an answer is the same whether or not its reader was stopped before it.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,14 @@ def by_level(task: Task, split: str, levels: Sequence[int | str], n: int) -> dic
         if there := _levels_of(problem for one in SPLITS for problem in task.problems(one, None, size(one, None))):
             asked = ", ".join(map(str, levels))
             raise BadInput(f"{task.name}: expected problems of a level of {there}, got {asked}: name some that it has")
-        return {EVERYTHING: task.problems(split, None, min(n * len(levels), size(split, None)))}
-    return {str(level): task.problems(split, level, min(n, size(split, level))) for level in levels}
+        found = {EVERYTHING: task.problems(split, None, min(n * len(levels), size(split, None)))}
+    else:
+        found = {str(level): task.problems(split, level, min(n, size(split, level))) for level in levels}
+    if fewer := ", ".join(f"{level} {len(held)}" for level, held in found.items() if len(held) < n):
+        warnings.warn(
+            f"{task.name}: asked for {n} problems of the split {split}, it holds fewer: {fewer}", stacklevel=2
+        )
+    return found
 
 
 def _levels_of(problems: Iterable[Problem]) -> str:

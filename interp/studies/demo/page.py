@@ -55,8 +55,8 @@ def write(
 
 ROLES = (
     "To the right of the dotted line a latent tells its tokens apart; below zero, these are less likely without it. "
-    "Filled: it has passed all three gates; the second, falsification, is not to be seen here. Bars are 95% intervals over "
-    "prompts."
+    "Filled: it has passed all three gates; the second, falsification, is not to be seen here. Bars are 95% intervals "
+    "over prompts."
 )
 TRACKS = "Each line is a latent: how much stronger than in the base, with its 95% interval over prompts."
 
