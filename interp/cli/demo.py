@@ -57,6 +57,7 @@ def _at_work(config: Demo, policy: "Policy", task: Chain, tell: Callable[..., No
     from interp.report.terminal import by_depth, finding, gallery, introduction
     from interp.rollouts import roll_out, summarise
 
+    tell(introduction(task), "")
     lo, hi = task.depths
     asked = [p for depth in range(lo, hi + 1) for p in task.problems("eval", depth, config.problems)]
     rollouts = roll_out(policy, task, asked, SampleConfig(group=config.group, seed=config.seed, rows=1024))
@@ -64,7 +65,7 @@ def _at_work(config: Demo, policy: "Policy", task: Chain, tell: Callable[..., No
     buckets = {depth: bucket for bucket in BUCKETS for depth in getattr(task, bucket)}
     came_to = [finding(hard), ""] if hard else []
     shown = gallery(rollouts, policy.words, config.shown)
-    tell(introduction(task), "", by_depth(summary, buckets), "", *came_to, shown)
+    tell(by_depth(summary, buckets), "", *came_to, shown)
     return summary.rows
 
 
