@@ -2,8 +2,8 @@
 
 The organism stands for every checkpoint, and reads what it writes; the dictionary is random, with a threshold at which
 16 latents are on at a token. Time is that of everything after the rollouts are there: residuals, codes, sums; beside it
-stands that of the encoder's product alone on as many tokens, `beyond the encoder` is what is left. Memory is the peak of a whole
-`track`, from rollouts to sums, above what stood ready before it, in a process of its own.
+stands that of encoding alone, which is finding what is on at as many tokens, and `beyond the encoder` is what is left.
+Memory is the peak of a whole `track`, from rollouts to sums, above what stood ready before it, in a process of its own.
 
     python benchmarks/tracking.py
 """
@@ -27,7 +27,7 @@ from interp.tracking.config import ON_POLICY
 from interp.tracking.reading import Reading
 from interp.tracking.streaming import Reader, questions
 from interp.tsae import TSAE
-from interp.tsae.codes import tokens_at_once
+from interp.tsae.codes import Codes, tokens_at_once
 
 LAYER, ACTIVE = 2, 16
 WIDTHS, CHECKPOINTS, GROUPS = (1024, 4096, 24_576), (5, 20), (4, 16)
@@ -74,7 +74,7 @@ def seconds_per_token(width: int, config: Config) -> dict[str, float]:
         whole.append(time.perf_counter() - start)
         start = time.perf_counter()
         for part in x_ND.split(tokens_at_once(tsae)):
-            tsae.hidden(part)
+            Codes.read(tsae, part)
         encoder.append(time.perf_counter() - start)
     spent, encoding = min(whole[1:]) / tokens, min(encoder[1:]) / tokens
     told = {"microseconds a token": spent, "the encoder alone": encoding, "beyond the encoder": spent - encoding}
