@@ -49,6 +49,19 @@ def octave(n: int) -> int:
     return int(math.log2(n))
 
 
+@dataclass(frozen=True)
+class Known:
+    """Of some rollouts, document by document."""
+
+    buckets: list[str]
+    bucket_M: Tensor
+    """Which of them each is of."""
+    outcome_M: Tensor
+    """Of `OUTCOMES`."""
+    row_M: Tensor
+    """Of the table of prompts."""
+
+
 @dataclass
 class Reading:
     step: int
@@ -65,14 +78,19 @@ class Reading:
     def __post_init__(self) -> None:
         self.tables = self.tables or {name: Grouped(keys, self.width) for name, keys in TABLES.items()}
 
-    def update(self, part: Looked, xhat_ND: Tensor, documents: Sequence[Document]) -> None:
-        """Some tokens of some rollouts: `part.document_N` says which of `documents` each is of."""
+    def known(self, documents: Sequence[Document]) -> "Known":
+        """Worked out once for all their tokens, however many pieces these come in."""
         buckets = sorted({bucket for bucket, _, _ in documents})
         bucket_M = torch.tensor([buckets.index(bucket) for bucket, _, _ in documents])
         outcome_M = torch.tensor([OUTCOMES.index(outcome_of(row)) for _, _, row in documents])
         prompts = [(bucket, at, outcome_of(row), octave(len(row.tokens))) for bucket, at, row in documents]
-        bucket_N, outcome_N = bucket_M[part.document_N], outcome_M[part.document_N]
-        self.tables["prompts"].update(part.codes, self.tables["prompts"].rows(prompts)[part.document_N])
+        return Known(buckets, bucket_M, outcome_M, self.tables["prompts"].rows(prompts))
+
+    def update(self, part: Looked, xhat_ND: Tensor, known: "Known") -> None:
+        """Some tokens of some rollouts: `part.document_N` says which of those that are known each is of."""
+        buckets = known.buckets
+        bucket_N, outcome_N = known.bucket_M[part.document_N], known.outcome_M[part.document_N]
+        self.tables["prompts"].update(part.codes, known.row_M[part.document_N])
         self._add("roles", part.codes, (bucket_N, buckets), (outcome_N, OUTCOMES), (part.role_N, STORED_ROLES))
         octave_N = (part.place_N + 1).double().log2().floor().long()
         octaves = range(int(octave_N.max()) + 1)

@@ -63,10 +63,9 @@ class Reader:
         """Into the sums of a reading."""
         held, micro_tokens = [told for told in documents if told[2].tokens], self.config.micro_tokens
         for some in cut(held, PIECE):
-            for part in look(
-                self.policy, self.tsae, self.layer, [row for _, _, row in some], micro_tokens=micro_tokens
-            ):
-                reading.update(part, part.codes.decoded(self.tsae), some)
+            known, rows = reading.known(some), [row for _, _, row in some]
+            for part in look(self.policy, self.tsae, self.layer, rows, micro_tokens=micro_tokens):
+                reading.update(part, part.codes.decoded(self.tsae), known)
 
     def recover(self, rollouts: Sequence[Rollout], mean_D: Tensor) -> LossRecovered:
         """What is left of what the policy says, with the dictionary in place of the residual."""
