@@ -27,7 +27,7 @@ from interp.tracking.config import ON_POLICY
 from interp.tracking.reading import Reading
 from interp.tracking.streaming import Reader, questions
 from interp.tsae import TSAE
-from interp.tsae.codes import Codes, tokens_at_once
+from interp.tsae.codes import Codes
 
 LAYER, ACTIVE = 2, 16
 WIDTHS, CHECKPOINTS, GROUPS = (1024, 4096, 24_576), (5, 20), (4, 16)
@@ -73,8 +73,7 @@ def seconds_per_token(width: int, config: Config) -> dict[str, float]:
             reader.read(wave, reading)
         whole.append(time.perf_counter() - start)
         start = time.perf_counter()
-        for part in x_ND.split(tokens_at_once(tsae)):
-            Codes.read(tsae, part)
+        Codes.read(tsae, x_ND)
         encoder.append(time.perf_counter() - start)
     spent, encoding = min(whole[1:]) / tokens, min(encoder[1:]) / tokens
     told = {"microseconds a token": spent, "the encoder alone": encoding, "beyond the encoder": spent - encoding}

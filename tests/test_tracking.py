@@ -106,7 +106,7 @@ def test_the_probe_text_is_the_same_for_all_and_on_policy_text_is_each_one_s_own
 def test_every_wave_and_every_slice_of_tokens_gives_the_same_sums(tracks, run, tmp_path, monkeypatch):
     from interp.features import looking
 
-    monkeypatch.setattr(looking, "tokens_at_once", lambda _: 7)
+    monkeypatch.setattr(looking, "PIECE", 7)
     other = track(axes(), Series.from_dir(run)[:2], TASK, SMALL, out=tmp_path / "again", device="cpu", bar=False)
     for step in (0, 10):
         mine, theirs = other.reading(step).tables["prompts"], tracks.reading(step).tables["prompts"]

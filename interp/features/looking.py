@@ -17,9 +17,11 @@ from interp.policy.written import written_residuals
 from interp.rollouts.harvest import table_of
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
-from interp.tsae.codes import Codes, tokens_at_once
+from interp.tsae.codes import Codes
 
 MICRO_TOKENS = 8_192
+PIECE = 16_384
+"""Tokens whose codes are held at once."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ def look(
     document_N, role_N = table.document[written].long(), table.role[written].long()
     prompt_M = torch.tensor([len(row.prompt_ids) for row in rollouts])
     place_N = table.position[written].long() - prompt_M[document_N]
-    for rows in torch.arange(len(x_ND)).split(tokens_at_once(tsae)):
-        yield Looked(Codes.read(tsae, x_ND[rows]), x_ND[rows], document_N[rows], role_N[rows], place_N[rows])
+    for rows in torch.arange(len(x_ND)).split(PIECE):
+        yield Looked(
+            Codes.read(tsae, x_ND[rows].to(policy.device)), x_ND[rows], document_N[rows], role_N[rows], place_N[rows]
+        )
 
 
 @torch.no_grad()

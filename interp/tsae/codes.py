@@ -17,7 +17,7 @@ IN_CACHE = 2**21
 """On a processor, whose caches hold so many: more of them at once take three times as long, and memory too."""
 
 
-def tokens_at_once(tsae: TSAE) -> int:
+def _tokens_at_once(tsae: TSAE) -> int:
     return max(1, (IN_CACHE if tsae.W_enc.device.type == "cpu" else ENTRIES) // tsae.width)
 
 
@@ -39,11 +39,14 @@ class Codes:
 
     @classmethod
     def read(cls, tsae: TSAE, x_ND: Float[Tensor, "N D"]) -> "Codes":
-        """Those of `tsae.encode`, without making a dense code of them."""
-        hidden_NF = tsae.hidden(x_ND)
-        token_K, latent_K = (hidden_NF > tsae.threshold.clamp(min=0)).nonzero(as_tuple=True)
-        value_K = hidden_NF[token_K, latent_K]
-        return cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *hidden_NF.shape)
+        """Those of `tsae.encode`, without making dense codes of them all."""
+        parts, bound_F = [], tsae.threshold.clamp(min=0)
+        for x_nD in x_ND.split(_tokens_at_once(tsae)):
+            hidden_nF = tsae.hidden(x_nD)
+            token_K, latent_K = (hidden_nF > bound_F).nonzero(as_tuple=True)
+            value_K = hidden_nF[token_K, latent_K]
+            parts.append(cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *hidden_nF.shape))
+        return cls.together(parts)
 
     @classmethod
     def together(cls, parts: "list[Codes]") -> "Codes":
