@@ -30,7 +30,7 @@ from interp.tsae import TSAE
 from interp.tsae.codes import Codes
 
 LAYER, ACTIVE = 2, 16
-WIDTHS, CHECKPOINTS, GROUPS = (1024, 4096, 24_576), (5, 20), (4, 16)
+WIDTHS, CHECKPOINTS, GROUPS = (1024, 4096, 24_576), (5, 20), (4, 16, 64)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from interp.tsae import TSAE
 from interp.tsae.codes import Codes
 
 MICRO_TOKENS = 8_192
-PIECE = 16_384
+PIECE = 4_096
 """Tokens whose codes are held at once."""
 
 
