@@ -78,7 +78,7 @@ def test_what_the_policy_wrote_already_is_not_asked_again_and_told_in_words(kept
     assert run(monkeypatch, "roles", "--tsae", tsae, *FEW, "--rollouts", tmp_path / "wrote") == 0
     told = capsys.readouterr().out
     assert told.startswith("Roles(layer 2, 128 latents: ") and "How many latents passed each gate:" in told
-    assert "Not to be held against anything, for want of tokens: " in told and "cue" in told
+    assert "Contrasts that could not be made, for want of tokens: " in told and "cue" in told
     assert "the roles are" not in told
     assert run(monkeypatch, "roles", "--tsae", tsae, "--rollouts", kept[1]) == 2
     assert "expected kind 'rollouts', got 'roles'" in capsys.readouterr().err

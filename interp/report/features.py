@@ -26,9 +26,9 @@ def earned(roles: "Roles", shown: int = SHOWN) -> str:
         lines += ["", *_played(roles)]
     unordered = sorted({trial.kind for trial in roles.trials if trial.falsified and isnan(trial.falsified.void)})
     if unordered:
-        lines += ["", f"Not to be put in void order, being too short: {', '.join(unordered)}."]
+        lines += ["", f"Too short to have an order, so that none could be taken from them: {', '.join(unordered)}."]
     if roles.missing:
-        lines += ["", f"Not to be held against anything, for want of tokens: {', '.join(roles.missing)}."]
+        lines += ["", f"Contrasts that could not be made, for want of tokens: {', '.join(roles.missing)}."]
     return "\n".join(lines)
 
 

@@ -50,7 +50,7 @@ def read_or_written(changes: "Changes") -> list[str]:
             told = [crossed[own, same] for same in VERDICTS]
             rows += [[bucket, own, sum(told), *told]] if any(told) else []
     if not rows:
-        return ["No latent has changed on its own text, to be looked for on the same."]
+        return ["On its own text no latent has changed, so there is none to look for on the same text."]
     said = (
         "Read differently, or only written differently? What changed on its own text, by what became of it on the\n"
         "same text, which the base wrote (only unchanged is shown to be no change there; undecided is not yet that):"
