@@ -33,6 +33,10 @@ WHAT_IS_COMPARED = (
     "And what sets hard training apart from medium? A was trained on medium problems, B on hard ones; both answer\n"
     "the same. Latents are told at one mix of outcomes, and A is asked a second time, where nothing has changed:"
 )
+CONTROLLED = (
+    "With a control, on three seeds, other latents in their places did no worse (benchmarks/results/credit.json): do not "
+    "take what is seen here for the roles' doing."
+)
 NO_CREDIT = (
     "No latent has earned a role that credit could go by (reasoning, computation, shortcut): hard is not run again.\n"
     "That is an outcome. A larger dictionary, or one fitted for longer (--learn), may have some."
@@ -181,7 +185,7 @@ def credited(hard: Evaluation, paid: Evaluation, seen: Evaluation) -> str:
         plain, ceiling, ours = (rate(end, bucket, measure) for end in (hard, paid, seen))
         told = f"{less(ours, plain)} and {less(ceiling, plain)}"
         lines.append(f"{what} answers to {bucket} problems, {plain}: {told};")
-    return "\n".join([*lines, "one run of each: a demo, not a study."])
+    return "\n".join([*lines, "one run of each: a demo, not a study.", CONTROLLED])
 
 
 def _told(found: "Judged", latent: int, roles: "Roles") -> str:
