@@ -34,8 +34,8 @@ WHAT_IS_COMPARED = (
     "the same. Latents are told at one mix of outcomes, and A is asked a second time, where nothing has changed:"
 )
 CONTROLLED = (
-    "With a control, on three seeds, other latents in their places did no worse (benchmarks/results/credit.json): do not "
-    "take what is seen here for the roles' doing."
+    "With a control, on three seeds, other latents in their places did no worse (benchmarks/results/credit.json): do "
+    "not take what is seen here for the roles' doing."
 )
 NO_CREDIT = (
     "No latent has earned a role that credit could go by (reasoning, computation, shortcut): hard is not run again.\n"
