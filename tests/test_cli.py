@@ -9,9 +9,9 @@ import sys
 import typing
 
 import pytest
+from commands import run
 from conftest import tiny_policy
 
-from interp import cli
 from interp.cli import (
     Bucket,
     Build,
@@ -37,15 +37,6 @@ from interp.organism.raising import raise_organism
 from interp.rollouts import Evaluation
 from interp.studies.demo.plan import Sizes
 from interp.tasks import Chain
-
-
-def run(monkeypatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["interp", *words])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def seconds(*code: str) -> float:

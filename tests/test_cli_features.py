@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import run
 from conftest import tiny_policy
 
-from interp import cli
 from interp.features import Roles
 from interp.rollouts import Rollouts
 from interp.tsae import TSAE, TSAEConfig
@@ -30,15 +30,6 @@ TOLD = {
 }
 LEVELS = ("--levels", "1", "2", "--problems", "8", "--group", "4")
 FEW = (*LEVELS, "--most", "2", "--random", "2", "--matched", "3", "--texts", "8", "--played", "2")
-
-
-def run(monkeypatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["interp", *map(str, words)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

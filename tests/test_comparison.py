@@ -2,7 +2,6 @@
 found where it was, two copies between which nothing lies, and no way to compare what cannot be compared."""
 
 import json
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import run
 from conftest import tiny_policy
 from grpo_world import FirstWord, a_row
 from safetensors.torch import save_file
 from test_tracking import LAYER, SMALL, TASK, D, axes
 
-from interp import cli
 from interp.artifacts import BadInput, Mismatch, write_manifest
 from interp.features import Roles, RolesConfig
 from interp.report.comparison import compared, doubts
@@ -416,15 +415,6 @@ def as_sae_lens(path: Path) -> Path:
     told = {"architecture": "jumprelu", "normalize_activations": "none", "apply_b_dec_to_input": True}
     (path / "cfg.json").write_text(json.dumps({**told, "d_in": D, "d_sae": 2 * D}))
     return path
-
-
-def run(monkeypatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["interp", *map(str, words)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def test_two_plain_directories_are_compared_with_a_dictionary_of_sae_lens(home, tmp_path, monkeypatch, capsys):

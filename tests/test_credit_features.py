@@ -1,20 +1,19 @@
 """Credit by features, on a policy whose residual spells the token that was read: what is on is known by hand."""
 
 import json
-import sys
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from commands import run
 from conftest import tiny_policy
 from grpo_world import a_row, expect_same, small, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from interp import cli
 from interp.artifacts import BadInput, Mismatch
 from interp.credit import FeatureCredit, scheme
 from interp.credit.bearers import stand_ins
@@ -489,14 +488,9 @@ def kept(tsae: TSAE, path) -> None:
 
 
 def told_by(monkeypatch, capsys, *words) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["interp", "grpo", *map(str, words)])
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.setenv("TQDM_MININTERVAL", "10")
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(str(stop.code or 0)), capsys.readouterr().err
-    return 0, capsys.readouterr().err
+    return run(monkeypatch, "grpo", *words), capsys.readouterr().err
 
 
 def test_the_command_trains_by_features_and_says_what_it_lacks(monkeypatch, capsys, tmp_path):

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from commands import run
 
-from interp import cli
 from interp.features import Roles, RolesConfig
 from interp.features.ablation import Effect, Mean
 from interp.features.falsification import Falsified
@@ -50,12 +49,8 @@ def told(out: Path, *words: str) -> tuple[int, str]:
     little = ("--problems", "1", "--group", "1", "--steps", "1", "--learn", "20", "--out", str(out))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
         patch.setattr(plan, "SIZES", TINY)
-        patch.setattr(sys, "argv", ["interp", "demo", *little, *words])
-        try:
-            cli.main()
-        except SystemExit as stop:
-            return int(stop.code or 0), said.getvalue()
-    return 0, said.getvalue()
+        ended = run(patch, "demo", *little, *words)
+    return ended, said.getvalue()
 
 
 def never(*_: Any, **__: Any) -> None:

@@ -1,17 +1,16 @@
 """Where latents are on, from sums told by hand; and the command that shows it."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from conftest import tiny_policy
 from test_comparison import as_sae_lens
 from test_tracking import LAYER
 from tracking_world import kept
 
-from interp import cli
 from interp.artifacts import BadInput
 from interp.report.tracking import places
 from interp.tracking import Tracks
@@ -152,12 +151,7 @@ def test_the_command_shows_where_latents_are_on(tmp_path, monkeypatch, capsys):
     words += ["--max-new-tokens", "6", "--out", tmp_path / "t", "--device", "cpu"]
 
     def command(*more: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["interp", *map(str, words), *more])
-        try:
-            cli.main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
+        return run(monkeypatch, *words, *more)
 
     assert command("--latents", "64") == 2
     assert "expected latents of a dictionary of 64, from 0 to 63; got 64" in capsys.readouterr().err
