@@ -13,6 +13,7 @@ the same width, K and steps, the share of latents that are dead, and that of pla
 
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from interp.tsae.metrics import one_to_one
 STORES = (0.1, 0.4, 1.6)
 """GB of activations."""
 POOL = 0.05
-SHARES = {64: 1.0, 128: 1.0, 256: 0.25, 512: 0.1, 1024: 0.02, 2048: 0.01}
+SHARES = {64: 1.0, 128: 1.0, 256: 0.25, 512: 0.1, 1024: 0.25, 2048: 0.08}
 """Of the default steps, without a GPU."""
 
 
@@ -43,6 +44,8 @@ class Config:
     tokens: int = 200_000
     parts: tuple[str, ...] = ("memory", "defaults")
     """Which to measure. What is not is taken over from the result that stands: memory wants a quiet machine."""
+    room: Path | None = None
+    """Where stores and fits are kept, so that what was stopped goes on. If not given, a place that is gone after."""
     keep: bool = True
     """Write the result. Not for a dry run."""
 
@@ -93,7 +96,7 @@ def defaults(d_model: int, config: Config, room: Path) -> dict[str, Any]:
     found["default steps"] = every.training.steps
     for name in ("interp", "batchtopk"):
         asked = preset(name) if share == 1 else _for(preset(name), steps)
-        tsae = fit(store, asked, device=config.device, bar=False)
+        tsae = fit(store, asked, out=room / f"d{d_model}-{name}", device=config.device, bar=False)
         quality = evaluate(tsae, held_out, device=config.device, bar=False)
         matched = one_to_one(planted.directions_GD, tsae.to("cpu").W_dec)
         found[name] = {
@@ -112,7 +115,7 @@ def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
     told: dict[str, Any] = {"pool_gb": POOL}
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() if config.room is None else nullcontext(config.room) as place:
         room = Path(place)
         asked = "memory" in config.parts
         told["memory"] = memory(config, room) if asked else standing("tsae-scale", device, "memory")

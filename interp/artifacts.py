@@ -45,7 +45,7 @@ class Mismatch(BadInput):
 def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty directory beside `path`; it becomes `path` when the block ends, vanishes if the block fails."""
     path = Path(path)
-    refuse_existing(path, overwrite=overwrite)
+    expect_free(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _aside(path) as aside:
         aside.mkdir()
@@ -76,12 +76,21 @@ def write_json(path: str | Path, value: Any) -> None:
         aside.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def refuse_existing(path: str | Path | None, *, overwrite: bool) -> None:
-    """Before the work that is to end up in `path`, rather than after it."""
+def expect_free(path: str | Path | None, *, overwrite: bool) -> None:
+    """Before the work that is to end up in `path`, rather than after it: nothing is there, and something may be."""
     if path is not None:
         recover(path)
         if Path(path).exists() and not overwrite:
             raise BadInput(f"{path} exists already: choose another place, or pass overwrite (--overwrite)")
+        expect_writable(path)
+
+
+def expect_writable(path: str | Path) -> None:
+    above = next(place for place in Path(path).absolute().parents if os.path.lexists(place))
+    if not above.is_dir():
+        raise BadInput(f"{path} cannot be written: expected a directory above it, got the file {above}")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise BadInput(f"{path} cannot be written: expected a place where this user may write, got {above}")
 
 
 def recover(path: str | Path) -> None:

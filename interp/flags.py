@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from interp.artifacts import BadInput, refuse_existing
+from interp.artifacts import BadInput, expect_free
 from interp.checks import expect_at_least
 from interp.organism import shipped, task_for
 from interp.policy.directory import check_config
@@ -152,8 +152,8 @@ class Kept:
     overwrite: bool = False
     """Replace what is there."""
 
-    def refuse_existing(self) -> None:
-        refuse_existing(self.out, overwrite=self.overwrite)
+    def expect_free(self) -> None:
+        expect_free(self.out, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)

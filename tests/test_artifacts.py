@@ -97,6 +97,22 @@ def test_an_existing_directory_is_refused_without_overwrite_and_left_untouched(o
     assert (old / "a").read_text() == "old"
 
 
+def test_a_place_below_a_file_is_refused_before_the_work(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    told = "thing cannot be written: expected a directory above it, got the file .*notes$"
+    with pytest.raises(BadInput, match=told), writing_dir(tmp_path / "notes" / "deep" / "thing"):
+        pytest.fail("the block was entered")
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_place_where_nothing_may_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)  # root may write anywhere
+    told = f"thing cannot be written: expected a place where this user may write, got {tmp_path}$"
+    with pytest.raises(BadInput, match=told), writing_dir(tmp_path / "deep" / "thing"):
+        pytest.fail("the block was entered")
+    assert names(tmp_path) == []
+
+
 def test_overwriting_replaces_the_whole_directory(old):
     with writing_dir(old, overwrite=True) as aside:
         (aside / "b").write_text("new")

@@ -233,6 +233,13 @@ def test_a_place_that_is_taken_is_refused(store, tmp_path):
         fit(store, small(), out=tmp_path / "notes", bar=False)
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_a_step_is_taken(store, tmp_path, monkeypatch):
+    (tmp_path / "notes").write_text("mine")
+    monkeypatch.setattr(Trainee, "__init__", lambda *_: pytest.fail("it trained"))
+    with pytest.raises(BadInput, match="dictionary cannot be written: expected a directory above it, got the file"):
+        fit(store, small(), out=tmp_path / "notes" / "dictionary", bar=False)
+
+
 @pytest.mark.parametrize("changed", CHANGES)
 def test_a_state_of_another_making_is_refused_and_left_as_it_is(changed, store, tmp_path, monkeypatch):
     out, (config, told) = tmp_path / "dictionary", CHANGES[changed]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from interp.artifacts import refuse_existing
+from interp.artifacts import expect_free
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
 from interp.features.config import RolesConfig
 from interp.flags import OpenedSeries, World
@@ -37,7 +37,7 @@ def roles_command(config: Annotated[EarnRoles, Flat]) -> None:
     from interp.rollouts import Rollouts
     from interp.tsae import TSAE
 
-    refuse_existing(config.out, overwrite=config.overwrite)
+    expect_free(config.out, overwrite=config.overwrite)
     series, opened = config.opened.open(), config.opened
     task = config.world.open(series.base.path)
     skipped = warn_of_skipped(task)

@@ -30,7 +30,7 @@ class RollOut:
 
 def _ready(config: "RollOut | Bucket", *, otherwise: str = "eval") -> tuple[Task, list[Problem], list[dict[str, Any]]]:
     """Task, problems and skipped lines; whatever can be refused is refused here, before any model is loaded."""
-    config.kept.refuse_existing()
+    config.kept.expect_free()
     task = config.asked.open(config.opened.path)
     asked = config.asked.draw(task, otherwise=otherwise)
     return task, asked, warn_of_skipped(task)
@@ -92,7 +92,7 @@ def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
     from interp.report.evaluation import crossed, over_steps
     from interp.rollouts import evaluate
 
-    config.kept.refuse_existing()
+    config.kept.expect_free()
     series, opened = config.opened.open(), config.opened
     task = config.world.open(series.base.path)
     skipped = warn_of_skipped(task)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from interp.artifacts import Mismatch, from_json, read_manifest, refuse_existing, to_json, write_manifest, writing_dir
+from interp.artifacts import Mismatch, expect_free, from_json, read_manifest, to_json, write_manifest, writing_dir
 from interp.organism.card import measure, write_card
 from interp.organism.config import KIND, OrganismConfig
 from interp.organism.corpus import Example, batch_of_examples
@@ -38,7 +38,7 @@ MICRO_BATCHES = 2
 
 def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> Policy:
     out = Path(out)
-    refuse_existing(out, overwrite=overwrite)
+    expect_free(out, overwrite=overwrite)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     policy = begun(config)

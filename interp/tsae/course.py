@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from interp.activations import Store
-from interp.artifacts import BadInput, Mismatch, is_kind, read_manifest, to_json
+from interp.artifacts import BadInput, Mismatch, expect_writable, is_kind, read_manifest, to_json
 from interp.differences import differing
 from interp.training_state import load_training_state, save_training_state
 from interp.tsae.batches import batches
@@ -40,6 +40,7 @@ def state_of(out: Path) -> Path:
 def found(out: Path, wanted: dict[str, Any]) -> TSAE | None:
     """The dictionary that is there already, if it was made in just this way; another is refused."""
     if not out.exists():
+        expect_writable(out)
         return None
     if not is_kind(out, KIND):
         raise BadInput(f"{out} exists already and is no dictionary: choose another place")
