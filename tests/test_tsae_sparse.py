@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from interp.policy.modes import repeatable
+from interp.tsae import sparse
 from interp.tsae.sparse import Pattern, dots, largest, sum_rows, transposed_sum, weighted_rows
 
 SIZES = st.tuples(st.integers(1, 5), st.integers(1, 6))
@@ -70,6 +71,19 @@ def test_rows_and_columns_of_a_pattern_are_those_of_the_matrix(mask_RC, data):
         assert (places.diff() > 0).all()
 
 
+@given(masks(), st.data())
+def test_stacked_blocks_are_the_blocks_one_below_the_other(mask_RC, data):
+    pattern, width = pattern_of(mask_RC), mask_RC.shape[1]
+    ends = sorted({*data.draw(st.lists(st.integers(1, width), max_size=3)), width})
+    values_N = drawn(len(pattern.rows_N))
+    stacked, order_N = pattern.stacked(ends)
+    places = stacked.rows_N * stacked.n_columns + stacked.columns_N
+    assert (places.diff() > 0).all()
+    column_C, whole_RC = torch.arange(width), dense(values_N, pattern)
+    blocks = [whole_RC * ((column_C >= start) & (column_C < end)) for start, end in zip([0, *ends], ends, strict=False)]
+    assert torch.equal(dense(values_N[order_N], stacked), torch.cat(blocks))
+
+
 # --- products ------------------------------------------------------------------------------------------------------
 
 
@@ -86,6 +100,16 @@ def test_products_are_the_dense_ones_and_so_are_their_gradients(mask_RC, width):
     assert_close(transposed_sum(upstream_RD, values_N.detach(), pattern), dense(values_N, pattern).T @ upstream_RD)
     expected_RC = upstream_RD @ matrix_CD.T
     assert_close(dots(upstream_RD, matrix_CD.detach(), pattern), expected_RC[pattern.rows_N, pattern.columns_N])
+
+
+@given(masks(), st.integers(1, 4))
+def test_dot_products_with_a_matrix_no_cache_holds_are_the_same(mask_RC, width):
+    pattern = pattern_of(mask_RC)
+    left_RD, right_CD = drawn(len(mask_RC), width), drawn(mask_RC.shape[1], width, seed=1)
+    expected_N = (left_RD @ right_CD.T)[pattern.rows_N, pattern.columns_N]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sparse, "IN_CACHE", 0)
+        assert_close(dots(left_RD, right_CD, pattern), expected_N)
 
 
 def test_only_the_gradients_that_are_asked_for_are_made():

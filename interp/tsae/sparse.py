@@ -6,6 +6,7 @@ gradient of a code is one dot product (`sampled_addmm`). All three are bit-repro
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,9 @@ from torch import Tensor
 with warnings.catch_warnings():  # once and for all, torch says that its CSR tensors are young
     warnings.simplefilter("ignore")
     torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1))
+
+IN_CACHE = 2**20
+"""Entries of a matrix that a processor's caches may be trusted to hold."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,14 @@ class Pattern:
         """The part in columns [start, end), and which entries those are."""
         kept_N = ((self.columns_N >= start) & (self.columns_N < end)).nonzero()[:, 0]
         return Pattern(self.rows_N[kept_N], self.columns_N[kept_N] - start, self.n_rows, end - start), kept_N
+
+    def stacked(self, ends: Sequence[int]) -> "tuple[Pattern, Tensor]":
+        """Blocks of columns [0, ends_0), [ends_0, ends_1), ... one below the other, each as wide as all, and which
+        entry of this one each of theirs is."""
+        block_N = torch.bucketize(self.columns_N, torch.tensor(ends, device=self.columns_N.device), right=True)
+        order_N = torch.cat([(block_N == at).nonzero()[:, 0] for at in range(len(ends))])
+        rows_N = block_N * self.n_rows + self.rows_N
+        return Pattern(rows_N[order_N], self.columns_N[order_N], len(ends) * self.n_rows, self.n_columns), order_N
 
     def of_rows(self, rows_P: Int[Tensor, " P"]) -> "tuple[Pattern, Tensor]":
         """The rows listed, in that order, and which entries theirs are."""
@@ -101,12 +113,16 @@ def transposed_sum(dense_RD: Tensor, values_N: Tensor, pattern: Pattern) -> Floa
 
 def dots(left_RD: Tensor, right_CD: Tensor, pattern: Pattern) -> Float[Tensor, " N"]:
     """At each entry, the dot product of its row on the left with its column's row on the right."""
+    if right_CD.device.type == "cpu" and right_CD.numel() > max(IN_CACHE, left_RD.numel()):
+        order_N, starts = pattern.by_column  # each row on the right is read once, and those on the left stay at hand
+        found_N = _dots(right_CD, left_RD, starts, pattern.rows_N[order_N])
+        return torch.empty_like(found_N).index_copy_(0, order_N, found_N)
+    return _dots(left_RD, right_CD, pattern.starts, pattern.columns_N)
+
+
+def _dots(left_RD: Tensor, right_CD: Tensor, starts: Tensor, columns_N: Tensor) -> Float[Tensor, " N"]:
     there = torch.sparse_csr_tensor(
-        pattern.starts,
-        pattern.columns_N,
-        left_RD.new_zeros(len(pattern.columns_N)),
-        (pattern.n_rows, pattern.n_columns),
-        check_invariants=False,
+        starts, columns_N, left_RD.new_zeros(len(columns_N)), (len(left_RD), len(right_CD)), check_invariants=False
     )
     return torch.sparse.sampled_addmm(there, left_RD, right_CD.T, beta=0.0).values()
 

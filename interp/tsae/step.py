@@ -7,6 +7,7 @@ xhat_b is what the first b blocks reconstruct. Squared errors are summed over di
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,8 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.tsae.contrast import contrast
-from interp.tsae.sparse import Pattern, dots, largest, sum_rows, transposed_sum
+from interp.tsae.contrast import TINY, contrast
+from interp.tsae.sparse import Pattern, largest, transposed_sum, weighted_rows
 
 if TYPE_CHECKING:
     from interp.tsae.architecture import ContrastiveTemporalTrainingSAE
@@ -78,16 +79,17 @@ class Step:
 
 
 def forward(sae: "ContrastiveTemporalTrainingSAE", batch: Batch, *, alpha: float, dead_F: Tensor | None = None) -> Step:
-    cfg, norms_F = sae.cfg, sae.W_dec.norm(dim=-1)
+    cfg, encoder = sae.cfg, (sae.W_enc.T, sae.b_enc, sae.b_dec)
     centred_MD = batch.x_MD - sae.b_dec.detach()
     with torch.no_grad():  # the gradient goes through the winners alone
-        hidden_MF = torch.addmm(sae.b_enc * norms_F, centred_MD, sae.W_enc * norms_F)
+        norms_F = sae.W_dec.norm(dim=-1)
+        hidden_MF = _hidden(sae, centred_MD, norms_F)
         places_N, thresholds = _winners(sae, hidden_MF, batch.n)
     pattern = Pattern.of(places_N, *hidden_MF.shape)
-    weights = (sae.W_enc.T, sae.b_enc, sae.b_dec)
-    scale_N = norms_F[pattern.columns_N]
-    plain_N = _Encoded.apply(hidden_MF.view(-1)[places_N] / scale_N.detach(), centred_MD, *weights, pattern)
-    codes_N = plain_N * scale_N if alpha else plain_N.detach() * scale_N.detach()
+    values_N = hidden_MF.view(-1)[places_N] / norms_F[pattern.columns_N]
+    plain_N = _Encoded.apply(values_N, centred_MD, *encoder, pattern)
+    with torch.set_grad_enabled(bool(alpha)):  # codes are asked for by the contrast alone
+        codes_N = _Scaled.apply(plain_N, sae.W_dec, norms_F, pattern)
     outs = _reconstructions(sae, plain_N, pattern, batch.n)
     losses = {
         f"mse_{width}": weight * (out_MD - batch.x_MD[: batch.n]).pow(2).sum(-1).mean()
@@ -97,7 +99,9 @@ def forward(sae: "ContrastiveTemporalTrainingSAE", batch: Batch, *, alpha: float
         losses["contrast"] = alpha * _contrast(sae, batch, pattern, codes_N)
     if dead_F is not None and cfg.aux_loss_coefficient and bool(dead_F.any()):
         residual_MD = (batch.x_MD[: batch.n] - outs[-1]).detach()
-        losses["revival"] = _revival(sae, residual_MD, centred_MD[: batch.n], hidden_MF[: batch.n], norms_F, dead_F)
+        losses["revival"] = _revival(
+            sae, encoder, residual_MD, centred_MD[: batch.n], hidden_MF[: batch.n], norms_F, dead_F
+        )
     total = torch.stack(list(losses.values())).sum()
     mine, kept_N = _of_first_rows(pattern, batch.n)
     return Step(total, losses, outs[-1], hidden_MF, mine, codes_N[kept_N], pattern, thresholds)
@@ -106,6 +110,13 @@ def forward(sae: "ContrastiveTemporalTrainingSAE", batch: Batch, *, alpha: float
 def _of_first_rows(pattern: Pattern, n: int) -> tuple[Pattern, slice]:
     end = int(pattern.starts[n])
     return Pattern(pattern.rows_N[:end], pattern.columns_N[:end], n, pattern.n_columns), slice(0, end)
+
+
+def _hidden(sae: "ContrastiveTemporalTrainingSAE", centred_MD: Tensor, norms_F: Tensor) -> Float[Tensor, "M F"]:
+    """(x W_enc + b_enc) |d|, with the norms multiplied into whichever is smaller, the weights or the product."""
+    if len(centred_MD) < sae.cfg.d_in:
+        return torch.addmm(sae.b_enc, centred_MD, sae.W_enc).mul_(norms_F)
+    return torch.addmm(sae.b_enc * norms_F, centred_MD, sae.W_enc * norms_F)
 
 
 def _winners(
@@ -134,11 +145,10 @@ def _reconstructions(
 ) -> list[Float[Tensor, "n D"]]:
     """By the first block, by the first two, and so on."""
     mine, kept_N = _of_first_rows(pattern, n)
-    parts = _Decoded.apply(plain_N[kept_N], sae.W_dec, mine, tuple(sae.cfg.matryoshka_widths))
-    outs = [sae.b_dec + parts[0]]
-    for part in parts[1:]:
-        outs.append(outs[-1] + part)
-    return outs
+    ends = sae.cfg.matryoshka_widths
+    stacked, order_N = mine.stacked(ends)
+    parts = weighted_rows(plain_N[kept_N][order_N], sae.W_dec, stacked).view(len(ends), n, -1)
+    return list(accumulate(parts.unbind(), initial=sae.b_dec))[1:]
 
 
 def _contrast(
@@ -163,6 +173,7 @@ def _contrast(
 
 def _revival(
     sae: "ContrastiveTemporalTrainingSAE",
+    encoder: tuple[Tensor, Tensor, Tensor],
     residual_MD: Tensor,
     centred_MD: Tensor,
     hidden_MF: Tensor,
@@ -178,10 +189,8 @@ def _revival(
     rows_N = torch.arange(len(residual_MD), device=dead_N.device).repeat_interleave(count)
     pattern = Pattern(rows_N, dead_N[chosen].reshape(-1), len(residual_MD), hidden_MF.shape[1])
     hidden_N = hidden_MF[pattern.rows_N, pattern.columns_N]
-    plain_N = _Encoded.apply(
-        hidden_N / norms_F[pattern.columns_N].detach(), centred_MD, sae.W_enc.T, sae.b_enc, sae.b_dec, pattern
-    )
-    (share_MD,) = _Decoded.apply(plain_N, sae.W_dec, pattern, (hidden_MF.shape[1],))
+    plain_N = _Encoded.apply(hidden_N / norms_F[pattern.columns_N], centred_MD, *encoder, pattern)
+    share_MD = weighted_rows(plain_N, sae.W_dec, pattern)
     scale = min(len(dead_N) / heuristic, 1.0)
     return sae.cfg.aux_loss_coefficient * scale * (share_MD - residual_MD).pow(2).sum(-1).mean()
 
@@ -206,28 +215,18 @@ class _Encoded(torch.autograd.Function):
         return None, None, of_W_FD, of_b_F, -of_b_F @ W_FD, None
 
 
-class _Decoded(torch.autograd.Function):
-    """What each block of latents adds to the reconstruction: blocks are columns [0, ends_0), [ends_0, ends_1), ..."""
+class _Scaled(torch.autograd.Function):
+    """Codes as latents compete by them: times the norms of their decoder rows, which take their gradient in one pass
+    over the rows."""
 
     @staticmethod
-    def forward(ctx: Any, plain_N: Tensor, W_FD: Tensor, pattern: Pattern, ends: tuple[int, ...]) -> tuple[Tensor, ...]:
-        whole = len(ends) == 1
-        blocks = [
-            (pattern, slice(None)) if whole else pattern.of_columns(start, end)
-            for start, end in zip((0, *ends), ends, strict=False)
-        ]
-        ctx.save_for_backward(plain_N, W_FD)
-        ctx.blocks, ctx.ends = blocks, ends
-        return tuple(
-            sum_rows(W_FD[start:end], part.columns_N, part.starts, plain_N[kept])
-            for (part, kept), start, end in zip(blocks, (0, *ends), ends, strict=False)
-        )
+    def forward(ctx: Any, plain_N: Tensor, W_FD: Tensor, norms_F: Tensor, pattern: Pattern) -> Tensor:
+        ctx.save_for_backward(plain_N, W_FD, norms_F)
+        ctx.pattern = pattern
+        return plain_N * norms_F[pattern.columns_N]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        plain_N, W_FD = ctx.saved_tensors
-        of_plain_N, of_W = torch.empty_like(plain_N), []
-        for (part, kept), start, end, grad in zip(ctx.blocks, (0, *ctx.ends), ctx.ends, grads, strict=False):
-            of_plain_N[kept] = dots(grad.contiguous(), W_FD[start:end], part)
-            of_W.append(transposed_sum(grad.contiguous(), plain_N[kept], part))
-        return of_plain_N, of_W[0] if len(of_W) == 1 else torch.cat(of_W), None, None
+        (plain_N, W_FD, norms_F), pattern = ctx.saved_tensors, ctx.pattern
+        of_norms_F = torch.bincount(pattern.columns_N, grads[0] * plain_N, minlength=pattern.n_columns).to(W_FD.dtype)
+        return grads[0] * norms_F[pattern.columns_N], W_FD * (of_norms_F / norms_F.clamp(min=TINY))[:, None], None, None

@@ -1,6 +1,8 @@
 """One dictionary in training: its weights, its optimiser, its schedules, and which latents have fallen silent."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,19 +42,20 @@ class Statistics:
 
 
 def sample(store: Store, layer: int, config: TSAEConfig) -> Tensor:
-    """Tokens that are trained on, from all over the store."""
+    """Tokens that are trained on, from all over the store. They are drawn: every n-th would be the same places again
+    and again, of documents that are alike in length."""
     training = config.training
     gb = min(training.pool_gb, 16 * SAMPLE * store.d_model / 1e9)
-    pools = Pools(store, layer, gb=gb, prompts=training.prompts)
+    pools, rng = Pools(store, layer, gb=gb, prompts=training.prompts), np.random.default_rng(SAMPLE)
     parts, wanted = [], SAMPLE
     for slices in pools.epoch(0):
         pool = pools.read(slices)
         place = pool.rows.place
-        every = max(1, -(-len(place) // wanted))
-        parts.append(pool.x_PD[torch.from_numpy(place[::every])])
-        wanted -= len(parts[-1])
+        drawn = np.sort(rng.permutation(len(place))[:wanted])
+        parts.append(pool.x_PD[torch.from_numpy(place[drawn])])
+        wanted -= len(drawn)
         del pool  # before the next is read
-        if wanted < SAMPLE // 2:
+        if not wanted:
             break
     return torch.cat(parts)
 
@@ -116,7 +119,8 @@ class Trainee(nn.Module):
         nn.utils.clip_grad_norm_(self.sae.parameters(), config.clip)
         for group in self.optimiser.param_groups:
             group["lr"] = (config.lr or 0.0) * self._rate()
-        self.optimiser.step()
+        with _row_by_row(self.optimiser):
+            self.optimiser.step()
         self.optimiser.zero_grad()
         self.sae.follow(step)
         self._listen(step, batch)
@@ -187,13 +191,34 @@ class Trainee(nn.Module):
         for start, end, share in budgets:
             kept: list[Tensor] = []
             wanted = int(share * len(x_ND))
-            for part_MD in (x_ND * self.scale).to(sae.W_dec.device).split(CHUNK):
+            for part_MD in x_ND.split(CHUNK):
+                part_MD = part_MD.to(sae.W_dec.device) * self.scale
                 hidden = ((part_MD - sae.b_dec) @ sae.W_enc[:, start:end] + sae.b_enc[start:end]) * norms_F[start:end]
                 kept.append(hidden.reshape(-1).topk(min(hidden.numel(), 4 * int(share * len(part_MD)))).values)
             every = torch.cat(kept).double()
             found.append(max(0.0, float(every.kthvalue(max(1, len(every) - wanted)).values)))
         sae.slow_threshold.copy_(torch.tensor(found[0]))
         sae.topk_threshold.copy_(torch.tensor(found[-1]))
+
+
+@contextmanager
+def _row_by_row(optimiser: torch.optim.Optimizer) -> Iterator[None]:
+    """The encoder is stored by columns. Of such a parameter fused Adam makes copies row by row, of its gradient and of
+    its moments, and copies back: meanwhile it is shown the transposes, which need none."""
+    turned = [x for group in optimiser.param_groups for x in group["params"] if not x.is_contiguous()]
+    for parameter in turned:
+        _transpose(parameter, optimiser)
+    yield
+    for parameter in turned:
+        _transpose(parameter, optimiser)
+
+
+def _transpose(parameter: nn.Parameter, optimiser: torch.optim.Optimizer) -> None:
+    grad, parameter.grad = parameter.grad, None  # as of now it has another shape
+    parameter.data = parameter.data.T
+    parameter.grad = None if grad is None else grad.T
+    moments = optimiser.state[parameter]
+    moments.update({slot: value.T for slot, value in moments.items() if slot != "step"})
 
 
 def _new(config: TSAEConfig, d_model: int, variance: float) -> ContrastiveTemporalTrainingSAE:
