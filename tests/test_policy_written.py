@@ -40,5 +40,5 @@ def test_nothing_written_is_nothing_read(policy):
 def test_prompts_are_told_once_and_rows_that_are_read_together_keep_within_bounds():
     once, asked_B = distinct(PROMPTS)
     assert once == [PROMPTS[0], PROMPTS[1], PROMPTS[4]] and asked_B.tolist() == [0, 1, 0, 1, 2]
-    assert list(by_length(PROMPTS, COMPLETIONS, 6)) == [[1, 3, 4], [0], [2]]
-    assert list(by_length(PROMPTS, COMPLETIONS, 12, whole=True)) == [[1, 3], [4], [0], [2]]
+    assert list(by_length(PROMPTS, COMPLETIONS, 12)) == [[1, 3], [4], [0], [2]]
+    assert list(by_length([()] * 5, COMPLETIONS, 6)) == [[1, 3, 4], [0], [2]]

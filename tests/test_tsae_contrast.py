@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from interp.tsae.contrast import contrast, dense_contrast, false_negatives, info_nce, similarities
+from interp.tsae.contrast import contrast, dense_contrast, false_negatives, info_nce, similarities, unit_rows
 from interp.tsae.sparse import Pattern
 
 PAIRS = torch.tensor([[1, 0], [2, 1], [3, 2], [5, 4], [6, 5], [8, 7], [9, 8]])
@@ -103,7 +103,7 @@ def test_tokens_that_are_like_nobody_or_silent_can_only_guess(similarity):
 def test_cosines_are_between_minus_one_and_one_and_of_silent_rows_nothing():
     slow_MF = codes()
     values_N, pattern = sparse_of(slow_MF)
-    found_PP = similarities(values_N, pattern, *PAIRS.unbind(1), cosine=True)
+    found_PP = similarities(unit_rows(values_N, pattern), pattern, *PAIRS.unbind(1))
     expected_PP = F.cosine_similarity(slow_MF[PAIRS[:, 0], None], slow_MF[None, PAIRS[:, 1]], dim=-1)
     assert_close(found_PP, expected_PP)
     assert (found_PP[PAIRS[:, 0] == 5] == 0).all() and (found_PP[:, PAIRS[:, 1] == 5] == 0).all()

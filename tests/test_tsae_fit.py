@@ -21,6 +21,7 @@ from tsae_world import (
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
 from interp.tsae import PRESETS, TSAE, TSAEConfig, fit, fit_all
+from interp.tsae import trainee as trainee_module
 from interp.tsae.batches import batches
 from interp.tsae.pools import Pools
 from interp.tsae.trainee import Trainee, measure, sample
@@ -92,6 +93,29 @@ def test_a_contrast_that_is_asked_for_is_there_at_every_step(name, store, monkey
     config = replace(PRESETS[name], width=64, k=4, training=small().training)
     fit(store, config, bar=False)
     assert len(seen) == 20 and all(value > 0 for value in seen)
+
+
+def test_documents_that_are_alike_place_by_place_leave_as_many_latents_on_as_asked(tmp_path, monkeypatch):
+    """Every fourth token of theirs is long. Of 128 tokens a document, every eighth would be of one kind alone."""
+
+    def every_fourth_long(first: int, n: int, layer: int) -> torch.Tensor:
+        return noise(first, n, layer) * torch.where(torch.arange(first, first + n) % 4 == 1, 4.0, 1.0)[:, None]
+
+    monkeypatch.setattr(trainee_module, "SAMPLE", 640)
+    held = store_of_layout(tmp_path / "store", [[(128, 0)] * 20] * 2, d_model=16, fill=lambda *a: every_fourth_long(*a))
+    x_ND = torch.cat([held.read(shard, 0) for shard in range(2)])
+    found, true = measure(sample(held, 0, small())), measure(x_ND)
+    assert (found.norm, found.variance) == pytest.approx((true.norm, true.variance), rel=0.15)
+    dictionary = fit(held, long(), bar=False)
+    assert (dictionary.encode(x_ND) > 0).float().sum(1).mean().item() == pytest.approx(K, rel=0.1)
+
+
+def test_the_bar_tells_what_is_explained_how_many_are_on_and_how_many_are_dead(store, capsys):
+    fit(store, small())
+    shown = capsys.readouterr().err
+    assert "20/20" in shown
+    last = dict(part.strip().split("=") for part in shown.rsplit("step/s", 1)[1].strip(" ,]\n").split(","))
+    assert float(last["fve"]) > 0.3 and float(last["l0"]) == pytest.approx(K, rel=0.01) and last["dead"] == "0.000"
 
 
 def trainee_of(store: Store, config: Config) -> Trainee:
@@ -324,6 +348,29 @@ def test_and_one_that_does_is_not(case, tmp_path):
     held = store_of_layout(tmp_path / "store", layout, d_model=16, fill=noise)
     dictionary = fit(held, small(contrast=contrast, training=training), bar=False)
     assert dictionary.facts["l0"] == pytest.approx(K, rel=0.1)
+
+
+def test_batches_in_which_hardly_any_tokens_are_neighbours_are_learned_from_without_a_contrast(tmp_path):
+    layout = [[(1, 0)] * 600 + [(2, 0)] * 3]
+    held = store_of_layout(tmp_path / "store", layout, d_model=16, fill=noise)
+    with pytest.warns(UserWarning, match=r"in \d+ of 20 steps no pair had a token of another document"):
+        dictionary = fit(held, small(), bar=False)
+    assert dictionary.facts["l0"] == pytest.approx(K, rel=0.1)
+
+
+@pytest.mark.parametrize(("lengths", "without"), [((600, 600), True), ((40,) * 30, False)])
+def test_it_is_said_if_the_contrast_has_nothing_to_tell_apart(lengths, without, tmp_path, recwarn):
+    """Of two documents each pool holds one."""
+    held = store_of_layout(tmp_path / "store", [[(length, 0) for length in lengths]], d_model=16, fill=noise)
+    fit(held, small(training={"pool_gb": 600 * 64 / 1e9}), bar=False)
+    said = [str(warning.message) for warning in recwarn if "no pair had a token" in str(warning.message)]
+    assert len(said) == without and all("in 20 of 20 steps" in told for told in said)
+
+
+def test_activations_that_are_all_alike_are_refused(tmp_path):
+    held = store_of_layout(tmp_path / "store", [[(10, 0)] * 30], d_model=16, fill=lambda _, n, __: torch.ones(n, 16))
+    with pytest.raises(BadInput, match="expected activations that differ from one another, got 300 that are all alike"):
+        fit(held, small(), bar=False)
 
 
 def test_pools_that_never_hold_a_batch_are_refused_rather_than_gone_through_for_ever(tmp_path):

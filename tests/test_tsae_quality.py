@@ -1,7 +1,10 @@
 """What is measured of a dictionary on a store, and what is left of the loss with it in the residual's place."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import polars as pl
 import pytest
 import torch
 
@@ -9,8 +12,10 @@ from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
 from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
+from interp.report.dictionaries import measured as report
 from interp.rollouts import Series
-from interp.tsae import TSAE, Quality, evaluate
+from interp.tsae import TSAE, Quality, TrainingConfig, TSAEConfig, evaluate
+from interp.tsae.belonging import read_by
 from interp.tsae.quality import _documents
 
 LAYER, D = 2, 64
@@ -117,11 +122,67 @@ def test_codes_are_not_taken_for_residuals():
 
 def test_a_store_that_other_policies_read_is_refused_unless_any_will_do(store):
     stranger = replace(identity(), made_from={"policy-0": "somebody else"})
-    with pytest.raises(Mismatch, match="read by other policies than the dictionary was fitted on"):
+    with pytest.raises(Mismatch, match="expected some of somebody else in the store"):
         evaluate(stranger, store, bar=False)
     assert evaluate(stranger, store, any_policy=True, bar=False).fve == pytest.approx(1)
     kin = replace(identity(), made_from={"policy-7": store.made_from["policy-0"]})
     assert evaluate(kin, store, bar=False).fve == pytest.approx(1)
+
+
+def test_a_base_that_only_wrote_the_text_makes_no_kin(series, tmp_path):
+    """Of two runs of one base: the base wrote the probe corpus of both, and read neither."""
+    base, later = series.base, tmp_path / "later"
+    stores = []
+    for seed in range(2):
+        run = Series.from_dirs([base.path, changed(base.path, later.with_name(f"later-{seed}"), seed)])
+        asked = {"tokens": 600, "shard_tokens": 300, "steps": (run.steps[1],), "corpora": ("probe",), "device": "cpu"}
+        stores.append(run.collect(task_of(shipped()), layer=LAYER, out=tmp_path / f"s{seed}", bar=False, **asked))
+    mine, theirs = stores
+    assert mine.made_from["policy-0"] == theirs.made_from["policy-0"] and set(read_by(mine)) == {"policy-1"}
+    fitted = replace(identity(), made_from=read_by(mine))
+    assert evaluate(fitted, mine, bar=False).fve == pytest.approx(1)
+    with pytest.raises(Mismatch, match="fitted on other weights"):
+        evaluate(fitted, theirs, bar=False)
+
+
+def changed(path: Path, to: Path, seed: int) -> Path:
+    """A policy of other weights."""
+    policy = Policy.load(path, device="cpu")
+    with torch.no_grad():
+        next(policy.model.parameters()).add_(0.01 * (1 + seed))
+    policy.save(to)
+    return to
+
+
+def test_a_dictionary_that_does_not_say_its_layer_is_told_it(store):
+    unsaid = replace(identity(), layer=None)
+    with pytest.raises(BadInput, match="does not say which layer it is of: expected a layer, got none"):
+        evaluate(unsaid, store, bar=False)
+    assert evaluate(unsaid, store, layer=LAYER, bar=False).fve == pytest.approx(1)
+    with pytest.raises(Mismatch, match=f"expected a dictionary of layer 1, got one of layer {LAYER}"):
+        evaluate(identity(), store, layer=1, bar=False)
+
+
+def test_documents_that_are_read_again_are_of_every_level(store):
+    """Rollouts stand in order of levels and groups, and every n-th might be of one alone."""
+    told = store.documents.with_columns(level=pl.int_range(pl.len()) % 12)
+    asked = told.height // 4
+    read = SimpleNamespace(path=store.path, documents=told, table=store.table)
+    ids = {tuple(p + c) for _, prompts, done in _documents(read, asked) for p, c in zip(prompts, done, strict=True)}
+    levels = {
+        row["level"]
+        for row in told.iter_rows(named=True)
+        if tuple(store.table(row["shard"]).ids[row["first"] : row["first"] + row["length"]].tolist()) in ids
+    }
+    assert len(levels) > 8
+
+
+def test_it_is_told_whether_prompts_are_among_the_tokens(store):
+    with_prompts = replace(identity(), config=TSAEConfig(training=TrainingConfig(prompts=True)))
+    found, without = (evaluate(one, store, bar=False) for one in (with_prompts, identity()))
+    assert (found.tokens, found.prompts, without.prompts) == (len(store), True, False)
+    assert f"measured on {len(store):,} tokens of prompts and completions" in report(found)
+    assert f"measured on {without.tokens:,} tokens of completions" in report(without)
 
 
 def test_a_sample_of_documents_is_no_larger_than_asked_for(store, series):

@@ -81,6 +81,8 @@ class EvalTsae:
     store: Path
     """The activations to measure on: better other ones than it was fitted on."""
     opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
+    layer: int | None = None
+    """Of a dictionary that does not say which one it is of."""
     documents: int = 512
     """To read again with the dictionary in place, where --series, --checkpoints or --policy says what reads them."""
     any_policy: bool = False
@@ -105,6 +107,7 @@ def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
         tsae,
         store,
         policies=policies,
+        layer=config.layer,
         documents=config.documents,
         any_policy=config.any_policy,
         device=opened.device,

@@ -143,5 +143,5 @@ def micro_batches(batch: RolloutBatch, which_B: Tensor, micro_tokens: int) -> It
     """Rows of like length together, as many as keep the padded whole within `micro_tokens`; one at least."""
     which = which_B.nonzero()[:, 0].tolist()
     prompts, completions = ([getattr(batch.rows[at], of) for at in which] for of in ("prompt_ids", "tokens"))
-    for part in by_length(prompts, completions, micro_tokens, whole=True):
+    for part in by_length(prompts, completions, micro_tokens):
         yield [which[at] for at in part]

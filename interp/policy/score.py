@@ -148,17 +148,16 @@ def score(
 
 
 def by_length(
-    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], micro_tokens: int, *, whole: bool = False
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], micro_tokens: int
 ) -> Iterator[list[int]]:
-    """Rows of like length together, so that little of a micro-batch is padding, and few enough that their
-    completions, padded, keep within `micro_tokens` (or one row, if that is more); with `whole`, their prompts too.
-    Empty rows are left out."""
+    """Rows of like length together, so that little of a micro-batch is padding, and few enough that they, padded, keep
+    within `micro_tokens` (or one row, if that is more). Those without a completion are left out."""
     written = [i for i in range(len(prompts)) if len(completions[i])]
     batch: list[int] = []
     widest = 0
     for i in sorted(written, key=lambda i: (len(completions[i]), len(prompts[i]))):
         widest = max(widest, len(prompts[i]))
-        if batch and (len(batch) + 1) * (len(completions[i]) + whole * widest) > micro_tokens:
+        if batch and (len(batch) + 1) * (len(completions[i]) + widest) > micro_tokens:
             yield batch
             batch, widest = [], len(prompts[i])
         batch.append(i)

@@ -31,7 +31,7 @@ def written_residuals(
     starts = torch.tensor([0, *map(len, completions)]).cumsum(0)
     held_ND = torch.empty(int(starts[-1]), policy.d_model)
     with evaluating(policy.model):
-        for batch in by_length(prompts, completions, micro_tokens, whole=True):
+        for batch in by_length(prompts, completions, micro_tokens):
             asked, told = [prompts[at] for at in batch], [completions[at] for at in batch]
             x_BTD = _of_one_batch(policy, asked, told, layer).float().cpu()
             for at, x_TD in zip(batch, x_BTD, strict=True):

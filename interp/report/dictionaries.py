@@ -37,7 +37,8 @@ def measured(found: "Quality") -> str:
     ]
     which = "the very ones it was fitted on: collect held-out ones to know more"
     which = which if found.fitted_on else "of another store than it was fitted on"
-    told = [f"measured on {found.tokens:,} tokens of completions, {which}", _on_how_much(found), ""]
+    of = "prompts and completions" if found.prompts else "completions"
+    told = [f"measured on {found.tokens:,} tokens of {of}, {which}", _on_how_much(found), ""]
     if found.membership is not None:
         told = [*told, f"firing rate tells the slow block with AUROC {_f(found.membership.auroc)}; 0.5: not at all", ""]
     kept_table = grid(["measure (1: all of it)", ""], [[name, _f(value)] for name, value in kept])

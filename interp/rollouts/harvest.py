@@ -90,8 +90,7 @@ def residuals_of(
     rows = ids.long().split(list(lengths))
     ends = torch.tensor(list(lengths)).cumsum(0).tolist()
     held = {layer: torch.empty(len(ids), policy.d_model, dtype=dtype) for layer in layers}
-    sizes = [range(n) for n in lengths]
-    for batch in by_length(sizes, sizes, micro_tokens):
+    for batch in by_length([()] * len(rows), [range(n) for n in lengths], micro_tokens):
         ids_BL = pad_sequence([rows[at] for at in batch], batch_first=True, padding_value=policy.pad)
         lengths_B = torch.tensor([lengths[at] for at in batch])
         mask_BL = torch.arange(ids_BL.shape[1]) < lengths_B[:, None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
 from interp.tsae.dictionary import TSAE
 
@@ -13,6 +14,15 @@ def layer_of(tsae: TSAE, layer: int | None) -> int:
     if layer is not None and tsae.layer not in (None, layer):
         raise Mismatch(f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}")
     return tsae.layer if tsae.layer is not None else layer or 0
+
+
+def read_by(store: Store) -> dict[str, str]:
+    """The fingerprint of each policy-<step> whose residuals are in the store: not of those that only wrote the text.
+    All that it was made from, where its documents do not say."""
+    if "reader" not in store.documents.columns:
+        return store.made_from
+    readers = sorted(set(store.documents["reader"].to_list()))
+    return {name: store.made_from[name] for step in readers if (name := f"policy-{step}") in store.made_from}
 
 
 def expect_kin(tsae: TSAE, made_from: Mapping[str, str], holder: str) -> None:

@@ -32,19 +32,16 @@ def false_negatives(documents_M: Int[Tensor, " M"], pairs_P2: Int[Tensor, "P 2"]
     return (anchors_P[:, None] == partners_P).fill_diagonal_(False)
 
 
+def unit_rows(values_N: Float[Tensor, " N"], pattern: Pattern) -> Float[Tensor, " N"]:
+    """Each row of a sparse matrix at length 1; one without an active code stays as it is, and has cosine 0 with all."""
+    squares_M = values_N.new_zeros(pattern.n_rows).index_add(0, pattern.rows_N, values_N**2)
+    return values_N * squares_M.clamp(min=TINY).rsqrt()[pattern.rows_N]
+
+
 def similarities(
-    values_N: Float[Tensor, " N"],
-    pattern: Pattern,
-    anchors_P: Int[Tensor, " P"],
-    partners_P: Int[Tensor, " P"],
-    *,
-    cosine: bool,
+    values_N: Float[Tensor, " N"], pattern: Pattern, anchors_P: Int[Tensor, " P"], partners_P: Int[Tensor, " P"]
 ) -> Float[Tensor, "P P"]:
-    """Between every anchor and every partner, rows of one sparse matrix of codes. A row without an active code has
-    cosine 0 with all."""
-    if cosine:
-        squares_M = values_N.new_zeros(pattern.n_rows).index_add(0, pattern.rows_N, values_N**2)
-        values_N = values_N * squares_M.clamp(min=TINY).rsqrt()[pattern.rows_N]
+    """The products of every anchor with every partner, rows of one sparse matrix of codes."""
     mine, at_N = pattern.of_rows(anchors_P)
     theirs, their_at_N = pattern.of_rows(partners_P)
     theirs_CP = values_N.new_zeros(pattern.n_columns, len(partners_P)).index_put(
@@ -67,12 +64,14 @@ def contrast(
     """Of the slow codes of M tokens, over pairs of them (anchor, partner). With `documents`, other tokens of an
     anchor's own are not its negatives. With `together`, pairs are dealt out to groups of about that many, and only
     those of a group are one another's negatives: the cost grows with P instead of P squared."""
+    if similarity == "cosine":
+        values_N = unit_rows(values_N, pattern)
     groups = 1 if together is None else max(1, round(len(pairs_P2) / together))
     total = values_N.new_zeros(())
     for at in range(groups):
-        dealt_P2 = pairs_P2[at::groups]  # neighbours in a batch come from one document: each into another group
+        dealt_P2 = pairs_P2[at::groups]  # neighbours in a batch come from one document: dealt out, they part
         anchors_P, partners_P = dealt_P2.unbind(1)
-        logits_PP = similarities(values_N, pattern, anchors_P, partners_P, cosine=similarity == "cosine")
+        logits_PP = similarities(values_N, pattern, anchors_P, partners_P)
         struck_PP = None if documents_M is None else false_negatives(documents_M, dealt_P2)
         total = total + len(dealt_P2) * info_nce(logits_PP / temperature, struck_PP, reduction=reduction)
     return total / len(pairs_P2)

@@ -5,6 +5,7 @@ import math
 import shutil
 import tempfile
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from interp.artifacts import BadInput, Mismatch, expect_writable, is_kind, read_
 from interp.differences import differing
 from interp.training_state import load_training_state, save_training_state
 from interp.tsae.batches import batches
+from interp.tsae.belonging import read_by
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import KIND, TSAE
 from interp.tsae.pools import Pool, Pools
 from interp.tsae.trainee import Statistics, Trainee
+
+SELDOM = 0.1
+"""The share of steps that may pass without a contrast before it is said."""
 
 
 def making(store: Store, layer: int, config: TSAEConfig, start: TSAE | None) -> dict[str, Any]:
@@ -74,6 +79,8 @@ class Course:
         self.pool = self.batch = self.idle = 0
         """Pools gone through, batches of the next, and pools in a row that were too small for a batch."""
         self.state = None if out is None else state_of(out)
+        self.warned = False
+        """That the contrast has nothing to tell apart."""
         self.failed: FloatingPointError | None = None
         self.making = making(self.store, self.layer, config, start)
         if self.state is not None:
@@ -132,6 +139,7 @@ class Course:
             if (trainee.done % 20 == 1 or last or due) and not math.isfinite(step.loss.item()):
                 which = f"dictionary {self.name!r}" if self.name else "the dictionary"
                 raise FloatingPointError(f"{which} diverged at step {trainee.done}: try a lower lr or alpha")
+            self._warn_of_no_contrast()
             if due:
                 self.save()
             if last or stop.is_set():
@@ -142,6 +150,19 @@ class Course:
                 f"{self.store.path}: expected a batch of {trainee.config.training.batch} tokens in what is held in "
                 "memory together, got fewer: raise pool_gb, or ask for a smaller batch"
             )
+
+    def _warn_of_no_contrast(self) -> None:
+        trainee = self.trainee
+        if self.warned or (trainee.done % 20 and trainee.done < trainee.steps):
+            return
+        if (without := int(trainee.untaught)) <= SELDOM * trainee.done:
+            return
+        self.warned = True
+        warnings.warn(
+            f"{self.store.path}: in {without} of {trainee.done} steps no pair had a token of another document to be "
+            "told from, so that the contrast taught nothing: raise pool_gb, or ask for same_sequence=True",
+            stacklevel=2,
+        )
 
     def save(self) -> None:
         if self.state is not None:
@@ -177,6 +198,6 @@ class Course:
                 widths=trainee.config.widths(),
                 layer=self.layer,
                 config=trainee.config,
-                made_from={"store": self.store.fingerprint(), **self.store.made_from},
+                    made_from={"store": self.store.fingerprint(), **read_by(self.store)},
                 facts={key: round(value, 6) for key, value in trainee.shown.items()},
             )

@@ -19,6 +19,7 @@ from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
 from interp.policy.device import resolve
 from interp.policy.policy import Policy
+from interp.tsae.belonging import expect_kin, layer_of, read_by
 from interp.tsae.codes import ENTRIES
 from interp.tsae.dictionary import TSAE
 from interp.tsae.metrics import (
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Quality:
     tokens: int
+    prompts: bool
+    """Whether those of prompts are among them."""
     fitted_on: bool
     """Whether these are the very activations that the dictionary was fitted on."""
     fve: float | None
@@ -67,7 +70,7 @@ class Quality:
         """The figures most asked for."""
         smooth, slow = self.smoothness, self.smoothness.per_block[0]
         found: dict[str, Any] = {
-            "tokens": self.tokens, "fitted_on": self.fitted_on,
+            "tokens": self.tokens, "prompts": self.prompts, "fitted_on": self.fitted_on,
             "fve": self.fve, "fve_slow": self.fve_slow, "cosine": self.cosine,
             "l0": self.l0.total, "l0_slow": self.l0.per_block[0], "dead_share": self.firing.dead_share,
             "autocorrelation": smooth.total.autocorrelation, "autocorrelation_slow": slow.autocorrelation,
@@ -97,19 +100,22 @@ def evaluate(
     store: Store,
     *,
     policies: Callable[[int], Policy] | None = None,
+    layer: int | None = None,
     documents: int = 512,
     any_policy: bool = False,
     device: str = "auto",
     bar: bool = True,
 ) -> Quality:
     """`policies` gives the policy of a step, e.g. `lambda step: series.at(step).load()`: of the checkpoints that read
-    the store, at most `documents` documents in all are read again, with and without the splice. A store that none of
-    the policies read which the dictionary was fitted on is refused, unless `any_policy` is wanted."""
+    the store, at most `documents` documents in all are read again, with and without the splice. `layer` is asked for
+    where the dictionary does not say. A store that none of the policies read which the dictionary was fitted on is
+    refused, unless `any_policy` is wanted."""
     if documents < 1:
         raise BadInput(f"documents must be at least 1; got {documents}: leave the policies out to measure none")
-    layer = _expect_match(tsae, store)
+    layer = layer_of(tsae, layer)
+    _expect_held(tsae, store, layer)
     if not any_policy:
-        _expect_kin(tsae, store)
+        expect_kin(tsae, read_by(store), "store")
     tsae = tsae.to(resolve(device)[0])
     found, pools = _Sums(tsae), Pools(store, layer, prompts=_prompts(tsae))
     shards = tqdm(range(len(store.shards)), desc="measuring", unit="shard", delay=1, leave=False, disable=not bar)
@@ -121,7 +127,11 @@ def evaluate(
     if policies is not None:
         mean_D = found.fve.mean_D
         assert mean_D is not None, "tokens were measured"
-        splices = _spliced(tsae, store, policies, mean_D=mean_D.float(), documents=documents)
+        splices = Splices(tsae, layer, mean_D.float())
+        for step, prompts, completions in _documents(store, documents):
+            policy = policies(step)
+            _expect_same_policy(store, step, policy)
+            splices.update(policy, prompts, completions)
     return found.quality(splices, fitted_on=tsae.made_from.get("store") == store.fingerprint())
 
 
@@ -150,6 +160,7 @@ class _Sums:
         recovered, from_zero = (None, None) if splices is None else splices.compute()
         return Quality(
             tokens=self.tokens,
+            prompts=_prompts(self.tsae),
             fitted_on=fitted_on,
             fve=self.fve.compute(),
             fve_slow=self.fve_slow.compute(),
@@ -180,23 +191,16 @@ def _whole_documents(pool: Pool, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
         start = end
 
 
-def _spliced(tsae: TSAE, store: Store, policies: Callable[[int], Policy], *, mean_D: Tensor, documents: int) -> Splices:
-    splices = Splices(tsae, _expect_match(tsae, store), mean_D)
-    for step, prompts, completions in _documents(store, documents):
-        policy = policies(step)
-        _expect_same_policy(store, step, policy)
-        splices.update(policy, prompts, completions)
-    return splices
-
-
 def _documents(store: Store, count: int) -> Iterator[tuple[int, list[list[int]], list[list[int]]]]:
-    """About `count` documents, evenly from all over the store: by the step that reads them, prompts and completions."""
+    """`count` documents, or all there are, drawn from all over the store: by the step that reads them, prompts and
+    completions."""
     if "reader" not in store.documents.columns:
         raise BadInput(f"{store.path}: expected documents that say which checkpoint read them, got a store without")
-    numbered = store.documents.with_row_index("document").gather_every(-(-store.documents.height // count))
+    held = store.documents.with_row_index("document")
+    numbered = held.sample(min(count, held.height), seed=0)  # every n-th may be of one level
     for (step,), part in numbered.sort("reader").group_by("reader", maintain_order=True):
         prompts, completions = [], []
-        for (shard,), held in part.sort("shard").group_by("shard", maintain_order=True):
+        for (shard,), held in part.sort("document").group_by("shard", maintain_order=True):
             ids = store.table(int(shard)).ids  # pyright: ignore[reportArgumentType]
             for row in held.iter_rows(named=True):
                 mine = ids[row["first"] : row["first"] + row["length"]].tolist()
@@ -209,22 +213,11 @@ def _prompts(tsae: TSAE) -> bool:
     return tsae.config is not None and tsae.config.training.prompts
 
 
-def _expect_match(tsae: TSAE, store: Store) -> int:
-    layer = store.layer if tsae.layer is None else tsae.layer
+def _expect_held(tsae: TSAE, store: Store, layer: int) -> None:
     if layer not in store.layers or tsae.d_model != store.d_model:
         raise Mismatch(
             f"{store.path}: expected activations of layer {layer} and dimension {tsae.d_model}, as the dictionary's; "
             f"got layers {', '.join(map(str, store.layers))} and dimension {store.d_model}: collect that layer"
-        )
-    return layer
-
-
-def _expect_kin(tsae: TSAE, store: Store) -> None:
-    if strangers := tsae.strangers(store.made_from):
-        raise Mismatch(
-            f"{store.path} was read by other policies than the dictionary was fitted on: expected one of "
-            f"{strangers[0]}, got {strangers[1]}: collect from its series, or say that any policy will do (any_policy, "
-            "--any-policy)"
         )
 
 

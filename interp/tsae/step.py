@@ -95,7 +95,7 @@ def forward(sae: "ContrastiveTemporalTrainingSAE", batch: Batch, *, alpha: float
         f"mse_{width}": weight * (out_MD - batch.x_MD[: batch.n]).pow(2).sum(-1).mean()
         for width, weight, out_MD in zip(cfg.matryoshka_widths, cfg.block_weights, outs, strict=True)
     }
-    if alpha:
+    if alpha and _tells_apart(batch, same_sequence=cfg.same_sequence):
         losses["contrast"] = alpha * _contrast(sae, batch, pattern, codes_N)
     if dead_F is not None and cfg.aux_loss_coefficient and bool(dead_F.any()):
         residual_MD = (batch.x_MD[: batch.n] - outs[-1]).detach()
@@ -151,18 +151,26 @@ def _reconstructions(
     return list(accumulate(parts.unbind(), initial=sae.b_dec))[1:]
 
 
+def _tells_apart(batch: Batch, *, same_sequence: bool) -> bool:
+    """Whether a pair has another token to be told from. Where none has, the contrast is 0 and teaches nothing."""
+    if batch.pairs_P2 is None:
+        raise BadInput("a contrast needs pairs; got a batch without")
+    if len(batch.pairs_P2) < 2 or same_sequence or batch.documents_M is None:
+        return len(batch.pairs_P2) >= 2
+    documents_P = batch.documents_M[batch.pairs_P2[:, 0]]
+    return bool((documents_P != documents_P[0]).any())
+
+
 def _contrast(
     sae: "ContrastiveTemporalTrainingSAE", batch: Batch, pattern: Pattern, codes_N: Tensor
 ) -> Float[Tensor, ""]:
-    cfg = sae.cfg
-    if batch.pairs_P2 is None or len(batch.pairs_P2) < 2:
-        found = "none" if batch.pairs_P2 is None else len(batch.pairs_P2)
-        raise BadInput(f"a contrast needs pairs, two at least in a batch; got {found}: are the documents too short?")
+    cfg, pairs_P2 = sae.cfg, batch.pairs_P2
+    assert pairs_P2 is not None, "they were looked at"
     slow, kept_N = pattern.of_columns(0, sae.n_slow)
     return contrast(
         codes_N[kept_N],
         slow,
-        batch.pairs_P2,
+        pairs_P2,
         None if cfg.same_sequence else batch.documents_M,
         similarity=cfg.similarity,
         temperature=cfg.temperature,

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from interp.activations import Store
-from interp.artifacts import Mismatch
+from interp.artifacts import BadInput, Mismatch
 from interp.tsae.architecture import (
     ContrastiveTemporalTrainingSAE,
     ContrastiveTemporalTrainingSAEConfig,
@@ -66,12 +66,16 @@ def measure(x_ND: Tensor) -> Statistics:
     mean_D = torch.stack([part.double().sum(0) for part in parts]).sum(0) / n
     variance = sum(float((part.double() - mean_D).square().sum()) for part in parts) / n
     norm = sum(float(part.norm(dim=-1).double().sum()) for part in parts) / n
+    if not variance or not norm:
+        raise BadInput(f"expected activations that differ from one another, got {n} that are all alike")
     return Statistics(mean_D.float(), norm, variance)
 
 
 class Trainee(nn.Module):
     silent_F: Int[Tensor, " F"]
     """Tokens seen since each latent fired."""
+    untaught: Int[Tensor, ""]
+    """Steps in which a contrast was asked for, and no pair had another token to be told from."""
 
     def __init__(self, config: TSAEConfig, d_model: int, found: Statistics, device: torch.device) -> None:
         super().__init__()
@@ -82,6 +86,7 @@ class Trainee(nn.Module):
         with torch.no_grad():
             self.sae.b_dec.copy_(found.mean_D * self.scale)
         self.register_buffer("silent_F", torch.zeros(config.width or 0, dtype=torch.int64, device=device))
+        self.register_buffer("untaught", torch.zeros((), dtype=torch.int64, device=device))
         self.optimiser = torch.optim.Adam(self.sae.parameters(), lr=config.training.lr or 0.0, fused=True)
         self.persistence = Persistence(self.sae.cfg.d_sae, memory=max(1, self.steps // 20)).to(device)
         self.done = 0
@@ -114,7 +119,8 @@ class Trainee(nn.Module):
         """One step. `batch` holds activations as they are stored."""
         config, device = self.config.training, self.sae.W_dec.device
         batch = batch.scaled(self.scale).to(device)
-        step = self.sae.step(batch, alpha=self._alpha(), dead_F=self.dead_F)
+        step = self.sae.step(batch, alpha=(alpha := self._alpha()), dead_F=self.dead_F)
+        self.untaught += bool(alpha) and "contrast" not in step.losses
         step.loss.backward()
         nn.utils.clip_grad_norm_(self.sae.parameters(), config.clip)
         for group in self.optimiser.param_groups:
