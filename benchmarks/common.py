@@ -95,14 +95,18 @@ def standing(name: str, device: torch.device, part: str, otherwise: Any = None) 
     return json.loads(path.read_text())[part] if path.exists() else otherwise
 
 
+def measured_now(device: torch.device) -> dict[str, str]:
+    """How a figure came about: of parts that were measured apart, each keeps its own."""
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return {"command": command, "date": datetime.date.today().isoformat(), "device": device_name(device)}
+
+
 def write_result(name: str, device: torch.device, unit: str, arms: dict[str, float], peer: str, **more: Any) -> Path:
     ours = next(arm for arm in arms if arm != peer)
     path = result_path(name, device)
     result = {
         "name": name,
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "date": datetime.date.today().isoformat(),
-        "device": device_name(device),
+        **measured_now(device),
         "versions": versions("interp", "torch", "transformers", "trl", "math-verify"),
         "unit": unit,
         "arms": {arm: round(rate, 3) for arm, rate in arms.items()},

@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 import tyro
-from common import Arm, race, standing, write_result
+from common import Arm, measured_now, race, standing, write_result
 from sae_lens import SAETrainer
 from sae_lens.config import SAETrainerConfig
 from sae_lens.saes.matryoshka_batchtopk_sae import (
@@ -316,7 +316,10 @@ def main(config: Config) -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
-    found = standing("tsae", device, "settings") if set(config.parts) < set(PARTS) else {}
+    partly = set(config.parts) < set(PARTS)
+    found = standing("tsae", device, "settings") if partly else {}
+    parts = standing("tsae", device, "parts") if partly else {}
+    parts |= {part: measured_now(device) for part in config.parts}
     for setting in SETTINGS[device.type]:
         setup, told = Race(setting, device), found.setdefault(setting.name, {})
         if "speed" in config.parts:
@@ -329,7 +332,7 @@ def main(config: Config) -> None:
     first = next(iter(found.values()))["tokens_per_second"]
     if not config.quick:
         arms = {name: float(first[name]) for name in (ON, OFF, PEER)}
-        print(write_result("tsae", device, "tokens per second", arms, PEER, settings=found))
+        print(write_result("tsae", device, "tokens per second", arms, PEER, parts=parts, settings=found))
 
 
 if __name__ == "__main__":

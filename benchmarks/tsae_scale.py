@@ -16,11 +16,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import tyro
-from common import peak_memory, standing, write_result
+from common import measured_now, peak_memory, standing, write_result
 
 from interp.activations import Store
 from interp.studies.dictionary.config import PlantedConfig
@@ -44,9 +44,6 @@ class Config:
     tokens: int = 200_000
     parts: tuple[str, ...] = ("memory", "defaults")
     """Which to measure. What is not is taken over from the result that stands: memory wants a quiet machine."""
-    products: Literal["highest", "medium"] = "highest"
-    """Of float32 matrices, as torch calls them: medium reckons in bfloat16, several times as fast on many CPUs. The
-    sizes measured so say it."""
     room: Path | None = None
     """Where stores and fits are kept, so that what was stopped goes on. If not given, a place that is gone after."""
     keep: bool = True
@@ -97,8 +94,6 @@ def defaults(d_model: int, config: Config, room: Path) -> dict[str, Any]:
     steps = max(1, round(share * (every.training.steps or 0)))
     found: dict[str, Any] = {"width": every.width, "k": every.k, "lr": round(every.training.lr or 0, 5), "steps": steps}
     found["default steps"] = every.training.steps
-    if config.products != "highest":
-        found["products"] = config.products
     for name in ("interp", "batchtopk"):
         asked = preset(name) if share == 1 else _for(preset(name), steps)
         tsae = fit(store, asked, out=room / f"d{d_model}-{name}", device=config.device, bar=False)
@@ -118,18 +113,20 @@ def _for(asked: TSAEConfig, steps: int) -> TSAEConfig:
 
 def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
-    torch.set_float32_matmul_precision(config.products)
     device = torch.device(config.device)
     told: dict[str, Any] = {"pool_gb": POOL}
     with tempfile.TemporaryDirectory() if config.room is None else nullcontext(config.room) as place:
         room = Path(place)
-        asked = "memory" in config.parts
+        asked, measuring = "memory" in config.parts, "defaults" in config.parts
+        told["parts"] = standing("tsae-scale", device, "parts", {})
+        if asked:
+            told["parts"]["memory"] = measured_now(device)
         told["memory"] = memory(config, room) if asked else standing("tsae-scale", device, "memory")
-        measuring = "defaults" in config.parts
         told["defaults"] = standing("tsae-scale", device, "defaults", {} if measuring else None)
         if not measuring:
             keep(told, config, device)
         for d_model in config.sizes if measuring else ():
+            told["parts"][f"d {d_model}"] = measured_now(device)
             told["defaults"][f"d {d_model}"] = defaults(d_model, config, room)
             print(d_model, told["defaults"][f"d {d_model}"], flush=True)
             keep(told, config, device)
@@ -138,8 +135,8 @@ def main(config: Config) -> None:
 def keep(told: dict[str, Any], config: Config, device: torch.device) -> None:
     if config.keep:
         smallest, largest = f"{STORES[0]:g} GB", f"{STORES[-1]:g} GB"
-        arms = {f"store of {size}": told["memory"][size] for size in (largest, smallest)}
-        print(write_result("tsae-scale", device, "MiB at the peak", arms, f"store of {smallest}", **told))
+        arms = {f"store of {size}": told["memory"][size] for size in (smallest, largest)}
+        print(write_result("tsae-scale", device, "MiB at the peak", arms, f"store of {largest}", **told))
 
 
 if __name__ == "__main__":

@@ -198,6 +198,6 @@ class Course:
                 widths=trainee.config.widths(),
                 layer=self.layer,
                 config=trainee.config,
-                    made_from={"store": self.store.fingerprint(), **read_by(self.store)},
+                made_from={"store": self.store.fingerprint(), **read_by(self.store)},
                 facts={key: round(value, 6) for key, value in trainee.shown.items()},
             )

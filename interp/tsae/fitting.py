@@ -1,5 +1,10 @@
 """Fit dictionaries on a store of activations: one, or several in one pass over it.
 
+The training class, the folding of scales and what is saved are SAELens'; the loop is ours. SAELens' trainer takes one
+tensor a step, and a step here needs to know pairs and documents too, to move latents between blocks with what the
+optimiser knows of them, and to stop and go on to the same bits. (The class does run under SAELens' trainer, where pairs
+are handed to it as (B, 2, D).)
+
 Everything random hangs on the seed and on the number of the pool, and what a pool holds on the epoch: killed anywhere
 and called again, it goes on where its state was saved last, and on the CPU, with as many threads, ends in the same
 bits; and a dictionary fitted in company is the one that would have been fitted alone.
