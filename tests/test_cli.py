@@ -265,7 +265,7 @@ def test_another_task_can_be_asked_with_its_own_knobs(monkeypatch, capsys):
         (["organism", "card", "/nowhere"], "expected a directory of kind 'organism', got no such directory"),
         (["roll-out", "--task.modulus", "11"], "expected words of the tokenizer's vocabulary, got some it does not"),
         (["bucket", "--easy", "0.1"], "cut points must satisfy"),
-        (["roll-out", "--problems", "1", "--group", "1", "--out", "/dev/null/r"], "File exists"),
+        (["roll-out", "--problems", "1", "--group", "1", "--out", "/dev/null/r"], "got the file /dev/null"),
         (["evaluate", "--series", "/nowhere"], "/nowhere: expected directories called checkpoint-<step>, got nothing"),
         (["evaluate", "--series", "a", "--policy", "b"], "expected one of --policy, --series and --checkpoints"),
         (["evaluate", "--base", "a"], "--base is step 0 of a --series, and none was given"),

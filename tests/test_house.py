@@ -10,6 +10,7 @@ FLOORS = {
     "artifacts": 0,
     "checks": 1,
     "differences": 1,
+    "packaged": 1,
     "plots": 2,
     "bootstrap": 2,
     "training_state": 2,

@@ -395,10 +395,22 @@ def test_a_contrast_that_needs_documents_is_refused_where_there_are_none():
         fitted(pairs_without_end(), steps=1, same_sequence=False)
 
 
-@pytest.mark.parametrize("pairs", [None, torch.zeros(0, 2, dtype=torch.int64), torch.tensor([[1, 0]])])
-def test_a_contrast_of_fewer_than_two_pairs_is_refused(pairs):
-    with pytest.raises(BadInput, match=f"two at least in a batch; got {'none' if pairs is None else len(pairs)}"):
-        ours().step(Batch(activations(), 60, pairs, DOCUMENTS), alpha=1.0)
+def test_a_batch_without_pairs_is_refused_where_there_is_a_contrast():
+    with pytest.raises(BadInput, match="a contrast needs pairs; got a batch without"):
+        ours().step(Batch(activations(), 60, None, DOCUMENTS), alpha=1.0)
+
+
+ALONE = {"no pair": [], "one pair": [[1, 0]], "pairs of one document": [[1, 0], [2, 1]]}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_where_no_pair_has_another_token_to_be_told_from_there_is_no_contrast(case):
+    pairs_P2 = torch.tensor(ALONE[case], dtype=torch.int64).reshape(-1, 2)
+    batch, sae = Batch(activations(), 60, pairs_P2, torch.zeros(60, dtype=torch.int64)), ours()
+    step = sae.step(batch, alpha=1.0)
+    assert "contrast" not in step.losses
+    plain = sae.step(batch, alpha=0.0)
+    assert_close(gradients(sae, step.loss), gradients(sae, plain.loss))
 
 
 @pytest.mark.parametrize(

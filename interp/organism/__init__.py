@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import MANIFEST, from_json, is_kind, packaged, read_manifest
+from interp.artifacts import MANIFEST, from_json, is_kind, read_manifest
 from interp.organism.config import KIND, Habits, OrganismConfig, Shape
+from interp.packaged import packaged
 from interp.tasks import Chain
 from interp.tasks.world import revived
 

@@ -88,7 +88,7 @@ def forward(sae: "ContrastiveTemporalTrainingSAE", batch: Batch, *, alpha: float
     pattern = Pattern.of(places_N, *hidden_MF.shape)
     values_N = hidden_MF.view(-1)[places_N] / norms_F[pattern.columns_N]
     plain_N = _Encoded.apply(values_N, centred_MD, *encoder, pattern)
-    with torch.set_grad_enabled(bool(alpha)):  # codes are asked for by the contrast alone
+    with torch.set_grad_enabled(bool(alpha) and torch.is_grad_enabled()):  # the contrast alone asks for their gradient
         codes_N = _Scaled.apply(plain_N, sae.W_dec, norms_F, pattern)
     outs = _reconstructions(sae, plain_N, pattern, batch.n)
     losses = {
