@@ -124,7 +124,8 @@ def test_workers_end_with_the_process_that_began_them(tmp_path, by):
         "from interp.studies.harness import Ledger, do\n"
         "if __name__ == '__main__':\n"
         f"    jobs = [Square(n, {str(tmp_path / 'pid')!r}) for n in (1, 2, 3)]\n"
-        "    do(jobs, asleep, Ledger(Path('x'), lambda job: job), processes=1, name='asleep')\n"
+        f"    ledger = Ledger(Path({str(tmp_path / 'runs.jsonl')!r}), lambda job: job)\n"
+        "    do(jobs, asleep, ledger, processes=1, name='asleep')\n"
     )
     (tmp_path / "main.py").write_text(code)
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
