@@ -1,9 +1,8 @@
 """The columns of a code, block by block: widths in order, the slow block first, so (205, 819) of 1024 latents."""
 
-from collections.abc import Iterator
 from itertools import accumulate
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput
@@ -21,11 +20,11 @@ def spans(blocks: Blocks) -> list[slice]:
     return [slice(end - width, end) for width, end in zip(blocks, accumulate(blocks), strict=True)]
 
 
-def chunks(span: slice, rows: int) -> Iterator[slice]:
-    """A span's columns, so many at once that `rows` of them fit in memory in float64."""
-    width = max(1, CHUNK // max(rows, 1))
-    for start in range(span.start, span.stop, width):
-        yield slice(start, min(start + width, span.stop))
+def columns_on(z_NF: Float[Tensor, "N F"], span: slice) -> tuple[Int[Tensor, " C"], ...]:
+    """Those of a span in which anything is on, so many at once that they fit in memory in float64. Of a wide dictionary
+    and some documents they are few, and the others add nothing to a sum."""
+    on_C = span.start + (z_NF[:, span] != 0).any(0).nonzero()[:, 0]
+    return on_C.split(max(1, CHUNK // max(len(z_NF), 1)))
 
 
 def expect_codes(z_NF: Float[Tensor, "N F"], blocks: Blocks) -> None:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.tsae.metrics.blocks import CHUNK, Blocks, chunks, spans
+from interp.tsae.metrics.blocks import CHUNK, Blocks, columns_on, spans
 from interp.tsae.metrics.checks import expect_same, wide
 
 
@@ -74,8 +74,8 @@ def _of_span(
     """By document: the sum over latents of their largest step, and how many latents fire."""
     rough_M = paired_M.new_zeros(paired_M.shape, dtype=torch.float64)
     firing_M = torch.zeros_like(rough_M)
-    for columns in chunks(span, len(z_NF)):
-        z_NC = wide(z_NF[:, columns])
+    for on_C in columns_on(z_NF, span):
+        z_NC = wide(z_NF[:, on_C])
         step_PC = (z_NC[at_P] - z_NC[at_P - 1]).abs() / moved_P[:, None]
         rough_M += _largest(step_PC, doc_N[at_P], len(paired_M)).sum(1)
         firing_M += (_largest(z_NC, doc_N, len(paired_M)) > 0).sum(1)

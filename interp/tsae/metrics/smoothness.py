@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.tsae.metrics.blocks import Blocks, chunks, expect_codes, spans
+from interp.tsae.metrics.blocks import Blocks, columns_on, expect_codes, spans
 from interp.tsae.metrics.checks import expect_same, expect_shape, wide
 from interp.tsae.metrics.paper_smoothness import PaperSmoothness
 
@@ -82,9 +82,9 @@ class Smoothness:
             raise BadInput("the first row must begin a document, got one that goes on: give a document in one update")
         joined_N = joined_N.to(wide(z_NF[:0]).device)
         self.pairs += int(joined_N.sum())
-        for columns in chunks(slice(0, z_NF.shape[1]), len(z_NF)):
-            for name, sum_C in _sums(wide(z_NF[:, columns]), joined_N).items():
-                self.sums[name][columns] += sum_C.cpu()
+        for on_C in columns_on(z_NF, slice(0, z_NF.shape[1])):
+            for name, sum_C in _sums(wide(z_NF[:, on_C]), joined_N).items():
+                self.sums[name][on_C.cpu()] += sum_C.cpu()
         self.paper.update(z_NF=z_NF, x_ND=x_ND, joined_N=joined_N)
 
     def merge(self, other: "Smoothness") -> None:
