@@ -39,7 +39,7 @@ from interp.studies.demo.plan import Sizes
 from interp.tasks import Chain
 
 
-def seconds(*code: str) -> float:
+def seconds(*code: str, tries: int = 3) -> float:
     """Of processor time, so that a busy machine does not count: alone, it is what passes on the clock."""
 
     def spent() -> float:
@@ -51,7 +51,7 @@ def seconds(*code: str) -> float:
         subprocess.run([sys.executable, *code], check=True, capture_output=True)
         return spent() - start
 
-    return min(once() for _ in range(3))
+    return min(once() for _ in range(tries))
 
 
 def test_importing_interp_is_instant():
@@ -59,7 +59,8 @@ def test_importing_interp_is_instant():
 
 
 def test_help_comes_at_once_and_without_torch():
-    assert seconds("-m", "interp", "--help") < 0.5
+    """At once is long before torch would be there, however fast the machine is."""
+    assert seconds("-m", "interp", "--help") < 0.4 * seconds("-c", "import torch", tries=1)
     code = (
         "import sys, interp.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'polars', 'transformers')))"
     )
