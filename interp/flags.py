@@ -257,5 +257,6 @@ def open_store(path: Path, *, skip_bad: bool) -> "Store":
     opened = Store.open(path, skip_bad=skip_bad)
     if opened.skipped:
         left_out = "; ".join(f"{name}: {why}" for name, why in opened.skipped)
-        sys.stderr.write(f"interp: {len(opened.skipped)} shards left out: {left_out}\n")
+        how_many = f"{len(opened.skipped)} shard{'s' if len(opened.skipped) > 1 else ''}"
+        sys.stderr.write(f"interp: {how_many} left out: {left_out}\n")
     return opened

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.artifacts import BadInput, Mismatch, read_manifest, recover, to_json, write_manifest, writing_dir
-from interp.differences import differing
+from interp.differences import changes
 
 KIND = "training-state"
 FILE = "state.safetensors"
@@ -75,8 +75,7 @@ def load_training_state(
     manifest = read_manifest(path, KIND)
     done, wanted = manifest["config"], to_json(config)
     if done != wanted:
-        changed = ", ".join(differing(done, wanted))
-        raise BadInput(f"{path}: expected a run of the same config, got another {changed}: finish or delete it")
+        raise BadInput(f"{path} is of a run of another {changes(done, wanted)}: finish or delete it")
     tensors = load_file(path / FILE)
     _expect_same_shapes(path, tensors, model)
     steps_on_device = any(group.get("fused") or group.get("capturable") for group in optimiser.param_groups)

@@ -85,7 +85,7 @@ def test_measuring_tells_of_shards_that_are_left_out(fitted, monkeypatch, capsys
         run(monkeypatch, "tsae-eval", "--tsae", fitted, "--store", store)
     assert "shards cannot be read: shard-00000.safetensors: expected" in capsys.readouterr().err
     run(monkeypatch, "tsae-eval", "--tsae", fitted, "--store", store, "--skip-bad")
-    assert "interp: 1 shards left out: shard-00000: shard-00000.safetensors: expected" in capsys.readouterr().err
+    assert "interp: 1 shard left out: shard-00000: shard-00000.safetensors: expected" in capsys.readouterr().err
 
 
 def test_a_series_without_the_checkpoints_that_read_the_store_is_refused_by_name(

@@ -236,7 +236,7 @@ def test_the_state_of_another_run_is_refused(halfway, tmp_path):
     manifest = out / "state" / "manifest.json"
     own = json.loads(manifest.read_text())
     shutil.copytree(halfway / "state", out / "state", dirs_exist_ok=True)
-    with pytest.raises(BadInput, match="expected a run of the same config, got another made_from"):
+    with pytest.raises(BadInput, match="is of a run of another made_from"):
         trained(out, base=other)
     manifest.write_text(json.dumps(own))
     with pytest.raises(Mismatch, match=r"another architecture: 6 weights differ, e\.g\. \S*k_norm"):

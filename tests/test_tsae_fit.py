@@ -307,7 +307,7 @@ def test_a_start_of_another_size_is_refused(store, start):
 
 
 def test_a_layer_that_is_not_there_is_refused(store, tmp_path):
-    with pytest.raises(BadInput, match=r"expected one of its layers 0; got 7"):
+    with pytest.raises(BadInput, match=r"expected a layer that it holds \(0\), got 7: ask for one of these"):
         fit(store, small(), layer=7, bar=False)
     two = store_of_layout(tmp_path / "two", [[(10, 0)] * 40], layers=(1, 2), d_model=16, fill=noise)
     with pytest.raises(BadInput, match="holds layers 1, 2: say which one"):

@@ -203,9 +203,12 @@ def test_asked_again_it_is_returned_without_training(finished, store, monkeypatc
 
 
 CHANGES: dict[str, tuple[Any, str]] = {
-    "k": (small(k=5), "of another k:"),
-    "two choices": (small(revival=0.5, contrast={"alpha": 0.5}), "of another contrast.alpha, revival:"),
-    "a seed": (small(training={"seed": 1}), "of another training.seed:"),
+    "k": (small(k=5), r"of another k \(expected 5, got 4\):"),
+    "two choices": (
+        small(revival=0.5, contrast={"alpha": 0.5}),
+        r"of another contrast.alpha \(expected 0.5, got 0.03\), revival \(expected 0.5, got 1.0\):",
+    ),
+    "a seed": (small(training={"seed": 1}), r"of another training.seed \(expected 1, got 0\):"),
 }
 
 
@@ -217,13 +220,13 @@ def test_a_dictionary_of_another_making_is_not_overwritten(changed, finished, st
 
 
 def test_nor_is_one_from_another_store_layer_or_start(finished, store, tmp_path):
-    with pytest.raises(BadInput, match="holds a dictionary of another store: choose"):
+    with pytest.raises(BadInput, match="holds a dictionary of another store .expected .*: choose"):
         fit(planted_store(tmp_path / "other", draw=1), small(), out=finished, bar=False)
     two = store_of_layout(tmp_path / "two", [[(10, 0)] * 40], layers=(0, 1), d_model=16, fill=noise)
     fit(two, small(), layer=0, out=tmp_path / "of two", bar=False)
-    with pytest.raises(BadInput, match="holds a dictionary of another layer: choose"):
+    with pytest.raises(BadInput, match="holds a dictionary of another layer .expected 1, got 0.: choose"):
         fit(two, small(), layer=1, out=tmp_path / "of two", bar=False)
-    with pytest.raises(BadInput, match="holds a dictionary of another start: choose"):
+    with pytest.raises(BadInput, match="holds a dictionary of another start .expected .* got None.: choose"):
         fit(store, small(), out=finished, start=TSAE.load(finished), bar=False)
 
 
@@ -246,8 +249,7 @@ def test_a_state_of_another_making_is_refused_and_left_as_it_is(changed, store, 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         stopping(patched, 4, "Ctrl-C")
         fit(store, small(), out=out, bar=False)
-    told = told.replace("of another", "expected a run of the same config, got another")
-    with pytest.raises(BadInput, match=f"{told} finish or delete it"):
+    with pytest.raises(BadInput, match=f"is of a run {told} finish or delete it"):
         fit(store, config, out=out, bar=False)
     assert read_manifest(tmp_path / "dictionary.state", "training-state")["step"] == 5
     shutil.rmtree(tmp_path / "dictionary.state")

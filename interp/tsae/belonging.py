@@ -12,7 +12,9 @@ def layer_of(tsae: TSAE, layer: int | None) -> int:
     if tsae.layer is None and layer is None:
         raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
     if layer is not None and tsae.layer not in (None, layer):
-        raise Mismatch(f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}")
+        raise Mismatch(
+            f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}: leave the layer out, or fit one"
+        )
     return tsae.layer if tsae.layer is not None else layer or 0
 
 

@@ -13,7 +13,7 @@ import torch
 
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch, expect_writable, is_kind, read_manifest, to_json
-from interp.differences import differing
+from interp.differences import changes
 from interp.training_state import load_training_state, save_training_state
 from interp.tsae.batches import batches
 from interp.tsae.belonging import read_by
@@ -50,8 +50,8 @@ def found(out: Path, wanted: dict[str, Any]) -> TSAE | None:
     if not is_kind(out, KIND):
         raise BadInput(f"{out} exists already and is no dictionary: choose another place")
     before = read_manifest(out, KIND)["making"]
-    if changed := differing(before, wanted):
-        raise BadInput(f"{out} holds a dictionary of another {', '.join(changed)}: choose another place, or delete it")
+    if changed := changes(before, wanted):
+        raise BadInput(f"{out} holds a dictionary of another {changed}: choose another place, or delete it")
     shutil.rmtree(state_of(out), ignore_errors=True)  # of one killed before it could
     return TSAE.load(out)
 

@@ -78,7 +78,10 @@ def _fit(
     register()
     layer = store.layer if layer is None else layer
     if layer not in store.layers:
-        raise BadInput(f"{store.path}: expected one of its layers {', '.join(map(str, store.layers))}; got {layer}")
+        raise BadInput(
+            f"{store.path}: expected a layer that it holds ({', '.join(map(str, store.layers))}), got {layer}: "
+            "ask for one of these, or collect that layer"
+        )
     for config in configs.values():
         _warn_of_no_promotion(config.resolved(store.d_model))
     place = resolve(device)[0]
