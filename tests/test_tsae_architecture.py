@@ -110,6 +110,17 @@ def test_without_a_contrast_it_is_matryoshka_batchtopk(which, coefficient):
     assert mine.topk_threshold > 0
 
 
+def test_nor_does_it_matter_that_a_batch_has_fewer_tokens_than_dimensions():
+    """The norms are then multiplied into the product, and not into the weights."""
+    config = MatryoshkaBatchTopKTrainingSAEConfig(d_in=D, d_sae=WIDTH, k=K, matryoshka_widths=list(ENDS))
+    theirs, mine = with_weights(MatryoshkaBatchTopKTrainingSAE(config)), ours()
+    given = step_input(activations(rows=D - 5), dead(3))
+    expected, found = theirs.training_forward_pass(given), mine.training_forward_pass(given)
+    assert_close(found.loss, expected.loss, atol=1e-5, rtol=1e-5)
+    assert_close(found.hidden_pre, expected.hidden_pre, atol=1e-5, rtol=1e-5)
+    assert_close(gradients(mine, found.loss), gradients(theirs, expected.loss), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("which", DEAD)
 def test_with_one_block_it_is_batchtopk(which):
     theirs = with_weights(BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=D, d_sae=WIDTH, k=K)))

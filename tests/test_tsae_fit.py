@@ -147,6 +147,22 @@ def test_alpha_is_counted_in_the_variance_of_what_is_trained_on(scale, store):
     assert_close(trainee.sae.b_dec.detach(), x_ND.mean(0), atol=1e-5, rtol=1e-4)
 
 
+def test_an_encoder_that_is_shown_row_by_row_is_moved_as_adam_moves_it():
+    columns = torch.nn.Parameter(noise(0, 6, 0, 4).T)
+    plain = torch.nn.Parameter(columns.detach().contiguous().clone())
+    assert not columns.is_contiguous()
+    shown, usual = (torch.optim.Adam([one], lr=0.1, fused=True) for one in (columns, plain))
+    for step in range(3):
+        for one in (columns, plain):
+            one.grad = torch.empty_like(one).copy_(noise(step, 4, 1, 6))
+        with trainee_module._row_by_row(shown):
+            shown.step()
+        usual.step()
+        assert_close(columns, plain)
+        assert_close(shown.state[columns]["exp_avg_sq"], usual.state[plain]["exp_avg_sq"])
+    assert columns.shape == (4, 6) and not columns.is_contiguous()
+
+
 def test_no_gradient_is_longer_than_asked(store, monkeypatch):
     trainee, norms = trainee_of(store, small(training={"clip": 0.25})), list[float]()
 

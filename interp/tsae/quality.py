@@ -196,8 +196,8 @@ def _documents(store: Store, count: int) -> Iterator[tuple[int, list[list[int]],
     completions."""
     if "reader" not in store.documents.columns:
         raise BadInput(f"{store.path}: expected documents that say which checkpoint read them, got a store without")
-    held = store.documents.with_row_index("document")
-    numbered = held.sample(min(count, held.height), seed=0)  # every n-th may be of one level
+    numbered = store.documents.with_row_index("document")
+    numbered = numbered.sample(min(count, numbered.height), seed=0)  # every n-th may be of one level
     for (step,), part in numbered.sort("reader").group_by("reader", maintain_order=True):
         prompts, completions = [], []
         for (shard,), held in part.sort("document").group_by("shard", maintain_order=True):
