@@ -9,7 +9,8 @@ what the sparse products are worth there, and what their quality is held against
 alone; in `contrast on` runs of eight neighbours enter, so that each is encoded once and serves in two pairs. Neighbours
 are alike, so that a batch of runs says less: the arms are compared after as many steps, and after as long a time.
 
-`half dead`: every other latent is told dead before each step, so that revival has work to do in both.
+`half dead`: every other latent is told dead before each step, so that revival has work to do in both, and as much: half
+as many latents a token as dimensions share in it in either.
 
 Quality: the same initial weights, batches and schedule (up, level, down; SAELens' ends at a thousandth, ours at 0),
 Adam in both (ours fused); FVE on held-out tokens when the `learn` steps of the schedule are done, each batch's own K
@@ -126,7 +127,7 @@ class Race:
         if name == PARTNERS:
             config = replace(config, contrast=replace(config.contrast, run=1))
         training = replace(config.training, batch=s.batch, steps=s.learn or 1000, lr=1e-3, warm_up=0.1, decay=0.2)
-        return replace(config, width=s.width, k=s.k, scale="none", training=training)
+        return replace(config, width=s.width, k=s.k, revived=s.d_model // 2, scale="none", training=training)
 
     def ours(self, name: str, *, half_dead: bool = False) -> "Ours":
         trainee = Trainee(self.config(name), self.setting.d_model, self.statistics, self.device)

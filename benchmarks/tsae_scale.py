@@ -31,7 +31,7 @@ from interp.tsae.metrics import one_to_one
 STORES = (0.1, 0.4, 1.6)
 """GB of activations."""
 POOL = 0.05
-SHARES = {64: 1.0, 128: 1.0, 256: 0.25, 512: 0.1, 1024: 0.02, 2048: 0.06}
+SHARES = {64: 1.0, 128: 1.0, 256: 0.25, 512: 0.1, 1024: 0.1, 2048: 0.1}
 """Of the default steps, without a GPU."""
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 from tsae_world import (
+    WIDTH,
     K,
     expect_same_bits,
     fve,
@@ -136,6 +137,26 @@ def test_rate_and_alpha_grow_and_the_rate_falls_as_asked(store):
         rates.append(trainee.optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([0.005, *[0.01] * 5, 0.008, 0.006, 0.004, 0.002])
     assert alphas == [0.5, 1.0, 1.5, *[2.0] * 7]
+
+
+@pytest.mark.parametrize(("slow_k", "shares"), [(None, {(0, WIDTH): K}), (1, {(0, 16): 1, (16, WIDTH): K - 1})])
+def test_thresholds_leave_on_as_many_as_asked_of_the_tokens_they_are_set_on(slow_k, shares, store, monkeypatch):
+    monkeypatch.setattr(trainee_module, "CHUNK", 700)
+    trainee, x_ND = trainee_of(store, config := small(slow_k=slow_k)), sample(store, 0, config)
+    trainee.calibrate(x_ND)
+    sae = trainee.sae
+    hidden_NF = ((x_ND * trainee.scale - sae.b_dec) @ sae.W_enc + sae.b_enc) * sae.W_dec.norm(dim=1)
+    held = (sae.slow_threshold, sae.topk_threshold)
+    for ((start, end), share), threshold in zip(shares.items(), held[-len(shares) :], strict=True):
+        assert (hidden_NF[:, start:end] > threshold).sum().item() == pytest.approx(share * len(x_ND), abs=2)
+
+
+def test_thresholds_are_nought_where_fewer_codes_than_asked_are_above_it(store):
+    trainee = trainee_of(store, small())
+    with torch.no_grad():
+        trainee.sae.b_enc.fill_(-100.0)[0] = 100.0
+    trainee.calibrate(sample(store, 0, small()))
+    assert trainee.sae.topk_threshold == 0
 
 
 @pytest.mark.parametrize("scale", ["rms", "none"])

@@ -42,6 +42,8 @@ class ContrastiveTemporalTrainingSAEConfig(MatryoshkaBatchTopKTrainingSAEConfig)
 
     block_weights: tuple[float, ...] = (1.0, 1.0)
     slow_k: int | None = None
+    revived: int | None = None
+    """Half of d_in if not given, as SAELens does."""
     alpha: float = 1.0
     """In units of the loss: what `alpha_in` came to."""
     alpha_warm_up_steps: int = 0

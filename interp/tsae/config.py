@@ -113,12 +113,14 @@ class TSAEConfig:
     `none`: they are taken as they are."""
     revival: float = 1.0
     """Weight of the loss that lets dead latents learn what the others leave unexplained."""
+    revived: int | None = None
+    """How many of the dead share in that at a token: those nearest to firing. 2 k if not given."""
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
         expect_one_of(self, ("rms", "none"), "scale")
-        expect_at_least(self, 1, "width", "k")
+        expect_at_least(self, 1, "width", "k", "revived")
         expect_at_least(self, 0, "revival")
         shares = self.blocks
         if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
@@ -147,7 +149,8 @@ class TSAEConfig:
         k = max(16, round(math.sqrt(2 * d_model))) if self.k is None else self.k
         steps = self.training.steps or round(4000 * max(1.0, width / 1024) ** 0.25)
         lr = self.training.lr or 2e-3 * (1024 / width) ** 0.5
-        config = replace(self, width=width, k=k, training=replace(self.training, steps=steps, lr=lr))
+        revived = 2 * k if self.revived is None else self.revived
+        config = replace(self, width=width, k=k, revived=revived, training=replace(self.training, steps=steps, lr=lr))
         config._expect_fit(d_model)
         return config
 

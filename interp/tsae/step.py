@@ -191,15 +191,15 @@ def _revival(
     """The dead latents nearest to firing learn what the living leave unexplained (arXiv 2406.04093, A.2), with less
     weight where few are dead."""
     dead_N = dead_F.nonzero()[:, 0]
-    heuristic = residual_MD.shape[1] // 2
-    count = min(heuristic, len(dead_N))
+    wanted = sae.cfg.revived or sae.cfg.d_in // 2
+    count = min(wanted, len(dead_N))
     chosen = hidden_MF[:, dead_N].topk(count, dim=1, sorted=False).indices.sort(dim=1).values
     rows_N = torch.arange(len(residual_MD), device=dead_N.device).repeat_interleave(count)
     pattern = Pattern(rows_N, dead_N[chosen].reshape(-1), len(residual_MD), hidden_MF.shape[1])
     hidden_N = hidden_MF[pattern.rows_N, pattern.columns_N]
     plain_N = _Encoded.apply(hidden_N / norms_F[pattern.columns_N], centred_MD, *encoder, pattern)
     share_MD = weighted_rows(plain_N, sae.W_dec, pattern)
-    scale = min(len(dead_N) / heuristic, 1.0)
+    scale = min(len(dead_N) / wanted, 1.0)
     return sae.cfg.aux_loss_coefficient * scale * (share_MD - residual_MD).pow(2).sum(-1).mean()
 
 

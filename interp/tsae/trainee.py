@@ -21,7 +21,8 @@ from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
 from interp.tsae.pools import Pools
 from interp.tsae.promotion import Persistence, exchanges, swap_rows
-from interp.tsae.step import Batch, Step
+from interp.tsae.sparse import largest
+from interp.tsae.step import CAUTION, Batch, Step
 
 SAMPLE = 65_536
 """Tokens on which scale, mean and thresholds are measured."""
@@ -193,18 +194,22 @@ class Trainee(nn.Module):
         budgets = [(0, cfg.d_sae, cfg.k)]
         if cfg.slow_k is not None:
             budgets = [(0, sae.n_slow, cfg.slow_k), (sae.n_slow, cfg.d_sae, cfg.k - cfg.slow_k)]
-        norms_F, found = sae.W_dec.norm(dim=-1), []
-        for start, end, share in budgets:
-            kept: list[Tensor] = []
-            wanted = int(share * len(x_ND))
-            for part_MD in x_ND.split(CHUNK):
-                part_MD = part_MD.to(sae.W_dec.device) * self.scale
-                hidden = ((part_MD - sae.b_dec) @ sae.W_enc[:, start:end] + sae.b_enc[start:end]) * norms_F[start:end]
-                kept.append(hidden.reshape(-1).topk(min(hidden.numel(), 4 * int(share * len(part_MD)))).values)
-            every = torch.cat(kept).double()
-            found.append(max(0.0, float(every.kthvalue(max(1, len(every) - wanted)).values)))
+        found = [self._threshold(x_ND, slice(start, end), share) for start, end, share in budgets]
         sae.slow_threshold.copy_(torch.tensor(found[0]))
         sae.topk_threshold.copy_(torch.tensor(found[-1]))
+
+    def _threshold(self, x_ND: Tensor, block: slice, share: int) -> float:
+        """What `share` codes a token exceed, in the mean. A part's own largest are enough to tell, four times as many
+        as its share."""
+        sae, norms_F = self.sae, self.sae.W_dec.norm(dim=-1)[block]
+        kept, smallest = [], 0.0
+        for part_MD in x_ND.split(CHUNK):
+            centred_MD = part_MD.to(sae.W_dec.device) * self.scale - sae.b_dec
+            hidden_MF = (centred_MD @ sae.W_enc[:, block] + sae.b_enc[block]) * norms_F
+            places_N, smallest = largest(hidden_MF, 4 * share * len(part_MD), CAUTION * smallest)
+            kept.append(hidden_MF.view(-1)[places_N])
+        every, wanted = torch.cat(kept).double(), share * len(x_ND)
+        return float(every.kthvalue(len(every) - wanted).values) if len(every) > wanted else 0.0
 
 
 @contextmanager
@@ -236,6 +241,7 @@ def _new(config: TSAEConfig, d_model: int, variance: float) -> ContrastiveTempor
         block_weights=config.block_weights,
         slow_k=config.slow_k,
         aux_loss_coefficient=config.revival,
+        revived=config.revived,
         alpha=config.contrast.alpha * (variance if config.contrast.alpha_in == "variance" else 1.0),
         alpha_warm_up_steps=round(config.contrast.alpha_warm_up * (config.training.steps or 0)),
         similarity=config.contrast.similarity,
