@@ -265,6 +265,21 @@ def test_contrast_and_revival_stand_side_by_side():
     assert_close(both.loss, one.loss + other.losses["revival"])
 
 
+@pytest.mark.parametrize(("count", "weight"), [(20, 1.0), (2, 2 / 5)])
+def test_as_many_dead_latents_as_asked_learn_what_is_left_over_at_a_token(count, weight):
+    """The five nearest to firing, or all, with less weight, where fewer are dead."""
+    sae, x_BD, dead_F = ours(revived=5), activations(), dead(count)
+    found = sae.step(Batch.of_tokens(x_BD), alpha=0.0, dead_F=dead_F)
+    with torch.no_grad():
+        plain_BF = (x_BD - sae.b_dec) @ sae.W_enc + sae.b_enc
+        nearness_BF = (plain_BF * sae.W_dec.norm(dim=1)).masked_fill(~dead_F, -torch.inf)
+        shares_BF = torch.zeros_like(plain_BF)
+        for row, order in enumerate(nearness_BF.argsort(dim=1, descending=True)[:, : min(5, count)]):
+            shares_BF[row, order] = plain_BF[row, order]
+        left_BD = shares_BF @ sae.W_dec - (x_BD - found.out_MD)
+    assert_close(found.losses["revival"], weight * left_BD.pow(2).sum(1).mean(), atol=1e-5, rtol=1e-5)
+
+
 def test_partners_that_are_not_reconstructed_leave_all_but_the_contrast_unchanged():
     """Neither loss nor codes, threshold and gradient hang on them while alpha is 0."""
     sae, batch = ours(), partners_batch()

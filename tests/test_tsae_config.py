@@ -24,7 +24,7 @@ def test_a_preset_survives_a_round_trip_and_fits_any_width(name):
         resolved = config.resolved(d_model)
         assert from_json(TSAEConfig, json.loads(json.dumps(to_json(resolved)))) == resolved
         assert resolved.resolved(d_model) == resolved
-        assert None not in (resolved.width, resolved.k, resolved.training.steps, resolved.training.lr)
+        assert None not in (resolved.width, resolved.k, resolved.revived, resolved.training.steps, resolved.training.lr)
 
 
 def test_every_preset_differs_from_every_other():
@@ -58,11 +58,12 @@ def test_an_unknown_preset_is_refused_with_those_there_are():
 
 def test_what_is_not_given_is_chosen_by_the_dimension():
     chosen = TSAEConfig().resolved(128)
-    assert (chosen.width, chosen.k, chosen.widths()) == (2048, 16, (410, 1638))
+    assert (chosen.width, chosen.k, chosen.revived, chosen.widths()) == (2048, 16, 32, (410, 1638))
     assert (chosen.training.steps, chosen.training.lr) == (round(4000 * 2**0.25), 2e-3 * 0.5**0.5)
     assert TSAEConfig().resolved(4096).k == round(math.sqrt(8192))
-    given = TSAEConfig(width=300, k=7, training=TrainingConfig(steps=5, lr=0.1)).resolved(128)
-    assert (given.width, given.k, given.training.steps, given.training.lr) == (300, 7, 5, 0.1)
+    given = TSAEConfig(width=300, k=7, revived=9, training=TrainingConfig(steps=5, lr=0.1)).resolved(128)
+    assert (given.width, given.k, given.revived) == (300, 7, 9)
+    assert (given.training.steps, given.training.lr) == (5, 0.1)
 
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=6), st.integers(20, 3000))
@@ -108,6 +109,7 @@ REFUSED = {
     ),
     "another scale": (TSAEConfig, {"scale": "unit"}, "scale must be one of rms, none; got 'unit'"),
     "a negative revival": (TSAEConfig, {"revival": -1.0}, "revival must not be negative; got -1.0"),
+    "none revived": (TSAEConfig, {"revived": 0}, "revived must be at least 1; got 0"),
 }  # fmt: skip
 
 

@@ -198,11 +198,11 @@ def test_no_gradient_is_longer_than_asked(store, monkeypatch):
 
 def test_every_choice_reaches_the_architecture(store):
     told = {"similarity": "dot", "temperature": 0.7, "reduction": "sum", "same_sequence": True, "together": 33}
-    config = small(contrast=told, slow_k=2, revival=0.4, block_weights=(0.6, 0.9))
+    config = small(contrast=told, slow_k=2, revival=0.4, revived=7, block_weights=(0.6, 0.9))
     cfg = trainee_of(store, config).sae.cfg
     assert {name: getattr(cfg, name) for name in told} == told
     assert (cfg.k, cfg.slow_k, cfg.aux_loss_coefficient, cfg.block_weights) == (4, 2, 0.4, (0.6, 0.9))
-    assert (cfg.d_in, cfg.d_sae, cfg.matryoshka_widths) == (16, 64, [16, 64])
+    assert (cfg.d_in, cfg.d_sae, cfg.matryoshka_widths, cfg.revived) == (16, 64, [16, 64], 7)
 
 
 def test_dead_latents_are_revived(store, start):
