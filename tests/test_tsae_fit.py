@@ -141,7 +141,7 @@ def test_rate_and_alpha_grow_and_the_rate_falls_as_asked(store):
 
 @pytest.mark.parametrize(("slow_k", "shares"), [(None, {(0, WIDTH): K}), (1, {(0, 16): 1, (16, WIDTH): K - 1})])
 def test_thresholds_leave_on_as_many_as_asked_of_the_tokens_they_are_set_on(slow_k, shares, store, monkeypatch):
-    monkeypatch.setattr(trainee_module, "CHUNK", 700)
+    monkeypatch.setattr(trainee_module, "CODES", 700 * WIDTH)
     trainee, x_ND = trainee_of(store, config := small(slow_k=slow_k)), sample(store, 0, config)
     trainee.calibrate(x_ND)
     sae = trainee.sae

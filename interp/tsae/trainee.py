@@ -21,12 +21,13 @@ from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
 from interp.tsae.pools import Pools
 from interp.tsae.promotion import Persistence, exchanges, swap_rows
-from interp.tsae.sparse import largest
-from interp.tsae.step import CAUTION, Batch, Step
+from interp.tsae.step import Batch, Step
 
 SAMPLE = 65_536
 """Tokens on which scale, mean and thresholds are measured."""
 CHUNK = 4096
+CODES = 2**22
+"""Of them, where thresholds are set, as many as are held at once."""
 PROMOTING = 0.7
 """The share of all steps in which latents are promoted."""
 
@@ -194,22 +195,21 @@ class Trainee(nn.Module):
         budgets = [(0, cfg.d_sae, cfg.k)]
         if cfg.slow_k is not None:
             budgets = [(0, sae.n_slow, cfg.slow_k), (sae.n_slow, cfg.d_sae, cfg.k - cfg.slow_k)]
-        found = [self._threshold(x_ND, slice(start, end), share) for start, end, share in budgets]
+        found = [self._threshold(x_ND, slice(start, end), share * len(x_ND)) for start, end, share in budgets]
         sae.slow_threshold.copy_(torch.tensor(found[0]))
         sae.topk_threshold.copy_(torch.tensor(found[-1]))
 
-    def _threshold(self, x_ND: Tensor, block: slice, share: int) -> float:
-        """What `share` codes a token exceed, in the mean. A part's own largest are enough to tell, four times as many
-        as its share."""
+    def _threshold(self, x_ND: Tensor, block: slice, wanted: int) -> float:
+        """What so many codes of these tokens exceed; 0, if fewer lie above it."""
         sae, norms_F = self.sae, self.sae.W_dec.norm(dim=-1)[block]
-        kept, smallest = [], 0.0
-        for part_MD in x_ND.split(CHUNK):
+        largest = norms_F.new_empty(0)
+        for part_MD in x_ND.split(max(1, CODES // len(norms_F))):
             centred_MD = part_MD.to(sae.W_dec.device) * self.scale - sae.b_dec
             hidden_MF = (centred_MD @ sae.W_enc[:, block] + sae.b_enc[block]) * norms_F
-            places_N, smallest = largest(hidden_MF, 4 * share * len(part_MD), CAUTION * smallest)
-            kept.append(hidden_MF.view(-1)[places_N])
-        every, wanted = torch.cat(kept).double(), share * len(x_ND)
-        return float(every.kthvalue(len(every) - wanted).values) if len(every) > wanted else 0.0
+            least = largest.min() if len(largest) > wanted else 0.0
+            largest = torch.cat([largest, hidden_MF[hidden_MF > least]])
+            largest = largest.topk(min(len(largest), wanted + 1), sorted=False).values
+        return float(largest.min()) if len(largest) > wanted else 0.0
 
 
 @contextmanager
