@@ -118,7 +118,8 @@ def test_half_precision_halves_the_residuals_and_is_read_as_float32(tmp_path, st
 
 def test_a_fingerprint_is_of_the_contents_and_not_of_the_place(tmp_path, store):
     assert written(tmp_path / "again", config={"tokens": 14}).fingerprint() == store.fingerprint()
-    assert Store.open(store.path, layer=3).fingerprint() != store.fingerprint()
+    assert Store.open(store.path, layer=3).fingerprint() == store.fingerprint(), "it is the same store"
+    assert written(tmp_path / "of another layer", layers=(1, 2)).fingerprint() != store.fingerprint()
     other = Writer(tmp_path / "other", **MAKING)
     for at, lengths in enumerate(LENGTHS):
         changed = {layer: residuals_of(lengths, layer, at) for layer in (1, 3)}
@@ -219,6 +220,15 @@ def test_a_store_begun_with_other_arguments_is_refused_saying_what_differs(store
     same = {**MAKING, "config": store.config, "made_from": store.made_from}
     with pytest.raises(BadInput, match=rf"holds a store of another making: {told}\. Ask for the same, or choose"):
         Writer(store.path, **{**same, **changes})
+
+
+def test_a_place_in_which_nothing_was_written_yet_takes_whatever_is_asked_for_next(tmp_path):
+    Writer(tmp_path / "store", **MAKING)
+    writer = Writer(tmp_path / "store", **{**MAKING, "config": {"tokens": 15}})
+    assert writer.shards == [] and not writer.finished
+    with pytest.raises(BadInput, match="not finished|expected a finished store"):
+        Store.open(tmp_path / "store")
+    assert json.loads((tmp_path / "store" / "manifest.json").read_text())["config"] == {"tokens": 15}
 
 
 def test_a_place_with_something_else_in_it_is_refused(tmp_path):

@@ -350,6 +350,13 @@ def test_what_cannot_be_collected_is_refused(shared, tmp_path, asked, told):
         Series.from_dir(shared).collect(TASK, out=tmp_path / "store", bar=False, **{**sizes, **asked})
 
 
+def test_what_was_refused_can_be_asked_for_otherwise_in_the_same_place(shared, tmp_path):
+    series, asked = Series.from_dir(shared), {"layer": 1, "out": tmp_path / "store", "bar": False, **SMALL}
+    with pytest.raises(BadInput, match="shard_tokens must hold a document"):
+        series.collect(TASK, **{**asked, "shard_tokens": 5})
+    assert len(series.collect(TASK, **asked))
+
+
 def test_without_a_task_or_a_place_nothing_is_collected(shared):
     with pytest.raises(BadInput, match=r"expected a task to ask these checkpoints, got none: collect\(task, \.\.\.\)"):
         Series.from_dir(shared).collect(layer=1)

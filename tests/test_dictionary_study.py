@@ -1,5 +1,6 @@
 """The dictionary study: the facts it asks for, its rules, and how it goes on."""
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,17 +10,28 @@ import torch
 from interp.activations import TokenTable, Writer
 from interp.artifacts import BadInput
 from interp.flags import Preset
+from interp.organism import shipped
+from interp.policy.directory import fingerprint_of
 from interp.studies.dictionary.analysis import SLOW_FACTS, Records
 from interp.studies.dictionary.claims import CLAIMS, GATE
 from interp.studies.dictionary.config import ARMS, RANDOM, DictionaryConfig
 from interp.studies.dictionary.facts import FAST, SLOW, sample
-from interp.studies.dictionary.study import jobs
+from interp.studies.dictionary.study import LEDGER, jobs
 from interp.studies.dictionary.verdicts import above_matryoshka, gate, judge, time_matters
 from interp.studies.dictionary.work import RESIDUAL, config_of, key_of
+from interp.studies.harness import Ledger
 from interp.studies.verdict import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from interp.tsae import PRESETS
 
 SEEDS = (101, 102, 103)
+
+
+def test_what_is_shipped_was_measured_with_what_is_asked_for_now():
+    """No dictionary of the study would be fitted again: the ledger holds them all, of these very configs."""
+    policy = fingerprint_of(shipped())
+    ledger = Ledger(Path(__file__).parents[1] / "data/results/dictionary" / LEDGER, lambda job: key_of(job, policy))
+    _, dictionaries = jobs(DictionaryConfig(), Path("nowhere"))
+    assert len(dictionaries) > 100 and [job for job in dictionaries if job not in ledger] == []
 
 
 def test_the_facts_of_a_written_answer_are_those_one_reads_off_it(tmp_path):

@@ -447,3 +447,24 @@ def test_a_choice_of_saelens_that_is_made_here_cannot_be_made_otherwise(changes)
     name, asked = next(iter(changes.items()))
     with pytest.raises(BadInput, match=f"has no other {name} than {not asked}; got {asked}"):
         ours(**changes)
+
+
+REFUSED = {
+    "a similarity that is none": ({"similarity": "cos"}, "similarity must be one of cosine, dot; got 'cos'"),
+    "a reduction that is none": ({"reduction": "mean2"}, "reduction must be one of mean, sum; got 'mean2'"),
+    "none revived": ({"revived": 0}, "revived must be at least 1; got 0"),
+    "all reserved": ({"slow_k": K}, f"slow_k must be less than k .{K}.; got {K}"),
+    "none reserved": ({"slow_k": 0}, "slow_k must be at least 1; got 0"),
+    "one among its own negatives": ({"together": 1}, "together must be at least 2; got 1"),
+    "a weight too few": (
+        {"block_weights": (1.0, 1.0)},
+        r"block_weights must be one for each of 3 blocks; got \(1.0, 1.0\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_nor_is_what_it_cannot_do_taken_for_something_else(case):
+    changes, told = REFUSED[case]
+    with pytest.raises(BadInput, match=told):
+        ours(**changes)

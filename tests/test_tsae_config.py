@@ -58,12 +58,20 @@ def test_an_unknown_preset_is_refused_with_those_there_are():
 
 def test_what_is_not_given_is_chosen_by_the_dimension():
     chosen = TSAEConfig().resolved(128)
-    assert (chosen.width, chosen.k, chosen.revived, chosen.widths()) == (2048, 16, 32, (410, 1638))
+    assert (chosen.width, chosen.k, chosen.revived, chosen.widths()) == (2048, 16, 64, (410, 1638))
     assert (chosen.training.steps, chosen.training.lr) == (round(4000 * 2**0.25), 2e-3 * 0.5**0.5)
     assert TSAEConfig().resolved(4096).k == round(math.sqrt(8192))
     given = TSAEConfig(width=300, k=7, revived=9, training=TrainingConfig(steps=5, lr=0.1)).resolved(128)
     assert (given.width, given.k, given.revived) == (300, 7, 9)
     assert (given.training.steps, given.training.lr) == (5, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("d_model", "revived"), [(1, 1), (64, 32), (96, 48), (128, 64), (256, 64), (512, 64), (1024, 90), (2048, 128)]
+)
+def test_as_many_share_in_revival_as_in_saelens_until_that_is_much_of_a_step(d_model, revived):
+    for name in ("interp", "matryoshka", "batchtopk"):
+        assert replace(preset(name), width=max(80, 16 * d_model)).resolved(d_model).revived == revived
 
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=6), st.integers(20, 3000))

@@ -187,4 +187,4 @@ def test_it_is_told_whether_prompts_are_among_the_tokens(store):
 
 def test_a_sample_of_documents_is_no_larger_than_asked_for(store, series):
     asked = store.documents.height - 1
-    assert sum(len(prompts) for _, prompts, _ in _documents(store, asked)) <= asked
+    assert sum(len(prompts) for _, prompts, _ in _documents(store, asked)) == asked

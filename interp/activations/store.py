@@ -120,8 +120,9 @@ class Store:
         return sum(shard.size for shard in self._shards)
 
     def fingerprint(self) -> str:
-        """Of what can be read: layers, shards, and their contents as they were written."""
-        return fingerprint(*map(str, self.layers), *(shard.fingerprint for shard in self._shards))
+        """Of the shards that can be read: all their layers, whichever it was opened for, and their contents as they
+        were written."""
+        return fingerprint(*map(str, self.manifest["layers"]), *(shard.fingerprint for shard in self._shards))
 
     def facts(self, shard: int) -> dict[str, Any]:
         """What the writer said of a shard."""

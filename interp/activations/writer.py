@@ -40,7 +40,8 @@ _LEFT = re.compile(r"\.(shard-\d+\.\w+)\.\d+\.partial", re.ASCII)
 
 
 class Writer:
-    """Opens a store to be written, or one begun before with the very same arguments."""
+    """Opens a store to be written, or one begun before with the very same arguments. (One that was begun and holds
+    nothing yet may become any other.)"""
 
     def __init__(
         self,
@@ -139,6 +140,9 @@ class Writer:
                 if left:
                     recover(self.path / left[1])
             manifest = read_manifest(self.path, KIND)
+            if manifest["shards"] is None and not any(self.path.glob("shard-*.json")):  # whatever was asked for first
+                self._write_manifest(None)
+                return None
             _refuse_changes(self.path, manifest, self._making())
             return None if manifest["shards"] is None else len(manifest["shards"])
         there = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []

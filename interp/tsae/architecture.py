@@ -1,8 +1,8 @@
 """`contrastive_temporal`: a training class of SAELens, with the sparse products of `sparse.py`.
 
 Without a contrast, and with blocks weighed alike, it is SAELens' `matryoshka_batchtopk` to the last term of the loss,
-dead-latent revival included; it only takes less work. Saved, it is an ordinary JumpReLU dictionary. It is not SAELens'
-own `temporal` class, which is another method.
+dead-latent revival included where `revived` is half of d_in; it only takes less work. Saved, it is an ordinary JumpReLU
+dictionary. It is not SAELens' own `temporal` class, which is another method.
 
 Where x is a token and c = (x - b_dec) W_enc + b_enc its encoding, latents compete by |d_j| c_j (d_j: decoder row), so
 that the norms of the decoder do not matter; the reconstruction of the winners is sum_j c_j d_j + b_dec, in which the
@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from interp.artifacts import BadInput
+from interp.checks import expect_at_least, expect_one_of
+from interp.tsae.config import REDUCTIONS, SIMILARITIES
 from interp.tsae.step import Batch, Step, forward
 
 ARCHITECTURE = "contrastive_temporal"
@@ -43,7 +45,7 @@ class ContrastiveTemporalTrainingSAEConfig(MatryoshkaBatchTopKTrainingSAEConfig)
     block_weights: tuple[float, ...] = (1.0, 1.0)
     slow_k: int | None = None
     revived: int | None = None
-    """Half of d_in if not given, as SAELens does."""
+    """Half of d_in if not given."""
     alpha: float = 1.0
     """In units of the loss: what `alpha_in` came to."""
     alpha_warm_up_steps: int = 0
@@ -52,6 +54,15 @@ class ContrastiveTemporalTrainingSAEConfig(MatryoshkaBatchTopKTrainingSAEConfig)
     reduction: str = "mean"
     same_sequence: bool = False
     together: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expect_one_of(self, SIMILARITIES, "similarity")
+        expect_one_of(self, REDUCTIONS, "reduction")
+        expect_at_least(self, 1, "slow_k", "revived")
+        expect_at_least(self, 2, "together")
+        if self.slow_k is not None and self.slow_k >= self.k:
+            raise BadInput(f"slow_k must be less than k ({self.k}); got {self.slow_k}")
 
     @override
     @classmethod
@@ -68,6 +79,8 @@ class ContrastiveTemporalTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
             if (got := getattr(cfg, name)) != only:
                 raise BadInput(f"{ARCHITECTURE} has no other {name} than {only!r}; got {got!r}")
         super().__init__(cfg, use_error_term)
+        if len(cfg.block_weights) != (n := len(cfg.matryoshka_widths)):
+            raise BadInput(f"block_weights must be one for each of {n} blocks; got {tuple(cfg.block_weights)}")
         self.register_buffer("slow_threshold", torch.tensor(0.0, dtype=torch.double, device=self.W_dec.device))
         self.guess = (0.0, 0.0)
 

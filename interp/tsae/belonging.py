@@ -15,7 +15,9 @@ def layer_of(tsae: TSAE, layer: int | None) -> int:
         raise Mismatch(
             f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}: leave the layer out, or fit one"
         )
-    return tsae.layer if tsae.layer is not None else layer or 0
+    found = layer if tsae.layer is None else tsae.layer
+    assert found is not None, "one of the two says"
+    return found
 
 
 def read_by(store: Store) -> dict[str, str]:

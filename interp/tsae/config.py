@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from interp.artifacts import BadInput
 from interp.checks import expect_at_least, expect_between, expect_one_of, expect_positive
 
+SIMILARITIES, REDUCTIONS = ("cosine", "dot"), ("mean", "sum")
+
 
 @dataclass(frozen=True)
 class ContrastConfig:
@@ -34,7 +36,8 @@ class ContrastConfig:
     """How far back `window` goes."""
     run: int = 8
     """How many consecutive tokens enter a batch together, each encoded once and partner of the next. 1: tokens enter
-    alone, and each brings a partner that is encoded for the contrast only."""
+    alone, and each brings a partner that is encoded for the contrast only. A batch of runs says less than one of lone
+    tokens, but takes less time: it is ahead after as long a time, and a little behind after as many steps."""
     same_sequence: bool = False
     """Whether other tokens of a token's own document are among its negatives."""
     together: int | None = 256
@@ -47,8 +50,8 @@ class ContrastConfig:
 
     def __post_init__(self) -> None:
         expect_one_of(self, ("variance", "loss"), "alpha_in")
-        expect_one_of(self, ("cosine", "dot"), "similarity")
-        expect_one_of(self, ("mean", "sum"), "reduction")
+        expect_one_of(self, SIMILARITIES, "similarity")
+        expect_one_of(self, REDUCTIONS, "reduction")
         expect_one_of(self, ("prev", "window", "past"), "pairing")
         expect_one_of(self, ("own", "anchor"), "partner_mask")
         expect_at_least(self, 0, "alpha")
@@ -114,7 +117,8 @@ class TSAEConfig:
     revival: float = 1.0
     """Weight of the loss that lets dead latents learn what the others leave unexplained."""
     revived: int | None = None
-    """How many of the dead share in that at a token: those nearest to firing. 2 k if not given."""
+    """How many of the dead share in that at a token: those nearest to firing. If not given, half as many as dimensions,
+    as in SAELens, but no more than 2 k or 64, whichever is more: beyond that they take time and explain no more."""
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -149,7 +153,7 @@ class TSAEConfig:
         k = max(16, round(math.sqrt(2 * d_model))) if self.k is None else self.k
         steps = self.training.steps or round(4000 * max(1.0, width / 1024) ** 0.25)
         lr = self.training.lr or 2e-3 * (1024 / width) ** 0.5
-        revived = 2 * k if self.revived is None else self.revived
+        revived = self.revived or max(1, min(d_model // 2, max(64, 2 * k)))
         config = replace(self, width=width, k=k, revived=revived, training=replace(self.training, steps=steps, lr=lr))
         config._expect_fit(d_model)
         return config
@@ -157,7 +161,10 @@ class TSAEConfig:
     def _expect_fit(self, d_model: int) -> None:
         assert self.width is not None and self.k is not None
         if self.width < d_model:
-            raise BadInput(f"a dictionary must be at least as wide as d_model ({d_model}); got width {self.width}")
+            raise BadInput(
+                f"a dictionary must be at least as wide as d_model ({d_model}); got width {self.width}: ask for more, "
+                "or leave it out for 16 to a dimension"
+            )
         if min(self.widths()) < 1:
             raise BadInput(f"each block must have a latent at least; got {self.widths()}")
         slow = self.widths()[0]

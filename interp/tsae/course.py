@@ -73,7 +73,8 @@ class Course:
         if start is not None:
             if start.layer not in (None, self.layer):
                 raise Mismatch(
-                    f"expected a dictionary of layer {self.layer} to begin from, got one of layer {start.layer}"
+                    f"expected a dictionary of layer {self.layer} to begin from, got one of layer {start.layer}: begin "
+                    "from another, or name its layer"
                 )
             self.trainee.begin_from(start)
         self.pool = self.batch = self.idle = 0

@@ -102,7 +102,7 @@ class TSAE:
         return replace(self, **encoding, W_dec=self.W_dec[at], **known)
 
     def to(self, device: torch.device | str) -> "TSAE":
-        return TSAE(**{**self.__dict__, **{name: getattr(self, name).to(device) for name in TENSORS}})
+        return replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
 
     def fingerprint(self) -> str:
         return fingerprint_tensors(TENSORS, lambda name: getattr(self, name))

@@ -3,8 +3,8 @@
 Which block a latent ends up in is settled early, by how much it explains, that is by how often it fires; a contrast
 comes too late to call a rare slow latent over from the other blocks, where it is at home and does its work. But a
 latent can be moved: exchanging two changes nothing in the full reconstruction. What decides is persistence, which does
-not hang on the firing rate r: of the tokens at which a latent is on, with what share p it was on at the one before,
-beyond chance: (p - r) / (1 - r).
+not hang on the firing rate r: of the tokens at which a latent is on, with what share p it was on at their partner (the
+one before, unless pairs are asked for otherwise), beyond chance: (p - r) / (1 - r).
 """
 
 import torch

@@ -191,7 +191,7 @@ def _revival(
     """The dead latents nearest to firing learn what the living leave unexplained (arXiv 2406.04093, A.2), with less
     weight where few are dead."""
     dead_N = dead_F.nonzero()[:, 0]
-    wanted = sae.cfg.revived or sae.cfg.d_in // 2
+    wanted = sae.cfg.d_in // 2 if sae.cfg.revived is None else sae.cfg.revived
     count = min(wanted, len(dead_N))
     chosen = hidden_MF[:, dead_N].topk(count, dim=1, sorted=False).indices.sort(dim=1).values
     rows_N = torch.arange(len(residual_MD), device=dead_N.device).repeat_interleave(count)

@@ -26,8 +26,9 @@ from interp.tsae.step import Batch, Step
 SAMPLE = 65_536
 """Tokens on which scale, mean and thresholds are measured."""
 CHUNK = 4096
+"""Tokens taken in float64 at once."""
 CODES = 2**22
-"""Of them, where thresholds are set, as many as are held at once."""
+"""Worked out at once where thresholds are set, beside the largest so far."""
 PROMOTING = 0.7
 """The share of all steps in which latents are promoted."""
 
@@ -69,7 +70,10 @@ def measure(x_ND: Tensor) -> Statistics:
     variance = sum(float((part.double() - mean_D).square().sum()) for part in parts) / n
     norm = sum(float(part.norm(dim=-1).double().sum()) for part in parts) / n
     if not variance or not norm:
-        raise BadInput(f"expected activations that differ from one another, got {n} that are all alike")
+        raise BadInput(
+            f"expected activations that differ from one another, got {n} that are all alike: collect another layer, or "
+            "other text"
+        )
     return Statistics(mean_D.float(), norm, variance)
 
 
@@ -195,7 +199,7 @@ class Trainee(nn.Module):
         budgets = [(0, cfg.d_sae, cfg.k)]
         if cfg.slow_k is not None:
             budgets = [(0, sae.n_slow, cfg.slow_k), (sae.n_slow, cfg.d_sae, cfg.k - cfg.slow_k)]
-        found = [self._threshold(x_ND, slice(start, end), share * len(x_ND)) for start, end, share in budgets]
+        found = [self._threshold(x_ND, slice(start, end), int(share * len(x_ND))) for start, end, share in budgets]
         sae.slow_threshold.copy_(torch.tensor(found[0]))
         sae.topk_threshold.copy_(torch.tensor(found[-1]))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import fingerprint_config
+from interp.artifacts import fingerprint_config, to_json
 from interp.studies.dictionary.config import RANDOM, DictionaryConfig, Size
 from interp.studies.dictionary.worlds import World, organism_world, planted_world
 
@@ -50,7 +50,10 @@ def key_of(job: Job, policy: str) -> dict[str, Any]:
         world["policy"] = policy
     if job.arm in (None, RESIDUAL, RESIDUAL_RANDOM):
         return {**world, "arm": job.arm}
-    return {**world, "arm": job.arm, "dictionary": config_of(job.arm, job.config.size(job.world), job.seed)}
+    dictionary = to_json(config_of(job.arm, job.config.size(job.world), job.seed))
+    if dictionary["revived"] is None:  # a later field than the first records: it changes nothing at their dimension
+        del dictionary["revived"]
+    return {**world, "arm": job.arm, "dictionary": dictionary}
 
 
 def config_of(arm: str, size: Size, seed: int) -> "TSAEConfig":
