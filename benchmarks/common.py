@@ -90,9 +90,10 @@ def result_path(name: str, device: torch.device) -> Path:
 def standing(name: str, device: torch.device, part: str, otherwise: Any = None) -> Any:
     """Of the result that stands, what is not measured again. Where none stands, what there is `otherwise`."""
     path = result_path(name, device)
-    if not path.exists() and otherwise is None:
-        raise SystemExit(f"expected a result at {path} to take {part!r} over from, got none: measure all parts")
-    return json.loads(path.read_text())[part] if path.exists() else otherwise
+    found = json.loads(path.read_text()).get(part, otherwise) if path.exists() else otherwise
+    if found is None:
+        raise SystemExit(f"expected {part!r} in {path}, to take it over, got none: measure that part too")
+    return found
 
 
 def measured_now(device: torch.device) -> dict[str, str]:

@@ -2,15 +2,15 @@
 
 Both learn the same planted activations at equal width, K and batch. SAELens is handed ready batches; ours cut, shuffle
 and pair theirs as a fit does. The arms take turns. `contrast off` is exactly SAELens' loss; `contrast on` is the preset
-`interp`, promotion included. `dense contrast` writes the same contrast out over dense codes under SAELens' trainer:
-what the sparse products are worth there, and what their quality is held against.
+`interp`, promotion included. In all, as many dead latents share in revival at a token as in SAELens: half as many as
+dimensions. `dense contrast` writes the same contrast out over dense codes under SAELens' trainer: what the sparse
+products are worth there, and what their quality is held against.
 
 `a partner brought for each`: tokens enter alone, each with the one before it, which is encoded for the pair's sake
 alone; in `contrast on` runs of eight neighbours enter, so that each is encoded once and serves in two pairs. Neighbours
 are alike, so that a batch of runs says less: the arms are compared after as many steps, and after as long a time.
 
-`half dead`: every other latent is told dead before each step, so that revival has work to do in both, and as much: half
-as many latents a token as dimensions share in it in either.
+`half dead`: every other latent is told dead before each step, so that revival has work to do in both.
 
 Quality: the same initial weights, batches and schedule (up, level, down; SAELens' ends at a thousandth, ours at 0),
 Adam in both (ours fused); FVE on held-out tokens when the `learn` steps of the schedule are done, each batch's own K

@@ -1,4 +1,4 @@
-"""What a fit takes and comes to as things grow: its memory against the store's size, its defaults against d_model.
+"""What a fit takes and comes to: its memory as stores grow, its defaults as d_model grows, what revival is worth there.
 
 Memory: the peak of `interp.tsae.fit` above what stood ready before it, in a process of its own, on stores of planted
 activations from 0.1 to 1.6 GB, with the same room for its pools, for steps enough to go through three of them.
@@ -8,10 +8,14 @@ as many as dimensions, of which about half of K are on at a token. Only a share 
 all of them would take hours without a GPU. Beside FVE on held-out tokens stand that of a plain BatchTopK dictionary of
 the same width, K and steps, the share of latents that are dead, and that of planted latents found (cosine 0.7).
 
+Revival: the same of the defaults at d_model 512, on other planted latents, beside a dictionary that differs in one
+thing: half as many dead latents as dimensions share in revival at a token, as in SAELens.
+
     python benchmarks/tsae_scale.py         python benchmarks/tsae_scale.py --device cuda --sizes 64 256 512 1024 2048
 """
 
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -24,7 +28,7 @@ from common import measured_now, peak_memory, standing, write_result
 
 from interp.activations import Store
 from interp.studies.dictionary.config import PlantedConfig
-from interp.studies.dictionary.planted import plant, store_of
+from interp.studies.dictionary.planted import Planted, plant, store_of
 from interp.tsae import TSAEConfig, evaluate, fit, preset
 from interp.tsae.metrics import one_to_one
 
@@ -42,7 +46,7 @@ class Config:
     sizes: tuple[int, ...] = tuple(SHARES)
     """Of the defaults. Each is kept as soon as it is measured; those not asked for are taken over as they stand."""
     tokens: int = 200_000
-    parts: tuple[str, ...] = ("memory", "defaults")
+    parts: tuple[str, ...] = ("memory", "defaults", "revival")
     """Which to measure. What is not is taken over from the result that stands: memory wants a quiet machine."""
     room: Path | None = None
     """Where stores and fits are kept, so that what was stopped goes on. If not given, a place that is gone after."""
@@ -77,33 +81,63 @@ def fitting(place: Path, device: str, threads: int) -> Callable[[], float]:
     return arm
 
 
-def planted_of(d_model: int, tokens: int) -> PlantedConfig:
+def planted_of(d_model: int, tokens: int, seed: int = 0) -> PlantedConfig:
     each = d_model // 2
     k = TSAEConfig().resolved(d_model).k or 0
     frequent = 0.5 * k / (2 * each * 1.1)
-    return PlantedConfig(d_model, each, frequent=frequent, rare=frequent / 10, tokens=tokens)
+    return PlantedConfig(d_model, each, frequent=frequent, rare=frequent / 10, tokens=tokens, seed=seed)
+
+
+@dataclass(frozen=True)
+class World:
+    """Planted activations to fit on, and others of the same latents to measure on."""
+
+    planted: Planted
+    store: Store
+    held_out: Store
+
+    @classmethod
+    def of(cls, wanted: PlantedConfig, place: Path) -> "World":
+        planted = plant(wanted)
+        held_out = store_of(plant(replace(wanted, tokens=32_000), draw=1), place.with_name(f"{place.name}-held-out"))
+        return cls(planted, store_of(planted, place), held_out)
+
+    def comes_to(self, asked: TSAEConfig, out: Path | None, device: str) -> dict[str, float]:
+        tsae = fit(self.store, asked, out=out, device=device, bar=False)
+        quality = evaluate(tsae, self.held_out, device=device, bar=False)
+        matched = one_to_one(self.planted.directions_GD, tsae.to("cpu").W_dec)
+        return {
+            "fve": round(quality.fve or 0.0, 4),
+            "dead share": round(quality.firing.dead_share or 0.0, 4),
+            "planted found": round(matched.recall(["all"] * len(self.planted.kind_G))["all"], 3),
+        }
+
+
+def steps_of(d_model: int, device: str) -> tuple[int, int]:
+    """Those that are taken, and all."""
+    every = TSAEConfig().resolved(d_model).training.steps or 0
+    return max(1, round((SHARES.get(d_model, 1.0) if device == "cpu" else 1.0) * every)), every
 
 
 def defaults(d_model: int, config: Config, room: Path) -> dict[str, Any]:
-    wanted = planted_of(d_model, config.tokens)
-    planted = plant(wanted)
-    store = store_of(planted, room / f"d{d_model}")
-    held_out = store_of(plant(replace(wanted, tokens=32_000), draw=1), room / f"d{d_model}-held-out")
-    share = SHARES.get(d_model, 1.0) if config.device == "cpu" else 1.0
-    every = TSAEConfig().resolved(d_model)
-    steps = max(1, round(share * (every.training.steps or 0)))
-    found: dict[str, Any] = {"width": every.width, "k": every.k, "lr": round(every.training.lr or 0, 5), "steps": steps}
-    found["default steps"] = every.training.steps
+    world = World.of(planted_of(d_model, config.tokens), room / f"d{d_model}")
+    chosen, (steps, every) = TSAEConfig().resolved(d_model), steps_of(d_model, config.device)
+    found: dict[str, Any] = {"width": chosen.width, "k": chosen.k, "lr": round(chosen.training.lr or 0, 5)}
+    found |= {"steps": steps, "default steps": every}
     for name in ("interp", "batchtopk"):
-        asked = preset(name) if share == 1 else _for(preset(name), steps)
-        tsae = fit(store, asked, out=room / f"d{d_model}-{name}", device=config.device, bar=False)
-        quality = evaluate(tsae, held_out, device=config.device, bar=False)
-        matched = one_to_one(planted.directions_GD, tsae.to("cpu").W_dec)
-        found[name] = {
-            "fve": round(quality.fve or 0.0, 4),
-            "dead share": round(quality.firing.dead_share or 0.0, 4),
-            "planted found": round(matched.recall(["all"] * len(planted.kind_G))["all"], 3),
-        }
+        found[name] = world.comes_to(_for(preset(name), steps), room / f"d{d_model}-{name}", config.device)
+    return found
+
+
+def revival(config: Config, room: Path) -> dict[str, Any]:
+    d_model = 512
+    world = World.of(planted_of(d_model, config.tokens, seed=1), room / "revival")
+    steps, every = steps_of(d_model, config.device)
+    found: dict[str, Any] = {"d_model": d_model, "steps": steps, "default steps": every}
+    for revived in (TSAEConfig().resolved(d_model).revived, d_model // 2):
+        asked, began = replace(_for(TSAEConfig(), steps), revived=revived), time.perf_counter()
+        came_to = world.comes_to(asked, None, config.device)
+        found[f"revived {revived}"] = came_to | {"seconds": round(time.perf_counter() - began)}
     return found
 
 
@@ -117,11 +151,12 @@ def main(config: Config) -> None:
     told: dict[str, Any] = {"pool_gb": POOL}
     with tempfile.TemporaryDirectory() if config.room is None else nullcontext(config.room) as place:
         room = Path(place)
-        asked, measuring = "memory" in config.parts, "defaults" in config.parts
         told["parts"] = standing("tsae-scale", device, "parts", {})
-        if asked:
-            told["parts"]["memory"] = measured_now(device)
-        told["memory"] = memory(config, room) if asked else standing("tsae-scale", device, "memory")
+        for part, measure in (("memory", memory), ("revival", revival)):
+            if part in config.parts:
+                told["parts"][part] = measured_now(device)
+            told[part] = measure(config, room) if part in config.parts else standing("tsae-scale", device, part)
+        measuring = "defaults" in config.parts
         told["defaults"] = standing("tsae-scale", device, "defaults", {} if measuring else None)
         if not measuring:
             keep(told, config, device)
