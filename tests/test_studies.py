@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.artifacts import BadInput, fingerprint_config
@@ -73,6 +73,7 @@ def test_a_crossing_that_hangs_on_the_seeds_has_no_interval():
     assert 0.2 < share < 0.9 and at.low is None
 
 
+@settings(max_examples=25)  # each is a whole bootstrap
 @given(st.floats(0.1, 0.9), st.floats(0.01, 0.05))
 def test_the_interval_of_a_crossing_holds_the_crossing(where, noise):
     doses = [0.0, 0.5, 1.0]
