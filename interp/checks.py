@@ -3,6 +3,7 @@
 A field that may be None is chosen later where it is, and let through.
 """
 
+import numbers
 import typing
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -31,14 +32,34 @@ def expect_one_of(config: object, known: Collection[str], *names: str) -> None:
     _expect(config, names, lambda value: value in known, f"be one of {', '.join(known)}")
 
 
+def expect_type(value: object, kind: type, remedy: str) -> None:
+    if not isinstance(value, kind):
+        raise BadInput(f"expected a {kind.__name__}, got {str(value)!r:.60} ({type(value).__name__}): {remedy}")
+
+
 def _expect(config: object, names: Iterable[str], holds: Callable[[Any], bool], claim: str) -> None:
     for name in names:
         value = getattr(config, name)
         if value is None and _may_be_none(config, name):
             continue
-        if value is None or not holds(value):  # comparing with NaN never holds
+        if int in _kinds(config, name) and not isinstance(value, numbers.Integral | None):
+            raise BadInput(f"{name} must be a whole number; got {value!r}")
+        if value is None or not _held(holds, value):
             raise BadInput(f"{name} must {claim}; got {value!r}")
 
 
+def _held(holds: Callable[[Any], bool], value: Any) -> bool:
+    """Comparing with NaN never holds, nor with what cannot be compared."""
+    try:
+        return holds(value)
+    except TypeError:
+        return False
+
+
 def _may_be_none(config: object, name: str) -> bool:
-    return type(None) in typing.get_args(typing.get_type_hints(type(config))[name])
+    return type(None) in _kinds(config, name)
+
+
+def _kinds(config: object, name: str) -> tuple[Any, ...]:
+    hint = typing.get_type_hints(type(config))[name]
+    return typing.get_args(hint) or (hint,)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from interp.artifacts import BadInput
@@ -18,6 +19,17 @@ class Held:
     few: float | None = 3
     many: float | None = 30
     kind: str | None = "good"
+
+
+def test_what_is_no_number_or_no_whole_one_is_refused_by_the_same_name():
+    told = {"k": "16", "width": 128.0, "revival": "much"}
+    said = ["k must be a whole number; got '16'", "width must be a whole number; got 128.0"]
+    said += ["revival must not be negative; got 'much'"]
+    for (name, value), expected in zip(told.items(), said, strict=True):
+        with pytest.raises(BadInput) as refused:
+            TSAEConfig(**{name: value})
+        assert str(refused.value) == expected
+    assert TSAEConfig(width=np.int64(128)).width == 128
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,18 @@ def test_measuring_says_whether_it_was_fitted_on_these_very_activations(
     assert json.loads(capsys.readouterr().out)["fitted_on"] == (store == "fitted")
 
 
+def test_of_a_dictionary_that_does_not_say_on_what_it_was_fitted_neither_is_said(
+    fitted, stores, tmp_path, monkeypatch, capsys
+):
+    bare = shutil.copytree(fitted, tmp_path / "bare")
+    (bare / "manifest.json").unlink()
+    run(monkeypatch, "tsae-eval", "--tsae", bare, "--store", stores / "fitted", "--layer", "2")
+    told = capsys.readouterr().out
+    assert "the dictionary does not say which it was fitted on" in told and "slow block" not in told
+    run(monkeypatch, "tsae-eval", "--tsae", bare, "--store", stores / "fitted", "--layer", "2", "--json")
+    assert json.loads(capsys.readouterr().out)["fitted_on"] is None
+
+
 def test_measuring_the_loss_says_on_how_much_of_the_store(fitted, stores, monkeypatch, capsys):
     asked = ("--tsae", fitted, "--store", stores / "held-out", "--policy", shipped(), "--documents", "3")
     run(monkeypatch, "tsae-eval", *asked)

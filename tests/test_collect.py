@@ -348,6 +348,7 @@ def test_what_cannot_be_collected_is_refused(shared, tmp_path, asked, told):
     sizes = {"tokens": 500, "sampling": SAMPLING}
     with pytest.raises(BadInput, match=told):
         Series.from_dir(shared).collect(TASK, out=tmp_path / "store", bar=False, **{**sizes, **asked})
+    assert not list(tmp_path.glob("store/shard-*"))
 
 
 def test_what_was_refused_can_be_asked_for_otherwise_in_the_same_place(shared, tmp_path):
@@ -355,6 +356,18 @@ def test_what_was_refused_can_be_asked_for_otherwise_in_the_same_place(shared, t
     with pytest.raises(BadInput, match="shard_tokens must hold a document"):
         series.collect(TASK, **{**asked, "shard_tokens": 5})
     assert len(series.collect(TASK, **asked))
+
+
+def test_a_level_that_there_is_not_is_refused_before_anything_is_asked():
+    with pytest.raises(BadInput, match="got 'impossible'"):
+        Questions(Chain(), "train", ("hard", "impossible"))
+
+
+def test_one_alone_need_not_be_put_in_a_list(shared, tmp_path):
+    series = Series.from_dir(shared)
+    alone = series.collect(TASK, layers=1, corpora="probe", steps=10, out=tmp_path / "a", bar=False, **SMALL)
+    listed = series.collect(TASK, layers=(1,), corpora=("probe",), steps=(10,), out=tmp_path / "b", bar=False, **SMALL)
+    assert contents(alone.path) == contents(listed.path)
 
 
 def test_without_a_task_or_a_place_nothing_is_collected(shared):

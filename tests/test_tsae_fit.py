@@ -21,7 +21,7 @@ from tsae_world import (
 
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
-from interp.tsae import PRESETS, TSAE, TSAEConfig, fit, fit_all
+from interp.tsae import PRESETS, TSAE, TSAEConfig, evaluate, fit, fit_all
 from interp.tsae import trainee as trainee_module
 from interp.tsae.batches import batches
 from interp.tsae.pools import Pools
@@ -341,6 +341,25 @@ def test_a_start_of_another_size_is_refused(store, start):
 
 
 # --- refused -------------------------------------------------------------------------------------------------------
+
+
+def test_a_path_or_a_name_where_the_thing_itself_is_wanted_is_refused_saying_how_to_get_it(store, start):
+    anything: Any = "runs/acts"
+    for given, told in (
+        ({"store": anything}, r"expected a Store, got 'runs/acts' .str.: open it with Store.open"),
+        ({"config": anything}, r"expected a TSAEConfig, got 'runs/acts' .str.: preset.name. gives one by its name"),
+        ({"start": anything}, r"expected a TSAE, got 'runs/acts' .str.: load it with TSAE.load"),
+    ):
+        with pytest.raises(BadInput, match=told):
+            fit(**{"store": store, "config": small(), "bar": False, **given})
+    for tsae, where in ((anything, store), (start, anything)):
+        with pytest.raises(BadInput, match="expected a (TSAE|Store), got 'runs/acts' .str.: (load|open) it"):
+            evaluate(tsae, where, bar=False)
+
+
+def test_one_that_explains_less_than_the_mean_is_kept_but_not_in_silence(store):
+    with pytest.warns(UserWarning, match=r"less than the mean would \(variance explained -.*\): ask for more steps"):
+        fit(store, small(training={"lr": 30.0}), bar=False)
 
 
 def test_a_layer_that_is_not_there_is_refused(store, tmp_path):

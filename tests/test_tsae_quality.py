@@ -120,6 +120,18 @@ def test_codes_are_not_taken_for_residuals():
         identity().encode(torch.zeros(3, 2 * D))
 
 
+@pytest.mark.parametrize(
+    ("policies", "told"),
+    [
+        ("a series", r"policies must give the policy of a step, as lambda step: .*\.load\(\); got 'a series'"),
+        (lambda step: "a checkpoint", "expected a Policy, got 'a checkpoint' .str.: policies must give the policy of"),
+    ],
+)
+def test_what_gives_no_policies_is_refused(policies, told, store):
+    with pytest.raises(BadInput, match=told):
+        evaluate(identity(), store, policies=policies, bar=False)
+
+
 def test_a_store_that_other_policies_read_is_refused_unless_any_will_do(store):
     stranger = replace(identity(), made_from={"policy-0": "somebody else"})
     with pytest.raises(Mismatch, match="expected some of somebody else in the store"):

@@ -148,7 +148,9 @@ class Writer:
         there = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
         if there or self.path.is_file():
             found = f"{', '.join(there[:5])} and no {MANIFEST}" if there else "a file"
-            raise BadInput(f"{self.path}: expected a store or an empty place, got {found}")
+            raise BadInput(
+                f"{self.path}: expected a store or an empty place, got {found}: choose another place, or empty it"
+            )
         self._write_manifest(None)
         return None
 

@@ -20,6 +20,8 @@ KEY = (
 def measured(found: "Quality") -> str:
     """What it explains and keeps, and block by block how sparse and how smooth it is."""
     kept = [("variance explained", found.fve), ("by the slow block alone", found.fve_slow), ("cosine", found.cosine)]
+    if len(found.l0.per_block) == 1:
+        del kept[1]
     for name, recovered in ("the mean", found.recovered), ("zero", found.recovered_from_zero):
         if recovered is not None:
             kept.append((f"CE recovered, against {name}", recovered.ce_recovered))
@@ -35,14 +37,20 @@ def measured(found: "Quality") -> str:
         + [_f(block.paper)]
         for name, l0, gone, block in zip(blocks, active, dead, smooth, strict=False)
     ]
-    which = "the very ones it was fitted on: collect held-out ones to know more"
-    which = which if found.fitted_on else "of another store than it was fitted on"
+    which = FITTED_ON[found.fitted_on]
     of = "prompts and completions" if found.prompts else "completions"
     told = [f"measured on {found.tokens:,} tokens of {of}, {which}", _on_how_much(found), ""]
     if found.membership is not None:
         told = [*told, f"firing rate tells the slow block with AUROC {_f(found.membership.auroc)}; 0.5: not at all", ""]
     kept_table = grid(["measure (1: all of it)", ""], [[name, _f(value)] for name, value in kept])
     return "\n".join([kept_table, "", *told, grid(HEAD, rows), "", *KEY])
+
+
+FITTED_ON = {
+    True: "the very ones it was fitted on: collect held-out ones to know more",
+    False: "of another store than it was fitted on",
+    None: "and the dictionary does not say which it was fitted on",
+}
 
 
 def _on_how_much(found: "Quality") -> str:

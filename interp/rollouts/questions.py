@@ -46,6 +46,8 @@ class Questions:
         """Of a task that holds so many and no more. A level that runs out leaves its turns to the others."""
         size = getattr(self.task, "size", None)
         if size is None:
+            for level in self.levels:  # one that there is not is refused at once
+                self.task.problem(self.split, level, 0)
             return None
         held = {level: self.task.problems(self.split, level, size(self.split, level)) for level in self.levels}
         if empty := [level for level, problems in held.items() if not problems]:

@@ -175,7 +175,7 @@ class Series(Sequence[Checkpoint]):
         task: Task | None = None,
         *,
         layer: int | None = None,
-        layers: Sequence[int] = (),
+        layers: Sequence[int] | int = (),
         out: str | Path | None = None,
         config: CollectConfig | None = None,
         device: str = "auto",
@@ -189,7 +189,8 @@ class Series(Sequence[Checkpoint]):
         opened; what was stopped goes on. `device` and `dtype` are those the checkpoints are loaded in."""
         from interp.rollouts.collect import collect
 
-        wanted = [*([layer] if layer is not None else []), *layers]
+        several = (layers,) if isinstance(layers, int) else layers
+        wanted = [*([layer] if layer is not None else []), *several]
         config = _settled(config, {"layers": tuple(wanted), **settings} if wanted else settings)
         task = self.task if task is None else task
         if task is None:
@@ -201,6 +202,8 @@ def _settled(config: CollectConfig | None, settings: dict[str, Any]) -> CollectC
     known = [field.name for field in fields(CollectConfig)]
     if strange := sorted(set(settings) - set(known)):
         raise BadInput(f"expected settings among {', '.join(known)}; got {', '.join(strange)}")
+    lone = [name for name in ("corpora", "steps", "levels") if isinstance(settings.get(name), str | int)]
+    settings = {**settings, **{name: (settings[name],) for name in lone}}
     if config is not None:
         return replace(config, **settings)
     if "layers" not in settings:

@@ -178,6 +178,12 @@ class Course:
 
     def finish(self, x_ND: torch.Tensor) -> TSAE:
         """Thresholds set, scale folded back, kept as SAELens keeps it."""
+        if (fve := self.trainee.shown.get("fve", 0.0)) < 0:
+            warnings.warn(
+                "of its last batch the dictionary explains less than the mean would (variance explained "
+                f"{fve:.3g}): ask for more steps, or for a lower lr",
+                stacklevel=2,
+            )
         self.trainee.calibrate(x_ND)
         dictionary = self._dictionary()
         if self.out is not None:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from interp.activations import Store
 from interp.artifacts import BadInput
+from interp.checks import expect_type
 from interp.policy.device import resolve
 from interp.policy.modes import repeatable
 from interp.training_state import interruptible
@@ -76,6 +77,11 @@ def _fit(
     bar: bool,
 ) -> dict[str, TSAE]:
     register()
+    expect_type(store, Store, "open it with Store.open(path)")
+    for config in configs.values():
+        expect_type(config, TSAEConfig, "preset(name) gives one by its name")
+    if start is not None:
+        expect_type(start, TSAE, "load it with TSAE.load(path)")
     layer = store.layer if layer is None else layer
     if layer not in store.layers:
         raise BadInput(
@@ -83,7 +89,7 @@ def _fit(
             "ask for one of these, or collect that layer"
         )
     for config in configs.values():
-        _warn_of_no_promotion(config.resolved(store.d_model))
+        config.resolved(store.d_model)  # what does not fit is refused before anything is read
     place = resolve(device)[0]
     if place.type == "mps":
         place = torch.device("cpu")  # the sparse products are there for CPU and CUDA
@@ -100,6 +106,8 @@ def _fit(
         courses = [
             Course(name, pools, config, statistics, outs.get(name), place, start) for name, config in wanted.items()
         ]
+        for course in courses:
+            _warn_of_no_promotion(course.trainee.config)
         with repeatable(place):
             _run(pools, courses, bar)
         if sound := [course for course in courses if course.failed is None]:
@@ -115,8 +123,9 @@ def _warn_of_no_promotion(config: TSAEConfig) -> None:
     if config.promote_every and config.promote_every >= PROMOTING * steps:
         warnings.warn(
             f"a fit of {steps} steps promotes nothing: the first promotion would be at step {config.promote_every}, "
-            f"and there is none in the last {1 - PROMOTING:.0%}. Ask for more steps, or for a smaller promote_every",
-            stacklevel=3,
+            f"and there is none in the last {1 - PROMOTING:.0%}. Ask for more steps, or for a smaller promote_every "
+            "(--promote-every)",
+            stacklevel=4,
         )
 
 

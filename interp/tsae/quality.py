@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
+from interp.checks import expect_type
 from interp.policy.device import resolve
 from interp.policy.policy import Policy
 from interp.tsae.belonging import expect_kin, layer_of, read_by
@@ -41,14 +42,16 @@ from interp.tsae.splices import Splices
 if TYPE_CHECKING:
     import polars as pl
 
+POLICIES = "as lambda step: series.at(step).load()"
+
 
 @dataclass(frozen=True)
 class Quality:
     tokens: int
     prompts: bool
     """Whether those of prompts are among them."""
-    fitted_on: bool
-    """Whether these are the very activations that the dictionary was fitted on."""
+    fitted_on: bool | None
+    """Whether these are the very activations that the dictionary was fitted on. None where it does not say."""
     fve: float | None
     fve_slow: float | None
     """By the slow block alone."""
@@ -110,6 +113,8 @@ def evaluate(
     the store, at most `documents` documents in all are read again, with and without the splice. `layer` is asked for
     where the dictionary does not say. A store that none of the policies read which the dictionary was fitted on is
     refused, unless `any_policy` is wanted."""
+    expect_type(tsae, TSAE, "load it with TSAE.load(path)")
+    expect_type(store, Store, "open it with Store.open(path)")
     if documents < 1:
         raise BadInput(f"documents must be at least 1; got {documents}: leave the policies out to measure none")
     layer = layer_of(tsae, layer)
@@ -125,14 +130,18 @@ def evaluate(
         raise BadInput(f"{store.path}: expected tokens to measure on, got none: does it hold prompts alone?")
     splices = None
     if policies is not None:
+        if not callable(policies):
+            raise BadInput(f"policies must give the policy of a step, {POLICIES}; got {policies!r:.60}")
         mean_D = found.fve.mean_D
         assert mean_D is not None, "tokens were measured"
         splices = Splices(tsae, layer, mean_D.float())
         for step, prompts, completions in _documents(store, documents):
             policy = policies(step)
+            expect_type(policy, Policy, f"policies must give the policy of a step, {POLICIES}")
             _expect_same_policy(store, step, policy)
             splices.update(policy, prompts, completions)
-    return found.quality(splices, fitted_on=tsae.made_from.get("store") == store.fingerprint())
+    known = tsae.made_from.get("store")
+    return found.quality(splices, fitted_on=None if known is None else known == store.fingerprint())
 
 
 class _Sums:
@@ -153,7 +162,7 @@ class _Sums:
             self.smoothness.update(z_NF=z_NF.cpu(), x_ND=x_ND, joined_N=joined_N)
             self.tokens += len(x_ND)
 
-    def quality(self, splices: Splices | None, *, fitted_on: bool) -> Quality:
+    def quality(self, splices: Splices | None, *, fitted_on: bool | None) -> Quality:
         firing, blocks = self.firing.compute(), self.tsae.widths
         slow_F, rate_F = np.arange(self.tsae.width) < self.tsae.n_slow, firing.rate_F.cpu().numpy()
         alive_F = rate_F > 0
