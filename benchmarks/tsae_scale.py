@@ -29,11 +29,12 @@ from common import measured_now, peak_memory, standing, write_result
 from interp.activations import Store
 from interp.studies.dictionary.config import PlantedConfig
 from interp.studies.dictionary.planted import Planted, plant, store_of
-from interp.tsae import TSAEConfig, evaluate, fit, preset
+from interp.tsae import TSAE, TSAEConfig, evaluate, fit, preset
 from interp.tsae.metrics import one_to_one
 
 STORES = (0.1, 0.4, 1.6)
 """GB of activations."""
+PARTS = ("memory", "revival", "defaults")
 POOL = 0.05
 SHARES = {64: 1.0, 128: 1.0, 256: 0.25, 512: 0.1, 1024: 0.1, 2048: 0.1}
 """Of the default steps, without a GPU."""
@@ -46,7 +47,7 @@ class Config:
     sizes: tuple[int, ...] = tuple(SHARES)
     """Of the defaults. Each is kept as soon as it is measured; those not asked for are taken over as they stand."""
     tokens: int = 200_000
-    parts: tuple[str, ...] = ("memory", "defaults", "revival")
+    parts: tuple[str, ...] = PARTS
     """Which to measure. What is not is taken over from the result that stands: memory wants a quiet machine."""
     room: Path | None = None
     """Where stores and fits are kept, so that what was stopped goes on. If not given, a place that is gone after."""
@@ -102,8 +103,10 @@ class World:
         held_out = store_of(plant(replace(wanted, tokens=32_000), draw=1), place.with_name(f"{place.name}-held-out"))
         return cls(planted, store_of(planted, place), held_out)
 
-    def comes_to(self, asked: TSAEConfig, out: Path | None, device: str) -> dict[str, float]:
-        tsae = fit(self.store, asked, out=out, device=device, bar=False)
+    def fitted(self, asked: TSAEConfig, device: str, out: Path | None = None) -> TSAE:
+        return fit(self.store, asked, out=out, device=device, bar=False)
+
+    def measured(self, tsae: TSAE, device: str) -> dict[str, float]:
         quality = evaluate(tsae, self.held_out, device=device, bar=False)
         matched = one_to_one(self.planted.directions_GD, tsae.to("cpu").W_dec)
         return {
@@ -125,7 +128,8 @@ def defaults(d_model: int, config: Config, room: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"width": chosen.width, "k": chosen.k, "lr": round(chosen.training.lr or 0, 5)}
     found |= {"steps": steps, "default steps": every}
     for name in ("interp", "batchtopk"):
-        found[name] = world.comes_to(_for(preset(name), steps), room / f"d{d_model}-{name}", config.device)
+        tsae = world.fitted(_for(preset(name), steps), config.device, room / f"d{d_model}-{name}")
+        found[name] = world.measured(tsae, config.device)
     return found
 
 
@@ -136,8 +140,8 @@ def revival(config: Config, room: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"d_model": d_model, "steps": steps, "default steps": every}
     for revived in (TSAEConfig().resolved(d_model).revived, d_model // 2):
         asked, began = replace(_for(TSAEConfig(), steps), revived=revived), time.perf_counter()
-        came_to = world.comes_to(asked, None, config.device)
-        found[f"revived {revived}"] = came_to | {"seconds": round(time.perf_counter() - began)}
+        tsae, took = world.fitted(asked, config.device), time.perf_counter() - began
+        found[f"revived {revived}"] = world.measured(tsae, config.device) | {"seconds of fitting": round(took)}
     return found
 
 
@@ -152,15 +156,14 @@ def main(config: Config) -> None:
     with tempfile.TemporaryDirectory() if config.room is None else nullcontext(config.room) as place:
         room = Path(place)
         told["parts"] = standing("tsae-scale", device, "parts", {})
+        for part in PARTS:  # before anything is measured: what is to be taken over has to be there
+            if part not in config.parts or part == "defaults":
+                told[part] = standing("tsae-scale", device, part, {} if part in config.parts else None)
         for part, measure in (("memory", memory), ("revival", revival)):
             if part in config.parts:
-                told["parts"][part] = measured_now(device)
-            told[part] = measure(config, room) if part in config.parts else standing("tsae-scale", device, part)
-        measuring = "defaults" in config.parts
-        told["defaults"] = standing("tsae-scale", device, "defaults", {} if measuring else None)
-        if not measuring:
-            keep(told, config, device)
-        for d_model in config.sizes if measuring else ():
+                told["parts"][part], told[part] = measured_now(device), measure(config, room)
+        keep(told, config, device)
+        for d_model in config.sizes if "defaults" in config.parts else ():
             told["parts"][f"d {d_model}"] = measured_now(device)
             told["defaults"][f"d {d_model}"] = defaults(d_model, config, room)
             print(d_model, told["defaults"][f"d {d_model}"], flush=True)

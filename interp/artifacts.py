@@ -13,6 +13,7 @@ import hashlib
 import importlib.metadata
 import json
 import math
+import numbers
 import os
 import re
 import shutil
@@ -241,6 +242,8 @@ def to_json(value: Any) -> Any:
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)  # numpy's are none that JSON knows
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON knows neither NaN nor infinity
     if isinstance(value, list | tuple):

@@ -231,6 +231,14 @@ def test_a_place_in_which_nothing_was_written_yet_takes_whatever_is_asked_for_ne
     assert json.loads((tmp_path / "store" / "manifest.json").read_text())["config"] == {"tokens": 15}
 
 
+def test_a_writer_whose_place_was_taken_meanwhile_adds_nothing_to_it(tmp_path):
+    first, second = (Writer(tmp_path / "store", **{**MAKING, "made_from": {"policy-0": of}}) for of in ("aaa", "bbb"))
+    with pytest.raises(BadInput, match="of another making: made_from.policy-0 was 'bbb', now 'aaa'"):
+        add(first, 0)
+    add(second, 0)
+    assert second.finish().made_from == {"policy-0": "bbb"}
+
+
 def test_a_place_with_something_else_in_it_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(BadInput, match=r"expected a store or an empty place, got notes\.txt and no manifest\.json"):

@@ -1,12 +1,13 @@
 """A field that is wrong is refused alone, whatever stands beside it."""
 
+import json
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, to_json
 from interp.checks import expect_at_least, expect_at_most, expect_between, expect_one_of, expect_positive
 from interp.grpo.config import UpdateConfig
 from interp.studies.difficulty.config import DifficultyConfig
@@ -29,7 +30,7 @@ def test_what_is_no_number_or_no_whole_one_is_refused_by_the_same_name():
         with pytest.raises(BadInput) as refused:
             TSAEConfig(**{name: value})
         assert str(refused.value) == expected
-    assert TSAEConfig(width=np.int64(128)).width == 128
+    assert json.dumps(to_json(TSAEConfig(width=np.int64(128)))) == json.dumps(to_json(TSAEConfig(width=128)))
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ REFUSED = {
     "a weight too few": (TSAEConfig, {"block_weights": (1.0,)}, r"one for each of 2 blocks.*; got \(1.0,\)"),
     "a whole without weight": (TSAEConfig, {"block_weights": (1.0, 0.0)}, r"the last above 0; got \(1.0, 0.0\)"),
     "a negative weight": (TSAEConfig, {"block_weights": (-1.0, 1.0)}, r"none negative.*got \(-1.0, 1.0\)"),
-    "promotion at no step": (TSAEConfig, {"promote_every": 0}, "promote_every must be at least 1, or None; got 0"),
+    "promotion at no step": (TSAEConfig, {"promote_every": 0}, "promote_every must be at least 1; got 0"),
     "promotion without pairs": (TSAEConfig, {"contrast": ContrastConfig(alpha=0, run=1)}, "promotion goes by pairs"),
     "a contrast without a slow block": (
         TSAEConfig, {"blocks": (1.0,), "block_weights": (1.0,)}, "a contrast needs a slow block: .* got one block"

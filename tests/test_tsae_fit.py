@@ -2,7 +2,7 @@
 
 import weakref
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -352,6 +352,8 @@ def test_a_path_or_a_name_where_the_thing_itself_is_wanted_is_refused_saying_how
     ):
         with pytest.raises(BadInput, match=told):
             fit(**{"store": store, "config": small(), "bar": False, **given})
+    with pytest.raises(BadInput, match="expected a TSAEConfig, got 'interp'"):
+        fit_all(store, {"a": cast(Any, "interp")}, bar=False)
     for tsae, where in ((anything, store), (start, anything)):
         with pytest.raises(BadInput, match="expected a (TSAE|Store), got 'runs/acts' .str.: (load|open) it"):
             evaluate(tsae, where, bar=False)

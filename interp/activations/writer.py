@@ -167,6 +167,7 @@ class Writer:
             raise BadInput(f"{self.path} is finished: nothing can be added to it")
         if self._tidy:
             return
+        _refuse_changes(self.path, read_manifest(self.path, KIND), self._making())  # another may have begun here since
         if self._listed is not None:
             self._write_manifest(None)
             self._listed = None

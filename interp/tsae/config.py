@@ -124,8 +124,8 @@ class TSAEConfig:
 
     def __post_init__(self) -> None:
         expect_one_of(self, ("rms", "none"), "scale")
-        expect_at_least(self, 1, "width", "k", "revived")
-        expect_at_least(self, 0, "revival")
+        expect_at_least(self, 1, "width", "k", "revived", "promote_every")
+        expect_at_least(self, 0, "revival", "slow_k")
         shares = self.blocks
         if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
             raise BadInput(f"blocks must be positive shares that sum to 1; got {shares}")
@@ -134,8 +134,6 @@ class TSAEConfig:
                 f"block_weights must be one for each of {len(shares)} blocks, none negative and the last above 0; "
                 f"got {self.block_weights}"
             )
-        if self.promote_every is not None and self.promote_every < 1:
-            raise BadInput(f"promote_every must be at least 1, or None; got {self.promote_every}")
         if self.promote_every and self.contrast.run == 1 and not self.contrast.alpha:
             raise BadInput(
                 "promotion goes by pairs of tokens: expected run above 1, alpha above 0, or promote_every=None"

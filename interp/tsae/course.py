@@ -121,6 +121,10 @@ class Course:
             )
 
     @property
+    def called(self) -> str:
+        return f"dictionary {self.name!r}" if self.name else "the dictionary"
+
+    @property
     def under_way(self) -> bool:
         return self.failed is None and self.trainee.done < self.trainee.steps
 
@@ -138,8 +142,7 @@ class Course:
             if trainee.done % 20 == 1 or last:
                 shown.set_postfix({key: f"{trainee.shown[key]:.3f}" for key in ("fve", "l0", "dead")}, refresh=False)
             if (trainee.done % 20 == 1 or last or due) and not math.isfinite(step.loss.item()):
-                which = f"dictionary {self.name!r}" if self.name else "the dictionary"
-                raise FloatingPointError(f"{which} diverged at step {trainee.done}: try a lower lr or alpha")
+                raise FloatingPointError(f"{self.called} diverged at step {trainee.done}: try a lower lr or alpha")
             self._warn_of_no_contrast()
             if due:
                 self.save()
@@ -180,8 +183,8 @@ class Course:
         """Thresholds set, scale folded back, kept as SAELens keeps it."""
         if (fve := self.trainee.shown.get("fve", 0.0)) < 0:
             warnings.warn(
-                "of its last batch the dictionary explains less than the mean would (variance explained "
-                f"{fve:.3g}): ask for more steps, or for a lower lr",
+                f"of its last batch {self.called} explains less than the mean would (variance explained {fve:.3g}): "
+                "ask for more steps, or for a lower lr",
                 stacklevel=2,
             )
         self.trainee.calibrate(x_ND)

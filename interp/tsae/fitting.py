@@ -11,7 +11,7 @@ bits; and a dictionary fitted in company is the one that would have been fitted 
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,6 +60,7 @@ def fit_all(
 ) -> dict[str, TSAE]:
     """Several dictionaries, by name, in one pass: each pool of activations is read once for all of them. `out` is a
     directory that gets one directory for each."""
+    _expect_configs(configs.values())
     if len({(c.training.pool_gb, c.training.prompts) for c in configs.values()}) > 1:
         raise BadInput("dictionaries fitted together share their pools: expected one pool_gb and one prompts for all")
     outs = {name: Path(out) / name for name in configs} if out is not None else {}
@@ -78,8 +79,7 @@ def _fit(
 ) -> dict[str, TSAE]:
     register()
     expect_type(store, Store, "open it with Store.open(path)")
-    for config in configs.values():
-        expect_type(config, TSAEConfig, "preset(name) gives one by its name")
+    _expect_configs(configs.values())
     if start is not None:
         expect_type(start, TSAE, "load it with TSAE.load(path)")
     layer = store.layer if layer is None else layer
@@ -116,6 +116,11 @@ def _fit(
         for failure in [course.failed for course in courses if course.failed is not None]:
             raise failure
     return {name: finished[name] for name in configs}
+
+
+def _expect_configs(configs: Iterable[object]) -> None:
+    for config in configs:
+        expect_type(config, TSAEConfig, "preset(name) gives one by its name")
 
 
 def _warn_of_no_promotion(config: TSAEConfig) -> None:

@@ -115,6 +115,8 @@ def evaluate(
     refused, unless `any_policy` is wanted."""
     expect_type(tsae, TSAE, "load it with TSAE.load(path)")
     expect_type(store, Store, "open it with Store.open(path)")
+    if policies is not None and not callable(policies):
+        raise BadInput(f"policies must give the policy of a step, {POLICIES}; got {policies!r:.60}")
     if documents < 1:
         raise BadInput(f"documents must be at least 1; got {documents}: leave the policies out to measure none")
     layer = layer_of(tsae, layer)
@@ -130,8 +132,6 @@ def evaluate(
         raise BadInput(f"{store.path}: expected tokens to measure on, got none: does it hold prompts alone?")
     splices = None
     if policies is not None:
-        if not callable(policies):
-            raise BadInput(f"policies must give the policy of a step, {POLICIES}; got {policies!r:.60}")
         mean_D = found.fve.mean_D
         assert mean_D is not None, "tokens were measured"
         splices = Splices(tsae, layer, mean_D.float())
