@@ -242,19 +242,18 @@ def to_json(value: Any) -> Any:
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)  # numpy's are none that JSON knows
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON knows neither NaN nor infinity
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)  # numpy's are none that JSON knows
     return str(value) if isinstance(value, Path) else value
 
 
 def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
     """A config dataclass back from what `to_json` made of it; keys it does not know are refused by name."""
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
+    hints, known = typing.get_type_hints(kind), {f.name for f in dataclasses.fields(typing.cast(Any, kind))}
     if strange := sorted(set(value) - known):
         raise BadInput(f"{kind.__name__} has no {', '.join(strange)}; it has {', '.join(sorted(known))}")
     return kind(**{key: _revive(hints[key], item) for key, item in value.items()})
@@ -268,8 +267,7 @@ def _revive(hint: Any, item: Any) -> Any:
     if dataclasses.is_dataclass(hint):
         return from_json(hint, item)  # pyright: ignore[reportArgumentType]
     if typing.get_origin(hint) is tuple:
-        inner = typing.get_args(hint)[0]
-        return tuple(_revive(inner, part) for part in item)
+        return tuple(_revive(typing.get_args(hint)[0], part) for part in item)
     return Path(item) if hint is Path else item
 
 
