@@ -156,9 +156,9 @@ def main(config: Config) -> None:
     with tempfile.TemporaryDirectory() if config.room is None else nullcontext(config.room) as place:
         room = Path(place)
         told["parts"] = standing("tsae-scale", device, "parts", {})
-        for part in PARTS:  # before anything is measured: what is to be taken over has to be there
-            if part not in config.parts or part == "defaults":
-                told[part] = standing("tsae-scale", device, part, {} if part in config.parts else None)
+        told |= {part: standing("tsae-scale", device, part, {}) for part in PARTS}
+        if not told["memory"] and "memory" not in config.parts:
+            raise SystemExit("expected memory to be measured, or a result to take it over from, got neither")
         for part, measure in (("memory", memory), ("revival", revival)):
             if part in config.parts:
                 told["parts"][part], told[part] = measured_now(device), measure(config, room)

@@ -118,7 +118,7 @@ class TSAEConfig:
     """Weight of the loss that lets dead latents learn what the others leave unexplained."""
     revived: int | None = None
     """How many of the dead share in that at a token: those nearest to firing. If not given, half as many as dimensions,
-    as in SAELens, but no more than 2 k or 64, whichever is more: beyond that they take time and explain no more."""
+    as in SAELens, but no more than 2 k or 64, whichever is more: of a wide dictionary they would take half a step."""
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
