@@ -19,9 +19,8 @@ KEY = (
 
 def measured(found: "Quality") -> str:
     """What it explains and keeps, and block by block how sparse and how smooth it is."""
-    kept = [("variance explained", found.fve), ("by the slow block alone", found.fve_slow), ("cosine", found.cosine)]
-    if len(found.l0.per_block) == 1:
-        del kept[1]
+    slow = [("by the slow block alone", found.fve_slow)] if len(found.l0.per_block) > 1 else []
+    kept = [("variance explained", found.fve), *slow, ("cosine", found.cosine)]
     for name, recovered in ("the mean", found.recovered), ("zero", found.recovered_from_zero):
         if recovered is not None:
             kept.append((f"CE recovered, against {name}", recovered.ce_recovered))
@@ -37,9 +36,8 @@ def measured(found: "Quality") -> str:
         + [_f(block.paper)]
         for name, l0, gone, block in zip(blocks, active, dead, smooth, strict=False)
     ]
-    which = FITTED_ON[found.fitted_on]
     of = "prompts and completions" if found.prompts else "completions"
-    told = [f"measured on {found.tokens:,} tokens of {of}, {which}", _on_how_much(found), ""]
+    told = [f"measured on {found.tokens:,} tokens of {of}, {FITTED_ON[found.fitted_on]}", _on_how_much(found), ""]
     if found.membership is not None:
         told = [*told, f"firing rate tells the slow block with AUROC {_f(found.membership.auroc)}; 0.5: not at all", ""]
     kept_table = grid(["measure (1: all of it)", ""], [[name, _f(value)] for name, value in kept])
