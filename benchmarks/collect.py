@@ -27,14 +27,14 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from interp.activations import Writer
+from interp.activations.documents import STORED_ROLES, frame_of, length, residuals_of, table_of
 from interp.organism import shipped
 from interp.policy import SampleConfig
-from interp.policy.capture import residuals
 from interp.policy.policy import Policy
+from interp.policy.residual import residuals
 from interp.policy.score import by_length
 from interp.report.terminal import grid
 from interp.rollouts import Rollout, roll_out
-from interp.rollouts.harvest import STORED_ROLES, frame_of, length, residuals_of, table_of
 from interp.tasks import Chain
 
 OURS, BARE = "collect", "bare forward"

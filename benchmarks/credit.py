@@ -21,12 +21,13 @@ import torch
 import tyro
 from common import write_result
 
-from interp.credit import FeatureCredit, Uniform
+from interp.activations import CollectConfig, collect
+from interp.credit import Credit, CreditScheme, FeatureCredit, RolloutBatch, Uniform
 from interp.features import Roles, RolesConfig, earn_roles
 from interp.grpo import GRPOConfig, train
 from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
-from interp.rollouts import CollectConfig, Credit, CreditScheme, Rollout, RolloutBatch, Series, roll_out
+from interp.rollouts import Rollout, Series, roll_out
 from interp.rollouts.evaluate import EvaluateConfig, evaluate
 from interp.tsae import TSAE, fit, preset
 
@@ -61,7 +62,7 @@ class Config:
 def dictionary(config: Config) -> TSAE:
     series = Series.from_dirs([shipped()])
     collecting = CollectConfig((LAYER,), tokens=config.tokens, levels=("easy", "medium", HARD))
-    store = series.collect(task_of(shipped()), config=collecting, out=config.out / "store")
+    store = collect(series, task_of(shipped()), config=collecting, out=config.out / "store")
     asked = preset("interp")
     training = replace(asked.training, steps=config.fit_steps)
     return fit(store, replace(asked, width=1024, k=16, training=training), out=config.out / "tsae")

@@ -43,7 +43,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, PrinterCallback, Qwen3Config, Qwen3ForCausalLM
 
 from interp.grpo import GRPOConfig, UpdateConfig
-from interp.grpo.collect import Collected, Collector
+from interp.grpo.advantages import Collected, Collector
 from interp.grpo.learner import Learner
 from interp.grpo.metrics import measured
 from interp.grpo.prompts import prompts_for

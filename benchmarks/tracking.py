@@ -23,9 +23,9 @@ from interp.organism import shipped, task_of
 from interp.policy import Policy, SampleConfig
 from interp.rollouts import Checkpoint, Series
 from interp.tracking import TrackConfig, track
+from interp.tracking.activation_sums import Reading
 from interp.tracking.config import ON_POLICY
-from interp.tracking.reading import Reading
-from interp.tracking.streaming import Reader, questions
+from interp.tracking.tracker import Reader, questions
 from interp.tsae import TSAE
 from interp.tsae.codes import Codes
 

@@ -40,12 +40,11 @@ from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 from interp.studies.dictionary.config import PlantedConfig
 from interp.studies.dictionary.planted import plant
 from interp.tsae import TSAEConfig, preset
-from interp.tsae.batches import batches
+from interp.tsae.batches import Pool, batches
 from interp.tsae.contrast import dense_contrast
 from interp.tsae.metrics import FVE
-from interp.tsae.pools import Pool
 from interp.tsae.step import Batch
-from interp.tsae.trainee import Trainee, measure
+from interp.tsae.trainer import Trainee, measure
 
 PEER, DENSE = "SAELens Matryoshka", "SAELens, dense contrast"
 OFF, ON, LIKE_DENSE = "contrast off", "contrast on", "contrast on, as the dense one"

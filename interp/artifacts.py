@@ -4,6 +4,10 @@ A directory is written aside and renamed into place, so a reader never meets hal
 `manifest.json`: schema version, kind, the config that made it, fingerprints of what it was made from. A reader names
 the kind and the fingerprints it needs; whatever does not match is refused, with what was expected, what was found
 and what to do about it.
+
+What is not alike in two makings, by name: what a refusal has to tell.
+
+Data that travel with the package: beside it in a wheel, at the top of a checkout.
 """
 
 import contextlib
@@ -25,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
+
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -298,3 +303,33 @@ def fingerprint_tensors(names: Iterable[str], get: Callable[[str], "torch.Tensor
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The names, dotted, of what is not alike in two nests of plain values."""
+    old, new = dict(leaves(before)), dict(leaves(now))
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is not alike, each with what was expected now and what was got; nothing where all is."""
+    old, new = dict(leaves(before)), dict(leaves(now))
+    return ", ".join(f"{name} (expected {new.get(name)}, got {old.get(name)})" for name in differing(before, now))
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Of a nest of mappings, by their dotted names."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from leaves(item, f"{name}.{key}" if name else key)
+    else:
+        yield name, value
+
+
+def packaged(name: str) -> Path:
+    package = Path(__file__).parent
+    places = (package / "data" / name, package.parent / "data" / name)
+    for place in places:
+        if place.exists():
+            return place
+    raise BadInput(f"expected {places[0]} or {places[1]}, got neither: install interp again")

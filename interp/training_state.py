@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp.artifacts import BadInput, Mismatch, read_manifest, recover, to_json, write_manifest, writing_dir
-from interp.differences import changes
+from interp.artifacts import BadInput, Mismatch, changes, read_manifest, recover, to_json, write_manifest, writing_dir
 
 KIND = "training-state"
 FILE = "state.safetensors"

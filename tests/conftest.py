@@ -18,7 +18,7 @@ from jaxtyping import install_import_hook
 SHAPED = [
     "interp.activations",
     "interp.policy",
-    "interp.rollouts.harvest",
+    "interp.activations.documents",
     "interp.grpo.advantages",
     "interp.grpo.losses",
     "interp.tsae.metrics",

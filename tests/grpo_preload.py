@@ -1,6 +1,6 @@
 """What every process of `grpo_world` begins with: they are forked from one that has imported it."""
 
-import interp.credit.schemes  # noqa: F401, I001
+import interp.credit.registry  # noqa: F401, I001
 import interp.grpo.loop  # noqa: F401
 import interp.organism  # noqa: F401
 import interp.tasks  # noqa: F401

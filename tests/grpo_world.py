@@ -208,7 +208,7 @@ def _doom(place: str, passage: int) -> None:
     """Have this process killed as it enters a function for the n-th time."""
     from interp import artifacts
     from interp.grpo import loop
-    from interp.grpo.optimiser import Optimiser
+    from interp.grpo.learner import Optimiser
     from interp.policy.sample import Sampler
 
     owner, name = {

@@ -5,15 +5,14 @@ import torch
 from conftest import tiny_policy
 from tsae_world import planted_store, small
 
+from interp.credit import Credit, RolloutBatch
 from interp.grpo import GRPOConfig, UpdateConfig, train
 from interp.organism import shipped
 from interp.policy import Policy, SampleConfig
-from interp.rollouts import Credit, RolloutBatch
 from interp.tasks import Chain
 from interp.tsae import evaluate, fit
-from interp.tsae.batches import batches
-from interp.tsae.pools import Pools
-from interp.tsae.trainee import Trainee, measure
+from interp.tsae.batches import Pools, batches
+from interp.tsae.trainer import Trainee, measure
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and INTERP_GPU=1")
 PROMPTS = [problem.prompt for problem in Chain().problems("eval", None, 40)]

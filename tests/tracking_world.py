@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from interp.artifacts import write_manifest
-from interp.tracking.reading import Reading
+from interp.tracking.activation_sums import Reading
 from interp.tracking.tracks import KIND, Tracks, place_of
 
 MADE_FROM = {"tsae": "this dictionary"}

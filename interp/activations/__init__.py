@@ -5,25 +5,23 @@ It knows nothing of tasks or policies: a document is a row of whatever its write
 
 from typing import TYPE_CHECKING
 
+from interp.activations.config import CollectConfig
+from interp.lazy import lazy_exports
+
 if TYPE_CHECKING:
+    from interp.activations.collecting import collect
     from interp.activations.shard import Shard, TokenTable
     from interp.activations.store import Store
     from interp.activations.writer import Writer
 
-__all__ = ["Shard", "Store", "TokenTable", "Writer"]
-
-
-def __getattr__(name: str) -> object:  # torch takes seconds to import, a command's --help must not
-    if name in ("Shard", "TokenTable"):
-        from interp.activations import shard
-
-        return getattr(shard, name)
-    if name == "Store":
-        from interp.activations.store import Store
-
-        return Store
-    if name == "Writer":
-        from interp.activations.writer import Writer
-
-        return Writer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["CollectConfig", "Shard", "Store", "TokenTable", "Writer", "collect"]
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Shard": "interp.activations.shard",
+        "TokenTable": "interp.activations.shard",
+        "Store": "interp.activations.store",
+        "Writer": "interp.activations.writer",
+        "collect": "interp.activations.collecting",
+    },
+)

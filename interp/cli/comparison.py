@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
-from interp.flags import World
+from interp.cli.args import World
 from interp.tracking.config import AskConfig
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from interp.checks import expect_at_least
 from interp.cli.app import Flat, app, say, say_json
-from interp.flags import Opened
+from interp.cli.args import Opened
 from interp.organism import task_for
 from interp.policy.config import SampleConfig
 from interp.tasks import BUCKETS, Chain
@@ -43,8 +43,8 @@ def demo(config: Annotated[Demo, Flat]) -> None:
     tell = _silent if config.opened.json else say
     found = {"policy": policy.fingerprint(), "by_depth": _at_work(config, policy, task, tell)}
     if config.steps:
-        from interp.studies.demo.loop import Loop
-        from interp.studies.demo.plan import Plan
+        from interp.demo.loop import Loop
+        from interp.demo.plan import Plan
 
         plan = Plan(config.out, config.steps, config.learn, config.seed)
         found |= Loop(policy, task, plan, tell, bar=not config.opened.json).go()

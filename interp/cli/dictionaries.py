@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from interp.activations import CollectConfig, collect
 from interp.artifacts import BadInput
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
-from interp.flags import Fitting, OpenedSeries, Preset, World, chosen_preset, open_store
-from interp.rollouts import CollectConfig
+from interp.cli.args import Fitting, OpenedSeries, Preset, World, chosen_preset, open_store
 from interp.tsae import TSAEConfig, preset
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def collect_command(config: Annotated[Collect, Flat]) -> None:
     series, opened = config.opened.open(), config.opened
     task = config.world.open(series.base.path)
     skipped = warn_of_skipped(task)
-    store = series.collect(task, config=config.collecting, out=config.out, device=opened.device, dtype=opened.dtype)
+    store = collect(series, task, config=config.collecting, out=config.out, device=opened.device, dtype=opened.dtype)
     if opened.json:
         held = {"layers": store.layers, "tokens": len(store), "bytes": store.size, "shards": store.shards}
         say_json({"out": store.path, "skipped": skipped, **held, "read": shares(store)})

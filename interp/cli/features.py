@@ -6,8 +6,8 @@ from typing import Annotated
 
 from interp.artifacts import expect_free
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
+from interp.cli.args import OpenedSeries, World
 from interp.features.config import RolesConfig
-from interp.flags import OpenedSeries, World
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
-from interp.flags import Opened, Trained, World
+from interp.cli.args import Opened, Trained, World
 from interp.grpo.config import GRPOConfig
 
 

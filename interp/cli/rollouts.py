@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from interp.cli.app import Flat, app, say, say_json, warn_of_skipped
-from interp.flags import Asked, Kept, Opened, OpenedSeries, World
+from interp.cli.args import Asked, Kept, Opened, OpenedSeries, World
 from interp.policy.config import SampleConfig
 from interp.rollouts import BucketConfig, EvaluateConfig
 from interp.tasks import Problem, Task

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
-from interp.flags import OpenedSeries, World
+from interp.cli.args import OpenedSeries, World
 from interp.tracking.config import TrackConfig
 
 
@@ -47,8 +47,8 @@ def track_command(config: Annotated[Track, Flat]) -> None:
     from interp.report.tracking import fits, places, tracked
     from interp.rollouts import Buckets
     from interp.tracking import track
-    from interp.tracking.belonging import expect_roles_of
-    from interp.tracking.grouped import expect_latents
+    from interp.tracking.activation_sums import expect_latents
+    from interp.tracking.provenance import expect_roles_of
     from interp.tsae import TSAE
 
     tsae, roles = TSAE.load(config.tsae), config.roles and Roles.load(config.roles)

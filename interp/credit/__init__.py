@@ -7,44 +7,52 @@ dictionary sees inside (`FeatureCredit`), with a control of its own.
 
 from typing import TYPE_CHECKING
 
+from interp.lazy import lazy_exports
+
 if TYPE_CHECKING:
-    from interp.credit.chance import PositionMatched, RandomTokens
-    from interp.credit.dial import Dial
+    from interp.credit.base import Credit, CreditScheme, RolloutBatch, of_mean_one, with_credit
     from interp.credit.entropy import TopEntropy
     from interp.credit.features import FeatureCredit
-    from interp.credit.oracle import FirstError, StepValidity
-    from interp.credit.schemes import SCHEMES, scheme
+    from interp.credit.oracles import FirstError, StepValidity
+    from interp.credit.random import PositionMatched, RandomTokens
+    from interp.credit.registry import SCHEMES, scheme
+    from interp.credit.subsample import RewardSubsample
     from interp.credit.uniform import Uniform
 
-_HOMES = {
-    "Uniform": "uniform",
-    "TopEntropy": "entropy",
-    "RandomTokens": "chance",
-    "PositionMatched": "chance",
-    "Dial": "dial",
-    "FeatureCredit": "features",
-    "FirstError": "oracle",
-    "StepValidity": "oracle",
-    "SCHEMES": "schemes",
-    "scheme": "schemes",
-}
 __all__ = [
     "SCHEMES",
-    "Dial",
+    "Credit",
+    "CreditScheme",
+    "RewardSubsample",
     "FeatureCredit",
     "FirstError",
     "PositionMatched",
     "RandomTokens",
+    "RolloutBatch",
     "StepValidity",
     "TopEntropy",
     "Uniform",
+    "of_mean_one",
     "scheme",
+    "with_credit",
 ]
-
-
-def __getattr__(name: str) -> object:  # torch takes seconds to import, a command's --help must not
-    import importlib
-
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"interp.credit.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Credit": "interp.credit.base",
+        "CreditScheme": "interp.credit.base",
+        "RolloutBatch": "interp.credit.base",
+        "of_mean_one": "interp.credit.base",
+        "with_credit": "interp.credit.base",
+        "TopEntropy": "interp.credit.entropy",
+        "FeatureCredit": "interp.credit.features",
+        "FirstError": "interp.credit.oracles",
+        "StepValidity": "interp.credit.oracles",
+        "PositionMatched": "interp.credit.random",
+        "RandomTokens": "interp.credit.random",
+        "SCHEMES": "interp.credit.registry",
+        "scheme": "interp.credit.registry",
+        "Dial": "interp.credit.subsample",
+        "Uniform": "interp.credit.uniform",
+    },
+)

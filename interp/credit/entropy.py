@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.rollouts.batch import Credit, RolloutBatch, of_mean_one
+from interp.credit.base import Credit, RolloutBatch, of_mean_one
 
 
 @dataclass(frozen=True)

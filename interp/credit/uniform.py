@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from interp.rollouts.batch import Credit, RolloutBatch
+from interp.credit.base import Credit, RolloutBatch
 
 
 @dataclass(frozen=True)

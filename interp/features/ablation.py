@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from interp.policy.modes import evaluating
+from interp.device import evaluating
 from interp.policy.policy import Policy
-from interp.policy.resume import keeping, residual_in, resuming, with_residual
+from interp.policy.residual import keeping, residual_in, resuming, with_residual
 from interp.policy.score import SLICE, Aligned, align, by_length, completion_logits
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from interp.features.scene import SHORTCUTS, Scene
+from interp.features.labels import SHORTCUTS, Scene
 
 REASONING, COMPUTATION, SHORTCUT, FORMAT = FAMILIES = ("reasoning", "computation", "shortcut", "format")
 DIRECT = "direct"

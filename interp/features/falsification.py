@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from interp.encoding.encoder import look, look_at_one
 from interp.features.contrasts import COMPUTATION, SHORTCUT, Contrast
-from interp.features.looking import look, look_at_one
-from interp.features.scene import Scene
+from interp.features.labels import Scene
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tasks.base import evenly, seeded

@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from interp.bootstrap import resampled
 from interp.features.ablation import ABLATE, AMPLIFY, Bench, Effect, effect
+from interp.features.behavior import Consequences, Outcomes
 from interp.features.config import RolesConfig
-from interp.features.consequences import Consequences, Outcomes
 from interp.features.contrasts import Contrast
 from interp.features.falsification import Grounds, falsify
-from interp.features.playing import Played, Stage
+from interp.features.labels import Scene
 from interp.features.roles import Trial
-from interp.features.scene import Scene
+from interp.features.sampling import Played, Stage
 from interp.policy.policy import Policy
 from interp.tasks.base import Task
 from interp.tsae import TSAE

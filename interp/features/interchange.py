@@ -17,10 +17,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.policy.capture import residuals
-from interp.policy.modes import evaluating
+from interp.device import evaluating
 from interp.policy.policy import Policy
-from interp.policy.splice import splicing
+from interp.policy.residual import residuals, splicing
 from interp.tsae import TSAE
 
 ROWS, TEXTS = 2_048, ("text", "other")

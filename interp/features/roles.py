@@ -29,11 +29,11 @@ from interp.artifacts import (
     writing_dir,
 )
 from interp.features.ablation import Effect
+from interp.features.behavior import Consequences
 from interp.features.config import RolesConfig
-from interp.features.consequences import Consequences
 from interp.features.contrasts import FORMAT
 from interp.features.falsification import Falsified
-from interp.features.playing import Played
+from interp.features.sampling import Played
 from interp.features.separation import Heights
 
 if TYPE_CHECKING:
@@ -178,9 +178,9 @@ class Roles:
 
     def figure(self) -> "go.Figure":
         """Each latent by what it tells apart and what taking it away does, beside those drawn at random."""
-        from interp.features.picture import drawn
+        from interp.features.plots import plot_roles
 
-        return drawn(self)
+        return plot_roles(self)
 
 
 def _flat(trial: Trial) -> dict[str, Any]:

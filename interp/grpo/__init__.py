@@ -2,23 +2,20 @@
 
 from typing import TYPE_CHECKING
 
-from interp.grpo.config import GRPOConfig, UpdateConfig
-from interp.grpo.objectives import OBJECTIVES, Objective
+from interp.grpo.config import OBJECTIVES, GRPOConfig, Objective, UpdateConfig
+from interp.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from interp.grpo.loop import Diverged, NoSignal, train
     from interp.grpo.run import Run
 
 __all__ = ["OBJECTIVES", "Diverged", "GRPOConfig", "NoSignal", "Objective", "Run", "UpdateConfig", "train"]
-
-
-def __getattr__(name: str) -> object:  # torch takes seconds to import, a command's --help must not
-    if name in ("Diverged", "NoSignal", "train"):
-        from interp.grpo import loop
-
-        return getattr(loop, name)
-    if name == "Run":
-        from interp.grpo.run import Run
-
-        return Run
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Diverged": "interp.grpo.loop",
+        "NoSignal": "interp.grpo.loop",
+        "train": "interp.grpo.loop",
+        "Run": "interp.grpo.run",
+    },
+)

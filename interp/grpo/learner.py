@@ -1,4 +1,10 @@
-"""The update: one batch of rollouts with an advantage for every token, in micro-batches of like length.
+"""Adapters instead of weights (peft): put on, taken off for a look at the base, merged for a checkpoint anyone can
+open.
+
+AdamW, on float32 copies of the weights where these are in half precision: a step of 1e-6 is lost in a bfloat16,
+and so is much of a gradient that is summed in it.
+
+The update: one batch of rollouts with an advantage for every token, in micro-batches of like length.
 
 Rows whose advantage is zero throughout add exactly nothing to the gradient and are left out (unless the KL to the
 base is in the loss). The first pass over a batch is at ratio 1 by construction; its log-probabilities are what later
@@ -6,22 +12,105 @@ inner epochs are compared with.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from interp.grpo.config import GRPOConfig
-from interp.grpo.lora import adapters_off, with_adapters
+from interp.artifacts import BadInput
+from interp.credit.base import RolloutBatch
+from interp.device import evaluating, repeatable
+from interp.grpo.config import GRPOConfig, UpdateConfig
 from interp.grpo.losses import k3, shares, surrogate
-from interp.grpo.optimiser import Optimiser
-from interp.policy.modes import evaluating, repeatable
 from interp.policy.policy import Policy
 from interp.policy.score import by_length, completion_logits_of_groups, logprobs_and_entropies
-from interp.rollouts.batch import RolloutBatch
+
+
+def with_adapters(model: Any, rank: int, seed: int) -> Any:
+    """Put adapters into all linear layers of a model, and return peft's handle on them. They begin as nothing, so that
+    step 0 is the base."""
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise BadInput("lora_rank needs peft: pip install 'interp[peft]'") from error
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+
+
+@contextmanager
+def adapters_off(adapters: Any) -> Iterator[bool]:
+    """Whether there are any to take off: for the block, the model is its base."""
+    if adapters is None:
+        yield False
+        return
+    with adapters.disable_adapter():
+        yield True
+
+
+def merged(policy: Policy, adapters: Any) -> Policy:
+    """A whole model with the adapters, if any, worked into its weights. The policy itself goes on as it is. In float32:
+    rounded to half precision, the sum would lose most of what the adapters have learnt."""
+    if adapters is None:
+        return policy
+    return Policy(copy.deepcopy(adapters).float().merge_and_unload(), policy.tokenizer, policy.path)
+
+
+class Optimiser:
+    def __init__(self, model: nn.Module, config: UpdateConfig) -> None:
+        self.config = config
+        self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.masters = nn.ParameterDict()
+        self.halves = {name: p for name, p in self.trained.items() if p.dtype != torch.float32}
+        for name, p in self.halves.items():
+            self.masters[name.replace(".", "/")] = nn.Parameter(p.detach().float())
+        self.adam = torch.optim.AdamW(
+            [self._own(name) for name in self.trained], lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+
+    def weights(self) -> nn.ParameterDict:
+        """What the optimiser moves, by name: to be saved and put back."""
+        return nn.ParameterDict({name.replace(".", "/"): self._own(name) for name in self.trained})
+
+    def clip(self) -> Tensor:
+        """Scale the gradient down to the largest norm allowed, and tell the norm it had."""
+        return torch.nn.utils.clip_grad_norm_([self._own(name) for name in self.trained], self.config.max_norm)
+
+    def take_up_gradients(self) -> None:
+        """After each backward: add what half-precision weights were given to the gradients of their copies."""
+        for name, p in self.halves.items():
+            if p.grad is not None:
+                own = self._own(name)
+                own.grad = p.grad.float() if own.grad is None else own.grad.add_(p.grad)
+                p.grad = None
+
+    def step(self, at: int) -> None:
+        for group in self.adam.param_groups:
+            group["lr"] = self.config.lr * min(1.0, (at + 1) / max(self.config.warm_up, 1))
+        self.adam.step()
+        self.publish()
+        self.forget()
+
+    def publish(self) -> None:
+        """Bring the half-precision weights in line with their copies."""
+        with torch.no_grad():
+            for name, p in self.halves.items():
+                p.copy_(self._own(name))
+
+    def forget(self) -> None:
+        for p in _all(self.trained.values(), self.masters.values()):
+            p.grad = None
+
+    def _own(self, name: str) -> nn.Parameter:
+        return self.masters[name.replace(".", "/")] if name in self.halves else self.trained[name]  # pyright: ignore[reportReturnType]
+
+
+def _all(*groups: Iterable[Tensor]) -> Iterable[Tensor]:
+    return (p for group in groups for p in group)
 
 
 @dataclass

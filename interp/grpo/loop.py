@@ -24,17 +24,14 @@ import torch
 from tqdm import tqdm
 
 from interp.artifacts import BadInput, to_json
-from interp.grpo.collect import Collected, Collector
+from interp.credit.base import CreditScheme
+from interp.grpo.advantages import Collected, Collector
 from interp.grpo.config import GRPOConfig
-from interp.grpo.identity import identity_of
-from interp.grpo.learner import Learner
-from interp.grpo.lora import merged
-from interp.grpo.metrics import measured
+from interp.grpo.learner import Learner, merged
+from interp.grpo.metrics import Sink, measured
 from interp.grpo.prompts import Level, prompts_for
-from interp.grpo.run import Run, begin, drop_checkpoint, forget_after, locked, log, save_checkpoint
-from interp.grpo.sinks import Sink
+from interp.grpo.run import Run, begin, drop_checkpoint, forget_after, identity_of, locked, log, save_checkpoint
 from interp.policy.policy import Policy
-from interp.rollouts.batch import CreditScheme
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Problem, Task
 from interp.training_state import interruptible, load_training_state, save_training_state

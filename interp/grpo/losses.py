@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.grpo.objectives import Objective, Reduction
+from interp.grpo.config import Objective, Reduction
 
 
 def shares(mask_BL: Bool[Tensor, "B L"], reduction: Reduction, limit: int) -> Float[Tensor, "B L"]:

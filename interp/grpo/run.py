@@ -1,4 +1,6 @@
-"""A run's directory: what was configured, what was measured, and the checkpoints, whole at any moment.
+"""What a credit scheme or a task says of itself in a run's manifest, so that a run goes on only with the very same.
+
+A run's directory: what was configured, what was measured, and the checkpoints, whole at any moment.
 
     manifest.json      config, prompts, fingerprints of base and task
     metrics.jsonl      one line a step
@@ -9,11 +11,13 @@
 The state is written after the checkpoint of its step, so that a run killed between the two writes that one again.
 """
 
+import dataclasses
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +26,10 @@ from typing import TYPE_CHECKING, Any
 from interp.artifacts import (
     MANIFEST,
     BadInput,
+    fingerprint,
+    fingerprint_tensors,
     from_json,
+    leaves,
     read_manifest,
     recover,
     to_json,
@@ -30,16 +37,61 @@ from interp.artifacts import (
     writing_dir,
     writing_file,
 )
-from interp.differences import leaves
 from interp.grpo.config import GRPOConfig
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.series import Series
-from interp.tasks.world import revived
+from interp.tasks.chain.task import revived
 
 if TYPE_CHECKING:
     import polars as pl
 
     from interp.policy import Policy
+
+
+def identity_of(value: Any) -> Any:
+    """Its kind and its settings: the fields of a dataclass, the attributes of an object, the code of a function."""
+    if value is None:
+        return None
+    if isinstance(value, types.FunctionType):
+        return {"kind": value.__qualname__, "settings": {"code": _code(value.__code__), **_enclosed(value)}}
+    held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)} if _is_config(value) else _vars(value)
+    return {"kind": type(value).__name__, "settings": {name: _told(item) for name, item in held.items()}}
+
+
+def _told(value: Any) -> Any:
+    """Plain values as they are; whatever has a fingerprint, by that; the rest by what it says of itself."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return fingerprint_tensors(["tensor"], lambda _: value)
+    if callable(own := getattr(value, "fingerprint", None)):
+        return own()
+    if isinstance(value, Mapping):
+        return {str(key): _told(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_told(item) for item in value]
+    plain = value is None or isinstance(value, str | int | float | bool)
+    return to_json(value) if plain else identity_of(value)
+
+
+def _is_config(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def _vars(value: Any) -> dict[str, Any]:
+    return dict(getattr(value, "__dict__", {}))
+
+
+def _code(code: types.CodeType) -> str:
+    consts = [_code(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
+    return fingerprint(code.co_code, *code.co_names, *consts)
+
+
+def _enclosed(function: types.FunctionType) -> dict[str, Any]:
+    """What a function has closed over decides what it does too."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: _told(cell.cell_contents) for name, cell in cells}
+
 
 KIND, CHECKPOINT = "grpo-run", "checkpoint"
 METRICS, LOCK, STATE, ROLLOUTS = "metrics.jsonl", "lock", "state", "rollouts"

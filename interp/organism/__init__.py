@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import MANIFEST, from_json, is_kind, read_manifest
+from interp.artifacts import MANIFEST, from_json, is_kind, packaged, read_manifest
 from interp.organism.config import KIND, Habits, OrganismConfig, Shape
-from interp.packaged import packaged
 from interp.tasks import Chain
-from interp.tasks.world import revived
+from interp.tasks.chain.task import revived
 
 if TYPE_CHECKING:
     from interp.policy import Policy
@@ -36,13 +35,13 @@ def task_for(path: str | Path) -> Chain:
 
 def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> "Policy":
     """Raise an organism and save it, with its card, as a Hugging Face directory."""
-    from interp.organism.raising import raise_organism
+    from interp.organism.training import raise_organism
 
     return raise_organism(config, out, overwrite=overwrite)
 
 
 def renew_card(path: str | Path) -> None:
     """Measure an organism again and write its card anew."""
-    from interp.organism.raising import renew_card
+    from interp.organism.training import renew_card
 
     renew_card(Path(path))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from interp.policy.capture import without_adapters
+from interp.policy.residual import without_adapters
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

@@ -12,11 +12,11 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interp.artifacts import BadInput, fingerprint_tensors, writing_dir
+from interp.device import resolve
 from interp.policy.bridge import bridge
-from interp.policy.capture import blocks_of, residuals
 from interp.policy.config import SampleConfig
-from interp.policy.device import resolve
 from interp.policy.directory import load_model, load_tokenizer, quiet_bars
+from interp.policy.residual import blocks_of, residuals
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
 from interp.policy.text import Offsets, decode_with_offsets

@@ -17,9 +17,9 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from interp.artifacts import BadInput
+from interp.device import evaluating
 from interp.policy.cache import roomy_cache
 from interp.policy.config import SampleConfig
-from interp.policy.modes import evaluating
 
 COMPACT_BELOW = 0.85
 """Finished rows are dropped once the live ones are this share of the batch: dropping copies the cache."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from interp.artifacts import BadInput
-from interp.policy.modes import evaluating
+from interp.device import evaluating
 from interp.policy.sample import entropy, pad_left, positions
 
 SLICE = 1024

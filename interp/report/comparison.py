@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from interp.report.terminal import grid
 from interp.report.tracking import fits
-from interp.tracking.changes import RATE, VERDICTS
+from interp.tracking.changes import FALSE_DISCOVERY_RATE, VERDICTS
+from interp.tracking.comparison import RELATIONS
 from interp.tracking.drift import TRUSTED
-from interp.tracking.picture import surest
-from interp.tracking.sides import RELATIONS
+from interp.tracking.plots import surest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,7 +87,7 @@ def _mix(found: "Compared") -> str:
 def on_text(found: "Compared") -> str:
     whose = "the base's" if found.based else "A's"
     mix = f", at {whose} mix of {' and '.join(found.matched)}" if found.matched else ""
-    return f"on {found.corpus} text{mix}, at a false-discovery rate of {RATE:g}"
+    return f"on {found.corpus} text{mix}, at a false-discovery rate of {FALSE_DISCOVERY_RATE:g}"
 
 
 def in_words(found: "Compared") -> str:

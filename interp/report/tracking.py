@@ -6,10 +6,9 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from interp.report.terminal import grid
-from interp.tracking.changes import CHANCE, RATE, STRENGTHENED, VERDICTS, WEAKENED
-from interp.tracking.measures import MEASURES
-from interp.tracking.picture import surest
-from interp.tracking.profile import in_order
+from interp.tracking.changes import CHANCE, MEASURES, FALSE_DISCOVERY_RATE, STRENGTHENED, VERDICTS, WEAKENED
+from interp.tracking.plots import surest
+from interp.tracking.tracks import in_order
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +28,7 @@ def tracked(changes: "Changes") -> str:
     matched = f", at the base's mix of {' and '.join(changes.matched)}" if changes.matched else ""
     said = (
         f"Latents by what became of their {changes.measure} ({changes.corpus} text{matched}), at a false-discovery "
-        f"rate of {RATE:g}:"
+        f"rate of {FALSE_DISCOVERY_RATE:g}:"
     )
     lines = [said, "", grid(["bucket", "between", "prompts", "compared", *VERDICTS], rows), ""]
     if changes.control is None:

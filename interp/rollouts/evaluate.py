@@ -1,4 +1,15 @@
-"""Measure a policy, or every checkpoint of a series, on the same problems.
+"""pass@k: would one of k tries have been right?
+
+Of n rollouts of a problem, c of them right, a set of k drawn without replacement holds a right one with probability
+1 - C(n-c, k) / C(n, k): the unbiased estimate of https://arxiv.org/abs/2107.03374. It is worked out in whole numbers,
+so nothing overflows and nothing cancels. Over problems it is a mean, with the problems as trials.
+
+Right is told in two ways. By the answer alone, a large k finds every problem whose answer can be guessed; by every
+step, it finds those that the policy can work out.
+
+What an evaluation found: a share with its interval for every step, group and measure, as one long table.
+
+Measure a policy, or every checkpoint of a series, on the same problems.
 
 Each checkpoint answers the same questions with draws of its own, and only what comes of them is kept: the pass and the
 valid rate, pass@k by answer and by every step, shares of formats and shortcuts, and coherence crossed with validity
@@ -7,27 +18,130 @@ it takes is that of one checkpoint's rollouts, however long the series.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from interp.artifacts import BadInput, fingerprint, to_json
+from interp.artifacts import BadInput, fingerprint, read_manifest, to_json, write_manifest, writing_dir
 from interp.checks import expect_at_least
 from interp.policy.config import SampleConfig
-from interp.rollouts.evaluation import GROUPINGS, Cells, Evaluation
-from interp.rollouts.intervals import Share
-from interp.rollouts.pass_at import pass_at
-from interp.rollouts.record import Rollout
+from interp.rollouts.intervals import Share, share
+from interp.rollouts.record import Rollout, read_whole
 from interp.rollouts.roll_out import roll_out
 from interp.rollouts.series import Checkpoint, Series
 from interp.rollouts.summary import summarise
 from interp.tasks.base import Problem, Task
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from interp.policy import Policy
+
+
+JUDGEMENTS = ("correct", "valid")
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The chance that k of n rollouts, c of which are right, hold a right one."""
+    if not 0 <= c <= n:
+        raise BadInput(f"expected 0 to n = {n} right rollouts; got {c}")
+    if not 1 <= k <= n:
+        raise BadInput(
+            f"pass@k needs k from 1 to the n = {n} rollouts of a problem; got k = {k}: draw more, or ask less"
+        )
+    sets = math.comb(n, k)
+    return (sets - math.comb(n - c, k)) / sets
+
+
+def pass_at(rollouts: Iterable[Rollout], k: int, judgement: str = "correct") -> Share:
+    """Over problems, whose number is `n`. A problem with a rollout that could not be judged is left out: since only a
+    right answer can fail to be judged, read `valid` beside how many problems are left, and beside `judged_share`."""
+    if judgement not in JUDGEMENTS:
+        raise BadInput(f"judgement must be one of {', '.join(JUDGEMENTS)}; got {judgement!r}")
+    judged: dict[str, list[bool | None]] = defaultdict(list)
+    for rollout in rollouts:
+        judged[rollout.prompt].append(getattr(rollout, judgement))  # asked twice is still one problem
+    known = [judgements for judgements in judged.values() if None not in judgements]
+    return share([pass_at_k(len(rows), sum(map(bool, rows)), k) for rows in known], [1] * len(known))
+
+
+KIND = "evaluation"
+FILE = "evaluation.parquet"
+GROUPINGS: dict[str, Callable[[Rollout], Any]] = {
+    "all": lambda r: "all",
+    "depth": lambda r: r.depth,
+    "bucket": lambda r: r.bucket,
+}
+Cells = dict[tuple[int, str, str], dict[str, Share]]
+"""For each (step, grouping, group), every measure."""
+
+
+class Evaluation:
+    def __init__(
+        self, cells: Cells, *, policies: Mapping[int, str], config: Any = None, made_from: dict[str, str] | None = None
+    ) -> None:
+        self.cells, self.config, self.made_from = cells, config or {}, made_from or {}
+        self.policies = dict(policies)
+        """The fingerprint of each step's weights."""
+
+    def __repr__(self) -> str:
+        return f"Evaluation({len(self.steps)} checkpoints, steps {', '.join(map(str, self.steps))})"
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(step for step, _, _ in self.cells))
+
+    def groups(self, by: str) -> tuple[str, ...]:
+        """Of "depth" or "bucket", those there are; of "all", the one."""
+        return tuple(dict.fromkeys(group for _, grouping, group in self.cells if grouping == by))
+
+    def at(self, step: int, *, by: str = "all", group: int | str = "all") -> dict[str, Share]:
+        """Every measure of one step, in one group: `at(30, by="depth", group=3)["valid_rate"]`."""
+        if (key := (step, by, str(group))) in self.cells:
+            return self.cells[key]
+        there = {grouping: self.groups(grouping) for grouping in GROUPINGS}
+        groups = "; ".join(f"{grouping} {', '.join(names)}" for grouping, names in there.items() if names)
+        raise BadInput(
+            f"expected a step of {', '.join(map(str, self.steps))} and a group of {groups}; "
+            f"got step {step}, {by} {group}"
+        )
+
+    def table(self) -> "pl.DataFrame":
+        """Long: one row per step, group and measure."""
+        import polars as pl
+
+        schema = {"step": pl.Int64, "by": pl.String, "group": pl.String, "measure": pl.String}
+        numbers = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64}
+        rows = [
+            (*key, name, found.value, found.low, found.high, found.n)
+            for key, measures in self.cells.items()
+            for name, found in measures.items()
+        ]
+        return pl.DataFrame(rows, schema=schema | numbers, orient="row")
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        table = self.table()
+        facts = {"rows": table.height, "policies": {str(step): found for step, found in self.policies.items()}}
+        with writing_dir(path, overwrite=overwrite) as aside:
+            table.write_parquet(aside / FILE)
+            write_manifest(aside, KIND, config=self.config, made_from=self.made_from, **facts)
+
+    @classmethod
+    def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Evaluation":
+        """Refused if it began from another base than the caller's {"policy": base.fingerprint()}."""
+        manifest = read_manifest(path, KIND, made_from=made_from)
+        frame = read_whole(Path(path) / FILE, manifest["rows"], "measures")
+        cells: Cells = {}
+        for step, by, group, measure, value, low, high, n in frame.iter_rows():
+            cells.setdefault((step, by, group), {})[measure] = Share(value, low, high, n)
+        policies = {int(step): found for step, found in manifest["policies"].items()}
+        return cls(cells, policies=policies, config=manifest["config"], made_from=manifest["made_from"])
 
 
 @dataclass(frozen=True)

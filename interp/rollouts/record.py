@@ -1,4 +1,6 @@
-"""One row per rollout: what was asked, what was said, token by token, and what came of it.
+"""Open a Parquet file of ours, or say why it cannot be opened.
+
+One row per rollout: what was asked, what was said, token by token, and what came of it.
 
 The key (run, step, problem, sample) joins a row with whatever is derived from it later. Lists run over the tokens of
 the completion, the end token among them. `advantages`, `credit` and `gate` are empty until a loop fills them:
@@ -10,11 +12,24 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import read_manifest, write_manifest, writing_dir
-from interp.rollouts.parquet import read_whole
+from interp.artifacts import BadInput, read_manifest, write_manifest, writing_dir
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+def read_whole(file: Path, rows: int, what: str) -> "pl.DataFrame":
+    """Refused unless it holds as many rows as the manifest beside it says."""
+    import polars as pl
+
+    try:
+        frame = pl.read_parquet(file)
+    except (pl.exceptions.ComputeError, FileNotFoundError) as error:
+        raise BadInput(f"{file}: expected {rows} {what} as Parquet, got a file that does not open") from error
+    if frame.height != rows:
+        raise BadInput(f"{file}: expected {rows} {what}, got {frame.height}")
+    return frame
+
 
 KIND = "rollouts"
 FILE = "rollouts.parquet"

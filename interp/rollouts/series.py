@@ -8,17 +8,15 @@ From a series, the activations of its checkpoints are collected.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, recover
 from interp.policy.directory import check_config, check_weights, fingerprint_of
-from interp.rollouts.collect_config import CollectConfig
 from interp.tasks.base import Task
 
 if TYPE_CHECKING:
-    from interp.activations import Store
     from interp.policy.policy import Policy
 
 ARCHITECTURE = ("model_type", "hidden_size", "n_embd", "num_hidden_layers", "n_layer", "vocab_size")
@@ -169,46 +167,6 @@ class Series(Sequence[Checkpoint]):
                 "(out, --out)"
             )
         return self.home / name
-
-    def collect(
-        self,
-        task: Task | None = None,
-        *,
-        layer: int | None = None,
-        layers: Sequence[int] | int = (),
-        out: str | Path | None = None,
-        config: CollectConfig | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        bar: bool = True,
-        **settings: Any,
-    ) -> "Store":
-        """The residuals of a layer, or of several: `series.collect(layer=2, tokens=1_000_000)`, where `settings` are
-        fields of `CollectConfig`. A run's series knows its task; another has to be given one. Where all checkpoints
-        lie in one directory, the store lies there too, unless `out` says otherwise. Asked for again, what is there is
-        opened; what was stopped goes on. `device` and `dtype` are those the checkpoints are loaded in."""
-        from interp.rollouts.collect import collect
-
-        several = (layers,) if isinstance(layers, int) else layers
-        wanted = [*([layer] if layer is not None else []), *several]
-        config = _settled(config, {"layers": tuple(wanted), **settings} if wanted else settings)
-        task = self.task if task is None else task
-        if task is None:
-            raise BadInput("expected a task to ask these checkpoints, got none: collect(task, ...)")
-        return collect(self, task, config, out=out, device=device, dtype=dtype, bar=bar)
-
-
-def _settled(config: CollectConfig | None, settings: dict[str, Any]) -> CollectConfig:
-    known = [field.name for field in fields(CollectConfig)]
-    if strange := sorted(set(settings) - set(known)):
-        raise BadInput(f"expected settings among {', '.join(known)}; got {', '.join(strange)}")
-    lone = [name for name in ("corpora", "steps", "levels") if isinstance(settings.get(name), str | int)]
-    settings = {**settings, **{name: (settings[name],) for name in lone}}
-    if config is not None:
-        return replace(config, **settings)
-    if "layers" not in settings:
-        raise BadInput("expected a layer to collect, got none: collect(layer=2)")
-    return CollectConfig(**settings)
 
 
 def _config_of(member: Checkpoint) -> dict[str, Any]:

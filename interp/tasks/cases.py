@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import BadInput, from_json
-from interp.packaged import packaged
+from interp.artifacts import BadInput, from_json, packaged
 from interp.tasks.base import Problem, Verdict
 from interp.tasks.chain import Chain
 from interp.tasks.gym import GymTask

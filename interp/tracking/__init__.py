@@ -1,35 +1,21 @@
 """Tracks of latents through a series of checkpoints: which of them each bucket strengthened, and how sure that is; and
-two checkpoints, or two runs, side by side."""
+two checkpoints, or two runs, side by side.
+"""
 
-import importlib
 from typing import TYPE_CHECKING
 
+from interp.lazy import lazy_exports
 from interp.tracking.config import AskConfig, TrackConfig
 
 if TYPE_CHECKING:
     from interp.tracking.changes import Changes
     from interp.tracking.comparing import compare
-    from interp.tracking.comparison import Comparison
+    from interp.tracking.comparison import Compared, Comparison
     from interp.tracking.drift import Drift, Trust
-    from interp.tracking.following import track
     from interp.tracking.refitting import Passage, continued, passage, refit
-    from interp.tracking.sides import Compared
+    from interp.tracking.tracker import track
     from interp.tracking.tracks import Tracks
 
-_HOMES = {
-    "Changes": "changes",
-    "Compared": "sides",
-    "Comparison": "comparison",
-    "Drift": "drift",
-    "Passage": "refitting",
-    "Tracks": "tracks",
-    "Trust": "drift",
-    "compare": "comparing",
-    "continued": "refitting",
-    "passage": "refitting",
-    "refit": "refitting",
-    "track": "following",
-}
 __all__ = [
     "AskConfig",
     "Changes",
@@ -46,9 +32,20 @@ __all__ = [
     "refit",
     "track",
 ]
-
-
-def __getattr__(name: str) -> object:  # torch takes seconds to import, a command's --help must not
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"interp.tracking.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Changes": "interp.tracking.changes",
+        "compare": "interp.tracking.comparing",
+        "Compared": "interp.tracking.comparison",
+        "Comparison": "interp.tracking.comparison",
+        "Drift": "interp.tracking.drift",
+        "Trust": "interp.tracking.drift",
+        "track": "interp.tracking.tracker",
+        "Passage": "interp.tracking.refitting",
+        "continued": "interp.tracking.refitting",
+        "passage": "interp.tracking.refitting",
+        "refit": "interp.tracking.refitting",
+        "Tracks": "interp.tracking.tracks",
+    },
+)

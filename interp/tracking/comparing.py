@@ -14,10 +14,10 @@ from interp.artifacts import BadInput, Mismatch
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
-from interp.tracking.belonging import expect_one_vocabulary, expect_roles_of
 from interp.tracking.comparison import Comparison
 from interp.tracking.config import AskConfig, TrackConfig
-from interp.tracking.following import track
+from interp.tracking.provenance import expect_one_vocabulary, expect_roles_of
+from interp.tracking.tracker import track
 from interp.tsae import TSAE
 
 if TYPE_CHECKING:

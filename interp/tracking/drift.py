@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp.checks import expect_at_least, expect_at_most
 from interp.plots import Point, curves
-from interp.tracking.reading import Reading
+from interp.tracking.activation_sums import Reading
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

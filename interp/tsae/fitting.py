@@ -21,15 +21,14 @@ from tqdm import tqdm
 from interp.activations import Store
 from interp.artifacts import BadInput
 from interp.checks import expect_type
-from interp.policy.device import resolve
-from interp.policy.modes import repeatable
+from interp.device import repeatable, resolve
 from interp.training_state import interruptible
 from interp.tsae.architecture import register
+from interp.tsae.batches import Pools
 from interp.tsae.config import TSAEConfig
-from interp.tsae.course import Course, found, making
 from interp.tsae.dictionary import TSAE
-from interp.tsae.pools import Pools
-from interp.tsae.trainee import PROMOTING, measure, sample
+from interp.tsae.fit_run import Course, found, making
+from interp.tsae.trainer import PROMOTING, measure, sample
 
 
 def fit(

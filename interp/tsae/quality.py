@@ -18,9 +18,10 @@ from tqdm import tqdm
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
 from interp.checks import expect_type
-from interp.policy.device import resolve
+from interp.device import resolve
+from interp.encoding.loss_recovered import Splices
 from interp.policy.policy import Policy
-from interp.tsae.belonging import expect_kin, layer_of, read_by
+from interp.tsae.batches import Pool, Pools
 from interp.tsae.codes import ENTRIES
 from interp.tsae.dictionary import TSAE
 from interp.tsae.metrics import (
@@ -36,8 +37,7 @@ from interp.tsae.metrics import (
     SmoothnessTable,
     block_membership,
 )
-from interp.tsae.pools import Pool, Pools
-from interp.tsae.splices import Splices
+from interp.tsae.provenance import expect_kin, layer_of, read_by
 
 if TYPE_CHECKING:
     import polars as pl

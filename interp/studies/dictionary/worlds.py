@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from interp.activations import Store
+from interp.activations import Store, collect
+from interp.activations.config import CollectConfig
+from interp.activations.reread import reread
 from interp.grpo.config import GRPOConfig
 from interp.organism import shipped, task_of
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
-from interp.rollouts.collect_config import CollectConfig
-from interp.rollouts.reread import reread
 from interp.rollouts.series import Series
 from interp.studies.dictionary.config import RANDOM, DictionaryConfig
 from interp.studies.dictionary.facts import Sample, sample
@@ -69,7 +69,7 @@ def organism_world(place: Path, config: DictionaryConfig, seed: int) -> World:
     with alone(place):
         series = _trained(place, config, seed)
         collected = {
-            name: series.collect(config=_collecting(config, seed, *corpora), out=place / name, device="cpu", bar=False)
+            name: collect(series, config=_collecting(config, seed, *corpora), out=place / name, device="cpu", bar=False)
             for name, corpora in (("fitted", ("on-policy", "probe")), ("held-out", ("held-out",)))
         }
         fitted, held_out = collected["fitted"], collected["held-out"]

@@ -10,8 +10,8 @@ depth       one depth after another: luck stays, valid successes thin out
 
 from dataclasses import dataclass, replace
 
-from interp.credit import Dial, StepValidity, scheme
-from interp.rollouts.batch import CreditScheme
+from interp.credit import RewardSubsample, StepValidity, scheme
+from interp.credit.base import CreditScheme
 from interp.studies.difficulty.config import DifficultyConfig
 
 BUCKETS = ("easy", "medium", "hard", "all")
@@ -42,7 +42,7 @@ class Arm:
         if self.credit == "valid-only":
             return StepValidity(weights=False)
         if self.luck < 1 or self.valid < 1:
-            return Dial(self.luck, self.valid)
+            return RewardSubsample(self.luck, self.valid)
         return None if self.credit == "uniform" else scheme(self.credit)
 
     def level(self) -> str | int | None:

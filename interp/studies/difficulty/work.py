@@ -7,7 +7,7 @@ from typing import Any
 
 from interp.artifacts import fingerprint_config, to_json
 from interp.grpo.config import GRPOConfig, UpdateConfig
-from interp.grpo.identity import identity_of
+from interp.grpo.run import identity_of
 from interp.organism import shipped, task_of
 from interp.policy.config import SampleConfig
 from interp.studies.difficulty.arms import MAIN, Arm

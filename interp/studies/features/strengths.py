@@ -17,8 +17,8 @@ import numpy as np
 from interp.features.ablation import ABLATE, Bench
 from interp.features.contrasts import contrasts
 from interp.features.gates import Matches
+from interp.features.labels import Scene, scene
 from interp.features.roles import Roles
-from interp.features.scene import Scene, scene
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE

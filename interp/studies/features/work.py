@@ -4,16 +4,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp.activations import collect
 from interp.artifacts import fingerprint_config
 from interp.studies.features.config import FeaturesConfig
 from interp.studies.harness import alone
 
 if TYPE_CHECKING:
+    from interp.credit.base import CreditScheme
     from interp.features import Roles
     from interp.grpo.run import Run
     from interp.policy import Policy
     from interp.rollouts import Rollout
-    from interp.rollouts.batch import CreditScheme
     from interp.tsae import TSAE
 
 BASE, AGAIN = "base", "base, asked again"
@@ -71,9 +72,9 @@ def work(job: Job) -> dict[str, Any]:
 
 
 def scheme_of(arm: str) -> "CreditScheme | None":
-    from interp.credit import Dial, StepValidity
+    from interp.credit import RewardSubsample, StepValidity
 
-    return {LUCK_ALONE: Dial(valid=0.0), VALID_ALONE: StepValidity(weights=False)}.get(arm)
+    return {LUCK_ALONE: RewardSubsample(valid=0.0), VALID_ALONE: StepValidity(weights=False)}.get(arm)
 
 
 def run_of(job: Job, arm: str) -> "Run":
@@ -108,8 +109,9 @@ def paid(job: Job, arm: str) -> dict[str, float | None]:
 
 
 def _dictionary(job: Job) -> "TSAE":
+    from interp.activations import CollectConfig
     from interp.organism import shipped, task_of
-    from interp.rollouts import CollectConfig, Series
+    from interp.rollouts import Series
     from interp.tsae import fit, preset
 
     c, ends = job.config, [run_of(job, arm).series.members[-1].path for arm in FITTED_ON]
@@ -117,7 +119,7 @@ def _dictionary(job: Job) -> "TSAE":
     collecting = CollectConfig((c.layer,), tokens=c.tokens)
     with alone(job.place):
         out = job.place / f"store-{c.layer}-{c.tokens}"
-        store = series.collect(task_of(shipped()), config=collecting, out=out, device="cpu", bar=False)
+        store = collect(series, task_of(shipped()), config=collecting, out=out, device="cpu", bar=False)
     asked = preset("interp")
     training = replace(asked.training, steps=c.fit_steps, seed=1000 * job.seed + (job.dictionary or 0))
     return fit(store, replace(asked, width=c.width, k=c.k, training=training), bar=False, device="cpu")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp.activations import collect
 from interp.artifacts import fingerprint_config
 from interp.studies.roles.config import RolesStudyConfig
 
@@ -86,14 +87,15 @@ def work(job: Job) -> dict[str, Any]:
 
 
 def _dictionary(job: Job) -> "TSAE":
+    from interp.activations import CollectConfig
     from interp.organism import task_of
-    from interp.rollouts import CollectConfig, Series
+    from interp.rollouts import Series
     from interp.tsae import fit, preset
 
     c, place = job.config, job.organism.with_name(f"{job.seed}-store-{job.config.layer}-{job.config.tokens}")
     collecting = CollectConfig((c.layer,), tokens=c.tokens, corpora=("on-policy",))
     series = Series.from_dirs([job.organism])
-    store = series.collect(task_of(job.organism), config=collecting, out=place, device="cpu", bar=False)
+    store = collect(series, task_of(job.organism), config=collecting, out=place, device="cpu", bar=False)
     asked = preset("interp")
     training = replace(asked.training, steps=c.steps, seed=job.seed)
     return fit(store, replace(asked, width=c.width, k=c.k, training=training), bar=False, device="cpu")

@@ -2,12 +2,15 @@
 
 A problem is drawn from the hash of (split, depth, index) and redrawn until its content hashes into its split, so
 that splits share no computation whatever their sizes. Depth is the difficulty; a bucket is a set of depths.
+
+The task that a run was made in, back from what its manifest says of it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from interp.artifacts import BadInput, fingerprint_config
+from interp.artifacts import BadInput, fingerprint_config, from_json
 from interp.checks import expect_between
 from interp.tasks.base import BUCKETS, Problem, Verdict, hash_of, seeded
 from interp.tasks.chain.grammar import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
@@ -155,3 +158,9 @@ def split_of(program: Program) -> str:
             return split
         at -= share
     return next(reversed(SHARES))
+
+
+def revived(world: Mapping[str, Any] | None) -> Chain | None:
+    """The chain task with its every knob. Other tasks hang on files or packages, and have to be given again: None."""
+    told = world if world and world.get("kind") == Chain.__name__ else None
+    return from_json(Chain, told["settings"]) if told else None

@@ -17,7 +17,7 @@ from fractions import Fraction
 
 from interp.tasks.traces.equations import Link
 from interp.tasks.traces.nodes import Node, Number, Operation, as_written, numbers, operations, work_out
-from interp.tasks.traces.units import unit_of
+from interp.tasks.traces.sources import unit_of
 
 Reading = Callable[[Number], Fraction]
 FLOAT_NOISE = Fraction(1, 10**12)

@@ -1,8 +1,10 @@
 """How good a dictionary is: streaming sums over tensors, and what is computed once from them. Nothing here knows a
-task, a store or a policy."""
+task, a store or a policy.
+"""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from interp.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from interp.tsae.metrics.blocks import Blocks, spans
@@ -17,21 +19,6 @@ if TYPE_CHECKING:
     from interp.tsae.metrics.ranks import auroc
     from interp.tsae.metrics.recovered import LossRecovered, Recovered
     from interp.tsae.metrics.smoothness import BlockSmoothness, Smoothness, SmoothnessTable
-
-_HOMES = {
-    "blocks": ("Blocks", "spans"),
-    "cosine": ("Cosine", "MeanCosine"),
-    "documents": ("held_out", "permuted"),
-    "firing": ("Firing", "FiringRates"),
-    "fve": ("FVE",),
-    "l0": ("L0", "ActiveLatents"),
-    "matching": ("Match", "best_match", "detection", "one_to_one"),
-    "membership": ("Membership", "block_membership"),
-    "probes": ("Probe", "ProbeConfig", "control", "probe"),
-    "ranks": ("auroc",),
-    "recovered": ("LossRecovered", "Recovered"),
-    "smoothness": ("BlockSmoothness", "Smoothness", "SmoothnessTable"),
-}
 
 __all__ = [
     "FVE",
@@ -62,10 +49,35 @@ __all__ = [
     "probe",
     "spans",
 ]
-
-
-def __getattr__(name: str) -> object:  # torch takes seconds to import, a command's --help must not
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Blocks": "interp.tsae.metrics.blocks",
+        "spans": "interp.tsae.metrics.blocks",
+        "Cosine": "interp.tsae.metrics.cosine",
+        "MeanCosine": "interp.tsae.metrics.cosine",
+        "held_out": "interp.tsae.metrics.documents",
+        "permuted": "interp.tsae.metrics.documents",
+        "Firing": "interp.tsae.metrics.firing",
+        "FiringRates": "interp.tsae.metrics.firing",
+        "FVE": "interp.tsae.metrics.fve",
+        "L0": "interp.tsae.metrics.l0",
+        "ActiveLatents": "interp.tsae.metrics.l0",
+        "Match": "interp.tsae.metrics.matching",
+        "best_match": "interp.tsae.metrics.matching",
+        "detection": "interp.tsae.metrics.matching",
+        "one_to_one": "interp.tsae.metrics.matching",
+        "Membership": "interp.tsae.metrics.membership",
+        "block_membership": "interp.tsae.metrics.membership",
+        "Probe": "interp.tsae.metrics.probes",
+        "ProbeConfig": "interp.tsae.metrics.probes",
+        "control": "interp.tsae.metrics.probes",
+        "probe": "interp.tsae.metrics.probes",
+        "auroc": "interp.tsae.metrics.ranks",
+        "LossRecovered": "interp.tsae.metrics.recovered",
+        "Recovered": "interp.tsae.metrics.recovered",
+        "BlockSmoothness": "interp.tsae.metrics.smoothness",
+        "Smoothness": "interp.tsae.metrics.smoothness",
+        "SmoothnessTable": "interp.tsae.metrics.smoothness",
+    },
+)

@@ -1,0 +1,1 @@
+"""The guided run of the whole loop on the shipped organism."""

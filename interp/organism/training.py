@@ -1,0 +1,198 @@
+"""One word, one token: the tokenizer of an organism, as an ordinary fast tokenizer.
+
+What a base is taught: problems of every depth, each answered in a habit drawn by its share.
+
+Raise a base organism: a small Qwen3 taught both habits on the chain task, and nothing else.
+
+    1. draw a batch of demonstrations from the step's own hash
+    2. cross-entropy on completion tokens, mean over the tokens of the batch
+    3. AdamW, linear warm-up, cosine decay
+    4. measure it, write the model card, save it as an ordinary Hugging Face directory
+
+Killed and started again it goes on from its last saved step and ends in the same weights.
+"""
+
+import math
+import random
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerFast
+
+from interp.artifacts import Mismatch, expect_free, from_json, read_manifest, to_json, write_manifest, writing_dir
+from interp.organism.card import measure, write_card
+from interp.organism.config import KIND, OrganismConfig
+from interp.policy.policy import Policy
+from interp.policy.score import align, completion_logits
+from interp.tasks import Chain
+from interp.tasks.base import seeded
+from interp.tasks.chain import demonstrate
+from interp.training_state import load_training_state, save_training_state
+
+if TYPE_CHECKING:
+    from transformers import Qwen3ForCausalLM
+
+
+SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+
+def tokenizer_for(task: Chain, context: int) -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    vocabulary = {word: i for i, word in enumerate([*SPECIALS, *task.vocabulary()])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
+    )
+    pad, bos, eos, unk = SPECIALS
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        pad_token=pad,
+        bos_token=bos,
+        eos_token=eos,
+        unk_token=unk,
+        padding_side="left",
+        model_max_length=context,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+Example = tuple[str, str]
+"""A prompt and a completion."""
+
+
+def batch_of_examples(config: OrganismConfig, step: int) -> list[Example]:
+    """The examples of one optimiser step, from its own hash: any step can be made again without those before it."""
+    rng = seeded("corpus", config.seed, step)
+    return [_example(config, rng) for _ in range(config.batch)]
+
+
+def _example(config: OrganismConfig, rng: random.Random) -> Example:
+    task, habits = config.task, config.habits
+    if rng.random() < habits.memorised_share:
+        problem = task.problem("memorised", None, rng.randrange(task.memorised))
+        return problem.prompt, demonstrate(task.program(problem), "direct", rng)
+    problem = task.problem("train", rng.randint(*task.depths), rng.randrange(2**40))
+    shares = habits.shares()
+    habit = rng.choices(list(shares), weights=list(shares.values()))[0]
+    return problem.prompt, demonstrate(task.program(problem), habit, rng, skip=habits.skip)
+
+
+WARM_UP = 100
+FLOOR = 0.05
+"""The last learning rate, as a share of the highest."""
+SAVE_EVERY = 250
+MICRO_BATCHES = 2
+
+
+def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> Policy:
+    out = Path(out)
+    expect_free(out, overwrite=overwrite)
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    policy = begun(config)
+    made_from = {"task": config.task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
+    under_way = out.with_name(f".{out.name}.building")
+    _teach(policy, config, under_way)
+    summaries = measure(policy, config.task)
+    with writing_dir(out, overwrite=overwrite) as aside:
+        policy.write(aside)
+        write_card(aside, config, policy, summaries)
+        write_manifest(aside, KIND, config=config, made_from=made_from, weights=policy.fingerprint())
+    shutil.rmtree(under_way, ignore_errors=True)
+    policy.path = out
+    return policy
+
+
+def renew_card(path: Path) -> None:
+    """Measure the organism in `path` again; its weights and manifest stay as they are."""
+    config = from_json(OrganismConfig, read_manifest(path, KIND)["config"])
+    policy = Policy.load(path, device="cpu")
+    write_card(path, config, policy, measure(policy, config.task))
+
+
+def begun(config: OrganismConfig) -> Policy:
+    """With new weights, or those of the organism to go on from."""
+    tokenizer, new = tokenizer_for(config.task, config.shape.context), new_model(config)
+    if config.start is None:
+        return Policy(new, tokenizer)
+    policy = Policy.load(config.start, device="cpu", dtype="float32")
+    sizes = [{name: tuple(held.shape) for name, held in model.state_dict().items()} for model in (new, policy.model)]
+    if policy.tokenizer.get_vocab() != tokenizer.get_vocab() or sizes[0] != sizes[1]:
+        raise Mismatch(
+            f"{config.start}: expected an organism of modulus {config.task.modulus} and of this shape, got one of "
+            "other words or other weights: choose the task's modulus and the shape it was raised with"
+        )
+    return policy
+
+
+def new_model(config: OrganismConfig) -> "Qwen3ForCausalLM":
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer: Any = tokenizer_for(config.task, config.shape.context)
+    shape = config.shape
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.d_model,
+            intermediate_size=shape.d_mlp,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.kv_heads,
+            head_dim=shape.d_head,
+            max_position_embeddings=shape.context,
+            initializer_range=0.32 / math.sqrt(shape.d_model),
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def learning_rate(config: OrganismConfig, step: int) -> float:
+    decay = 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    return config.lr * min(1.0, (step + 1) / WARM_UP) * (FLOOR + (1 - FLOOR) * decay)
+
+
+def _teach(policy: Policy, config: OrganismConfig, under_way: Path) -> None:
+    model = policy.model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay)
+    done, _ = load_training_state(under_way, model, optimiser, config=to_json(config))
+    with tqdm(range(done, config.steps), initial=done, total=config.steps, desc="building", unit="step") as bar:
+        for step in bar:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(config, step)
+            loss = teach_batch(policy, batch_of_examples(config, step))
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            if step % 20 == 0:
+                bar.set_postfix(nats_per_token=f"{loss:.3f}")
+            if (step + 1) % SAVE_EVERY == 0 and step + 1 < config.steps:
+                save_training_state(under_way, model, optimiser, step=step + 1, config=to_json(config))
+    model.eval()
+
+
+def teach_batch(policy: Policy, examples: list[Example]) -> float:
+    """Accumulate the gradient of one batch, rows of like length together."""
+    prompts = policy.encode([prompt for prompt, _ in examples])
+    encoded = policy.tokenizer([completion for _, completion in examples], add_special_tokens=False)["input_ids"]
+    completions = [[*ids, policy.stop[0]] for ids in encoded]  # pyright: ignore[reportGeneralTypeIssues]
+    tokens = sum(map(len, completions))
+    order = sorted(range(len(examples)), key=lambda i: len(prompts[i]) + len(completions[i]))
+    size = math.ceil(len(order) / MICRO_BATCHES)
+    total = 0.0
+    for part in (order[at : at + size] for at in range(0, len(order), size)):
+        rows = align([prompts[i] for i in part], [completions[i] for i in part], policy.pad, policy.device)
+        targets_BT = rows.ids_BL[:, rows.start :].masked_fill(rows.mask_BL[:, rows.start :] == 0, -100)
+        logits_BTV = completion_logits(policy.model, rows)
+        loss = F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="sum") / tokens
+        loss.backward()
+        total += loss.item()
+    return total
