@@ -10,7 +10,7 @@ DIFFERENT, EQUIVALENT, UNDECIDED = "different", "equivalent", "undecided"
 Verdict = Literal["different", "equivalent", "undecided"]
 
 
-def equivalence(difference: Estimate, margin: float) -> Verdict:
+def equivalence_verdict(difference: Estimate, margin: float) -> Verdict:
     """Whether a difference is surely smaller than `margin`, surely not zero, or neither.
 
     equivalent   the whole interval lies within [-margin, margin], even if it excludes zero: sure and small is small

@@ -3,6 +3,9 @@
 NaN is a test that was not made: it stays NaN, and is not counted among the tests.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -24,6 +27,12 @@ def holm(p_F: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
     order = _ascending(p_F)
     ranked = p_F[order] * np.arange(len(order), 0, -1)
     return _restored(np.maximum.accumulate(ranked).clip(max=1), order, len(p_F))
+
+
+def joint_p_value(p_values: Sequence[float]) -> float:
+    """p-value of a claim that needs several things to hold at once: the largest of theirs (intersection-union test;
+    Berger, 1982). No correction is due for their number. NaN if one is NaN."""
+    return float(np.max(p_values)) if len(p_values) else math.nan
 
 
 def _ascending(p_F: np.ndarray) -> np.ndarray:

@@ -1,0 +1,130 @@
+"""Curves over doses or steps: where a mean curve crosses zero, when a curve has gone half its way, smoothing."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from interp.artifacts import BadInput
+from interp.stats.estimate import Estimate
+from interp.stats.seeds import LEVEL, bounded_interval, bounded_p_value, student_interval, student_p_value
+
+PLACES = 50
+"""Of each stretch between two doses, tested for a crossing."""
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where a mean curve crosses zero."""
+
+    dose: Estimate
+    """NaN where the mean curve does not cross; without an interval where the seeds do not make sure that it does."""
+    first: Estimate
+    """Mean at the first dose."""
+    last: Estimate
+    """Mean at the last dose."""
+    p_value: float
+    """Of "the mean does not change sides": the larger of the two-sided p-values at the first and the last dose, and 1
+    where one of these means lies on the wrong side."""
+    falling: bool
+
+    @property
+    def is_sure(self) -> bool:
+        """The mean lies surely on the one side at the first dose, and surely on the other at the last."""
+        return (self.first.above and self.last.below) if self.falling else (self.first.below and self.last.above)
+
+    @property
+    def is_refuted(self) -> bool:
+        """The mean lies surely on the wrong side of zero at one of the ends."""
+        return (self.first.below or self.last.above) if self.falling else (self.first.above or self.last.below)
+
+
+def crossing(
+    doses: Sequence[float],
+    values: Sequence[Mapping[int, float]],
+    *,
+    falling: bool,
+    bounds: Range | None = None,
+) -> Crossing:
+    """Dose at which the mean curve over seeds crosses zero, linear between doses; `values` are by dose, then by seed.
+
+    The interval is Fieller's (1954): the doses at which the interval of the mean over the seeds' own curves holds zero,
+    from the smallest to the largest. It covers as often as that interval of the mean does: Student's, or
+    `bounded_interval` if the values cannot leave `bounds`. There is none where the mean does not surely change sides
+    between the first dose and the last: then doses beyond them are not excluded. Only seeds with every dose count."""
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in values))) if values else []
+    if len(doses) != len(values) or len(doses) < 2 or not seeds or list(doses) != sorted(set(doses)):
+        raise BadInput(
+            f"expected two doses or more, in rising order, and values of one seed or more at every dose; got doses "
+            f"{list(doses)}, values at {len(values)} of them, and {len(seeds)} seeds in common"
+        )
+    table_DS = np.array([[by_seed[seed] for seed in seeds] for by_seed in values], float)
+    first, last = (_mean_interval(table_DS[end], bounds) for end in (0, -1))
+    at = _zero_of(doses, table_DS.mean(1) * (1 if falling else -1))
+    p_value = 1.0 if math.isnan(at) else max(_mean_p_value(table_DS[end], bounds) for end in (0, -1))
+    found = Crossing(Estimate(at, n=len(seeds)), first, last, p_value, falling)
+    if math.isnan(at) or not found.is_sure:
+        return found
+    return replace(found, dose=_not_excluded(doses, table_DS, at, bounds))
+
+
+def _mean_interval(values_S: Float[np.ndarray, " S"], bounds: Range | None) -> Estimate:
+    return student_interval(values_S) if bounds is None else bounded_interval(values_S, *bounds)
+
+
+def _mean_p_value(values_S: Float[np.ndarray, " S"], bounds: Range | None) -> float:
+    return student_p_value(values_S) if bounds is None else bounded_p_value(values_S, *bounds)
+
+
+def _zero_of(doses: Sequence[float], curve_D: Float[np.ndarray, " D"]) -> float:
+    """Where a curve first falls to zero; NaN unless it begins above and ends below."""
+    if not curve_D[0] > 0 > curve_D[-1]:
+        return math.nan
+    after = int(np.argmax(curve_D <= 0))
+    x0, x1, y0, y1 = doses[after - 1], doses[after], float(curve_D[after - 1]), float(curve_D[after])
+    return x0 + (x1 - x0) * y0 / (y0 - y1)
+
+
+def _not_excluded(
+    doses: Sequence[float], table_DS: Float[np.ndarray, "D S"], at: float, bounds: Range | None
+) -> Estimate:
+    """The crossing, with the smallest and the largest dose at which the interval of the mean holds zero."""
+
+    def holds_zero(dose: float) -> bool:
+        values_S = np.array([np.interp(dose, doses, curve_D) for curve_D in table_DS.T])
+        p_value = _mean_p_value(values_S, bounds)
+        return p_value > 1 - LEVEL if not math.isnan(p_value) else abs(float(values_S.mean())) < 1e-12
+
+    def edge(inside: float, outside: float) -> float:
+        for _ in range(40):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if holds_zero(middle) else (inside, middle)
+        return inside
+
+    grid = [float(x) for a, b in zip(doses[:-1], doses[1:], strict=True) for x in np.linspace(a, b, PLACES)]
+    grid = sorted({*grid, at})
+    held = [place for place, dose in enumerate(grid) if dose == at or holds_zero(dose)]
+    low, high = edge(grid[held[0]], grid[held[0] - 1]), edge(grid[held[-1]], grid[held[-1] + 1])
+    return Estimate(at, low, high, table_DS.shape[1])
+
+
+def time_to_half(steps: Sequence[int], values: Sequence[float]) -> float:
+    """Step at which a curve has gone half the way from its first to its last value for good, linear between steps.
+    NaN where the last value is the first."""
+    start, way = values[0], values[-1] - values[0]
+    if way == 0:
+        return math.nan
+    gone = [(value - start) / way for value in values]
+    last_short = max(place for place, share in enumerate(gone) if share < 0.5)
+    s0, s1 = steps[last_short], steps[last_short + 1]
+    g0, g1 = gone[last_short], gone[last_short + 1]
+    return s0 + (s1 - s0) * (0.5 - g0) / (g1 - g0)
+
+
+def smooth(values: Sequence[float], width: int) -> list[float]:
+    """Centred running mean. Windows narrow towards the ends, so that nothing is moved in time."""
+    reach = [min(width // 2, place, len(values) - 1 - place) for place in range(len(values))]
+    return [float(np.mean(values[place - r : place + r + 1])) for place, r in enumerate(reach)]
