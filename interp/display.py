@@ -1,6 +1,7 @@
-"""How a result shows itself in a notebook: its one-line description above its summary table."""
+"""How a result shows itself: as HTML in a notebook, as aligned text in a terminal."""
 
 import html
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +32,23 @@ def html_table(frame: "pl.DataFrame", max_rows: int = MAX_ROWS) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
 
 
-def _cell(value: Any) -> str:
+def text_table(frame: "pl.DataFrame", digits: int = 3) -> str:
+    """A data frame as aligned text: the first column to the left, the others to the right."""
+    rows = [[_cell(value, digits) for value in row] for row in frame.iter_rows()]
+    return text_columns([name.replace("_", " ") for name in frame.columns], rows)
+
+
+def text_columns(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows under their head, in columns as wide as they need to be."""
+    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _cell(value: Any, digits: int | None = None) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
+    return str(value)

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from interp.display import HtmlSummary, html_table
+from interp.display import HtmlSummary, html_table, text_table
 
 
 class Counts(HtmlSummary):
@@ -30,3 +30,13 @@ def test_strings_from_data_are_shown_as_text():
 def test_missing_values_are_empty_and_long_tables_are_cut_with_a_count():
     shown = html_table(pl.DataFrame({"n": [None, 1, 2, 3]}), max_rows=2)
     assert "<td></td>" in shown and shown.count("<tr>") == 3 and "and 2 more rows" in shown
+
+
+def test_text_tables_align_names_to_the_left_and_numbers_to_the_right():
+    frame = pl.DataFrame({"bucket": ["easy", "hard"], "pass_rate": [0.5, None], "n": [10, 2]})
+    assert text_table(frame, digits=2).splitlines() == [
+        "bucket  pass rate   n",
+        "------  ---------  --",
+        "easy         0.50  10",
+        "hard                2",
+    ]
