@@ -29,7 +29,7 @@ from interp.artifacts import (
     fingerprint,
     fingerprint_tensors,
     from_json,
-    leaves,
+    flatten,
     read_manifest,
     recover,
     to_json,
@@ -169,7 +169,7 @@ def begin(path: Path, config: GRPOConfig, *, making: dict[str, Any], made_from: 
 
 
 def refuse_changes(path: Path, before: Any, now: Any) -> None:
-    old, new = dict(leaves(before)), dict(leaves(now))
+    old, new = dict(flatten(before)), dict(flatten(now))
     if changed := [key for key in {**old, **new} if old.get(key) != new.get(key)]:
         shown = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in changed)
         raise BadInput(f"{path} holds a run of another making: {shown}. Ask for the same, or choose another place.")
@@ -217,7 +217,7 @@ def save_checkpoint(run: Run, policy: "Policy", step: int, rows: list[Rollout] |
     made_from, facts = making["made_from"], {"world": making["world"], "step": step, "run": run.name}
     recover(run.checkpoint(step))
     with writing_dir(run.checkpoint(step), overwrite=True) as aside:
-        policy.write(aside)
+        policy.write_files(aside)
         if rows is not None:
             rollouts = Rollouts(
                 rows, config={"run": run.name, "step": step}, made_from={**made_from, "policy": weights}

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import MANIFEST, from_json, is_kind, packaged, read_manifest
+from interp.artifacts import MANIFEST, from_json, is_kind, package_data, read_manifest
 from interp.organism.config import KIND, Habits, OrganismConfig, Shape
 from interp.tasks import Chain
 from interp.tasks.chain.task import revived
@@ -17,7 +17,7 @@ __all__ = ["Habits", "OrganismConfig", "Shape", "build", "renew_card", "shipped"
 
 def shipped() -> Path:
     """The directory of the organism that comes with the package."""
-    return packaged("organism")
+    return package_data("organism")
 
 
 def task_of(path: str | Path) -> Chain:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import BadInput, from_json, packaged
+from interp.artifacts import BadInput, from_json, package_data
 from interp.tasks.base import Problem, Verdict
 from interp.tasks.chain import Chain
 from interp.tasks.gym import GymTask
@@ -33,7 +33,7 @@ class CaseResult:
 
 def shipped_tables() -> list[Path]:
     """That of reasoning-gym only where it is installed: it is an extra."""
-    tables = sorted(packaged("adversarial").glob("*.jsonl"))
+    tables = sorted(package_data("adversarial").glob("*.jsonl"))
     return [table for table in tables if table.stem != "gym" or importlib.util.find_spec("reasoning_gym")]
 
 

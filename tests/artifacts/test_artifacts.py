@@ -8,8 +8,10 @@ import signal
 import string
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -95,6 +97,13 @@ def test_an_existing_directory_is_refused_without_overwrite_and_left_untouched(o
         pytest.fail("the block was entered")
     assert names(old.parent) == ["thing"]
     assert (old / "a").read_text() == "old"
+
+
+def test_an_empty_directory_is_as_free_as_none(tmp_path):
+    (tmp_path / "thing").mkdir()
+    with writing_dir(tmp_path / "thing") as aside:
+        (aside / "a").write_text("new")
+    assert names(tmp_path) == ["thing"] and names(tmp_path / "thing") == ["a"]
 
 
 def test_a_place_below_a_file_is_refused_before_the_work(tmp_path):
@@ -214,7 +223,7 @@ with writing_dir(place, overwrite=True) as aside:
 def test_a_kill_around_the_two_renames_leaves_a_whole_directory_after_recover(old, killed_at):
     child = run_child(
         f"""
-from interp import artifacts
+import shutil
 renames = []
 rename = Path.rename
 def counted(self, target):
@@ -222,7 +231,7 @@ def counted(self, target):
     if {killed_at == "second rename"} and len(renames) == 2: die()
     return rename(self, target)
 Path.rename = counted
-if {killed_at == "after both"}: artifacts.shutil.rmtree = die
+if {killed_at == "after both"}: shutil.rmtree = die
 with writing_dir(place, overwrite=True) as aside:
     (aside / "a").write_text("new")
 """,
@@ -402,6 +411,25 @@ def test_what_is_no_number_comes_back_as_none_where_that_may_be_and_else_as_not_
 
 def test_keys_left_out_take_their_defaults():
     assert from_json(Outer, {"depth": 3}) == Outer(3)
+
+
+@dataclass(frozen=True)
+class Renamed:
+    RENAMED_FIELDS: ClassVar[Mapping[str, str]] = {"at8": "label_at_8", "old_inner": "inner"}
+    label_at_8: str = "hard@8"
+    inner: Inner = Inner()
+
+
+def test_a_file_written_before_a_field_was_renamed_is_still_read():
+    stored = {"at8": "easy@8", "old_inner": {"share": 0.25}}
+    assert from_json(Renamed, stored) == Renamed("easy@8", Inner(0.25))
+    assert from_json(Renamed, to_json(Renamed("easy@8"))) == Renamed("easy@8")
+    assert set(to_json(Renamed())) == {"label_at_8", "inner"}, "it is written under the new name"
+
+
+def test_a_field_under_its_old_and_its_new_name_at_once_is_refused():
+    with pytest.raises(BadInput, match="Renamed: expected each field under one name, got at8 and label_at_8"):
+        from_json(Renamed, {"at8": "easy@8", "label_at_8": "hard@8"})
 
 
 # --- fingerprints ------------------------------------------------------------------------------------------------

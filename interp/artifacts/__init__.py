@@ -1,0 +1,40 @@
+"""Artifacts on disk: written atomically, with a manifest that says what each was made from, and refused if they differ.
+
+`writing` atomic files and directories, `manifests` what a directory holds, `specs` the same inputs or refuse, `configs`
+dataclasses as JSON, `fingerprints` of text, configs and tensors, `package_data` files that come with the package.
+"""
+
+from interp.artifacts.configs import from_json, to_json
+from interp.artifacts.errors import BadInput, Mismatch
+from interp.artifacts.fingerprints import fingerprint, fingerprint_config, fingerprint_tensors
+from interp.artifacts.manifests import MANIFEST, SCHEMA, is_kind, read_manifest, versions, write_manifest
+from interp.artifacts.package_data import package_data
+from interp.artifacts.specs import changes, differing, flatten, open_or_create
+from interp.artifacts.writing import expect_free, expect_writable, recover, write_json, writing_dir, writing_file
+
+__all__ = [
+    "MANIFEST",
+    "SCHEMA",
+    "BadInput",
+    "Mismatch",
+    "changes",
+    "differing",
+    "expect_free",
+    "expect_writable",
+    "fingerprint",
+    "fingerprint_config",
+    "fingerprint_tensors",
+    "flatten",
+    "from_json",
+    "is_kind",
+    "open_or_create",
+    "package_data",
+    "read_manifest",
+    "recover",
+    "to_json",
+    "versions",
+    "write_json",
+    "write_manifest",
+    "writing_dir",
+    "writing_file",
+]

@@ -1,0 +1,9 @@
+"""The two errors a user can cause. Each message says what was expected, what was given, and what to do."""
+
+
+class BadInput(ValueError):
+    """An input that cannot be used."""
+
+
+class Mismatch(BadInput):
+    """Two artifacts that do not belong together."""
