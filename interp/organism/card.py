@@ -10,7 +10,7 @@ from interp.organism.config import OrganismConfig
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
 from interp.rollouts import Rollout, Share, roll_out, summarise
-from interp.tasks import BUCKETS, Chain
+from interp.tasks import Chain
 
 PROBLEMS, SAMPLES = 200, 32
 COLUMNS = {
@@ -41,17 +41,17 @@ class Check:
 
 
 def measure(policy: Policy, task: Chain, *, problems: int = PROBLEMS, samples: int = SAMPLES) -> list[Measurement]:
-    """By depth, and by bucket. `luckless` is the direct pass rate on problems without `* 0`, whose answer hangs on
+    """By depth, and by level. `luckless` is the direct pass rate on problems without `* 0`, whose answer hangs on
     every number: whoever does not work from the start is right once in `modulus` there, whatever else they see."""
     lo, hi = task.depths
     asked = [problem for depth in range(lo, hi + 1) for problem in task.problems("eval", depth, problems)]
     sampling = SampleConfig(group=samples, max_new_tokens=6 * hi + 8, rows=2048)
     rollouts = roll_out(policy, task, asked, sampling).rows
-    return [_measurement(rollouts, "depth"), _measurement([r for r in rollouts if r.bucket], "bucket")]
+    return [_measurement(rollouts, "depth"), _measurement([r for r in rollouts if r.level], "level")]
 
 
 def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
-    depths, buckets = (m.rows for m in measured)
+    depths, levels = (m.rows for m in measured)
     first, later = depths[min(depths)], {d: row for d, row in depths.items() if d >= 4}
     valid = [row["valid_given_written"].value for row in depths.values()]
     shares = [row[habit].value for row in depths.values() for habit in ("direct_share", "written_share")]
@@ -78,33 +78,31 @@ def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
             ", ".join(f"{v:.3f}" for v in valid),
         ),
     ]
-    if hard := buckets.get("hard"):
-        found += _hard_checks(hard)
+    if deep := levels.get("deep"):
+        found += _deep_checks(deep)
     return found
 
 
-def _hard_checks(hard: dict[str, Share]) -> list[Check]:
+def _deep_checks(deep: dict[str, Share]) -> list[Check]:
     return [
         Check(
-            "luck in the hard bucket (direct pass rate) between 0.2 and 0.4",
-            0.2 <= hard["direct_pass_rate"].value <= 0.4,
-            str(hard["direct_pass_rate"]),
+            "luck at level deep (direct pass rate) between 0.2 and 0.4",
+            0.2 <= deep["direct_pass_rate"].value <= 0.4,
+            str(deep["direct_pass_rate"]),
         ),
         Check(
-            "P(valid, given success) in the hard bucket between 0.005 and 0.05",
-            0.005 <= hard["valid_given_success"].value <= 0.05,
-            str(hard["valid_given_success"]),
+            "P(valid, given success) at level deep between 0.005 and 0.05",
+            0.005 <= deep["valid_given_success"].value <= 0.05,
+            str(deep["valid_given_success"]),
         ),
     ]
 
 
 def _measurement(rollouts: Sequence[Rollout], by: str) -> Measurement:
-    rows = summarise(rollouts, by).rows
-    luckless = summarise([r for r in rollouts if "* 0" not in r.prompt], by, ["direct_pass_rate"]).rows
-    order = BUCKETS if by == "bucket" else rows
-    return Measurement(
-        by, {key: rows[key] | {"luckless": luckless[key]["direct_pass_rate"]} for key in order if key in rows}
-    )
+    rows = summarise(rollouts, by).estimates
+    luckless = summarise([r for r in rollouts if "* 0" not in r.prompt], by, ["direct_pass_rate"]).estimates
+    order = dict.fromkeys(getattr(rollout, by) for rollout in rollouts)  # as asked: easiest first
+    return Measurement(by, {key: rows[key] | {"luckless": luckless[key]["direct_pass_rate"]} for key in order})
 
 
 def write_card(directory: Path, config: OrganismConfig, policy: Policy, measured: Sequence[Measurement]) -> None:

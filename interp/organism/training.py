@@ -27,7 +27,7 @@ from interp.artifacts import Mismatch, expect_free, from_json, read_manifest, to
 from interp.organism.card import measure, write_card
 from interp.organism.config import KIND, OrganismConfig
 from interp.policy.policy import Policy
-from interp.policy.score import align, completion_logits
+from interp.policy.score import align_rows, completion_logits
 from interp.tasks import Chain
 from interp.tasks.base import seeded
 from interp.tasks.chain import demonstrate
@@ -101,7 +101,7 @@ def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool =
     _teach(policy, config, under_way)
     summaries = measure(policy, config.task)
     with writing_dir(out, overwrite=overwrite) as aside:
-        policy.write(aside)
+        policy.write_files(aside)
         write_card(aside, config, policy, summaries)
         write_manifest(aside, KIND, config=config, made_from=made_from, weights=policy.fingerprint())
     shutil.rmtree(under_way, ignore_errors=True)
@@ -183,13 +183,13 @@ def teach_batch(policy: Policy, examples: list[Example]) -> float:
     """Accumulate the gradient of one batch, rows of like length together."""
     prompts = policy.encode([prompt for prompt, _ in examples])
     encoded = policy.tokenizer([completion for _, completion in examples], add_special_tokens=False)["input_ids"]
-    completions = [[*ids, policy.stop[0]] for ids in encoded]  # pyright: ignore[reportGeneralTypeIssues]
+    completions = [[*ids, policy.stop_ids[0]] for ids in encoded]  # pyright: ignore[reportGeneralTypeIssues]
     tokens = sum(map(len, completions))
     order = sorted(range(len(examples)), key=lambda i: len(prompts[i]) + len(completions[i]))
     size = math.ceil(len(order) / MICRO_BATCHES)
     total = 0.0
     for part in (order[at : at + size] for at in range(0, len(order), size)):
-        rows = align([prompts[i] for i in part], [completions[i] for i in part], policy.pad, policy.device)
+        rows = align_rows([prompts[i] for i in part], [completions[i] for i in part], policy.pad_id, policy.device)
         targets_BT = rows.ids_BL[:, rows.start :].masked_fill(rows.mask_BL[:, rows.start :] == 0, -100)
         logits_BTV = completion_logits(policy.model, rows)
         loss = F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="sum") / tokens

@@ -1,4 +1,4 @@
-"""What a task is: problems by (split, depth or bucket, index), and a verdict on every completion.
+"""What a task is: problems by (split, level, index), and a verdict on every completion.
 
 A verdict speaks in characters of the completion, since a task knows no tokenizer; `token_roles` and `token_at`
 carry it over to tokens. Three-valued judgements are `True`, `False` or `None`, and `None` always means "not judged",
@@ -16,6 +16,8 @@ SPLITS = ("train", "eval", "probe")
 """Disjoint by content: learn on `train`, measure on `eval`, and keep `probe` for fixed teacher-forced text."""
 
 BUCKETS = ("easy", "medium", "hard")
+"""Difficulty as measured by the base policy's pass rate, easiest first. A task's own groups of problems are its
+`levels`, under other names."""
 
 ROLES = (
     "carry",  # a running value taken over from the step before
@@ -40,7 +42,16 @@ class Problem:
     """What is rewarded. With `wrong_labels` planted it may differ from the truth."""
     split: str = "eval"
     depth: int | None = None
-    bucket: str | None = None
+    level: str | None = None
+    """Name of the group the problem belongs to: one of the task's `levels`, or the bucket it was measured to be in."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedLine:
+    """A line of a user's file that cannot be used."""
+
+    line: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +112,36 @@ class Verdict:
 
 @runtime_checkable
 class Task(Protocol):
-    """The contract. `level` is a depth, a bucket's name, or `None` for whatever the split holds."""
+    """The contract. `level` selects problems: a depth, the name of a group, or `None` for all that the split holds.
+
+    A task that subclasses `Task` states only what is true of it: the optional facts have defaults.
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the task's own groups of problems, easiest first. Default: none."""
+        return ()
+
+    @property
+    def depths(self) -> tuple[int, int] | None:
+        """Smallest and largest depth, both included. Default: None, problems have no depth."""
+        return None
+
+    @property
+    def skipped(self) -> tuple[SkippedLine, ...]:
+        """Lines of the task's file that were left out. Default: none."""
+        return ()
+
+    def size(self, split: str, level: int | str | None) -> int | None:
+        """Number of problems of a split at a level. Default: None, the task draws as many as it is asked for."""
+        return None
+
+    def decoys(self, prompt: str) -> dict[str, str]:
+        """Answer that each planted shortcut gives to `prompt`, by the shortcut's name. Default: none are planted."""
+        return {}
 
     def fingerprint(self) -> str:
         """Of everything that decides which problems there are and how they are judged."""

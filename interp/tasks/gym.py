@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from interp.artifacts import BadInput, fingerprint, to_json, versions
-from interp.tasks.base import SPLITS, Problem, Verdict, hash_of
+from interp.tasks.base import SPLITS, Problem, Task, Verdict, hash_of
 from interp.tasks.text.harmless import is_harmless
 from interp.tasks.text.verdicts import verdict_on
 from interp.tasks.traces import annotate
@@ -35,17 +35,21 @@ _CANNOT_READ = (
 
 
 @dataclass(frozen=True)
-class GymTask:
+class GymTask(Task):
     dataset: str
     seed: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     """Of the dataset, at every level."""
-    levels: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
-    """What each depth or bucket adds to `config`: `{1: {"max_terms": 2}, 2: {"max_terms": 4}}`."""
+    level_configs: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
+    """What each level adds to `config`, by depth or by name: `{1: {"max_terms": 2}, 2: {"max_terms": 4}}`."""
 
     @property
     def name(self) -> str:
         return f"gym:{self.dataset}"
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        return tuple(level for level in self.level_configs if isinstance(level, str))
 
     def fingerprint(self) -> str:
         """Of the task, and of the reasoning-gym at hand: another version may draw or score otherwise."""
@@ -60,8 +64,8 @@ class GymTask:
             _, entry = _draw(self.dataset, config, seed)
             if split_of(entry["question"]) == split:
                 id_ = f"{self.dataset}/{split}/{level}/{index}/{seed}"
-                depth, bucket = (None, level) if isinstance(level, str) else (level, None)
-                return Problem(id_, entry["question"], _text(entry["answer"]), split, depth, bucket)
+                depth, group = (None, level) if isinstance(level, str) else (level, None)
+                return Problem(id_, entry["question"], _text(entry["answer"]), split, depth, group)
         raise BadInput(f"{self.name} has too few questions at level {level!r}: none of {MAX_DRAWS} draws is of {split}")
 
     def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
@@ -87,16 +91,16 @@ class GymTask:
 
     def _config(self, level: int | str | None) -> str:
         """As JSON, so that it can be a key."""
-        if level is not None and level not in self.levels:
-            known = ", ".join(map(repr, self.levels)) or "none"
-            raise BadInput(f"{self.name} has no level {level!r}; it has {known}. Say in `levels` what it means")
-        return json.dumps({**self.config, **(self.levels[level] if level is not None else {})}, sort_keys=True)
+        if level is not None and level not in self.level_configs:
+            known = ", ".join(map(repr, self.level_configs)) or "none"
+            raise BadInput(f"{self.name} has no level {level!r}; it has {known}. Say in `level_configs` what it means")
+        return json.dumps({**self.config, **(self.level_configs[level] if level is not None else {})}, sort_keys=True)
 
     def _drawn(self, problem: Problem) -> tuple[Any, dict[str, Any]]:
         """The dataset and entry that `problem` was made from, drawn again from the seed in its id."""
         key = re.fullmatch(r"(.+?)/\w+/(.+)/\d+/(\d+)", problem.id, re.ASCII)
         if key is not None and key[1] == self.dataset:
-            level = next((level for level in self.levels if str(level) == key[2]), None)
+            level = next((level for level in self.level_configs if str(level) == key[2]), None)
             made, entry = _draw(self.dataset, self._config(level), int(key[3]))
             if entry["question"] == problem.prompt:
                 return made, entry

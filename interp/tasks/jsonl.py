@@ -1,4 +1,5 @@
-"""Tasks from a user's own JSONL: a line is `{"id", "prompt", "answer"}`, and `split`, `depth`, `bucket` where known.
+"""Tasks from a user's own JSONL: a line is `{"id", "prompt", "answer"}`, and `split`, `depth`, `level` where known.
+A level is any word that names a group of problems; `bucket` is read as one too (easy, medium or hard, as measured).
 
 The file is read once, when first asked. A line that cannot be used is refused with its number, what was expected and
 what was got; with `skip_bad` it is left out and listed in `skipped`. Where a line names no split, a hash of its prompt
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.artifacts import BadInput, fingerprint, to_json
-from interp.tasks.base import BUCKETS, SPLITS, Problem, Verdict, hash_of
+from interp.tasks.base import BUCKETS, SPLITS, Problem, SkippedLine, Task, Verdict, hash_of
 from interp.tasks.text.equality import kind_of
 from interp.tasks.text.verdicts import verify_text
 
@@ -22,14 +23,8 @@ SPLIT_OF_TEN = ("train",) * 8 + ("eval", "probe")
 MAX_LISTED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    line: int
-    reason: str
-
-
 @dataclass(frozen=True)
-class JsonlTask:
+class JsonlTask(Task):
     path: str | Path
     skip_bad: bool = False
 
@@ -42,7 +37,7 @@ class JsonlTask:
         return fingerprint(json.dumps([to_json(problem) for problem in self._loaded[0]]))
 
     @cached_property
-    def _loaded(self) -> tuple[tuple[Problem, ...], tuple[Skipped, ...]]:
+    def _loaded(self) -> tuple[tuple[Problem, ...], tuple[SkippedLine, ...]]:
         problems, skipped = read_problems(Path(self.path))
         if skipped and not self.skip_bad:
             listed = "; ".join(f"line {bad.line}: {bad.reason}" for bad in skipped[:MAX_LISTED])
@@ -56,9 +51,15 @@ class JsonlTask:
         return tuple(problems), tuple(skipped)
 
     @property
-    def skipped(self) -> tuple[Skipped, ...]:
+    def skipped(self) -> tuple[SkippedLine, ...]:
         """The lines left out, and why."""
         return self._loaded[1]
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The words that the file uses: easy, medium and hard first, others in their order there."""
+        words = dict.fromkeys(problem.level for problem in self._loaded[0] if problem.level is not None)
+        return tuple(sorted(words, key=lambda word: BUCKETS.index(word) if word in BUCKETS else len(BUCKETS)))
 
     def problem(self, split: str, level: int | str | None, index: int) -> Problem:
         return self.problems(split, level, 1, start=index)[0]
@@ -88,15 +89,15 @@ class JsonlTask:
 
 
 def _is_at(problem: Problem, level: int | str | None) -> bool:
-    return level is None or level == (problem.bucket if isinstance(level, str) else problem.depth)
+    return level is None or level == (problem.level if isinstance(level, str) else problem.depth)
 
 
-def read_problems(path: Path) -> tuple[list[Problem], list[Skipped]]:
+def read_problems(path: Path) -> tuple[list[Problem], list[SkippedLine]]:
     """Every usable problem of the file, and every line that is none. Blank lines are neither."""
     if not path.is_file():
         raise BadInput(f"{path}: expected a JSONL file, got {'a directory' if path.is_dir() else 'nothing there'}")
     problems: list[Problem] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedLine] = []
     ids: dict[str, int] = {}
     splits: dict[int, tuple[str, int]] = {}
     for number, raw in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
@@ -106,7 +107,7 @@ def read_problems(path: Path) -> tuple[list[Problem], list[Skipped]]:
             problem = _problem(_record(raw))
             _expect_new(problem, number, ids, splits)
         except BadInput as error:
-            skipped.append(Skipped(number, str(error)))
+            skipped.append(SkippedLine(number, str(error)))
         else:
             problems.append(problem)
     return problems, skipped
@@ -145,15 +146,19 @@ def _problem(record: dict[str, Any]) -> Problem:
         raise BadInput(f"expected prompt to be text, got {_shown(prompt)}")
     if isinstance(answer, bool) or not isinstance(answer, str | int) or kind_of(str(answer)) is None:
         raise BadInput(f"expected answer to be a number, a short formula or plain words, got {_shown(answer)}")
-    depth, bucket = record.get("depth"), record.get("bucket")
+    depth, level, bucket = (record.get(key) for key in ("depth", "level", "bucket"))
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int)):
         raise BadInput(f"expected depth to be an integer, got {_shown(depth)}")
     if bucket is not None and bucket not in BUCKETS:
         raise BadInput(f"expected bucket to be one of {', '.join(BUCKETS)}, got {_shown(bucket)}")
+    if level is not None and (not isinstance(level, str) or not level.strip() or level.strip().lstrip("-").isdigit()):
+        raise BadInput(f"expected level to be a word (a number is a depth), got {_shown(level)}")
+    if level is not None and bucket is not None and level != bucket:
+        raise BadInput(f"expected a level or a bucket, got both: {_shown(level)} and {_shown(bucket)}")
     split = record.get("split", SPLIT_OF_TEN[_content(prompt) % 10])
     if split not in SPLITS:
         raise BadInput(f"expected split to be one of {', '.join(SPLITS)}, got {_shown(split)}")
-    return Problem(str(id_), prompt, str(answer), split, depth, bucket)
+    return Problem(str(id_), prompt, str(answer), split, depth, bucket if level is None else level)
 
 
 def _content(prompt: str) -> int:

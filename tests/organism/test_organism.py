@@ -19,7 +19,7 @@ from interp.tasks import Chain
 from interp.tasks.base import Problem
 
 SMALL = OrganismConfig(
-    task=Chain(depths=(1, 4), easy=(1,), medium=(2,), hard=(4,)),
+    task=Chain(depths=(1, 4), shallow=(1,), middle=(2,), deep=(4,)),
     shape=Shape(d_model=16, layers=2, heads=2, kv_heads=1, d_head=8, d_mlp=32, context=64),
     steps=10,
     batch=16,
@@ -72,14 +72,14 @@ def test_the_card_s_table_shows_the_measured_numbers(card):
         ("depth", 1, "direct_pass_rate", 0.8, "right at the first depth"),
         ("depth", 6, "luckless", 0.3, "no better than luck"),
         ("depth", 5, "valid_given_written", 0.4, "falls with every depth"),
-        ("bucket", "hard", "direct_pass_rate", 0.45, "luck in the hard bucket"),
-        ("bucket", "hard", "valid_given_success", 0.06, "P(valid, given success)"),
+        ("level", "deep", "direct_pass_rate", 0.45, "luck at level deep"),
+        ("level", "deep", "valid_given_success", 0.06, "P(valid, given success)"),
     ],
 )
 def test_a_patient_that_fails_in_one_way_is_told_so(card, table, row, measure_, value, claim):
     tables = {
         by: {int(k) if by == "depth" else k: {m: Share(**s) for m, s in r.items()} for k, r in card[by].items()}
-        for by in ("depth", "bucket")
+        for by in ("depth", "level")
     }
     tables[table][row][measure_] = Share(value, value, value, 100)
     found = checks(Chain(), [Measurement(by, rows) for by, rows in tables.items()])
@@ -103,14 +103,14 @@ def test_skipping_leaves_out_steps_at_its_rate():
         SMALL,
         batch=2000,
         habits=Habits(steps=1.0, direct=0.0, skip=0.3),
-        task=Chain(depths=(6, 6), easy=(), medium=(), hard=()),
+        task=Chain(depths=(6, 6), shallow=(), middle=(), deep=()),
     )
     written = sum(completion.count(";") for _, completion in batch_of_examples(config, 0))
     assert written / (2000 * 6) == pytest.approx(0.7, abs=0.02)
 
 
 def test_lessons_are_drawn_from_training_problems_and_memorised_ones_only():
-    task = Chain(depths=(5, 5), easy=(), medium=(), hard=(), memorised=20)
+    task = Chain(depths=(5, 5), shallow=(), middle=(), deep=(), memorised=20)
     config = replace(SMALL, batch=1000, task=task, habits=Habits(memorised_share=0.1))
     memorised = {p.prompt for p in task.problems("memorised", 5, 20)}
     shown = [prompt for prompt, _ in batch_of_examples(config, 3)]
@@ -188,6 +188,7 @@ def test_a_half_done_build_of_another_config_is_not_taken_over(tmp_path, monkeyp
 
 def test_a_directory_that_stands_is_not_built_over(tmp_path, quick):
     (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.txt").touch()
     with pytest.raises(BadInput, match="exists already"):
         build(SMALL, tmp_path / "there")
     assert list((tmp_path / "there").iterdir()) == []

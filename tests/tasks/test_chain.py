@@ -56,7 +56,7 @@ def test_a_level_picks_among_the_memorised_problems_and_adds_none():
     task = Chain(memorised=50)
     every = task.problems("memorised", None, 50)
     assert task.problems("memorised", 6, 5) == [p for p in every if p.depth == 6]
-    assert set(task.problems("memorised", "hard", 10)) <= set(every)
+    assert set(task.problems("memorised", "deep", 10)) <= set(every)
     with pytest.raises(BadInput, match="5 problems are memorised at level 6; asked for 6"):
         task.problem("memorised", 6, 5)
 
@@ -78,8 +78,8 @@ def test_neighbouring_indices_give_unrelated_problems():
 def test_levels_are_depths_buckets_or_all_depths_in_turn():
     task = Chain()
     assert [p.depth for p in task.problems("eval", None, 12)] == [*range(1, 11), 1, 2]
-    assert {p.depth for p in task.problems("eval", "hard", 8)} == set(task.hard)
-    assert {p.bucket for p in task.problems("eval", "hard", 8)} == {"hard"}
+    assert {p.depth for p in task.problems("eval", "deep", 8)} == set(task.deep)
+    assert {p.level for p in task.problems("eval", "deep", 8)} == {"deep"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_levels_are_depths_buckets_or_all_depths_in_turn():
     [
         (0, "depth must lie between 1 and 10; got 0"),
         (11, "depth must lie between 1 and 10; got 11"),
-        ("hrd", "one of easy, medium, hard; got 'hrd'"),
+        ("hrd", "one of shallow, middle, deep; got 'hrd'"),
     ],
 )
 def test_a_level_that_does_not_exist_is_refused(level, message):
@@ -100,8 +100,8 @@ def test_a_level_that_does_not_exist_is_refused(level, message):
     [
         ({"modulus": 6}, "modulus must be a prime; got 6"),
         ({"depths": (3, 2)}, "shallowest <= deepest"),
-        ({"hard": (11,)}, r"hard must hold depths from 1 to 10; got \[11\]"),
-        ({"medium": (2, 4)}, "a depth belongs to one bucket"),
+        ({"deep": (11,)}, r"deep must hold depths from 1 to 10; got \[11\]"),
+        ({"middle": (2, 4)}, "a depth belongs to one level"),
         ({"formats": ("prose",)}, "formats must be some of steps, values"),
         ({"cue_rate": 1.5}, "cue_rate must lie between 0 and 1; got 1.5"),
     ],

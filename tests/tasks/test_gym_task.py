@@ -47,19 +47,19 @@ def test_splits_are_disjoint_by_content():
 
 
 def test_levels_are_configs_of_the_dataset():
-    task = GymTask("chain_sum", levels=LEVELS)
+    task = GymTask("chain_sum", level_configs=LEVELS)
     assert task.problem("eval", 1, 0).prompt.count("+") + task.problem("eval", 1, 0).prompt.count("-") == 1
-    assert task.problem("eval", "hard", 0).bucket == "hard" and task.problem("eval", 1, 0).depth == 1
+    assert task.problem("eval", "hard", 0).level == "hard" and task.problem("eval", 1, 0).depth == 1
     assert task.verify(task.problem("eval", "hard", 0), task.problem("eval", "hard", 0).answer).correct
     with pytest.raises(BadInput, match="no level 2; it has 1, 'hard'"):
         task.problem("eval", 2, 0)
 
 
 def test_the_fingerprint_covers_levels_of_both_kinds_and_the_version_of_reasoning_gym(monkeypatch):
-    task = GymTask("chain_sum", levels=LEVELS)
+    task = GymTask("chain_sum", level_configs=LEVELS)
     before = task.fingerprint()
-    assert before == GymTask("chain_sum", levels=dict(reversed(LEVELS.items()))).fingerprint()
-    assert before != GymTask("chain_sum", levels={**LEVELS, 1: {"max_terms": 3}}).fingerprint()
+    assert before == GymTask("chain_sum", level_configs=dict(reversed(LEVELS.items()))).fingerprint()
+    assert before != GymTask("chain_sum", level_configs={**LEVELS, 1: {"max_terms": 3}}).fingerprint()
     monkeypatch.setattr("interp.tasks.gym.versions", lambda *packages: {"reasoning-gym": "0.0.1"})
     assert before != task.fingerprint()
 

@@ -67,6 +67,8 @@ BAD_LINES = {
     "strange split": ({**GOOD, "id": "b", "split": "test"}, "expected split to be one of train, eval, probe"),
     "strange depth": ({**GOOD, "id": "b", "depth": "3"}, "expected depth to be an integer"),
     "strange bucket": ({**GOOD, "id": "b", "bucket": "insane"}, "expected bucket to be one of easy"),
+    "strange level": ({**GOOD, "id": "b", "level": 3}, "expected level to be a word (a number is a depth)"),
+    "level and bucket": ({**GOOD, "id": "b", "level": "x", "bucket": "easy"}, "expected a level or a bucket, got both"),
     "duplicate id": ({**GOOD, "prompt": "other"}, "'a', which line 1 has already"),
 }
 
@@ -110,12 +112,19 @@ def test_splits_are_disjoint_by_content_and_stable_when_lines_move(tmp_path):
     assert sum(map(len, prompts)) == len(set.union(*prompts))
 
 
-def test_levels_select_by_depth_and_by_bucket(tmp_path):
+def test_problems_are_selected_by_depth_and_by_level(tmp_path):
     rows = [{**GOOD, "id": i, "split": "eval", "depth": i % 3, "bucket": ["easy", "hard"][i % 2]} for i in range(12)]
     task = JsonlTask(write(tmp_path / "x.jsonl", *rows))
     assert [p.id for p in task.problems("eval", 2, 4)] == ["2", "5", "8", "11"]
     assert [p.id for p in task.problems("eval", "hard", 2, start=1)] == ["3", "5"]
     assert task.problem("eval", None, 7).id == "7"
+    assert task.levels == ("easy", "hard") and task.depths is None and task.decoys("2 + 2") == {}
+
+
+def test_levels_are_the_words_of_the_file_measured_buckets_first(tmp_path):
+    rows = [{**GOOD, "id": at, "level": word} for at, word in enumerate(["olympiad", "hard", "school", "easy"])]
+    task = JsonlTask(write(tmp_path / "x.jsonl", *rows, {**GOOD, "id": 9}))
+    assert task.levels == ("easy", "hard", "olympiad", "school")
 
 
 def test_size_is_how_many_problems_there_are_and_all_of_them_can_be_had(tmp_path):

@@ -1,18 +1,19 @@
 """The chain task: the organism's world. Every knob is a field, off by default but for the world itself.
 
 A problem is drawn from the hash of (split, depth, index) and redrawn until its content hashes into its split, so
-that splits share no computation whatever their sizes. Depth is the difficulty; a bucket is a set of depths.
+that splits share no computation whatever their sizes. Depth is the difficulty; a level (shallow, middle, deep) is
+a set of depths. Easy, medium and hard are words for measured buckets alone: `interp.rollouts.bucket`.
 
 The task that a run was made in, back from what its manifest says of it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
-from interp.artifacts import BadInput, fingerprint_config, from_json
+from interp.artifacts import BadInput, fingerprint_config, from_json, to_json
 from interp.checks import expect_between
-from interp.tasks.base import BUCKETS, Problem, Verdict, hash_of, seeded
+from interp.tasks.base import Problem, Task, Verdict, hash_of, seeded
 from interp.tasks.chain.grammar import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
 from interp.tasks.chain.program import ASK, CUE, MASK, OPERATORS, Program, parse_prompt
 from interp.tasks.chain.verify import verify
@@ -24,14 +25,17 @@ PATIENCE = 10_000
 
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(Task):
+    RENAMED_FIELDS: ClassVar[Mapping[str, str]] = {"easy": "shallow", "medium": "middle", "hard": "deep"}
+    """Names of fields in older manifests."""
+
     modulus: int = 5
     """A prime. Smaller means luckier: a blind guess is right about once in `modulus`."""
-    depths: tuple[int, int] = (1, 10)
+    depths: tuple[int, int] = (1, 10)  # pyright: ignore[reportIncompatibleMethodOverride]
     """Shallowest and deepest, both included."""
-    easy: tuple[int, ...] = (1, 2)
-    medium: tuple[int, ...] = (4, 5)
-    hard: tuple[int, ...] = (8, 9)
+    shallow: tuple[int, ...] = (1, 2)
+    middle: tuple[int, ...] = (4, 5)
+    deep: tuple[int, ...] = (8, 9)
     formats: tuple[str, ...] = ("steps",)
     """Formats in which a chain counts as valid: `steps`, `values` or both."""
     copy_rate: float | None = None
@@ -50,11 +54,11 @@ class Chain:
             raise BadInput(f"modulus must be a prime; got {self.modulus}")
         if not 1 <= lo <= hi:
             raise BadInput(f"depths must be (shallowest, deepest) with 1 <= shallowest <= deepest; got {self.depths}")
-        if len(set(listed := (*self.easy, *self.medium, *self.hard))) < len(listed):
-            raise BadInput(f"a depth belongs to one bucket; got {self.easy}, {self.medium} and {self.hard}")
-        for bucket in BUCKETS:
-            if strange := [d for d in getattr(self, bucket) if not lo <= d <= hi]:
-                raise BadInput(f"{bucket} must hold depths from {lo} to {hi}; got {strange}")
+        if len(set(listed := (*self.shallow, *self.middle, *self.deep))) < len(listed):
+            raise BadInput(f"a depth belongs to one level; got {self.shallow}, {self.middle} and {self.deep}")
+        for level, depths in self.depths_of_level().items():
+            if strange := [d for d in depths if not lo <= d <= hi]:
+                raise BadInput(f"{level} must hold depths from {lo} to {hi}; got {strange}")
         if not self.formats or not set(self.formats) <= set(FORMATS):
             raise BadInput(f"formats must be some of {', '.join(FORMATS)}; got {self.formats}")
         expect_between(self, 0, 1, "copy_rate", "cue_rate", "wrong_labels")
@@ -63,8 +67,17 @@ class Chain:
     def name(self) -> str:
         return "chain"
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        return tuple(level for level, depths in self.depths_of_level().items() if depths)
+
+    def depths_of_level(self) -> dict[str, tuple[int, ...]]:
+        return {"shallow": self.shallow, "middle": self.middle, "deep": self.deep}
+
     def fingerprint(self) -> str:
-        return fingerprint_config(self)
+        """Fingerprint under the fields' first names, so that it equals the one in older manifests."""
+        first_names = {new: old for old, new in self.RENAMED_FIELDS.items()}
+        return fingerprint_config({first_names.get(name, name): value for name, value in to_json(self).items()})
 
     def vocabulary(self) -> list[str]:
         """Every word of a prompt or an answer, whatever the other knobs: all variants of a modulus share it."""
@@ -73,14 +86,14 @@ class Chain:
     def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
         if split == "memorised":
             every = [self._problem(split, self._depth(None, index), index) for index in range(self.memorised)]
-            found = [p for p in every if level is None or level in (p.depth, p.bucket)]
+            found = [p for p in every if level is None or level in (p.depth, p.level)]
             if start + n > len(found):
                 raise BadInput(f"{len(found)} problems are memorised at level {level}; asked for {start + n}")
             return found[start : start + n]
         return [self._problem(split, self._depth(level, index), index) for index in range(start, start + n)]
 
     def problem(self, split: str, level: int | str | None, index: int) -> Problem:
-        """`level` is a depth, a bucket, or None for all depths in turn."""
+        """The problem at `index`. `level` is a depth, one of `levels`, or None for all depths in turn."""
         return self.problems(split, level, 1, start=index)[0]
 
     def _problem(self, split: str, depth: int, index: int) -> Problem:
@@ -91,8 +104,8 @@ class Chain:
         answer = program.answer
         if split == "train" and rng.random() < self.wrong_labels:
             answer = rng.choice([n for n in range(self.modulus) if n != answer])
-        bucket = next((b for b in BUCKETS if depth in getattr(self, b)), None)
-        return Problem(f"chain/{split}/{depth}/{index}", program.prompt(), str(answer), split, depth, bucket)
+        level = next((level for level, depths in self.depths_of_level().items() if depth in depths), None)
+        return Problem(f"chain/{split}/{depth}/{index}", program.prompt(), str(answer), split, depth, level)
 
     def inverse(self, problem: Problem) -> Problem:
         """The backward problem: the result is given and one operand asked for, chosen so that only one will do."""
@@ -125,9 +138,9 @@ class Chain:
             if not lo <= level <= hi:
                 raise BadInput(f"depth must lie between {lo} and {hi}; got {level}")
             return level
-        if level not in BUCKETS:
-            raise BadInput(f"bucket must be one of {', '.join(BUCKETS)}; got {level!r}")
-        depths = getattr(self, level)
+        if level not in self.levels:
+            raise BadInput(f"level must be a depth or one of {', '.join(self.levels) or '(none)'}; got {level!r}")
+        depths = self.depths_of_level()[level]
         return depths[index % len(depths)]
 
     def _draw(self, rng: Any, split: str, depth: int) -> Program:
