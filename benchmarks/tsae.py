@@ -41,10 +41,10 @@ from interp.studies.dictionary.config import PlantedConfig
 from interp.studies.dictionary.planted import plant
 from interp.tsae import TSAEConfig, preset
 from interp.tsae.batches import Pool, batches
-from interp.tsae.contrast import dense_contrast
+from interp.tsae.contrastive import dense_contrastive_loss
 from interp.tsae.metrics import FVE
 from interp.tsae.step import Batch
-from interp.tsae.trainer import Trainee, measure
+from interp.tsae.trainer import TSAETrainer, measure_statistics
 
 PEER, DENSE = "SAELens Matryoshka", "SAELens, dense contrast"
 OFF, ON, LIKE_DENSE = "contrast off", "contrast on", "contrast on, as the dense one"
@@ -101,7 +101,7 @@ class DenseContrast(MatryoshkaBatchTopKTrainingSAE):
         out = super().training_forward_pass(step_input)
         assert self.batch is not None and self.batch.pairs_P2 is not None
         slow = out.feature_acts[:, : self.cfg.matryoshka_widths[0]]
-        term = dense_contrast(
+        term = dense_contrastive_loss(
             slow, self.batch.pairs_P2, self.batch.documents_M, similarity="cosine", temperature=0.1, reduction="mean"
         )
         out.losses["contrast"] = self.alpha * term
@@ -119,7 +119,7 @@ class Race:
         planted = PlantedConfig(setting.d_model, each, frequent=0.02, rare=0.002, tokens=tokens)
         self.pool = _pool(plant(planted).x_ND.to(device), planted.length)
         self.held_out_ND = plant(replace(planted, tokens=8 * setting.batch), draw=1).x_ND.to(device)
-        self.statistics = measure(self.pool.x_PD)
+        self.statistics = measure_statistics(self.pool.x_PD)
 
     def config(self, name: str) -> TSAEConfig:
         s, config = self.setting, preset("interp" if name == PARTNERS else name)
@@ -129,7 +129,7 @@ class Race:
         return replace(config, width=s.width, k=s.k, revived=s.d_model // 2, scale="none", training=training)
 
     def ours(self, name: str, *, half_dead: bool = False) -> "Ours":
-        trainee = Trainee(self.config(name), self.setting.d_model, self.statistics, self.device)
+        trainee = TSAETrainer(self.config(name), self.setting.d_model, self.statistics, self.device)
         return Ours(trainee, self.pool, half_dead)
 
     def theirs(
@@ -145,7 +145,7 @@ def _pool(x_ND: torch.Tensor, length: int) -> Pool:
 
 
 class Ours:
-    def __init__(self, trainee: Trainee, pool: Pool, half_dead: bool = False) -> None:
+    def __init__(self, trainee: TSAETrainer, pool: Pool, half_dead: bool = False) -> None:
         self.trainee, self.half_dead, self.waiting = trainee, half_dead, endless(pool, trainee.config)
 
     @property
@@ -155,15 +155,15 @@ class Ours:
     def step(self) -> int:
         batch = next(self.waiting)
         if self.half_dead:
-            self.trainee.silent_F[::2] = 10**9
-        self.trainee.learn(batch)
-        return batch.n
+            self.trainee.tokens_since_fired_F[::2] = 10**9
+        self.trainee.train_step(batch)
+        return batch.n_reconstructed
 
 
 class Theirs:
     def __init__(self, kind: type[MatryoshkaBatchTopKTrainingSAE], setup: Race, half_dead: bool = False) -> None:
         s, config, self.half_dead = setup.setting, setup.config("interp"), half_dead
-        widths = [config.widths()[0], s.width] if config.width else []
+        widths = [config.block_widths()[0], s.width] if config.width else []
         told = MatryoshkaBatchTopKTrainingSAEConfig(d_in=s.d_model, d_sae=s.width, k=s.k, matryoshka_widths=widths)
         self.sae = kind(told).to(setup.device)
         start = setup.ours("matryoshka").sae
@@ -203,7 +203,7 @@ class Theirs:
             self.trainer.n_forward_passes_since_fired[::2] = 10**9
         self.trainer.step(batch.x_MD)
         self.trainer.n_training_steps += 1
-        return batch.n
+        return batch.n_reconstructed
 
 
 def endless(pool: Pool, config: TSAEConfig) -> Iterator[Batch]:
@@ -254,7 +254,7 @@ def learned(setup: Race) -> dict[str, float]:
     config = replace(
         config, block_weights=(1.0, 1.0), contrast=replace(config.contrast, together=None, alpha_warm_up=0.0)
     )
-    like_dense = Ours(Trainee(config, setup.setting.d_model, setup.statistics, setup.device), setup.pool)
+    like_dense = Ours(TSAETrainer(config, setup.setting.d_model, setup.statistics, setup.device), setup.pool)
     learners: dict[str, Ours | Theirs] = {OFF: setup.ours("matryoshka"), PEER: setup.theirs()}
     learners |= {
         LIKE_DENSE: like_dense,
@@ -274,7 +274,7 @@ def in_the_same_time(setup: Race, slower: float) -> float:
     """FVE of the arm that brings a partner for each token, given only the steps that fit into the time of the other."""
     config = setup.config(PARTNERS)
     config = replace(config, training=replace(config.training, steps=round(setup.setting.learn / slower)))
-    learner = Ours(Trainee(config, setup.setting.d_model, setup.statistics, setup.device), setup.pool)
+    learner = Ours(TSAETrainer(config, setup.setting.d_model, setup.statistics, setup.device), setup.pool)
     for _ in range(config.training.steps or 0):
         learner.step()
     return round(held_out_fve(learner.sae, setup.held_out_ND, setup.setting.batch), 4)

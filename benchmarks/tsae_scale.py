@@ -30,7 +30,7 @@ from interp.activations import Store
 from interp.studies.dictionary.config import PlantedConfig
 from interp.studies.dictionary.planted import Planted, plant, store_of
 from interp.tsae import TSAE, TSAEConfig, evaluate, fit, preset
-from interp.tsae.metrics import one_to_one
+from interp.tsae.metrics import match_one_to_one
 
 STORES = (0.1, 0.4, 1.6)
 """GB of activations."""
@@ -76,7 +76,7 @@ def fitting(place: Path, device: str, threads: int) -> Callable[[], float]:
     store = Store.open(place)
 
     def arm() -> float:
-        fit(store, replace(asked, training=training), device=device, bar=False)
+        fit(store, replace(asked, training=training), device=device, progress=False)
         return 1.0
 
     return arm
@@ -104,11 +104,11 @@ class World:
         return cls(planted, store_of(planted, place), held_out)
 
     def fitted(self, asked: TSAEConfig, device: str, out: Path | None = None) -> TSAE:
-        return fit(self.store, asked, out=out, device=device, bar=False)
+        return fit(self.store, asked, out=out, device=device, progress=False)
 
     def measured(self, tsae: TSAE, device: str) -> dict[str, float]:
-        quality = evaluate(tsae, self.held_out, device=device, bar=False)
-        matched = one_to_one(self.planted.directions_GD, tsae.to("cpu").W_dec)
+        quality = evaluate(tsae, self.held_out, device=device, progress=False)
+        matched = match_one_to_one(self.planted.directions_GD, tsae.to("cpu").W_dec)
         return {
             "fve": round(quality.fve or 0.0, 4),
             "dead share": round(quality.firing.dead_share or 0.0, 4),

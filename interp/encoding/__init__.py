@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from interp.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from interp.encoding.encoder import Looked, look, look_at_one
-    from interp.encoding.loss_recovered import Splices
+    from interp.encoding.encode import EncodedChunk, encode_rollouts, latent_on_rollouts
+    from interp.encoding.recovery import SpliceEvaluator
 
-__all__ = ["Looked", "Splices", "look", "look_at_one"]
+__all__ = ["EncodedChunk", "SpliceEvaluator", "encode_rollouts", "latent_on_rollouts"]
 __getattr__ = lazy_exports(
     __name__,
     {
-        "Looked": "interp.encoding.encoder",
-        "look": "interp.encoding.encoder",
-        "look_at_one": "interp.encoding.encoder",
-        "Splices": "interp.encoding.loss_recovered",
+        "EncodedChunk": "interp.encoding.encode",
+        "encode_rollouts": "interp.encoding.encode",
+        "latent_on_rollouts": "interp.encoding.encode",
+        "SpliceEvaluator": "interp.encoding.recovery",
     },
 )

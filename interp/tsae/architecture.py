@@ -25,7 +25,7 @@ from typing_extensions import override
 from interp.artifacts import BadInput
 from interp.checks import expect_at_least, expect_one_of
 from interp.tsae.config import REDUCTIONS, SIMILARITIES
-from interp.tsae.step import Batch, Step, forward
+from interp.tsae.step import Batch, StepOutput, forward
 
 ARCHITECTURE = "contrastive_temporal"
 PLAIN = {
@@ -82,7 +82,7 @@ class ContrastiveTemporalTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
         if len(cfg.block_weights) != (n := len(cfg.matryoshka_widths)):
             raise BadInput(f"block_weights must be one for each of {n} blocks; got {tuple(cfg.block_weights)}")
         self.register_buffer("slow_threshold", torch.tensor(0.0, dtype=torch.double, device=self.W_dec.device))
-        self.guess = (0.0, 0.0)
+        self.last_thresholds = (0.0, 0.0)
 
     @override
     def initialize_weights(self) -> None:
@@ -100,7 +100,7 @@ class ContrastiveTemporalTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
     def n_slow(self) -> int:
         return self.cfg.matryoshka_widths[0]
 
-    def step(self, batch: Batch, *, alpha: float, dead_F: Tensor | None = None) -> Step:
+    def step(self, batch: Batch, *, alpha: float, dead_F: Tensor | None = None) -> StepOutput:
         """The loss of a batch, and what is worth knowing of it."""
         return forward(self, batch, alpha=alpha, dead_F=dead_F)
 
@@ -116,14 +116,14 @@ class ContrastiveTemporalTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
                 "without same_sequence the document of each pair must be known, and a tensor does not tell it: "
                 "use interp.tsae.fit, or same_sequence=True"
             )
-        batch = Batch.of_pairs(x) if x.ndim == 3 else Batch.of_tokens(x)
+        batch = Batch.from_pairs(x) if x.ndim == 3 else Batch.from_tokens(x)
         step = self.step(batch, alpha=alpha, dead_F=step_input.dead_neuron_mask)
-        self.follow(step)
+        self.update_thresholds(step)
         tokens = slice(0, x.shape[0])  # in a batch of pairs, they come first
         return TrainStepOutput(
             sae_in=batch.x_MD[tokens],
-            sae_out=step.out_MD[tokens],
-            feature_acts=step.dense(self.cfg.d_sae)[tokens],
+            sae_out=step.xhat_MD[tokens],
+            feature_acts=step.dense_codes(self.cfg.d_sae)[tokens],
             hidden_pre=step.hidden_MF[tokens],
             loss=step.loss,
             losses=step.losses,
@@ -131,13 +131,13 @@ class ContrastiveTemporalTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
         )
 
     @torch.no_grad()
-    def follow(self, step: Step) -> None:
+    def update_thresholds(self, step: StepOutput) -> None:
         """Let the thresholds follow those of the batches, as SAELens does; and guess the next from the last."""
         rate = self.cfg.topk_threshold_lr
         for held, seen in ((self.topk_threshold, step.thresholds[-1]), (self.slow_threshold, step.thresholds[0])):
             if seen > 0:
                 held.mul_(1 - rate).add_(rate * seen)
-        self.guess = step.thresholds
+        self.last_thresholds = step.thresholds
 
     @override
     @torch.no_grad()
@@ -160,7 +160,7 @@ class ContrastiveTemporalTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
         state_dict.update({name: tensor.contiguous() for name, tensor in state_dict.items()})
 
 
-def register() -> None:
+def register_architecture() -> None:
     """Make the architecture known to SAELens, once."""
     if ARCHITECTURE not in SAE_TRAINING_CLASS_REGISTRY:
         register_sae_training_class(ARCHITECTURE, ContrastiveTemporalTrainingSAE, ContrastiveTemporalTrainingSAEConfig)

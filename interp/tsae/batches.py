@@ -25,7 +25,7 @@ from interp.activations import Store
 from interp.tsae.config import ContrastConfig, TSAEConfig
 from interp.tsae.step import Batch
 
-Ints = np.ndarray
+IntArray = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,29 +34,29 @@ class Pool:
     first + skip."""
 
     x_PD: Float[Tensor, "P D"]
-    first: Ints
-    length: Ints
-    skip: Ints
+    first_M: IntArray
+    length_M: IntArray
+    skip_M: IntArray
 
     @property
-    def rows(self) -> "Rows":
+    def trained_rows(self) -> "TrainedRows":
         """The tokens that are trained on."""
-        held = self.length - self.skip
+        held = self.length_M - self.skip_M
         document = np.repeat(np.arange(len(held)), held)
         local = np.arange(held.sum()) - np.repeat(held.cumsum() - held, held)
-        return Rows(self.first[document] + self.skip[document] + local, document, local)
+        return TrainedRows(self.first_M[document] + self.skip_M[document] + local, document, local)
 
 
 @dataclass(frozen=True)
-class Rows:
-    place: Ints
+class TrainedRows:
+    row_N: IntArray
     """In the pool."""
-    document: Ints
-    local: Ints
+    document_N: IntArray
+    position_N: IntArray
     """0 for the first of a document that is trained on."""
 
     def __len__(self) -> int:
-        return len(self.place)
+        return len(self.row_N)
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Slice:
 class _Documents:
     """Of a shard. Each begins where the one before it ends."""
 
-    length: Ints
-    skip: Ints
+    length: IntArray
+    skip: IntArray
 
     @property
-    def ends(self) -> Ints:
+    def ends(self) -> IntArray:
         return self.length.cumsum()
 
-    def slices(self, count: int) -> Ints:
+    def slices(self, count: int) -> IntArray:
         """Where each of `count` slices of about as many tokens begins, and where the last one ends."""
         begins = self.ends - self.length
         wanted = np.arange(count) * (self.ends[-1] / count)
@@ -92,22 +92,22 @@ class Pools:
     def __init__(self, store: Store, layer: int, *, gb: float = math.inf, prompts: bool) -> None:
         self.store, self.layer = store, layer
         self._shards = _by_shard(store, prompts=prompts)
-        self.count = max(1, min(store.documents.height, math.ceil(4 * store.d_model * len(store) / (gb * 1e9))))
+        self.per_epoch = max(1, min(store.documents.height, math.ceil(4 * store.d_model * len(store) / (gb * 1e9))))
         """In an epoch."""
-        self._slices = [documents.slices(self.count) for documents in self._shards]
+        self._slices = [documents.slices(self.per_epoch) for documents in self._shards]
 
     def epoch(self, number: int) -> list[list[Slice]]:
         """Every document once."""
         rng = np.random.default_rng([number])
-        shifts = rng.integers(self.count, size=len(self._slices))
-        return [pool for at in range(self.count) if (pool := self._at((at + shifts) % self.count))]
+        shifts = rng.integers(self.per_epoch, size=len(self._slices))
+        return [pool for at in range(self.per_epoch) if (pool := self._at((at + shifts) % self.per_epoch))]
 
-    def _at(self, which: Ints) -> list[Slice]:
+    def _at(self, which: IntArray) -> list[Slice]:
         """The given slice of each shard, where it holds a document."""
         bounds = (edges[at : at + 2].tolist() for edges, at in zip(self._slices, which, strict=True))
         return [Slice(shard, start, end) for shard, (start, end) in enumerate(bounds) if end > start]
 
-    def of_shards(self, *shards: int) -> Pool:
+    def read_shards(self, *shards: int) -> Pool:
         """Whole ones."""
         return self.read([Slice(shard, 0, len(self._shards[shard].length)) for shard in shards])
 
@@ -140,21 +140,21 @@ def _by_shard(store: Store, *, prompts: bool) -> list[_Documents]:
 def batches(pool: Pool, config: TSAEConfig, *key: int) -> Iterator[Batch]:
     """Every token trained on once, but for a last batch that would not be full: none, of a pool too small for one.
     `key` names the order."""
-    rng, rows, contrast = np.random.default_rng([config.training.seed, *key, 1]), pool.rows, config.contrast
+    rng, rows, contrast = np.random.default_rng([config.training.seed, *key, 1]), pool.trained_rows, config.contrast
     if len(rows) < config.training.batch:
         return
-    order, ends = shuffled_runs(rows, contrast.run, rng)
-    for chosen in cut(order, ends, config.training.batch):
+    order, ends = shuffle_runs(rows, contrast.run, rng)
+    for chosen in cut_batches(order, ends, config.training.batch):
         if contrast.alpha and contrast.run == 1:
             yield _with_partners(pool, rows, chosen, contrast, rng)
         else:
             yield _of_runs(pool, rows, chosen, contrast, rng)
 
 
-def shuffled_runs(rows: Rows, run: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+def shuffle_runs(rows: TrainedRows, run: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """The rows with their runs shuffled, and where in that order each run ends."""
-    phase = rng.integers(0, run, rows.document[-1] + 1)
-    begins = (rows.local == 0) | ((rows.local + phase[rows.document]) % run == 0)
+    phase = rng.integers(0, run, rows.document_N[-1] + 1)
+    begins = (rows.position_N == 0) | ((rows.position_N + phase[rows.document_N]) % run == 0)
     of_run = begins.cumsum() - 1
     rank = rng.permutation(of_run[-1] + 1)
     order = np.argsort(rank[of_run], kind="stable")
@@ -162,7 +162,7 @@ def shuffled_runs(rows: Rows, run: int, rng: np.random.Generator) -> tuple[Ints,
     return order, lengths.cumsum()
 
 
-def cut(order: Ints, ends: Ints, size: int) -> Iterator[Ints]:
+def cut_batches(order: IntArray, ends: IntArray, size: int) -> Iterator[IntArray]:
     """Whole runs, as many as fit into `size`, and part of one where they would fill less than nine tenths of it. At
     the end, what would fill less is left out."""
     start = 0
@@ -176,18 +176,18 @@ def cut(order: Ints, ends: Ints, size: int) -> Iterator[Ints]:
         start = end
 
 
-def _of_runs(pool: Pool, rows: Rows, chosen: Ints, contrast: ContrastConfig, rng: np.random.Generator) -> Batch:
-    place, document = rows.place[chosen], rows.document[chosen]
+def _of_runs(pool: Pool, rows: TrainedRows, chosen: IntArray, contrast: ContrastConfig, rng: np.random.Generator) -> Batch:
+    place, document = rows.row_N[chosen], rows.document_N[chosen]
     joined = (np.diff(place) == 1) & (np.diff(document) == 0)
     anchors = joined.nonzero()[0] + 1
     pairs = np.stack([anchors, anchors - 1], 1)
     return _batch(pool, place, document, len(place), pairs, contrast, rng)
 
 
-def _with_partners(pool: Pool, rows: Rows, chosen: Ints, contrast: ContrastConfig, rng: np.random.Generator) -> Batch:
+def _with_partners(pool: Pool, rows: TrainedRows, chosen: IntArray, contrast: ContrastConfig, rng: np.random.Generator) -> Batch:
     """Partners stand behind the tokens they belong to."""
-    place, document = rows.place[chosen], rows.document[chosen]
-    past = rows.local[chosen] if contrast.partner_mask == "own" else place - pool.first[document]
+    place, document = rows.row_N[chosen], rows.document_N[chosen]
+    past = rows.position_N[chosen] if contrast.partner_mask == "own" else place - pool.first_M[document]
     reach = {"prev": np.minimum(past, 1), "window": np.minimum(past, contrast.reach), "past": past}[contrast.pairing]
     anchors = (reach > 0).nonzero()[0]
     back = 1 + np.floor(rng.random(len(anchors)) * reach[anchors]).astype(np.int64)
@@ -198,7 +198,7 @@ def _with_partners(pool: Pool, rows: Rows, chosen: Ints, contrast: ContrastConfi
 
 
 def _batch(
-    pool: Pool, place: Ints, document: Ints, n: int, pairs: Ints, contrast: ContrastConfig, rng: np.random.Generator
+    pool: Pool, place: IntArray, document: IntArray, n: int, pairs: IntArray, contrast: ContrastConfig, rng: np.random.Generator
 ) -> Batch:
     if contrast.shuffled:
         pairs = np.stack([pairs[:, 0], rng.permutation(pairs[:, 1])], 1)

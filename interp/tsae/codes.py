@@ -32,44 +32,44 @@ class Codes:
     width: int
 
     @classmethod
-    def of(cls, z_NF: Float[Tensor, "N F"]) -> "Codes":
+    def from_dense(cls, z_NF: Float[Tensor, "N F"]) -> "Codes":
         token_K, latent_K = z_NF.nonzero(as_tuple=True)
         value_K = z_NF[token_K, latent_K]
         return cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *z_NF.shape)
 
     @classmethod
-    def read(cls, tsae: TSAE, x_ND: Float[Tensor, "N D"]) -> "Codes":
+    def encode(cls, tsae: TSAE, x_ND: Float[Tensor, "N D"]) -> "Codes":
         """Those of `tsae.encode`, without making dense codes of them all."""
         parts, bound_F = [], tsae.threshold.clamp(min=0)
         for x_nD in x_ND.split(_tokens_at_once(tsae)):
-            hidden_nF = tsae.hidden(x_nD)
+            hidden_nF = tsae.pre_activations(x_nD)
             token_K, latent_K = (hidden_nF > bound_F).nonzero(as_tuple=True)
             value_K = hidden_nF[token_K, latent_K]
             parts.append(cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *hidden_nF.shape))
-        return cls.together(parts)
+        return cls.concat(parts)
 
     @classmethod
-    def together(cls, parts: "list[Codes]") -> "Codes":
+    def concat(cls, parts: "list[Codes]") -> "Codes":
         """One after another."""
         starts = torch.tensor([0, *(part.tokens for part in parts)]).cumsum(0).tolist()
         token_K = torch.cat([part.token_K + start for part, start in zip(parts, starts, strict=False)])
         latent_K, value_K = (torch.cat([getattr(part, name) for part in parts]) for name in ("latent_K", "value_K"))
         return cls(token_K, latent_K, value_K, starts[-1], parts[0].width)
 
-    def at(self, kept_N: Bool[Tensor, " N"]) -> "Codes":
+    def select_tokens(self, kept_N: Bool[Tensor, " N"]) -> "Codes":
         """Of some of the tokens."""
         place_N = kept_N.cumsum(0) - 1
         mine_K = kept_N[self.token_K]
         token_K = place_N[self.token_K[mine_K]]
         return Codes(token_K, self.latent_K[mine_K], self.value_K[mine_K], int(kept_N.sum()), self.width)
 
-    def of_latent(self, latent: int) -> Float[ndarray, " N"]:
+    def latent_activations(self, latent: int) -> Float[ndarray, " N"]:
         """At every token, off or on."""
         mine_K, found_N = self.latent_K == latent, np.zeros(self.tokens)
         found_N[self.token_K[mine_K].numpy()] = self.value_K[mine_K].numpy()
         return found_N
 
-    def decoded(self, tsae: TSAE) -> Float[Tensor, "N D"]:
+    def decode(self, tsae: TSAE) -> Float[Tensor, "N D"]:
         """What the dictionary makes of them: worked out where it is, and given back on the CPU."""
         starts, there = torch.searchsorted(self.token_K, torch.arange(self.tokens + 1)), tsae.W_dec.device
         told = {"mode": "sum", "per_sample_weights": self.value_K.to(there), "include_last_offset": True}

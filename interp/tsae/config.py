@@ -163,9 +163,9 @@ class TSAEConfig:
                 f"a dictionary must be at least as wide as d_model ({d_model}); got width {self.width}: ask for more, "
                 "or leave it out for 16 to a dimension"
             )
-        if min(self.widths()) < 1:
-            raise BadInput(f"each block must have a latent at least; got {self.widths()}")
-        slow = self.widths()[0]
+        if min(self.block_widths()) < 1:
+            raise BadInput(f"each block must have a latent at least; got {self.block_widths()}")
+        slow = self.block_widths()[0]
         if not 1 <= self.k <= slow:
             raise BadInput(
                 f"k must lie between 1 and the {slow} latents of the slow block; got {self.k}: "
@@ -174,7 +174,7 @@ class TSAEConfig:
         if self.slow_k is not None and not 1 <= self.slow_k < self.k:
             raise BadInput(f"slow_k must lie between 1 and {self.k - 1}, less than k; got {self.slow_k}")
 
-    def widths(self) -> tuple[int, ...]:
+    def block_widths(self) -> tuple[int, ...]:
         """How many latents each block has."""
         assert self.width is not None, "of a config that is resolved"
         ends = [round(self.width * sum(self.blocks[: at + 1])) for at in range(len(self.blocks))]

@@ -42,15 +42,15 @@ class TSAE:
     W_dec: Float[Tensor, "F D"]
     b_dec: Float[Tensor, " D"]
     threshold: Float[Tensor, " F"]
-    widths: tuple[int, ...]
+    block_widths: tuple[int, ...]
     """Of the blocks, the slow one first. One block alone, if they are not known."""
     layer: int | None = None
     config: TSAEConfig | None = None
     made_from: dict[str, str] = field(default_factory=dict)
     """Fingerprints: of the store, and of the policies whose activations it holds."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    fit_metrics: dict[str, Any] = field(default_factory=dict)
     """What was measured when it was fitted."""
-    cfg: dict[str, Any] = field(default_factory=dict)
+    sae_lens_cfg: dict[str, Any] = field(default_factory=dict)
     """What SAELens' cfg.json says."""
     path: Path | None = None
 
@@ -64,23 +64,23 @@ class TSAE:
 
     @property
     def n_slow(self) -> int:
-        return self.widths[0]
+        return self.block_widths[0]
 
     def __repr__(self) -> str:
-        blocks = " + ".join(f"{width:,}" for width in self.widths)
+        blocks = " + ".join(f"{width:,}" for width in self.block_widths)
         return f"TSAE({self.width:,} latents ({blocks}) of d_model {self.d_model}, layer {self.layer})"
 
     def encode(self, x_BD: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
-        hidden_BF = self.hidden(x_BD)
+        hidden_BF = self.pre_activations(x_BD)
         return hidden_BF.relu() * (hidden_BF > self.threshold)
 
-    def hidden(self, x_BD: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+    def pre_activations(self, x_BD: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """Before it is told what is on: what lies above its threshold, and above zero."""
         if x_BD.shape[-1] != self.d_model:
             raise BadInput(f"expected activations of dimension {self.d_model}, got {tuple(x_BD.shape)}")
         return (x_BD.to(self.W_enc) - self.b_dec) @ self.W_enc + self.b_enc
 
-    def activation(self, x_BD: Float[Tensor, "*B D"], latent: int) -> Float[Tensor, "*B"]:
+    def encode_latent(self, x_BD: Float[Tensor, "*B D"], latent: int) -> Float[Tensor, "*B"]:
         """Of one latent alone."""
         hidden_B = (x_BD.to(self.W_enc) - self.b_dec) @ self.W_enc[:, latent] + self.b_enc[latent]
         return hidden_B.relu() * (hidden_B > self.threshold[latent])
@@ -94,11 +94,11 @@ class TSAE:
         """What the slow block alone makes of it."""
         return z_BF[..., : self.n_slow] @ self.W_dec[: self.n_slow] + self.b_dec
 
-    def only(self, latents: Sequence[int]) -> "TSAE":
+    def select_latents(self, latents: Sequence[int]) -> "TSAE":
         """Some of its latents alone. Each has a threshold of its own, so they are what they are among all."""
         at = torch.tensor(list(latents), dtype=torch.long, device=self.W_enc.device)
         encoding = {"W_enc": self.W_enc[:, at], "b_enc": self.b_enc[at], "threshold": self.threshold[at]}
-        known = {"widths": (len(at),), "config": None, "facts": {}, "cfg": {}, "path": None}
+        known = {"block_widths": (len(at),), "config": None, "fit_metrics": {}, "sae_lens_cfg": {}, "path": None}
         return replace(self, **encoding, W_dec=self.W_dec[at], **known)
 
     def to(self, device: torch.device | str) -> "TSAE":
@@ -107,18 +107,18 @@ class TSAE:
     def fingerprint(self) -> str:
         return fingerprint_tensors(TENSORS, lambda name: getattr(self, name))
 
-    def fitted_on(self, made_from: Mapping[str, str]) -> list[int] | None:
+    def fitted_steps(self, made_from: Mapping[str, str]) -> list[int] | None:
         """The steps named here whose weights it was fitted on. None where it does not say on which it was."""
         mine = set(_policies(self.made_from).values())
         return [int(step) for step, weights in _policies(made_from).items() if weights in mine] if mine else None
 
-    def strangers(self, made_from: Mapping[str, str]) -> tuple[str, str] | None:
+    def unrelated_policies(self, made_from: Mapping[str, str]) -> tuple[str, str] | None:
         """The weights it was fitted on and those named here, to be told, where the two have none in common."""
         mine, theirs = (set(_policies(named).values()) for named in (self.made_from, made_from))
         strange = mine and theirs and not mine & theirs
         return (", ".join(sorted(mine)), ", ".join(sorted(theirs))) if strange else None
 
-    def sae_lens(self) -> "SAE[Any]":
+    def to_sae_lens(self) -> "SAE[Any]":
         """As SAELens sees it."""
         from sae_lens import SAE
 
@@ -141,31 +141,36 @@ class TSAE:
             raise Mismatch(f"{path}: expected a dictionary of layer {layer}, got one of layer {found}")
         return cls(
             **tensors,
-            widths=tuple(manifest["widths"]) if ours else (tensors["b_enc"].shape[0],),
+            block_widths=tuple(manifest["block_widths"]) if ours else (tensors["b_enc"].shape[0],),
             layer=found,
             config=from_json(TSAEConfig, manifest["config"]) if ours else None,
             made_from=manifest.get("made_from", {}),
-            facts=manifest.get("facts", {}),
-            cfg=told,
+            fit_metrics=manifest.get("fit_metrics", {}),
+            sae_lens_cfg=told,
             path=path,
         )
 
     @classmethod
-    def of_files(cls, path: Path, **known: Any) -> "TSAE":
+    def from_files(cls, path: Path, **known: Any) -> "TSAE":
         """What SAELens wrote, with what is `known` beside it."""
         tensors, told = _read(path)
-        return cls(**tensors, cfg=told, **known)
+        return cls(**tensors, sae_lens_cfg=told, **known)
 
-    def save(self, path: str | Path, *, making: dict[str, Any] | None = None, overwrite: bool = False) -> "TSAE":
+    def save(self, path: str | Path, *, spec: dict[str, Any] | None = None, overwrite: bool = False) -> "TSAE":
         """In SAELens' format, with our manifest. `making` is all that decided what it became, if that is known."""
         from safetensors.torch import save_file
 
-        if not self.cfg or self.config is None:
+        if not self.sae_lens_cfg or self.config is None:
             raise BadInput("only dictionaries fitted here are saved; one that SAELens saved is copied as it is")
         with writing_dir(path, overwrite=overwrite) as aside:
-            (aside / CONFIG).write_text(json.dumps(self.cfg, indent=1) + "\n")
+            (aside / CONFIG).write_text(json.dumps(self.sae_lens_cfg, indent=1) + "\n")
             save_file({name: getattr(self, name).contiguous() for name in TENSORS}, aside / WEIGHTS)
-            known = {"layer": self.layer, "widths": self.widths, "facts": self.facts, "making": making or {}}
+            known = {
+                "layer": self.layer,
+                "block_widths": self.block_widths,
+                "fit_metrics": self.fit_metrics,
+                "spec": spec or {},
+            }
             write_manifest(aside, KIND, config=self.config, made_from=self.made_from, **known)
         return TSAE.load(path)
 

@@ -17,14 +17,14 @@ from interp.training_state import load_training_state, save_training_state
 from interp.tsae.batches import Pool, Pools, batches
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import KIND, TSAE
-from interp.tsae.provenance import read_by
-from interp.tsae.trainer import Statistics, Trainee
+from interp.tsae.provenance import reader_fingerprints
+from interp.tsae.trainer import ActivationStatistics, TSAETrainer
 
-SELDOM = 0.1
+MAX_SHARE_WITHOUT_CONTRAST = 0.1
 """The share of steps that may pass without a contrast before it is said."""
 
 
-def making(store: Store, layer: int, config: TSAEConfig, start: TSAE | None) -> dict[str, Any]:
+def fit_spec(store: Store, layer: int, config: TSAEConfig, start: TSAE | None) -> dict[str, Any]:
     """All that decides what a dictionary becomes."""
     resolved = to_json(config.resolved(store.d_model))
     del resolved["training"]["save_every"]  # how often it is saved changes nothing
@@ -36,37 +36,37 @@ def making(store: Store, layer: int, config: TSAEConfig, start: TSAE | None) -> 
     }
 
 
-def state_of(out: Path) -> Path:
+def state_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.state")
 
 
-def found(out: Path, wanted: dict[str, Any]) -> TSAE | None:
+def load_finished(out: Path, wanted: dict[str, Any]) -> TSAE | None:
     """The dictionary that is there already, if it was made in just this way; another is refused."""
     if not out.exists():
         expect_writable(out)
         return None
     if not is_kind(out, KIND):
         raise BadInput(f"{out} exists already and is no dictionary: choose another place")
-    before = read_manifest(out, KIND)["making"]
+    before = read_manifest(out, KIND)["spec"]
     if changed := changes(before, wanted):
         raise BadInput(f"{out} holds a dictionary of another {changed}: choose another place, or delete it")
-    shutil.rmtree(state_of(out), ignore_errors=True)  # of one killed before it could
+    shutil.rmtree(state_path(out), ignore_errors=True)  # of one killed before it could
     return TSAE.load(out)
 
 
-class Course:
+class FitRun:
     def __init__(
         self,
         name: str,
         pools: Pools,
         config: TSAEConfig,
-        statistics: Statistics,
+        statistics: ActivationStatistics,
         out: Path | None,
         device: torch.device,
         start: TSAE | None,
     ) -> None:
         self.name, self.pools, self.store, self.layer, self.out = name, pools, pools.store, pools.layer, out
-        self.trainee = Trainee(config, self.store.d_model, statistics, device)
+        self.trainer = TSAETrainer(config, self.store.d_model, statistics, device)
         self._expect_enough()
         if start is not None:
             if start.layer not in (None, self.layer):
@@ -74,37 +74,37 @@ class Course:
                     f"expected a dictionary of layer {self.layer} to begin from, got one of layer {start.layer}: begin "
                     "from another, or name its layer"
                 )
-            self.trainee.begin_from(start)
-        self.pool = self.batch = self.idle = 0
+            self.trainer.initialize_from(start)
+        self.pool = self.batch = self.pools_without_batch = 0
         """Pools gone through, batches of the next, and pools in a row that were too small for a batch."""
-        self.state = None if out is None else state_of(out)
-        self.warned = False
+        self.state = None if out is None else state_path(out)
+        self.warned_no_contrast = False
         """That the contrast has nothing to tell apart."""
-        self.failed: FloatingPointError | None = None
-        self.making = making(self.store, self.layer, config, start)
+        self.error: FloatingPointError | None = None
+        self.spec = fit_spec(self.store, self.layer, config, start)
         if self.state is not None:
-            done, facts = load_training_state(self.state, self.trainee, self.trainee.optimiser, config=self.making)
+            done, facts = load_training_state(self.state, self.trainer, self.trainer.optimiser, config=self.spec)
             self.pool, self.batch = facts.get("pool", 0), facts.get("batch", 0)
-            self.trainee.done, self.trainee.shown = done, facts.get("shown", {})
+            self.trainer.steps_done, self.trainer.last_metrics = done, facts.get("shown", {})
 
     def _expect_enough(self) -> None:
-        documents, config = self.store.documents, self.trainee.config
+        documents, config = self.store.documents, self.trainer.config
         held = documents["length"] - (0 if config.training.prompts else documents["prompt"])
         if (tokens := int(held.clip(0).sum())) < config.training.batch:
             raise BadInput(
                 f"{self.store.path}: expected at least one batch of {config.training.batch} tokens, got {tokens}: "
                 "collect more, or ask for a smaller batch"
             )
-        if tokens / self.pools.count < config.training.batch:
+        if tokens / self.pools.per_epoch < config.training.batch:
             raise BadInput(
                 f"{self.store.path}: expected a batch of {config.training.batch} tokens in what is held in memory "
-                f"together, got {tokens // self.pools.count} in the mean: raise pool_gb, or ask for a smaller batch"
+                f"together, got {tokens // self.pools.per_epoch} in the mean: raise pool_gb, or ask for a smaller batch"
             )
         if config.contrast.alpha:
             self._expect_pairs(held)
 
     def _expect_pairs(self, held: Any) -> None:
-        contrast = self.trainee.config.contrast
+        contrast = self.trainer.config.contrast
         among = self.store.documents["length"] if contrast.run == 1 and contrast.partner_mask == "anchor" else held
         found, needed = int(((held >= 1) & (among >= 2)).sum()), 1 if contrast.same_sequence else 2
         if not found:
@@ -119,49 +119,49 @@ class Course:
             )
 
     @property
-    def called(self) -> str:
+    def label(self) -> str:
         return f"dictionary {self.name!r}" if self.name else "the dictionary"
 
     @property
-    def under_way(self) -> bool:
-        return self.failed is None and self.trainee.done < self.trainee.steps
+    def unfinished(self) -> bool:
+        return self.error is None and self.trainer.steps_done < self.trainer.steps
 
-    def go_through(self, pool: Pool, number: int, shown: Any, stop: threading.Event) -> None:
-        trainee, every = self.trainee, self.trainee.config.training.save_every
-        self.idle += 1
+    def train_on_pool(self, pool: Pool, number: int, shown: Any, stop: threading.Event) -> None:
+        trainee, every = self.trainer, self.trainer.config.training.save_every
+        self.pools_without_batch += 1
         for at, batch in enumerate(batches(pool, trainee.config, number)):
-            self.idle = 0
+            self.pools_without_batch = 0
             if at < self.batch:
                 continue  # seen before it was stopped
-            step = trainee.learn(batch)
+            step = trainee.train_step(batch)
             self.batch = at + 1
             shown.update()
-            last, due = trainee.done == trainee.steps, trainee.done % every == 0
-            if trainee.done % 20 == 1 or last:
-                shown.set_postfix({key: f"{trainee.shown[key]:.3f}" for key in ("fve", "l0", "dead")}, refresh=False)
-            if (trainee.done % 20 == 1 or last or due) and not math.isfinite(step.loss.item()):
-                raise FloatingPointError(f"{self.called} diverged at step {trainee.done}: try a lower lr or alpha")
+            last, due = trainee.steps_done == trainee.steps, trainee.steps_done % every == 0
+            if trainee.steps_done % 20 == 1 or last:
+                shown.set_postfix({key: f"{trainee.last_metrics[key]:.3f}" for key in ("fve", "l0", "dead")}, refresh=False)
+            if (trainee.steps_done % 20 == 1 or last or due) and not math.isfinite(step.loss.item()):
+                raise FloatingPointError(f"{self.label} diverged at step {trainee.steps_done}: try a lower lr or alpha")
             self._warn_of_no_contrast()
             if due:
                 self.save()
             if last or stop.is_set():
                 return
         self.pool, self.batch = number + 1, 0
-        if self.idle > self.pools.count:
+        if self.pools_without_batch > self.pools.per_epoch:
             raise BadInput(
                 f"{self.store.path}: expected a batch of {trainee.config.training.batch} tokens in what is held in "
                 "memory together, got fewer: raise pool_gb, or ask for a smaller batch"
             )
 
     def _warn_of_no_contrast(self) -> None:
-        trainee = self.trainee
-        if self.warned or (trainee.done % 20 and trainee.done < trainee.steps):
+        trainee = self.trainer
+        if self.warned_no_contrast or (trainee.steps_done % 20 and trainee.steps_done < trainee.steps):
             return
-        if (without := int(trainee.untaught)) <= SELDOM * trainee.done:
+        if (without := int(trainee.steps_without_contrast)) <= MAX_SHARE_WITHOUT_CONTRAST * trainee.steps_done:
             return
-        self.warned = True
+        self.warned_no_contrast = True
         warnings.warn(
-            f"{self.store.path}: in {without} of {trainee.done} steps no pair had a token of another document to be "
+            f"{self.store.path}: in {without} of {trainee.steps_done} steps no pair had a token of another document to be "
             "told from, so that the contrast taught nothing: raise pool_gb, or ask for same_sequence=True",
             stacklevel=2,
         )
@@ -170,42 +170,42 @@ class Course:
         if self.state is not None:
             save_training_state(
                 self.state,
-                self.trainee,
-                self.trainee.optimiser,
-                step=self.trainee.done,
-                config=self.making,
-                facts={"pool": self.pool, "batch": self.batch, "shown": self.trainee.shown},
+                self.trainer,
+                self.trainer.optimiser,
+                step=self.trainer.steps_done,
+                config=self.spec,
+                facts={"pool": self.pool, "batch": self.batch, "shown": self.trainer.last_metrics},
             )
 
     def finish(self, x_ND: torch.Tensor) -> TSAE:
         """Thresholds set, scale folded back, kept as SAELens keeps it."""
-        if (fve := self.trainee.shown.get("fve", 0.0)) < 0:
+        if (fve := self.trainer.last_metrics.get("fve", 0.0)) < 0:
             warnings.warn(
-                f"of its last batch {self.called} explains less than the mean would (variance explained {fve:.3g}): "
+                f"of its last batch {self.label} explains less than the mean would (variance explained {fve:.3g}): "
                 "ask for more steps, or for a lower lr",
                 stacklevel=2,
             )
-        self.trainee.calibrate(x_ND)
+        self.trainer.calibrate_thresholds(x_ND)
         dictionary = self._dictionary()
         if self.out is not None:
-            dictionary = dictionary.save(self.out, making=self.making)
+            dictionary = dictionary.save(self.out, spec=self.spec)
         if self.state is not None:
             shutil.rmtree(self.state, ignore_errors=True)
         return dictionary
 
     def _dictionary(self) -> TSAE:
         """What SAELens would save, with what it does not know."""
-        trainee = self.trainee
+        trainee = self.trainer
         sae = copy.deepcopy(trainee.sae)
         sae.fold_activation_norm_scaling_factor(trainee.scale)
         sae.cfg.metadata.hook_name = f"blocks.{self.layer}.hook_resid_post"
         with tempfile.TemporaryDirectory() as aside:
             sae.cpu().save_inference_model(aside)
-            return TSAE.of_files(
+            return TSAE.from_files(
                 Path(aside),
-                widths=trainee.config.widths(),
+                block_widths=trainee.config.block_widths(),
                 layer=self.layer,
                 config=trainee.config,
-                made_from={"store": self.store.fingerprint(), **read_by(self.store)},
-                facts={key: round(value, 6) for key, value in trainee.shown.items()},
+                made_from={"store": self.store.fingerprint(), **reader_fingerprints(self.store)},
+                fit_metrics={key: round(value, 6) for key, value in trainee.last_metrics.items()},
             )

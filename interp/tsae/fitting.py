@@ -21,14 +21,14 @@ from tqdm import tqdm
 from interp.activations import Store
 from interp.artifacts import BadInput
 from interp.checks import expect_type
-from interp.device import repeatable, resolve
+from interp.device import deterministic, resolve_device
 from interp.training_state import interruptible
-from interp.tsae.architecture import register
+from interp.tsae.architecture import register_architecture
 from interp.tsae.batches import Pools
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
-from interp.tsae.fit_run import Course, found, making
-from interp.tsae.trainer import PROMOTING, measure, sample
+from interp.tsae.fit_run import FitRun, load_finished, fit_spec
+from interp.tsae.trainer import PROMOTION_SHARE, measure_statistics, sample_tokens
 
 
 def fit(
@@ -39,12 +39,12 @@ def fit(
     out: str | Path | None = None,
     start: TSAE | None = None,
     device: str = "auto",
-    bar: bool = True,
+    progress: bool = True,
 ) -> TSAE:
     """A dictionary of a layer of the store (its only one, if not given). `out` is where it is kept; without it nothing
     is saved, and nothing can be resumed. `start` is a dictionary to begin from, of the same width."""
     configs, outs = {"": config or TSAEConfig()}, {"": Path(out)} if out is not None else {}
-    return _fit(store, configs, outs, layer=layer, start=start, device=device, bar=bar)[""]
+    return _fit(store, configs, outs, layer=layer, start=start, device=device, progress=progress)[""]
 
 
 def fit_all(
@@ -55,7 +55,7 @@ def fit_all(
     layer: int | None = None,
     start: TSAE | None = None,
     device: str = "auto",
-    bar: bool = True,
+    progress: bool = True,
 ) -> dict[str, TSAE]:
     """Several dictionaries, by name, in one pass: each pool of activations is read once for all of them. `out` is a
     directory that gets one directory for each."""
@@ -63,7 +63,7 @@ def fit_all(
     if len({(c.training.pool_gb, c.training.prompts) for c in configs.values()}) > 1:
         raise BadInput("dictionaries fitted together share their pools: expected one pool_gb and one prompts for all")
     outs = {name: Path(out) / name for name in configs} if out is not None else {}
-    return _fit(store, configs, outs, layer=layer, start=start, device=device, bar=bar)
+    return _fit(store, configs, outs, layer=layer, start=start, device=device, progress=progress)
 
 
 def _fit(
@@ -74,9 +74,9 @@ def _fit(
     layer: int | None,
     start: TSAE | None,
     device: str,
-    bar: bool,
+    progress: bool,
 ) -> dict[str, TSAE]:
-    register()
+    register_architecture()
     expect_type(store, Store, "open it with Store.open(path)")
     _expect_configs(configs.values())
     if start is not None:
@@ -89,30 +89,30 @@ def _fit(
         )
     for config in configs.values():
         config.resolved(store.d_model)  # what does not fit is refused before anything is read
-    place = resolve(device)[0]
+    place = resolve_device(device)[0]
     if place.type == "mps":
         place = torch.device("cpu")  # the sparse products are there for CPU and CUDA
     finished = {
         name: there
         for name, out in outs.items()
-        if (there := found(out, making(store, layer, configs[name], start))) is not None
+        if (there := load_finished(out, fit_spec(store, layer, configs[name], start))) is not None
     }
     wanted = {name: config for name, config in configs.items() if name not in finished}
     if wanted:
         first = next(iter(wanted.values()))
-        statistics, training = measure(sample(store, layer, first)), first.training
+        statistics, training = measure_statistics(sample_tokens(store, layer, first)), first.training
         pools = Pools(store, layer, gb=training.pool_gb, prompts=training.prompts)
         courses = [
-            Course(name, pools, config, statistics, outs.get(name), place, start) for name, config in wanted.items()
+            FitRun(name, pools, config, statistics, outs.get(name), place, start) for name, config in wanted.items()
         ]
         for course in courses:
-            _warn_of_no_promotion(course.trainee.config)
-        with repeatable(place):
-            _run(pools, courses, bar)
-        if sound := [course for course in courses if course.failed is None]:
-            x_ND = sample(store, layer, first)  # drawn again, and not kept in memory all the while
+            _warn_of_no_promotion(course.trainer.config)
+        with deterministic(place):
+            _run(pools, courses, progress)
+        if sound := [course for course in courses if course.error is None]:
+            x_ND = sample_tokens(store, layer, first)  # drawn again, and not kept in memory all the while
             finished |= {course.name: course.finish(x_ND) for course in sound}
-        for failure in [course.failed for course in courses if course.failed is not None]:
+        for failure in [course.error for course in courses if course.error is not None]:
             raise failure
     return {name: finished[name] for name in configs}
 
@@ -124,30 +124,30 @@ def _expect_configs(configs: Iterable[object]) -> None:
 
 def _warn_of_no_promotion(config: TSAEConfig) -> None:
     steps = config.training.steps or 0
-    if config.promote_every and config.promote_every >= PROMOTING * steps:
+    if config.promote_every and config.promote_every >= PROMOTION_SHARE * steps:
         warnings.warn(
             f"a fit of {steps} steps promotes nothing: the first promotion would be at step {config.promote_every}, "
-            f"and there is none in the last {1 - PROMOTING:.0%}. Ask for more steps, or for a smaller promote_every "
+            f"and there is none in the last {1 - PROMOTION_SHARE:.0%}. Ask for more steps, or for a smaller promote_every "
             "(--promote-every)",
             stacklevel=4,
         )
 
 
-def _run(pools: Pools, courses: list[Course], bar: bool) -> None:
-    total, number, epoch = sum(c.trainee.steps for c in courses), 0, 0
-    done = sum(c.trainee.done for c in courses)
-    shown = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not bar)
+def _run(pools: Pools, courses: list[FitRun], progress: bool) -> None:
+    total, number, epoch = sum(c.trainer.steps for c in courses), 0, 0
+    done = sum(c.trainer.steps_done for c in courses)
+    shown = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not progress)
     with shown, interruptible() as stop:
-        while any(c.under_way for c in courses):
+        while any(c.unfinished for c in courses):
             for slices in pools.epoch(epoch):
-                waiting = [c for c in courses if c.pool <= number and c.under_way]
+                waiting = [c for c in courses if c.pool <= number and c.unfinished]
                 if waiting:
                     pool = pools.read(slices)
                     for course in waiting:
                         try:
-                            course.go_through(pool, number, shown, stop)
+                            course.train_on_pool(pool, number, shown, stop)
                         except FloatingPointError as error:  # the others go on; at the end it is told
-                            course.failed = error
+                            course.error = error
                         if stop.is_set():
                             _stop(courses)
                     del pool  # before the next is read
@@ -155,10 +155,10 @@ def _run(pools: Pools, courses: list[Course], bar: bool) -> None:
             epoch += 1
 
 
-def _stop(courses: list[Course]) -> NoReturn:
+def _stop(courses: list[FitRun]) -> NoReturn:
     """Between two steps, where all can go on."""
     for course in courses:
-        if course.failed is None:  # one that has diverged must not be taken for finished
+        if course.error is None:  # one that has diverged must not be taken for finished
             course.save()
     kept = ", ".join(str(course.state) for course in courses if course.state)
     how = f"; ask for the same again to go on from {kept}" if kept else ""

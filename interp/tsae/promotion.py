@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from interp.tsae.step import Batch, Step
+from interp.tsae.step import Batch, StepOutput
 
-ENOUGH = 32.0
+MIN_FIRINGS = 32.0
 """Firings, recent ones counting more, before a latent's persistence is believed."""
 MARGIN = 0.05
 """By how much a latent must be more persistent than the one whose place it takes."""
@@ -36,10 +36,10 @@ class Persistence(nn.Module):
         self.register_buffer("both_F", torch.zeros(width))
 
     @torch.no_grad()
-    def update(self, step: Step, batch: Batch) -> None:
+    def update(self, step: StepOutput, batch: Batch) -> None:
         if batch.pairs_P2 is None or not len(batch.pairs_P2):
             return
-        on_F, both_F = co_firing(step, batch.pairs_P2)
+        on_F, both_F = count_co_firing(step, batch.pairs_P2)
         self.tokens.mul_(self.keep).add_(len(batch.pairs_P2))
         self.on_F.mul_(self.keep).add_(on_F)
         self.both_F.mul_(self.keep).add_(both_F)
@@ -49,17 +49,17 @@ class Persistence(nn.Module):
         rate_F = self.on_F / self.tokens.clamp(min=1)
         share_F = self.both_F / self.on_F.clamp(min=1e-9)
         found_F = (share_F - rate_F) / (1 - rate_F).clamp(min=1e-9)
-        return torch.where(self.on_F >= ENOUGH, found_F, 0.0)
+        return torch.where(self.on_F >= MIN_FIRINGS, found_F, 0.0)
 
-    def exchange(self, left_N: Int[Tensor, " N"], right_N: Int[Tensor, " N"]) -> None:
+    def swap(self, left_N: Int[Tensor, " N"], right_N: Int[Tensor, " N"]) -> None:
         for counts_F in (self.on_F, self.both_F):
             swap_rows(counts_F, left_N, right_N)
 
 
-def co_firing(step: Step, pairs_P2: Int[Tensor, "P 2"]) -> tuple[Float[Tensor, " F"], Float[Tensor, " F"]]:
+def count_co_firing(step: StepOutput, pairs_P2: Int[Tensor, "P 2"]) -> tuple[Float[Tensor, " F"], Float[Tensor, " F"]]:
     """At how many anchors each latent fires, and at how many of these at the partner too."""
-    pattern, width = step.every, step.every.n_columns
-    anchors, entries_N = pattern.of_rows(pairs_P2[:, 0])
+    pattern, width = step.all_pattern, step.all_pattern.n_columns
+    anchors, entries_N = pattern.select_rows(pairs_P2[:, 0])
     latents_N = pattern.columns_N[entries_N]
     there_N = pattern.rows_N * width + pattern.columns_N
     sought_N = pairs_P2[:, 1][anchors.rows_N] * width + latents_N
@@ -70,7 +70,7 @@ def co_firing(step: Step, pairs_P2: Int[Tensor, "P 2"]) -> tuple[Float[Tensor, "
     return on_F, both_F
 
 
-def exchanges(persistence_F: Float[Tensor, " F"], n_slow: int) -> tuple[Int[Tensor, " N"], Int[Tensor, " N"]]:
+def choose_swaps(persistence_F: Float[Tensor, " F"], n_slow: int) -> tuple[Int[Tensor, " N"], Int[Tensor, " N"]]:
     """Which latents of the slow block give place to which others: the least persistent to the most, while it pays."""
     leaving, coming = persistence_F[:n_slow].sort(), persistence_F[n_slow:].sort(descending=True)
     count = min(len(leaving.values), len(coming.values))

@@ -7,7 +7,7 @@ from interp.artifacts import BadInput, Mismatch
 from interp.tsae.dictionary import TSAE
 
 
-def layer_of(tsae: TSAE, layer: int | None) -> int:
+def resolve_layer(tsae: TSAE, layer: int | None) -> int:
     """That it says it is of, or that it is said to be of where it does not say."""
     if tsae.layer is None and layer is None:
         raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
@@ -20,7 +20,7 @@ def layer_of(tsae: TSAE, layer: int | None) -> int:
     return found
 
 
-def read_by(store: Store) -> dict[str, str]:
+def reader_fingerprints(store: Store) -> dict[str, str]:
     """The fingerprint of each policy-<step> whose residuals are in the store: not of those that only wrote the text.
     All that it was made from, where its documents do not say."""
     if "reader" not in store.documents.columns:
@@ -29,10 +29,11 @@ def read_by(store: Store) -> dict[str, str]:
     return {name: store.made_from[name] for step in readers if (name := f"policy-{step}") in store.made_from}
 
 
-def expect_kin(tsae: TSAE, made_from: Mapping[str, str], holder: str) -> None:
+def expect_shared_policy(tsae: TSAE, made_from: Mapping[str, str], holder: str) -> None:
     """`made_from`: the fingerprint of each policy-<step> that the holder has."""
-    if strangers := tsae.strangers(made_from):
+    if strangers := tsae.unrelated_policies(made_from):
         raise Mismatch(
             f"the dictionary was fitted on other weights: expected some of {strangers[0]} in the {holder}, got "
-            f"{strangers[1]}: fit one on this {holder}, or say that any policy will do (any_policy, --any-policy)"
+            f"{strangers[1]}: fit one on this {holder}, or accept it "
+            "as it is (allow_unrelated_policies, --allow-unrelated-policies)"
         )

@@ -34,7 +34,7 @@ class Pattern:
     n_columns: int
 
     @classmethod
-    def of(cls, flat_N: Int[Tensor, " N"], n_rows: int, n_columns: int) -> "Pattern":
+    def from_flat(cls, flat_N: Int[Tensor, " N"], n_rows: int, n_columns: int) -> "Pattern":
         """From ascending places in the matrix laid out row by row."""
         rows_N = flat_N.div(n_columns, rounding_mode="floor")
         return cls(rows_N, flat_N - rows_N * n_columns, n_rows, n_columns)
@@ -44,16 +44,16 @@ class Pattern:
         return _starts(self.rows_N, self.n_rows)
 
     @cached_property
-    def by_column(self) -> tuple[Int[Tensor, " N"], Int[Tensor, " C+1"]]:
+    def column_order(self) -> tuple[Int[Tensor, " N"], Int[Tensor, " C+1"]]:
         """The entries in order of columns, and where each column's begin."""
         return torch.sort(self.columns_N, stable=True).indices, _starts(self.columns_N, self.n_columns)
 
-    def of_columns(self, start: int, end: int) -> "tuple[Pattern, Tensor]":
+    def select_columns(self, start: int, end: int) -> "tuple[Pattern, Tensor]":
         """The part in columns [start, end), and which entries those are."""
         kept_N = ((self.columns_N >= start) & (self.columns_N < end)).nonzero()[:, 0]
         return Pattern(self.rows_N[kept_N], self.columns_N[kept_N] - start, self.n_rows, end - start), kept_N
 
-    def stacked(self, ends: Sequence[int]) -> "tuple[Pattern, Tensor]":
+    def stack_blocks(self, ends: Sequence[int]) -> "tuple[Pattern, Tensor]":
         """Blocks of columns [0, ends_0), [ends_0, ends_1), ... one below the other, each as wide as all, and which
         entry of this one each of theirs is."""
         block_N = torch.bucketize(self.columns_N, torch.tensor(ends, device=self.columns_N.device), right=True)
@@ -61,7 +61,7 @@ class Pattern:
         rows_N = block_N * self.n_rows + self.rows_N
         return Pattern(rows_N[order_N], self.columns_N[order_N], len(ends) * self.n_rows, self.n_columns), order_N
 
-    def of_rows(self, rows_P: Int[Tensor, " P"]) -> "tuple[Pattern, Tensor]":
+    def select_rows(self, rows_P: Int[Tensor, " P"]) -> "tuple[Pattern, Tensor]":
         """The rows listed, in that order, and which entries theirs are."""
         first_P, held_P = self.starts[rows_P], self.starts[rows_P + 1] - self.starts[rows_P]
         new_rows_N = torch.repeat_interleave(torch.arange(len(rows_P), device=rows_P.device), held_P)
@@ -75,7 +75,7 @@ def _starts(places_N: Tensor, length: int) -> Tensor:
     return F.pad(counts.cumsum(0), (1, 0))
 
 
-def weighted_rows(
+def sparse_matmul(
     values_N: Float[Tensor, " N"], matrix_CD: Float[Tensor, "C D"], pattern: Pattern
 ) -> Float[Tensor, "R D"]:
     """The sparse matrix of these values times a dense one. Differentiable in both."""
@@ -93,8 +93,8 @@ class _WeightedRows(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         values_N, matrix_CD = ctx.saved_tensors
         pattern, grad_RD = ctx.pattern, grads[0].contiguous()
-        of_values = dots(grad_RD, matrix_CD, pattern) if ctx.needs_input_grad[0] else None
-        of_matrix = transposed_sum(grad_RD, values_N, pattern) if ctx.needs_input_grad[1] else None
+        of_values = entry_dots(grad_RD, matrix_CD, pattern) if ctx.needs_input_grad[0] else None
+        of_matrix = transposed_matmul(grad_RD, values_N, pattern) if ctx.needs_input_grad[1] else None
         return of_values, of_matrix, None
 
 
@@ -105,16 +105,16 @@ def sum_rows(matrix_CD: Tensor, which_N: Tensor, starts: Tensor, weights_N: Tens
     )
 
 
-def transposed_sum(dense_RD: Tensor, values_N: Tensor, pattern: Pattern) -> Float[Tensor, "C D"]:
+def transposed_matmul(dense_RD: Tensor, values_N: Tensor, pattern: Pattern) -> Float[Tensor, "C D"]:
     """The transpose of the sparse matrix times a dense one."""
-    order_N, starts = pattern.by_column
+    order_N, starts = pattern.column_order
     return sum_rows(dense_RD, pattern.rows_N[order_N], starts, values_N[order_N])
 
 
-def dots(left_RD: Tensor, right_CD: Tensor, pattern: Pattern) -> Float[Tensor, " N"]:
+def entry_dots(left_RD: Tensor, right_CD: Tensor, pattern: Pattern) -> Float[Tensor, " N"]:
     """At each entry, the dot product of its row on the left with its column's row on the right."""
     if right_CD.device.type == "cpu" and right_CD.numel() > max(IN_CACHE, left_RD.numel()):
-        order_N, starts = pattern.by_column  # each row on the right is read once, and those on the left stay at hand
+        order_N, starts = pattern.column_order  # each row on the right is read once, and those on the left stay at hand
         found_N = _dots(right_CD, left_RD, starts, pattern.rows_N[order_N])
         return torch.empty_like(found_N).index_copy_(0, order_N, found_N)
     return _dots(left_RD, right_CD, pattern.starts, pattern.columns_N)
@@ -127,7 +127,7 @@ def _dots(left_RD: Tensor, right_CD: Tensor, starts: Tensor, columns_N: Tensor) 
     return torch.sparse.sampled_addmm(there, left_RD, right_CD.T, beta=0.0).values()
 
 
-def largest(dense_MF: Float[Tensor, "M F"], count: int, guess: float = 0.0) -> tuple[Int[Tensor, " N"], float]:
+def largest_entries(dense_MF: Float[Tensor, "M F"], count: int, guess: float = 0.0) -> tuple[Int[Tensor, " N"], float]:
     """The places of the `count` largest positive entries, ascending, and the smallest of them (0 if there is none).
     Exact, whatever `guess` is: the closer it lies below the smallest, the fewer entries are compared."""
     flat = dense_MF.reshape(-1)

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.tsae.contrast import TINY, contrast
-from interp.tsae.sparse import Pattern, largest, transposed_sum, weighted_rows
+from interp.tsae.contrastive import TINY, contrastive_loss
+from interp.tsae.sparse import Pattern, largest_entries, transposed_matmul, sparse_matmul
 
 if TYPE_CHECKING:
     from interp.tsae.architecture import ContrastiveTemporalTrainingSAE
@@ -28,7 +28,7 @@ CAUTION = 0.9
 @dataclass(frozen=True)
 class Batch:
     x_MD: Float[Tensor, "M D"]
-    n: int
+    n_reconstructed: int
     """How many, the first, are reconstructed. The others are partners that are encoded for the contrast alone."""
     pairs_P2: Int[Tensor, "P 2"] | None = None
     """(anchor, partner), as places in the batch."""
@@ -39,14 +39,14 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         pairs_P2, documents_M = (x if x is None else x.to(device) for x in (self.pairs_P2, self.documents_M))
-        return Batch(self.x_MD.to(device), self.n, pairs_P2, documents_M)
+        return Batch(self.x_MD.to(device), self.n_reconstructed, pairs_P2, documents_M)
 
     @classmethod
-    def of_tokens(cls, x_BD: Tensor) -> "Batch":
+    def from_tokens(cls, x_BD: Tensor) -> "Batch":
         return cls(x_BD, len(x_BD))
 
     @classmethod
-    def of_pairs(cls, x_B2D: Tensor) -> "Batch":
+    def from_pairs(cls, x_B2D: Tensor) -> "Batch":
         """Tokens first, then their partners; all are reconstructed."""
         places_B = torch.arange(len(x_B2D), device=x_B2D.device)
         pairs_P2 = torch.stack([places_B, places_B + len(x_B2D)], 1)
@@ -54,57 +54,57 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepOutput:
     loss: Tensor
     losses: dict[str, Tensor]
-    out_MD: Tensor
+    xhat_MD: Tensor
     hidden_MF: Tensor
     """What latents compete by, of all tokens."""
     pattern: Pattern
     """Of the winners, among the tokens that are reconstructed."""
     codes_N: Tensor
-    every: Pattern
+    all_pattern: Pattern
     """Of the winners among all tokens."""
     thresholds: tuple[float, float]
     """The smallest winning code, of the slow block's budget and of the others'; the same if they share one."""
 
-    def dense(self, width: int) -> Tensor:
+    def dense_codes(self, width: int) -> Tensor:
         """Codes as a matrix. Differentiable."""
         blank = self.codes_N.new_zeros(self.pattern.n_rows, width)
         return blank.index_put((self.pattern.rows_N, self.pattern.columns_N), self.codes_N)
 
     @cached_property
-    def fired_F(self) -> Tensor:
+    def fire_counts_F(self) -> Tensor:
         return torch.bincount(self.pattern.columns_N, minlength=self.pattern.n_columns)
 
 
-def forward(sae: "ContrastiveTemporalTrainingSAE", batch: Batch, *, alpha: float, dead_F: Tensor | None = None) -> Step:
+def forward(sae: "ContrastiveTemporalTrainingSAE", batch: Batch, *, alpha: float, dead_F: Tensor | None = None) -> StepOutput:
     cfg, encoder = sae.cfg, (sae.W_enc.T, sae.b_enc, sae.b_dec)
     centred_MD = batch.x_MD - sae.b_dec.detach()
     with torch.no_grad():  # the gradient goes through the winners alone
         norms_F = sae.W_dec.norm(dim=-1)
         hidden_MF = _hidden(sae, centred_MD, norms_F)
-        places_N, thresholds = _winners(sae, hidden_MF, batch.n)
-    pattern = Pattern.of(places_N, *hidden_MF.shape)
+        places_N, thresholds = _winners(sae, hidden_MF, batch.n_reconstructed)
+    pattern = Pattern.from_flat(places_N, *hidden_MF.shape)
     values_N = hidden_MF.view(-1)[places_N] / norms_F[pattern.columns_N]
     plain_N = _Encoded.apply(values_N, centred_MD, *encoder, pattern)
     with torch.set_grad_enabled(bool(alpha) and torch.is_grad_enabled()):  # the contrast alone asks for their gradient
         codes_N = _Scaled.apply(plain_N, sae.W_dec, norms_F, pattern)
-    outs = _reconstructions(sae, plain_N, pattern, batch.n)
+    outs = _reconstructions(sae, plain_N, pattern, batch.n_reconstructed)
     losses = {
-        f"mse_{width}": weight * (out_MD - batch.x_MD[: batch.n]).pow(2).sum(-1).mean()
+        f"mse_{width}": weight * (out_MD - batch.x_MD[: batch.n_reconstructed]).pow(2).sum(-1).mean()
         for width, weight, out_MD in zip(cfg.matryoshka_widths, cfg.block_weights, outs, strict=True)
     }
     if alpha and _tells_apart(batch, same_sequence=cfg.same_sequence):
         losses["contrast"] = alpha * _contrast(sae, batch, pattern, codes_N)
     if dead_F is not None and cfg.aux_loss_coefficient and bool(dead_F.any()):
-        residual_MD = (batch.x_MD[: batch.n] - outs[-1]).detach()
+        residual_MD = (batch.x_MD[: batch.n_reconstructed] - outs[-1]).detach()
         losses["revival"] = _revival(
-            sae, encoder, residual_MD, centred_MD[: batch.n], hidden_MF[: batch.n], norms_F, dead_F
+            sae, encoder, residual_MD, centred_MD[: batch.n_reconstructed], hidden_MF[: batch.n_reconstructed], norms_F, dead_F
         )
     total = torch.stack(list(losses.values())).sum()
-    mine, kept_N = _of_first_rows(pattern, batch.n)
-    return Step(total, losses, outs[-1], hidden_MF, mine, codes_N[kept_N], pattern, thresholds)
+    mine, kept_N = _of_first_rows(pattern, batch.n_reconstructed)
+    return StepOutput(total, losses, outs[-1], hidden_MF, mine, codes_N[kept_N], pattern, thresholds)
 
 
 def _of_first_rows(pattern: Pattern, n: int) -> tuple[Pattern, slice]:
@@ -128,11 +128,11 @@ def _winners(
     budgets = [(0, width, k)] if slow_k is None else [(0, n_slow, slow_k), (n_slow, width, k - slow_k)]
     found, seen = [], []
     for first, last in ((0, n), (n, len(hidden_MF))):
-        for (start, end, share), guess in zip(budgets, sae.guess, strict=False):
+        for (start, end, share), guess in zip(budgets, sae.last_thresholds, strict=False):
             if first == last:
                 continue
             part = hidden_MF[first:last, start:end]
-            places_N, smallest = largest(part, int(share * (last - first)), CAUTION * guess)
+            places_N, smallest = largest_entries(part, int(share * (last - first)), CAUTION * guess)
             rows_N = places_N.div(end - start, rounding_mode="floor")
             found.append(places_N + rows_N * (width - end + start) + start + first * width)
             seen.append(smallest)
@@ -146,8 +146,8 @@ def _reconstructions(
     """By the first block, by the first two, and so on."""
     mine, kept_N = _of_first_rows(pattern, n)
     ends = sae.cfg.matryoshka_widths
-    stacked, order_N = mine.stacked(ends)
-    parts = weighted_rows(plain_N[kept_N][order_N], sae.W_dec, stacked).view(len(ends), n, -1)
+    stacked, order_N = mine.stack_blocks(ends)
+    parts = sparse_matmul(plain_N[kept_N][order_N], sae.W_dec, stacked).view(len(ends), n, -1)
     return list(accumulate(parts.unbind(), initial=sae.b_dec))[1:]
 
 
@@ -166,8 +166,8 @@ def _contrast(
 ) -> Float[Tensor, ""]:
     cfg, pairs_P2 = sae.cfg, batch.pairs_P2
     assert pairs_P2 is not None, "they were looked at"
-    slow, kept_N = pattern.of_columns(0, sae.n_slow)
-    return contrast(
+    slow, kept_N = pattern.select_columns(0, sae.n_slow)
+    return contrastive_loss(
         codes_N[kept_N],
         slow,
         pairs_P2,
@@ -198,7 +198,7 @@ def _revival(
     pattern = Pattern(rows_N, dead_N[chosen].reshape(-1), len(residual_MD), hidden_MF.shape[1])
     hidden_N = hidden_MF[pattern.rows_N, pattern.columns_N]
     plain_N = _Encoded.apply(hidden_N / norms_F[pattern.columns_N], centred_MD, *encoder, pattern)
-    share_MD = weighted_rows(plain_N, sae.W_dec, pattern)
+    share_MD = sparse_matmul(plain_N, sae.W_dec, pattern)
     scale = min(len(dead_N) / wanted, 1.0)
     return sae.cfg.aux_loss_coefficient * scale * (share_MD - residual_MD).pow(2).sum(-1).mean()
 
@@ -219,7 +219,7 @@ class _Encoded(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (centred_MD, W_FD), pattern = ctx.saved_tensors, ctx.pattern
         of_b_F = torch.bincount(pattern.columns_N, grads[0], minlength=pattern.n_columns).to(W_FD.dtype)
-        of_W_FD = transposed_sum(centred_MD, grads[0].contiguous(), pattern)
+        of_W_FD = transposed_matmul(centred_MD, grads[0].contiguous(), pattern)
         return None, None, of_W_FD, of_b_F, -of_b_F @ W_FD, None
 
 

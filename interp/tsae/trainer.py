@@ -20,21 +20,21 @@ from interp.tsae.architecture import (
 from interp.tsae.batches import Pools
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
-from interp.tsae.promotion import Persistence, exchanges, swap_rows
-from interp.tsae.step import Batch, Step
+from interp.tsae.promotion import Persistence, choose_swaps, swap_rows
+from interp.tsae.step import Batch, StepOutput
 
-SAMPLE = 65_536
+SAMPLE_TOKENS = 65_536
 """Tokens on which scale, mean and thresholds are measured."""
 CHUNK = 4096
 """Tokens taken in float64 at once."""
 CODES = 2**22
 """Worked out at once where thresholds are set, beside the largest so far."""
-PROMOTING = 0.7
+PROMOTION_SHARE = 0.7
 """The share of all steps in which latents are promoted."""
 
 
 @dataclass(frozen=True)
-class Statistics:
+class ActivationStatistics:
     """Of the activations as they are stored."""
 
     mean_D: Tensor
@@ -44,16 +44,16 @@ class Statistics:
     """Mean squared distance from the mean, summed over dimensions."""
 
 
-def sample(store: Store, layer: int, config: TSAEConfig) -> Tensor:
+def sample_tokens(store: Store, layer: int, config: TSAEConfig) -> Tensor:
     """Tokens that are trained on, from all over the store. They are drawn: every n-th would be the same places again
     and again, of documents that are alike in length."""
     training = config.training
-    gb = min(training.pool_gb, 16 * SAMPLE * store.d_model / 1e9)
-    pools, rng = Pools(store, layer, gb=gb, prompts=training.prompts), np.random.default_rng(SAMPLE)
-    parts, wanted = [], SAMPLE
+    gb = min(training.pool_gb, 16 * SAMPLE_TOKENS * store.d_model / 1e9)
+    pools, rng = Pools(store, layer, gb=gb, prompts=training.prompts), np.random.default_rng(SAMPLE_TOKENS)
+    parts, wanted = [], SAMPLE_TOKENS
     for slices in pools.epoch(0):
         pool = pools.read(slices)
-        place = pool.rows.place
+        place = pool.trained_rows.row_N
         drawn = np.sort(rng.permutation(len(place))[:wanted])
         parts.append(pool.x_PD[torch.from_numpy(place[drawn])])
         wanted -= len(drawn)
@@ -63,7 +63,7 @@ def sample(store: Store, layer: int, config: TSAEConfig) -> Tensor:
     return torch.cat(parts)
 
 
-def measure(x_ND: Tensor) -> Statistics:
+def measure_statistics(x_ND: Tensor) -> ActivationStatistics:
     """In float64, a part at a time."""
     parts, n = x_ND.split(CHUNK), len(x_ND)
     mean_D = torch.stack([part.double().sum(0) for part in parts]).sum(0) / n
@@ -74,16 +74,16 @@ def measure(x_ND: Tensor) -> Statistics:
             f"expected activations that differ from one another, got {n} that are all alike: collect another layer, or "
             "other text"
         )
-    return Statistics(mean_D.float(), norm, variance)
+    return ActivationStatistics(mean_D.float(), norm, variance)
 
 
-class Trainee(nn.Module):
-    silent_F: Int[Tensor, " F"]
+class TSAETrainer(nn.Module):
+    tokens_since_fired_F: Int[Tensor, " F"]
     """Tokens seen since each latent fired."""
-    untaught: Int[Tensor, ""]
+    steps_without_contrast: Int[Tensor, ""]
     """Steps in which a contrast was asked for, and no pair had another token to be told from."""
 
-    def __init__(self, config: TSAEConfig, d_model: int, found: Statistics, device: torch.device) -> None:
+    def __init__(self, config: TSAEConfig, d_model: int, found: ActivationStatistics, device: torch.device) -> None:
         super().__init__()
         self.config = config = config.resolved(d_model)
         self.scale = d_model**0.5 / found.norm if config.scale == "rms" else 1.0
@@ -91,25 +91,25 @@ class Trainee(nn.Module):
         self.sae = _new(config, d_model, self.variance).to(device)
         with torch.no_grad():
             self.sae.b_dec.copy_(found.mean_D * self.scale)
-        self.register_buffer("silent_F", torch.zeros(config.width or 0, dtype=torch.int64, device=device))
-        self.register_buffer("untaught", torch.zeros((), dtype=torch.int64, device=device))
+        self.register_buffer("tokens_since_fired_F", torch.zeros(config.width or 0, dtype=torch.int64, device=device))
+        self.register_buffer("steps_without_contrast", torch.zeros((), dtype=torch.int64, device=device))
         self.optimiser = torch.optim.Adam(self.sae.parameters(), lr=config.training.lr or 0.0, fused=True)
         self.persistence = Persistence(self.sae.cfg.d_sae, memory=max(1, self.steps // 20)).to(device)
-        self.done = 0
-        self.shown: dict[str, float] = {}
+        self.steps_done = 0
+        self.last_metrics: dict[str, float] = {}
 
     @torch.no_grad()
-    def begin_from(self, start: TSAE) -> None:
+    def initialize_from(self, start: TSAE) -> None:
         """With the weights of another dictionary, as its successor."""
         if (start.d_model, start.width) != (self.sae.cfg.d_in, self.sae.cfg.d_sae):
             raise Mismatch(
                 f"expected a dictionary of d_model {self.sae.cfg.d_in} and width {self.sae.cfg.d_sae} to begin from, "
                 f"got {start.d_model} and {start.width}: ask for its width"
             )
-        if len(start.widths) > 1 and start.widths != self.config.widths():
+        if len(start.block_widths) > 1 and start.block_widths != self.config.block_widths():
             raise Mismatch(
-                f"expected a dictionary with blocks of {self.config.widths()} latents to begin from, got "
-                f"{start.widths}: ask for its blocks"
+                f"expected a dictionary with blocks of {self.config.block_widths()} latents to begin from, got "
+                f"{start.block_widths}: ask for its blocks"
             )
         self.sae.W_enc.copy_(start.W_enc / self.scale)
         self.sae.W_dec.copy_(start.W_dec * self.scale)
@@ -121,12 +121,12 @@ class Trainee(nn.Module):
         assert self.config.training.steps is not None, "the config is resolved"
         return self.config.training.steps
 
-    def learn(self, batch: Batch) -> Step:
+    def train_step(self, batch: Batch) -> StepOutput:
         """One step. `batch` holds activations as they are stored."""
         config, device = self.config.training, self.sae.W_dec.device
         batch = batch.scaled(self.scale).to(device)
         step = self.sae.step(batch, alpha=(alpha := self._alpha()), dead_F=self.dead_F)
-        self.untaught += bool(alpha) and "contrast" not in step.losses
+        self.steps_without_contrast += bool(alpha) and "contrast" not in step.losses
         step.loss.backward()
         nn.utils.clip_grad_norm_(self.sae.parameters(), config.clip)
         for group in self.optimiser.param_groups:
@@ -134,74 +134,74 @@ class Trainee(nn.Module):
         with _row_by_row(self.optimiser):
             self.optimiser.step()
         self.optimiser.zero_grad()
-        self.sae.follow(step)
-        self._listen(step, batch)
-        self.done += 1
+        self.sae.update_thresholds(step)
+        self._update_counts(step, batch)
+        self.steps_done += 1
         every = self.config.promote_every
-        if every and self.done % every == 0 and self.done < self.promoting:
+        if every and self.steps_done % every == 0 and self.steps_done < self.promotion_end:
             self._promote()
-        if self.done % 20 == 1 or self.done == self.steps:
-            self._look(step, batch)
+        if self.steps_done % 20 == 1 or self.steps_done == self.steps:
+            self._measure_batch(step, batch)
         return step
 
     @property
     def dead_F(self) -> Tensor:
-        return self.silent_F >= self.config.training.dead_after
+        return self.tokens_since_fired_F >= self.config.training.dead_after
 
     @torch.no_grad()
-    def _listen(self, step: Step, batch: Batch) -> None:
-        self.silent_F += batch.n
-        self.silent_F[step.fired_F > 0] = 0
+    def _update_counts(self, step: StepOutput, batch: Batch) -> None:
+        self.tokens_since_fired_F += batch.n_reconstructed
+        self.tokens_since_fired_F[step.fire_counts_F > 0] = 0
         if self.config.promote_every:
             self.persistence.update(step, batch)
 
     @property
-    def promoting(self) -> float:
+    def promotion_end(self) -> float:
         """The step after which latents stay where they are."""
-        return PROMOTING * self.steps
+        return PROMOTION_SHARE * self.steps
 
     @torch.no_grad()
     def _promote(self) -> None:
         """Exchange latents between the slow block and the others, with all that the optimiser knows of them."""
-        left_N, right_N = exchanges(self.persistence.compute(), self.sae.n_slow)
-        by_latent = [self.sae.W_enc.T, self.sae.b_enc, self.sae.W_dec, self.silent_F]
+        left_N, right_N = choose_swaps(self.persistence.compute(), self.sae.n_slow)
+        by_latent = [self.sae.W_enc.T, self.sae.b_enc, self.sae.W_dec, self.tokens_since_fired_F]
         for parameter in (self.sae.W_enc, self.sae.b_enc, self.sae.W_dec):
             moments = [value for slot, value in self.optimiser.state[parameter].items() if slot != "step"]
             by_latent += [value.T if parameter is self.sae.W_enc else value for value in moments]
         for rows in by_latent:
             swap_rows(rows, left_N, right_N)
-        self.persistence.exchange(left_N, right_N)
+        self.persistence.swap(left_N, right_N)
 
     def _rate(self) -> float:
         """Up in a line, level, down in a line."""
-        config, left = self.config.training, self.steps - self.done
-        up = (self.done + 1) / max(1.0, config.warm_up * self.steps)
+        config, left = self.config.training, self.steps - self.steps_done
+        up = (self.steps_done + 1) / max(1.0, config.warm_up * self.steps)
         down = left / max(1.0, config.decay * self.steps)
         return min(1.0, up, down)
 
     def _alpha(self) -> float:
         growing = self.sae.cfg.alpha_warm_up_steps
-        return self.sae.cfg.alpha * min(1.0, (self.done + 1) / max(1, growing))
+        return self.sae.cfg.alpha * min(1.0, (self.steps_done + 1) / max(1, growing))
 
     @torch.no_grad()
-    def _look(self, step: Step, batch: Batch) -> None:
+    def _measure_batch(self, step: StepOutput, batch: Batch) -> None:
         """What the bar shows, of this batch."""
-        error = (batch.x_MD[: batch.n] - step.out_MD).pow(2).sum(-1).mean()
-        l0 = len(step.codes_N) / batch.n
-        self.shown = {"fve": 1 - error.item() / self.variance, "l0": l0, "dead": self.dead_F.float().mean().item()}
-        self.shown |= {name: loss.item() for name, loss in step.losses.items()}
+        error = (batch.x_MD[: batch.n_reconstructed] - step.xhat_MD).pow(2).sum(-1).mean()
+        l0 = len(step.codes_N) / batch.n_reconstructed
+        self.last_metrics = {"fve": 1 - error.item() / self.variance, "l0": l0, "dead": self.dead_F.float().mean().item()}
+        self.last_metrics |= {name: loss.item() for name, loss in step.losses.items()}
 
     @torch.no_grad()
-    def calibrate(self, x_ND: Tensor) -> None:
+    def calibrate_thresholds(self, x_ND: Tensor) -> None:
         """Set the thresholds at which the mean number of active latents is k (and slow_k, if it has one) on these
         tokens: those that followed the batches lag behind, and begin at 0."""
         cfg, sae = self.sae.cfg, self.sae
         budgets = [(0, cfg.d_sae, cfg.k)]
         if cfg.slow_k is not None:
             budgets = [(0, sae.n_slow, cfg.slow_k), (sae.n_slow, cfg.d_sae, cfg.k - cfg.slow_k)]
-        found = [self._threshold(x_ND, slice(start, end), int(share * len(x_ND))) for start, end, share in budgets]
-        sae.slow_threshold.copy_(torch.tensor(found[0]))
-        sae.topk_threshold.copy_(torch.tensor(found[-1]))
+        statistics = [self._threshold(x_ND, slice(start, end), int(share * len(x_ND))) for start, end, share in budgets]
+        sae.slow_threshold.copy_(torch.tensor(statistics[0]))
+        sae.topk_threshold.copy_(torch.tensor(statistics[-1]))
 
     def _threshold(self, x_ND: Tensor, block: slice, wanted: int) -> float:
         """What so many codes of these tokens exceed; 0, if fewer lie above it."""
@@ -241,7 +241,7 @@ def _new(config: TSAEConfig, d_model: int, variance: float) -> ContrastiveTempor
         d_in=d_model,
         d_sae=config.width,
         k=config.k,
-        matryoshka_widths=np.cumsum(config.widths()).tolist(),
+        matryoshka_widths=np.cumsum(config.block_widths()).tolist(),
         block_weights=config.block_weights,
         slow_k=config.slow_k,
         aux_loss_coefficient=config.revival,

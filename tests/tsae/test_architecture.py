@@ -25,7 +25,7 @@ from interp.tsae.architecture import (
     ARCHITECTURE,
     ContrastiveTemporalTrainingSAE,
     ContrastiveTemporalTrainingSAEConfig,
-    register,
+    register_architecture,
 )
 from interp.tsae.step import Batch
 
@@ -145,8 +145,8 @@ def test_it_begins_with_the_weights_that_saelens_begins_with():
 
 
 def test_it_is_registered_once_however_often_it_is_asked_for():
-    register()
-    register()
+    register_architecture()
+    register_architecture()
     assert SAE_TRAINING_CLASS_REGISTRY[ARCHITECTURE] == (
         ContrastiveTemporalTrainingSAE,
         ContrastiveTemporalTrainingSAEConfig,
@@ -209,14 +209,14 @@ def info_nce_of(slow_MF: Tensor, batch: Batch, cfg: Any) -> Tensor:
 def dense(sae: ContrastiveTemporalTrainingSAE, batch: Batch, alpha: float) -> Dense:
     cfg, norms_F = sae.cfg, sae.W_dec.norm(dim=1)
     hidden_MF = ((batch.x_MD - sae.b_dec) @ sae.W_enc + sae.b_enc) * norms_F
-    codes_MF = hidden_MF * winners(hidden_MF, batch.n, sae.n_slow, int(cfg.k), cfg.slow_k)
-    plain_nF, losses = codes_MF[: batch.n] / norms_F, {}
+    codes_MF = hidden_MF * winners(hidden_MF, batch.n_reconstructed, sae.n_slow, int(cfg.k), cfg.slow_k)
+    plain_nF, losses = codes_MF[: batch.n_reconstructed] / norms_F, {}
     for end, weight in zip(cfg.matryoshka_widths, cfg.block_weights, strict=True):
         out_MD = plain_nF[:, :end] @ sae.W_dec[:end] + sae.b_dec
-        losses[f"mse_{end}"] = weight * (out_MD - batch.x_MD[: batch.n]).pow(2).sum(1).mean()
+        losses[f"mse_{end}"] = weight * (out_MD - batch.x_MD[: batch.n_reconstructed]).pow(2).sum(1).mean()
     if alpha:
         losses["contrast"] = alpha * info_nce_of(codes_MF[:, : sae.n_slow], batch, cfg)
-    return Dense(sum(losses.values(), torch.zeros(())), losses, codes_MF[: batch.n], out_MD)
+    return Dense(sum(losses.values(), torch.zeros(())), losses, codes_MF[: batch.n_reconstructed], out_MD)
 
 
 DOCUMENTS = torch.arange(6).repeat_interleave(10)
@@ -249,8 +249,8 @@ def test_with_a_contrast_loss_and_gradient_are_those_of_the_dense_formulas(
     found, expected = sae.step(batch, alpha=2.0), dense(sae, batch, alpha=2.0)
     assert_close(found.loss, expected.loss, atol=1e-5, rtol=1e-5)
     assert_close(found.losses, expected.losses, atol=1e-5, rtol=1e-5)
-    assert_close(found.dense(WIDTH), expected.codes_MF, atol=1e-5, rtol=1e-5)
-    assert_close(found.out_MD, expected.out_MD, atol=1e-5, rtol=1e-5)
+    assert_close(found.dense_codes(WIDTH), expected.codes_MF, atol=1e-5, rtol=1e-5)
+    assert_close(found.xhat_MD, expected.out_MD, atol=1e-5, rtol=1e-5)
     mine, theirs = gradients(sae, found.loss), gradients(sae, expected.loss)
     assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
     without = gradients(sae, sae.step(batch, alpha=0.0).loss)
@@ -269,14 +269,14 @@ def test_contrast_and_revival_stand_side_by_side():
 def test_as_many_dead_latents_as_asked_learn_what_is_left_over_at_a_token(count, weight):
     """The five nearest to firing, or all, with less weight, where fewer are dead."""
     sae, x_BD, dead_F = ours(revived=5), activations(), dead(count)
-    found = sae.step(Batch.of_tokens(x_BD), alpha=0.0, dead_F=dead_F)
+    found = sae.step(Batch.from_tokens(x_BD), alpha=0.0, dead_F=dead_F)
     with torch.no_grad():
         plain_BF = (x_BD - sae.b_dec) @ sae.W_enc + sae.b_enc
         nearness_BF = (plain_BF * sae.W_dec.norm(dim=1)).masked_fill(~dead_F, -torch.inf)
         shares_BF = torch.zeros_like(plain_BF)
         for row, order in enumerate(nearness_BF.argsort(dim=1, descending=True)[:, : min(5, count)]):
             shares_BF[row, order] = plain_BF[row, order]
-        left_BD = shares_BF @ sae.W_dec - (x_BD - found.out_MD)
+        left_BD = shares_BF @ sae.W_dec - (x_BD - found.xhat_MD)
     assert_close(found.losses["revival"], weight * left_BD.pow(2).sum(1).mean(), atol=1e-5, rtol=1e-5)
 
 
@@ -287,10 +287,10 @@ def test_partners_that_are_not_reconstructed_leave_all_but_the_contrast_unchange
     expected = gradients(sae, alone.loss)
     for x_MD in (batch.x_MD, torch.cat([batch.x_MD[:60], 100 * batch.x_MD[60:]])):
         among = sae.step(Batch(x_MD, 60, batch.pairs_P2, batch.documents_M), alpha=0.0, dead_F=dead(20))
-        assert among.thresholds == pytest.approx(alone.thresholds) and torch.equal(among.fired_F, alone.fired_F)
-        assert_close((among.loss, among.dense(WIDTH)), (alone.loss, alone.dense(WIDTH)))
+        assert among.thresholds == pytest.approx(alone.thresholds) and torch.equal(among.fire_counts_F, alone.fire_counts_F)
+        assert_close((among.loss, among.dense_codes(WIDTH)), (alone.loss, alone.dense_codes(WIDTH)))
         assert_close(gradients(sae, among.loss), expected)
-        assert among.pattern.n_rows == 60 and among.every.n_rows == 100 and among.hidden_MF.shape == (100, WIDTH)
+        assert among.pattern.n_rows == 60 and among.all_pattern.n_rows == 100 and among.hidden_MF.shape == (100, WIDTH)
 
 
 # --- what its own choices do ---------------------------------------------------------------------------------------
@@ -298,8 +298,8 @@ def test_partners_that_are_not_reconstructed_leave_all_but_the_contrast_unchange
 
 def test_weights_of_blocks_weigh_the_squared_errors():
     given, even = activations(), (1.0, 1.0, 1.0)
-    losses = ours(block_weights=even).step(Batch.of_tokens(given), alpha=0).losses
-    weighed = ours(block_weights=(0.25, 0.0, 3.0)).step(Batch.of_tokens(given), alpha=0)
+    losses = ours(block_weights=even).step(Batch.from_tokens(given), alpha=0).losses
+    weighed = ours(block_weights=(0.25, 0.0, 3.0)).step(Batch.from_tokens(given), alpha=0)
     assert weighed.losses["mse_32"] == 0
     assert_close(weighed.losses["mse_12"], 0.25 * losses["mse_12"])
     assert_close(weighed.loss, 0.25 * losses["mse_12"] + 3 * losses["mse_64"])
@@ -310,18 +310,18 @@ def test_a_reserved_budget_is_spent_to_the_last_latent(slow_k):
     sae, batch = ours(slow_k=slow_k), partners_batch()
     for _ in range(3):  # with a guess from the step before, too
         step = sae.step(batch, alpha=0)
-        sae.follow(step)
-        for pattern, rows in ((step.pattern, 60), (step.every, 100)):
+        sae.update_thresholds(step)
+        for pattern, rows in ((step.pattern, 60), (step.all_pattern, 100)):
             slow = int((pattern.columns_N < sae.n_slow).sum())
             assert (slow, len(pattern.columns_N) - slow) == (slow_k * rows, (K - slow_k) * rows)
-        codes_MF = step.dense(WIDTH)
+        codes_MF = step.dense_codes(WIDTH)
         of_blocks = [part[part > 0].min().item() for part in (codes_MF[:, : sae.n_slow], codes_MF[:, sae.n_slow :])]
         assert step.thresholds == pytest.approx(of_blocks)
 
 
 def test_without_one_all_latents_compete():
     sae = ours()
-    step = sae.step(Batch.of_tokens(activations()), alpha=0)
+    step = sae.step(Batch.from_tokens(activations()), alpha=0)
     assert len(step.codes_N) == K * 60 and step.thresholds[0] == step.thresholds[1]
     assert step.thresholds[0] == pytest.approx(step.codes_N.min().item())
 
@@ -329,7 +329,7 @@ def test_without_one_all_latents_compete():
 def test_a_threshold_of_its_own_is_saved_for_the_slow_block(tmp_path):
     sae = ours(slow_k=1)
     for seed in range(5):
-        sae.follow(sae.step(Batch.of_tokens(activations(seed=seed)), alpha=0))
+        sae.update_thresholds(sae.step(Batch.from_tokens(activations(seed=seed)), alpha=0))
     assert sae.slow_threshold != sae.topk_threshold
     sae.save_inference_model(str(tmp_path))
     loaded = SAE.load_from_disk(tmp_path)
@@ -341,13 +341,13 @@ def test_a_threshold_of_its_own_is_saved_for_the_slow_block(tmp_path):
 def test_a_scale_of_the_activations_can_be_folded_into_the_weights(slow_k):
     """What it does to x after folding is what it did to 3 x before, in units of x."""
     sae, x_MD = ours(slow_k=slow_k), activations()
-    before = sae.step(Batch.of_tokens(3 * x_MD), alpha=0)
-    sae.follow(before)
+    before = sae.step(Batch.from_tokens(3 * x_MD), alpha=0)
+    sae.update_thresholds(before)
     held = (sae.topk_threshold.item(), sae.slow_threshold.item())
     sae.fold_activation_norm_scaling_factor(3.0)
-    after = sae.step(Batch.of_tokens(x_MD), alpha=0)
-    assert_close(3 * after.out_MD, before.out_MD, atol=1e-4, rtol=1e-4)
-    assert_close(3 * after.dense(WIDTH), before.dense(WIDTH), atol=1e-4, rtol=1e-4)
+    after = sae.step(Batch.from_tokens(x_MD), alpha=0)
+    assert_close(3 * after.xhat_MD, before.xhat_MD, atol=1e-4, rtol=1e-4)
+    assert_close(3 * after.dense_codes(WIDTH), before.dense_codes(WIDTH), atol=1e-4, rtol=1e-4)
     assert (3 * sae.topk_threshold.item(), 3 * sae.slow_threshold.item()) == pytest.approx(held)
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tsae_world import store_of_layout
+from tsae_fixtures import store_of_layout
 
 from interp.activations import Store
 from interp.tsae import ContrastConfig, TrainingConfig, TSAEConfig
-from interp.tsae.batches import Pool, Pools, batches, cut, shuffled_runs
+from interp.tsae.batches import Pool, Pools, batches, cut_batches, shuffle_runs
 from interp.tsae.step import Batch
 
 LAYOUT = [[(9, 3), (1, 0), (4, 4), (12, 0)], [(7, 6), (20, 2)], [(2, 0), (30, 5), (5, 9)]]
@@ -33,7 +33,7 @@ def asked(batch: int = 16, *, seed: int = 0, prompts: bool = False, alpha: float
 
 
 def pool(store: Store, *, prompts: bool = False, shards: tuple[int, ...] = (0, 1, 2)) -> Pool:
-    return Pools(store, 0, prompts=prompts).of_shards(*shards)
+    return Pools(store, 0, prompts=prompts).read_shards(*shards)
 
 
 def tokens(batch: Batch) -> list[int]:
@@ -59,21 +59,21 @@ def pairs_of(batch: Batch) -> list[tuple[int, int]]:
 
 
 def test_a_pool_holds_whole_shards_of_one_layer_in_the_order_asked_for(store):
-    held = Pools(store, 2, prompts=False).of_shards(2, 0)
+    held = Pools(store, 2, prompts=False).read_shards(2, 0)
     assert torch.equal(held.x_PD, torch.cat([store.read(2, 2), store.read(0, 2)]))
-    assert held.first.tolist() == [0, 2, 32, 37, 46, 47, 51]
-    assert held.length.tolist() == [2, 30, 5, 9, 1, 4, 12]
-    assert held.skip.tolist() == [0, 5, 5, 3, 0, 4, 0]
-    assert Pools(store, 2, prompts=True).of_shards(2, 0).skip.tolist() == [0] * 7
+    assert held.first_M.tolist() == [0, 2, 32, 37, 46, 47, 51]
+    assert held.length_M.tolist() == [2, 30, 5, 9, 1, 4, 12]
+    assert held.skip_M.tolist() == [0, 5, 5, 3, 0, 4, 0]
+    assert Pools(store, 2, prompts=True).read_shards(2, 0).skip_M.tolist() == [0] * 7
 
 
 def test_the_rows_of_a_pool_are_what_is_trained_on(store):
-    rows = pool(store, shards=(0,)).rows
+    rows = pool(store, shards=(0,)).trained_rows
     assert len(rows) == 19
-    assert rows.place.tolist() == [3, 4, 5, 6, 7, 8, 9, *range(14, 26)]
-    assert rows.document.tolist() == [0] * 6 + [1] + [3] * 12
-    assert rows.local.tolist() == [*range(6), 0, *range(12)]
-    assert pool(store, prompts=True, shards=(0,)).rows.place.tolist() == [*range(26)]
+    assert rows.row_N.tolist() == [3, 4, 5, 6, 7, 8, 9, *range(14, 26)]
+    assert rows.document_N.tolist() == [0] * 6 + [1] + [3] * 12
+    assert rows.position_N.tolist() == [*range(6), 0, *range(12)]
+    assert pool(store, prompts=True, shards=(0,)).trained_rows.row_N.tolist() == [*range(26)]
 
 
 class Held:
@@ -111,7 +111,7 @@ def test_a_document_comes_once_an_epoch_and_pools_keep_to_their_memory(sizes, ro
 def test_a_pool_has_its_share_of_every_shard():
     """Of checkpoints and corpora, that is, however many there are and however little memory."""
     held = Pools(Held([[10] * 40] * 3 + [[40] * 10]), 0, gb=400 * 20 / 1e9, prompts=False)  # pyright: ignore
-    assert held.count == 4
+    assert held.per_epoch == 4
     for epoch in range(5):
         for pool in held.epoch(epoch):
             assert [(one.shard, (one.end - one.start) * (40 if one.shard == 3 else 10)) for one in pool] in (
@@ -130,7 +130,7 @@ def test_a_pool_of_slices_holds_their_documents_one_after_another(store):
             ends = [*begins[one.shard], len(rows[one.shard])]
             wanted.append(rows[one.shard][ends[one.start] : ends[one.end]])
         assert torch.equal(pool.x_PD, torch.cat(wanted))
-        assert pool.first.tolist() == [0, *pool.length.cumsum()[:-1]]
+        assert pool.first_M.tolist() == [0, *pool.length_M.cumsum()[:-1]]
 
 
 def test_what_is_held_together_is_other_each_epoch(store):
@@ -150,16 +150,16 @@ def test_every_token_that_is_trained_on_comes_once_but_for_a_last_batch_that_wou
     config = asked(size, prompts=prompts, run=run)
     made = list(batches(pool(store, prompts=prompts), config, 0))
     wanted = {token for token, (_, _, written) in told(store).items() if written or prompts}
-    seen = Counter(token for batch in made for token in tokens(batch)[: batch.n])
+    seen = Counter(token for batch in made for token in tokens(batch)[: batch.n_reconstructed])
     assert set(seen) <= wanted and set(seen.values()) == {1}
     assert len(wanted) - len(seen) < 0.9 * size
-    assert made and all(0.9 * size <= batch.n <= size for batch in made)
+    assert made and all(0.9 * size <= batch.n_reconstructed <= size for batch in made)
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.integers(1, 20))
 def test_whole_runs_fill_a_batch_and_only_the_end_is_left_out(lengths, size):
     order, ends = np.arange(sum(lengths)), np.cumsum(lengths)
-    parts = list(cut(order, ends, size))
+    parts = list(cut_batches(order, ends, size))
     done = np.concatenate([order[:0], *parts])
     assert np.array_equal(done, order[: len(done)]) and len(order) - len(done) < 0.9 * size
     for part in parts:
@@ -169,7 +169,7 @@ def test_whole_runs_fill_a_batch_and_only_the_end_is_left_out(lengths, size):
 
 def test_a_pool_too_small_for_a_batch_has_none(store):
     assert list(batches(pool(store, shards=(0,)), asked(20), 0)) == []
-    assert [batch.n for batch in batches(pool(store, shards=(0,)), asked(19), 0)] == [19]
+    assert [batch.n_reconstructed for batch in batches(pool(store, shards=(0,)), asked(19), 0)] == [19]
 
 
 def test_without_a_contrast_tokens_come_in_the_same_runs(store):
@@ -187,7 +187,7 @@ def test_a_pair_is_of_neighbours_in_one_document_and_of_what_is_trained_on(store
     """And wherever neighbours stand together, they are a pair."""
     known = told(store)
     for batch in batches(pool(store, prompts=prompts), asked(prompts=prompts, run=run), 0):
-        assert batch.n == len(batch.x_MD) and batch.pairs_P2 is not None and batch.documents_M is not None
+        assert batch.n_reconstructed == len(batch.x_MD) and batch.pairs_P2 is not None and batch.documents_M is not None
         held = tokens(batch)
         for anchor, partner in batch.pairs_P2.tolist():
             assert anchor == partner + 1
@@ -205,8 +205,8 @@ def test_a_pair_is_of_neighbours_in_one_document_and_of_what_is_trained_on(store
 def test_most_tokens_of_a_run_serve_in_two_pairs_and_are_encoded_once(tmp_path):
     held = store_of_layout(tmp_path / "store", [[(64, 0)] * 16])
     for batch in batches(pool(held, shards=(0,)), asked(256, run=8), 0):
-        assert len(set(tokens(batch))) == batch.n == len(batch.x_MD)
-        assert batch.pairs_P2 is not None and len(batch.pairs_P2) >= 0.8 * batch.n
+        assert len(set(tokens(batch))) == batch.n_reconstructed == len(batch.x_MD)
+        assert batch.pairs_P2 is not None and len(batch.pairs_P2) >= 0.8 * batch.n_reconstructed
 
 
 @pytest.mark.parametrize("pairing", ["prev", "window", "past"])
@@ -222,14 +222,14 @@ def test_partners_that_are_brought_along_keep_to_their_reach_and_to_their_docume
         for batch in batches(pool(store, prompts=prompts), config, number):
             assert batch.pairs_P2 is not None and batch.documents_M is not None
             held, pairs = tokens(batch), pairs_of(batch)
-            assert len(held) == batch.n + len(pairs), "a partner for each anchor, behind all that are reconstructed"
-            assert batch.pairs_P2[:, 1].tolist() == [*range(batch.n, len(held))]
+            assert len(held) == batch.n_reconstructed + len(pairs), "a partner for each anchor, behind all that are reconstructed"
+            assert batch.pairs_P2[:, 1].tolist() == [*range(batch.n_reconstructed, len(held))]
             for anchor, partner in pairs:
                 assert known[anchor][0] == known[partner][0] and 1 <= anchor - partner <= reach
                 assert known[anchor][2] or prompts
                 crossed += not known[partner][2] and not prompts
                 back[anchor - partner] += 1
-            lonely = {token for token in held[: batch.n]} - {anchor for anchor, _ in pairs}
+            lonely = {token for token in held[: batch.n_reconstructed]} - {anchor for anchor, _ in pairs}
             for token in lonely:  # it is the first of its document, or of its completion
                 assert known[token][1] == 0 or (partner_mask == "own" and not (known[token - 1][2] or prompts))
             documents = [known[token][0] for token in held]
@@ -251,7 +251,7 @@ def test_documents_of_one_token_give_no_pairs(tmp_path):
     held = store_of_layout(tmp_path / "store", [[(1, 0)] * 40])
     for config in (asked(run=8), asked(run=1), asked(run=1, pairing="past", partner_mask="anchor")):
         for batch in batches(pool(held, shards=(0,)), config, 0):
-            assert pairs_of(batch) == [] and batch.n == len(batch.x_MD)
+            assert pairs_of(batch) == [] and batch.n_reconstructed == len(batch.x_MD)
 
 
 @pytest.mark.parametrize("run", [1, 8])
@@ -289,9 +289,9 @@ def test_the_same_key_gives_the_same_batches_and_another_key_others(store, confi
 def test_where_runs_begin_is_drawn_for_each_document():
     """In a hundred documents of forty tokens, cut by eights: no two places are edges together, none is one always."""
     held = Pool(torch.zeros(4000, 1), np.arange(100) * 40, np.full(100, 40), np.zeros(100, np.int64))
-    order, ends = shuffled_runs(held.rows, 8, np.random.default_rng(0))
+    order, ends = shuffle_runs(held.trained_rows, 8, np.random.default_rng(0))
     begins = order[np.concatenate([[0], ends[:-1]])]
-    local, document = held.rows.local[begins], held.rows.document[begins]
+    local, document = held.trained_rows.position_N[begins], held.trained_rows.document_N[begins]
     counted = Counter(local.tolist())
     assert counted[0] == 100, "a run never reaches into another document"
     assert all(2 <= counted[place] <= 30 for place in range(1, 40)), "an eighth of a hundred, give or take"

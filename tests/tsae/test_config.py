@@ -58,7 +58,7 @@ def test_an_unknown_preset_is_refused_with_those_there_are():
 
 def test_what_is_not_given_is_chosen_by_the_dimension():
     chosen = TSAEConfig().resolved(128)
-    assert (chosen.width, chosen.k, chosen.revived, chosen.widths()) == (2048, 16, 64, (410, 1638))
+    assert (chosen.width, chosen.k, chosen.revived, chosen.block_widths()) == (2048, 16, 64, (410, 1638))
     assert (chosen.training.steps, chosen.training.lr) == (round(4000 * 2**0.25), 2e-3 * 0.5**0.5)
     assert TSAEConfig().resolved(4096).k == round(math.sqrt(8192))
     given = TSAEConfig(width=300, k=7, revived=9, training=TrainingConfig(steps=5, lr=0.1)).resolved(128)
@@ -78,8 +78,8 @@ def test_as_many_share_in_revival_as_in_saelens_until_that_is_much_of_a_step(d_m
 def test_the_blocks_share_out_all_of_the_width(weights, width):
     shares = tuple(weight / sum(weights) for weight in weights)
     config = TSAEConfig(width=width, blocks=shares, block_weights=(1.0,) * len(shares), **PLAIN)
-    assert sum(config.widths()) == width
-    assert all(abs(held - width * share) <= 1 for held, share in zip(config.widths(), shares, strict=True))
+    assert sum(config.block_widths()) == width
+    assert all(abs(held - width * share) <= 1 for held, share in zip(config.block_widths(), shares, strict=True))
 
 
 REFUSED = {

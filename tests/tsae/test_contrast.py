@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from interp.tsae.contrast import contrast, dense_contrast, false_negatives, info_nce, similarities, unit_rows
+from interp.tsae.contrastive import contrastive_loss, dense_contrastive_loss, false_negatives, info_nce, pair_similarities, normalize_rows
 from interp.tsae.sparse import Pattern
 
 PAIRS = torch.tensor([[1, 0], [2, 1], [3, 2], [5, 4], [6, 5], [8, 7], [9, 8]])
@@ -28,7 +28,7 @@ def codes(rows: int = 10, width: int = 8, seed: int = 0) -> torch.Tensor:
 
 def sparse_of(slow_MF: torch.Tensor) -> tuple[torch.Tensor, Pattern]:
     places_N = slow_MF.reshape(-1).nonzero()[:, 0]
-    return slow_MF.reshape(-1)[places_N], Pattern.of(places_N, *slow_MF.shape)
+    return slow_MF.reshape(-1)[places_N], Pattern.from_flat(places_N, *slow_MF.shape)
 
 
 def one_by_one(slow_MF, pairs_P2, documents_M, similarity, temperature, reduction):
@@ -81,9 +81,9 @@ def test_orthogonal_codes_give_the_known_value(temperature):
     values_N, pattern = sparse_of(slow_MF)
     pairs_P2 = torch.stack([torch.arange(4), torch.arange(4) + 4], 1)
     asked = {"temperature": temperature, "reduction": "mean"}
-    found = contrast(values_N, pattern, pairs_P2, None, similarity="cosine", **asked)
+    found = contrastive_loss(values_N, pattern, pairs_P2, None, similarity="cosine", **asked)
     assert found.item() == pytest.approx(log(1 + 3 * exp(-1 / temperature)))
-    found = contrast(values_N, pattern, pairs_P2, None, similarity="dot", **asked)
+    found = contrastive_loss(values_N, pattern, pairs_P2, None, similarity="dot", **asked)
     assert found.item() == pytest.approx(log(1 + 3 * exp(-5 / temperature)), abs=1e-9)
 
 
@@ -93,8 +93,8 @@ def test_tokens_that_are_like_nobody_or_silent_can_only_guess(similarity):
     for slow_MF in (torch.eye(8), torch.zeros(8, 8), torch.ones(8, 8)):
         leaf_MF = slow_MF.double().requires_grad_()
         places_N = slow_MF.reshape(-1).nonzero()[:, 0]
-        values_N, pattern = leaf_MF.reshape(-1)[places_N], Pattern.of(places_N, 8, 8)
-        found = contrast(values_N, pattern, pairs_P2, None, similarity=similarity, temperature=0.1, reduction="mean")
+        values_N, pattern = leaf_MF.reshape(-1)[places_N], Pattern.from_flat(places_N, 8, 8)
+        found = contrastive_loss(values_N, pattern, pairs_P2, None, similarity=similarity, temperature=0.1, reduction="mean")
         assert found.item() == pytest.approx(log(4))
         (grad_MF,) = torch.autograd.grad(found, leaf_MF)
         assert grad_MF.isfinite().all()
@@ -103,7 +103,7 @@ def test_tokens_that_are_like_nobody_or_silent_can_only_guess(similarity):
 def test_cosines_are_between_minus_one_and_one_and_of_silent_rows_nothing():
     slow_MF = codes()
     values_N, pattern = sparse_of(slow_MF)
-    found_PP = similarities(unit_rows(values_N, pattern), pattern, *PAIRS.unbind(1))
+    found_PP = pair_similarities(normalize_rows(values_N, pattern), pattern, *PAIRS.unbind(1))
     expected_PP = F.cosine_similarity(slow_MF[PAIRS[:, 0], None], slow_MF[None, PAIRS[:, 1]], dim=-1)
     assert_close(found_PP, expected_PP)
     assert (found_PP[PAIRS[:, 0] == 5] == 0).all() and (found_PP[:, PAIRS[:, 1] == 5] == 0).all()
@@ -117,10 +117,10 @@ def test_value_and_gradient_are_those_of_the_dense_and_of_loops(similarity, temp
     options = {"similarity": similarity, "temperature": temperature, "reduction": reduction}
     slow_MF, found = codes(), []
     places_N = slow_MF.reshape(-1).nonzero()[:, 0]
-    for way in (contrast, dense_contrast, one_by_one):
+    for way in (contrastive_loss, dense_contrastive_loss, one_by_one):
         leaf_N = slow_MF.reshape(-1)[places_N].requires_grad_()
         whole_MF = torch.zeros_like(slow_MF).reshape(-1).index_put((places_N,), leaf_N).reshape(slow_MF.shape)
-        given = (leaf_N, Pattern.of(places_N, *slow_MF.shape)) if way is contrast else (whole_MF,)
+        given = (leaf_N, Pattern.from_flat(places_N, *slow_MF.shape)) if way is contrastive_loss else (whole_MF,)
         value = way(*given, PAIRS, documents, **options)
         found.append((value, *torch.autograd.grad(value, leaf_N)))
     assert_close(found[0], found[2])
@@ -134,7 +134,7 @@ def test_without_documents_it_is_cross_entropy(similarity):
     logits_PP, right_P = unit_MF[anchors_P] @ unit_MF[partners_P].T / 0.5, torch.arange(len(PAIRS))
     expected = (F.cross_entropy(logits_PP, right_P) + F.cross_entropy(logits_PP.T, right_P)) / 2
     values_N, pattern = sparse_of(slow_MF)
-    found = contrast(values_N, pattern, PAIRS, None, similarity=similarity, temperature=0.5, reduction="mean")
+    found = contrastive_loss(values_N, pattern, PAIRS, None, similarity=similarity, temperature=0.5, reduction="mean")
     assert_close(found, expected)
 
 
@@ -142,7 +142,7 @@ def test_without_documents_it_is_cross_entropy(similarity):
 def test_the_order_of_pairs_does_not_matter(order):
     values_N, pattern = sparse_of(codes())
     options = {"similarity": "cosine", "temperature": 0.1, "reduction": "mean"}
-    found, shuffled = (contrast(values_N, pattern, pairs, DOCUMENTS, **options) for pairs in (PAIRS, PAIRS[order]))
+    found, shuffled = (contrastive_loss(values_N, pattern, pairs, DOCUMENTS, **options) for pairs in (PAIRS, PAIRS[order]))
     assert_close(found, shuffled)
 
 
@@ -167,7 +167,7 @@ def test_the_tokens_of_a_document_repel_one_another_only_if_asked_to(same_sequen
     documents_M = None if same_sequence else documents_M
     asked = {"similarity": "cosine", "temperature": 0.1, "reduction": "mean"}
     leaf_N = values_N.clone().requires_grad_()
-    value = contrast(leaf_N, pattern, pairs_P2, documents_M, **asked)
+    value = contrastive_loss(leaf_N, pattern, pairs_P2, documents_M, **asked)
     (grad_N,) = torch.autograd.grad(value, leaf_N)
     assert (value > 0).item() is same_sequence and bool(grad_N.any()) is same_sequence
 
@@ -178,7 +178,7 @@ def test_groups_of_pairs_are_dealt_out_and_averaged(together, groups, documents)
     """Seven pairs; four groups of about two are {0, 4}, {1, 5}, {2, 6} and {3}."""
     values_N, pattern = sparse_of(codes())
     options = {"similarity": "cosine", "temperature": 0.1, "reduction": "mean"}
-    found = contrast(values_N, pattern, PAIRS, documents, together=together, **options)
+    found = contrastive_loss(values_N, pattern, PAIRS, documents, together=together, **options)
     dealt = [PAIRS[at::groups] for at in range(groups)]
-    parts = [len(pairs) * contrast(values_N, pattern, pairs, documents, **options) for pairs in dealt]
+    parts = [len(pairs) * contrastive_loss(values_N, pattern, pairs, documents, **options) for pairs in dealt]
     assert_close(found, sum(parts) / 7)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
-from tsae_world import TENSORS, held_out, planted_store, small
+from tsae_fixtures import TENSORS, held_out, planted_store, small
 
 from interp.artifacts import BadInput, Mismatch, read_manifest
 from interp.tsae import TSAE, TSAEConfig, fit
@@ -38,12 +38,12 @@ def by_hand(**changes: Any) -> TSAE:
         "W_dec": torch.tensor([[1.0, 0.0], [0.0, 1.0], [-0.6, -0.8]]),
         "b_dec": torch.tensor([1.0, 2.0]),
         "threshold": torch.tensor([0.5, 0.5, 2.0]),
-        "widths": (1, 2),
+        "block_widths": (1, 2),
         "layer": 5,
         "config": TSAEConfig(width=3, k=1, blocks=(0.4, 0.6)),
         "made_from": {"store": "sss", "policy-0": "ppp"},
-        "facts": {"fve": 0.75, "l0": 1.0},
-        "cfg": TOLD,
+        "fit_metrics": {"fve": 0.75, "l0": 1.0},
+        "sae_lens_cfg": TOLD,
     }
     return TSAE(**held | changes)
 
@@ -74,7 +74,7 @@ def test_any_number_of_dimensions_and_any_precision_go_in():
 
 def test_some_of_its_latents_alone_are_what_they_are_among_all():
     whole, x_BD = by_hand(), torch.tensor([[2.0, 2.0], [1.5, 2.25], [-3.0, 0.0], [9.0, 9.0]])
-    some = whole.only([2, 0])
+    some = whole.select_latents([2, 0])
     assert_close(some.encode(x_BD), whole.encode(x_BD)[:, [2, 0]])
     assert_close(some.W_dec, whole.W_dec[[2, 0]])
     assert (some.width, some.layer, some.config) == (2, 5, None), "nor is it saved as what was fitted"
@@ -97,7 +97,7 @@ def test_a_fingerprint_is_of_the_weights_and_of_nothing_else(name, tmp_path):
     mine, moved = by_hand(), getattr(by_hand(), name).clone()
     moved.view(-1)[-1] += 1e-6
     assert by_hand(**{name: moved}).fingerprint() != mine.fingerprint()
-    assert by_hand(layer=6, facts={}, made_from={}, config=None).fingerprint() == mine.fingerprint()
+    assert by_hand(layer=6, fit_metrics={}, made_from={}, config=None).fingerprint() == mine.fingerprint()
     assert mine.to("cpu").fingerprint() == mine.fingerprint() == mine.save(tmp_path / "d").fingerprint()
 
 
@@ -106,7 +106,7 @@ def test_a_fingerprint_is_of_the_weights_and_of_nothing_else(name, tmp_path):
 
 def test_what_is_saved_is_loaded(tmp_path):
     mine = by_hand()
-    saved = mine.save(tmp_path / "deep" / "dictionary", making={"k": 1})
+    saved = mine.save(tmp_path / "deep" / "dictionary", spec={"k": 1})
     loaded = TSAE.load(tmp_path / "deep" / "dictionary")
     for f in fields(TSAE):
         before, after, again = (getattr(one, f.name) for one in (mine, loaded, saved))
@@ -116,7 +116,7 @@ def test_what_is_saved_is_loaded(tmp_path):
             assert torch.equal(before, after) and torch.equal(before, again)
         else:
             assert before == after == again, f.name
-    assert read_manifest(saved.path or "", "tsae")["making"] == {"k": 1}
+    assert read_manifest(saved.path or "", "tsae")["spec"] == {"k": 1}
     assert {p.name for p in (tmp_path / "deep" / "dictionary").iterdir()} == {
         "cfg.json",
         "sae_weights.safetensors",
@@ -139,7 +139,7 @@ def test_a_dictionary_is_not_overwritten_unless_asked(tmp_path):
     assert other.save(tmp_path / "dictionary", overwrite=True).fingerprint() == other.fingerprint()
 
 
-@pytest.mark.parametrize("unknown", [{"cfg": {}}, {"config": None}])
+@pytest.mark.parametrize("unknown", [{"sae_lens_cfg": {}}, {"config": None}])
 def test_one_that_does_not_know_what_made_it_is_not_saved(unknown, tmp_path):
     with pytest.raises(BadInput, match="only dictionaries fitted here are saved"):
         by_hand(**unknown).save(tmp_path / "dictionary")
@@ -227,7 +227,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("fitted")
     store = planted_store(root / "store")
     for name, config in FITTED.items():
-        fit(store, config, out=root / name, bar=False)
+        fit(store, config, out=root / name, progress=False)
     save_file({"x_ND": held_out(tokens=960).x_ND}, root / "x.safetensors")
     return root
 
@@ -283,11 +283,11 @@ def test_we_read_it_without_saelens(fitted):
 
 def test_it_can_be_had_as_saelens_has_it(fitted):
     mine = TSAE.load(fitted / "ours")
-    theirs, x_ND = mine.sae_lens(), held_out(tokens=96).x_ND
+    theirs, x_ND = mine.to_sae_lens(), held_out(tokens=96).x_ND
     assert_close(theirs.encode(x_ND), mine.encode(x_ND), atol=1e-5, rtol=1e-5)
     assert theirs.cfg.metadata.hook_name == "blocks.0.hook_resid_post"
     with pytest.raises(BadInput, match="this dictionary was never saved: fit it with out="):
-        replace(mine, path=None).sae_lens()
+        replace(mine, path=None).to_sae_lens()
 
 
 PLACES = {
@@ -310,7 +310,7 @@ def test_a_jumprelu_dictionary_of_saelens_own_is_read_as_one_block(place, tmp_pa
         theirs.b_enc.add_(0.1), theirs.b_dec.add_(0.2), theirs.threshold.add_(0.05)
     theirs.save_model(str(tmp_path))
     mine, x_ND = TSAE.load(tmp_path), held_out(tokens=96).x_ND
-    assert (mine.widths, mine.layer, mine.config, mine.made_from, mine.path) == (
+    assert (mine.block_widths, mine.layer, mine.config, mine.made_from, mine.path) == (
         (48,),
         PLACES[place],
         None,

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 import torch
 from torch.testing import assert_close
-from tsae_world import (
+from tsae_fixtures import (
     WIDTH,
     K,
     expect_same_bits,
@@ -22,9 +22,9 @@ from tsae_world import (
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
 from interp.tsae import PRESETS, TSAE, TSAEConfig, evaluate, fit, fit_all
-from interp.tsae import trainer as trainee_module
+from interp.tsae import trainer as trainer_module
 from interp.tsae.batches import Pools, batches
-from interp.tsae.trainer import Trainee, measure, sample
+from interp.tsae.trainer import TSAETrainer, measure_statistics, sample_tokens
 
 Config = TSAEConfig
 
@@ -37,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def start(store: Store) -> TSAE:
-    return fit(store, small(training={"steps": 60}), bar=False)
+    return fit(store, small(training={"steps": 60}), progress=False)
 
 
 def long(**changes: Any) -> Config:
@@ -58,40 +58,40 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_fit_explains_what_it_has_not_seen_with_as_many_latents_as_asked(way, store):
-    dictionary, x_ND = fit(store, WAYS[way], bar=False), held_out().x_ND
+    dictionary, x_ND = fit(store, WAYS[way], progress=False), held_out().x_ND
     on_NF = dictionary.encode(x_ND) > 0
     assert fve(dictionary, x_ND) > 0.9
     assert on_NF.float().sum(1).mean().item() == pytest.approx(K, rel=0.1)
     if slow_k := WAYS[way].slow_k:
         assert on_NF[:, : dictionary.n_slow].float().sum(1).mean().item() == pytest.approx(slow_k, rel=0.1)
-    assert dictionary.facts["fve"] > 0.9 and dictionary.facts["l0"] == pytest.approx(K, rel=0.01)
-    assert (dictionary.facts.get("contrast", 0) > 0) == (WAYS[way].contrast.alpha > 0)
+    assert dictionary.fit_metrics["fve"] > 0.9 and dictionary.fit_metrics["l0"] == pytest.approx(K, rel=0.01)
+    assert (dictionary.fit_metrics.get("contrast", 0) > 0) == (WAYS[way].contrast.alpha > 0)
 
 
 def test_a_dictionary_says_what_it_is(store):
     config = small()
-    dictionary = fit(store, config, bar=False)
-    assert (dictionary.d_model, dictionary.width, dictionary.widths, dictionary.n_slow) == (16, 64, (16, 48), 16)
+    dictionary = fit(store, config, progress=False)
+    assert (dictionary.d_model, dictionary.width, dictionary.block_widths, dictionary.n_slow) == (16, 64, (16, 48), 16)
     assert (dictionary.layer, dictionary.path, dictionary.config) == (0, None, config.resolved(16))
     assert dictionary.made_from == {"store": store.fingerprint()}
-    assert dictionary.cfg["architecture"] == "jumprelu"
-    assert dictionary.cfg["metadata"]["hook_name"] == "blocks.0.hook_resid_post"
+    assert dictionary.sae_lens_cfg["architecture"] == "jumprelu"
+    assert dictionary.sae_lens_cfg["metadata"]["hook_name"] == "blocks.0.hook_resid_post"
     assert_close(dictionary.W_dec.norm(dim=1), torch.ones(64))
 
 
 @pytest.mark.parametrize("name", [name for name, config in PRESETS.items() if config.contrast.alpha])
 def test_a_contrast_that_is_asked_for_is_there_at_every_step(name, store, monkeypatch):
     seen: list[float] = []
-    learn = Trainee.learn
+    learn = TSAETrainer.train_step
 
-    def watched(self: Trainee, batch: Any) -> Any:
+    def watched(self: TSAETrainer, batch: Any) -> Any:
         step = learn(self, batch)
         seen.append(step.losses["contrast"].item())
         return step
 
-    monkeypatch.setattr(Trainee, "learn", watched)
+    monkeypatch.setattr(TSAETrainer, "train_step", watched)
     config = replace(PRESETS[name], width=64, k=4, training=small().training)
-    fit(store, config, bar=False)
+    fit(store, config, progress=False)
     assert len(seen) == 20 and all(value > 0 for value in seen)
 
 
@@ -101,13 +101,13 @@ def test_documents_that_are_alike_place_by_place_leave_as_many_latents_on_as_ask
     def every_fourth_long(first: int, n: int, layer: int) -> torch.Tensor:
         return noise(first, n, layer) * torch.where(torch.arange(first, first + n) % 4 == 1, 4.0, 1.0)[:, None]
 
-    monkeypatch.setattr(trainee_module, "SAMPLE", 640)
+    monkeypatch.setattr(trainer_module, "SAMPLE_TOKENS", 640)
     held = store_of_layout(tmp_path / "store", [[(128, 0)] * 20] * 2, d_model=16, fill=every_fourth_long)
     x_ND = torch.cat([held.read(shard, 0) for shard in range(2)])
     config = small(training={"steps": 120, "pool_gb": 1e-3})
-    found, true = measure(sample(held, 0, config)), measure(x_ND)
+    found, true = measure_statistics(sample_tokens(held, 0, config)), measure_statistics(x_ND)
     assert (found.norm, found.variance) == pytest.approx((true.norm, true.variance), rel=0.15)
-    dictionary = fit(held, config, bar=False)
+    dictionary = fit(held, config, progress=False)
     assert (dictionary.encode(x_ND) > 0).float().sum(1).mean().item() == pytest.approx(K, rel=0.1)
 
 
@@ -119,8 +119,8 @@ def test_the_bar_tells_what_is_explained_how_many_are_on_and_how_many_are_dead(s
     assert float(last["fve"]) > 0.3 and float(last["l0"]) == pytest.approx(K, rel=0.01) and last["dead"] == "0.000"
 
 
-def trainee_of(store: Store, config: Config) -> Trainee:
-    return Trainee(config, 16, measure(sample(store, 0, config)), torch.device("cpu"))
+def trainee_of(store: Store, config: Config) -> TSAETrainer:
+    return TSAETrainer(config, 16, measure_statistics(sample_tokens(store, 0, config)), torch.device("cpu"))
 
 
 def test_rate_and_alpha_grow_and_the_rate_falls_as_asked(store):
@@ -129,10 +129,10 @@ def test_rate_and_alpha_grow_and_the_rate_falls_as_asked(store):
     trainee = trainee_of(
         store, small(training=training, contrast={"alpha": 2.0, "alpha_in": "loss", "alpha_warm_up": 0.4})
     )
-    pool, rates, alphas = Pools(store, 0, prompts=False).of_shards(0, 1, 2, 3), [], []
+    pool, rates, alphas = Pools(store, 0, prompts=False).read_shards(0, 1, 2, 3), [], []
     for batch in list(batches(pool, trainee.config, 0))[:10]:
         alphas.append(trainee._alpha())
-        trainee.learn(batch)
+        trainee.train_step(batch)
         rates.append(trainee.optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([0.005, *[0.01] * 5, 0.008, 0.006, 0.004, 0.002])
     assert alphas == [0.5, 1.0, 1.5, *[2.0] * 7]
@@ -140,9 +140,9 @@ def test_rate_and_alpha_grow_and_the_rate_falls_as_asked(store):
 
 @pytest.mark.parametrize(("slow_k", "shares"), [(None, {(0, WIDTH): K}), (1, {(0, 16): 1, (16, WIDTH): K - 1})])
 def test_thresholds_leave_on_as_many_as_asked_of_the_tokens_they_are_set_on(slow_k, shares, store, monkeypatch):
-    monkeypatch.setattr(trainee_module, "CODES", 700 * WIDTH)
-    trainee, x_ND = trainee_of(store, config := small(slow_k=slow_k)), sample(store, 0, config)
-    trainee.calibrate(x_ND)
+    monkeypatch.setattr(trainer_module, "CODES", 700 * WIDTH)
+    trainee, x_ND = trainee_of(store, config := small(slow_k=slow_k)), sample_tokens(store, 0, config)
+    trainee.calibrate_thresholds(x_ND)
     sae = trainee.sae
     hidden_NF = ((x_ND * trainee.scale - sae.b_dec) @ sae.W_enc + sae.b_enc) * sae.W_dec.norm(dim=1)
     held = (sae.slow_threshold, sae.topk_threshold)
@@ -154,7 +154,7 @@ def test_thresholds_are_nought_where_fewer_codes_than_asked_are_above_it(store):
     trainee = trainee_of(store, small())
     with torch.no_grad():
         trainee.sae.b_enc.fill_(-100.0)[0] = 100.0
-    trainee.calibrate(sample(store, 0, small()))
+    trainee.calibrate_thresholds(sample_tokens(store, 0, small()))
     assert trainee.sae.topk_threshold == 0
 
 
@@ -175,7 +175,7 @@ def test_an_encoder_that_is_shown_row_by_row_is_moved_as_adam_moves_it():
     for step in range(3):
         for one in (columns, plain):
             one.grad = torch.empty_like(one).copy_(noise(step, 4, 1, 6))
-        with trainee_module._row_by_row(shown):
+        with trainer_module._row_by_row(shown):
             shown.step()
         usual.step()
         assert_close(columns, plain)
@@ -190,8 +190,8 @@ def test_no_gradient_is_longer_than_asked(store, monkeypatch):
         norms.append(sum(p.grad.pow(2).sum().item() for p in trainee.sae.parameters() if p.grad is not None) ** 0.5)
 
     monkeypatch.setattr(trainee.optimiser, "step", watched)
-    for batch in batches(Pools(store, 0, prompts=False).of_shards(0), trainee.config, 0):
-        trainee.learn(batch)
+    for batch in batches(Pools(store, 0, prompts=False).read_shards(0), trainee.config, 0):
+        trainee.train_step(batch)
     assert len(norms) == 9 and norms == pytest.approx([0.25] * 9, rel=1e-4), "they would all be longer"
 
 
@@ -210,7 +210,7 @@ def test_dead_latents_are_revived(store, start):
     patient = replace(start, b_enc=torch.where(dead_F, -1.0, start.b_enc))
     training = {"steps": 60, "dead_after": 1000}
     dead = [
-        fit(store, small(training=training, revival=revival, promote_every=None), start=patient, bar=False).facts[
+        fit(store, small(training=training, revival=revival, promote_every=None), start=patient, progress=False).fit_metrics[
             "dead"
         ]
         for revival in (0.0, 1.0)
@@ -222,29 +222,29 @@ def test_dead_latents_are_revived(store, start):
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(store):
-    first, torch_state = fit(store, small(), bar=False), torch.random.get_rng_state()
+    first, torch_state = fit(store, small(), progress=False), torch.random.get_rng_state()
     torch.manual_seed(123)
-    expect_same_bits(first, fit(store, small(), bar=False))
-    assert first.fingerprint() != fit(store, small(training={"seed": 1}), bar=False).fingerprint()
+    expect_same_bits(first, fit(store, small(), progress=False))
+    assert first.fingerprint() != fit(store, small(training={"seed": 1}), progress=False).fingerprint()
     weights = [trainee_of(store, small(training={"seed": seed})).sae.W_enc for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1]) and not torch.allclose(weights[0], weights[2]), (
         "from the first weights on"
     )
     torch.random.set_rng_state(torch_state)
-    fit(store, small(), bar=False)
+    fit(store, small(), progress=False)
     assert torch.equal(torch.random.get_rng_state(), torch_state), "it draws from its own numbers alone"
 
 
 def test_torch_is_held_to_the_same_bits_while_it_fits_and_no_longer(store, monkeypatch):
     """With several threads, gradients would be summed in whatever order they come."""
-    held, learn = set[bool](), Trainee.learn
+    held, learn = set[bool](), TSAETrainer.train_step
 
-    def watched(self: Trainee, batch: Any) -> Any:
+    def watched(self: TSAETrainer, batch: Any) -> Any:
         held.add(torch.are_deterministic_algorithms_enabled())
         return learn(self, batch)
 
-    monkeypatch.setattr(Trainee, "learn", watched)
-    fit(store, small(), bar=False)
+    monkeypatch.setattr(TSAETrainer, "train_step", watched)
+    fit(store, small(), progress=False)
     assert held == {True} and not torch.are_deterministic_algorithms_enabled()
 
 
@@ -258,7 +258,7 @@ def test_what_is_not_trained_on_has_no_say(tmp_path):
     for fill, layers in ((noise, (0, 3)), (loud, (3,))):
         place = tmp_path / fill.__name__
         held = store_of_layout(place, [[(10, 3)] * 40] * 2, layers=layers, d_model=16, fill=fill)
-        found.append([fit(held, small(training={"prompts": p}), layer=3, bar=False) for p in (False, True)])
+        found.append([fit(held, small(training={"prompts": p}), layer=3, progress=False) for p in (False, True)])
     expect_same_bits(found[0][0], found[1][0])
     assert found[0][1].fingerprint() != found[1][1].fingerprint()
     assert [dictionary.layer for pair in found for dictionary in pair] == [3] * 4
@@ -281,7 +281,7 @@ def test_memory_holds_one_pool_however_large_the_store(shard_documents, tmp_path
         return pool
 
     monkeypatch.setattr(Pools, "read", watched)
-    fit(held, config, bar=False)
+    fit(held, config, progress=False)
     slack = len(held.shards) * 24 * 16 * 4  # a document of each
     assert len(pools) >= 6 and max(size for size, _ in pools) <= config.training.pool_gb * 1e9 + slack
     assert config.training.pool_gb * 1e9 == 160_000 < 0.6 * len(held) * 16 * 4
@@ -296,7 +296,7 @@ def test_each_epoch_reads_every_document_once_and_every_pool_is_of_all_shards(st
         return read(self, slices)
 
     monkeypatch.setattr(Pools, "read", watched)
-    fit(store, small(training={"steps": 4 * 4, "batch": 1100, "pool_gb": 8e-5}), bar=False)
+    fit(store, small(training={"steps": 4 * 4, "batch": 1100, "pool_gb": 8e-5}), progress=False)
     seen = seen[-16:]  # those before were looked at for the scale
     every = [(shard, document) for shard in range(4) for document in range(50)]
     epochs = [seen[at : at + 4] for at in range(0, 16, 4)]
@@ -313,7 +313,7 @@ def test_each_epoch_reads_every_document_once_and_every_pool_is_of_all_shards(st
 @pytest.mark.parametrize("scale", ["rms", "none"])
 def test_it_begins_from_the_function_of_the_dictionary_it_is_given(scale, store, start):
     trainee = trainee_of(store, small(scale=scale))
-    trainee.begin_from(start)
+    trainee.initialize_from(start)
     sae, x_ND = trainee.sae, held_out(tokens=480).x_ND
     assert (trainee.scale == 1) == (scale == "none")
     hidden_NF = (x_ND * trainee.scale - sae.b_dec) @ sae.W_enc + sae.b_enc
@@ -323,20 +323,20 @@ def test_it_begins_from_the_function_of_the_dictionary_it_is_given(scale, store,
 
 
 def test_it_stays_what_it_began_from_if_it_does_not_learn(store, start):
-    still = fit(store, small(training={"steps": 1, "lr": 1e-12}), start=start, bar=False)
+    still = fit(store, small(training={"steps": 1, "lr": 1e-12}), start=start, progress=False)
     for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold"):
         assert_close(getattr(still, name), getattr(start, name), atol=1e-5, rtol=1e-4)
 
 
 def test_it_is_ahead_of_one_that_begins_from_nothing(store, start):
     few = small(training={"steps": 3})
-    warm, cold = (fit(store, few, start=given, bar=False) for given in (start, None))
+    warm, cold = (fit(store, few, start=given, progress=False) for given in (start, None))
     assert fve(warm, held_out().x_ND) > 0.75 > 0.5 > fve(cold, held_out().x_ND)
 
 
 def test_a_start_of_another_size_is_refused(store, start):
     with pytest.raises(Mismatch, match="expected a dictionary of d_model 16 and width 96 to begin from, got 16 and 64"):
-        fit(store, small(width=96), start=start, bar=False)
+        fit(store, small(width=96), start=start, progress=False)
 
 
 # --- refused -------------------------------------------------------------------------------------------------------
@@ -350,25 +350,25 @@ def test_a_path_or_a_name_where_the_thing_itself_is_wanted_is_refused_saying_how
         ({"start": anything}, r"expected a TSAE, got 'runs/acts' .str.: load it with TSAE.load"),
     ):
         with pytest.raises(BadInput, match=told):
-            fit(**{"store": store, "config": small(), "bar": False, **given})
+            fit(**{"store": store, "config": small(), "progress": False, **given})
     with pytest.raises(BadInput, match="expected a TSAEConfig, got 'interp'"):
-        fit_all(store, {"a": cast(Any, "interp")}, bar=False)
+        fit_all(store, {"a": cast(Any, "interp")}, progress=False)
     for tsae, where in ((anything, store), (start, anything)):
         with pytest.raises(BadInput, match="expected a (TSAE|Store), got 'runs/acts' .str.: (load|open) it"):
-            evaluate(tsae, where, bar=False)
+            evaluate(tsae, where, progress=False)
 
 
 def test_one_that_explains_less_than_the_mean_is_kept_but_not_in_silence(store):
     with pytest.warns(UserWarning, match=r"less than the mean would \(variance explained -.*\): ask for more steps"):
-        fit(store, small(training={"lr": 30.0}), bar=False)
+        fit(store, small(training={"lr": 30.0}), progress=False)
 
 
 def test_a_layer_that_is_not_there_is_refused(store, tmp_path):
     with pytest.raises(BadInput, match=r"expected a layer that it holds \(0\), got 7: ask for one of these"):
-        fit(store, small(), layer=7, bar=False)
+        fit(store, small(), layer=7, progress=False)
     two = store_of_layout(tmp_path / "two", [[(10, 0)] * 40], layers=(1, 2), d_model=16, fill=noise)
     with pytest.raises(BadInput, match="holds layers 1, 2: say which one"):
-        fit(two, small(), bar=False)
+        fit(two, small(), progress=False)
 
 
 LACKING = {
@@ -385,9 +385,9 @@ LACKING = {
 def test_a_store_that_does_not_have_what_it_takes_is_refused_before_training(case, tmp_path, monkeypatch):
     layout, contrast, told = LACKING[case]
     held = store_of_layout(tmp_path / "store", layout, d_model=16, fill=noise)
-    monkeypatch.setattr(Trainee, "learn", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(TSAETrainer, "train_step", lambda *_: pytest.fail("it trained"))
     with pytest.raises(BadInput, match=told):
-        fit(held, small(contrast=contrast), bar=False)
+        fit(held, small(contrast=contrast), progress=False)
 
 
 SUFFICING = {
@@ -404,23 +404,23 @@ SUFFICING = {
 def test_and_one_that_does_is_not(case, tmp_path):
     layout, contrast, training = SUFFICING[case]
     held = store_of_layout(tmp_path / "store", layout, d_model=16, fill=noise)
-    dictionary = fit(held, small(contrast=contrast, training=training), bar=False)
-    assert dictionary.facts["l0"] == pytest.approx(K, rel=0.1)
+    dictionary = fit(held, small(contrast=contrast, training=training), progress=False)
+    assert dictionary.fit_metrics["l0"] == pytest.approx(K, rel=0.1)
 
 
 def test_batches_in_which_hardly_any_tokens_are_neighbours_are_learned_from_without_a_contrast(tmp_path):
     layout = [[(1, 0)] * 600 + [(2, 0)] * 3]
     held = store_of_layout(tmp_path / "store", layout, d_model=16, fill=noise)
     with pytest.warns(UserWarning, match=r"in \d+ of 20 steps no pair had a token of another document"):
-        dictionary = fit(held, small(), bar=False)
-    assert dictionary.facts["l0"] == pytest.approx(K, rel=0.1)
+        dictionary = fit(held, small(), progress=False)
+    assert dictionary.fit_metrics["l0"] == pytest.approx(K, rel=0.1)
 
 
 @pytest.mark.parametrize(("lengths", "without"), [((600, 600), True), ((40,) * 30, False)])
 def test_it_is_said_if_the_contrast_has_nothing_to_tell_apart(lengths, without, tmp_path, recwarn):
     """Of two documents each pool holds one."""
     held = store_of_layout(tmp_path / "store", [[(length, 0) for length in lengths]], d_model=16, fill=noise)
-    fit(held, small(training={"pool_gb": 600 * 64 / 1e9}), bar=False)
+    fit(held, small(training={"pool_gb": 600 * 64 / 1e9}), progress=False)
     said = [str(warning.message) for warning in recwarn if "no pair had a token" in str(warning.message)]
     assert len(said) == without and all("in 20 of 20 steps" in told for told in said)
 
@@ -428,7 +428,7 @@ def test_it_is_said_if_the_contrast_has_nothing_to_tell_apart(lengths, without, 
 def test_activations_that_are_all_alike_are_refused(tmp_path):
     held = store_of_layout(tmp_path / "store", [[(10, 0)] * 30], d_model=16, fill=lambda _, n, __: torch.ones(n, 16))
     with pytest.raises(BadInput, match="expected activations that differ from one another, got 300 that are all alike"):
-        fit(held, small(), bar=False)
+        fit(held, small(), progress=False)
 
 
 def test_pools_that_never_hold_a_batch_are_refused_rather_than_gone_through_for_ever(tmp_path):
@@ -436,14 +436,14 @@ def test_pools_that_never_hold_a_batch_are_refused_rather_than_gone_through_for_
     with pytest.raises(
         BadInput, match=r"expected a batch of 128 tokens in .* memory together, got 10 in the mean: raise pool_gb"
     ):
-        fit(held, small(training={"pool_gb": 1e-9}), bar=False)
+        fit(held, small(training={"pool_gb": 1e-9}), progress=False)
 
 
 def test_what_does_not_fit_the_dimension_is_refused(store):
     with pytest.raises(BadInput, match="k must lie between 1 and the 16 latents of the slow block; got 17"):
-        fit(store, small(k=17), bar=False)
+        fit(store, small(k=17), progress=False)
     with pytest.raises(BadInput, match=r"at least as wide as d_model \(16\); got width 15"):
-        fit(store, small(width=15), bar=False)
+        fit(store, small(width=15), progress=False)
 
 
 @pytest.mark.parametrize(("save_every", "step"), [(1000, 15), (4, 4)])
@@ -451,17 +451,17 @@ def test_one_that_diverges_is_named_and_nothing_of_it_is_kept(save_every, step, 
     training = {"steps": 15, "save_every": save_every}
     configs = {"tame": small(training=training), "wild": small(training=training | {"lr": 1e30})}
     with pytest.raises(FloatingPointError, match=f"dictionary 'wild' diverged at step {step}: try a lower lr or alpha"):
-        fit_all(store, configs, out=tmp_path, bar=False)
+        fit_all(store, configs, out=tmp_path, progress=False)
     assert not (tmp_path / "wild").exists() and not (tmp_path / "wild.state").exists()
     with pytest.raises(FloatingPointError, match=f"^the dictionary diverged at step {step}: try a lower lr or alpha"):
-        fit(store, configs["wild"], bar=False)
+        fit(store, configs["wild"], progress=False)
 
 
 def test_a_dictionary_of_another_layer_or_of_other_blocks_is_no_start(store):
-    given = fit(store, small(training={"steps": 1}), bar=False)
+    given = fit(store, small(training={"steps": 1}), progress=False)
     with pytest.raises(Mismatch, match="expected a dictionary of layer 0 to begin from, got one of layer 3"):
-        fit(store, small(), start=replace(given, layer=3), bar=False)
+        fit(store, small(), start=replace(given, layer=3), progress=False)
     with pytest.raises(Mismatch, match="expected a dictionary with blocks of"):
-        fit(store, small(blocks=(0.5, 0.5)), start=given, bar=False)
-    whole = replace(given, widths=(given.width,))  # one that SAELens saved: its blocks are not known
-    assert fit(store, small(training={"steps": 1}), start=whole, bar=False).widths == given.widths
+        fit(store, small(blocks=(0.5, 0.5)), start=given, progress=False)
+    whole = replace(given, block_widths=(given.width,))  # one that SAELens saved: its blocks are not known
+    assert fit(store, small(training={"steps": 1}), start=whole, progress=False).block_widths == given.block_widths

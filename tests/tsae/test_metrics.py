@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from interp.artifacts import BadInput
 from interp.tsae import metrics
-from interp.tsae.metrics import FVE, L0, Cosine, Firing, LossRecovered, spans
+from interp.tsae.metrics import FVE, L0, Cosine, Firing, SpliceLosses, block_slices
 from interp.tsae.metrics.checks import expect_shape
 
 BLOCKS = (2, 3)
@@ -138,9 +138,9 @@ def test_firing_by_hand():
     firing.update(z_NF=torch.tensor([[1.0, 0, 2, 0, 0], [3, 0, 0, 0, 0]]))
     firing.update(z_NF=torch.tensor([[0.0, 0, 2, 0, 0], [0, 0, 0, 0, 6]]))
     told = firing.compute()
-    assert told.fired_F.tolist() == [2, 0, 2, 0, 1]
-    assert told.rate_F.tolist() == [0.5, 0, 0.5, 0, 0.25]
-    assert_close(told.when_firing_F, torch.tensor([2, math.nan, 2, math.nan, 6], dtype=torch.float64), equal_nan=True)
+    assert told.active_tokens_F.tolist() == [2, 0, 2, 0, 1]
+    assert told.firing_rate_F.tolist() == [0.5, 0, 0.5, 0, 0.25]
+    assert_close(told.mean_when_active_F, torch.tensor([2, math.nan, 2, math.nan, 6], dtype=torch.float64), equal_nan=True)
     assert told.dead_share == pytest.approx(2 / 5)
     assert told.dead_share_per_block == (0.5, pytest.approx(1 / 3))
 
@@ -167,11 +167,11 @@ def test_what_is_no_code_of_these_blocks_is_refused(metric):
 @pytest.mark.parametrize("blocks", [(), (0, 0), (3, -1)])
 def test_blocks_are_widths(blocks):
     with pytest.raises(BadInput, match="blocks must be widths"):
-        spans(blocks)
+        block_slices(blocks)
 
 
 def test_the_slow_block_comes_first():
-    assert spans((205, 819)) == [slice(0, 205), slice(205, 1024)]
+    assert block_slices((205, 819)) == [slice(0, 205), slice(205, 1024)]
 
 
 # --- loss recovered ------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ BOTH = torch.ones(1, 2, dtype=torch.bool)
 
 
 def measured(clean, spliced, ablated, mask_BL=BOTH):
-    recovered = LossRecovered()
+    recovered = SpliceLosses()
     recovered.update(clean_BLV=clean, spliced_BLV=spliced, ablated_BLV=ablated, tokens_BL=ONE, mask_BL=mask_BL)
     return recovered.compute()
 
@@ -230,8 +230,8 @@ def test_where_the_ablation_does_no_harm_nothing_can_be_recovered():
     assert (told.ce_recovered, told.kl_recovered) == (None, None)
     assert told.kl_spliced_nats_per_token > 0
     assert measured(clean, clean, logits(0.9, 0.9)).ce_recovered is None
-    assert measured(clean, clean, clean, ~BOTH) == LossRecovered().compute()
-    assert LossRecovered().compute().ce_clean_nats_per_token is None
+    assert measured(clean, clean, clean, ~BOTH) == SpliceLosses().compute()
+    assert SpliceLosses().compute().ce_clean_nats_per_token is None
 
 
 def test_what_the_model_never_says_costs_nothing():
@@ -262,7 +262,7 @@ def streams() -> dict[str, tuple]:
         "cosine": (Cosine, pair),
         "l0": (lambda: L0(BLOCKS), code),
         "firing": (lambda: Firing(BLOCKS), code),
-        "recovered": (LossRecovered, loss),
+        "recovered": (SpliceLosses, loss),
     }
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from interp.artifacts import BadInput
-from interp.tsae.metrics import ProbeConfig, auroc, control, held_out, permuted, probe
-from interp.tsae.metrics.logistic import fit
+from interp.tsae.metrics import ProbeConfig, auroc, control_probe, held_out_rows, permute_labels, probe
+from interp.tsae.metrics.logistic import fit_logistic
 
 DOCUMENTS, LENGTH = 120, 10
 GROUP = torch.arange(DOCUMENTS).repeat_interleave(LENGTH)
@@ -49,22 +49,22 @@ def test_auroc_is_the_share_of_pairs_in_order(pairs):
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=60), st.floats(0, 1), st.integers(0, 9))
 def test_documents_are_held_out_whole_and_some_are_on_each_side(groups, share, seed):
     group_N = torch.tensor([*groups, 10, 11])
-    test_N = held_out(group_N, share, seed)
+    test_N = held_out_rows(group_N, share, seed)
     assert not set(group_N[test_N].tolist()) & set(group_N[~test_N].tolist())
     assert test_N.any() and not test_N.all()
-    assert torch.equal(test_N, held_out(group_N, share, seed))
+    assert torch.equal(test_N, held_out_rows(group_N, share, seed))
 
 
 def test_one_document_cannot_be_split():
     with pytest.raises(BadInput, match="expected two at least, got 1"):
-        held_out(torch.zeros(5, dtype=torch.int64), 0.3, 0)
+        held_out_rows(torch.zeros(5, dtype=torch.int64), 0.3, 0)
 
 
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=9), st.integers(0, 50))
 def test_each_document_takes_the_labels_of_another_in_their_order(lengths, seed):
     """Every row's label is its own number, so that one sees whence it came."""
     group_N = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
-    from_N = permuted(torch.arange(len(group_N)), group_N, seed)
+    from_N = permute_labels(torch.arange(len(group_N)), group_N, seed)
     donors = []
     for group, length in enumerate(lengths):
         got = from_N[group_N == group]
@@ -79,7 +79,7 @@ def test_each_document_takes_the_labels_of_another_in_their_order(lengths, seed)
 
 def test_rows_of_a_document_need_not_lie_together():
     group_N = torch.tensor([7, 3, 7, 3])
-    assert permuted(torch.tensor([0, 1, 0, 1]), group_N, 0).tolist() == [1, 0, 1, 0]
+    assert permute_labels(torch.tensor([0, 1, 0, 1]), group_N, 0).tolist() == [1, 0, 1, 0]
 
 
 # --- logistic regression -------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def test_the_fit_is_the_minimum_that_scipy_finds():
 
     best = minimize(loss, np.zeros(4), tol=1e-12).x
     questions_NC = torch.from_numpy(np.stack([on_N, ~on_N], 1))
-    weight_KC, bias_C = fit(torch.from_numpy(x_NK), questions_NC, 0.05)
+    weight_KC, bias_C = fit_logistic(torch.from_numpy(x_NK), questions_NC, 0.05)
     np.testing.assert_allclose([*weight_KC[:, 0], bias_C[0]], best, atol=1e-4)
     np.testing.assert_allclose([*weight_KC[:, 1], bias_C[1]], -best, atol=1e-4)
 
@@ -104,7 +104,7 @@ def test_the_fit_is_the_minimum_that_scipy_finds():
 def test_classes_that_can_be_told_perfectly_are_held_by_the_penalty():
     """By hand: x of 1 and -1, so w solves sigmoid(-w) = l2 w, and w = 1 at l2 = sigmoid(-1)."""
     x_NK = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
-    weight_KC, bias_C = fit(x_NK, torch.tensor([[True], [False]]), float(torch.tensor(-1.0).sigmoid()))
+    weight_KC, bias_C = fit_logistic(x_NK, torch.tensor([[True], [False]]), float(torch.tensor(-1.0).sigmoid()))
     assert weight_KC.item() == pytest.approx(1, abs=1e-5)
     assert bias_C.item() == pytest.approx(0, abs=1e-6)
 
@@ -184,7 +184,7 @@ def test_the_control_finds_nothing(of_document):
     label_N = tokens_of(3)
     label_N = label_N[GROUP * LENGTH] if of_document else label_N
     z_NF = noise(10) + 3 * torch.nn.functional.one_hot(label_N, 10)
-    for real, chance in zip(probe(z_NF, label_N, GROUP), control(z_NF, label_N, GROUP), strict=True):
+    for real, chance in zip(probe(z_NF, label_N, GROUP), control_probe(z_NF, label_N, GROUP), strict=True):
         assert real.auroc > 0.8
         assert abs(chance.auroc - 0.5) < 0.1
         assert chance.k == real.k
@@ -195,7 +195,7 @@ def test_a_label_that_place_tells_is_not_told_by_place_in_the_control():
     place_NF, label_N = torch.nn.functional.one_hot(place_N).float(), (place_N < LENGTH // 2).long()
     config = ProbeConfig(ks=(None,))
     assert probe(place_NF, label_N, GROUP, config)[0].auroc == 1
-    assert abs(control(place_NF, label_N, GROUP, config)[0].auroc - 0.5) < 0.1
+    assert abs(control_probe(place_NF, label_N, GROUP, config)[0].auroc - 0.5) < 0.1
 
 
 def test_rows_without_a_label_and_their_documents_are_not_there():
@@ -205,7 +205,7 @@ def test_rows_without_a_label_and_their_documents_are_not_there():
     z_NF[: 4 * LENGTH] = 1e6
     kept = slice(4 * LENGTH, None)
     assert probe(z_NF, label_N, GROUP) == probe(z_NF[kept], label_N[kept], GROUP[kept])
-    assert control(z_NF, label_N, GROUP) == control(z_NF[kept], label_N[kept], GROUP[kept])
+    assert control_probe(z_NF, label_N, GROUP) == control_probe(z_NF[kept], label_N[kept], GROUP[kept])
 
 
 def test_a_class_of_one_document_cannot_be_judged():

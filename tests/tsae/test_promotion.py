@@ -8,21 +8,21 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
-from tsae_world import TINY, fve, held_out, planted_store, small
+from tsae_fixtures import TINY, fve, held_out, planted_store, small
 
 from interp.studies.dictionary.planted import KINDS, Planted, plant
 from interp.tsae import TSAE, fit, fit_all
 from interp.tsae.batches import Pools, batches
-from interp.tsae.promotion import ENOUGH, MARGIN, Persistence, co_firing, exchanges, swap_rows
+from interp.tsae.promotion import MIN_FIRINGS, MARGIN, Persistence, count_co_firing, choose_swaps, swap_rows
 from interp.tsae.sparse import Pattern
-from interp.tsae.step import Batch, Step
-from interp.tsae.trainer import Trainee, measure, sample
+from interp.tsae.step import Batch, StepOutput
+from interp.tsae.trainer import TSAETrainer, measure_statistics, sample_tokens
 
 
-def step_of(on_MF: torch.Tensor) -> Step:
+def step_of(on_MF: torch.Tensor) -> StepOutput:
     """A step in which these latents won."""
-    pattern, nothing = Pattern.of(on_MF.reshape(-1).nonzero()[:, 0], *on_MF.shape), torch.zeros(())
-    return Step(nothing, {}, nothing, nothing, pattern, torch.ones(len(pattern.rows_N)), pattern, (0.0, 0.0))
+    pattern, nothing = Pattern.from_flat(on_MF.reshape(-1).nonzero()[:, 0], *on_MF.shape), torch.zeros(())
+    return StepOutput(nothing, {}, nothing, nothing, pattern, torch.ones(len(pattern.rows_N)), pattern, (0.0, 0.0))
 
 
 def neighbours(n: int) -> Batch:
@@ -43,7 +43,7 @@ def persistence_of(on_MF: torch.Tensor, *, memory: int = 1000) -> list[float]:
 def test_firing_together_by_hand():
     """Three latents at four tokens; pairs (1, 0), (2, 1) and (3, 0)."""
     on_MF = torch.tensor([[1, 0, 1], [1, 0, 0], [1, 1, 0], [0, 1, 1]]).bool()
-    on_F, both_F = co_firing(step_of(on_MF), torch.tensor([[1, 0], [2, 1], [3, 0]]))
+    on_F, both_F = count_co_firing(step_of(on_MF), torch.tensor([[1, 0], [2, 1], [3, 0]]))
     assert (on_F.tolist(), both_F.tolist()) == ([2, 2, 1], [2, 0, 1])
 
 
@@ -52,7 +52,7 @@ def test_firing_together_is_counted_as_in_matrices(held, data):
     on_MF = torch.tensor(held)
     place = st.integers(0, len(held) - 1)
     pairs_P2 = torch.tensor(data.draw(st.lists(st.tuples(place, place), min_size=1, max_size=6)))
-    on_F, both_F = co_firing(step_of(on_MF), pairs_P2)
+    on_F, both_F = count_co_firing(step_of(on_MF), pairs_P2)
     anchors_PF, partners_PF = on_MF[pairs_P2[:, 0]], on_MF[pairs_P2[:, 1]]
     assert torch.equal(on_F, anchors_PF.sum(0).float())
     assert torch.equal(both_F, (anchors_PF & partners_PF).sum(0).float())
@@ -84,7 +84,7 @@ def test_persistence_does_not_hang_on_the_rate():
     assert persistence_of(on_NF) == pytest.approx([0.8] * 4, abs=0.05)
 
 
-@pytest.mark.parametrize(("times", "believed"), [(ENOUGH, True), (ENOUGH - 1, False)])
+@pytest.mark.parametrize(("times", "believed"), [(MIN_FIRINGS, True), (MIN_FIRINGS - 1, False)])
 def test_a_latent_that_has_hardly_fired_is_not_believed(times, believed):
     on_MF = (torch.arange(300) >= 300 - times)[:, None]
     assert (persistence_of(on_MF)[0] > 0.9) is believed
@@ -103,12 +103,12 @@ def test_counts_forget():
 
 def test_the_least_persistent_give_place_to_the_most_while_it_pays():
     persistence_F = torch.tensor([0.9, 0.1, 0.5, 0.3, 0.5 + MARGIN, 0.95])
-    left_N, right_N = exchanges(persistence_F, 3)
+    left_N, right_N = choose_swaps(persistence_F, 3)
     assert (left_N.tolist(), right_N.tolist()) == ([1], [5]), "as persistent and a margin is not enough"
-    left_N, right_N = exchanges(persistence_F + torch.tensor([0, 0, 0, 0, 0.01, 0]), 3)
+    left_N, right_N = choose_swaps(persistence_F + torch.tensor([0, 0, 0, 0, 0.01, 0]), 3)
     assert (left_N.tolist(), right_N.tolist()) == ([1, 2], [5, 4])
     for n_slow, expected in ((5, ([1], [5])), (1, ([0], [5]))):
-        left_N, right_N = exchanges(persistence_F, n_slow)
+        left_N, right_N = choose_swaps(persistence_F, n_slow)
         assert (left_N.tolist(), right_N.tolist()) == (expected if n_slow == 5 else ([], [])), "one place, or none"
 
 
@@ -116,14 +116,14 @@ def test_the_least_persistent_give_place_to_the_most_while_it_pays():
 def test_what_is_exchanged_is_ahead_afterwards(held, data):
     persistence_F = torch.tensor(held)
     n_slow = data.draw(st.integers(1, len(held) - 1))
-    left_N, right_N = exchanges(persistence_F, n_slow)
+    left_N, right_N = choose_swaps(persistence_F, n_slow)
     assert (left_N < n_slow).all() and (right_N >= n_slow).all()
     assert len(set(left_N.tolist())) == len(left_N) == len(right_N) == len(set(right_N.tolist()))
     swapped_F = persistence_F.clone()
     swap_rows(swapped_F, left_N, right_N)
     assert sorted(swapped_F.tolist()) == sorted(persistence_F.tolist())
     assert swapped_F[:n_slow].sum() >= persistence_F[:n_slow].sum()
-    again_N, _ = exchanges(swapped_F, n_slow)
+    again_N, _ = choose_swaps(swapped_F, n_slow)
     assert len(again_N) == 0, "once is enough"
 
 
@@ -141,9 +141,9 @@ def store(tmp_path_factory: pytest.TempPathFactory):
     return planted_store(tmp_path_factory.mktemp("promotion") / "store")
 
 
-def state_by_latent(trainee: Trainee) -> dict[str, torch.Tensor]:
+def state_by_latent(trainee: TSAETrainer) -> dict[str, torch.Tensor]:
     """All that is known of each latent, latent by latent."""
-    sae, found = trainee.sae, {"silent": trainee.silent_F}
+    sae, found = trainee.sae, {"silent": trainee.tokens_since_fired_F}
     found |= {"on": trainee.persistence.on_F, "both": trainee.persistence.both_F}
     for name in ("W_enc", "b_enc", "W_dec"):
         held = getattr(sae, name)
@@ -156,11 +156,11 @@ def state_by_latent(trainee: Trainee) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("scale", ["rms", "none"])
 def test_a_latent_takes_all_that_is_known_of_it_along_and_the_reconstruction_stays(scale, store):
     config = small(promote_every=1000, scale=scale, training={"steps": 200})
-    trainee = Trainee(config, 16, measure(sample(store, 0, config)), torch.device("cpu"))
-    made = list(batches(Pools(store, 0, prompts=False).of_shards(0, 1, 2, 3), trainee.config, 0))
+    trainee = TSAETrainer(config, 16, measure_statistics(sample_tokens(store, 0, config)), torch.device("cpu"))
+    made = list(batches(Pools(store, 0, prompts=False).read_shards(0, 1, 2, 3), trainee.config, 0))
     for batch in made[:15]:
-        trainee.learn(batch)
-    left_N, right_N = exchanges(trainee.persistence.compute(), 16)
+        trainee.train_step(batch)
+    left_N, right_N = choose_swaps(trainee.persistence.compute(), 16)
     assert len(left_N) >= 2
     order_F = torch.arange(64)
     order_F[torch.cat([left_N, right_N])] = torch.cat([right_N, left_N])
@@ -171,8 +171,8 @@ def test_a_latent_takes_all_that_is_known_of_it_along_and_the_reconstruction_sta
     assert {name for name in known if not torch.equal(moved[name], known[name][order_F])} == set()
     assert all(known[name].unique(dim=0).shape[0] > 1 for name in known), "none is the same for all latents"
     assert torch.equal(trainee.optimiser.state[trainee.sae.b_dec]["exp_avg"], shared)
-    assert_close(after.out_MD, before.out_MD, atol=1e-6, rtol=1e-6)
-    assert_close(after.dense(64), before.dense(64)[:, order_F], atol=1e-6, rtol=1e-6)
+    assert_close(after.xhat_MD, before.xhat_MD, atol=1e-6, rtol=1e-6)
+    assert_close(after.dense_codes(64), before.dense_codes(64)[:, order_F], atol=1e-6, rtol=1e-6)
     assert_close(after.losses["mse_64"], before.losses["mse_64"])
     assert not torch.equal(after.losses["mse_16"], before.losses["mse_16"])
 
@@ -183,7 +183,7 @@ def test_where_blocks_make_no_difference_training_goes_on_as_if_nobody_had_moved
         every: fit(
             store,
             small(promote_every=every, contrast={"alpha": 0.0}, block_weights=(0.0, 1.0), training={"steps": 80}),
-            bar=False,
+            progress=False,
         )
         for every in (None, 5)
     }
@@ -197,10 +197,10 @@ def test_where_blocks_make_no_difference_training_goes_on_as_if_nobody_had_moved
 
 def test_latents_stay_where_they_are_for_the_last_three_tenths(store, monkeypatch):
     at: list[int] = []
-    monkeypatch.setattr(Trainee, "_promote", lambda self: at.append(self.done))
-    fit(store, small(promote_every=3), bar=False)
+    monkeypatch.setattr(TSAETrainer, "_promote", lambda self: at.append(self.steps_done))
+    fit(store, small(promote_every=3), progress=False)
     assert at == [3, 6, 9, 12]
-    fit(store, small(promote_every=None), bar=False)
+    fit(store, small(promote_every=None), progress=False)
     assert at == [3, 6, 9, 12]
 
 
@@ -226,7 +226,7 @@ def test_promotion_brings_rare_slow_latents_into_the_slow_block_and_frequent_fas
         for every in (10, None)
         for seed in (0, 1)
     }
-    fitted = fit_all(store, configs, bar=False)
+    fitted = fit_all(store, configs, progress=False)
     assert all(fve(dictionary, unseen.x_ND) > 0.85 for dictionary in fitted.values())
     found = {name: in_slow_block(dictionary, unseen) for name, dictionary in fitted.items()}
     rare, fast = (

@@ -15,7 +15,7 @@ from interp.policy import Policy, SampleConfig
 from interp.report.dictionaries import measured as report
 from interp.rollouts import Series
 from interp.tsae import TSAE, Quality, TrainingConfig, TSAEConfig, evaluate
-from interp.tsae.provenance import read_by
+from interp.tsae.provenance import reader_fingerprints
 from interp.tsae.quality import _documents
 
 LAYER, D = 2, 64
@@ -30,18 +30,18 @@ def series() -> Series:
 def store(series, tmp_path_factory) -> Store:
     asked = {"tokens": 2500, "shard_tokens": 900, "sampling": SampleConfig(group=2, rows=64), "device": "cpu"}
     out = tmp_path_factory.mktemp("quality") / "store"
-    return collect(series, task_of(shipped()), layer=LAYER, out=out, bar=False, **asked)
+    return collect(series, task_of(shipped()), layer=LAYER, out=out, progress=False, **asked)
 
 
 def identity(scale: float = 1.0) -> TSAE:
     """A dictionary that gives back what it gets (times `scale`): each direction once up and once down."""
     both_FD = torch.cat([torch.eye(D), -torch.eye(D)])
     zeros = torch.zeros(2 * D)
-    return TSAE(both_FD.T.contiguous(), zeros, scale * both_FD, torch.zeros(D), zeros, widths=(D, D), layer=LAYER)
+    return TSAE(both_FD.T.contiguous(), zeros, scale * both_FD, torch.zeros(D), zeros, block_widths=(D, D), layer=LAYER)
 
 
 def measured(tsae: TSAE, store: Store, series: Series, **asked: int) -> Quality:
-    return evaluate(tsae, store, policies=lambda step: series.at(step).load(device="cpu"), bar=False, **asked)
+    return evaluate(tsae, store, policies=lambda step: series.checkpoint(step).load(device="cpu"), progress=False, **asked)
 
 
 def test_a_dictionary_that_gives_back_what_it_gets_keeps_everything(store, series):
@@ -79,11 +79,11 @@ def test_half_of_the_residual_keeps_some_of_the_loss_and_less_than_all(store, se
 
 def test_only_tokens_of_completions_are_measured_and_each_of_them(store, series):
     completions = sum(int(store.table(at).completion.sum()) for at in range(len(store.shards)))
-    assert evaluate(identity(), store, bar=False).tokens == completions
+    assert evaluate(identity(), store, progress=False).tokens == completions
 
 
 def test_the_figures_most_asked_for_are_one_row(store):
-    row = evaluate(identity(), store, bar=False).table().to_dicts()[0]
+    row = evaluate(identity(), store, progress=False).table().to_dicts()[0]
     assert row["fve"] == pytest.approx(1) and "ce_recovered" not in row
     assert (row["recovered_documents"], row["recovered_tokens"]) == (0, 0)
 
@@ -92,17 +92,17 @@ def test_the_figures_most_asked_for_are_one_row(store):
 def test_it_is_told_on_how_many_documents_and_tokens_the_loss_recovered_was_measured(store, series, asked):
     """Of a document of n tokens written, the first is predicted before the splice."""
     read = [c for _, _, completions in _documents(store, asked) for c in completions if len(c) > 1]
-    row = measured(identity(), store, series, documents=asked).row()
+    row = measured(identity(), store, series, documents=asked).headline()
     assert row["recovered_documents"] == len(read) > 1
     assert row["recovered_tokens"] == sum(len(completion) - 1 for completion in read)
 
 
 def test_a_dictionary_of_another_layer_or_dimension_is_refused(store):
     with pytest.raises(Mismatch, match="expected activations of layer 1 and dimension 64"):
-        evaluate(replace(identity(), layer=1), store, bar=False)
-    narrow = TSAE(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8), torch.zeros(8), widths=(8,), layer=LAYER)
+        evaluate(replace(identity(), layer=1), store, progress=False)
+    narrow = TSAE(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8), torch.zeros(8), block_widths=(8,), layer=LAYER)
     with pytest.raises(Mismatch, match="dimension 8"):
-        evaluate(narrow, store, bar=False)
+        evaluate(narrow, store, progress=False)
 
 
 def test_a_policy_that_did_not_read_the_store_is_refused(store):
@@ -110,7 +110,7 @@ def test_a_policy_that_did_not_read_the_store_is_refused(store):
     with torch.no_grad():
         next(other.model.parameters()).add_(0.1)
     with pytest.raises(Mismatch, match="was read by another checkpoint 0"):
-        evaluate(identity(), store, policies=lambda step: other, bar=False)
+        evaluate(identity(), store, policies=lambda step: other, progress=False)
 
 
 def test_codes_are_not_taken_for_residuals():
@@ -129,16 +129,16 @@ def test_codes_are_not_taken_for_residuals():
 )
 def test_what_gives_no_policies_is_refused(policies, told, store):
     with pytest.raises(BadInput, match=told):
-        evaluate(identity(), store, policies=policies, bar=False)
+        evaluate(identity(), store, policies=policies, progress=False)
 
 
 def test_a_store_that_other_policies_read_is_refused_unless_any_will_do(store):
     stranger = replace(identity(), made_from={"policy-0": "somebody else"})
     with pytest.raises(Mismatch, match="expected some of somebody else in the store"):
-        evaluate(stranger, store, bar=False)
-    assert evaluate(stranger, store, any_policy=True, bar=False).fve == pytest.approx(1)
+        evaluate(stranger, store, progress=False)
+    assert evaluate(stranger, store, allow_unrelated_policies=True, progress=False).fve == pytest.approx(1)
     kin = replace(identity(), made_from={"policy-7": store.made_from["policy-0"]})
-    assert evaluate(kin, store, bar=False).fve == pytest.approx(1)
+    assert evaluate(kin, store, progress=False).fve == pytest.approx(1)
 
 
 def test_a_base_that_only_wrote_the_text_makes_no_kin(series, tmp_path):
@@ -148,13 +148,13 @@ def test_a_base_that_only_wrote_the_text_makes_no_kin(series, tmp_path):
     for seed in range(2):
         run = Series.from_dirs([base.path, changed(base.path, later.with_name(f"later-{seed}"), seed)])
         asked = {"tokens": 600, "shard_tokens": 300, "steps": (run.steps[1],), "corpora": ("probe",), "device": "cpu"}
-        stores.append(collect(run, task_of(shipped()), layer=LAYER, out=tmp_path / f"s{seed}", bar=False, **asked))
+        stores.append(collect(run, task_of(shipped()), layer=LAYER, out=tmp_path / f"s{seed}", progress=False, **asked))
     mine, theirs = stores
-    assert mine.made_from["policy-0"] == theirs.made_from["policy-0"] and set(read_by(mine)) == {"policy-1"}
-    fitted = replace(identity(), made_from=read_by(mine))
-    assert evaluate(fitted, mine, bar=False).fve == pytest.approx(1)
+    assert mine.made_from["policy-0"] == theirs.made_from["policy-0"] and set(reader_fingerprints(mine)) == {"policy-1"}
+    fitted = replace(identity(), made_from=reader_fingerprints(mine))
+    assert evaluate(fitted, mine, progress=False).fve == pytest.approx(1)
     with pytest.raises(Mismatch, match="fitted on other weights"):
-        evaluate(fitted, theirs, bar=False)
+        evaluate(fitted, theirs, progress=False)
 
 
 def changed(path: Path, to: Path, seed: int) -> Path:
@@ -169,10 +169,10 @@ def changed(path: Path, to: Path, seed: int) -> Path:
 def test_a_dictionary_that_does_not_say_its_layer_is_told_it(store):
     unsaid = replace(identity(), layer=None)
     with pytest.raises(BadInput, match="does not say which layer it is of: expected a layer, got none"):
-        evaluate(unsaid, store, bar=False)
-    assert evaluate(unsaid, store, layer=LAYER, bar=False).fve == pytest.approx(1)
+        evaluate(unsaid, store, progress=False)
+    assert evaluate(unsaid, store, layer=LAYER, progress=False).fve == pytest.approx(1)
     with pytest.raises(Mismatch, match=f"expected a dictionary of layer 1, got one of layer {LAYER}"):
-        evaluate(identity(), store, layer=1, bar=False)
+        evaluate(identity(), store, layer=1, progress=False)
 
 
 def test_documents_that_are_read_again_are_of_every_level(store):
@@ -191,8 +191,8 @@ def test_documents_that_are_read_again_are_of_every_level(store):
 
 def test_it_is_told_whether_prompts_are_among_the_tokens(store):
     with_prompts = replace(identity(), config=TSAEConfig(training=TrainingConfig(prompts=True)))
-    found, without = (evaluate(one, store, bar=False) for one in (with_prompts, identity()))
-    assert (found.tokens, found.prompts, without.prompts) == (len(store), True, False)
+    found, without = (evaluate(one, store, progress=False) for one in (with_prompts, identity()))
+    assert (found.tokens, found.includes_prompts, without.includes_prompts) == (len(store), True, False)
     assert f"measured on {len(store):,} tokens of prompts and completions" in report(found)
     assert f"measured on {without.tokens:,} tokens of completions" in report(without)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tsae_world import expect_same_bits, noise, planted_store, small, store_of_layout
+from tsae_fixtures import expect_same_bits, noise, planted_store, small, store_of_layout
 
 from interp.activations import Store
 from interp.artifacts import BadInput, read_manifest
 from interp.tsae import TSAE, TSAEConfig, fit, fit_all
-from interp.tsae.trainer import Trainee
+from interp.tsae.trainer import TSAETrainer
 
 Config = TSAEConfig
 
@@ -51,22 +51,22 @@ JOBS["budgets and revival"] = replace(
 def stopping(monkeypatch: pytest.MonkeyPatch, at: int, how: str) -> None:
     """At step `at`: killed before it, or in the middle of it, when the weights have moved and nobody has counted; or
     interrupted, once or twice."""
-    learn, listen = Trainee.learn, Trainee._listen
+    learn, listen = TSAETrainer.train_step, TSAETrainer._update_counts
 
-    def learning(self: Trainee, batch: Any) -> Any:
-        if self.done == at and how == "killed before a step":
+    def learning(self: TSAETrainer, batch: Any) -> Any:
+        if self.steps_done == at and how == "killed before a step":
             raise Killed
         return learn(self, batch)
 
-    def listening(self: Trainee, step: Any, batch: Any) -> None:
-        if self.done == at and how == "killed within a step":
+    def listening(self: TSAETrainer, step: Any, batch: Any) -> None:
+        if self.steps_done == at and how == "killed within a step":
             raise Killed
-        for _ in range({"Ctrl-C": 1, "Ctrl-C twice": 2}.get(how, 0) * (self.done == at)):
+        for _ in range({"Ctrl-C": 1, "Ctrl-C twice": 2}.get(how, 0) * (self.steps_done == at)):
             os.kill(os.getpid(), signal.SIGINT)
         listen(self, step, batch)
 
-    monkeypatch.setattr(Trainee, "learn", learning)
-    monkeypatch.setattr(Trainee, "_listen", listening)
+    monkeypatch.setattr(TSAETrainer, "train_step", learning)
+    monkeypatch.setattr(TSAETrainer, "_update_counts", listening)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def whole(store: Store) -> Callable[[str], TSAE]:
 
     def of(name: str) -> TSAE:
         if name not in done:
-            done[name] = fit(store, JOBS[name], bar=False)
+            done[name] = fit(store, JOBS[name], progress=False)
         return done[name]
 
     return of
@@ -111,14 +111,14 @@ def test_killed_anywhere_and_called_again_it_ends_in_the_same_bits(
     for at in stops:
         with monkeypatch.context() as patched, pytest.raises(ENDS[how]):
             stopping(patched, at, how)
-            fit(store, JOBS[name], out=out, bar=False)
+            fit(store, JOBS[name], out=out, progress=False)
         kept = at + 1 if how == "Ctrl-C" else at // 7 * 7
         assert (read_manifest(state, "training-state")["step"] if state.exists() else 0) == kept
         assert not out.exists()
-    expected, done, learn = whole(name), list[int](), Trainee.learn
+    expected, done, learn = whole(name), list[int](), TSAETrainer.train_step
     with monkeypatch.context() as patched:
-        patched.setattr(Trainee, "learn", lambda self, batch: (done.append(self.done), learn(self, batch))[1])
-        expect_same_bits(fit(store, JOBS[name], out=out, bar=False), expected)
+        patched.setattr(TSAETrainer, "train_step", lambda self, batch: (done.append(self.steps_done), learn(self, batch))[1])
+        expect_same_bits(fit(store, JOBS[name], out=out, progress=False), expected)
     assert done == [*range(stops[-1] + 1 if how == "Ctrl-C" else stops[-1] // 7 * 7, 30)], "what was done is not redone"
     assert not state.exists() and {p.name for p in tmp_path.iterdir()} == {"dictionary"}
 
@@ -126,18 +126,18 @@ def test_killed_anywhere_and_called_again_it_ends_in_the_same_bits(
 def test_killed_when_all_is_learnt_it_ends_in_the_same_bits(store, tmp_path, monkeypatch):
     config, out = saving(28), tmp_path / "dictionary"  # saved at its very last step
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(Trainee, "calibrate", lambda *_: (_ for _ in ()).throw(Killed))
-        fit(store, config, out=out, bar=False)
-    expect_same_bits(fit(store, config, out=out, bar=False), fit(store, config, bar=False))
+        patched.setattr(TSAETrainer, "calibrate_thresholds", lambda *_: (_ for _ in ()).throw(Killed))
+        fit(store, config, out=out, progress=False)
+    expect_same_bits(fit(store, config, out=out, progress=False), fit(store, config, progress=False))
 
 
 def test_ctrl_c_says_where_it_can_go_on_and_hands_the_signal_back(store, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     stopping(monkeypatch, 4, "Ctrl-C")
     with pytest.raises(KeyboardInterrupt, match=r"^stopped; ask for the same again to go on from \S+/one\.state$"):
-        fit(store, small(), out=tmp_path / "one", bar=False)
+        fit(store, small(), out=tmp_path / "one", progress=False)
     with pytest.raises(KeyboardInterrupt, match="^stopped$"):
-        fit(store, small(), bar=False)
+        fit(store, small(), progress=False)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -152,23 +152,23 @@ COMPANY = {
 
 
 def test_fitted_together_they_are_what_they_are_alone(store, tmp_path):
-    together = fit_all(store, COMPANY, out=tmp_path / "all", bar=False)
+    together = fit_all(store, COMPANY, out=tmp_path / "all", progress=False)
     assert list(together) == list(COMPANY)
     for name, config in COMPANY.items():
-        expect_same_bits(together[name], fit(store, config, bar=False))
+        expect_same_bits(together[name], fit(store, config, progress=False))
         assert TSAE.load(tmp_path / "all" / name).fingerprint() == together[name].fingerprint()
 
 
 @pytest.mark.parametrize("how", ["killed within a step", "Ctrl-C"])
 def test_killed_together_they_go_on_each_from_its_own_place(how, store, tmp_path, monkeypatch):
     """One is finished already when the others are killed, the second in the first pool."""
-    alone = {name: fit(store, config, bar=False) for name, config in COMPANY.items()}
-    first = fit(store, COMPANY["another seed"], out=tmp_path / "all" / "another seed", bar=False)
+    alone = {name: fit(store, config, progress=False) for name, config in COMPANY.items()}
+    first = fit(store, COMPANY["another seed"], out=tmp_path / "all" / "another seed", progress=False)
     for at in (8, 17):
         with monkeypatch.context() as patched, pytest.raises(ENDS[how]):
             stopping(patched, at, how)
-            fit_all(store, COMPANY, out=tmp_path / "all", bar=False)
-    again = fit_all(store, COMPANY, out=tmp_path / "all", bar=False)
+            fit_all(store, COMPANY, out=tmp_path / "all", progress=False)
+    again = fit_all(store, COMPANY, out=tmp_path / "all", progress=False)
     assert again["another seed"].path == first.path
     for name in COMPANY:
         expect_same_bits(again[name], alone[name])
@@ -177,7 +177,7 @@ def test_killed_together_they_go_on_each_from_its_own_place(how, store, tmp_path
 @pytest.mark.parametrize("change", [{"pool_gb": 1.0}, {"prompts": True}])
 def test_what_shares_pools_must_agree_on_them(change, store):
     with pytest.raises(BadInput, match="share their pools: expected one pool_gb and one prompts for all"):
-        fit_all(store, {"one": small(), "other": small(training=change)}, bar=False)
+        fit_all(store, {"one": small(), "other": small(training=change)}, progress=False)
 
 
 # --- asked again ---------------------------------------------------------------------------------------------------
@@ -187,18 +187,18 @@ def test_what_shares_pools_must_agree_on_them(change, store):
 def finished(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dictionary that lies there. It is shared: a test that spoils it copies it first."""
     out = tmp_path_factory.mktemp("finished") / "dictionary"
-    fit(store, small(), out=out, bar=False)
+    fit(store, small(), out=out, progress=False)
     return out
 
 
 def test_asked_again_it_is_returned_without_training(finished, store, monkeypatch):
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in finished.iterdir()}
-    monkeypatch.setattr(Trainee, "__init__", lambda *_: pytest.fail("it trained"))
-    again = fit(store, small(), out=finished, bar=False)
+    monkeypatch.setattr(TSAETrainer, "__init__", lambda *_: pytest.fail("it trained"))
+    again = fit(store, small(), out=finished, progress=False)
     assert again.path == finished and again.fingerprint() == TSAE.load(finished).fingerprint()
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in finished.iterdir()} == before
     assert (
-        fit(store, small(training={"lr": small().resolved(16).training.lr}), out=finished, bar=False).path == finished
+        fit(store, small(training={"lr": small().resolved(16).training.lr}), out=finished, progress=False).path == finished
     )
 
 
@@ -216,31 +216,31 @@ CHANGES: dict[str, tuple[Any, str]] = {
 def test_a_dictionary_of_another_making_is_not_overwritten(changed, finished, store):
     config, told = CHANGES[changed]
     with pytest.raises(BadInput, match=f"holds a dictionary {told} choose another place, or delete it"):
-        fit(store, config, out=finished, bar=False)
+        fit(store, config, out=finished, progress=False)
 
 
 def test_nor_is_one_from_another_store_layer_or_start(finished, store, tmp_path):
     with pytest.raises(BadInput, match="holds a dictionary of another store .expected .*: choose"):
-        fit(planted_store(tmp_path / "other", draw=1), small(), out=finished, bar=False)
+        fit(planted_store(tmp_path / "other", draw=1), small(), out=finished, progress=False)
     two = store_of_layout(tmp_path / "two", [[(10, 0)] * 40], layers=(0, 1), d_model=16, fill=noise)
-    fit(two, small(), layer=0, out=tmp_path / "of two", bar=False)
+    fit(two, small(), layer=0, out=tmp_path / "of two", progress=False)
     with pytest.raises(BadInput, match="holds a dictionary of another layer .expected 1, got 0.: choose"):
-        fit(two, small(), layer=1, out=tmp_path / "of two", bar=False)
+        fit(two, small(), layer=1, out=tmp_path / "of two", progress=False)
     with pytest.raises(BadInput, match="holds a dictionary of another start .expected .* got None.: choose"):
-        fit(store, small(), out=finished, start=TSAE.load(finished), bar=False)
+        fit(store, small(), out=finished, start=TSAE.load(finished), progress=False)
 
 
 def test_a_place_that_is_taken_is_refused(store, tmp_path):
     (tmp_path / "notes").mkdir()
     with pytest.raises(BadInput, match="notes exists already and is no dictionary: choose another place"):
-        fit(store, small(), out=tmp_path / "notes", bar=False)
+        fit(store, small(), out=tmp_path / "notes", progress=False)
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_a_step_is_taken(store, tmp_path, monkeypatch):
     (tmp_path / "notes").write_text("mine")
-    monkeypatch.setattr(Trainee, "__init__", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(TSAETrainer, "__init__", lambda *_: pytest.fail("it trained"))
     with pytest.raises(BadInput, match="dictionary cannot be written: expected a directory above it, got the file"):
-        fit(store, small(), out=tmp_path / "notes" / "dictionary", bar=False)
+        fit(store, small(), out=tmp_path / "notes" / "dictionary", progress=False)
 
 
 @pytest.mark.parametrize("changed", CHANGES)
@@ -248,23 +248,23 @@ def test_a_state_of_another_making_is_refused_and_left_as_it_is(changed, store, 
     out, (config, told) = tmp_path / "dictionary", CHANGES[changed]
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         stopping(patched, 4, "Ctrl-C")
-        fit(store, small(), out=out, bar=False)
+        fit(store, small(), out=out, progress=False)
     with pytest.raises(BadInput, match=f"is of a run {told} finish or delete it"):
-        fit(store, config, out=out, bar=False)
+        fit(store, config, out=out, progress=False)
     assert read_manifest(tmp_path / "dictionary.state", "training-state")["step"] == 5
     shutil.rmtree(tmp_path / "dictionary.state")
-    assert fit(store, config, out=out, bar=False).path == out
+    assert fit(store, config, out=out, progress=False).path == out
 
 
 def test_how_often_it_is_saved_may_change_between_a_kill_and_the_next_try(finished, store):
     config, before = small(training={"save_every": 7}), TSAE.load(finished).fingerprint()
-    assert fit(store, config, out=finished, bar=False).fingerprint() == before
+    assert fit(store, config, out=finished, progress=False).fingerprint() == before
 
 
 def test_a_state_that_a_killed_fit_left_beside_its_dictionary_is_cleared_away(finished, store):
     left = finished.with_name(f"{finished.name}.state")
     left.mkdir()
-    fit(store, small(), out=finished, bar=False)
+    fit(store, small(), out=finished, progress=False)
     assert not left.exists()
 
 
@@ -272,6 +272,6 @@ def test_the_company_of_one_that_diverges_is_finished_and_then_it_is_told(store,
     wild = small(training={"lr": 1e12, "clip": 1e12})
     for _ in range(2):  # asked again, the one that is there is left alone
         with pytest.raises(FloatingPointError, match="dictionary 'wild' diverged"):
-            fit_all(store, {"wild": wild, "tame": small()}, out=tmp_path / "both", bar=False)
+            fit_all(store, {"wild": wild, "tame": small()}, out=tmp_path / "both", progress=False)
         assert TSAE.load(tmp_path / "both" / "tame").width == small().width
         assert not (tmp_path / "both" / "wild").exists()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
 from interp.tsae.metrics import Smoothness, blocks
-from interp.tsae.metrics.smoothness import LEAST
+from interp.tsae.metrics.smoothness import MIN_ACTIVE
 
 
 def column(*values: float) -> torch.Tensor:
@@ -86,10 +86,10 @@ def test_weighted_by_variance_the_loud_latent_decides():
 
 
 def test_rare_latents_are_left_out_of_the_means_but_have_their_own_figures():
-    often = column(*[1.0, 1, 0, 0] * (LEAST // 2))
+    often = column(*[1.0, 1, 0, 0] * (MIN_ACTIVE // 2))
     rare = torch.zeros_like(often)
     rare[3] = 1
-    told = measured(torch.cat([often, rare], 1), joined(len(often)), least=LEAST)
+    told = measured(torch.cat([often, rare], 1), joined(len(often)), least=MIN_ACTIVE)
     assert told.total.latents == 1
     assert told.total.run_tokens == 2
     assert told.run_tokens_F.tolist() == [2, 1]
@@ -165,7 +165,7 @@ def test_rescaling_one_latent_moves_only_what_is_weighted_by_variance(lengths, s
 def test_documents_given_in_parts_and_merged_are_the_stream(lengths, seed):
     z_NF, x_ND, joined_N = random_stream(seed, lengths)
     whole = measured(z_NF, joined_N, x_ND=x_ND, blocks=(2, 3))
-    parts = [Smoothness((2, 3), least=1) for _ in range(2)]
+    parts = [Smoothness((2, 3), min_active=1) for _ in range(2)]
     ends = [0, *torch.tensor(lengths).cumsum(0).tolist()]
     for at, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
         rows = slice(start, end)
@@ -202,4 +202,4 @@ def test_a_stream_that_begins_inside_a_document_is_refused():
 
 def test_unlike_accumulators_are_not_merged():
     with pytest.raises(BadInput, match="same blocks and least"):
-        Smoothness((2, 3)).merge(Smoothness((2, 3), least=3))
+        Smoothness((2, 3)).merge(Smoothness((2, 3), min_active=3))

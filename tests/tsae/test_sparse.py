@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from interp.device import repeatable
+from interp.device import deterministic
 from interp.tsae import sparse
-from interp.tsae.sparse import Pattern, dots, largest, sum_rows, transposed_sum, weighted_rows
+from interp.tsae.sparse import Pattern, entry_dots, largest_entries, sum_rows, transposed_matmul, sparse_matmul
 
 SIZES = st.tuples(st.integers(1, 5), st.integers(1, 6))
 
@@ -22,7 +22,7 @@ def masks(draw: st.DrawFn) -> torch.Tensor:
 
 
 def pattern_of(mask_RC: torch.Tensor) -> Pattern:
-    return Pattern.of(mask_RC.reshape(-1).nonzero()[:, 0], *mask_RC.shape)
+    return Pattern.from_flat(mask_RC.reshape(-1).nonzero()[:, 0], *mask_RC.shape)
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -41,15 +41,15 @@ def test_a_pattern_by_hand():
     """. x .
     . . .
     x . x"""
-    pattern = Pattern.of(torch.tensor([1, 6, 8]), 3, 3)
+    pattern = Pattern.from_flat(torch.tensor([1, 6, 8]), 3, 3)
     assert (pattern.rows_N.tolist(), pattern.columns_N.tolist()) == ([0, 2, 2], [1, 0, 2])
     assert pattern.starts.tolist() == [0, 1, 1, 3]
-    order_N, starts = pattern.by_column
+    order_N, starts = pattern.column_order
     assert (order_N.tolist(), starts.tolist()) == ([1, 0, 2], [0, 1, 2, 3])
-    part, kept_N = pattern.of_columns(1, 3)
+    part, kept_N = pattern.select_columns(1, 3)
     assert (part.rows_N.tolist(), part.columns_N.tolist(), part.n_columns) == ([0, 2], [0, 1], 2)
     assert kept_N.tolist() == [0, 2]
-    twice, entries_N = pattern.of_rows(torch.tensor([2, 1, 2, 0]))
+    twice, entries_N = pattern.select_rows(torch.tensor([2, 1, 2, 0]))
     assert (twice.rows_N.tolist(), twice.columns_N.tolist()) == ([0, 0, 2, 2, 3], [0, 2, 0, 2, 1])
     assert entries_N.tolist() == [1, 2, 1, 2, 0]
 
@@ -61,10 +61,10 @@ def test_rows_and_columns_of_a_pattern_are_those_of_the_matrix(mask_RC, data):
     whole_RC = dense(values_N, pattern)
     start = data.draw(st.integers(0, mask_RC.shape[1]))
     end = data.draw(st.integers(start, mask_RC.shape[1]))
-    part, kept_N = pattern.of_columns(start, end)
+    part, kept_N = pattern.select_columns(start, end)
     assert torch.equal(dense(values_N[kept_N], part), whole_RC[:, start:end])
     rows_P = torch.tensor(data.draw(st.lists(st.integers(0, len(mask_RC) - 1), max_size=7)), dtype=torch.int64)
-    picked, entries_N = pattern.of_rows(rows_P)
+    picked, entries_N = pattern.select_rows(rows_P)
     assert torch.equal(dense(values_N[entries_N], picked), whole_RC[rows_P])
     for found in (part, picked):  # still in order of rows, and of columns within a row
         places = found.rows_N * max(1, found.n_columns) + found.columns_N
@@ -76,7 +76,7 @@ def test_stacked_blocks_are_the_blocks_one_below_the_other(mask_RC, data):
     pattern, width = pattern_of(mask_RC), mask_RC.shape[1]
     ends = sorted({*data.draw(st.lists(st.integers(1, width), max_size=3)), width})
     values_N = drawn(len(pattern.rows_N))
-    stacked, order_N = pattern.stacked(ends)
+    stacked, order_N = pattern.stack_blocks(ends)
     places = stacked.rows_N * stacked.n_columns + stacked.columns_N
     assert (places.diff() > 0).all()
     column_C, whole_RC = torch.arange(width), dense(values_N, pattern)
@@ -93,13 +93,13 @@ def test_products_are_the_dense_ones_and_so_are_their_gradients(mask_RC, width):
     values_N = drawn(len(pattern.rows_N)).requires_grad_()
     matrix_CD = drawn(mask_RC.shape[1], width, seed=1).requires_grad_()
     upstream_RD = drawn(len(mask_RC), width, seed=2)
-    mine_RD, theirs_RD = weighted_rows(values_N, matrix_CD, pattern), dense(values_N, pattern) @ matrix_CD
+    mine_RD, theirs_RD = sparse_matmul(values_N, matrix_CD, pattern), dense(values_N, pattern) @ matrix_CD
     assert_close(mine_RD, theirs_RD)
     mine, theirs = (torch.autograd.grad(out_RD, (values_N, matrix_CD), upstream_RD) for out_RD in (mine_RD, theirs_RD))
     assert_close(mine, theirs)
-    assert_close(transposed_sum(upstream_RD, values_N.detach(), pattern), dense(values_N, pattern).T @ upstream_RD)
+    assert_close(transposed_matmul(upstream_RD, values_N.detach(), pattern), dense(values_N, pattern).T @ upstream_RD)
     expected_RC = upstream_RD @ matrix_CD.T
-    assert_close(dots(upstream_RD, matrix_CD.detach(), pattern), expected_RC[pattern.rows_N, pattern.columns_N])
+    assert_close(entry_dots(upstream_RD, matrix_CD.detach(), pattern), expected_RC[pattern.rows_N, pattern.columns_N])
 
 
 @given(masks(), st.integers(1, 4))
@@ -109,7 +109,7 @@ def test_dot_products_with_a_matrix_no_cache_holds_are_the_same(mask_RC, width):
     expected_N = (left_RD @ right_CD.T)[pattern.rows_N, pattern.columns_N]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sparse, "IN_CACHE", 0)
-        assert_close(dots(left_RD, right_CD, pattern), expected_N)
+        assert_close(entry_dots(left_RD, right_CD, pattern), expected_N)
 
 
 def test_only_the_gradients_that_are_asked_for_are_made():
@@ -118,7 +118,7 @@ def test_only_the_gradients_that_are_asked_for_are_made():
     for asked in (values_N, matrix_CD):
         leaf = asked.clone().requires_grad_()
         pair = (leaf, matrix_CD) if asked is values_N else (values_N, leaf)
-        weighted_rows(*pair, pattern).sum().backward()
+        sparse_matmul(*pair, pattern).sum().backward()
         expected = matrix_CD.sum(1)[pattern.columns_N] if asked is values_N else dense(values_N, pattern).T.sum(1)
         assert_close(leaf.grad, expected if asked is values_N else expected[:, None].expand(2, 3))
 
@@ -136,13 +136,13 @@ def test_the_same_bits_each_time(threads):
     matrix_CD, upstream_RD = torch.randn(300, 64, generator=generator), torch.randn(700, 64, generator=generator)
     torch.set_num_threads(threads)
     try:
-        with repeatable(torch.device("cpu")):
+        with deterministic(torch.device("cpu")):
             seen = set()
             for _ in range(5):
                 pattern, found = pattern_of(mask_RC), []
                 values_N = torch.linspace(-1, 1, len(pattern.rows_N)).requires_grad_()
                 leaf_CD = matrix_CD.clone().requires_grad_()
-                out_RD = weighted_rows(values_N, leaf_CD, pattern)
+                out_RD = sparse_matmul(values_N, leaf_CD, pattern)
                 found = [out_RD, *torch.autograd.grad(out_RD, (values_N, leaf_CD), upstream_RD)]
                 seen.add(b"".join(tensor.detach().numpy().tobytes() for tensor in found))
     finally:
@@ -157,11 +157,11 @@ NUMBERS = st.lists(st.integers(-4, 9), min_size=6, max_size=30).map(lambda held:
 
 def test_the_largest_by_hand():
     dense_MF = torch.tensor([[0.5, -1.0, 3.0], [0.0, 2.0, 1.0]])
-    places_N, smallest = largest(dense_MF, 2)
+    places_N, smallest = largest_entries(dense_MF, 2)
     assert (places_N.tolist(), smallest) == ([2, 4], 2.0)
-    places_N, smallest = largest(dense_MF, 5)  # no more than there are above 0
+    places_N, smallest = largest_entries(dense_MF, 5)  # no more than there are above 0
     assert (places_N.tolist(), smallest) == ([0, 2, 4, 5], 0.5)
-    places_N, smallest = largest(-dense_MF.abs(), 2)
+    places_N, smallest = largest_entries(-dense_MF.abs(), 2)
     assert (places_N.tolist(), smallest) == ([], 0.0)
 
 
@@ -169,9 +169,9 @@ def test_the_largest_by_hand():
 def test_the_largest_are_found_whatever_the_guess(values, count, guess):
     """Of equal ones those that come first, so that there are never more than were asked for."""
     flat = torch.tensor(values[: len(values) // 2 * 2])
-    places_N, smallest = largest(flat.reshape(2, -1), count, guess)
+    places_N, smallest = largest_entries(flat.reshape(2, -1), count, guess)
     ranked = sorted((-value, place) for place, value in enumerate(flat.tolist()) if value > 0)[:count]
     assert places_N.tolist() == sorted(place for _, place in ranked)
     assert smallest == (-ranked[-1][0] if ranked else 0)
-    untold_N, untold = largest(flat.reshape(2, -1), count)
+    untold_N, untold = largest_entries(flat.reshape(2, -1), count)
     assert torch.equal(places_N, untold_N) and smallest == untold

@@ -13,14 +13,14 @@ CHUNK = 2**23
 """Numbers worked on at once: 64 MiB of float64."""
 
 
-def spans(blocks: Blocks) -> list[slice]:
+def block_slices(blocks: Blocks) -> list[slice]:
     """The columns of each block. A width of 0 is a block that the dictionary lacks."""
     if not blocks or min(blocks) < 0 or sum(blocks) == 0:
         raise BadInput(f"blocks must be widths, none negative and one at least positive; got {blocks}")
     return [slice(end - width, end) for width, end in zip(blocks, accumulate(blocks), strict=True)]
 
 
-def columns_on(z_NF: Float[Tensor, "N F"], span: slice) -> tuple[Int[Tensor, " C"], ...]:
+def active_columns(z_NF: Float[Tensor, "N F"], span: slice) -> tuple[Int[Tensor, " C"], ...]:
     """Those of a span in which anything is on, so many at once that they fit in memory in float64. Of a wide dictionary
     and some documents they are few, and the others add nothing to a sum."""
     on_C = span.start + (z_NF[:, span] != 0).any(0).nonzero()[:, 0]

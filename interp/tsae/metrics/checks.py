@@ -6,7 +6,7 @@ from torch import Tensor
 from interp.artifacts import BadInput
 
 
-def wide(x: Tensor) -> Tensor:
+def to_float64(x: Tensor) -> Tensor:
     """In float64, where it lies; on the CPU if it lies on a device that has none (MPS)."""
     return x.to("cpu" if x.device.type == "mps" else x.device, torch.float64)
 

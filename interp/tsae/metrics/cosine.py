@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.tsae.metrics.checks import expect_shape, wide
+from interp.tsae.metrics.checks import expect_shape, to_float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Cosine:
 
     def update(self, *, x_ND: Float[Tensor, "N D"], xhat_ND: Float[Tensor, "N D"]) -> None:
         expect_shape("xhat_ND", xhat_ND, tuple(x_ND.shape))
-        x_ND, xhat_ND = wide(x_ND), wide(xhat_ND)
+        x_ND, xhat_ND = to_float64(x_ND), to_float64(xhat_ND)
         x_N, xhat_N = x_ND.norm(dim=1), xhat_ND.norm(dim=1)
         told_N = (x_N != 0) & (xhat_N != 0)
         unit_ND, unithat_ND = x_ND[told_N] / x_N[told_N, None], xhat_ND[told_N] / xhat_N[told_N, None]

@@ -10,7 +10,7 @@ from torch import Tensor
 from interp.artifacts import BadInput
 
 
-def held_out(group_N: Int[Tensor, " N"], share: float, seed: int) -> Bool[Tensor, " N"]:
+def held_out_rows(group_N: Int[Tensor, " N"], share: float, seed: int) -> Bool[Tensor, " N"]:
     """Rows of the documents kept for testing: `share` of them, one at least, and one at least left."""
     documents_M, which_N = group_N.cpu().unique(return_inverse=True)
     if len(documents_M) < 2:
@@ -21,7 +21,7 @@ def held_out(group_N: Int[Tensor, " N"], share: float, seed: int) -> Bool[Tensor
     return kept_M[which_N].to(group_N.device)
 
 
-def permuted(label_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"], seed: int) -> Int[Tensor, " N"]:
+def permute_labels(label_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"], seed: int) -> Int[Tensor, " N"]:
     """Each document takes the labels of another, in their order, from a random place in them on, over again where it
     is the longer. A label that a whole document bears stays one, runs of a label stay runs; what document and place
     have to do with the label is gone, and that is all that a probe could have learnt."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.tsae.metrics.blocks import Blocks, expect_codes, spans
+from interp.tsae.metrics.blocks import Blocks, expect_codes, block_slices
 from interp.tsae.metrics.checks import expect_same
 
 
@@ -18,11 +18,11 @@ from interp.tsae.metrics.checks import expect_same
 class FiringRates:
     n: int
     """Tokens."""
-    fired_F: Int[Tensor, " F"]
+    active_tokens_F: Int[Tensor, " F"]
     """On how many of them each latent was active."""
-    rate_F: Float[Tensor, " F"]
+    firing_rate_F: Float[Tensor, " F"]
     """The share of tokens. NaN if there were none."""
-    when_firing_F: Float[Tensor, " F"]
+    mean_when_active_F: Float[Tensor, " F"]
     """Its mean activation where it is active. NaN for a latent that never was: it has no strength, not one of 0."""
     dead_share: float | None
     dead_share_per_block: tuple[float | None, ...]
@@ -32,37 +32,37 @@ class FiringRates:
 class Firing:
     blocks: Blocks
     n: int = 0
-    fired_F: Int[Tensor, " F"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    mass_F: Float[Tensor, " F"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    active_tokens_F: Int[Tensor, " F"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    activation_sum_F: Float[Tensor, " F"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     """Activation, summed over tokens."""
 
     def __post_init__(self) -> None:
-        if not len(self.fired_F):
-            width = spans(self.blocks)[-1].stop
-            self.fired_F = torch.zeros(width, dtype=torch.int64)
-            self.mass_F = torch.zeros(width, dtype=torch.float64)
+        if not len(self.active_tokens_F):
+            width = block_slices(self.blocks)[-1].stop
+            self.active_tokens_F = torch.zeros(width, dtype=torch.int64)
+            self.activation_sum_F = torch.zeros(width, dtype=torch.float64)
 
     def update(self, *, z_NF: Float[Tensor, "N F"]) -> None:
         expect_codes(z_NF, self.blocks)
         self.n += len(z_NF)
-        self.fired_F += (z_NF > 0).sum(0).cpu()
+        self.active_tokens_F += (z_NF > 0).sum(0).cpu()
         z_NF = z_NF.cpu() if z_NF.device.type == "mps" else z_NF  # which has no float64
-        self.mass_F += z_NF.sum(0, dtype=torch.float64).cpu()
+        self.activation_sum_F += z_NF.sum(0, dtype=torch.float64).cpu()
 
     def merge(self, other: "Firing") -> None:
         expect_same("blocks", self.blocks, other.blocks)
         self.n += other.n
-        self.fired_F = self.fired_F + other.fired_F
-        self.mass_F = self.mass_F + other.mass_F
+        self.active_tokens_F = self.active_tokens_F + other.active_tokens_F
+        self.activation_sum_F = self.activation_sum_F + other.activation_sum_F
 
     def compute(self) -> FiringRates:
-        dead_F = self.fired_F == 0
-        shares = [_share(dead_F[span]) if self.n else None for span in spans(self.blocks)]
+        dead_F = self.active_tokens_F == 0
+        shares = [_share(dead_F[span]) if self.n else None for span in block_slices(self.blocks)]
         return FiringRates(
             n=self.n,
-            fired_F=self.fired_F.clone(),
-            rate_F=self.fired_F.double() / self.n,
-            when_firing_F=self.mass_F / self.fired_F,
+            active_tokens_F=self.active_tokens_F.clone(),
+            firing_rate_F=self.active_tokens_F.double() / self.n,
+            mean_when_active_F=self.activation_sum_F / self.active_tokens_F,
             dead_share=_share(dead_F) if self.n else None,
             dead_share_per_block=tuple(shares),
         )

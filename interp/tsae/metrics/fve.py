@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.tsae.metrics.checks import expect_same, expect_shape, wide
+from interp.tsae.metrics.checks import expect_same, expect_shape, to_float64
 
 
 @dataclass
@@ -29,7 +29,7 @@ class FVE:
         expect_shape("xhat_ND", xhat_ND, tuple(x_ND.shape))
         if not len(x_ND):
             return
-        x_ND, xhat_ND = wide(x_ND), wide(xhat_ND)
+        x_ND, xhat_ND = to_float64(x_ND), to_float64(xhat_ND)
         first_D = x_ND[0]  # told from a row of their own, equal rows have no spread at all, not one of rounding
         about_ND = x_ND - first_D
         about_D = about_ND.mean(0)

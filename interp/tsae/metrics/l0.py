@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.tsae.metrics.blocks import Blocks, expect_codes, spans
+from interp.tsae.metrics.blocks import Blocks, expect_codes, block_slices
 from interp.tsae.metrics.checks import expect_same
 
 
@@ -29,12 +29,12 @@ class L0:
     """Of each block, over all tokens."""
 
     def __post_init__(self) -> None:
-        self.active = self.active or [0] * len(spans(self.blocks))
+        self.active = self.active or [0] * len(block_slices(self.blocks))
 
     def update(self, *, z_NF: Float[Tensor, "N F"]) -> None:
         expect_codes(z_NF, self.blocks)
         self.n += len(z_NF)
-        for block, span in enumerate(spans(self.blocks)):
+        for block, span in enumerate(block_slices(self.blocks)):
             self.active[block] += int((z_NF[:, span] > 0).sum())
 
     def merge(self, other: "L0") -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 STEPS = 100
 
 
-def fit(
+def fit_logistic(
     x_NK: Float[Tensor, "N K"], on_NC: Bool[Tensor, "N C"], l2: float
 ) -> tuple[Float[Tensor, "K C"], Float[Tensor, " C"]]:
     """Weights and biases, in the precision of `x_NK`. The columns should be standardised: the penalty treats all

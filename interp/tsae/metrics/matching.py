@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.tsae.metrics.checks import expect_shape, wide
+from interp.tsae.metrics.checks import expect_shape, to_float64
 from interp.tsae.metrics.ranks import auroc
 
-FOUND = 0.7
-NONE = -1
+MATCH_COSINE = 0.7
+NO_LATENT = -1
 """In place of a latent, where there was none left."""
 
 
@@ -31,17 +31,17 @@ class Match:
     latent_P: Int[Tensor, " P"]
     cosine_P: Float[Tensor, " P"]
 
-    def recall(self, group_P: Sequence[str], *, found: float = FOUND) -> dict[str, float]:
+    def recall(self, group_P: Sequence[str], *, min_cosine: float = MATCH_COSINE) -> dict[str, float]:
         """Of each group of planted directions, the share that is found."""
         if len(group_P) != len(self.cosine_P):
             raise BadInput(f"expected the group of each of {len(self.cosine_P)} directions, got {len(group_P)} groups")
         hit: dict[str, list[bool]] = {}
         for group, cosine in zip(group_P, self.cosine_P.tolist(), strict=True):
-            hit.setdefault(group, []).append(cosine >= found)
+            hit.setdefault(group, []).append(cosine >= min_cosine)
         return {group: sum(hits) / len(hits) for group, hits in hit.items()}
 
 
-def best_match(
+def match_best(
     planted_PD: Float[Tensor, "P D"], decoder_FD: Float[Tensor, "F D"], *, rows: slice = slice(None)
 ) -> Match:
     """`rows`: those of one block, as `spans` has them."""
@@ -52,31 +52,31 @@ def best_match(
     return Match(latent_P + range(len(decoder_FD))[rows].start, cosine_P)
 
 
-def one_to_one(
+def match_one_to_one(
     planted_PD: Float[Tensor, "P D"],
     decoder_FD: Float[Tensor, "F D"],
     *,
     rows: slice = slice(None),
-    found: float = FOUND,
+    min_cosine: float = MATCH_COSINE,
 ) -> Match:
     from scipy.optimize import linear_sum_assignment
 
     cosine_PF = cosines(planted_PD, decoder_FD[rows])
     match = _nothing(len(planted_PD))
     # to be found outweighs whatever all other cosines can add up to
-    worth_PF = cosine_PF + (cosine_PF >= found) * (2 * len(planted_PD) + 1)
+    worth_PF = cosine_PF + (cosine_PF >= min_cosine) * (2 * len(planted_PD) + 1)
     place, row = (torch.from_numpy(index) for index in linear_sum_assignment(worth_PF.numpy(), maximize=True))
     match.latent_P[place] = row + range(len(decoder_FD))[rows].start
     match.cosine_P[place] = cosine_PF[place, row]
     return match
 
 
-def detection(match: Match, z_NF: Float[Tensor, "N F"], on_NP: Bool[Tensor, "N P"]) -> tuple[float | None, ...]:
+def detection_auroc(match: Match, z_NF: Float[Tensor, "N F"], on_NP: Bool[Tensor, "N P"]) -> tuple[float | None, ...]:
     """Of each planted direction, the AUROC with which its latent's activation tells the tokens it was on. None where
     it has no latent, or was on always or never."""
     expect_shape("on_NP", on_NP, (len(z_NF), len(match.latent_P)))
     return tuple(
-        None if latent == NONE else auroc(wide(z_NF[:, latent]).cpu().numpy(), on_N.cpu().numpy())
+        None if latent == NO_LATENT else auroc(to_float64(z_NF[:, latent]).cpu().numpy(), on_N.cpu().numpy())
         for latent, on_N in zip(match.latent_P.tolist(), on_NP.T, strict=True)
     )
 
@@ -84,7 +84,7 @@ def detection(match: Match, z_NF: Float[Tensor, "N F"], on_NP: Bool[Tensor, "N P
 def cosines(planted_PD: Float[Tensor, "P D"], decoder_FD: Float[Tensor, "F D"]) -> Float[Tensor, "P F"]:
     """In float64, on the CPU. A row of zeros, as a dead latent may have, is like nothing: 0."""
     expect_shape("decoder_FD", decoder_FD, (len(decoder_FD), planted_PD.shape[1]))
-    planted_PD, decoder_FD = wide(planted_PD).cpu(), wide(decoder_FD).cpu()
+    planted_PD, decoder_FD = to_float64(planted_PD).cpu(), to_float64(decoder_FD).cpu()
     if bool((planted_PD == 0).all(1).any()):
         raise BadInput("a planted direction must not be zero; got one that is")
     unit_FD = decoder_FD / decoder_FD.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
@@ -92,4 +92,4 @@ def cosines(planted_PD: Float[Tensor, "P D"], decoder_FD: Float[Tensor, "F D"]) 
 
 
 def _nothing(planted: int) -> Match:
-    return Match(torch.full((planted,), NONE), torch.zeros(planted, dtype=torch.float64))
+    return Match(torch.full((planted,), NO_LATENT), torch.zeros(planted, dtype=torch.float64))

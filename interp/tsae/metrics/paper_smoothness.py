@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.tsae.metrics.blocks import CHUNK, Blocks, columns_on, spans
-from interp.tsae.metrics.checks import expect_same, wide
+from interp.tsae.metrics.blocks import CHUNK, Blocks, active_columns, block_slices
+from interp.tsae.metrics.checks import expect_same, to_float64
 
 
 @dataclass
@@ -31,11 +31,11 @@ class PaperSmoothness:
     documents: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sums = self.sums or [0.0] * (len(spans(self.blocks)) + 1)
+        self.sums = self.sums or [0.0] * (len(block_slices(self.blocks)) + 1)
         self.documents = self.documents or [0] * len(self.sums)
 
     def update(self, *, z_NF: Float[Tensor, "N F"], x_ND: Float[Tensor, "N D"], joined_N: Bool[Tensor, " N"]) -> None:
-        joined_N = joined_N.to(wide(z_NF[:0]).device)
+        joined_N = joined_N.to(to_float64(z_NF[:0]).device)
         at_P = joined_N.nonzero()[:, 0]
         moved_P = _moved(x_ND, at_P)
         at_P, moved_P = at_P[moved_P > 0], moved_P[moved_P > 0]
@@ -43,7 +43,7 @@ class PaperSmoothness:
             return
         doc_N = (~joined_N).cumsum(0) - 1
         paired_M = torch.bincount(doc_N[at_P], minlength=int(doc_N[-1]) + 1) > 0
-        parts = [_of_span(span, z_NF, at_P, moved_P, doc_N, paired_M) for span in spans(self.blocks)]
+        parts = [_of_span(span, z_NF, at_P, moved_P, doc_N, paired_M) for span in block_slices(self.blocks)]
         rough_BM, firing_BM = (torch.stack(part) for part in zip(*parts, strict=True))
         parts.append((rough_BM.sum(0), firing_BM.sum(0)))
         for which, (rough_M, firing_M) in enumerate(parts):
@@ -65,7 +65,7 @@ class PaperSmoothness:
 def _moved(x_ND: Tensor, at_P: Tensor) -> Tensor:
     """How far x went in each pair; few pairs at a time, for they are taken in float64."""
     parts = at_P.split(max(1, CHUNK // x_ND.shape[1]))
-    return torch.cat([(wide(x_ND[at]) - wide(x_ND[at - 1])).norm(dim=1) for at in parts])
+    return torch.cat([(to_float64(x_ND[at]) - to_float64(x_ND[at - 1])).norm(dim=1) for at in parts])
 
 
 def _of_span(
@@ -74,8 +74,8 @@ def _of_span(
     """By document: the sum over latents of their largest step, and how many latents fire."""
     rough_M = paired_M.new_zeros(paired_M.shape, dtype=torch.float64)
     firing_M = torch.zeros_like(rough_M)
-    for on_C in columns_on(z_NF, span):
-        z_NC = wide(z_NF[:, on_C])
+    for on_C in active_columns(z_NF, span):
+        z_NC = to_float64(z_NF[:, on_C])
         step_PC = (z_NC[at_P] - z_NC[at_P - 1]).abs() / moved_P[:, None]
         rough_M += _largest(step_PC, doc_N[at_P], len(paired_M)).sum(1)
         firing_M += (_largest(z_NC, doc_N, len(paired_M)) > 0).sum(1)

@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.tsae.metrics.checks import expect_shape, wide
-from interp.tsae.metrics.documents import held_out, permuted
-from interp.tsae.metrics.logistic import fit
+from interp.tsae.metrics.checks import expect_shape, to_float64
+from interp.tsae.metrics.documents import held_out_rows, permute_labels
+from interp.tsae.metrics.logistic import fit_logistic
 from interp.tsae.metrics.ranks import auroc
 
 
@@ -28,7 +28,7 @@ from interp.tsae.metrics.ranks import auroc
 class ProbeConfig:
     ks: tuple[int | None, ...] = (1, 5, 20, None)
     """How many latents a probe may look at; None for all. Where there are fewer than k, it is all."""
-    held_out: float = 0.3
+    test_share: float = 0.3
     """The share of documents to test on."""
     l2: float = 1e-3
     seed: int = 0
@@ -55,7 +55,7 @@ def probe(
     document, or all documents of a problem."""
     config = config or ProbeConfig()
     z_NF, label_N, group_N = _labelled(z_NF, label_N, group_N)
-    test_N = held_out(group_N, config.held_out, config.seed)
+    test_N = held_out_rows(group_N, config.test_share, config.seed)
     mean_F, deviation_F = _standard(z_NF[~test_N])
     x_NF = (z_NF - mean_F) / deviation_F
     classes = label_N.unique().tolist()
@@ -69,7 +69,7 @@ def probe(
     )
 
 
-def control(
+def control_probe(
     z_NF: Float[Tensor, "N F"],
     label_N: Int[Tensor, " N"],
     group_N: Int[Tensor, " N"],
@@ -82,7 +82,7 @@ def control(
     config = config or ProbeConfig()
     document_N = group_N if document_N is None else document_N
     z_NF, label_N, group_N, document_N = _labelled(z_NF, label_N, group_N, document_N)
-    return probe(z_NF, permuted(label_N, document_N, config.seed), group_N, config)
+    return probe(z_NF, permute_labels(label_N, document_N, config.seed), group_N, config)
 
 
 def _labelled(z_NF: Tensor, label_N: Tensor, *groups: Tensor) -> tuple[Tensor, ...]:
@@ -105,13 +105,13 @@ def _standard(z_NF: Tensor) -> tuple[Tensor, Tensor]:
 def _scores(x_NF: Tensor, on_NC: Tensor, train_N: Tensor, k: int | None, l2: float) -> tuple[Tensor, Tensor | None]:
     """Of every row and class, and the columns each class was given."""
     if k is None:
-        weight_FC, bias_C = fit(x_NF[train_N], on_NC[train_N], l2)
+        weight_FC, bias_C = fit_logistic(x_NF[train_N], on_NC[train_N], l2)
         return x_NF @ weight_FC + bias_C, None
     picked_KC = _most_telling(x_NF[train_N], on_NC[train_N], k)
     columns = []
     for this, picked_K in enumerate(picked_KC.T):
-        x_NK = wide(x_NF[:, picked_K])
-        weight_K1, bias_1 = fit(x_NK[train_N.to(x_NK.device)], on_NC[train_N, this : this + 1].to(x_NK.device), l2)
+        x_NK = to_float64(x_NF[:, picked_K])
+        weight_K1, bias_1 = fit_logistic(x_NK[train_N.to(x_NK.device)], on_NC[train_N, this : this + 1].to(x_NK.device), l2)
         columns.append(x_NK @ weight_K1 + bias_1)
     return torch.cat(columns, dim=1), picked_KC
 

@@ -22,11 +22,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.tsae.metrics.blocks import Blocks, columns_on, expect_codes, spans
-from interp.tsae.metrics.checks import expect_same, expect_shape, wide
+from interp.tsae.metrics.blocks import Blocks, active_columns, expect_codes, block_slices
+from interp.tsae.metrics.checks import expect_same, expect_shape, to_float64
 from interp.tsae.metrics.paper_smoothness import PaperSmoothness
 
-LEAST = 10
+MIN_ACTIVE = 10
 SUMS = ("before", "after", "before_squared", "after_squared", "product", "change", "active", "runs")
 ROUNDING = 1e-12
 """A variance below this share of the mean square is what rounding leaves of none."""
@@ -59,14 +59,14 @@ class SmoothnessTable:
 @dataclass
 class Smoothness:
     blocks: Blocks
-    least: int = LEAST
+    min_active: int = MIN_ACTIVE
     pairs: int = 0
     sums: dict[str, Tensor] = field(init=False)
     """Of each latent, by the names in SUMS."""
     paper: PaperSmoothness = field(init=False)
 
     def __post_init__(self) -> None:
-        width = spans(self.blocks)[-1].stop
+        width = block_slices(self.blocks)[-1].stop
         self.sums = {name: torch.zeros(width, dtype=torch.float64) for name in SUMS}
         self.paper = PaperSmoothness(self.blocks)
 
@@ -80,15 +80,15 @@ class Smoothness:
             return
         if joined_N[0]:
             raise BadInput("the first row must begin a document, got one that goes on: give a document in one update")
-        joined_N = joined_N.to(wide(z_NF[:0]).device)
+        joined_N = joined_N.to(to_float64(z_NF[:0]).device)
         self.pairs += int(joined_N.sum())
-        for on_C in columns_on(z_NF, slice(0, z_NF.shape[1])):
-            for name, sum_C in _sums(wide(z_NF[:, on_C]), joined_N).items():
+        for on_C in active_columns(z_NF, slice(0, z_NF.shape[1])):
+            for name, sum_C in _sums(to_float64(z_NF[:, on_C]), joined_N).items():
                 self.sums[name][on_C.cpu()] += sum_C.cpu()
         self.paper.update(z_NF=z_NF, x_ND=x_ND, joined_N=joined_N)
 
     def merge(self, other: "Smoothness") -> None:
-        expect_same("blocks and least", (self.blocks, self.least), (other.blocks, other.least))
+        expect_same("blocks and least", (self.blocks, self.min_active), (other.blocks, other.min_active))
         self.pairs += other.pairs
         self.sums = {name: self.sums[name] + other.sums[name] for name in SUMS}
         self.paper.merge(other.paper)
@@ -100,7 +100,7 @@ class Smoothness:
         paper_total, paper_blocks = self.paper.compute()
 
         def of(span: slice, paper: float | None) -> BlockSmoothness:
-            often_F = (self.sums["active"] >= self.least)[span]
+            often_F = (self.sums["active"] >= self.min_active)[span]
             r, weight = r_F[span][often_F], variance_F[span][often_F]
             return BlockSmoothness(
                 autocorrelation=_mean(r),
@@ -111,7 +111,7 @@ class Smoothness:
                 latents=int(often_F.sum()),
             )
 
-        per_block = tuple(of(span, paper) for span, paper in zip(spans(self.blocks), paper_blocks, strict=True))
+        per_block = tuple(of(span, paper) for span, paper in zip(block_slices(self.blocks), paper_blocks, strict=True))
         return SmoothnessTable(of(slice(None), paper_total), per_block, r_F, variation_F, run_F, self.pairs)
 
     def _autocorrelation(self) -> tuple[Tensor, Tensor]:

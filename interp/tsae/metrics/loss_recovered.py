@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.tsae.metrics.checks import expect_shape, wide
+from interp.tsae.metrics.checks import expect_shape, to_float64
 
 SLICE = 1024
 """Tokens whose logits are worked on at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class LossRecovered:
     """None where there are no tokens; a ratio, where the ablation did no harm: there is nothing to recover."""
 
     ce_recovered: float | None
@@ -37,7 +37,7 @@ class Recovered:
 
 
 @dataclass
-class LossRecovered:
+class SpliceLosses:
     """Sums in nats over tokens."""
 
     ce_clean: float = 0.0
@@ -64,7 +64,7 @@ class LossRecovered:
         for at_S in mask_BL.flatten().nonzero()[:, 0].split(SLICE):
             tokens_S = tokens_BL.flatten()[at_S]
             clean_SV, spliced_SV, ablated_SV = (
-                wide(logits.flatten(0, 1)[at_S]).log_softmax(-1) for logits in (clean_BLV, spliced_BLV, ablated_BLV)
+                to_float64(logits.flatten(0, 1)[at_S]).log_softmax(-1) for logits in (clean_BLV, spliced_BLV, ablated_BLV)
             )
             self.ce_clean += _ce(clean_SV, tokens_S)
             self.ce_spliced += _ce(spliced_SV, tokens_S)
@@ -73,15 +73,15 @@ class LossRecovered:
             self.kl_ablated += _kl(clean_SV, ablated_SV)
             self.n += len(at_S)
 
-    def merge(self, other: "LossRecovered") -> None:
+    def merge(self, other: "SpliceLosses") -> None:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
-    def compute(self) -> Recovered:
+    def compute(self) -> LossRecovered:
         if not self.n:
-            return Recovered(None, None, None, None, None, None, None, 0)
+            return LossRecovered(None, None, None, None, None, None, None, 0)
         harm = self.ce_ablated - self.ce_clean
-        return Recovered(
+        return LossRecovered(
             ce_recovered=(self.ce_ablated - self.ce_spliced) / harm if harm > 0 else None,
             kl_recovered=1 - self.kl_spliced / self.kl_ablated if self.kl_ablated > 0 else None,
             ce_clean_nats_per_token=self.ce_clean / self.n,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.tsae.sparse import Pattern, weighted_rows
+from interp.tsae.sparse import Pattern, sparse_matmul
 
 TINY = 1e-12
 
@@ -32,25 +32,25 @@ def false_negatives(documents_M: Int[Tensor, " M"], pairs_P2: Int[Tensor, "P 2"]
     return (anchors_P[:, None] == partners_P).fill_diagonal_(False)
 
 
-def unit_rows(values_N: Float[Tensor, " N"], pattern: Pattern) -> Float[Tensor, " N"]:
+def normalize_rows(values_N: Float[Tensor, " N"], pattern: Pattern) -> Float[Tensor, " N"]:
     """Each row of a sparse matrix at length 1; one without an active code stays as it is, and has cosine 0 with all."""
     squares_M = values_N.new_zeros(pattern.n_rows).index_add(0, pattern.rows_N, values_N**2)
     return values_N * squares_M.clamp(min=TINY).rsqrt()[pattern.rows_N]
 
 
-def similarities(
+def pair_similarities(
     values_N: Float[Tensor, " N"], pattern: Pattern, anchors_P: Int[Tensor, " P"], partners_P: Int[Tensor, " P"]
 ) -> Float[Tensor, "P P"]:
     """The products of every anchor with every partner, rows of one sparse matrix of codes."""
-    mine, at_N = pattern.of_rows(anchors_P)
-    theirs, their_at_N = pattern.of_rows(partners_P)
+    mine, at_N = pattern.select_rows(anchors_P)
+    theirs, their_at_N = pattern.select_rows(partners_P)
     theirs_CP = values_N.new_zeros(pattern.n_columns, len(partners_P)).index_put(
         (theirs.columns_N, theirs.rows_N), values_N[their_at_N]
     )
-    return weighted_rows(values_N[at_N], theirs_CP, mine)
+    return sparse_matmul(values_N[at_N], theirs_CP, mine)
 
 
-def contrast(
+def contrastive_loss(
     values_N: Float[Tensor, " N"],
     pattern: Pattern,
     pairs_P2: Int[Tensor, "P 2"],
@@ -65,19 +65,19 @@ def contrast(
     anchor's own are not its negatives. With `together`, pairs are dealt out to groups of about that many, and only
     those of a group are one another's negatives: the cost grows with P instead of P squared."""
     if similarity == "cosine":
-        values_N = unit_rows(values_N, pattern)
+        values_N = normalize_rows(values_N, pattern)
     groups = 1 if together is None else max(1, round(len(pairs_P2) / together))
     total = values_N.new_zeros(())
     for at in range(groups):
         dealt_P2 = pairs_P2[at::groups]  # neighbours in a batch come from one document: dealt out, they part
         anchors_P, partners_P = dealt_P2.unbind(1)
-        logits_PP = similarities(values_N, pattern, anchors_P, partners_P)
+        logits_PP = pair_similarities(values_N, pattern, anchors_P, partners_P)
         struck_PP = None if documents_M is None else false_negatives(documents_M, dealt_P2)
         total = total + len(dealt_P2) * info_nce(logits_PP / temperature, struck_PP, reduction=reduction)
     return total / len(pairs_P2)
 
 
-def dense_contrast(
+def dense_contrastive_loss(
     slow_MF: Float[Tensor, "M F"],
     pairs_P2: Int[Tensor, "P 2"],
     documents_M: Int[Tensor, " M"] | None,

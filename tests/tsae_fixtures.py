@@ -81,7 +81,7 @@ def noise(first: int, n: int, layer: int, d_model: int = 16) -> Tensor:
 
 def expect_same_bits(left: TSAE, right: TSAE) -> None:
     different = [name for name in TENSORS if not torch.equal(getattr(left, name), getattr(right, name))]
-    assert (different, left.facts) == ([], right.facts)
+    assert (different, left.fit_metrics) == ([], right.fit_metrics)
 
 
 def fve(dictionary: TSAE, x_ND: Tensor) -> float:
