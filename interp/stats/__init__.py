@@ -12,8 +12,9 @@ equivalence   equal only where the difference is surely small
 Nothing is imported before it is used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from interp.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from interp.stats.bootstrap import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         student_p_value,
     )
     from interp.stats.shares import (
+        bounded_share,
         clustered_share,
         exact_interval,
         exact_share,
@@ -51,43 +53,6 @@ if TYPE_CHECKING:
     )
     from interp.stats.when_active import ActiveSums, estimate_active_changes
 
-HOMES = {
-    "bootstrap": (
-        "MIN_COMMON",
-        "MIN_PROMPTS",
-        "ChangeEstimates",
-        "PromptSums",
-        "estimate_changes",
-        "last_minus_first",
-        "resampled_prompts",
-        "slope_weights",
-        "student_interval_from_spread",
-    ),
-    "cells": ("match_cells",),
-    "curves": ("Crossing", "crossing", "smooth", "time_to_half"),
-    "equivalence": ("equivalence_p_value", "equivalence_verdict"),
-    "estimate": ("Estimate",),
-    "multiple": ("benjamini_hochberg", "holm", "joint_p_value"),
-    "percentiles": ("percentile_estimate", "token_means"),
-    "seeds": (
-        "bounded_interval",
-        "bounded_p_value",
-        "paired_differences",
-        "rarest_mode_seen",
-        "sign_p_value",
-        "student_interval",
-        "student_p_value",
-    ),
-    "shares": (
-        "clustered_share",
-        "exact_interval",
-        "exact_share",
-        "paired_share_difference",
-        "share_difference",
-    ),
-    "when_active": ("ActiveSums", "estimate_active_changes"),
-}
-_FILE_OF = {name: file for file, names in HOMES.items() for name in names}
 __all__ = [
     "ActiveSums",
     "ChangeEstimates",
@@ -99,6 +64,7 @@ __all__ = [
     "benjamini_hochberg",
     "bounded_interval",
     "bounded_p_value",
+    "bounded_share",
     "clustered_share",
     "crossing",
     "equivalence_p_value",
@@ -126,13 +92,45 @@ __all__ = [
     "time_to_half",
     "token_means",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _FILE_OF:
-        raise AttributeError(f"module 'interp.stats' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"interp.stats.{_FILE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "MIN_COMMON": "interp.stats.bootstrap",
+        "MIN_PROMPTS": "interp.stats.bootstrap",
+        "ChangeEstimates": "interp.stats.bootstrap",
+        "PromptSums": "interp.stats.bootstrap",
+        "estimate_changes": "interp.stats.bootstrap",
+        "last_minus_first": "interp.stats.bootstrap",
+        "resampled_prompts": "interp.stats.bootstrap",
+        "slope_weights": "interp.stats.bootstrap",
+        "student_interval_from_spread": "interp.stats.bootstrap",
+        "match_cells": "interp.stats.cells",
+        "Crossing": "interp.stats.curves",
+        "crossing": "interp.stats.curves",
+        "smooth": "interp.stats.curves",
+        "time_to_half": "interp.stats.curves",
+        "equivalence_p_value": "interp.stats.equivalence",
+        "equivalence_verdict": "interp.stats.equivalence",
+        "Estimate": "interp.stats.estimate",
+        "benjamini_hochberg": "interp.stats.multiple",
+        "holm": "interp.stats.multiple",
+        "joint_p_value": "interp.stats.multiple",
+        "percentile_estimate": "interp.stats.percentiles",
+        "token_means": "interp.stats.percentiles",
+        "bounded_interval": "interp.stats.seeds",
+        "bounded_p_value": "interp.stats.seeds",
+        "paired_differences": "interp.stats.seeds",
+        "rarest_mode_seen": "interp.stats.seeds",
+        "sign_p_value": "interp.stats.seeds",
+        "student_interval": "interp.stats.seeds",
+        "student_p_value": "interp.stats.seeds",
+        "bounded_share": "interp.stats.shares",
+        "clustered_share": "interp.stats.shares",
+        "exact_interval": "interp.stats.shares",
+        "exact_share": "interp.stats.shares",
+        "paired_share_difference": "interp.stats.shares",
+        "share_difference": "interp.stats.shares",
+        "ActiveSums": "interp.stats.when_active",
+        "estimate_active_changes": "interp.stats.when_active",
+    },
+)

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from interp.artifacts import BadInput
 from interp.stats.estimate import Estimate
+from interp.stats.simplex import first_beyond, simplex_cdf
 
 LEVEL = 0.95
 Alternative = Literal["two-sided", "above", "below"]
@@ -39,8 +40,8 @@ def bounded_interval(values: Values, low: float, high: float, level: float = LEV
     if not len(known_N):
         return Estimate(math.nan)
     mean, tail = float(known_N.mean()), (1 - level) / 2
-    lower = _lower_end(known_N, low, tail, mean)
-    upper = -_lower_end(-known_N, -high, tail, -mean)
+    lower = first_beyond(lambda x_G: simplex_cdf(_with(known_N, low, x_G), x_G), tail, low, mean)
+    upper = -first_beyond(lambda x_G: simplex_cdf(_with(-known_N, -high, x_G), x_G), tail, -high, -mean)
     return Estimate(mean, lower, upper, len(known_N))
 
 
@@ -59,23 +60,9 @@ def bounded_p_value(
     return _of_sides(above, below, alternative)
 
 
-def simplex_cdf(points_XM: Float[np.ndarray, "X M"], bound_X: Float[np.ndarray, " X"]) -> Float[np.ndarray, " X"]:
-    """P(sum_i w_i x_i <= bound) with w uniform on the simplex: the share of a simplex on one side of a hyperplane.
-
-    Exact, by the recursion of Varsi (1973) and Ali (1973): with u = x - bound, for each u_h <= 0 and, in turn, each
-    u_k > 0, A_k <- (u_k A_k - u_h A_(k-1)) / (u_k - u_h), from A_0 = 1 and zero elsewhere; the last A is the share.
-    Only convex combinations, so nothing cancels and ties are no matter."""
-    u_XM = np.sort(points_XM, axis=1) - bound_X[:, None]
-    is_low_XM = u_XM <= 0
-    share_XM = is_low_XM.astype(float)  # the low ones stand for A_0
-    places = range(u_XM.shape[1])
-    for h in places:
-        for k in places[h + 1 :]:
-            step_X = is_low_XM[:, h] & ~is_low_XM[:, k]
-            if step_X.any():
-                u_h, u_k = u_XM[step_X, h], u_XM[step_X, k]
-                share_XM[step_X, k] = (u_k * share_XM[step_X, k] - u_h * share_XM[step_X, k - 1]) / (u_k - u_h)
-    return share_XM[:, -1]
+def _with(known_N: Float[np.ndarray, " N"], end: float, x_G: Float[np.ndarray, " G"]) -> Float[np.ndarray, "G M"]:
+    """The points of D, a row for each x."""
+    return np.tile(np.append(known_N, end), (len(x_G), 1))
 
 
 def within(values: Values, low: float, high: float) -> Float[np.ndarray, " N"]:
@@ -88,19 +75,6 @@ def within(values: Values, low: float, high: float) -> Float[np.ndarray, " N"]:
             "cannot leave"
         )
     return known_N.clip(low, high)
-
-
-def _lower_end(known_N: np.ndarray, low: float, tail: float, mean: float) -> float:
-    """The quantile of D, by halving: P(D <= x) rises with x."""
-    points_1M = np.append(known_N, low)[None]
-    below, above = low, mean
-    for _ in range(60):
-        middle = (below + above) / 2
-        if simplex_cdf(points_1M, np.array([middle]))[0] <= tail:
-            below = middle
-        else:
-            above = middle
-    return below
 
 
 # --- one mode ------------------------------------------------------------------------------------------------------
