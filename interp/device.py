@@ -1,7 +1,4 @@
-"""Where a policy lives, and in what precision.
-
-Ways to run a model for a block, and leave everything as it was.
-"""
+"""Devices and precisions, and context managers that run a model in another mode and then restore it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,34 +11,34 @@ from interp.artifacts import BadInput
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def resolve(device: str = "auto", dtype: str = "auto") -> tuple[torch.device, torch.dtype | None]:
-    """`auto` takes CUDA, then MPS, then the CPU. Weights keep the precision they are stored in, so that they stay the
-    weights they are (None); but on the CPU half precision becomes the float32 it is equal to, which is faster there."""
-    place = _place(device)
+def resolve_device(device: str = "auto", dtype: str = "auto") -> tuple[torch.device, torch.dtype | None]:
+    """The device and the dtype to load weights in. A dtype of None keeps the precision the weights are stored in.
+
+    Device "auto" takes CUDA, then MPS, then the CPU. Dtype "auto" keeps the stored precision, so that the weights stay
+    what they are; on the CPU it is float32, which represents half precision exactly and is faster there."""
+    resolved = _available_device(device)
     if dtype == "auto":
-        return place, torch.float32 if place.type == "cpu" else None
+        return resolved, torch.float32 if resolved.type == "cpu" else None
     if dtype not in PRECISIONS:
         raise BadInput(f"dtype must be auto, {', '.join(PRECISIONS)}; got {dtype!r}")
-    return place, PRECISIONS[dtype]
+    return resolved, PRECISIONS[dtype]
 
 
-def _place(device: str) -> torch.device:
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+def _available_device(device: str) -> torch.device:
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if device == "auto":
-        device = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-    kind, _, index = device.partition(":")
-    if kind not in there or not (index.isascii() and index.isdigit() or device == kind):
-        raise BadInput(f"device must be auto, {', '.join(there)}, or one of them with a number; got {device!r}")
-    if int(index or 0) >= there[kind]:
-        raise BadInput(
-            f"device {device} was asked for, but this torch sees {there[kind]} of that kind: use device=auto"
-        )
+        device = next(kind for kind in ("cuda", "mps", "cpu") if counts[kind])
+    kind, _, number = device.partition(":")
+    if kind not in counts or not (number.isascii() and number.isdigit() or device == kind):
+        raise BadInput(f"device must be auto, {', '.join(counts)}, or one of them with a number; got {device!r}")
+    if int(number or 0) >= counts[kind]:
+        raise BadInput(f"expected a device that this torch sees, got {device} ({counts[kind]} of its kind): use auto")
     return torch.device(device)
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode for the block, then each module back in the mode it was in."""
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block; afterwards each module is back in the mode it was in."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -52,13 +49,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """The same bits each time, on the CPU with several threads too: there the gradient of a gather is otherwise summed
-    in whatever order the threads come. Elsewhere nothing is promised."""
-    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+def deterministic(device: torch.device) -> Iterator[None]:
+    """On the CPU, the same bits each time, with several threads too. On other devices nothing is promised.
+
+    Without it, threads sum the gradient of a gather in any order."""
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warns)
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)

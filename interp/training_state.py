@@ -1,7 +1,9 @@
-"""Stop training anywhere and go on as if nothing had happened: weights, AdamW moments and step, as safetensors.
+"""Training state on disk: weights, optimizer moments and step, so that a stopped run resumes bit for bit.
 
-Data position and random numbers need no saving where every step draws from its own hash. No pickle is written or
-read.
+    <path>/state.safetensors    weights/<name> for each parameter and buffer, <slot>/<name> for each moment of AdamW
+    <path>/manifest.json        config, step, and the other facts the loop needs to resume
+
+Data position and random numbers are not saved: every step draws from its own hash. No pickle is written or read.
 """
 
 import signal
@@ -22,92 +24,93 @@ FILE = "state.safetensors"
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that the step under way is finished first. A second Ctrl-C does not wait."""
+    """An event that the first Ctrl-C sets, so that the loop can finish its step and save. A second Ctrl-C interrupts
+    at once. Outside the main thread the event is never set."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
-    def ask(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
+    def set_stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, previous)
         stop.set()
 
-    before = signal.signal(signal.SIGINT, ask)
+    previous = signal.signal(signal.SIGINT, set_stop)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
 def save_training_state(
     path: Path,
     model: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     *,
     step: int,
     config: Any,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """`facts` are whatever else the loop needs to go on, as plain values."""
+    """Write the state atomically, over an older one. `facts` are plain values that the loop needs to resume."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
-    for name, value in _held(model).items():
-        tensors[f"weights/{name}"] = value.detach()
-        for slot, moment in optimiser.state.get(value, {}).items():
+    for name, tensor in _state_tensors(model).items():
+        tensors[f"weights/{name}"] = tensor.detach()
+        for slot, moment in optimizer.state.get(tensor, {}).items():
             tensors[f"{slot}/{name}"] = moment
-    with writing_dir(path, overwrite=True) as aside:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, aside / FILE)
-        write_manifest(aside, KIND, config=config, made_from={}, step=step, facts=dict(facts or {}))
+    with writing_dir(path, overwrite=True) as partial:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial / FILE)
+        write_manifest(partial, KIND, config=config, made_from={}, step=step, facts=dict(facts or {}))
 
 
 def load_training_state(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, config: Any
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, config: Any
 ) -> tuple[int, dict[str, Any]]:
-    """The number of steps already done and the facts beside it; none if there is nothing here. Refused if they were
-    done under another config or on another architecture."""
+    """Restore model and optimizer in place; return the number of steps done and the saved facts, or (0, {}) if there
+    is no state. A state of another config or architecture is refused."""
     from safetensors.torch import load_file
 
     recover(path)
     if not path.exists():
         return 0, {}
     manifest = read_manifest(path, KIND)
-    done, wanted = manifest["config"], to_json(config)
-    if done != wanted:
-        raise BadInput(f"{path} is of a run of another {changes(done, wanted)}: finish or delete it")
-    tensors = load_file(path / FILE)
-    _expect_same_shapes(path, tensors, model)
-    steps_on_device = any(group.get("fused") or group.get("capturable") for group in optimiser.param_groups)
+    if changed := changes(manifest["config"], to_json(config)):
+        raise BadInput(f"{path} is the state of a run with another {changed}: finish that run, or delete the state")
+    stored = load_file(path / FILE)
+    _expect_same_shapes(path, stored, model)
+    step_on_device = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
     with torch.no_grad():
-        for name, held in _held(model).items():
-            held.copy_(tensors[f"weights/{name}"])
-            slots = {key.split("/", 1)[0]: value for key, value in tensors.items() if key.split("/", 1)[1] == name}
+        for name, tensor in _state_tensors(model).items():
+            tensor.copy_(stored[f"weights/{name}"])
+            slots = {key.split("/", 1)[0]: value for key, value in stored.items() if key.split("/", 1)[1] == name}
             if moments := {slot: value for slot, value in slots.items() if slot not in ("weights", "step")}:
-                step = slots["step"].to(held.device) if steps_on_device else slots["step"]
-                laid_out = {slot: _laid_out_like(held, value) for slot, value in moments.items()}
-                optimiser.state[held] = {"step": step, **laid_out}
+                step = slots["step"].to(tensor.device) if step_on_device else slots["step"]
+                optimizer.state[tensor] = {"step": step} | {
+                    slot: _with_layout_of(tensor, moment) for slot, moment in moments.items()
+                }
     return manifest["step"], manifest["facts"]
 
 
-def _held(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters, each once however many names it has, and the buffers that are part of the model's state."""
+def _state_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters, each under one of its names, and the buffers that belong to the model's state."""
     parameters = dict(model.named_parameters())
-    every_name = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    buffers = {name: value for name, value in model.state_dict(keep_vars=True).items() if name not in every_name}
-    return {**parameters, **buffers}
+    parameter_names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    state = model.state_dict(keep_vars=True)
+    return {**parameters, **{name: value for name, value in state.items() if name not in parameter_names}}
 
 
-def _laid_out_like(held: Tensor, value: Tensor) -> Tensor:
-    """Where a parameter is stored by columns, a fused optimiser wants its moments so too."""
-    return torch.empty_like(held, dtype=value.dtype, memory_format=torch.preserve_format).copy_(value)
+def _with_layout_of(parameter: Tensor, moment: Tensor) -> Tensor:
+    """A fused optimizer wants the moments of a column-major parameter to be column-major too."""
+    return torch.empty_like(parameter, dtype=moment.dtype, memory_format=torch.preserve_format).copy_(moment)
 
 
-def _expect_same_shapes(path: Path, tensors: Mapping[str, Tensor], model: nn.Module) -> None:
-    found = {key.removeprefix("weights/"): tuple(t.shape) for key, t in tensors.items() if key.startswith("weights/")}
-    wanted = {name: tuple(held.shape) for name, held in _held(model).items()}
-    if strange := sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)):
-        name = strange[0]
+def _expect_same_shapes(path: Path, stored: Mapping[str, Tensor], model: nn.Module) -> None:
+    shapes = {key.removeprefix("weights/"): tuple(t.shape) for key, t in stored.items() if key.startswith("weights/")}
+    expected = {name: tuple(tensor.shape) for name, tensor in _state_tensors(model).items()}
+    if different := sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)):
+        name = different[0]
         raise Mismatch(
-            f"{path} holds another architecture: {len(strange)} weights differ, e.g. {name}: expected "
-            f"{wanted.get(name, 'none')}, got {found.get(name, 'none')}. Go on with the policy it was begun with."
+            f"{path} is the state of another architecture: {len(different)} weights differ, e.g. {name}: expected "
+            f"{expected.get(name, 'none')}, got {shapes.get(name, 'none')}. Resume with the policy it was begun with."
         )

@@ -1,4 +1,9 @@
-"""A local causal language model: load it, sample from it, score with it, look into it."""
+"""Policies: a local causal language model to load, sample from, score with and look into.
+
+`directory` opens a Hugging Face directory or says why it cannot, `policy` the Policy class, `sample` and `cache` exact
+batched sampling, `score` teacher-forced log-probabilities, `residual` capture and edit the residual stream, `bridge` a
+TransformerLens view of the same weights, `text` tokens back to characters.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
-"""A key-value cache for sampling: room to grow without copying, and rows that can be repeated or dropped.
+"""A key-value cache for sampling that grows without copying, and whose rows can be repeated or dropped.
 
-The stock cache concatenates, so that every step copies all that came before. Ours writes into a buffer with room
-ahead, and makes a new one only every `ROOM` tokens, or when rows leave. Layers of other kinds (sliding windows) keep
-their stock behaviour.
+The stock cache concatenates, so every step copies all previous keys and values. This one writes into a buffer with
+free columns at the end, and allocates a new one only every `FREE_COLUMNS` tokens, or when rows are dropped. Layers of
+other kinds (sliding windows) keep their stock behavior.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,19 @@ from torch import Tensor
 from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer
 
-ROOM = 32
-"""Tokens of room a new buffer is given."""
+FREE_COLUMNS = 32
+"""Tokens that a new buffer has room for beyond those it holds."""
 
 
-class RoomyLayer(DynamicLayer):
-    """Like its parent, `keys` and `values` are what has been seen; here they are views of the buffers behind them."""
+def growing_cache(config: PretrainedConfig) -> DynamicCache:
+    """An empty cache for a model of this config."""
+    cache = DynamicCache(config=config)
+    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+class GrowingLayer(DynamicLayer):
+    """As in the parent class, `keys` and `values` are those of the tokens so far; here they are views of `buffers`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,41 +34,36 @@ class RoomyLayer(DynamicLayer):
     ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        seen = self.get_seq_length()
-        end = seen + key_states.shape[-2]
+        length = self.get_seq_length()
+        end = length + key_states.shape[-2]
         if self.buffers is None or self.buffers[0].shape[-2] < end:
-            new = (key_states[:, :, :0], value_states[:, :, :0])
-            self.buffers = [_with_room(tensor, end + ROOM) for tensor in (self._seen() if seen else new)]
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[:, :, seen:end] = states
+            empty = (key_states[:, :, :0], value_states[:, :, :0])
+            states = self._keys_and_values() if length else empty
+            self.buffers = [_copy_into_buffer(tensor, end + FREE_COLUMNS) for tensor in states]
+        for buffer, new in zip(self.buffers, (key_states, value_states), strict=True):
+            buffer[:, :, length:end] = new
         self.keys, self.values = (buffer[:, :, :end] for buffer in self.buffers)
         return self.keys, self.values
 
     def batch_repeat_interleave(self, repeats: int) -> None:
-        self._rearrange(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
+        self._change_rows(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        self._rearrange(lambda tensor: tensor.index_select(0, indices))
+        self._change_rows(lambda tensor: tensor.index_select(0, indices))
 
-    def _rearrange(self, move: Callable[[Tensor], Tensor]) -> None:
+    def _change_rows(self, change: Callable[[Tensor], Tensor]) -> None:
         end = self.get_seq_length()
         if end:
-            self.buffers = [_with_room(move(tensor), end + ROOM) for tensor in self._seen()]
+            self.buffers = [_copy_into_buffer(change(x), end + FREE_COLUMNS) for x in self._keys_and_values()]
             self.keys, self.values = (buffer[:, :, :end] for buffer in self.buffers)
 
-    def _seen(self) -> tuple[Tensor, Tensor]:
-        assert self.keys is not None and self.values is not None, "nothing has been written yet"
+    def _keys_and_values(self) -> tuple[Tensor, Tensor]:
+        assert self.keys is not None and self.values is not None, "the cache is empty"
         return self.keys, self.values
 
 
-def _with_room(tensor: Tensor, length: int) -> Tensor:
-    rows, heads, seen, width = tensor.shape
-    buffer = tensor.new_empty(rows, heads, length, width)
-    buffer[:, :, :seen] = tensor
+def _copy_into_buffer(tensor: Tensor, columns: int) -> Tensor:
+    rows, heads, length, width = tensor.shape
+    buffer = tensor.new_empty(rows, heads, columns, width)
+    buffer[:, :, :length] = tensor
     return buffer
-
-
-def roomy_cache(config: PretrainedConfig) -> DynamicCache:
-    cache = DynamicCache(config=config)
-    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache

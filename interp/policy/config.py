@@ -1,4 +1,4 @@
-"""How to sample."""
+"""Settings of a sampler."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ class SampleConfig:
     max_new_tokens: int = 96
     """Longer completions are cut off, and marked as truncated."""
     temperature: float = 1.0
-    """0 is greedy. There is no top-p or top-k: what is sampled is what is trained."""
+    """0 is greedy. There is no top-p or top-k: the distribution that is sampled is the one that is trained."""
     rows: int = 512
-    """Completions generated at once, or one group if that is more. Less takes less memory."""
+    """Completions generated at once; one group if that is more. Fewer take less memory."""
     seed: int = 0
-    """The same seed draws the same completions."""
+    """The same seed gives the same completions."""
 
     def __post_init__(self) -> None:
         expect_at_least(self, 1, "group", "max_new_tokens", "rows")

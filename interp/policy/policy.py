@@ -1,4 +1,4 @@
-"""A policy: a local causal language model and its tokenizer, to sample from, score with and look into."""
+"""A policy: a local causal language model with its tokenizer, to sample from, score with and look into."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interp.artifacts import BadInput, fingerprint_tensors, writing_dir
-from interp.device import resolve
+from interp.device import resolve_device
 from interp.policy.bridge import bridge
 from interp.policy.config import SampleConfig
-from interp.policy.directory import load_model, load_tokenizer, quiet_bars
-from interp.policy.residual import blocks_of, residuals
+from interp.policy.directory import load_model, load_tokenizer, no_progress_bars
+from interp.policy.residual import completion_residuals, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
 from interp.policy.text import Offsets, decode_with_offsets
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 Ids = list[int]
+MAX_QUOTED = 60
+"""Characters of a prompt in an error message."""
 
 
 @dataclass
@@ -32,26 +34,32 @@ class Policy:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     path: Path | None = None
-    """Where it was loaded from."""
+    """The directory it was loaded from."""
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto", dtype: str = "auto") -> "Policy":
-        """Open a local Hugging Face directory: no network, no code of its own, no pickle."""
+        """Open a local Hugging Face directory: no network, no code from the directory, no pickle.
+
+        `device` is auto, cpu, cuda or mps, `dtype` auto, float32, bfloat16 or float16 (see interp.device)."""
         path = Path(path)
-        place, precision = resolve(device, dtype)
-        model: Any = load_model(path, dtype=precision)
+        torch_device, torch_dtype = resolve_device(device, dtype)
+        model: Any = load_model(path, dtype=torch_dtype)
         tokenizer: Any = load_tokenizer(path)
-        if len(tokenizer) > (held := model.get_input_embeddings().num_embeddings):
-            raise BadInput(f"{path}: the tokenizer has {len(tokenizer)} tokens, the model only {held}: not its own?")
-        return cls(model.to(place), tokenizer, path)
+        if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+            raise BadInput(
+                f"{path}: expected a tokenizer with up to {rows} tokens, as the model has, got {len(tokenizer)}: "
+                "is it the model's own?"
+            )
+        return cls(model.to(torch_device), tokenizer, path)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        with writing_dir(path, overwrite=overwrite) as aside:
-            self.write(aside)
+        """Write model and tokenizer as a Hugging Face directory, atomically."""
+        with writing_dir(path, overwrite=overwrite) as partial:
+            self.write_files(partial)
 
-    def write(self, directory: Path) -> None:
-        """Into a directory that is being written; `save` is the whole of it."""
-        with quiet_bars():
+    def write_files(self, directory: Path) -> None:
+        """Write the files of the model and the tokenizer into a directory that the caller makes whole."""
+        with no_progress_bars():
             self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
@@ -65,38 +73,41 @@ class Policy:
 
     @property
     def context(self) -> int:
+        """Tokens of a prompt and its completion, at most."""
         return self.model.config.max_position_embeddings
 
     @property
     def n_layers(self) -> int:
-        return len(blocks_of(self.model))
+        return len(decoder_blocks(self.model))
 
     @property
     def d_model(self) -> int:
         return self.model.config.hidden_size
 
     @property
-    def pad(self) -> int:
+    def pad_id(self) -> int:
+        """The tokenizer's padding token, or an end token where it has none."""
         pad: Any = self.tokenizer.pad_token_id
-        return self.stop[0] if pad is None else pad
+        return self.stop_ids[0] if pad is None else pad
 
     @property
-    def stop(self) -> Ids:
-        """Every token that ends a completion: the tokenizer's, and those the generation config adds."""
-        own: Any = self.tokenizer.eos_token_id
+    def stop_ids(self) -> Ids:
+        """Every token that ends a completion: the tokenizer's, and those that the generation config adds."""
+        eos: Any = self.tokenizer.eos_token_id
         more: Any = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None) or []
-        return sorted({own, *([more] if isinstance(more, int) else more)})
+        return sorted({eos, *([more] if isinstance(more, int) else more)})
 
     def fingerprint(self) -> str:
-        """Of the weights as they are now: training changes it."""
+        """Fingerprint of the weights as they are now. Training changes it."""
         tensors = dict(self.model.named_parameters())
         return fingerprint_tensors(tensors, tensors.__getitem__)
 
     def encode(self, prompts: Sequence[str], *, chat: bool = False) -> list[Ids]:
-        """Prompts as token ids, with whatever the tokenizer puts before them. With `chat`, as a user's turn. A prompt
-        with words the tokenizer lacks is refused: the policy would be asked another question."""
+        """Prompts as token ids, with the tokens that the tokenizer puts before them. With `chat`, as a user's turn.
+
+        A prompt with words that the tokenizer does not know is refused: the policy would see another prompt."""
         if chat and not self.tokenizer.chat_template:
-            raise BadInput("chat was asked for, but this tokenizer has no chat template: use chat=False")
+            raise BadInput("expected a tokenizer with a chat template, for chat=True; got one without: use chat=False")
         return [self._encode(prompt, chat) for prompt in prompts]
 
     def _encode(self, prompt: str, chat: bool) -> Ids:
@@ -106,38 +117,40 @@ class Policy:
             ids = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
         else:
             ids = tokenizer(prompt)["input_ids"]
-        shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
+        quoted = prompt if len(prompt) <= MAX_QUOTED else prompt[: MAX_QUOTED - 3] + "..."
         if not 0 < len(ids) < self.context:
-            raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {shown!r}")
-        ordinary = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, None}
-        unknown = {tokenizer.unk_token_id} - ordinary
+            raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {quoted!r}")
+        special = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, None}
+        unknown = {tokenizer.unk_token_id} - special
         if unknown & set(ids) and tokenizer.unk_token not in prompt:
-            raise BadInput(f"expected words of the tokenizer's vocabulary, got some it does not know in {shown!r}")
+            raise BadInput(f"expected words of the tokenizer's vocabulary, got unknown ones in {quoted!r}")
         return list(ids)
 
     def decode(self, ids: Sequence[int]) -> tuple[str, Offsets]:
-        """The text of a completion without its end token, and the characters each remaining token wrote."""
-        ids = ids[:-1] if len(ids) and ids[-1] in self.stop else ids
+        """The text of a completion without its end token, and the characters that each other token wrote."""
+        ids = ids[:-1] if len(ids) and ids[-1] in self.stop_ids else ids
         return decode_with_offsets(self.tokenizer, ids)
 
-    def words(self, ids: Sequence[int]) -> list[str]:
-        """What each token wrote: together, the text."""
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The text that each token wrote. Joined, they are the text of `ids`."""
         text, offsets = decode_with_offsets(self.tokenizer, ids)
         starts = [0, *(end for _, end in offsets)]
         return [text[start:end] for start, (_, end) in zip(starts, offsets, strict=False)]
 
     def sample(
-        self, prompts: Sequence[Ids], config: SampleConfig, *, keys: Sequence[int] | None = None, bar: bool = True
+        self, prompts: Sequence[Ids], config: SampleConfig, *, keys: Sequence[int] | None = None, progress: bool = True
     ) -> Samples:
-        """A group of completions for each prompt. `keys` names each prompt's random stream (default: its place). `bar`
-        shows one if it takes longer than a second."""
+        """A group of completions for each prompt.
+
+        `keys` gives each prompt its random stream; by default its index. `progress` shows a bar if sampling takes
+        longer than a second."""
         keys = range(len(prompts)) if keys is None else keys
-        streams = [stream(key, member) for key in keys for member in range(config.group)]
-        sampler = Sampler(self.model, config, self.stop, self.pad, self.context)
-        if not bar:
+        streams = [stream_key(key, member) for key in keys for member in range(config.group)]
+        sampler = Sampler(self.model, config, self.stop_ids, self.pad_id, self.context)
+        if not progress:
             return sampler.sample(prompts, streams, lambda rows: None)
-        with tqdm(total=len(streams), desc="sampling", unit="row", delay=1, leave=False) as shown:
-            return sampler.sample(prompts, streams, shown.update)
+        with tqdm(total=len(streams), desc="sampling", unit="row", delay=1, leave=False) as bar:
+            return sampler.sample(prompts, streams, bar.update)
 
     def score(
         self,
@@ -147,12 +160,12 @@ class Policy:
         temperature: float = 1.0,
         micro_tokens: int = 4096,
     ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
-        """Log-probability of every completion token, and the entropy it was chosen in."""
+        """Log-probability and entropy (nats) of every completion token, zero beyond the end of a row, on the CPU."""
         return score(
             self.model,
             prompts,
             completions,
-            pad=self.pad,
+            pad=self.pad_id,
             context=self.context,
             temperature=temperature,
             micro_tokens=micro_tokens,
@@ -161,16 +174,27 @@ class Policy:
     def capture(
         self, ids_BL: Int[Tensor, "B L"], layers: Sequence[int], mask_BL: Int[Tensor, "B L"] | None = None
     ) -> dict[int, Float[Tensor, "B L D"]]:
-        """The residual stream after each of `layers`; the forward stops at the deepest."""
+        """The residual stream after each of `layers`. The forward stops at the deepest."""
         ids_BL = ids_BL.to(self.device)
         mask_BL = torch.ones_like(ids_BL) if mask_BL is None else mask_BL.to(self.device)
-        return residuals(self.model, ids_BL, mask_BL, layers)
+        return compute_residuals(self.model, ids_BL, mask_BL, layers)
+
+    def completion_residuals(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        layer: int,
+        *,
+        micro_tokens: int = 4096,
+    ) -> Float[Tensor, "N D"]:
+        """The residual at every token of every completion, one completion after another, in float32 on the CPU."""
+        return completion_residuals(self.model, prompts, completions, layer, pad=self.pad_id, micro_tokens=micro_tokens)
 
     def bridge(self) -> "TransformerBridge":
-        """A TransformerLens view over the same parameters, which leaves this policy as it is. Do not freeze it."""
+        """A TransformerLens view over the same parameters. The policy is left unchanged; do not freeze the view."""
         return bridge(self.model, self.tokenizer)
 
 
-def stream(key: int, member: int) -> int:
+def stream_key(key: int, member: int) -> int:
     """The random stream of one member of a group."""
     return (key * 1_000_003 + member) % 2**64

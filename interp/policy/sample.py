@@ -1,9 +1,12 @@
 """Sample completions: batched, cached, exact, and reproducible row by row.
 
-One prefill serves a whole group; rows that have finished leave the batch; every token's log-probability and the exact
-entropy are those of the distribution it was drawn from. A row draws from its own stream of uniforms, keyed by
-(seed, its key), so what it samples does not depend on what else is in the batch, but for the last bit of the matmuls.
-On the CPU the same call gives the same bits.
+One prefill serves a whole group. Rows that have ended leave the batch. Every token comes with its log-probability and
+the exact entropy of the distribution it was drawn from.
+
+    token_t = the first v with CDF_t(v) > u_t        u_t from the row's own random stream, keyed by (seed, key)
+
+So a completion does not depend on what else is in the batch, except through the last bit of the matrix products. On the
+CPU the same call gives the same bits.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,14 +20,14 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from interp.artifacts import BadInput
-from interp.device import evaluating
-from interp.policy.cache import roomy_cache
+from interp.device import eval_mode
+from interp.policy.cache import growing_cache
 from interp.policy.config import SampleConfig
 
 COMPACT_BELOW = 0.85
-"""Finished rows are dropped once the live ones are this share of the batch: dropping copies the cache."""
-LOOK_EVERY = {"cpu": 1}
-"""Tokens between looks at how many rows still live; 8 elsewhere, for a GPU is waited for at every look."""
+"""Ended rows are dropped once the live rows are at most this share of the batch: dropping copies the cache."""
+CHECK_EVERY = {"cpu": 1}
+"""Tokens between counts of the live rows, by device type. 8 elsewhere: each count waits for a GPU to catch up."""
 
 
 class Row(NamedTuple):
@@ -38,39 +41,40 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Samples:
-    """Completions in the order asked for: the group of prompt 0, that of prompt 1, ... Right-padded, on the CPU."""
+    """Completions, right-padded, on the CPU. Order: the group of prompt 0, the group of prompt 1, ..."""
 
     tokens_BL: Int[Tensor, "B L"]
     logprobs_BL: Float[Tensor, "B L"]
     entropies_BL: Float[Tensor, "B L"]
     lengths_B: Int[Tensor, " B"]
-    """Tokens drawn, the end-of-sequence token among them."""
+    """Tokens of each completion, its end token included."""
     finished_B: Bool[Tensor, " B"]
-    """False where a row was truncated."""
+    """False where a completion was truncated."""
 
     @property
     def mask_BL(self) -> Bool[Tensor, "B L"]:
         return torch.arange(self.tokens_BL.shape[1]) < self.lengths_B[:, None]
 
-    def row(self, at: int) -> "Row":
-        length = int(self.lengths_B[at])
+    def row(self, index: int) -> Row:
+        """One completion, without padding."""
+        length = int(self.lengths_B[index])
         return Row(
-            tokens=tuple(self.tokens_BL[at, :length].tolist()),
-            logprobs=tuple(self.logprobs_BL[at, :length].tolist()),
-            entropies=tuple(self.entropies_BL[at, :length].tolist()),
-            finished=bool(self.finished_B[at]),
+            tokens=tuple(self.tokens_BL[index, :length].tolist()),
+            logprobs=tuple(self.logprobs_BL[index, :length].tolist()),
+            entropies=tuple(self.entropies_BL[index, :length].tolist()),
+            finished=bool(self.finished_B[index]),
         )
 
-    def put(self, rows: list[int], part: "Samples") -> None:
-        """Set `rows` to those of `part`, which may be narrower."""
+    def set_rows(self, rows: list[int], part: "Samples") -> None:
+        """Overwrite `rows` with the rows of `part`, which may be narrower."""
         width = part.tokens_BL.shape[1]
         for name in ("tokens_BL", "logprobs_BL", "entropies_BL"):
             getattr(self, name)[rows, :width] = getattr(part, name).cpu()
         for name in ("lengths_B", "finished_B"):
             getattr(self, name)[rows] = getattr(part, name).cpu()
 
-    def cut(self) -> "Samples":
-        """Without the columns that no row reaches."""
+    def trim(self) -> "Samples":
+        """The same samples without the columns that are padding in every row."""
         longest = int(self.lengths_B.max()) if len(self.lengths_B) else 0
         return replace(
             self,
@@ -81,22 +85,22 @@ class Samples:
 
 
 @dataclass
-class _Rows:
+class _LiveRows:
     """The rows still in the batch, on the model's device."""
 
     row_B: Int[Tensor, " B"]
-    """Which completion of the wave each is."""
+    """The index of each row in its wave."""
     uniforms_BL: Float[Tensor, "B L"]
     mask_BC: Int[Tensor, "B C"]
-    """Of the prompt and all that can follow it."""
+    """Attention mask over the prompt and all tokens that can follow it."""
     position_B: Int[Tensor, " B"]
-    """Of the next token."""
-    room_B: Int[Tensor, " B"]
-    """How many tokens it may have: fewer than asked for where the context ends sooner."""
+    """Position of the next token."""
+    limit_B: Int[Tensor, " B"]
+    """Tokens the row may have: `max_new_tokens`, or fewer where the context ends sooner."""
     alive_B: Bool[Tensor, " B"]
 
-    def keep(self, index_B: Int[Tensor, " B"]) -> None:
-        for name in ("row_B", "uniforms_BL", "mask_BC", "position_B", "room_B", "alive_B"):
+    def select(self, index_B: Int[Tensor, " B"]) -> None:
+        for name in ("row_B", "uniforms_BL", "mask_BC", "position_B", "limit_B", "alive_B"):
             setattr(self, name, getattr(self, name)[index_B])
 
 
@@ -104,96 +108,97 @@ class _Rows:
 class Sampler:
     model: PreTrainedModel
     config: SampleConfig
-    stop: Sequence[int]
-    pad: int
+    stop_ids: Sequence[int]
+    """Tokens that end a completion."""
+    pad_id: int
     context: int
+    """Tokens of a prompt and its completion, at most."""
 
     def sample(
         self, prompts: Sequence[Sequence[int]], keys: Sequence[int], on_wave: Callable[[int], object]
     ) -> Samples:
-        """`keys` names the stream of each completion. `on_wave` is told how many rows each wave finished."""
-        for at, prompt in enumerate(prompts):
+        """A group of completions for each prompt. `keys` gives each completion its random stream. After each wave,
+        `on_wave` is called with its number of rows."""
+        for index, prompt in enumerate(prompts):
             if not 0 < len(prompt) < self.context:
-                raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; prompt {at} has {len(prompt)}")
+                raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; prompt {index} has {len(prompt)}")
         assert len(keys) == len(prompts) * self.config.group, "a key for every completion"
-        samples = _empty(len(prompts) * self.config.group, self.config.max_new_tokens, self.pad, torch.device("cpu"))
-        with evaluating(self.model):
+        samples = _empty(len(keys), self.config.max_new_tokens, self.pad_id, torch.device("cpu"))
+        with eval_mode(self.model):
             for wave in self._waves(prompts):
                 rows = [i * self.config.group + g for i in wave for g in range(self.config.group)]
-                written = self._write([prompts[i] for i in wave], [keys[row] for row in rows])
-                samples.put(rows, written)
+                samples.set_rows(rows, self._sample_wave([prompts[i] for i in wave], [keys[row] for row in rows]))
                 on_wave(len(rows))
-        return samples.cut()
+        return samples.trim()
 
     def _waves(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-        """Prompts of like length together, as many as keep the batch within `config.rows`."""
+        """Indices of prompts of similar length, as many as keep the batch within `config.rows`."""
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         size = max(1, self.config.rows // self.config.group)
-        for at in range(0, len(order), size):
-            yield order[at : at + size]
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
 
     @torch.inference_mode()
-    def _write(self, prompts: list[Sequence[int]], keys: list[int]) -> Samples:
-        """All completions of one wave."""
+    def _sample_wave(self, prompts: list[Sequence[int]], keys: list[int]) -> Samples:
         device = self.model.device
         length = min(self.config.max_new_tokens, self.context - min(map(len, prompts)))
-        look_every = LOOK_EVERY.get(device.type, 8)
-        written = _empty(len(keys), length, self.pad, device)
-        ends = torch.tensor(list(self.stop), device=device)
-        cache = roomy_cache(self.model.config)
-        rows, logits_BV = self._prefill(prompts, keys, length, cache)
+        check_every = CHECK_EVERY.get(device.type, 8)
+        samples = _empty(len(keys), length, self.pad_id, device)
+        stop_ids = torch.tensor(list(self.stop_ids), device=device)
+        cache = growing_cache(self.model.config)
+        live, logits_BV = self._prefill(prompts, keys, length, cache)
         for t in range(length):
-            tokens_B, logprobs_B, entropies_B = draw(logits_BV, rows.uniforms_BL[:, t], self.config.temperature)
-            written.tokens_BL[rows.row_B, t] = torch.where(rows.alive_B, tokens_B, self.pad)
-            written.logprobs_BL[rows.row_B, t] = logprobs_B * rows.alive_B
-            written.entropies_BL[rows.row_B, t] = entropies_B * rows.alive_B
-            written.lengths_B[rows.row_B] += rows.alive_B
-            ended_B = torch.isin(tokens_B, ends)
-            written.finished_B[rows.row_B] |= ended_B & rows.alive_B
-            rows.alive_B &= ~ended_B & (rows.room_B > t + 1)
+            tokens_B, logprobs_B, entropies_B = draw_tokens(logits_BV, live.uniforms_BL[:, t], self.config.temperature)
+            samples.tokens_BL[live.row_B, t] = torch.where(live.alive_B, tokens_B, self.pad_id)
+            samples.logprobs_BL[live.row_B, t] = logprobs_B * live.alive_B
+            samples.entropies_BL[live.row_B, t] = entropies_B * live.alive_B
+            samples.lengths_B[live.row_B] += live.alive_B
+            ended_B = torch.isin(tokens_B, stop_ids)
+            samples.finished_B[live.row_B] |= ended_B & live.alive_B
+            live.alive_B &= ~ended_B & (live.limit_B > t + 1)
             if t == length - 1:
                 break
-            if t % look_every == 0:
-                left = int(rows.alive_B.sum())
-                if left == 0:
+            if t % check_every == 0:
+                count = int(live.alive_B.sum())
+                if count == 0:
                     break
-                if left < COMPACT_BELOW * len(rows.row_B):
-                    live = rows.alive_B.nonzero()[:, 0]
-                    cache.batch_select_indices(live)
-                    rows.keep(live)
-                    tokens_B = tokens_B[live]
-            logits_BV = self._forward(
-                tokens_B[:, None], rows.mask_BC[:, : t + 1 - length], rows.position_B[:, None], cache
+                if count < COMPACT_BELOW * len(live.row_B):
+                    index_B = live.alive_B.nonzero()[:, 0]
+                    cache.batch_select_indices(index_B)
+                    live.select(index_B)
+                    tokens_B = tokens_B[index_B]
+            logits_BV = self._next_logits(
+                tokens_B[:, None], live.mask_BC[:, : t + 1 - length], live.position_B[:, None], cache
             )
-            rows.position_B = rows.position_B + rows.alive_B  # the dead must not walk out of the context
-        if not written.logprobs_BL.isfinite().all():
+            live.position_B = live.position_B + live.alive_B  # ended rows must not walk out of the context
+        if not samples.logprobs_BL.isfinite().all():
             raise FloatingPointError("the policy's logits are not finite: its weights have diverged")
-        return written
+        return samples
 
     def _prefill(
         self, prompts: list[Sequence[int]], keys: list[int], length: int, cache: DynamicCache
-    ) -> tuple[_Rows, Float[Tensor, "B V"]]:
-        """Read each prompt once, then make of it as many rows as its group has."""
+    ) -> tuple[_LiveRows, Float[Tensor, "B V"]]:
+        """Read each prompt once, then repeat its row for every member of its group."""
         device, group = self.model.device, self.config.group
-        ids_PL, mask_PL = pad_left(prompts, self.pad, device)
-        logits_PV = self._forward(ids_PL, mask_PL, positions(mask_PL), cache)
+        ids_PL, mask_PL = pad_left(prompts, self.pad_id, device)
+        logits_PV = self._next_logits(ids_PL, mask_PL, position_ids(mask_PL), cache)
         if group > 1:
             cache.batch_repeat_interleave(group)
         mask_BL = mask_PL.repeat_interleave(group, dim=0)
-        seen_B = mask_BL.sum(1)
-        uniforms_BL = torch.from_numpy(np.stack([uniforms(self.config.seed, key, length) for key in keys]))
-        rows = _Rows(
+        prompt_length_B = mask_BL.sum(1)
+        uniforms_BL = torch.from_numpy(np.stack([uniform_stream(self.config.seed, key, length) for key in keys]))
+        live = _LiveRows(
             row_B=torch.arange(len(keys), device=device),
             uniforms_BL=uniforms_BL.to(device),
             mask_BC=torch.cat([mask_BL, mask_BL.new_ones(len(keys), length)], dim=1),
-            position_B=seen_B,
-            room_B=(self.context - seen_B).clamp(max=length),
+            position_B=prompt_length_B,
+            limit_B=(self.context - prompt_length_B).clamp(max=length),
             alive_B=torch.ones(len(keys), dtype=torch.bool, device=device),
         )
-        return rows, logits_PV.repeat_interleave(group, dim=0)
+        return live, logits_PV.repeat_interleave(group, dim=0)
 
-    def _forward(self, ids_BL: Tensor, mask_BL: Tensor, positions_BL: Tensor, cache: DynamicCache) -> Tensor:
-        """Logits for the token after the last."""
+    def _next_logits(self, ids_BL: Tensor, mask_BL: Tensor, positions_BL: Tensor, cache: DynamicCache) -> Tensor:
+        """Logits of the token after the last."""
         out = self.model(
             input_ids=ids_BL,
             attention_mask=mask_BL,
@@ -215,36 +220,40 @@ def _empty(rows: int, length: int, pad: int, device: torch.device) -> Samples:
     )
 
 
-def draw(
+def draw_tokens(
     logits_BV: Float[Tensor, "B V"], uniforms_B: Float[Tensor, " B"], temperature: float
 ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
-    """A token for each row by inverting its distribution at its uniform, the token's log-probability, the entropy in
-    nats. At temperature 0 the distribution is a point: the best token, log-probability 0, entropy 0."""
+    """A token per row, its log-probability, and the entropy of its distribution in nats.
+
+    The token inverts the cumulative distribution at the row's uniform. At temperature 0 the distribution is a point:
+    the most likely token, log-probability 0, entropy 0."""
     if temperature == 0:
         best = logits_BV.float().max(-1)
-        nothing_B = best.values * 0  # and not a number where the logits are none
-        return best.indices, nothing_B, nothing_B
+        zero_B = best.values * 0  # NaN where the logits are NaN
+        return best.indices, zero_B, zero_B
     logp_BV = torch.log_softmax(logits_BV.float() / temperature, dim=-1)
     p_BV = logp_BV.exp()
     cdf_BV = p_BV.cumsum(-1)
-    chosen_B = (cdf_BV <= uniforms_B[:, None] * cdf_BV[:, -1:]).sum(-1)
-    chosen_B = torch.where(chosen_B < p_BV.shape[-1], chosen_B, p_BV.argmax(-1))  # a product that rounded up to 1
-    return chosen_B, logp_BV.gather(-1, chosen_B[:, None])[:, 0], entropy(logp_BV)
+    tokens_B = (cdf_BV <= uniforms_B[:, None] * cdf_BV[:, -1:]).sum(-1)
+    tokens_B = torch.where(tokens_B < p_BV.shape[-1], tokens_B, p_BV.argmax(-1))  # where the product rounds up to 1
+    return tokens_B, logp_BV.gather(-1, tokens_B[:, None])[:, 0], entropy(logp_BV)
 
 
 def entropy(logp_BV: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
-    """In nats. What cannot happen adds nothing."""
+    """Entropy in nats of log-probabilities. A token of probability zero adds nothing."""
     return -(logp_BV.exp() * logp_BV.clamp(min=torch.finfo(logp_BV.dtype).min)).sum(-1)
 
 
-def uniforms(seed: int, key: int, length: int) -> np.ndarray:
-    """A row's own numbers in [0, 1): counter-based, so that every (seed, key) is a stream of its own. They lie on a
-    grid of 2^-24, as float32 does: what is less likely than that is drawn a little too often or not at all."""
+def uniform_stream(seed: int, key: int, length: int) -> np.ndarray:
+    """Random numbers in [0, 1) of the stream (seed, key). Counter-based: distinct pairs give independent streams.
+
+    They lie on a grid of 2^-24, as float32 does: a token less likely than that is drawn slightly too often or never."""
     stream = np.random.Generator(np.random.Philox(key=np.array([seed, key], dtype=np.uint64)))
     return stream.integers(0, 2**24, length).astype(np.float32) / 2**24
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids padded on the left to one length, and their attention mask."""
     longest = max(map(len, rows))
     padding = [longest - len(row) for row in rows]
     ids = [[pad] * n + list(row) for n, row in zip(padding, rows, strict=True)]
@@ -253,5 +262,6 @@ def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> t
     return ids, mask
 
 
-def positions(mask_BL: Tensor) -> Tensor:
+def position_ids(mask_BL: Tensor) -> Tensor:
+    """The position of each token in its row, 0 at left padding."""
     return (mask_BL.cumsum(-1) - 1).clamp(min=0)

@@ -1,4 +1,4 @@
-"""The TransformerLens view sees the policy's own parameters, and the policy does not notice it."""
+"""The TransformerLens view shares the policy's parameters and leaves the policy unchanged."""
 
 import pytest
 import torch
@@ -30,47 +30,47 @@ def step(policy: Policy, optimiser: torch.optim.Optimizer) -> float:
 
 
 @torch.no_grad()
-def apart(policy: Policy, bridge) -> float:
+def max_logit_difference(policy: Policy, bridge) -> float:
     return (bridge(IDS, return_type="logits") - policy.model(IDS).logits).abs().max().item()
 
 
-def test_the_bridge_gives_the_logits_of_the_policy(pair):
-    assert apart(*pair) < 1e-4
+def test_bridge_logits_equal_policy_logits(pair):
+    assert max_logit_difference(*pair) < 1e-4
 
 
-def test_tied_embeddings_give_the_same_logits_too():
+def test_bridge_logits_are_equal_with_tied_embeddings():
     policy = tiny_policy("qwen3", tie_word_embeddings=True)
     bridge = policy.bridge()
-    assert apart(policy, bridge) < 1e-4
+    assert max_logit_difference(policy, bridge) < 1e-4
     assert policy.model.lm_head.weight is policy.model.model.embed_tokens.weight
 
 
 @torch.no_grad()
-def test_the_residuals_captured_are_those_of_the_bridges_cache(pair):
+def test_captured_residuals_equal_the_cache_of_the_bridge(pair):
     policy, bridge = pair
-    caught = policy.capture(IDS, [0, 1, 2])
+    residuals = policy.capture(IDS, [0, 1, 2])
     _, cache = bridge.run_with_cache(IDS)
-    for layer, residual in caught.items():
+    for layer, residual in residuals.items():
         torch.testing.assert_close(residual, cache[f"blocks.{layer}.hook_resid_post"], atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
-def test_an_edit_through_the_bridge_reaches_the_logits_and_goes_away(pair):
+def test_a_hook_on_the_bridge_changes_the_logits_only_while_it_is_set(pair):
     policy, bridge = pair
     before = policy.model(IDS).logits
     hook = [("blocks.1.hook_resid_post", lambda residual, hook: residual + 5.0)]
     edited = bridge.run_with_hooks(IDS, fwd_hooks=hook)
     assert (edited - before).abs().max() > 0.1
-    assert apart(policy, bridge) < 1e-4
+    assert max_logit_difference(policy, bridge) < 1e-4
     assert torch.equal(policy.model(IDS).logits, before)
 
 
-def test_tokens_are_the_tokenizers_own(pair):
+def test_bridge_tokens_equal_the_tokenizers(pair):
     policy, bridge = pair
     assert bridge.to_tokens("1 + 2 = 3").tolist() == policy.encode(["1 + 2 = 3"]) == [[5, 24, 6, 27, 7]]
 
 
-def described(policy: Policy) -> dict:
+def structure_of(policy: Policy) -> dict:
     parameters = dict(policy.model.named_parameters())
     return {
         "keys": list(policy.model.state_dict()),
@@ -82,19 +82,19 @@ def described(policy: Policy) -> dict:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_policy_does_not_notice_its_bridge(family, tmp_path):
+def test_making_and_running_a_bridge_leaves_the_policy_unchanged(family, tmp_path):
     policy = tiny_policy(family)
-    before = described(policy)
+    before = structure_of(policy)
     bridge = policy.bridge()
     bridge.run_with_cache(IDS)
-    assert described(policy) == before
+    assert structure_of(policy) == before
     policy.save(tmp_path / "saved")
     saved = Policy.load(tmp_path / "saved")
     assert saved.fingerprint() == policy.fingerprint()
     assert torch.equal(saved.model(IDS).logits, policy.model(IDS).logits)
 
 
-def test_a_bridge_owns_no_memory(pair):
+def test_a_bridge_shares_all_parameters(pair):
     policy, bridge = pair
     live = {parameter.data_ptr() for parameter in policy.model.parameters()}
     copied = [name for name, p in bridge.named_parameters() if p.data_ptr() not in live and p.any()]
@@ -102,7 +102,7 @@ def test_a_bridge_owns_no_memory(pair):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_training_goes_on_beneath_the_bridge_which_follows(family):
+def test_a_bridge_follows_the_policy_through_training(family):
     policy, twin = tiny_policy(family), tiny_policy(family)
     bridge = policy.bridge()
     optimisers = [torch.optim.AdamW(p.model.parameters(), lr=1e-2) for p in (policy, twin)]
@@ -112,16 +112,16 @@ def test_training_goes_on_beneath_the_bridge_which_follows(family):
         losses.append(step(policy, optimisers[0]))
         assert losses[-1] == step(twin, optimisers[1])
         bridge.run_with_cache(IDS)
-        assert apart(policy, bridge) < 1e-4
+        assert max_logit_difference(policy, bridge) < 1e-4
     assert losses[-1] < losses[0]
     assert policy.fingerprint() == twin.fingerprint() != start
 
 
 def test_a_shadow_drops_a_patched_forward_so_that_its_own_hooks_fire(new_policy):
     model = new_policy().model
-    model.forward = model.forward  # as trainers do: a method bound to this very instance
-    twin, fired = shadow(model), []
-    twin.model.layers[1].register_forward_hook(lambda *_: fired.append(1))
+    model.forward = model.forward  # as trainers do: a method bound to this instance
+    twin, calls = shadow(model), []
+    twin.model.layers[1].register_forward_hook(lambda *_: calls.append(1))
     assert torch.equal(twin(IDS).logits, model(IDS).logits)
-    assert len(fired) == 1
+    assert len(calls) == 1
     assert "forward" in model.__dict__

@@ -1,4 +1,4 @@
-"""A directory is opened as it is or refused with the reason: the messages are part of the contract."""
+"""A model directory is loaded exactly, or refused with the reason. The messages are part of the contract."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ IDS = [5, 24, 6, 27, 7, 28, 3]
 
 @pytest.fixture
 def copy(tiny_dirs, tmp_path):
-    """A copy of the qwen3 directory, to be spoiled."""
+    """A copy of the qwen3 directory that a test may damage."""
     return Path(shutil.copytree(tiny_dirs["qwen3"], tmp_path / "copy"))
 
 
@@ -50,11 +50,11 @@ def logits(policy: Policy) -> torch.Tensor:
         return policy.model(torch.tensor([IDS])).logits
 
 
-# --- what is opened ----------------------------------------------------------------------------------------------
+# --- loading ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_was_saved_is_loaded_bit_for_bit(tiny, tiny_dirs, family):
+def test_a_saved_policy_loads_bit_for_bit(tiny, tiny_dirs, family):
     loaded = Policy.load(tiny_dirs[family])
     assert loaded.path == tiny_dirs[family]
     assert not loaded.model.training
@@ -68,13 +68,13 @@ def test_a_custom_tokenizer_keeps_its_ids_in_every_family(tiny_dirs, family):
     assert policy.tokenizer(PROMPT)["input_ids"] == IDS
     known = PROMPT.replace(" zzz", "")
     assert policy.encode([known]) == [IDS[:-1]]
-    with pytest.raises(BadInput, match="got some it does not know in '1 \\+ 2"):
+    with pytest.raises(BadInput, match="got unknown ones in '1 \\+ 2"):
         policy.encode([PROMPT])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-def test_the_fingerprint_of_a_directory_is_that_of_the_policy_it_holds(tmp_path, family, tied):
+def test_the_fingerprint_of_a_directory_equals_that_of_the_loaded_policy(tmp_path, family, tied):
     policy = tiny_policy(family, tie_word_embeddings=tied)
     policy.save(tmp_path / "whole")
     sharded(policy, tmp_path / "shards")
@@ -84,7 +84,7 @@ def test_the_fingerprint_of_a_directory_is_that_of_the_policy_it_holds(tmp_path,
     assert Policy.load(tmp_path / "shards").fingerprint() == policy.fingerprint()
 
 
-def test_a_head_written_out_beside_the_embedding_it_is_tied_to_changes_no_fingerprint(tmp_path):
+def test_a_stored_copy_of_a_tied_head_does_not_change_the_fingerprint(tmp_path):
     policy = tiny_policy(tie_word_embeddings=True)
     policy.save(tmp_path / "tied")
     file = tmp_path / "tied" / "model.safetensors"
@@ -94,7 +94,7 @@ def test_a_head_written_out_beside_the_embedding_it_is_tied_to_changes_no_finger
     assert fingerprint_of(tmp_path / "tied") == policy.fingerprint()
 
 
-def test_a_fingerprint_follows_the_weights(new_policy):
+def test_changing_a_weight_changes_the_fingerprint(new_policy):
     policy = new_policy()
     before = policy.fingerprint()
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_loading_never_touches_the_network(tiny_dirs, monkeypatch):
         Policy.load("Qwen/Qwen3-0.6B")
 
 
-def test_an_existing_directory_is_not_saved_over_unless_asked(copy, new_policy):
+def test_saving_over_a_directory_needs_overwrite(copy, new_policy):
     other = new_policy(seed=1)
     before = fingerprint_of(copy)
     with pytest.raises(BadInput, match="exists already"):
@@ -124,7 +124,7 @@ def test_an_existing_directory_is_not_saved_over_unless_asked(copy, new_policy):
     assert fingerprint_of(copy) == other.fingerprint() != before
 
 
-# --- what is refused: the place ----------------------------------------------------------------------------------
+# --- refused paths ----------------------------------------------------------------------------------
 
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
@@ -135,18 +135,20 @@ def test_a_path_that_is_a_file_is_refused(copy):
     assert_refused(copy / "config.json", "expected a local Hugging Face directory, got a file")
 
 
-def test_a_run_that_is_taken_for_a_policy_is_told_from_its_checkpoints(copy, tmp_path):
+def test_a_run_directory_is_refused_with_a_pointer_to_its_checkpoints(copy, tmp_path):
     shutil.copytree(copy, tmp_path / "run" / "checkpoint-0")
-    assert_refused(tmp_path / "run", r"got checkpoint-0: name one of its checkpoints, or all as a series \(.*--series")
+    assert_refused(
+        tmp_path / "run", r"got checkpoint-0: name one of its checkpoints, or open .* a series \(.*--series"
+    )
 
 
-def test_a_directory_without_a_config_is_refused_listing_what_it_holds(copy):
+def test_a_directory_without_a_config_is_refused_with_a_listing(copy):
     (copy / "config.json").unlink()
     assert_refused(copy, r"expected config\.json, got generation_config\.json, model\.safetensors, tokenizer\.json")
 
 
 @pytest.mark.parametrize("beside_a_model", [True, False])
-def test_an_adapter_is_refused_and_never_applied_unasked(copy, beside_a_model):
+def test_an_adapter_is_refused_and_never_applied(copy, beside_a_model):
     (copy / "adapter_config.json").write_text("{}")
     if not beside_a_model:
         (copy / "config.json").unlink()
@@ -163,10 +165,10 @@ def test_a_file_that_is_not_json_is_refused_by_name(copy, name):
     assert_refused(copy, rf"{name}: expected JSON, got text that does not parse")
 
 
-# --- what is refused: code ---------------------------------------------------------------------------------------
+# --- refused code ---------------------------------------------------------------------------------------
 
 
-def plant(path: Path, marker: Path) -> None:
+def write_code(path: Path, marker: Path) -> None:
     (path / "modeling.py").write_text(
         f"open({str(marker)!r}, 'w').close()\n"
         "from transformers import Qwen3Config as Config, Qwen3ForCausalLM as Model\n"
@@ -174,23 +176,23 @@ def plant(path: Path, marker: Path) -> None:
     )
 
 
-def test_a_model_that_brings_its_own_code_is_refused_and_the_code_is_never_run(copy, tmp_path):
-    plant(copy, tmp_path / "marker")
+def test_a_model_with_its_own_code_is_refused_and_the_code_never_runs(copy, tmp_path):
+    write_code(copy, tmp_path / "marker")
     auto = {"AutoConfig": "modeling.Config", "AutoModelForCausalLM": "modeling.Model"}
     edit(copy / "config.json", auto_map=auto)
-    assert_refused(copy, r"needs code from its own directory \(.*modeling\.Model.*\); that is never run")
+    assert_refused(copy, r"needs code from its own directory \(.*modeling\.Model.*\), which is never run")
     assert not (tmp_path / "marker").exists()
 
 
-def test_the_code_of_a_tokenizer_is_never_run_and_nobody_is_asked(copy, tmp_path, monkeypatch):
-    plant(copy, tmp_path / "marker")
-    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+def test_a_tokenizer_with_its_own_code_is_refused_without_a_prompt_to_the_user(copy, tmp_path, monkeypatch):
+    write_code(copy, tmp_path / "marker")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("the user was prompted"))
     edit(copy / "tokenizer_config.json", tokenizer_class="Words", auto_map={"AutoTokenizer": [None, "modeling.Words"]})
-    assert_refused(copy, r"tokenizer needs code from its own directory \(.*modeling\.Words.*\); that is never run")
+    assert_refused(copy, r"tokenizer needs code from its own directory \(.*modeling\.Words.*\), which is never run")
     assert not (tmp_path / "marker").exists()
 
 
-# --- what is refused: weights ------------------------------------------------------------------------------------
+# --- refused weights ------------------------------------------------------------------------------------
 
 
 def test_pickled_weights_are_refused_by_name_and_never_opened(copy, monkeypatch):
@@ -204,18 +206,18 @@ def test_pickled_weights_are_refused_by_name_and_never_opened(copy, monkeypatch)
     )
 
 
-def test_missing_weights_are_refused_listing_what_is_there(copy):
+def test_missing_weights_are_refused_with_a_listing(copy):
     (copy / "model.safetensors").unlink()
     assert_refused(copy, r"expected model\.safetensors, got config\.json, generation_config\.json")
 
 
 @pytest.mark.parametrize("size", [0, 5, 100])
-def test_a_safetensors_file_cut_in_its_header_is_refused_naming_the_bytes_got(copy, size):
+def test_a_safetensors_file_cut_in_its_header_is_refused_with_its_size(copy, size):
     cut(copy / "model.safetensors", size)
     assert_refused(copy, rf"model\.safetensors: expected a safetensors header, got a file cut short at {size} bytes")
 
 
-def test_a_truncated_safetensors_file_is_refused_naming_expected_and_got_bytes(copy):
+def test_a_truncated_safetensors_file_is_refused_with_both_sizes(copy):
     whole = (copy / "model.safetensors").stat().st_size
     cut(copy / "model.safetensors", whole - 1)
     assert_refused(copy, rf"expected {whole} bytes by its own header, got {whole - 1}: copy it again")
@@ -223,14 +225,14 @@ def test_a_truncated_safetensors_file_is_refused_naming_expected_and_got_bytes(c
         fingerprint_of(copy)
 
 
-def test_a_safetensors_file_with_bytes_to_spare_is_refused(copy):
+def test_a_safetensors_file_with_extra_bytes_is_refused(copy):
     file = copy / "model.safetensors"
     whole = file.stat().st_size
     file.write_bytes(file.read_bytes() + b"more")
     assert_refused(copy, rf"expected {whole} bytes by its own header, got {whole + 4}")
 
 
-def test_weights_that_are_not_safetensors_at_all_are_refused(copy):
+def test_a_file_that_is_not_safetensors_is_refused(copy):
     (copy / "model.safetensors").write_bytes((8).to_bytes(8, "little") + b"\xff\xfegarble" + b"\0" * 64)
     assert_refused(copy, r"model\.safetensors: expected a safetensors header, got bytes that do not parse")
 
@@ -251,19 +253,19 @@ def test_a_truncated_shard_is_refused_by_name(tiny, tmp_path):
     assert_refused(path, rf"{shard.name}: expected \d+ bytes by its own header")
 
 
-def test_a_weight_the_file_lacks_is_refused_by_name_and_never_random(copy):
+def test_a_weight_missing_from_the_file_is_refused_by_name(copy):
     tensors = load_file(copy / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
     assert_refused(copy, r"1 weights of the architecture are not in the files, e\.g\. model\.layers\.1\.mlp\.up_proj")
 
 
-def test_weights_of_another_shape_are_refused_by_name_with_both_shapes(copy):
+def test_weights_of_another_shape_are_refused_with_both_shapes(copy):
     edit(copy / "config.json", intermediate_size=96)
     assert_refused(copy, r"9 weights .* another shape .*down_proj\.weight: expected \(32, 96\), got \(32, 64\)")
 
 
-# --- what is refused: tokenizers and prompts ---------------------------------------------------------------------
+# --- refused tokenizers and prompts ---------------------------------------------------------------------
 
 
 def test_a_directory_without_a_tokenizer_is_refused(copy):
@@ -309,8 +311,8 @@ def test_an_empty_prompt_is_refused(tiny):
         tiny["qwen3"].encode([""])
 
 
-def test_chat_without_a_template_is_refused_and_with_one_obeyed(tiny):
-    with pytest.raises(BadInput, match="chat was asked for, but this tokenizer has no chat template: use chat=False"):
+def test_chat_needs_a_template_and_follows_it(tiny):
+    with pytest.raises(BadInput, match="expected a tokenizer with a chat template.*: use chat=False"):
         tiny["qwen3"].encode(["1 + 2"], chat=True)
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = (

@@ -1,4 +1,4 @@
-"""What is sampled is what is scored, row by row, whatever else is in the batch."""
+"""Sampled completions, log-probabilities and entropies equal those of plain forwards, whatever else is in the batch."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,14 @@ from scipy.stats import chisquare
 
 from interp.artifacts import BadInput
 from interp.policy import Policy, SampleConfig
-from interp.policy.sample import Samples, draw, uniforms
+from interp.policy.sample import Samples, draw_tokens, uniform_stream
 
 PROMPTS = [[5, 24, 6, 27], [7], [1, 8, 9, 25, 10, 11, 24, 12, 27]]
 
 
 @pytest.fixture(scope="module")
 def exact():
-    """A policy in double precision, in which the batch a row is in changes nothing that could change a token."""
+    """A policy in double precision, where the rest of the batch cannot change a token."""
     policy = tiny_policy("qwen3", seed=3)
     policy.model.double()
     return policy
@@ -37,8 +37,8 @@ def naive(policy: Policy, prompt: list[int], completion: list[int], temperature:
     return logp_LV[range(len(completion)), completion], -(logp_LV.exp() * logp_LV).sum(-1)
 
 
-class Widths:
-    """How many rows, and how many columns, each forward of a model had."""
+class ForwardShapes:
+    """Context manager that records the rows and columns of each forward of a model."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.rows: list[int] = []
@@ -50,26 +50,28 @@ class Widths:
         self.rows.append(rows)
         self.columns.append(columns)
 
-    def __enter__(self) -> "Widths":
+    def __enter__(self) -> "ForwardShapes":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.handle.remove()
 
 
-# --- what is drawn -----------------------------------------------------------------------------------------------
+# --- drawing tokens -----------------------------------------------------------------------------------------------
 
 
-def test_draw_follows_the_distribution():
+def test_draws_follow_the_distribution():
     logits_V = torch.tensor([0.0, 1.0, -1.0, 2.0, -3.0, 0.5, -float("inf"), 1.5])
     count = 20_000
-    chosen_B, logprobs_B, _ = draw(logits_V.expand(count, -1), torch.from_numpy(uniforms(0, 0, count)), 0.7)
+    tokens_B, logprobs_B, _ = draw_tokens(
+        logits_V.expand(count, -1), torch.from_numpy(uniform_stream(0, 0, count)), 0.7
+    )
     p_V = torch.softmax(logits_V.double() / 0.7, dim=-1)
     possible = p_V > 0
-    seen_V = torch.bincount(chosen_B, minlength=len(p_V))
-    assert seen_V[~possible].sum() == 0
-    assert chisquare(seen_V[possible].numpy(), (count * p_V[possible]).numpy()).pvalue > 0.01
-    torch.testing.assert_close(logprobs_B, p_V.log()[chosen_B].float())
+    counts_V = torch.bincount(tokens_B, minlength=len(p_V))
+    assert counts_V[~possible].sum() == 0
+    assert chisquare(counts_V[possible].numpy(), (count * p_V[possible]).numpy()).pvalue > 0.01
+    torch.testing.assert_close(logprobs_B, p_V.log()[tokens_B].float())
 
 
 @given(
@@ -79,75 +81,75 @@ def test_draw_follows_the_distribution():
     st.integers(0, 2**24 - 1) | st.sampled_from([0, 1, 2**24 - 1]),
     st.sampled_from([0.0, 0.1, 0.7, 1.0, 3.0]),
 )
-def test_draw_never_takes_a_token_of_no_probability(row, tick, temperature):
+def test_a_token_of_probability_zero_is_never_drawn(row, tick, temperature):
     logits_BV = torch.tensor([row])
-    chosen_B, logprobs_B, entropies_B = draw(logits_BV, torch.tensor([tick / 2**24]), temperature)
-    assert torch.softmax(logits_BV / (temperature or 1e-6), dim=-1)[0, chosen_B[0]] > 0
+    tokens_B, logprobs_B, entropies_B = draw_tokens(logits_BV, torch.tensor([tick / 2**24]), temperature)
+    assert torch.softmax(logits_BV / (temperature or 1e-6), dim=-1)[0, tokens_B[0]] > 0
     assert torch.isfinite(logprobs_B).all()
     assert torch.isfinite(entropies_B).all()
 
 
-def test_draw_inverts_the_distribution_at_the_uniform():
+def test_a_draw_inverts_the_distribution_at_the_uniform():
     logits_BV = torch.tensor([0.25, 0.5, 0.25]).log().expand(6, -1)
     uniforms_B = torch.tensor([0.0, 0.24, 0.26, 0.74, 0.76, 1 - 2**-24])
-    chosen_B, logprobs_B, entropies_B = draw(logits_BV, uniforms_B, 1.0)
-    assert chosen_B.tolist() == [0, 0, 1, 1, 2, 2]
+    tokens_B, logprobs_B, entropies_B = draw_tokens(logits_BV, uniforms_B, 1.0)
+    assert tokens_B.tolist() == [0, 0, 1, 1, 2, 2]
     torch.testing.assert_close(logprobs_B.exp(), torch.tensor([0.25, 0.25, 0.5, 0.5, 0.25, 0.25]))
     torch.testing.assert_close(entropies_B, torch.full((6,), 1.5 * np.log(2)), check_dtype=False)
 
 
-def test_at_temperature_zero_the_best_token_is_certain():
-    chosen_B, logprobs_B, entropies_B = draw(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0)
-    assert (chosen_B.item(), logprobs_B.item(), entropies_B.item()) == (1, 0.0, 0.0)
+def test_at_temperature_zero_the_most_likely_token_is_certain():
+    tokens_B, logprobs_B, entropies_B = draw_tokens(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0)
+    assert (tokens_B.item(), logprobs_B.item(), entropies_B.item()) == (1, 0.0, 0.0)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**64 - 1), st.integers(1, 20))
-def test_uniforms_lie_below_one_and_a_longer_stream_begins_as_a_shorter(seed, key, length):
-    numbers = uniforms(seed, key, length)
+def test_uniforms_lie_below_one_and_a_longer_stream_extends_a_shorter_one(seed, key, length):
+    numbers = uniform_stream(seed, key, length)
     assert numbers.dtype == np.float32
     assert ((numbers >= 0) & (numbers < 1)).all()
-    assert (uniforms(seed, key, length + 7)[:length] == numbers).all()
+    assert (uniform_stream(seed, key, length + 7)[:length] == numbers).all()
 
 
-# --- the figures that come with it -------------------------------------------------------------------------------
+# --- log-probabilities and entropies -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_logprobs_and_entropies_are_those_of_a_plain_forward(tiny, family, temperature):
+def test_logprobs_and_entropies_equal_those_of_a_plain_forward(tiny, family, temperature):
     policy = tiny[family]
     config = SampleConfig(group=4, max_new_tokens=20, temperature=temperature)
     samples = policy.sample(PROMPTS, config)
-    for at, completion in enumerate(rows_of(samples)):
-        logprobs_L, entropies_L = naive(policy, PROMPTS[at // config.group], completion, temperature)
+    for index, completion in enumerate(rows_of(samples)):
+        logprobs_L, entropies_L = naive(policy, PROMPTS[index // config.group], completion, temperature)
         width = len(completion)
-        torch.testing.assert_close(samples.logprobs_BL[at, :width], logprobs_L, atol=1e-4, rtol=0)
-        torch.testing.assert_close(samples.entropies_BL[at, :width], entropies_L, atol=1e-4, rtol=0)
+        torch.testing.assert_close(samples.logprobs_BL[index, :width], logprobs_L, atol=1e-4, rtol=0)
+        torch.testing.assert_close(samples.entropies_BL[index, :width], entropies_L, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_temperature_zero_is_greedy_generation(tiny, family):
+def test_temperature_zero_equals_greedy_generation(tiny, family):
     policy = tiny[family]
     samples = policy.sample(PROMPTS, SampleConfig(group=2, max_new_tokens=16, temperature=0.0))
-    for at, completion in enumerate(rows_of(samples)):
-        ids = torch.tensor([PROMPTS[at // 2]])
-        made = policy.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=16)
-        assert completion == made[0, ids.shape[1] :].tolist()
+    for index, completion in enumerate(rows_of(samples)):
+        ids = torch.tensor([PROMPTS[index // 2]])
+        output = policy.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=16)
+        assert completion == output[0, ids.shape[1] :].tolist()
     assert not samples.logprobs_BL.any()
     assert not samples.entropies_BL.any()
 
 
-def test_beyond_its_end_a_row_holds_padding_and_zeros(tiny):
+def test_after_its_end_a_row_is_padding_and_zeros(tiny):
     samples = tiny["qwen2"].sample(PROMPTS, SampleConfig(group=8, max_new_tokens=30))
     beyond = ~samples.mask_BL
     assert beyond.any()
-    assert (samples.tokens_BL[beyond] == tiny["qwen2"].pad).all()
+    assert (samples.tokens_BL[beyond] == tiny["qwen2"].pad_id).all()
     assert not samples.logprobs_BL[beyond].any()
     assert not samples.entropies_BL[beyond].any()
     assert samples.tokens_BL.shape[1] == samples.lengths_B.max()
 
 
-# --- where a row ends --------------------------------------------------------------------------------------------
+# --- the end of a row --------------------------------------------------------------------------------------------
 
 
 def test_a_stop_token_ends_its_row_and_counts_in_its_length(tiny):
@@ -156,11 +158,11 @@ def test_a_stop_token_ends_its_row_and_counts_in_its_length(tiny):
     assert samples.finished_B.any()
     assert not samples.finished_B.all()
     for row, finished in zip(rows_of(samples), samples.finished_B.tolist(), strict=True):
-        assert [token in policy.stop for token in row[:-1]] == [False] * (len(row) - 1)
-        assert (row[-1] in policy.stop) == finished
+        assert [token in policy.stop_ids for token in row[:-1]] == [False] * (len(row) - 1)
+        assert (row[-1] in policy.stop_ids) == finished
 
 
-def test_a_row_that_never_stops_is_told_to_be_truncated(tiny):
+def test_a_row_that_never_stops_is_marked_as_truncated(tiny):
     samples = tiny["qwen3"].sample(PROMPTS, SampleConfig(group=8, max_new_tokens=5))
     truncated = ~samples.finished_B
     assert truncated.any()
@@ -168,33 +170,33 @@ def test_a_row_that_never_stops_is_told_to_be_truncated(tiny):
     assert samples.lengths_B.max() == 5
 
 
-def test_a_stop_token_as_the_very_last_allowed_is_an_end_not_a_truncation(tiny):
+def test_a_stop_token_at_the_length_limit_is_not_a_truncation(tiny):
     policy = tiny["qwen2"]
     longer = policy.sample(PROMPTS, SampleConfig(group=8, max_new_tokens=30))
-    at = int(longer.finished_B.nonzero()[0, 0])
-    length = int(longer.lengths_B[at])
+    index = int(longer.finished_B.nonzero()[0, 0])
+    length = int(longer.lengths_B[index])
     cut = policy.sample(PROMPTS, SampleConfig(group=8, max_new_tokens=length))
-    assert cut.finished_B[at]
-    assert cut.lengths_B[at] == length
+    assert cut.finished_B[index]
+    assert cut.lengths_B[index] == length
 
 
-def test_the_stop_tokens_of_the_generation_config_are_obeyed(new_policy):
+def test_stop_tokens_of_the_generation_config_end_a_completion(new_policy):
     policy = new_policy("qwen2")
     policy.model.generation_config.eos_token_id = [2, 5, 6, 7, 8]
-    assert policy.stop == [2, 5, 6, 7, 8]
+    assert policy.stop_ids == [2, 5, 6, 7, 8]
     samples = policy.sample(PROMPTS, SampleConfig(group=8, max_new_tokens=30))
     ends = {row[-1] for row, done in zip(rows_of(samples), samples.finished_B.tolist(), strict=True) if done}
     assert len(ends & {5, 6, 7, 8}) > 1
 
 
-def test_a_completion_ends_where_the_context_does(tiny):
+def test_a_completion_ends_at_the_end_of_the_context(tiny):
     policy = tiny["qwen3"]
     config = SampleConfig(group=4, max_new_tokens=30)
     assert policy.sample([[5] * (CONTEXT - 3)], config).tokens_BL.shape[1] <= 3
     assert policy.sample([[5] * (CONTEXT - 1)], config).lengths_B.tolist() == [1] * 4
 
 
-def test_a_long_prompt_takes_no_room_from_a_short_one(exact):
+def test_a_long_prompt_does_not_shorten_the_completions_of_a_short_one(exact):
     config = SampleConfig(group=4, max_new_tokens=30)
     alone = exact.sample([[7]], config)
     together = exact.sample([[7], [5] * (CONTEXT - 3)], config)
@@ -206,14 +208,14 @@ def test_a_prompt_that_fills_the_context_is_refused(tiny):
         tiny["qwen3"].sample([[5] * CONTEXT], SampleConfig(group=1))
 
 
-def test_looking_seldom_at_who_has_finished_changes_nothing(tiny, monkeypatch):
+def test_counting_live_rows_less_often_changes_no_sample(tiny, monkeypatch):
     config = SampleConfig(group=4, max_new_tokens=30)
     often = tiny["qwen3"].sample([[5, 6], [7]], config)
-    monkeypatch.setattr("interp.policy.sample.LOOK_EVERY", {})
+    monkeypatch.setattr("interp.policy.sample.CHECK_EVERY", {})
     assert rows_of(tiny["qwen3"].sample([[5, 6], [7]], config)) == rows_of(often)
 
 
-def test_a_policy_whose_weights_have_diverged_is_stopped():
+def test_weights_that_are_not_finite_raise_an_error():
     policy = tiny_policy("qwen3")
     with torch.no_grad():
         policy.model.get_input_embeddings().weight.fill_(float("nan"))
@@ -222,7 +224,7 @@ def test_a_policy_whose_weights_have_diverged_is_stopped():
             policy.sample([[5, 6]], SampleConfig(group=2, max_new_tokens=4, temperature=temperature))
 
 
-def test_samples_can_stand_in_a_loss(tiny):
+def test_samples_can_be_used_in_a_loss(tiny):
     samples = tiny["qwen3"].sample([[5, 6]], SampleConfig(group=2, max_new_tokens=4))
     weight = torch.ones((), requires_grad=True)
     ((samples.logprobs_BL * weight).exp() * samples.entropies_BL).sum().backward()
@@ -235,7 +237,7 @@ def test_no_prompts_give_no_samples(tiny):
     assert samples.lengths_B.shape == (0,)
 
 
-# --- what a row depends on ---------------------------------------------------------------------------------------
+# --- reproducibility ---------------------------------------------------------------------------------------
 
 
 def test_the_same_seed_gives_the_same_samples_twice(policy):
@@ -245,15 +247,15 @@ def test_the_same_seed_gives_the_same_samples_twice(policy):
     assert torch.equal(one.logprobs_BL, other.logprobs_BL)
 
 
-def test_seeds_keys_and_members_each_draw_their_own(exact):
+def test_each_seed_key_and_group_member_has_its_own_stream(exact):
     def first(seed: int = 0, key: int = 0) -> list[list[int]]:
         return rows_of(exact.sample([PROMPTS[0]], SampleConfig(group=4, max_new_tokens=12, seed=seed), keys=[key]))
 
-    drawn = [*first(), *first(seed=1), *first(key=1), *first(seed=1, key=1)]
-    assert len({tuple(row) for row in drawn}) == len(drawn)
+    rows = [*first(), *first(seed=1), *first(key=1), *first(seed=1, key=1)]
+    assert len({tuple(row) for row in rows}) == len(rows)
 
 
-def test_a_bigger_group_begins_with_the_smaller(exact):
+def test_a_larger_group_begins_with_the_smaller_one(exact):
     small = rows_of(exact.sample(PROMPTS[:1], SampleConfig(group=3, max_new_tokens=12)))
     big = rows_of(exact.sample(PROMPTS[:1], SampleConfig(group=7, max_new_tokens=12)))
     assert big[:3] == small
@@ -279,28 +281,28 @@ def test_a_completion_depends_on_its_prompt_and_key_alone(exact, prompts, rows, 
         )
 
 
-def test_prompts_of_mixed_lengths_are_sampled_as_one_by_one(policy):
+def test_prompts_of_mixed_lengths_give_the_samples_of_each_alone(policy):
     config = SampleConfig(group=3, max_new_tokens=16)
     together = rows_of(policy.sample(PROMPTS, config))
     apart = [row for key, prompt in enumerate(PROMPTS) for row in rows_of(policy.sample([prompt], config, keys=[key]))]
     assert together == apart
 
 
-# --- how it is done ----------------------------------------------------------------------------------------------
+# --- efficiency ----------------------------------------------------------------------------------------------
 
 
 def test_one_prefill_serves_a_whole_group(tiny):
     policy = tiny["qwen3"]
-    with Widths(policy.model) as forwards:
+    with ForwardShapes(policy.model) as forwards:
         policy.sample(PROMPTS, SampleConfig(group=8, max_new_tokens=4))
     assert forwards.rows[0] == len(PROMPTS)
     assert forwards.columns[0] == max(map(len, PROMPTS))
     assert set(forwards.columns[1:]) == {1}
 
 
-def test_finished_rows_leave_the_batch(tiny):
+def test_ended_rows_leave_the_batch(tiny):
     policy = tiny["qwen2"]
-    with Widths(policy.model) as forwards:
+    with ForwardShapes(policy.model) as forwards:
         samples = policy.sample(PROMPTS, SampleConfig(group=16, max_new_tokens=40))
     decoding = forwards.rows[1:]
     assert decoding == sorted(decoding, reverse=True)
@@ -310,33 +312,33 @@ def test_finished_rows_leave_the_batch(tiny):
     assert decoding[-1] < decoding[0] // 2
 
 
-def test_sampling_ends_with_its_last_row(new_policy):
+def test_sampling_ends_when_the_last_row_ends(new_policy):
     policy = new_policy()
     policy.model.generation_config.eos_token_id = list(range(4, 16))
-    with Widths(policy.model) as forwards:
+    with ForwardShapes(policy.model) as forwards:
         samples = policy.sample(PROMPTS[:1], SampleConfig(group=4, max_new_tokens=40))
     assert samples.finished_B.all()
     assert len(forwards.rows) == samples.lengths_B.max() < 40
 
 
-def test_no_wave_is_wider_than_asked_for(tiny):
+def test_no_wave_has_more_rows_than_the_config_allows(tiny):
     policy = tiny["qwen3"]
-    with Widths(policy.model) as forwards:
+    with ForwardShapes(policy.model) as forwards:
         policy.sample(PROMPTS * 4, SampleConfig(group=4, max_new_tokens=5, rows=8))
     assert max(forwards.rows) == 8
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_training_mode_is_restored_and_dropout_is_off_meanwhile(new_policy, training):
+def test_dropout_is_off_during_the_call_and_the_training_mode_is_restored(new_policy, training):
     policy = new_policy("qwen3", attention_dropout=0.5)
-    still = policy.sample(PROMPTS, SampleConfig(group=2, max_new_tokens=8))
+    without_dropout = policy.sample(PROMPTS, SampleConfig(group=2, max_new_tokens=8))
     policy.model.train(training)
     samples = policy.sample(PROMPTS, SampleConfig(group=2, max_new_tokens=8))
     assert policy.model.training == training
-    assert torch.equal(samples.logprobs_BL, still.logprobs_BL)
+    assert torch.equal(samples.logprobs_BL, without_dropout.logprobs_BL)
 
 
-def test_the_training_mode_is_restored_after_a_failure(new_policy):
+def test_the_training_mode_is_restored_after_an_exception(new_policy):
     policy = new_policy()
     policy.model.train()
     policy.model.lm_head.register_forward_hook(lambda *_: 1 / 0)
@@ -345,7 +347,7 @@ def test_the_training_mode_is_restored_after_a_failure(new_policy):
     assert policy.model.training
 
 
-def test_sampling_leaves_the_global_random_state_alone(tiny):
+def test_sampling_does_not_use_the_global_random_state(tiny):
     torch.manual_seed(0)
     before = torch.get_rng_state()
     tiny["qwen3"].sample(PROMPTS, SampleConfig(group=2, max_new_tokens=4))
