@@ -63,12 +63,12 @@ def crossing(
         )
     table_DS = np.array([[by_seed[seed] for seed in seeds] for by_seed in values], float)
     first, last = (_mean_interval(table_DS[end], bounds) for end in (0, -1))
-    at = _zero_of(doses, table_DS.mean(1) * (1 if falling else -1))
-    p_value = 1.0 if math.isnan(at) else max(_mean_p_value(table_DS[end], bounds) for end in (0, -1))
-    found = Crossing(Estimate(at, n=len(seeds)), first, last, p_value, falling)
-    if math.isnan(at) or not found.is_sure:
-        return found
-    return replace(found, dose=_not_excluded(doses, table_DS, at, bounds))
+    zero = _zero_of(doses, table_DS.mean(1) * (1 if falling else -1))
+    p_value = 1.0 if math.isnan(zero) else max(_mean_p_value(table_DS[end], bounds) for end in (0, -1))
+    result = Crossing(Estimate(zero, n=len(seeds)), first, last, p_value, falling)
+    if math.isnan(zero) or not result.is_sure:
+        return result
+    return replace(result, dose=_not_excluded(doses, table_DS, zero, bounds))
 
 
 def _mean_interval(values_S: Float[np.ndarray, " S"], bounds: Range | None) -> Estimate:
@@ -89,7 +89,7 @@ def _zero_of(doses: Sequence[float], curve_D: Float[np.ndarray, " D"]) -> float:
 
 
 def _not_excluded(
-    doses: Sequence[float], table_DS: Float[np.ndarray, "D S"], at: float, bounds: Range | None
+    doses: Sequence[float], table_DS: Float[np.ndarray, "D S"], zero: float, bounds: Range | None
 ) -> Estimate:
     """The crossing, with the smallest and the largest dose at which the interval of the mean holds zero."""
 
@@ -105,10 +105,10 @@ def _not_excluded(
         return inside
 
     grid = [float(x) for a, b in zip(doses[:-1], doses[1:], strict=True) for x in np.linspace(a, b, PLACES)]
-    grid = sorted({*grid, at})
-    held = [place for place, dose in enumerate(grid) if dose == at or holds_zero(dose)]
-    low, high = edge(grid[held[0]], grid[held[0] - 1]), edge(grid[held[-1]], grid[held[-1] + 1])
-    return Estimate(at, low, high, table_DS.shape[1])
+    grid = sorted({*grid, zero})
+    places = [place for place, dose in enumerate(grid) if dose == zero or holds_zero(dose)]
+    low, high = edge(grid[places[0]], grid[places[0] - 1]), edge(grid[places[-1]], grid[places[-1] + 1])
+    return Estimate(zero, low, high, table_DS.shape[1])
 
 
 def time_to_half(steps: Sequence[int], values: Sequence[float]) -> float:
@@ -117,10 +117,10 @@ def time_to_half(steps: Sequence[int], values: Sequence[float]) -> float:
     start, way = values[0], values[-1] - values[0]
     if way == 0:
         return math.nan
-    gone = [(value - start) / way for value in values]
-    last_short = max(place for place, share in enumerate(gone) if share < 0.5)
+    way_gone = [(value - start) / way for value in values]
+    last_short = max(place for place, share in enumerate(way_gone) if share < 0.5)
     s0, s1 = steps[last_short], steps[last_short + 1]
-    g0, g1 = gone[last_short], gone[last_short + 1]
+    g0, g1 = way_gone[last_short], way_gone[last_short + 1]
     return s0 + (s1 - s0) * (0.5 - g0) / (g1 - g0)
 
 

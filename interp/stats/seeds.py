@@ -36,13 +36,13 @@ def bounded_interval(values: Values, low: float, high: float, level: float = LEV
     (arXiv 1905.06208). For values at the ends of the range alone it is Clopper and Pearson's interval, which covers for
     certain. That it covers whatever the shape is conjectured, and no counterexample is known; the bounds of Phan,
     Thomas and Learned-Miller (arXiv 2106.03163) are proven, and wider."""
-    known_N = within(values, low, high)
-    if not len(known_N):
+    value_N = values_in_range(values, low, high)
+    if not len(value_N):
         return Estimate(math.nan)
-    mean, tail = float(known_N.mean()), (1 - level) / 2
-    lower = first_beyond(lambda x_G: simplex_cdf(_with(known_N, low, x_G), x_G), tail, low, mean)
-    upper = -first_beyond(lambda x_G: simplex_cdf(_with(-known_N, -high, x_G), x_G), tail, -high, -mean)
-    return Estimate(mean, lower, upper, len(known_N))
+    mean, tail = float(value_N.mean()), (1 - level) / 2
+    lower = first_beyond(lambda x_G: simplex_cdf(_points_of(value_N, low, x_G), x_G), tail, low, mean)
+    upper = -first_beyond(lambda x_G: simplex_cdf(_points_of(-value_N, -high, x_G), x_G), tail, -high, -mean)
+    return Estimate(mean, lower, upper, len(value_N))
 
 
 def bounded_p_value(
@@ -52,29 +52,29 @@ def bounded_p_value(
 
     above: P(D <= null), where a small p says that the mean lies above `null`; below: its mirror image; two-sided:
     twice the smaller of the two."""
-    known_N = within(values, low, high)
-    if not len(known_N):
+    value_N = values_in_range(values, low, high)
+    if not len(value_N):
         return math.nan
-    above = float(simplex_cdf(np.append(known_N, low)[None], np.array([null]))[0])
-    below = float(simplex_cdf(np.append(-known_N, -high)[None], np.array([-null]))[0])
+    above = float(simplex_cdf(np.append(value_N, low)[None], np.array([null]))[0])
+    below = float(simplex_cdf(np.append(-value_N, -high)[None], np.array([-null]))[0])
     return _of_sides(above, below, alternative)
 
 
-def _with(known_N: Float[np.ndarray, " N"], end: float, x_G: Float[np.ndarray, " G"]) -> Float[np.ndarray, "G M"]:
+def _points_of(value_N: Float[np.ndarray, " N"], end: float, x_G: Float[np.ndarray, " G"]) -> Float[np.ndarray, "G M"]:
     """The points of D, a row for each x."""
-    return np.tile(np.append(known_N, end), (len(x_G), 1))
+    return np.tile(np.append(value_N, end), (len(x_G), 1))
 
 
-def within(values: Values, low: float, high: float) -> Float[np.ndarray, " N"]:
+def values_in_range(values: Values, low: float, high: float) -> Float[np.ndarray, " N"]:
     """The values that are known, refused if one lies outside the range by more than rounding."""
-    known_N = known_values(values)
+    value_N = known_values(values)
     slack = 1e-9 * max(1.0, high - low)
-    if not low < high or (known_N < low - slack).any() or (known_N > high + slack).any():
+    if not low < high or (value_N < low - slack).any() or (value_N > high + slack).any():
         raise BadInput(
-            f"expected values within [{low:g}, {high:g}], got {known_N.tolist()}: name the range that the measure "
+            f"expected values within [{low:g}, {high:g}], got {value_N.tolist()}: name the range that the measure "
             "cannot leave"
         )
-    return known_N.clip(low, high)
+    return value_N.clip(low, high)
 
 
 # --- one mode ------------------------------------------------------------------------------------------------------
@@ -84,27 +84,27 @@ def student_interval(values: Values, level: float = LEVEL) -> Estimate:
     """Mean with Student's t interval, mean +- t[n - 1] s / sqrt(n): it takes seeds to have no mode that is unseen.
 
     Values that do not vary at all have no interval: their spread was not seen. For shares use `clustered_share`."""
-    known_N = known_values(values)
-    if not len(known_N):
+    value_N = known_values(values)
+    if not len(value_N):
         return Estimate(math.nan)
-    mean, error = float(known_N.mean()), standard_error(known_N)
+    mean, error = float(value_N.mean()), standard_error(value_N)
     if not error > 0:
-        return Estimate(mean, n=len(known_N))
+        return Estimate(mean, n=len(value_N))
     from scipy.special import stdtrit
 
-    reach = float(stdtrit(len(known_N) - 1, (1 + level) / 2)) * error
-    return Estimate(mean, mean - reach, mean + reach, len(known_N))
+    reach = float(stdtrit(len(value_N) - 1, (1 + level) / 2)) * error
+    return Estimate(mean, mean - reach, mean + reach, len(value_N))
 
 
 def student_p_value(values: Values, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
     """p-value of Student's t test of "the mean is `null`": `student_interval`, inverted. NaN without a spread."""
     from scipy.special import stdtr
 
-    known_N = known_values(values)
-    if not (error := standard_error(known_N)) > 0:
+    value_N = known_values(values)
+    if not (error := standard_error(value_N)) > 0:
         return math.nan
-    t = (float(known_N.mean()) - null) / error
-    return _of_sides(float(stdtr(len(known_N) - 1, -t)), float(stdtr(len(known_N) - 1, t)), alternative)
+    t = (float(value_N.mean()) - null) / error
+    return _of_sides(float(stdtr(len(value_N) - 1, -t)), float(stdtr(len(value_N) - 1, t)), alternative)
 
 
 def sign_p_value(values: Values, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
@@ -112,10 +112,10 @@ def sign_p_value(values: Values, null: float = 0.0, alternative: Alternative = "
 
     Binomial(m, 1/2) over the m values that differ from `null`. It is about most seeds (the median), not about their
     mean. Two-sided, it cannot fall below 2 * 0.5^n: 0.06 at n = 5, 0.008 at n = 8."""
-    known_N = known_values(values)
-    if not len(known_N):
+    value_N = known_values(values)
+    if not len(value_N):
         return math.nan
-    up, down = int((known_N > null).sum()), int((known_N < null).sum())
+    up, down = int((value_N > null).sum()), int((value_N < null).sum())
     total = 2.0 ** (up + down)
     above, below = (sum(math.comb(up + down, k) for k in range(side, up + down + 1)) / total for side in (up, down))
     return _of_sides(above, below, alternative)
@@ -134,8 +134,8 @@ def rarest_mode_seen(n: int, level: float = LEVEL) -> float:
 
 def known_values(values: Values) -> Float[np.ndarray, " N"]:
     """Those that are neither None nor NaN."""
-    known_N = np.array([math.nan if value is None else value for value in values], float)
-    return known_N[np.isfinite(known_N)]
+    value_N = np.array([math.nan if value is None else value for value in values], float)
+    return value_N[np.isfinite(value_N)]
 
 
 def paired_differences(first: Mapping[int, float | None], second: Mapping[int, float | None]) -> list[float]:
@@ -146,13 +146,13 @@ def paired_differences(first: Mapping[int, float | None], second: Mapping[int, f
     return [one - other for one, other in pairs if one is not None and other is not None and math.isfinite(one - other)]
 
 
-def standard_error(known_N: Float[np.ndarray, " N"]) -> float:
+def standard_error(value_N: Float[np.ndarray, " N"]) -> float:
     """s / sqrt(n), of two values or more; NaN of fewer. Zero where all are the same number."""
-    if len(known_N) < 2:
+    if len(value_N) < 2:
         return math.nan
-    if known_N.min() == known_N.max():
+    if value_N.min() == value_N.max():
         return 0.0  # and not the rounding of their mean
-    return float(known_N.std(ddof=1)) / math.sqrt(len(known_N))
+    return float(value_N.std(ddof=1)) / math.sqrt(len(value_N))
 
 
 def _of_sides(above: float, below: float, alternative: Alternative) -> float:

@@ -69,10 +69,10 @@ def estimate_active_changes(
     too_few = prompts < MIN_PROMPTS or common < MIN_COMMON
     counts_BP = torch.zeros(0, sums.prompts) if too_few else resampled_prompts(sums.prompts, draws, seed)
     for start in range(0, sums.amount_TSPF.shape[-1], LATENTS_AT_ONCE):
-        some = slice(start, start + LATENTS_AT_ONCE)
-        mass_TSPF, active_TSPF = sums.amount_TSPF[..., some], sums.active_TSPF[..., some]
+        chunk = slice(start, start + LATENTS_AT_ONCE)
+        mass_TSPF, active_TSPF = sums.amount_TSPF[..., chunk], sums.active_TSPF[..., chunk]
         matched = (_match_cells if by_cell else _match_strata)(mass_TSPF, active_TSPF, compared)
-        parts.append(_changes_of_some(*matched, weights_T, compared, counts_BP))
+        parts.append(_changes_of_chunk(*matched, weights_T, compared, counts_BP))
     ratio_TF, value_F, *interval = (np.concatenate(part, -1) for part in zip(*parts, strict=True))
     return ChangeEstimates(ratio_TF, value_F, *interval, prompts=prompts, common=common)
 
@@ -105,7 +105,7 @@ def _match_cells(
     return mass_TPF[:, None], denominator_TSPF, prompts_F[None] > 0, prompts_F.where(common_F >= MIN_COMMON, 0)
 
 
-def _changes_of_some(
+def _changes_of_chunk(
     mass_TSPF: Float[Tensor, "T S P F"],
     active_TSPF: Float[Tensor, "T S P F"],
     is_common_SF: Bool[Tensor, "S F"],

@@ -86,10 +86,10 @@ def test_between_two_checkpoints_the_change_is_mantel_and_haenszel_s_rate_differ
     Numerator: (9 * 10 - 2 * 30) / 40 + (3 * 20 - 4 * 5) / 25 = 2.35; denominator 300 / 40 + 100 / 25 = 11.5."""
     amount = torch.tensor([[[2.0, 4], [7, 0]], [[9, 3], [0, 0]]])[..., None]
     tokens = torch.tensor([[[10.0, 20], [30, 0]], [[30, 5], [0, 0]]])
-    found = estimate_changes(PromptSums(amount, tokens), last_minus_first(2), by_cell=True)
-    assert found.value_F == pytest.approx([2.35 / 11.5])
-    assert found.ratio_TF[:, 0] == pytest.approx([(7.5 * 0.2 + 4 * 0.2) / 11.5, (7.5 * 0.3 + 4 * 0.6) / 11.5])
-    assert found.common == pytest.approx(30 / 60) and found.prompts == 2
+    result = estimate_changes(PromptSums(amount, tokens), last_minus_first(2), by_cell=True)
+    assert result.value_F == pytest.approx([2.35 / 11.5])
+    assert result.ratio_TF[:, 0] == pytest.approx([(7.5 * 0.2 + 4 * 0.2) / 11.5, (7.5 * 0.3 + 4 * 0.6) / 11.5])
+    assert result.common == pytest.approx(30 / 60) and result.prompts == 2
 
 
 def test_weights_are_half_the_harmonic_mean_and_near_the_base_s_tokens_where_the_other_has_many():
@@ -118,27 +118,27 @@ def test_only_the_mix_of_cells_changes_and_no_change_is_found():
     strength = np.array([[0.1, 0.5], [0.3, 0.9]])
     tokens = np.tile(np.array([[[30, 10], [10, 40]], [[10, 40], [30, 5]]]), (1, 1, 10)).astype(float)
     amount = tokens * np.tile(strength, (1, 10))
-    found = estimate_changes(
+    result = estimate_changes(
         PromptSums(torch.from_numpy(amount).float()[..., None], torch.from_numpy(tokens).float()),
         last_minus_first(2),
         by_cell=True,
     )
-    assert found.value_F == pytest.approx([0], abs=1e-7) and found.common == 1 and found.prompts == 20
+    assert result.value_F == pytest.approx([0], abs=1e-7) and result.common == 1 and result.prompts == 20
 
 
 def test_where_no_cell_is_shared_there_is_no_interval():
     tokens = torch.zeros(2, 2, 16)
     tokens[0, 0], tokens[1, 1] = 5, 5
-    found = estimate_changes(PromptSums(tokens[..., None] * 0.2, tokens), last_minus_first(2), by_cell=True)
-    assert found.common == 0 and found.prompts == 0 and np.isnan([found.low_F, found.high_F, found.p_F]).all()
+    result = estimate_changes(PromptSums(tokens[..., None] * 0.2, tokens), last_minus_first(2), by_cell=True)
+    assert result.common == 0 and result.prompts == 0 and np.isnan([result.low_F, result.high_F, result.p_F]).all()
 
 
 def test_less_than_half_of_the_base_s_tokens_in_common_is_too_little():
     tokens = torch.full((2, 2, 16), 5.0)
     tokens[0, 1] = 6
     tokens[1, 1] = 0
-    found = estimate_changes(PromptSums(tokens[..., None] * 0.2, tokens), last_minus_first(2), by_cell=True)
-    assert found.common == pytest.approx(5 / 11) and np.isnan(found.p_F).all()
+    result = estimate_changes(PromptSums(tokens[..., None] * 0.2, tokens), last_minus_first(2), by_cell=True)
+    assert result.common == pytest.approx(5 / 11) and np.isnan(result.p_F).all()
 
 
 def test_a_checkpoint_that_is_only_looked_at_need_not_share_cells_and_one_compared_besides_does():
@@ -155,7 +155,7 @@ def reference(sums: PromptSums, active: Tensor | None, compared: list[int]) -> n
     """Ratio of each checkpoint and latent, cell by cell in plain loops."""
     amount, tokens = sums.amount_TSPF.double().numpy(), sums.tokens_TSP.double().numpy()
     checkpoints, strata, prompts, latents = amount.shape
-    found = np.zeros((checkpoints, latents))
+    result = np.zeros((checkpoints, latents))
     for f in range(latents):
         above, below = np.zeros(checkpoints), 0.0
         for s, p in np.ndindex(strata, prompts):
@@ -164,8 +164,8 @@ def reference(sums: PromptSums, active: Tensor | None, compared: list[int]) -> n
                 weight = 1 / (1 / n[compared]).sum()
                 below += weight
                 above += [weight * amount[t, s, p, f] / n[t] if n[t] else 0 for t in range(checkpoints)]
-        found[:, f] = above / below
-    return found
+        result[:, f] = above / below
+    return result
 
 
 def test_ratios_are_those_of_a_reference_in_plain_loops():
@@ -173,8 +173,8 @@ def test_ratios_are_those_of_a_reference_in_plain_loops():
     for weights_T, compared in ((last_minus_first(3), [0, 2]), (slope_weights(np.array([0, 2, 7])), [0, 1, 2])):
         rate = estimate_changes(sums, weights_T, by_cell=True)
         height = estimate_active_changes(sums, weights_T, by_cell=True)
-        wanted = reference(sums, None, compared), reference(sums, sums.active_TSPF, compared)
-        for change, ratio_TF in zip((rate, height), wanted, strict=True):
+        expected = reference(sums, None, compared), reference(sums, sums.active_TSPF, compared)
+        for change, ratio_TF in zip((rate, height), expected, strict=True):
             assert change.ratio_TF == pytest.approx(ratio_TF, rel=1e-5)
             assert change.value_F == pytest.approx(weights_T @ ratio_TF, abs=1e-5)
 
@@ -193,9 +193,9 @@ def test_problems_that_come_to_be_solved_change_no_latent_cell_by_cell_and_strat
         "active, by stratum": estimate_active_changes(sums, last_minus_first(2)),
         "active, by cell": estimate_active_changes(sums, last_minus_first(2), by_cell=True),
     }
-    found = {name: strengthened(change) for name, change in estimates.items()}
-    assert found["by stratum"] > 100 and found["active, by stratum"] > 100, found
-    assert found["unmatched"] == found["by cell"] == found["active, by cell"] == 0, found
+    result = {name: strengthened(change) for name, change in estimates.items()}
+    assert result["by stratum"] > 100 and result["active, by stratum"] > 100, result
+    assert result["unmatched"] == result["by cell"] == result["active, by cell"] == 0, result
     assert unchanged(estimates["unmatched"]).sum() == 400
     assert min(unchanged(estimates[name]).sum() for name in ("by cell", "active, by cell")) >= 399
     drift = {name: float(np.mean(change.value_F / change.ratio_TF[0])) for name, change in estimates.items()}

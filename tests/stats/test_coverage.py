@@ -110,24 +110,24 @@ def test_the_table_is_what_is_measured(measured):
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in (__doc__ or "").splitlines() if "|" in line
     ]
-    head, told = rows[0], {(row[0], int(row[1])): row for row in rows[2:]}
-    assert set(told) == set(measured)
-    for key, found in measured.items():
-        for name, cell in zip(head[2:], told[key][2:], strict=True):
-            assert (cell == "" and name not in found) or float(cell) == pytest.approx(found[name], abs=0.011), (
+    head, row_of = rows[0], {(row[0], int(row[1])): row for row in rows[2:]}
+    assert set(row_of) == set(measured)
+    for key, result in measured.items():
+        for name, cell in zip(head[2:], row_of[key][2:], strict=True):
+            assert (cell == "" and name not in result) or float(cell) == pytest.approx(result[name], abs=0.011), (
                 key,
                 name,
             )
 
 
 def test_a_bounded_interval_covers_whatever_the_shape(measured):
-    assert min(found["bounded"] for found in measured.values()) >= 0.945
+    assert min(result["bounded"] for result in measured.values()) >= 0.945
 
 
 def test_a_clustered_share_covers_where_student_and_percentiles_fail_at_the_edge(measured):
-    edges = {key: found for key, found in measured.items() if key[0] in ITEMS}
-    assert min(found["clustered"] for found in edges.values()) >= 0.95
-    assert max(found["Student"] for found in edges.values()) < 0.91
+    edges = {key: result for key, result in measured.items() if key[0] in ITEMS}
+    assert min(result["clustered"] for result in edges.values()) >= 0.95
+    assert max(result["Student"] for result in edges.values()) < 0.91
 
 
 def test_student_covers_one_mode_and_not_two_and_percentiles_neither(measured):
@@ -145,8 +145,8 @@ def test_the_simulated_intervals_are_those_of_the_functions():
         assert bounded == bounded_covers(values_XN, truth).tolist()
         assert bounded == [bounded_p_value(row, 0, 1, truth) > 0.05 for row in values_XN]
         varied = values_XN[values_XN.std(1) > 0]
-        told = [not student_interval(row).excludes(truth) for row in varied]
-        assert told == student_covers(varied, truth).tolist()
+        is_covered = [not student_interval(row).excludes(truth) for row in varied]
+        assert is_covered == student_covers(varied, truth).tolist()
 
 
 # --- bounded intervals, in search of a counterexample --------------------------------------------------------------
@@ -200,8 +200,8 @@ def test_a_second_mode_among_few_clusters_may_be_missed_by_a_clustered_share_and
     assert clustered < 0.9 if clusters < 10 else clustered >= 0.94
     covered_X = bounded_covers(hits / 24, 0.8)  # of clusters of one size, what `bounded_share` does
     assert covered_X.mean() >= 0.945
-    told = [not bounded_share(row, [24] * clusters).excludes(0.8) for row in hits[:9]]
-    assert told == covered_X[:9].tolist()
+    is_covered = [not bounded_share(row, [24] * clusters).excludes(0.8) for row in hits[:9]]
+    assert is_covered == covered_X[:9].tolist()
 
 
 def test_a_rare_thing_that_few_clusters_have_may_be_missed_by_a_clustered_share_and_not_by_a_bounded_one():
@@ -221,9 +221,9 @@ def test_crossings_are_covered_as_often_as_they_say_and_by_percentiles_they_were
     covered, by_percentiles, sure = [], [], []
     for _ in range(250):
         table_DS = (0.5 - doses)[:, None] + rng.normal(0, 0.15, (5, 5))
-        found = crossing(doses.tolist(), [dict(enumerate(row)) for row in table_DS], falling=True)
-        covered.append(not found.dose.excludes(0.5))
-        sure.append(found.dose.has_interval)
+        result = crossing(doses.tolist(), [dict(enumerate(row)) for row in table_DS], falling=True)
+        covered.append(not result.dose.excludes(0.5))
+        sure.append(result.dose.has_interval)
         curve_DB = table_DS[:, which_BN].mean(-1)
         crosses_B = (curve_DB[0] > 0) & (curve_DB[-1] < 0)
         after_B = np.argmax(curve_DB[:, crosses_B] <= 0, 0)

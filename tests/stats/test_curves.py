@@ -21,23 +21,23 @@ NOISE = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
 
 
 def test_a_mean_curve_crosses_zero_where_the_line_between_doses_does():
-    found = crossing([0, 1, 2], by_seed(*(list(mean + NOISE) for mean in (3, 1, -1))), falling=True)
-    assert found.dose.value == pytest.approx(1.5) and found.dose.n == 5 and found.is_sure and not found.is_refuted
-    assert found.dose.low < 1.5 < found.dose.high
+    result = crossing([0, 1, 2], by_seed(*(list(mean + NOISE) for mean in (3, 1, -1))), falling=True)
+    assert result.dose.value == pytest.approx(1.5) and result.dose.n == 5 and result.is_sure and not result.is_refuted
+    assert result.dose.low < 1.5 < result.dose.high
 
 
 def test_the_interval_of_a_crossing_is_fieller_s():
     """Seeds y = 1 - x + e: the mean at x is 1 - x, its standard error that of e everywhere, so that the doses not
     excluded are 1 +- t s / sqrt(n)."""
-    found = crossing([0, 2], by_seed(list(1 + NOISE), list(-1 + NOISE)), falling=True)
+    result = crossing([0, 2], by_seed(list(1 + NOISE), list(-1 + NOISE)), falling=True)
     reach = student.ppf(0.975, 4) * NOISE.std(ddof=1) / math.sqrt(5)
-    assert (found.dose.low, found.dose.high) == pytest.approx((1 - reach, 1 + reach), abs=1e-6)
+    assert (result.dose.low, result.dose.high) == pytest.approx((1 - reach, 1 + reach), abs=1e-6)
 
 
 def test_a_crossing_p_value_is_the_larger_of_those_at_the_ends():
     rows = [list(1 + NOISE), list(-0.3 + NOISE)]
-    found = crossing([0, 1], by_seed(*rows), falling=True)
-    assert found.p_value == pytest.approx(student_p_value(rows[1])) and found.p_value > student_p_value(rows[0])
+    result = crossing([0, 1], by_seed(*rows), falling=True)
+    assert result.p_value == pytest.approx(student_p_value(rows[1])) and result.p_value > student_p_value(rows[0])
     bounded = crossing([0, 1], by_seed(*rows), falling=True, bounds=(-2, 2))
     assert bounded.p_value == pytest.approx(bounded_p_value(rows[1], -2, 2))
 
@@ -51,8 +51,8 @@ def test_a_curve_that_crosses_the_other_way_is_refuted_and_has_p_one():
 
 def test_a_crossing_that_hangs_on_the_seeds_has_no_interval():
     """The mean falls to -0.2, but four seeds in five stay at 2."""
-    found = crossing([0, 1], by_seed([1.0, 1.1, 0.9, 1.0, 1.0], [-9.0, 2.0, 2.1, 1.9, 2.0]), falling=True)
-    assert 0 < found.dose.value < 1 and not found.dose.has_interval and not found.is_sure and not found.is_refuted
+    result = crossing([0, 1], by_seed([1.0, 1.1, 0.9, 1.0, 1.0], [-9.0, 2.0, 2.1, 1.9, 2.0]), falling=True)
+    assert 0 < result.dose.value < 1 and not result.dose.has_interval and not result.is_sure and not result.is_refuted
 
 
 def test_what_student_takes_for_a_sure_crossing_is_none_where_a_mode_may_be_unseen():
@@ -72,9 +72,9 @@ def test_a_bounded_crossing_has_an_interval_where_the_ends_are_far_enough_apart(
 @given(st.floats(0.1, 0.9), st.floats(0.01, 0.05))
 def test_the_interval_of_a_crossing_holds_the_crossing(where, noise):
     rows = by_seed(*(list(where - dose + noise * NOISE * 5) for dose in (0.0, 0.5, 1.0)))
-    found = crossing([0.0, 0.5, 1.0], rows, falling=True)
-    if found.dose.has_interval:
-        assert found.dose.low <= where <= found.dose.high
+    result = crossing([0.0, 0.5, 1.0], rows, falling=True)
+    if result.dose.has_interval:
+        assert result.dose.low <= where <= result.dose.high
 
 
 def test_only_seeds_with_every_dose_count_and_doses_have_to_rise():

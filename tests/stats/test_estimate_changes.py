@@ -39,7 +39,7 @@ def in_plain_loops(sums: ActiveSums, weights: list[float], draws_BP: np.ndarray,
     """Draw by draw and latent by latent: change, interval, p-value."""
     mass, tokens, active = (part.double().numpy() for part in (sums.amount_TSPF, sums.tokens_TSP, sums.active_TSPF))
     _, strata, prompts, latents = mass.shape
-    compared, found = [0, *(t for t in range(1, 3) if weights[t])], []
+    compared, result = [0, *(t for t in range(1, 3) if weights[t])], []
     for f in range(latents):
         count = active[..., f] if when_active else tokens
         fewest = [min(int((count[t, s] > 0).sum()) for t in compared) for s in range(strata)]
@@ -61,12 +61,12 @@ def in_plain_loops(sums: ActiveSums, weights: list[float], draws_BP: np.ndarray,
         draws = np.array([draw for draw in map(change, draws_BP) if not math.isnan(draw)])
         base = sum(count[0, s].sum() for s in common) / count[0].sum()
         if n < (5 if when_active else 8) or base < 0.5:
-            found.append((value, math.nan, math.nan, math.nan))
+            result.append((value, math.nan, math.nan, math.nan))
             continue
         spread = draws.std(ddof=1) * math.sqrt(n / (n - 1))
         reach = student.ppf(0.975, n - 1) * spread
-        found.append((value, value - reach, value + reach, 2 * student.sf(abs(value) / spread, n - 1)))
-    return found
+        result.append((value, value - reach, value + reach, 2 * student.sf(abs(value) / spread, n - 1)))
+    return result
 
 
 @pytest.mark.parametrize("is_active", [False, True])
@@ -76,13 +76,13 @@ def test_changes_by_stratum_are_those_of_a_reference_in_plain_loops(strata, over
     sums = random_sums(np.random.default_rng(strata), strata)
     weights_T = last_minus_first(3) if over == "end" else slope_weights(np.array([0, 10, 40]))
     estimate = estimate_active_changes if is_active else estimate_changes
-    found = estimate(sums, weights_T, draws=40, seed=3)
+    result = estimate(sums, weights_T, draws=40, seed=3)
     draws_BP = resampled_prompts(24, 40, 3).double().numpy()
-    wanted = in_plain_loops(sums, weights_T.tolist(), draws_BP, when_active=is_active)
+    expected = in_plain_loops(sums, weights_T.tolist(), draws_BP, when_active=is_active)
     for place, name in enumerate(("value_F", "low_F", "high_F", "p_F")):
-        column = [row[place] for row in wanted]
-        assert getattr(found, name) == pytest.approx(column, rel=2e-4, abs=2e-6, nan_ok=True), name
-    assert not np.isnan(found.p_F).all()
+        column = [row[place] for row in expected]
+        assert getattr(result, name) == pytest.approx(column, rel=2e-4, abs=2e-6, nan_ok=True), name
+    assert not np.isnan(result.p_F).all()
 
 
 EARLIER = {
@@ -106,9 +106,9 @@ def test_changes_by_stratum_are_what_they_were_before_they_came_here(kind, strat
     mass, tokens = active * rng.integers(1, 9, shape) / 8, rng.integers(6, 40, shape[:3])
     sums = ActiveSums(*(torch.from_numpy(part).float() for part in (mass, tokens, active)))
     estimate = estimate_active_changes if kind == "active" else estimate_changes
-    found = estimate(sums, np.array([0.0, -1, 1]), seed=1)
-    for name, wanted in zip(("value_F", "low_F", "high_F", "p_F"), EARLIER[kind, strata], strict=True):
-        assert getattr(found, name) == pytest.approx(wanted, rel=1e-4, abs=1e-7), name
+    result = estimate(sums, np.array([0.0, -1, 1]), seed=1)
+    for name, expected in zip(("value_F", "low_F", "high_F", "p_F"), EARLIER[kind, strata], strict=True):
+        assert getattr(result, name) == pytest.approx(expected, rel=1e-4, abs=1e-7), name
 
 
 def test_latents_drawn_for_a_few_at_once_come_to_the_same(monkeypatch):
@@ -138,8 +138,8 @@ def test_what_never_varies_is_surely_changed_or_surely_not():
 
 def test_with_too_few_prompts_or_without_any_there_is_no_interval():
     few = PromptSums(torch.ones(2, 1, 7, 3), torch.full((2, 1, 7), 10.0))
-    found = estimate_changes(few, last_minus_first(2))
-    assert found.prompts == 7 and np.isnan([found.low_F, found.high_F, found.p_F]).all()
+    result = estimate_changes(few, last_minus_first(2))
+    assert result.prompts == 7 and np.isnan([result.low_F, result.high_F, result.p_F]).all()
     none = ActiveSums(torch.zeros(2, 1, 0, 3), torch.zeros(2, 1, 0), torch.zeros(2, 1, 0, 3))
     for by_cell in (False, True):
         for estimate in (estimate_changes, estimate_active_changes):
@@ -151,8 +151,8 @@ def test_a_latent_that_is_never_active_at_one_checkpoint_has_no_change_when_acti
     active[1, ..., 0] = 0
     sums = ActiveSums(active * 2, torch.full((2, 1, 10), 20.0), active)
     for by_cell in (False, True):
-        found = estimate_active_changes(sums, last_minus_first(2), by_cell=by_cell)
-        assert np.isnan(found.value_F).tolist() == np.isnan(found.p_F).tolist() == [True, False]
+        result = estimate_active_changes(sums, last_minus_first(2), by_cell=by_cell)
+        assert np.isnan(result.value_F).tolist() == np.isnan(result.p_F).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("by_cell", [False, True])
@@ -176,6 +176,6 @@ def test_intervals_hold_the_truth_as_often_as_they_say_and_corrected_nothing_is_
     amount = rng.poisson(tokens[..., None] * rng.random((48, 2000)) * 0.3)
     sums = PromptSums(torch.from_numpy(amount).float(), torch.from_numpy(tokens).float())
     for by_cell in (False, True):
-        found: ChangeEstimates = estimate_changes(sums, last_minus_first(2), by_cell=by_cell)
-        missed = (found.low_F > 0) | (found.high_F < 0)
-        assert 0.03 < missed.mean() < 0.08 and (benjamini_hochberg(found.p_F) <= 0.05).mean() < 0.005
+        result: ChangeEstimates = estimate_changes(sums, last_minus_first(2), by_cell=by_cell)
+        missed_shares = (result.low_F > 0) | (result.high_F < 0)
+        assert 0.03 < missed_shares.mean() < 0.08 and (benjamini_hochberg(result.p_F) <= 0.05).mean() < 0.005

@@ -12,14 +12,14 @@ def test_a_mean_over_tokens_counts_each_prompt_as_often_as_it_is_drawn():
     """Prompt 0 has 1 and 3, prompt 1 has 8, prompt 2 has none: (4 + 8) / 3; then 0 twice and 2;
     then 1 and 2 twice; then 2 alone."""
     draws = np.array([[1, 1, 1], [2, 0, 1], [0, 1, 2], [0, 0, 3]], float)
-    found = token_means(np.array([1.0, 3, 8]), np.array([0, 0, 1]), draws)
-    assert found[:3] == pytest.approx([4, 2, 8]) and math.isnan(found[3])
+    result = token_means(np.array([1.0, 3, 8]), np.array([0, 0, 1]), draws)
+    assert result[:3] == pytest.approx([4, 2, 8]) and math.isnan(result[3])
 
 
 def test_the_percentiles_leave_out_draws_without_tokens():
     draws = np.array([*range(101), math.nan])
-    found = percentile_estimate(50.0, draws, 7)
-    assert (found.low, found.high, found.n) == pytest.approx((2.5, 97.5, 7))
+    result = percentile_estimate(50.0, draws, 7)
+    assert (result.low, result.high, result.n) == pytest.approx((2.5, 97.5, 7))
     assert percentile_estimate(50.0, draws, 7, level=0.5).low == pytest.approx(25)
 
 

@@ -31,27 +31,27 @@ shares = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 @given(st.integers(1, 9), st.data())
 def test_of_zeros_and_ones_the_bounded_interval_is_that_of_clopper_and_pearson(n, data):
     k = data.draw(st.integers(0, n))
-    found, exact = bounded_interval([1] * k + [0] * (n - k), 0, 1), exact_share(k, n)
-    assert (found.value, found.low, found.high) == pytest.approx((exact.value, exact.low, exact.high), abs=1e-9)
+    result, exact = bounded_interval([1] * k + [0] * (n - k), 0, 1), exact_share(k, n)
+    assert (result.value, result.low, result.high) == pytest.approx((exact.value, exact.low, exact.high), abs=1e-9)
 
 
 def test_equal_values_leave_room_for_a_mode_that_none_of_them_has():
     """D = c (1 - w) with w ~ Beta(1, 5), so that P(D <= t) = (t / c)^5: the lower end is c 0.025^(1/5)."""
-    found = bounded_interval([0.7] * 5, 0, 1)
-    assert found.low == pytest.approx(0.7 * 0.025**0.2) and found.high == pytest.approx(1 - 0.3 * 0.025**0.2)
+    result = bounded_interval([0.7] * 5, 0, 1)
+    assert result.low == pytest.approx(0.7 * 0.025**0.2) and result.high == pytest.approx(1 - 0.3 * 0.025**0.2)
 
 
 def test_one_value_has_a_bounded_interval_too():
-    found = bounded_interval([0.5], 0, 1)
-    assert (found.low, found.high, found.n) == pytest.approx((0.0125, 0.9875, 1))
+    result = bounded_interval([0.5], 0, 1)
+    assert (result.low, result.high, result.n) == pytest.approx((0.0125, 0.9875, 1))
 
 
 def test_the_ends_of_the_bounded_interval_are_quantiles_of_dirichlet_weighted_means():
     rng, values = np.random.default_rng(0), np.array([0.1, 0.4, 0.4, 0.9])
     weights = rng.dirichlet(np.ones(5), 400_000)
-    found = bounded_interval(values, 0, 1)
-    assert found.low == pytest.approx(np.quantile(weights @ np.append(values, 0), 0.025), abs=0.002)
-    assert found.high == pytest.approx(np.quantile(weights @ np.append(values, 1), 0.975), abs=0.002)
+    result = bounded_interval(values, 0, 1)
+    assert result.low == pytest.approx(np.quantile(weights @ np.append(values, 0), 0.025), abs=0.002)
+    assert result.high == pytest.approx(np.quantile(weights @ np.append(values, 1), 0.975), abs=0.002)
 
 
 @given(shares, st.floats(-0.2, 1.2))
@@ -66,37 +66,37 @@ def test_the_share_of_a_simplex_below_a_bound_is_the_divided_difference_of_power
 
 def test_shares_of_a_simplex_are_told_for_many_rows_at_once_and_ties_are_no_matter():
     rows = np.array([[0.2, 0.2, 0.2], [0.2, 0.2, 0.2], [0, 0, 1], [1, 0, 0]])
-    found = simplex_cdf(rows, np.array([0.2, 0.19, 0.5, 0.5]))
-    assert found == pytest.approx([1, 0, beta.cdf(0.5, 1, 2), beta.cdf(0.5, 1, 2)])
+    result = simplex_cdf(rows, np.array([0.2, 0.19, 0.5, 0.5]))
+    assert result == pytest.approx([1, 0, beta.cdf(0.5, 1, 2), beta.cdf(0.5, 1, 2)])
 
 
 @given(shares)
 def test_a_bounded_interval_holds_its_mean_within_the_range_and_moves_with_the_values(values):
-    found = bounded_interval(values, 0, 1)
-    assert 0 <= found.low <= found.value + 1e-12 and found.value - 1e-12 <= found.high <= 1
+    result = bounded_interval(values, 0, 1)
+    assert 0 <= result.low <= result.value + 1e-12 and result.value - 1e-12 <= result.high <= 1
     mirrored = bounded_interval([1 - value for value in values], 0, 1)
-    assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-9)
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - result.high, 1 - result.low), abs=1e-9)
     moved = bounded_interval([2 * value - 1 for value in values], -1, 1)
-    assert (moved.low, moved.high) == pytest.approx((2 * found.low - 1, 2 * found.high - 1), abs=1e-9)
+    assert (moved.low, moved.high) == pytest.approx((2 * result.low - 1, 2 * result.high - 1), abs=1e-9)
     wider, raised = bounded_interval(values, -0.5, 1.5), bounded_interval([min(1, v + 0.1) for v in values], 0, 1)
-    assert wider.low <= found.low and wider.high >= found.high
-    assert raised.low >= found.low - 1e-12 and raised.high >= found.high - 1e-12
+    assert wider.low <= result.low and wider.high >= result.high
+    assert raised.low >= result.low - 1e-12 and raised.high >= result.high - 1e-12
 
 
 @given(shares, st.floats(0.01, 0.99))
 def test_the_bounded_p_value_is_the_interval_inverted(values, null):
-    found, p = bounded_interval(values, 0, 1), bounded_p_value(values, 0, 1, null)
-    assume(min(abs(null - found.low), abs(null - found.high)) > 1e-6)
-    assert (p <= 0.05) == found.excludes(null)
+    result, p = bounded_interval(values, 0, 1), bounded_p_value(values, 0, 1, null)
+    assume(min(abs(null - result.low), abs(null - result.high)) > 1e-6)
+    assert (p <= 0.05) == result.excludes(null)
     one_sided = bounded_p_value(values, 0, 1, null, "above"), bounded_p_value(values, 0, 1, null, "below")
     assert p == pytest.approx(min(1, 2 * min(one_sided)))
 
 
 @pytest.mark.parametrize("level", [0.001, 0.2, 0.5, 0.9, 0.999])
 def test_a_bounded_interval_narrows_with_its_level_and_holds_the_mean_at_every_level(level):
-    found = bounded_interval([0.2, 0.3, 0.8], 0, 1, level)
+    result = bounded_interval([0.2, 0.3, 0.8], 0, 1, level)
     wider = bounded_interval([0.2, 0.3, 0.8], 0, 1, 1 - (1 - level) / 2)
-    assert wider.low <= found.low <= found.value <= found.high <= wider.high
+    assert wider.low <= result.low <= result.value <= result.high <= wider.high
 
 
 def test_of_zeros_and_ones_the_bounded_p_value_is_the_binomial_test_s():
@@ -118,8 +118,8 @@ def test_values_outside_the_range_are_refused_by_name_and_rounding_is_not():
 
 def test_a_mean_has_student_s_interval_and_counts_the_seeds_it_is_of():
     """t of two degrees of freedom is 4.30265, the deviation 1."""
-    found = student_interval([1.0, 2.0, 3.0, None, math.nan])
-    assert (found.value, found.n) == (2.0, 3) and found.low == pytest.approx(2 - 4.30265 / 3**0.5, abs=1e-4)
+    result = student_interval([1.0, 2.0, 3.0, None, math.nan])
+    assert (result.value, result.n) == (2.0, 3) and result.low == pytest.approx(2 - 4.30265 / 3**0.5, abs=1e-4)
 
 
 def test_one_seed_or_seeds_that_never_vary_have_no_interval_and_no_p_value():
@@ -137,9 +137,9 @@ def test_student_s_p_value_is_that_of_scipy_and_is_the_interval_inverted(x, null
     assume(np.std(x) > 1e-3)
     for alternative, theirs in (("two-sided", "two-sided"), ("above", "greater"), ("below", "less")):
         assert student_p_value(x, null, alternative) == pytest.approx(ttest_1samp(x, null, alternative=theirs).pvalue)
-    found = student_interval(x)
-    assume(min(abs(null - found.low), abs(null - found.high)) > 1e-6)
-    assert (student_p_value(x, null) <= 0.05) == found.excludes(null)
+    result = student_interval(x)
+    assume(min(abs(null - result.low), abs(null - result.high)) > 1e-6)
+    assert (student_p_value(x, null) <= 0.05) == result.excludes(null)
 
 
 # --- signs and pairs -----------------------------------------------------------------------------------------------

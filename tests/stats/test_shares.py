@@ -58,18 +58,18 @@ def test_more_successes_than_trials_are_refused():
 
 def test_where_all_or_none_succeed_every_cluster_is_one_trial():
     """Eight organisms, 51 of 51 latents between them."""
-    found = clustered_share([6, 7, 6, 6, 6, 7, 6, 7], [6, 7, 6, 6, 6, 7, 6, 7])
-    assert (found.value, found.high, found.n) == (1, 1, 51) and found.low == pytest.approx(0.631, abs=5e-4)
-    assert clustered_share([0] * 8, [6] * 8).high == pytest.approx(1 - found.low)
+    result = clustered_share([6, 7, 6, 6, 6, 7, 6, 7], [6, 7, 6, 6, 6, 7, 6, 7])
+    assert (result.value, result.high, result.n) == (1, 1, 51) and result.low == pytest.approx(0.631, abs=5e-4)
+    assert clustered_share([0] * 8, [6] * 8).high == pytest.approx(1 - result.low)
 
 
 def test_the_effective_number_of_trials_is_korn_and_graubard_s():
     """Four clusters of 10 with 2, 4, 6 and 8: p = 1/2, v = 4/3 * 20 / 1600 = 1/60, so that p (1 - p) / v = 15, and
     times (t[39] / t[3])^2 = (2.02269 / 3.18245)^2 it is 6.0595."""
-    found = clustered_share([2, 4, 6, 8], [10] * 4)
+    result = clustered_share([2, 4, 6, 8], [10] * 4)
     effective = 15 * (2.02269 / 3.18245) ** 2
-    assert found.low == pytest.approx(beta.ppf(0.025, effective / 2, effective / 2 + 1), abs=1e-4)
-    assert found.high == pytest.approx(1 - found.low)
+    assert result.low == pytest.approx(beta.ppf(0.025, effective / 2, effective / 2 + 1), abs=1e-4)
+    assert result.high == pytest.approx(1 - result.low)
 
 
 def test_clusters_that_differ_widen_the_interval():
@@ -83,30 +83,32 @@ counts = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10)), min_size=1,
 @given(counts)
 def test_an_interval_holds_its_own_share_lies_in_zero_to_one_and_has_a_width(pairs):
     hits, trials = [min(k, n) for k, n in pairs], [n for _, n in pairs]
-    found = clustered_share(hits, trials)
+    result = clustered_share(hits, trials)
     if sum(trials):
-        assert 0 <= found.low <= found.value <= found.high <= 1 and found.width > 0.01
+        assert 0 <= result.low <= result.value <= result.high <= 1 and result.width > 0.01
         mirrored = clustered_share([n - k for k, n in zip(hits, trials, strict=True)], trials)
-        assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-9)
+        assert (mirrored.low, mirrored.high) == pytest.approx((1 - result.high, 1 - result.low), abs=1e-9)
 
 
 def test_of_clusters_of_one_size_a_bounded_share_is_the_bounded_interval_of_their_shares():
     hits = [24, 20, 0, 23, 24]
-    found, wanted = bounded_share(hits, [24] * 5), bounded_interval([k / 24 for k in hits], 0, 1)
-    assert (found.value, found.low, found.high) == pytest.approx((wanted.value, wanted.low, wanted.high), abs=1e-9)
-    assert found.n == 120
+    result, expected = bounded_share(hits, [24] * 5), bounded_interval([k / 24 for k in hits], 0, 1)
+    assert (result.value, result.low, result.high) == pytest.approx(
+        (expected.value, expected.low, expected.high), abs=1e-9
+    )
+    assert result.n == 120
 
 
 @given(counts)
 def test_a_bounded_share_lies_in_zero_to_one_and_is_mirrored_with_its_failures(pairs):
     hits, trials = [min(k, n) for k, n in pairs], [n for _, n in pairs]
-    found = bounded_share(hits, trials)
+    result = bounded_share(hits, trials)
     if sum(trials):
-        assert 0 <= found.low <= found.value <= found.high <= 1 and found.width > 0.1
+        assert 0 <= result.low <= result.value <= result.high <= 1 and result.width > 0.1
         mirrored = bounded_share([n - k for k, n in zip(hits, trials, strict=True)], trials)
-        assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-9)
+        assert (mirrored.low, mirrored.high) == pytest.approx((1 - result.high, 1 - result.low), abs=1e-9)
     else:
-        assert found == Estimate(math.nan)
+        assert result == Estimate(math.nan)
 
 
 # --- differences ---------------------------------------------------------------------------------------------------
@@ -120,13 +122,13 @@ def wilson(k: int, n: int) -> Estimate:
 
 def test_the_difference_of_two_shares_is_newcombe_s_example():
     """Newcombe (1998), example (a): 56/70 less 48/80 by his method 10, on Wilson's intervals, is 0.0524 to 0.3339."""
-    found = share_difference(wilson(48, 80), wilson(56, 70))
-    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+    result = share_difference(wilson(48, 80), wilson(56, 70))
+    assert (result.value, result.low, result.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
 
 
 def test_a_thing_never_seen_on_either_side_is_not_surely_as_rare_on_both():
-    found = share_difference(exact_share(0, 40), exact_share(0, 40))
-    assert found.value == 0 and found.low == -found.high and found.high == pytest.approx(1 - 0.025 ** (1 / 40))
+    result = share_difference(exact_share(0, 40), exact_share(0, 40))
+    assert result.value == 0 and result.low == -result.high and result.high == pytest.approx(1 - 0.025 ** (1 / 40))
 
 
 def test_a_difference_from_what_is_not_known_has_no_interval():
@@ -136,10 +138,10 @@ def test_a_difference_from_what_is_not_known_has_no_interval():
 def test_what_clusters_do_to_both_shares_cancels():
     """Ten easy and ten hard problems, each solved once more afterwards."""
     before, after = [1] * 10 + [7] * 10, [2] * 10 + [8] * 10
-    found = paired_share_difference((before, [8] * 20), (after, [8] * 20))
+    result = paired_share_difference((before, [8] * 20), (after, [8] * 20))
     apart = share_difference(clustered_share(before, [8] * 20), clustered_share(after, [8] * 20))
-    assert found.value == apart.value == 0.125 and found.n == 20
-    assert found.width < apart.width / 3 and found.above and not apart.above
+    assert result.value == apart.value == 0.125 and result.n == 20
+    assert result.width < apart.width / 3 and result.above and not apart.above
 
 
 def test_clusters_without_trials_on_one_side_are_not_counted_as_pairs():
@@ -154,12 +156,12 @@ def test_shares_over_other_clusters_are_refused():
 def test_differences_of_paired_shares_hold_the_truth_as_often_as_they_say():
     """32 problems of unlike difficulty, 8 rollouts each, twice: from 0.1 to 0.7, or from 0.02 to none; up by 0.1 or
     not at all."""
-    rng, missed = np.random.default_rng(0), []
+    rng, missed_shares = np.random.default_rng(0), []
     for low, high, rise in ((0.1, 0.7, 0.1), (0.1, 0.7, 0.0), (0.0, 0.02, 0.0), (0.0, 0.02, 0.1)):
         wrong = 0
         for _ in range(400):
             rates = rng.uniform(low, high, 32)
             one, other = rng.binomial(8, rates), rng.binomial(8, rates + rise)
             wrong += paired_share_difference((one.tolist(), [8] * 32), (other.tolist(), [8] * 32)).excludes(rise)
-        missed.append(wrong / 400)
-    assert max(missed) <= 0.07, missed
+        missed_shares.append(wrong / 400)
+    assert max(missed_shares) <= 0.07, missed_shares
