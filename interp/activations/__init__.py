@@ -1,6 +1,12 @@
-"""Activations on disk: a sharded store of residuals, each token with its place, its role and its document's key.
+"""Activations on disk: a sharded store of residuals, each token with its position, its role and its document.
 
-It knows nothing of tasks or policies: a document is a row of whatever its writer joins by, and rows of numbers.
+store        read a store
+writer       write one shard by shard; `shard` is the format of a shard
+collecting   collect into a store from a series; `collector` does the work, `config` says what to collect
+documents    from rollouts to documents, token tables and residuals
+reread       the same documents, read by another policy
+
+A store knows nothing of tasks or policies: a document is a row with whatever keys its writer gives it.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""From rollouts to what a store keeps of them: residuals, token table, documents."""
+"""From rollouts to a store's contents: the token table, a row per document, and the residuals of every token."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -11,26 +11,26 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from interp.activations import TokenTable
+from interp.activations.shard import TokenTable
 from interp.policy.policy import Policy
-from interp.policy.residual import residuals
-from interp.policy.score import by_length
+from interp.policy.residual import compute_residuals
+from interp.policy.score import batches_by_length
 from interp.rollouts.record import Rollout
 from interp.tasks.base import ROLES
 
 PROMPT = "prompt"
 STORED_ROLES = (PROMPT, *ROLES)
-DOCUMENTS: dict[str, Any] = {
-    "length": pl.Int32,
-    "prompt": pl.Int32,
+DOCUMENT_SCHEMA: dict[str, Any] = {
+    "length": pl.Int32,  # tokens in all
+    "prompt": pl.Int32,  # tokens of the prompt
     "corpus": pl.String,
     "run": pl.String,
     "step": pl.Int64,  # of the checkpoint that wrote the tokens
-    "reader": pl.Int64,  # of the checkpoint whose residuals they are
+    "reader": pl.Int64,  # step of the checkpoint whose residuals they are
     "problem": pl.String,
     "sample": pl.Int64,
     "split": pl.String,
-    "bucket": pl.String,
+    "level": pl.String,
     "depth": pl.Int64,
     "truncated": pl.Boolean,
     "reward": pl.Float64,
@@ -42,41 +42,43 @@ DOCUMENTS: dict[str, Any] = {
     "shortcut": pl.String,
     "first_error": pl.Int64,
 }
-"""Columns of the documents. (run, step, problem, sample) is the key that joins them."""
-_OWN = [name for name in DOCUMENTS if name not in ("length", "prompt", "corpus", "reader")]
+"""Columns of the documents. (run, step, problem, sample) joins them to rollouts."""
+_ROLLOUT_COLUMNS = [name for name in DOCUMENT_SCHEMA if name not in ("length", "prompt", "corpus", "reader")]
 
 
-def length(rollout: Rollout) -> int:
+def n_tokens(rollout: Rollout) -> int:
+    """Tokens of prompt and completion."""
     return len(rollout.prompt_ids) + len(rollout.tokens)
 
 
-def frame_of(rollouts: Sequence[Rollout], *, corpus: str, reader: int) -> pl.DataFrame:
-    columns = {name: [getattr(rollout, name) for rollout in rollouts] for name in _OWN} | {
-        "length": [length(rollout) for rollout in rollouts],
+def document_table(rollouts: Sequence[Rollout], *, corpus: str, reader: int) -> pl.DataFrame:
+    """A row per rollout, with the columns of `DOCUMENT_SCHEMA`. `reader` is the step of the reading checkpoint."""
+    columns = {name: [getattr(rollout, name) for rollout in rollouts] for name in _ROLLOUT_COLUMNS} | {
+        "length": [n_tokens(rollout) for rollout in rollouts],
         "prompt": [len(rollout.prompt_ids) for rollout in rollouts],
         "corpus": [corpus] * len(rollouts),
         "reader": [reader] * len(rollouts),
     }
-    return pl.DataFrame(columns, schema=DOCUMENTS)
+    return pl.DataFrame(columns, schema=DOCUMENT_SCHEMA)
 
 
-def table_of(rollouts: Sequence[Rollout]) -> TokenTable:
-    """Prompts included."""
+def token_table(rollouts: Sequence[Rollout]) -> TokenTable:
+    """All tokens of the rollouts, prompts included, one rollout after another."""
     codes = {role: code for code, role in enumerate(STORED_ROLES)}
-    lengths = torch.tensor([length(rollout) for rollout in rollouts])
+    lengths = torch.tensor([n_tokens(rollout) for rollout in rollouts])
     prompts = torch.tensor([len(rollout.prompt_ids) for rollout in rollouts])
-    place = torch.arange(int(lengths.sum())) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+    position = torch.arange(int(lengths.sum())) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
     roles = (((codes[PROMPT],) * len(row.prompt_ids), (codes[role] for role in row.roles)) for row in rollouts)
     return TokenTable(
-        ids=_flat(((row.prompt_ids, row.tokens) for row in rollouts), np.int32),
+        ids=_concatenate(((row.prompt_ids, row.tokens) for row in rollouts), np.int32),
         document=torch.arange(len(rollouts), dtype=torch.int32).repeat_interleave(lengths),
-        position=place.int(),
-        role=_flat(roles, np.uint8),
-        completion=place >= prompts.repeat_interleave(lengths),
+        position=position.int(),
+        role=_concatenate(roles, np.uint8),
+        completion=position >= prompts.repeat_interleave(lengths),
     )
 
 
-def residuals_of(
+def compute_document_residuals(
     policy: Policy,
     ids: Int[Tensor, " n"],
     lengths: Sequence[int],
@@ -85,23 +87,25 @@ def residuals_of(
     dtype: torch.dtype,
     micro_tokens: int,
 ) -> dict[int, Float[Tensor, "n D"]]:
-    """Of documents that stand one after another in `ids`, on the CPU. Rows of like length are read together, padded on
-    the right; all layers in one forward."""
-    rows = ids.long().split(list(lengths))
+    """Residuals of documents of the given `lengths` that stand one after another in `ids`, on the CPU.
+
+    Documents of similar length are read together, padded on the right, at most `micro_tokens` tokens in one forward.
+    All layers come from the same forward."""
+    documents = ids.long().split(list(lengths))
     ends = torch.tensor(list(lengths)).cumsum(0).tolist()
-    held = {layer: torch.empty(len(ids), policy.d_model, dtype=dtype) for layer in layers}
-    for batch in by_length([()] * len(rows), [range(n) for n in lengths], micro_tokens):
-        ids_BL = pad_sequence([rows[at] for at in batch], batch_first=True, padding_value=policy.pad)
-        lengths_B = torch.tensor([lengths[at] for at in batch])
+    residuals = {layer: torch.empty(len(ids), policy.d_model, dtype=dtype) for layer in layers}
+    for batch in batches_by_length([()] * len(documents), [range(n) for n in lengths], micro_tokens):
+        ids_BL = pad_sequence([documents[i] for i in batch], batch_first=True, padding_value=policy.pad_id)
+        lengths_B = torch.tensor([lengths[i] for i in batch])
         mask_BL = torch.arange(ids_BL.shape[1]) < lengths_B[:, None]
         real = mask_BL.flatten().nonzero()[:, 0].to(policy.device)
-        starts_B = torch.tensor([ends[at] for at in batch]) - lengths_B
+        starts_B = torch.tensor([ends[i] for i in batch]) - lengths_B
         places = (starts_B[:, None] + torch.arange(ids_BL.shape[1]))[mask_BL]
-        caught = residuals(policy.model, ids_BL.to(policy.device), mask_BL.long().to(policy.device), layers)
-        for layer, resid_BLD in caught.items():
-            held[layer][places] = resid_BLD.flatten(0, 1).index_select(0, real).to(dtype).cpu()
-    return held
+        captured = compute_residuals(policy.model, ids_BL.to(policy.device), mask_BL.long().to(policy.device), layers)
+        for layer, resid_BLD in captured.items():
+            residuals[layer][places] = resid_BLD.flatten(0, 1).index_select(0, real).to(dtype).cpu()
+    return residuals
 
 
-def _flat(parts: Iterable[Iterable[Iterable[int]]], kind: Any) -> Tensor:
-    return torch.from_numpy(np.fromiter(chain.from_iterable(chain.from_iterable(parts)), kind))
+def _concatenate(parts: Iterable[Iterable[Iterable[int]]], dtype: Any) -> Tensor:
+    return torch.from_numpy(np.fromiter(chain.from_iterable(chain.from_iterable(parts)), dtype))

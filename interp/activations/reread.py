@@ -6,22 +6,25 @@ from pathlib import Path
 import polars as pl
 from tqdm import tqdm
 
-from interp.activations import Store, Writer
-from interp.activations.documents import residuals_of
+from interp.activations.documents import compute_document_residuals
 from interp.activations.shard import DTYPES
+from interp.activations.store import Store
+from interp.activations.writer import Writer
 from interp.artifacts import BadInput
 from interp.policy.policy import Policy
 
 
 def reread(
-    store: Store, policy: Policy, *, reader: int, out: str | Path, micro_tokens: int = 8_192, bar: bool = True
+    store: Store, policy: Policy, *, reader: int, out: str | Path, micro_tokens: int = 8_192, progress: bool = True
 ) -> Store:
-    """A store of its own, document for document. `reader` is what the documents say read them. Stopped and asked
-    again, it goes on at the last whole shard."""
+    """A new store with the same documents and the residuals of `policy`.
+
+    `reader` is the step that the documents name as their reader. A call that was stopped goes on, when repeated, after
+    the last whole shard."""
     if policy.d_model != store.d_model:
         raise BadInput(
-            f"expected a policy of the width of {store.path}, {store.d_model}; got {policy.d_model}: stores that are "
-            "held against each other are of one architecture"
+            f"expected a policy of the width of {store.path}, {store.d_model}; got {policy.d_model}: only stores of "
+            "one architecture can be compared"
         )
     writer = Writer(
         out,
@@ -33,17 +36,25 @@ def reread(
         made_from={f"policy-{reader}": policy.fingerprint(), "store": store.fingerprint()},
     )
     if not writer.finished:
-        done, every = len(writer.shards), len(store.shards)
-        shown = tqdm(range(done, every), "reading again", every, initial=done, unit="shard", delay=1, leave=False)
-        shown.disable = not bar
-        for shard in shown:
-            table = store.table(shard)
-            if bool((table.ids < 0).any()):
-                raise BadInput(f"{store.path}: expected tokens to read again, got a store of activations alone")
-            documents = store.documents.filter(pl.col("shard") == shard).drop("shard", "first")
-            told = {"dtype": DTYPES[store.dtype], "micro_tokens": micro_tokens}
-            held = residuals_of(policy, table.ids, documents["length"].to_list(), store.layers, **told)
-            numbered = replace(table, document=table.document - table.document[0])
-            read_by = documents.with_columns(reader=pl.lit(reader, pl.Int64))
-            writer.add(held, numbered, read_by, {**store.facts(shard), "reader": reader})
+        n_written, n_shards = len(writer.shards), len(store.shards)
+        shards = tqdm(
+            range(n_written, n_shards), "reading again", n_shards, initial=n_written, unit="shard", delay=1, leave=False
+        )
+        shards.disable = shards.disable or not progress
+        for shard in shards:
+            _reread_shard(store, shard, policy, writer, reader=reader, micro_tokens=micro_tokens)
     return writer.finish()
+
+
+def _reread_shard(store: Store, shard: int, policy: Policy, writer: Writer, *, reader: int, micro_tokens: int) -> None:
+    tokens = store.tokens(shard)
+    if bool((tokens.ids < 0).any()):
+        raise BadInput(f"{store.path}: expected tokens to read again, got a store of activations alone")
+    documents = store.documents.filter(pl.col("shard") == shard).drop("shard", "first")
+    residuals = compute_document_residuals(
+        policy, tokens.ids, documents["length"].to_list(), store.layers,
+        dtype=DTYPES[store.dtype], micro_tokens=micro_tokens,
+    )  # fmt: skip
+    counted_from_0 = replace(tokens, document=tokens.document - tokens.document[0])
+    documents = documents.with_columns(reader=pl.lit(reader, pl.Int64))
+    writer.add(residuals, counted_from_0, documents, {**store.facts(shard), "reader": reader})

@@ -1,8 +1,8 @@
-"""One shard of a store: some documents, whole, with the residuals of all their stored tokens.
+"""One shard of a store: whole documents, with the residuals of all their stored tokens.
 
 shard-00000.safetensors    layer.<i> (tokens, d_model) for each layer, and the columns of the token table
-shard-00000.parquet        one row per document
-shard-00000.json           sizes, fingerprint and the writer's facts: written last, so that it means "whole"
+shard-00000.parquet        a row per document
+shard-00000.json           sizes, fingerprint and the writer's facts: written last, so a shard that has it is whole
 """
 
 from dataclasses import dataclass
@@ -16,25 +16,24 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-CODES = {"float32": "F32", "bfloat16": "BF16"}
-"""What safetensors calls them."""
-COLUMNS = ("ids", "document", "position", "role", "completion")
-PER_TOKEN = 4 + 4 + 4 + 1 + 1
-"""Bytes of the token table, beside the residuals."""
+SAFETENSORS_DTYPES = {"float32": "F32", "bfloat16": "BF16"}
+TOKEN_COLUMNS = ("ids", "document", "position", "role", "completion")
+TOKEN_TABLE_BYTES = 4 + 4 + 4 + 1 + 1
+"""Bytes per token of the token table, beside the residuals."""
 
 
 @dataclass(frozen=True)
 class TokenTable:
-    """One entry per stored token. The tokens of a document stand together and in order."""
+    """Columns with one entry per stored token. The tokens of a document stand together and in order."""
 
     ids: Int[Tensor, " n"]
-    """Token ids, int32; -1 where there are no tokens."""
+    """Token ids, int32; -1 in a store without tokens."""
     document: Int[Tensor, " n"]
-    """The document each belongs to, int32: a row of the store's `documents`; when written, of the shard's own."""
+    """The document of each token, int32: a row of the store's `documents`; while writing, of the shard's documents."""
     position: Int[Tensor, " n"]
-    """Place in its document, int32, counted from 0 at the first token of the prompt."""
+    """Position in the document, int32, counted from 0 at the first token of the prompt."""
     role: UInt[Tensor, " n"]
-    """Place in the store's `roles`, uint8."""
+    """Index into the store's `roles`, uint8."""
     completion: Bool[Tensor, " n"]
     """False for the tokens of a prompt."""
 
@@ -44,79 +43,80 @@ class TokenTable:
 
 @dataclass(frozen=True)
 class Shard:
-    """What is known of a shard without opening it."""
+    """Facts about a shard, known without opening its tensors."""
 
     name: str
     tokens: int
     documents: int
     bytes: dict[str, int]
-    """Of each of its files, by suffix."""
+    """Bytes of each of its files, by suffix."""
     fingerprint: str
-    """Of its contents, as they were written."""
+    """Fingerprint of the contents, as they were written."""
     facts: dict[str, Any]
-    """The writer's own."""
+    """Facts of the writer's own, such as which checkpoint read it."""
 
     @property
-    def size(self) -> int:
+    def n_bytes(self) -> int:
         """Bytes on disk."""
         return sum(self.bytes.values())
 
 
-def name_of(at: int) -> str:
-    return f"shard-{at:05d}"
+def shard_name(index: int) -> str:
+    return f"shard-{index:05d}"
 
 
-def tensors_of(directory: Path, name: str) -> Path:
+def tensors_path(directory: Path, name: str) -> Path:
     return directory / f"{name}.safetensors"
 
 
-def documents_of(directory: Path, name: str) -> Path:
+def documents_path(directory: Path, name: str) -> Path:
     return directory / f"{name}.parquet"
 
 
-def facts_of(directory: Path, name: str) -> Path:
+def facts_path(directory: Path, name: str) -> Path:
     return directory / f"{name}.json"
 
 
-def key(layer: int) -> str:
+def layer_key(layer: int) -> str:
     return f"layer.{layer}"
 
 
-def trouble(directory: Path, shard: Shard, layers: tuple[int, ...], d_model: int, dtype: str) -> str | None:
-    """Why a shard cannot be read, if it cannot: found out from sizes and headers, without reading any residual."""
-    for file in (tensors_of(directory, shard.name), documents_of(directory, shard.name)):
+def find_damage(directory: Path, shard: Shard, layers: tuple[int, ...], d_model: int, dtype: str) -> str | None:
+    """Why a shard cannot be read, or None. Sizes and headers are checked, no residual is read."""
+    for file in (tensors_path(directory, shard.name), documents_path(directory, shard.name)):
         if not file.exists():
             return f"{file.name} is missing"
         if (expected := shard.bytes[file.suffix]) != (got := file.stat().st_size):
             return f"{file.name}: expected {expected} bytes, got {got}"
     try:
-        with safe_open(tensors_of(directory, shard.name), framework="pt") as handle:
+        with safe_open(tensors_path(directory, shard.name), framework="pt") as handle:
             for layer in layers:
-                told = handle.get_slice(key(layer))
-                expected, got = ([shard.tokens, d_model], CODES[dtype]), (told.get_shape(), told.get_dtype())
+                header = handle.get_slice(layer_key(layer))
+                expected = [shard.tokens, d_model], SAFETENSORS_DTYPES[dtype]
+                got = header.get_shape(), header.get_dtype()
                 if expected != got:
-                    return f"{key(layer)}: expected {expected[1]} {expected[0]}, got {got[1]} {got[0]}"
+                    return f"{layer_key(layer)}: expected {expected[1]} {expected[0]}, got {got[1]} {got[0]}"
     except SafetensorError as error:
         return f"{shard.name}.safetensors: expected residuals as safetensors, got a file without ({error})"
     return None
 
 
 def read_residuals(directory: Path, name: str, layer: int, rows: slice | None = None) -> Float[Tensor, "n D"]:
-    """In float32, whatever they are stored in; in float32 they are mapped from the file, not copied."""
-    with safe_open(tensors_of(directory, name), framework="pt") as handle:
+    """Residuals in float32, whatever they are stored in. Residuals stored in float32 are memory-mapped, not copied."""
+    with safe_open(tensors_path(directory, name), framework="pt") as handle:
         if rows is not None:
-            return handle.get_slice(key(layer))[rows.start : rows.stop].float()
-        return handle.get_tensor(key(layer)).float()
+            return handle.get_slice(layer_key(layer))[rows.start : rows.stop].float()
+        return handle.get_tensor(layer_key(layer)).float()
 
 
-def read_table(directory: Path, name: str) -> TokenTable:
-    with safe_open(tensors_of(directory, name), framework="pt") as handle:
-        return TokenTable(**{column: handle.get_tensor(column) for column in COLUMNS})
+def read_token_table(directory: Path, name: str) -> TokenTable:
+    with safe_open(tensors_path(directory, name), framework="pt") as handle:
+        return TokenTable(**{column: handle.get_tensor(column) for column in TOKEN_COLUMNS})
 
 
 def read_documents(directory: Path, shard: Shard) -> pl.DataFrame | str:
-    """One row per document, or why there is none."""
-    file = documents_of(directory, shard.name)
+    """A row per document, or the reason why the file cannot be read."""
+    file = documents_path(directory, shard.name)
     try:
         frame = pl.read_parquet(file)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -126,8 +126,8 @@ def read_documents(directory: Path, shard: Shard) -> pl.DataFrame | str:
     return frame
 
 
-def unfit(residuals_nD: Float[Tensor, "n D"]) -> str | None:
-    """How many values are no numbers, if any are. The sum tells cheaply that none is."""
+def describe_nonfinite(residuals_nD: Float[Tensor, "n D"]) -> str | None:
+    """How many values are NaN or infinite, as text, or None if all are finite. The sum shows cheaply that all are."""
     if bool(residuals_nD.sum(dtype=torch.float32).isfinite()):
         return None
     nan, infinite = int(residuals_nD.isnan().sum()), int(residuals_nD.isinf().sum())

@@ -1,7 +1,7 @@
-"""Read a store: which tokens there are, what their residuals are, and which documents they join.
+"""Read a store: its tokens, their residuals, and the documents they belong to.
 
-Whatever can be refused is refused when it is opened: a store of another layer, model or precision, one whose writing
-is not finished, shards that are missing or cut short. Only values that are no numbers are found when they are read.
+Everything that can be refused is refused when a store is opened: another layer, model or precision, a store whose
+writing is not finished, shards that are missing or cut short. Only values that are not finite are found at reading.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,24 @@ import polars as pl
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.activations import shard as shards
-from interp.activations.shard import Shard, TokenTable, unfit
+from interp.activations.shard import (
+    Shard,
+    TokenTable,
+    describe_nonfinite,
+    find_damage,
+    read_documents,
+    read_residuals,
+    read_token_table,
+)
 from interp.artifacts import BadInput, Mismatch, fingerprint, from_json, read_manifest
+from interp.display import HtmlSummary
 
 KIND = "activations"
 MAX_LISTED = 5
 
 
-class Store:
-    """What lies in a directory, opened by `Store.open`."""
+class Store(HtmlSummary):
+    """Activations on disk, shard by shard. Open one with `Store.open`."""
 
     def __init__(
         self,
@@ -31,18 +39,20 @@ class Store:
         readable: list[tuple[Shard, pl.DataFrame]],
         skipped: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.path, self.manifest, self.layers, self.skipped = path, manifest, layers, skipped
-        """`skipped` are the shards left out, by name, and why."""
+        self.path, self.manifest, self.layers = path, manifest, layers
+        self.skipped = skipped
+        """Shards that were left out: name and reason."""
         self.d_model: int = manifest["d_model"]
         self.dtype: str = manifest["dtype"]
         self.roles: tuple[str, ...] = tuple(manifest["roles"])
         self._shards = [shard for shard, _ in readable]
-        self.documents = _joined([frame for _, frame in readable])
-        """One row per document: shard, first (its first row in the shard), length, prompt, and its writer's columns."""
-        self._first = [0]
+        self.documents = _join_documents([frame for _, frame in readable])
+        """A row per document: shard, first (its first row in the shard), length, prompt, and the writer's columns."""
+        self._first_documents = [0]
         for shard in self._shards:
-            self._first.append(self._first[-1] + shard.documents)
-        self._sound: set[tuple[int, int]] = set()
+            self._first_documents.append(self._first_documents[-1] + shard.documents)
+        self._finite: set[tuple[int, int]] = set()
+        """(shard, layer) pairs that were read once and are finite."""
 
     @classmethod
     def open(
@@ -54,8 +64,10 @@ class Store:
         dtype: str | None = None,
         skip_bad: bool = False,
     ) -> "Store":
-        """With `layer`, only that one is looked at. `made_from` names fingerprints it must have been made from. With
-        `skip_bad` all is read once, and the shards that cannot be used are left out and listed in `skipped`."""
+        """Open a finished store; with `layer`, that layer of it alone.
+
+        `made_from` names fingerprints the store must have been made from. With `skip_bad`, everything is read once, and
+        shards that cannot be used are left out and listed in `skipped`."""
         path = Path(path)
         manifest = read_manifest(path, KIND, made_from=made_from)
         _expect_finished(path, manifest)
@@ -64,24 +76,24 @@ class Store:
             raise Mismatch(f"{path}: expected residuals in {dtype}, got {manifest['dtype']}: open it as what it is")
         readable: list[tuple[Shard, pl.DataFrame]] = []
         bad: list[tuple[str, str]] = []
-        listed = [from_json(Shard, told) for told in manifest["shards"]]
+        listed = [from_json(Shard, entry) for entry in manifest["shards"]]
         for shard in listed:
-            frame = _opened(path, manifest, shard, layers, read=skip_bad)
-            if isinstance(frame, str):
-                bad.append((shard.name, frame))
+            documents = _open_shard(path, manifest, shard, layers, check_values=skip_bad)
+            if isinstance(documents, str):
+                bad.append((shard.name, documents))
             else:
-                readable.append((shard, frame))
+                readable.append((shard, documents))
         if bad and not skip_bad:
             raise BadInput(
-                f"{path}: {len(bad)} of {len(listed)} shards cannot be read: {_shown(bad)}. "
+                f"{path}: {len(bad)} of {len(listed)} shards cannot be read: {_list_reasons(bad)}. "
                 "Ask for the same collection again, which writes them anew, or leave them out (skip_bad, --skip-bad)"
             )
         if not readable:
-            raise BadInput(f"{path}: expected at least one shard that can be read, got none: {_shown(bad)}")
+            raise BadInput(f"{path}: expected at least one shard that can be read, got none: {_list_reasons(bad)}")
         return cls(path, manifest, layers, readable, tuple(bad))
 
     def __len__(self) -> int:
-        """Tokens."""
+        """Number of tokens."""
         return sum(shard.tokens for shard in self._shards)
 
     def __repr__(self) -> str:
@@ -94,12 +106,12 @@ class Store:
 
     @property
     def shards(self) -> tuple[str, ...]:
-        """Names of those that can be read."""
+        """Names of the shards that can be read."""
         return tuple(shard.name for shard in self._shards)
 
     @property
     def layer(self) -> int:
-        """The one there is."""
+        """The only layer; refused if there are several."""
         if len(self.layers) > 1:
             raise BadInput(
                 f"{self.path} holds layers {', '.join(map(str, self.layers))}: say which one (layer=..., --layer)"
@@ -115,91 +127,110 @@ class Store:
         return self.manifest["made_from"]
 
     @property
-    def size(self) -> int:
+    def n_bytes(self) -> int:
         """Bytes on disk."""
-        return sum(shard.size for shard in self._shards)
+        return sum(shard.n_bytes for shard in self._shards)
 
     def fingerprint(self) -> str:
-        """Of the shards that can be read: all their layers, whichever it was opened for, and their contents as they
-        were written."""
+        """Fingerprint of the shards that can be read, with all their layers, as they were written."""
         return fingerprint(*map(str, self.manifest["layers"]), *(shard.fingerprint for shard in self._shards))
 
+    def table(self) -> pl.DataFrame:
+        """A row per document."""
+        return self.documents
+
+    def summary(self) -> pl.DataFrame:
+        """A row per checkpoint and corpus (where the writer gave them): shards, documents, tokens, share correct."""
+        by = [column for column in ("reader", "corpus") if column in self.documents.columns]
+        correct = [pl.col("correct").mean()] if "correct" in self.documents.columns else []
+        counts = [
+            pl.col("shard").n_unique().alias("shards"),
+            pl.len().alias("documents"),
+            pl.col("length").sum().alias("tokens"),
+            *correct,
+        ]
+        if not by:
+            return self.documents.select(counts)
+        return self.documents.group_by(by, maintain_order=True).agg(counts)
+
     def facts(self, shard: int) -> dict[str, Any]:
-        """What the writer said of a shard."""
-        return self._at(shard).facts
+        """The writer's facts about a shard."""
+        return self._shard(shard).facts
 
     def read(self, shard: int, layer: int, rows: slice | None = None) -> Float[Tensor, "n D"]:
-        """The residuals of one shard, or of some of its rows, in float32. They are to be read, not written to."""
-        name = self._at(shard).name
+        """Residuals of one shard, or of some of its rows, in float32. Do not write to them: they may be mapped."""
+        name = self._shard(shard).name
         if layer not in self.layers:
             raise Mismatch(f"{self.path}: expected one of the layers {', '.join(map(str, self.layers))}; got {layer}")
-        residuals_nD = shards.read_residuals(self.path, name, layer, rows)
-        if (shard, layer) not in self._sound:
-            if told := unfit(residuals_nD):
+        residuals_nD = read_residuals(self.path, name, layer, rows)
+        if (shard, layer) not in self._finite:
+            if nonfinite := describe_nonfinite(residuals_nD):
                 raise BadInput(
-                    f"{self.path}: expected numbers, got {told} in {name} at layer {layer}. "
+                    f"{self.path}: expected finite values, got {nonfinite} in {name} at layer {layer}. "
                     "Collect it again in another place, or leave such shards out with skip_bad (--skip-bad)"
                 )
             if rows is None:
-                self._sound.add((shard, layer))
+                self._finite.add((shard, layer))
         return residuals_nD
 
-    def table(self, shard: int) -> TokenTable:
+    def tokens(self, shard: int) -> TokenTable:
         """The tokens of one shard, in the order of its residuals; `document` is a row of `documents`."""
-        table = shards.read_table(self.path, self._at(shard).name)
-        return TokenTable(**{**vars(table), "document": table.document + self._first[shard]})
+        table = read_token_table(self.path, self._shard(shard).name)
+        return TokenTable(**{**vars(table), "document": table.document + self._first_documents[shard]})
 
-    def _at(self, shard: int) -> Shard:
-        if not 0 <= shard < len(self._shards):
-            raise BadInput(f"{self.path}: expected a shard from 0 to {len(self._shards) - 1}, got {shard}")
-        return self._shards[shard]
+    def _shard(self, index: int) -> Shard:
+        if not 0 <= index < len(self._shards):
+            raise BadInput(f"{self.path}: expected a shard from 0 to {len(self._shards) - 1}, got {index}")
+        return self._shards[index]
 
 
 def _expect_finished(path: Path, manifest: dict[str, Any]) -> None:
     if manifest["shards"] is None:
-        so_far = len(list(path.glob("shard-*.json")))
+        n_shards = len(list(path.glob("shard-*.json")))
         raise BadInput(
-            f"{path}: expected a finished store, got one of {so_far} shards so far: ask for the same collection again, "
-            "and it goes on where it stopped"
+            f"{path}: expected a finished store, got one of {n_shards} shards so far: ask for the same collection "
+            "again, and it goes on where it stopped"
         )
 
 
 def _expect_layer(path: Path, manifest: dict[str, Any], layer: int | None) -> tuple[int, ...]:
-    held = tuple(manifest["layers"])
+    layers = tuple(manifest["layers"])
     if layer is None:
-        return held
-    if layer not in held:
+        return layers
+    if layer not in layers:
         raise Mismatch(
-            f"{path}: expected residuals of layer {layer}, got those of {', '.join(map(str, held))}: "
+            f"{path}: expected residuals of layer {layer}, got those of {', '.join(map(str, layers))}: "
             "collect that layer, or ask for one that is there"
         )
     return (layer,)
 
 
-def _opened(path: Path, manifest: dict[str, Any], shard: Shard, layers: tuple[int, ...], *, read: bool) -> Any:
-    """The documents of a shard, or why it cannot be used; with `read`, its values are looked at too."""
-    if told := shards.trouble(path, shard, layers, manifest["d_model"], manifest["dtype"]):
-        return told
-    for layer in layers if read else ():
-        if told := unfit(shards.read_residuals(path, shard.name, layer)):
-            return f"{told} at layer {layer}"
-    return shards.read_documents(path, shard)
+def _open_shard(
+    path: Path, manifest: dict[str, Any], shard: Shard, layers: tuple[int, ...], *, check_values: bool
+) -> pl.DataFrame | str:
+    """The documents of a shard, or the reason why it cannot be used. `check_values` reads all residuals."""
+    if damage := find_damage(path, shard, layers, manifest["d_model"], manifest["dtype"]):
+        return damage
+    for layer in layers if check_values else ():
+        if nonfinite := describe_nonfinite(read_residuals(path, shard.name, layer)):
+            return f"{nonfinite} at layer {layer}"
+    return read_documents(path, shard)
 
 
-def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
+def _join_documents(frames: list[pl.DataFrame]) -> pl.DataFrame:
     placed = [
         frame.select(
-            pl.lit(at, pl.Int64).alias("shard"),
+            pl.lit(index, pl.Int64).alias("shard"),
             (pl.col("length").cum_sum() - pl.col("length")).cast(pl.Int64).alias("first"),
             "length",
             "prompt",
             pl.exclude("length", "prompt"),
         )
-        for at, frame in enumerate(frames)
+        for index, frame in enumerate(frames)
     ]
     return pl.concat(placed)
 
 
-def _shown(bad: list[tuple[str, str]]) -> str:
+def _list_reasons(bad: list[tuple[str, str]]) -> str:
     listed = "; ".join(reason if name in reason else f"{name}: {reason}" for name, reason in bad[:MAX_LISTED])
     return listed + (f"; and {len(bad) - MAX_LISTED} more" if len(bad) > MAX_LISTED else "")

@@ -1,15 +1,27 @@
-"""Rollouts: a policy on a task, one joined record each; and difficulty, measured by them."""
+"""Rollouts: a policy on a task, one joined record per completion; difficulty buckets, evaluation, checkpoints.
 
-from interp.rollouts.buckets import BucketConfig, Buckets, bucket
-from interp.rollouts.evaluate import EvaluateConfig, Evaluation, evaluate, pass_at, pass_at_k
-from interp.rollouts.intervals import Share, exact, share
+problems     problems of a task in a fixed order
+roll_out     sample completions and verify them
+record       the joined record of a rollout
+summary      shares by depth, level or any column
+pass_at_k    pass@k
+buckets      easy, medium and hard problems, by base pass rate
+evaluate     a policy or every checkpoint of a series on the same problems; `evaluation` is its result
+series       the checkpoints of one policy
+"""
+
+from interp.rollouts.buckets import BucketConfig, BucketedProblem, Buckets, bucket
+from interp.rollouts.evaluate import EvaluateConfig, evaluate
+from interp.rollouts.evaluation import Evaluation
+from interp.rollouts.pass_at_k import mean_pass_at_k, pass_at_k
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
-from interp.rollouts.roll_out import judge, roll_out
+from interp.rollouts.roll_out import roll_out, verify_samples
 from interp.rollouts.series import Checkpoint, Series
 from interp.rollouts.summary import Summary, summarise
 
 __all__ = [
     "BucketConfig",
+    "BucketedProblem",
     "Buckets",
     "Checkpoint",
     "EvaluateConfig",
@@ -17,16 +29,13 @@ __all__ = [
     "Rollout",
     "Rollouts",
     "Series",
-    "Share",
     "Summary",
     "TokenStep",
     "bucket",
     "evaluate",
-    "exact",
-    "judge",
-    "pass_at",
+    "mean_pass_at_k",
     "pass_at_k",
     "roll_out",
-    "share",
     "summarise",
+    "verify_samples",
 ]

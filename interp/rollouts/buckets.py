@@ -1,8 +1,12 @@
-"""Difficulty, measured: the base policy's pass rate on each problem, with an exact interval.
+"""Difficulty buckets: each problem's pass rate under the base policy, with an exact interval.
 
-A problem is easy at a pass rate of `easy` or more, hard at `hard` or less, medium in between; `sure` says whether its
-whole interval lies in its bucket. Beside it stands the label the literature uses, from the first eight samples alone:
-`hard@8` (none right), `easy@8` (all right), `medium@8`. At a true rate of 0.05, `hard@8` is given two times in three.
+    easy    pass rate >= config.easy
+    hard    pass rate <= config.hard
+    medium  in between
+
+A problem is unambiguous if its whole interval lies in its bucket. Beside the bucket stands the label of the literature,
+from the first eight samples alone: `hard@8` (none correct), `easy@8` (all correct), `medium@8`. At a true pass rate of
+0.05, `hard@8` is given two times in three.
 """
 
 from collections.abc import Sequence
@@ -11,18 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, read_manifest, to_json, write_manifest, writing_dir
+from interp.display import HtmlSummary
 from interp.policy.config import SampleConfig
-from interp.rollouts.intervals import exact
 from interp.rollouts.roll_out import roll_out
 from interp.tasks.base import BUCKETS, Problem, Task
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
 
     from interp.policy import Policy
 
 KIND = "buckets"
 FILE = "buckets.parquet"
+SAMPLES_OF_LABEL = 8
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,11 @@ class BucketConfig:
     n: int = 64
     """Samples per problem. With 8, a third of the labels are wrong."""
     easy: float = 0.6
-    """Easy from this pass rate on."""
+    """Problems are easy from this pass rate on."""
     hard: float = 0.35
-    """Hard up to this pass rate."""
+    """Problems are hard up to this pass rate."""
     confidence: float = 0.95
-    """Of the intervals."""
+    """Confidence of the intervals."""
     max_new_tokens: int = 96
     temperature: float = 1.0
     rows: int = 512
@@ -44,16 +50,16 @@ class BucketConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.hard < self.easy <= 1:
             raise BadInput(f"cut points must satisfy 0 <= hard < easy <= 1; got hard {self.hard}, easy {self.easy}")
-        if self.n < 8:
-            raise BadInput(f"n must be at least 8, for the X@8 label alone; got {self.n}")
+        if self.n < SAMPLES_OF_LABEL:
+            raise BadInput(f"n must be at least {SAMPLES_OF_LABEL}, for the label at 8 alone; got {self.n}")
 
     def sampling(self) -> SampleConfig:
         return SampleConfig(self.n, self.max_new_tokens, self.temperature, self.rows, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One problem, with its measured difficulty."""
+class BucketedProblem:
+    """A problem with its measured difficulty."""
 
     problem: Problem
     successes: int
@@ -62,37 +68,66 @@ class Measured:
     low: float
     high: float
     bucket: str
-    sure: bool
-    at8: str
+    unambiguous: bool
+    """The whole interval lies in the bucket."""
+    label_at_8: str
+    """`hard@8`, `medium@8` or `easy@8`, from the first eight samples alone."""
 
 
-class Buckets(Sequence[Measured]):
-    def __init__(self, rows: Sequence[Measured], *, config: Any, made_from: dict[str, str]) -> None:
+class Buckets(Sequence[BucketedProblem], HtmlSummary):
+    """Problems with their measured difficulty."""
+
+    def __init__(self, rows: Sequence[BucketedProblem], *, config: Any, made_from: dict[str, str]) -> None:
         self.rows, self.config, self.made_from = list(rows), config, made_from
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, at: Any) -> Any:
-        return self.rows[at]
-
-    def problems(self, bucket: str, *, sure: bool = False) -> list[Problem]:
-        """Those measured to be of `bucket`, and now called so, whatever the task called them."""
-        if bucket not in BUCKETS:
-            raise BadInput(f"bucket must be one of {', '.join(BUCKETS)}; got {bucket!r}")
-        chosen = [row for row in self.rows if row.bucket == bucket and (row.sure or not sure)]
-        return [replace(row.problem, bucket=bucket) for row in chosen]
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
 
     def __repr__(self) -> str:
         return f"Buckets({', '.join(f'{count} {bucket}' for bucket, count in self.counts().items())})"
 
+    def problems(self, bucket: str, *, unambiguous_only: bool = False) -> list[Problem]:
+        """Problems measured to be in `bucket`, which becomes their `level`, whatever level the task gave them."""
+        if bucket not in BUCKETS:
+            raise BadInput(f"bucket must be one of {', '.join(BUCKETS)}; got {bucket!r}")
+        rows = [row for row in self.rows if row.bucket == bucket and (row.unambiguous or not unambiguous_only)]
+        return [replace(row.problem, level=bucket) for row in rows]
+
     def counts(self) -> dict[str, int]:
+        """Number of problems in each bucket."""
         return {bucket: len(self.problems(bucket)) for bucket in BUCKETS}
 
     def table(self) -> "pl.DataFrame":
+        """A row per problem: the problem, its pass rate with its interval, its bucket and its label at 8."""
         import polars as pl
 
-        return pl.DataFrame([_flat(row) for row in self.rows], infer_schema_length=None)
+        return pl.DataFrame([_to_row(row) for row in self.rows], infer_schema_length=None)
+
+    def summary(self) -> "pl.DataFrame":
+        """A row per bucket: problems, unambiguous problems, and problems by their label at 8."""
+        import polars as pl
+
+        rows = []
+        for bucket in BUCKETS:
+            inside = [row for row in self.rows if row.bucket == bucket]
+            labels = {f"{name}@8": sum(row.label_at_8 == f"{name}@8" for row in inside) for name in BUCKETS}
+            unambiguous = sum(row.unambiguous for row in inside)
+            rows.append({"bucket": bucket, "problems": len(inside), "unambiguous": unambiguous, **labels})
+        return pl.DataFrame(rows)
+
+    def figure(self) -> "go.Figure":
+        """Pass rates of all problems with their intervals, from hardest to easiest, by bucket."""
+        from interp.plots import Point, curves
+
+        ranked = list(enumerate(sorted(self.rows, key=lambda row: row.pass_rate)))
+        series = {
+            bucket: [Point(rank, row.pass_rate, row.low, row.high) for rank, row in ranked if row.bucket == bucket]
+            for bucket in BUCKETS
+        }
+        return curves({"pass rate by problem": series}, x="problems, hardest first", y="pass rate")
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         with writing_dir(path, overwrite=overwrite) as aside:
@@ -101,53 +136,63 @@ class Buckets(Sequence[Measured]):
 
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Buckets":
-        """Refused if these were measured on another base than the caller's {"policy": policy.fingerprint()}."""
+        """Load saved buckets; refused if they were measured on another base: {"policy": policy.fingerprint()}."""
         import polars as pl
 
         manifest = read_manifest(path, KIND, made_from=made_from)
-        rows = [_measured(row) for row in pl.read_parquet(Path(path) / FILE).iter_rows(named=True)]
+        rows = [_from_row(row) for row in pl.read_parquet(Path(path) / FILE).iter_rows(named=True)]
         return cls(rows, config=manifest["config"], made_from=manifest["made_from"])
 
 
 def bucket(
-    policy: "Policy", task: Task, problems: Sequence[Problem] | None = None, *, config: BucketConfig | None = None
+    policy: "Policy",
+    task: Task,
+    problems: Sequence[Problem] | None = None,
+    *,
+    config: BucketConfig | None = None,
+    progress: bool = True,
 ) -> Buckets:
-    """Measure each problem's pass rate (default: 64 training problems of mixed depth) and sort them by it."""
+    """Measure each problem's pass rate under `policy` and sort the problems into buckets.
+
+    Default problems: 64 training problems of mixed depth."""
     config = config or BucketConfig()
     problems = task.problems("train", None, 64) if problems is None else problems
-    rollouts = roll_out(policy, task, problems, config.sampling(), purpose="bucket")
-    groups = [rollouts.rows[at : at + config.n] for at in range(0, len(rollouts), config.n)]
+    rollouts = roll_out(policy, task, problems, config.sampling(), purpose="bucket", progress=progress)
+    groups = [rollouts.rows[start : start + config.n] for start in range(0, len(rollouts), config.n)]
     rows = [
-        measure(problem, [rollout.correct for rollout in group], config)
+        measure_problem(problem, [rollout.correct for rollout in group], config)
         for problem, group in zip(problems, groups, strict=True)
     ]
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
     return Buckets(rows, config=to_json(config), made_from=made_from)
 
 
-def measure(problem: Problem, passed: Sequence[bool], config: BucketConfig) -> Measured:
-    successes, n = sum(passed), len(passed)
-    low, high = exact(successes, n, config.confidence)
-    name = bucket_of(successes / n, config)
-    sure = bucket_of(low, config) == name == bucket_of(high, config)
-    return Measured(problem, successes, n, successes / n, low, high, name, sure, label_at_8(passed))
+def measure_problem(problem: Problem, correct: Sequence[bool], config: BucketConfig) -> BucketedProblem:
+    """The bucket and label of a problem, given whether each of its samples was correct."""
+    from interp.stats import exact_interval
+
+    successes, n = sum(correct), len(correct)
+    low, high = exact_interval(successes, n, config.confidence)
+    name = bucket_of_pass_rate(successes / n, config)
+    unambiguous = bucket_of_pass_rate(low, config) == name == bucket_of_pass_rate(high, config)
+    return BucketedProblem(problem, successes, n, successes / n, low, high, name, unambiguous, label_at_8(correct))
 
 
-def bucket_of(pass_rate: float, config: BucketConfig) -> str:
+def bucket_of_pass_rate(pass_rate: float, config: BucketConfig) -> str:
     return "easy" if pass_rate >= config.easy else "hard" if pass_rate <= config.hard else "medium"
 
 
-def label_at_8(passed: Sequence[bool]) -> str:
-    first = sum(passed[:8])
-    return {0: "hard@8", 8: "easy@8"}.get(first, "medium@8")
+def label_at_8(correct: Sequence[bool]) -> str:
+    """The label of the literature, from the first eight samples."""
+    successes = sum(correct[:SAMPLES_OF_LABEL])
+    return {0: "hard@8", SAMPLES_OF_LABEL: "easy@8"}.get(successes, "medium@8")
 
 
-def _flat(row: Measured) -> dict[str, Any]:
-    problem = {f"problem_{key}" if key == "bucket" else key: value for key, value in to_json(row.problem).items()}
-    return problem | {key: value for key, value in to_json(row).items() if key != "problem"}
+def _to_row(row: BucketedProblem) -> dict[str, Any]:
+    return to_json(row.problem) | {key: value for key, value in to_json(row).items() if key != "problem"}
 
 
-def _measured(row: dict[str, Any]) -> Measured:
-    problem = Problem(row["id"], row["prompt"], row["answer"], row["split"], row["depth"], row["problem_bucket"])
-    rest = ("successes", "n", "pass_rate", "low", "high", "bucket", "sure", "at8")
-    return Measured(problem, **{key: row[key] for key in rest})
+def _from_row(row: dict[str, Any]) -> BucketedProblem:
+    problem = Problem(row["id"], row["prompt"], row["answer"], row["split"], row["depth"], row["level"])
+    measured = ("successes", "n", "pass_rate", "low", "high", "bucket", "unambiguous", "label_at_8")
+    return BucketedProblem(problem, **{key: row[key] for key in measured})

@@ -1,10 +1,8 @@
-"""Open a Parquet file of ours, or say why it cannot be opened.
+"""The joined record of a rollout: the problem, the completion token by token, and the verdict on it.
 
-One row per rollout: what was asked, what was said, token by token, and what came of it.
-
-The key (run, step, problem, sample) joins a row with whatever is derived from it later. Lists run over the tokens of
-the completion, the end token among them. `advantages`, `credit` and `gate` are empty until a loop fills them:
-empty is not zero.
+The key (run, step, problem, sample) joins a row with whatever is derived from it later. Lists have an entry for each
+token of the completion, the end token included. `advantages`, `credit` and `gate` are None until a training loop sets
+them: None is not zero.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,23 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, read_manifest, write_manifest, writing_dir
+from interp.display import HtmlSummary
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
-
-
-def read_whole(file: Path, rows: int, what: str) -> "pl.DataFrame":
-    """Refused unless it holds as many rows as the manifest beside it says."""
-    import polars as pl
-
-    try:
-        frame = pl.read_parquet(file)
-    except (pl.exceptions.ComputeError, FileNotFoundError) as error:
-        raise BadInput(f"{file}: expected {rows} {what} as Parquet, got a file that does not open") from error
-    if frame.height != rows:
-        raise BadInput(f"{file}: expected {rows} {what}, got {frame.height}")
-    return frame
-
 
 KIND = "rollouts"
 FILE = "rollouts.parquet"
@@ -42,29 +28,37 @@ class TokenStep:
     start: int
     end: int
     holds: bool | None
+    """The equation is true as it stands."""
     follows: bool | None
+    """It is the computation due at this point."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
+    """One completion of one problem by one checkpoint, with its verdict."""
+
     run: str
     step: int
-    """Of the checkpoint that wrote it; 0 is the base."""
+    """Step of the checkpoint that wrote it; 0 is the base."""
     problem: str
+    """Id of the problem."""
     sample: int
+    """Index within the problem's group."""
     split: str
     depth: int | None
-    bucket: str | None
+    level: str | None
     prompt: str
     label: str
     """The answer that is rewarded."""
     completion: str
     prompt_ids: tuple[int, ...]
     tokens: tuple[int, ...]
+    """Token ids of the completion."""
     logprobs: tuple[float, ...]
     entropies: tuple[float, ...]
-    """In nats, of the distribution each token was drawn from."""
+    """Entropy in nats of the distribution each token was drawn from."""
     roles: tuple[str, ...]
+    """Role of each token."""
     truncated: bool
     reward: float
     correct: bool
@@ -82,8 +76,8 @@ class Rollout:
     gate: float | None = None
 
 
-class Rollouts(Sequence[Rollout]):
-    """Rollouts, and what they were made from."""
+class Rollouts(Sequence[Rollout], HtmlSummary):
+    """Rollouts, with the config and the fingerprints they were made from."""
 
     def __init__(self, rows: Sequence[Rollout], *, config: Any = None, made_from: dict[str, str] | None = None) -> None:
         self.rows = list(rows)
@@ -93,22 +87,35 @@ class Rollouts(Sequence[Rollout]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, at: Any) -> Any:
-        rows = self.rows[at]
-        return Rollouts(rows, config=self.config, made_from=self.made_from) if isinstance(at, slice) else rows
+    def __getitem__(self, index: Any) -> Any:
+        rows = self.rows[index]
+        return Rollouts(rows, config=self.config, made_from=self.made_from) if isinstance(index, slice) else rows
+
+    def __iter__(self) -> Iterator[Rollout]:
+        return iter(self.rows)
 
     def __repr__(self) -> str:
         problems = len({row.problem for row in self.rows})
         return f"Rollouts({len(self)} of {problems} problems, {sum(row.correct for row in self.rows)} correct)"
 
-    def __iter__(self) -> Iterator[Rollout]:
-        return iter(self.rows)
-
     def table(self) -> "pl.DataFrame":
+        """A row per rollout, with every field of the record."""
         import polars as pl
 
-        columns = {f.name: [_plain(getattr(row, f.name)) for row in self.rows] for f in fields(Rollout)}
+        columns = {f.name: [_to_cell(getattr(row, f.name)) for row in self.rows] for f in fields(Rollout)}
         return pl.DataFrame(columns, schema=_schema())
+
+    def summary(self) -> "pl.DataFrame":
+        """A row per depth: rollouts, pass rate, valid rate and share of direct answers."""
+        from interp.rollouts.summary import HEADLINE_MEASURES, summarise
+
+        return summarise(self.rows, "depth", HEADLINE_MEASURES).summary()
+
+    def figure(self) -> "go.Figure":
+        """Pass rate, valid rate and share of direct answers by depth, with intervals over problems."""
+        from interp.rollouts.summary import HEADLINE_MEASURES, summarise
+
+        return summarise(self.rows, "depth", HEADLINE_MEASURES).figure()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         with writing_dir(path, overwrite=overwrite) as aside:
@@ -117,20 +124,35 @@ class Rollouts(Sequence[Rollout]):
 
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Rollouts":
-        """Refused if the rollouts were not `made_from` what the caller names, e.g. {"policy": policy.fingerprint()}."""
+        """Load saved rollouts; refused if a fingerprint in `made_from` differs: {"policy": policy.fingerprint()}."""
         manifest = read_manifest(path, KIND, made_from=made_from)
-        frame = read_whole(Path(path) / FILE, manifest["rows"], "rollouts")
-        rows = [Rollout(**{key: _frozen(value) for key, value in row.items()}) for row in frame.iter_rows(named=True)]
+        frame = read_parquet(Path(path) / FILE, manifest["rows"], "rollouts")
+        rows = [
+            Rollout(**{key: _from_cell(value) for key, value in row.items()}) for row in frame.iter_rows(named=True)
+        ]
         return cls(rows, config=manifest["config"], made_from=manifest["made_from"])
 
 
-def _plain(value: Any) -> Any:
+def read_parquet(file: Path, rows: int, noun: str) -> "pl.DataFrame":
+    """The table in `file`; refused unless it has as many rows as the manifest says."""
+    import polars as pl
+
+    try:
+        frame = pl.read_parquet(file)
+    except (pl.exceptions.ComputeError, FileNotFoundError) as error:
+        raise BadInput(f"{file}: expected {rows} {noun} as Parquet, got a file that does not open") from error
+    if frame.height != rows:
+        raise BadInput(f"{file}: expected {rows} {noun}, got {frame.height}")
+    return frame
+
+
+def _to_cell(value: Any) -> Any:
     if isinstance(value, tuple):
         return [asdict(item) if isinstance(item, TokenStep) else item for item in value]
     return value
 
 
-def _frozen(value: Any) -> Any:
+def _from_cell(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(TokenStep(**item) if isinstance(item, dict) else item for item in value)
     return value
@@ -140,7 +162,7 @@ def _schema() -> "dict[str, Any]":
     import polars as pl
 
     step = pl.Struct({"start": pl.Int32, "end": pl.Int32, "holds": pl.Boolean, "follows": pl.Boolean})
-    kinds: dict[Any, Any] = {
+    types: dict[Any, Any] = {
         str: pl.String,
         int: pl.Int64,
         bool: pl.Boolean,
@@ -150,5 +172,5 @@ def _schema() -> "dict[str, Any]":
         tuple[str, ...]: pl.List(pl.String),
         tuple[TokenStep, ...]: pl.List(step),
     }
-    kinds |= {kind | None: column for kind, column in kinds.items()}  # an empty column keeps its type
-    return {f.name: kinds[f.type] for f in fields(Rollout)}
+    types |= {python_type | None: column for python_type, column in types.items()}  # an empty column keeps its type
+    return {f.name: types[f.type] for f in fields(Rollout)}

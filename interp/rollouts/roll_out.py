@@ -1,17 +1,27 @@
-"""Roll a policy out on problems of a task: sample, judge, join."""
+"""Roll a policy out on problems of a task: encode the prompts, sample, verify, and join it all into one record each.
 
-from collections.abc import Sequence
+`roll_out` gives rollouts with their manifest, `sample_rollouts` the bare rows, `stream_rollouts` rows one by one, from
+any place of an endless stream of problems on. A completion depends on (seed, purpose, step, problem, sample) alone, not
+on the other problems of the batch.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from interp.artifacts import BadInput, to_json
 from interp.policy.config import SampleConfig
+from interp.rollouts.problems import ProblemStream
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
 from interp.tasks.base import Problem, Step, Task, Verdict, hash_of, token_at, token_roles
 
 if TYPE_CHECKING:
     from interp.policy import Policy, Samples
+
+STREAM_PURPOSE = "collect"
+FIRST_WAVE = 64
+"""Rollouts in the first wave of a stream."""
 
 
 def roll_out(
@@ -24,19 +34,23 @@ def roll_out(
     step: int = 0,
     chat: bool = False,
     purpose: str = "roll-out",
-    bar: bool = True,
+    progress: bool = True,
 ) -> Rollouts:
-    """A group of rollouts for each problem. What a problem is answered hangs on (seed, purpose, step, problem, sample)
-    and on nothing else that is asked with it. Draws of another purpose are fresh: what was chosen by its luck in one
-    must not be measured by the same luck again. `bar` shows one for whatever takes longer than a second."""
+    """Sample a group of rollouts for each problem, and verify them.
+
+    Another `purpose` gives other draws: problems that were chosen by their rollouts must not be measured on the same
+    rollouts again. `step` and `run` name the checkpoint in the record. With `chat`, a problem is a user's turn in the
+    tokenizer's chat template."""
     sampling = sampling or SampleConfig()
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
-    rows = answered(policy, task, problems, sampling, run=run, step=step, chat=chat, purpose=purpose, bar=bar)
+    rows = sample_rollouts(
+        policy, task, problems, sampling, run=run, step=step, chat=chat, purpose=purpose, progress=progress
+    )
     config = {"task": task.name, "sampling": to_json(sampling), "run": run, "step": step, "chat": chat}
     return Rollouts(rows, config=config | {"purpose": purpose}, made_from=made_from)
 
 
-def answered(
+def sample_rollouts(
     policy: "Policy",
     task: Task,
     problems: Sequence[Problem],
@@ -46,16 +60,46 @@ def answered(
     step: int,
     chat: bool = False,
     purpose: str,
-    bar: bool = True,
+    progress: bool = True,
 ) -> list[Rollout]:
-    """The rows alone, without a look at what made them."""
-    prompts = encode(policy, problems, chat=chat)
+    """The rows of `roll_out`, without fingerprints: a fingerprint takes longer than a few rollouts."""
+    prompts = encode_problems(policy, problems, chat=chat)
     keys = [hash_of(purpose, step, problem.id) for problem in problems]
-    samples = policy.sample(prompts, sampling, keys=keys, bar=bar)
-    return judge(policy, task, problems, prompts, samples, run=run, step=step, bar=bar)
+    samples = policy.sample(prompts, sampling, keys=keys, progress=progress)
+    return verify_samples(policy, task, problems, prompts, samples, run=run, step=step, progress=progress)
 
 
-def encode(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False) -> list[list[int]]:
+def stream_rollouts(
+    policy: "Policy",
+    stream: ProblemStream,
+    sampling: SampleConfig,
+    *,
+    run: str,
+    step: int,
+    chat: bool = False,
+    start: int = 0,
+) -> Iterator[Rollout]:
+    """Rollouts of one problem after another, a group for each, from rollout number `start` on.
+
+    They are sampled in waves, each twice as large as the one before, so that little is sampled in vain where few are
+    wanted. The waves begin at the same problems whatever `start` is: the rows of a batch touch the last bits of each
+    other's logits, and a stream that was stopped must go on with the same rollouts."""
+    largest = max(1, sampling.rows // sampling.group)
+    first_problem, wave = 0, max(1, min(FIRST_WAVE, sampling.rows) // sampling.group)
+    while (first_problem + wave) * sampling.group <= start:
+        first_problem, wave = first_problem + wave, min(2 * wave, largest)
+    n_skipped = start - first_problem * sampling.group
+    while problems := stream.slice(first_problem, wave):
+        rollouts = sample_rollouts(
+            policy, stream.task, problems, sampling,
+            run=run, step=step, chat=chat, purpose=STREAM_PURPOSE, progress=False,
+        )  # fmt: skip
+        yield from rollouts[n_skipped:]
+        first_problem, wave, n_skipped = first_problem + wave, min(2 * wave, largest), 0
+
+
+def encode_problems(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False) -> list[list[int]]:
+    """Token ids of each problem's prompt; an error names the problem."""
     prompts = []
     for problem in problems:
         try:
@@ -65,7 +109,7 @@ def encode(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False)
     return prompts
 
 
-def judge(
+def verify_samples(
     policy: "Policy",
     task: Task,
     problems: Sequence[Problem],
@@ -74,41 +118,41 @@ def judge(
     *,
     run: str,
     step: int,
-    bar: bool = True,
+    progress: bool = True,
 ) -> list[Rollout]:
-    """Verify what was sampled and join it all, row by row. `bar` shows one if it takes longer than a second."""
+    """Verify each completion, and join problem, tokens and verdict into one row each."""
     group = len(samples.lengths_B) // max(len(problems), 1)
     rollouts = []
-    places = range(len(samples.lengths_B))
-    for at in tqdm(places, desc="judging", unit="row", delay=1, leave=False) if bar else places:
-        problem, drawn = problems[at // group], samples.row(at)
-        completion, offsets = policy.decode(drawn.tokens)
+    indices = range(len(samples.lengths_B))
+    for i in tqdm(indices, desc="verifying", unit="rollout", delay=1, leave=False) if progress else indices:
+        problem, sample = problems[i // group], samples.row(i)
+        completion, offsets = policy.decode(sample.tokens)
         verdict = task.verify(problem, completion)
         rollouts.append(
             Rollout(
                 run=run,
                 step=step,
                 problem=problem.id,
-                sample=at % group,
+                sample=i % group,
                 split=problem.split,
                 depth=problem.depth,
-                bucket=problem.bucket,
+                level=problem.level,
                 prompt=problem.prompt,
                 label=problem.answer,
                 completion=completion,
-                prompt_ids=tuple(prompts[at // group]),
-                tokens=drawn.tokens,
-                logprobs=drawn.logprobs,
-                entropies=drawn.entropies,
-                truncated=not drawn.finished,
-                **_judged(verdict, offsets, len(drawn.tokens)),
+                prompt_ids=tuple(prompts[i // group]),
+                tokens=sample.tokens,
+                logprobs=sample.logprobs,
+                entropies=sample.entropies,
+                truncated=not sample.finished,
+                **_verdict_in_tokens(verdict, offsets, len(sample.tokens)),
             )
         )
     return rollouts
 
 
-def _judged(verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int) -> dict[str, Any]:
-    """A verdict in tokens: those with `offsets`, and the end token after them if `length` has room for it."""
+def _verdict_in_tokens(verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int) -> dict[str, Any]:
+    """The verdict's fields of a record. Tokens beyond `offsets`, which cover no text, are end tokens."""
     first_error = token_at(verdict.first_error, offsets)
     return {
         "roles": (*token_roles(verdict, offsets), *(["end"] * (length - len(offsets)))),
@@ -121,11 +165,11 @@ def _judged(verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int) -
         "answer": verdict.answer,
         "shortcut": verdict.shortcut,
         "first_error": None if first_error is None else min(first_error, length - 1),
-        "steps": tuple(_in_tokens(step, offsets) for step in verdict.steps),
+        "steps": tuple(_step_in_tokens(step, offsets) for step in verdict.steps),
     }
 
 
-def _in_tokens(step: Step, offsets: Sequence[tuple[int, int]]) -> TokenStep:
+def _step_in_tokens(step: Step, offsets: Sequence[tuple[int, int]]) -> TokenStep:
     first, last = token_at(step.start, offsets), token_at(step.end - 1, offsets)
     assert first is not None and last is not None, "a step was read from tokens"
     return TokenStep(first, last + 1, step.holds, step.follows)

@@ -1,4 +1,7 @@
-"""What a set of rollouts shows, by depth or whatever column is named: shares, with intervals over problems."""
+"""Shares of rollouts by group (depth, level, ... any column of the record), with intervals over problems.
+
+Rollouts of one problem are alike, so a share's interval counts problems, not rollouts (`interp.stats.clustered_share`).
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -6,72 +9,112 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput
-from interp.rollouts.intervals import Share, share
+from interp.display import HtmlSummary
 from interp.rollouts.record import Rollout
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
 
+    from interp.stats import Estimate
+
 Measure = tuple[Callable[[Rollout], bool | None], Callable[[Rollout], bool]]
-"""What counts as a success, and among which rollouts."""
+"""Which rollouts are successes, and among which rollouts."""
 
 
-def _is_crossed(rollout: Rollout) -> bool:
-    """Both are known: whether its steps are true as they stand, and whether they are the ones due."""
+def _is_coherence_and_validity_known(rollout: Rollout) -> bool:
     return rollout.coherent is not None and rollout.valid is not None
+
+
+def _is_written(rollout: Rollout) -> bool:
+    return rollout.format not in ("direct", "malformed")
 
 
 MEASURES: dict[str, Measure] = {
     "pass_rate": (lambda r: r.correct, lambda r: True),
     "valid_rate": (lambda r: r.valid, lambda r: r.valid is not None),
     "direct_share": (lambda r: r.format == "direct", lambda r: True),
-    "written_share": (lambda r: r.format not in ("direct", "malformed"), lambda r: True),
+    "written_share": (_is_written, lambda r: True),
     "malformed_share": (lambda r: r.format == "malformed", lambda r: True),
     "truncated_share": (lambda r: r.truncated, lambda r: True),
     "direct_pass_rate": (lambda r: r.correct, lambda r: r.format == "direct"),
-    "written_pass_rate": (lambda r: r.correct, lambda r: r.format not in ("direct", "malformed")),
-    "valid_given_written": (
-        lambda r: r.valid,
-        lambda r: r.format not in ("direct", "malformed") and r.valid is not None,
-    ),
+    "written_pass_rate": (lambda r: r.correct, _is_written),
+    "valid_given_written": (lambda r: r.valid, lambda r: _is_written(r) and r.valid is not None),
     "valid_given_success": (lambda r: r.valid, lambda r: r.correct and r.valid is not None),
     "judged_share": (lambda r: r.valid is not None, lambda r: True),
     "lucky_rate": (lambda r: r.lucky, lambda r: r.lucky is not None),
     "direct_shortcut_share": (lambda r: r.shortcut == "direct", lambda r: True),
     "copy_shortcut_share": (lambda r: r.shortcut == "copy", lambda r: True),
     "cue_shortcut_share": (lambda r: r.shortcut == "cue", lambda r: True),
-    "coherent_valid": (lambda r: r.coherent and r.valid, _is_crossed),
-    "coherent_invalid": (lambda r: r.coherent and not r.valid, _is_crossed),
-    "incoherent_valid": (lambda r: not r.coherent and r.valid, _is_crossed),
-    "incoherent_invalid": (lambda r: not r.coherent and not r.valid, _is_crossed),
+    "coherent_valid": (lambda r: r.coherent and r.valid, _is_coherence_and_validity_known),
+    "coherent_invalid": (lambda r: r.coherent and not r.valid, _is_coherence_and_validity_known),
+    "incoherent_valid": (lambda r: not r.coherent and r.valid, _is_coherence_and_validity_known),
+    "incoherent_invalid": (lambda r: not r.coherent and not r.valid, _is_coherence_and_validity_known),
 }
+"""Every measure. Validity that is not known (None) is left out, not counted as invalid; `judged_share` is the share in
+which it is known."""
+HEADLINE_MEASURES = ("pass_rate", "valid_rate", "direct_share")
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(HtmlSummary):
+    """Every measure for each group of rollouts."""
+
     by: str
-    rows: dict[Any, dict[str, Share]]
-    """For each value of the column, every measure."""
+    """The column the rollouts are grouped by."""
+    estimates: "dict[Any, dict[str, Estimate]]"
+    """For each value of the column, each measure with its interval."""
+
+    def __repr__(self) -> str:
+        return f"Summary({len(self.estimates)} groups by {self.by})"
 
     def table(self) -> "pl.DataFrame":
-        """Long: one row per group and measure."""
+        """Long: a row per group and measure."""
         import polars as pl
 
         return pl.DataFrame(
             [
-                {self.by: group, "measure": name, "value": s.value, "low": s.low, "high": s.high, "n": s.n}
-                for group, measures in self.rows.items()
-                for name, s in measures.items()
+                {self.by: group, "measure": name, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
+                for group, measures in self.estimates.items()
+                for name, e in measures.items()
             ]
         )
 
+    def summary(self) -> "pl.DataFrame":
+        """A row per group: rollouts, pass rate, valid rate and share of direct answers, if they were measured."""
+        import polars as pl
+
+        return pl.DataFrame(
+            [
+                {self.by: group, "rollouts": max(e.n for e in measures.values())}
+                | {name: measures[name].value for name in HEADLINE_MEASURES if name in measures}
+                for group, measures in self.estimates.items()
+            ]
+        )
+
+    def figure(self, measures: Sequence[str] = HEADLINE_MEASURES) -> "go.Figure":
+        """Each measure by group, with intervals."""
+        from interp.plots import Point, curves
+
+        series = {
+            name: [
+                Point(group if isinstance(group, int | float) else str(group), e.value, e.low, e.high)
+                for group, e in ((group, estimates[name]) for group, estimates in self.estimates.items())
+                if e.n
+            ]
+            for name in measures
+            if all(name in estimates for estimates in self.estimates.values())
+        }
+        return curves({"": series}, x=self.by, y="share of rollouts")
+
 
 def summarise(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:
+    """Every measure (or those named) for each value of the column `by`. Groups are in order, None last."""
     if by not in (columns := [f.name for f in fields(Rollout)]):
         raise BadInput(f"by must be a column of the record, one of {', '.join(columns)}; got {by!r}")
     groups: dict[Any, dict[str, list[Rollout]]] = defaultdict(lambda: defaultdict(list))
     for rollout in rollouts:
-        groups[getattr(rollout, by)][rollout.prompt].append(rollout)  # asked twice is still one problem
+        groups[getattr(rollout, by)][rollout.prompt].append(rollout)  # a prompt that occurs twice is one problem
     names = MEASURES if measures is None else measures
     ordered = sorted(groups, key=lambda group: (group is None, group))
     return Summary(
@@ -80,7 +123,9 @@ def summarise(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence
 
 
 def _share(
-    problems: list[list[Rollout]], success: Callable[[Rollout], bool | None], among: Callable[[Rollout], bool]
-) -> Share:
-    trials = [[bool(success(rollout)) for rollout in rows if among(rollout)] for rows in problems]
-    return share([sum(rows) for rows in trials], [len(rows) for rows in trials])
+    problems: list[list[Rollout]], is_success: Callable[[Rollout], bool | None], is_trial: Callable[[Rollout], bool]
+) -> "Estimate":
+    from interp.stats import clustered_share
+
+    trials = [[bool(is_success(rollout)) for rollout in rows if is_trial(rollout)] for rows in problems]
+    return clustered_share([sum(rows) for rows in trials], [len(rows) for rows in trials])
