@@ -48,24 +48,24 @@ def test_the_base_a_trainer_does_not_keep_is_put_before_its_checkpoints_as_step_
 
 
 def test_a_checkpoint_is_loaded_and_known_by_the_fingerprint_of_its_weights(shared):
-    member = Series.from_dir(shared).at(9)
+    member = Series.from_dir(shared).checkpoint(9)
     loaded = member.load(device="cpu", dtype="float32")
     assert isinstance(loaded, Policy) and loaded.path == member.path
     assert member.fingerprint() == loaded.fingerprint() == tiny_policy(seed=9).fingerprint()
-    assert member.fingerprint() != Series.from_dir(shared).at(10).fingerprint()
+    assert member.fingerprint() != Series.from_dir(shared).checkpoint(10).fingerprint()
 
 
 def test_any_directories_make_a_series_by_mapping_by_pairs_or_in_the_order_given(shared):
     one, two = shared / "checkpoint-9", str(shared / "checkpoint-2")
     assert Series.from_dirs([one, two]).steps == (0, 1)
-    assert Series.from_dirs([one, two]).at(0).path == one
+    assert Series.from_dirs([one, two]).checkpoint(0).path == one
     assert Series.from_dirs([(50, one), (7, two)]).base == Checkpoint(7, Path(two))
     assert Series.from_dirs({50: one, 7: two}) == Series.from_dirs([(50, one), (7, two)])
 
 
 def test_a_series_is_a_sequence_and_a_slice_of_it_a_series(shared):
     series = Series.from_dir(shared)
-    assert len(series) == 3 and series[-1] is series.last and series.at(9) in series
+    assert len(series) == 3 and series[-1] is series.last and series.checkpoint(9) in series
     assert series[::2].steps == (2, 10) and isinstance(series[1:], Series) and len(series[3:]) == 0
 
 
@@ -183,4 +183,4 @@ def test_a_list_that_makes_no_series_is_refused(dirs, told):
 
 def test_a_step_that_is_not_there_is_refused_naming_those_that_are(shared):
     with pytest.raises(BadInput, match="expected one of the steps 2, 9, 10; got 3: .*, not a count"):
-        Series.from_dir(shared).at(3)
+        Series.from_dir(shared).checkpoint(3)
