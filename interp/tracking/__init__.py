@@ -1,34 +1,35 @@
-"""Tracks of latents through a series of checkpoints: which of them each bucket strengthened, and how sure that is; and
-two checkpoints, or two runs, side by side.
+"""Tracks of a dictionary's latents through a series of checkpoints: which latents each bucket strengthened, how certain
+that is, and how well the dictionary still fits; and two checkpoints, or two runs, compared.
 """
 
 from typing import TYPE_CHECKING
 
 from interp.lazy import lazy_exports
-from interp.tracking.config import AskConfig, TrackConfig
+from interp.tracking.config import CompareConfig, TrackConfig
 
 if TYPE_CHECKING:
     from interp.tracking.changes import Changes
     from interp.tracking.comparing import compare
-    from interp.tracking.comparison import Compared, Comparison
-    from interp.tracking.drift import Drift, Trust
-    from interp.tracking.refitting import Passage, continued, passage, refit
+    from interp.tracking.comparison import Comparison
+    from interp.tracking.drift import Drift, TrustThresholds
+    from interp.tracking.latent_comparison import LatentComparison
+    from interp.tracking.refitting import LatentMatch, join_tracks, match_latents, refit
     from interp.tracking.tracker import track
     from interp.tracking.tracks import Tracks
 
 __all__ = [
-    "AskConfig",
     "Changes",
-    "Compared",
+    "CompareConfig",
     "Comparison",
     "Drift",
-    "Passage",
+    "LatentComparison",
+    "LatentMatch",
     "TrackConfig",
     "Tracks",
-    "Trust",
+    "TrustThresholds",
     "compare",
-    "continued",
-    "passage",
+    "join_tracks",
+    "match_latents",
     "refit",
     "track",
 ]
@@ -37,15 +38,15 @@ __getattr__ = lazy_exports(
     {
         "Changes": "interp.tracking.changes",
         "compare": "interp.tracking.comparing",
-        "Compared": "interp.tracking.comparison",
         "Comparison": "interp.tracking.comparison",
         "Drift": "interp.tracking.drift",
-        "Trust": "interp.tracking.drift",
-        "track": "interp.tracking.tracker",
-        "Passage": "interp.tracking.refitting",
-        "continued": "interp.tracking.refitting",
-        "passage": "interp.tracking.refitting",
+        "TrustThresholds": "interp.tracking.drift",
+        "LatentComparison": "interp.tracking.latent_comparison",
+        "LatentMatch": "interp.tracking.refitting",
+        "join_tracks": "interp.tracking.refitting",
+        "match_latents": "interp.tracking.refitting",
         "refit": "interp.tracking.refitting",
+        "track": "interp.tracking.tracker",
         "Tracks": "interp.tracking.tracks",
     },
 )

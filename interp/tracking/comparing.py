@@ -1,8 +1,8 @@
-"""Hold one dictionary against two checkpoints, or against the last ones of two runs and the base of both.
+"""Compare two checkpoints, or the last checkpoints of two runs, with one dictionary.
 
-It is a track of a series of two, A and B, or of three, with the base before them: each answers the same problems, and
-all read the same text, which the first of them wrote. A is asked a second time, as the first of a track always is, so
-that there is something in which nothing lies between.
+A comparison is a track of two checkpoints, A and B, or of three, with their base first: each answers the same problems,
+and all are measured on the same text, which the first of them wrote. The first and A are sampled a second time, as a
+control in which nothing changed.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
 from interp.tracking.comparison import Comparison
-from interp.tracking.config import AskConfig, TrackConfig
+from interp.tracking.config import CompareConfig, TrackConfig
 from interp.tracking.provenance import expect_one_vocabulary, expect_roles_of
 from interp.tracking.tracker import track
 from interp.tsae import TSAE
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from interp.features import Roles
 
 RUN = "comparison"
-"""The name of the rollouts' run."""
+"""Name of the run in the records of the rollouts."""
 
 
-class Trained(Protocol):
-    """A run, that is."""
+class HasSeries(Protocol):
+    """A run of training."""
 
     @property
     def series(self) -> Series: ...
 
 
-Subject = str | Path | Checkpoint | Series | Trained
-"""A run or a series, of which it is the last checkpoint that is meant; a checkpoint; or a directory of either kind."""
+Subject = str | Path | Checkpoint | Series | HasSeries
+"""A checkpoint; a run or a series, which stands for its last checkpoint; or a directory of either."""
 
 
 def compare(
@@ -43,63 +43,65 @@ def compare(
     a: Subject,
     b: Subject,
     task: Task | None = None,
-    config: AskConfig | None = None,
+    config: CompareConfig | None = None,
     *,
     base: str | Path | Checkpoint | None = None,
     buckets: Buckets | None = None,
     layer: int | None = None,
     roles: "Roles | None" = None,
     out: str | Path | None = None,
-    any_policy: bool = False,
+    allow_unrelated_policies: bool = False,
     device: str = "auto",
     dtype: str = "auto",
-    bar: bool = True,
+    progress: bool = True,
 ) -> Comparison:
-    """A run knows its task; plain directories have to be given one. `base` is what both came of: runs that hold their
-    step 0 know it. `buckets` are measured on the base, or on A where there is none. `out` is beside the checkpoints of
-    B, or of A. Asked for again, what is there is opened; what was stopped goes on."""
+    """Measure A and B on the same problems and the same text, beside their base.
+
+    The task is that of the runs, unless another is given. `base` is the policy both began with; two runs that hold the
+    same step 0 know it. `buckets` are measured on the base, or on A without one. `out` is by default beside the
+    checkpoints of B, or of A. Repeated calls open what is finished and continue what was stopped."""
     expect_roles_of(roles, tsae.fingerprint())
-    one, other = opened(a), opened(b)
-    common = common_base(one, other, base)
-    members = [*([] if common is None else [common]), one.last, other.last]
-    alike = Series.from_dirs([member.path for member in members])
-    expect_one_vocabulary(alike)
-    task = task if task is not None else one_task(series.task for series in (one, other))
+    series_a, series_b = open_series(a), open_series(b)
+    common = common_base(series_a, series_b, base)
+    members = [*([] if common is None else [common]), series_a.last, series_b.last]
+    compared = Series.from_dirs([member.path for member in members])
+    expect_one_vocabulary(compared)
+    task = task if task is not None else common_task(series.task for series in (series_a, series_b))
     if task is None:
-        raise BadInput("expected a task to ask these checkpoints, got none: compare(tsae, a, b, task)")
-    home = other.home or one.home
+        raise BadInput("expected a task for these checkpoints, got none: compare(tsae, a, b, task)")
+    home = series_b.directory or series_a.directory
     if out is None and home is None:
         raise BadInput(
-            f"expected a run's directory, or a checkpoint-<step> of one, to keep the readings there; got "
-            f"{one.last.path} and {other.last.path}: say where to keep them (out, --out)"
+            f"expected a run's directory, or a checkpoint-<step> of one, to keep the tracks there; got "
+            f"{series_a.last.path} and {series_b.last.path}: say where to keep them (out, --out)"
         )
     tracks = track(
         tsae,
-        Series(alike.members, run=RUN, home=home),
+        Series(compared.checkpoints, run=RUN, home=home),
         task,
-        tracking(config or AskConfig()),
+        as_track_config(config or CompareConfig()),
         buckets=buckets,
         layer=layer,
-        twice=() if common is None else (alike.steps[-2],),
+        resampled_steps=() if common is None else (compared.steps[-2],),
         out=out,
-        any_policy=any_policy,
+        allow_unrelated_policies=allow_unrelated_policies,
         device=device,
         dtype=dtype,
-        bar=bar,
+        progress=progress,
     )
-    return Comparison(tracks, alike.steps[-2], alike.steps[-1], roles)
+    return Comparison(tracks, compared.steps[-2], compared.steps[-1], roles)
 
 
-def opened(subject: Subject) -> Series:
-    """Of one checkpoint, or of many."""
+def open_series(subject: Subject) -> Series:
+    """The series of a run or directory; of a single checkpoint, a series of one."""
     if isinstance(subject, Series):
         series = subject
     elif isinstance(subject, Checkpoint):
         series = Series([subject])
     elif isinstance(subject, str | Path):
         path = Path(subject)
-        alone = (path / "config.json").exists() or not path.is_dir()
-        series = Series.from_dirs([path]) if alone else Series.from_dir(path)
+        is_checkpoint = (path / "config.json").exists() or not path.is_dir()
+        series = Series.from_dirs([path]) if is_checkpoint else Series.from_dir(path)
     else:
         series = subject.series
     if not len(series):
@@ -107,36 +109,38 @@ def opened(subject: Subject) -> Series:
     return series
 
 
-def common_base(one: Series, other: Series, named: str | Path | Checkpoint | None) -> Checkpoint | None:
-    """What is named, or else what both hold as their step 0. One they do not both come of is refused."""
-    known = [series.base for series in (one, other) if len(series) > 1 and series.base.step == 0]
-    if named is None and len(known) < 2:
+def common_base(a: Series, b: Series, base: str | Path | Checkpoint | None) -> Checkpoint | None:
+    """The base that was named, or else step 0 of both runs, if both hold theirs. Refused if a run began with
+    another."""
+    first = [series.base for series in (a, b) if len(series) > 1 and series.base.step == 0]
+    if base is None and len(first) < 2:
         return None
-    base = known[0] if named is None else named if isinstance(named, Checkpoint) else Checkpoint(0, Path(named))
-    for own in known:
-        if own.path != base.path and (theirs := own.fingerprint()) != (wanted := base.fingerprint()):
+    common = first[0] if base is None else base if isinstance(base, Checkpoint) else Checkpoint(0, Path(base))
+    for own in first:
+        if own.path != common.path and (got := own.fingerprint()) != (expected := common.fingerprint()):
             raise Mismatch(
-                f"expected runs that came of one base, {base.path} ({wanted}); got one that began with {own.path} "
-                f"({theirs}): compare their checkpoints themselves, as directories, or name the base of both "
-                "(base, --base)"
+                f"expected runs with one base, {common.path} ({expected}); got one that began with {own.path} ({got}): "
+                "compare their checkpoints themselves, as directories, or name the base of both (base, --base)"
             )
-    return base
+    return common
 
 
-def one_task(known: Iterable[Task | None]) -> Task | None:
-    """That of either, if the other was not trained on another."""
-    tasks = {task.fingerprint(): task for task in known if task is not None}
-    if len(tasks) > 1:
-        names = " and ".join(task.name for task in tasks.values())
+def common_task(tasks: Iterable[Task | None]) -> Task | None:
+    """The task of both runs, or of the one that knows it."""
+    by_fingerprint = {task.fingerprint(): task for task in tasks if task is not None}
+    if len(by_fingerprint) > 1:
+        names = " and ".join(task.name for task in by_fingerprint.values())
         raise BadInput(
-            f"expected one task to ask both, got runs that were trained on two ({names}): say which, "
+            f"expected one task for both, got runs that were trained on two ({names}): name one, "
             "compare(tsae, a, b, task)"
         )
-    return next(iter(tasks.values()), None)
+    return next(iter(by_fingerprint.values()), None)
 
 
-def tracking(config: AskConfig) -> TrackConfig:
-    """Of all checkpoints that are compared."""
+def as_track_config(config: CompareConfig) -> TrackConfig:
     if getattr(config, "steps", ()):
-        raise BadInput("a comparison is of two checkpoints: expected a config without steps; name their directories")
-    return TrackConfig(**{field.name: getattr(config, field.name) for field in fields(AskConfig)})
+        raise BadInput(
+            "expected a config without steps, since a comparison is of two checkpoints; got "
+            f"{list(getattr(config, 'steps', ()))}: name the directories of A and B"
+        )
+    return TrackConfig(**{field.name: getattr(config, field.name) for field in fields(CompareConfig)})

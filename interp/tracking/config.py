@@ -1,47 +1,67 @@
-"""What to track: which checkpoints, on how many problems of which buckets, and with what."""
+"""What to track: which checkpoints, on how many problems, on which text."""
 
 from dataclasses import dataclass, field
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, fingerprint
 from interp.checks import expect_at_least
 from interp.policy.config import SampleConfig
-from interp.tasks.base import BUCKETS
+from interp.tasks.base import Problem
 
-ON_POLICY, PROBE, AGAIN = "on-policy", "probe", "again"
-SPLITS = {ON_POLICY: "eval", PROBE: "probe", AGAIN: "eval"}
-"""Each corpus, and the split its problems are of.
+ON_POLICY, PROBE, RESAMPLED = CORPORA = ("on-policy", "probe", "resampled")
+"""The corpora on which latents are measured.
 
-on-policy   what each checkpoint answers to the same problems, itself
-probe       what the base answered to other ones: the very same tokens, read by every checkpoint
-again       what the base answers when it is asked a second time: between this and its first answers nothing has
-            changed, and whatever is found to have is what chance finds
+on-policy   rollouts of each checkpoint, on the same problems
+probe       rollouts of the base on other problems; every checkpoint is measured on the same tokens
+resampled   a second set of on-policy rollouts of the base: a control, in which only chance differs
 """
+SPLITS = {ON_POLICY: "eval", PROBE: "probe", RESAMPLED: "eval"}
+"""Split of the task from which each corpus takes its problems."""
+PURPOSES = {ON_POLICY: "track on-policy", PROBE: "track probe", RESAMPLED: "track again"}
+"""Names of the random streams from which rollouts are sampled. Another name gives other rollouts."""
 
 
 @dataclass(frozen=True)
-class AskConfig:
-    """What checkpoints are asked, and how their answers are read."""
+class CorpusProblems:
+    """The problems of one corpus by bucket, in an order that is the same for every checkpoint."""
 
-    levels: tuple[int | str, ...] = BUCKETS
-    """Buckets of the task, or depths."""
+    corpus: str
+    buckets: dict[str, list[Problem]]
+
+    @property
+    def numbered(self) -> list[tuple[str, int, Problem]]:
+        """Every problem, with its bucket and its number in the bucket."""
+        return [(bucket, n, problem) for bucket, problems in self.buckets.items() for n, problem in enumerate(problems)]
+
+    def fingerprint(self) -> str:
+        return fingerprint(*(f"{bucket} {problem.id}" for bucket, _, problem in self.numbered))
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Problems, rollouts and batches, for each checkpoint that is compared."""
+
+    levels: tuple[int | str, ...] = ()
+    """Depths, or names of levels. If none is given: the task's own levels, or the buckets measured."""
     problems: int = 64
-    """Of each level and corpus. They are what an interval is over."""
-    recovered: int = 128
-    """Rollouts of each checkpoint and corpus on which the loss recovered is measured. 0 leaves that out."""
+    """Problems of each level and corpus. Intervals are over them."""
+    loss_rollouts: int = 128
+    """Rollouts of each checkpoint and corpus on which the loss recovered is measured. 0 leaves it out."""
     micro_tokens: int = 8_192
-    """Tokens, padding included, in one forward."""
+    """Tokens in one forward pass, padding included."""
     chat: bool = False
-    """Ask as a user's turn in the tokenizer's chat template."""
+    """Format each problem as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
     def __post_init__(self) -> None:
-        if not self.levels or len(set(self.levels)) < len(self.levels):
-            raise BadInput(f"levels must be named once each, one at least; got {list(self.levels)}")
+        if len(set(self.levels)) < len(self.levels):
+            raise BadInput(f"levels must be named once each; got {list(self.levels)}")
         expect_at_least(self, 1, "problems", "micro_tokens")
-        expect_at_least(self, 0, "recovered")
+        expect_at_least(self, 0, "loss_rollouts")
 
 
 @dataclass(frozen=True)
-class TrackConfig(AskConfig):
+class TrackConfig(CompareConfig):
+    """The same, and which checkpoints of the series."""
+
     steps: tuple[int, ...] = ()
-    """Which checkpoints, by their steps and besides the base: a list, not a count. All if not given."""
+    """Steps of the checkpoints to track besides the base: names, not a count. All if not given."""

@@ -1,132 +1,159 @@
-"""Is what a dictionary says of a later checkpoint still worth hearing? How well it fits each, and a verdict.
+"""Drift: how well a dictionary fits each checkpoint, and whether it can be trusted there.
 
-A dictionary is fitted on some checkpoints; on others it may explain less, and then a latent that seems to fade may only
-have been turned away from. So each checkpoint, corpus and bucket stands with the variance explained, the latents active
-at a token, those of the base that have fallen silent, and the loss recovered, and each checkpoint with a verdict
-against a stated threshold: trust, or refit.
+A dictionary is fitted on some checkpoints. On others it may explain less, and then a latent that seems to fade may only
+fit worse. For each checkpoint, corpus and bucket: variance explained, latents active at a token (L0), the share of the
+base's latents that are silent, and the loss recovered. A checkpoint is trusted if, on every corpus and bucket,
+
+    fve >= max(0.7, 1 - 2 (1 - fve_base))    and    kl_recovered >= 0.9, where it was measured
+
+and else the advice is to refit. The numbers are `TrustThresholds`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from interp.checks import expect_at_least, expect_at_most
-from interp.plots import Point, curves
-from interp.tracking.activation_sums import Reading
+from interp.display import HtmlSummary
+from interp.tracking.checkpoint_sums import CheckpointSums
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
 TRUSTED, REFIT, UNKNOWN = "trust", "refit", "cannot tell"
-LEAST = "least trusted"
 
 
 @dataclass(frozen=True)
-class Trust:
-    unexplained: float = 2.0
-    """At most this many times what is left unexplained of the base, in each bucket."""
-    fve: float = 0.7
-    """At least this of the variance explained, of the base too."""
-    kl_recovered: float = 0.9
-    """At least this, where it was measured."""
+class TrustThresholds:
+    max_unexplained_ratio: float = 2.0
+    """Unexplained variance, at most this many times that of the base."""
+    min_fve: float = 0.7
+    """Fraction of variance explained, also of the base."""
+    min_kl_recovered: float = 0.9
+    """Loss recovered, where it was measured."""
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 1, "unexplained")
-        expect_at_most(self, 1, "kl_recovered", "fve")
+        expect_at_least(self, 1, "max_unexplained_ratio")
+        expect_at_most(self, 1, "min_kl_recovered", "min_fve")
 
 
 @dataclass(frozen=True)
-class Fit:
+class DictionaryFit:
+    """Fit on one checkpoint, corpus and bucket. None where there was nothing to measure."""
+
     step: int
     corpus: str
     bucket: str
     fve: float | None
     l0: float | None
-    silent: float | None
-    """Of the latents that were on for the base on this corpus and bucket, the share that is no longer."""
+    silent_share: float | None
+    """Share of the latents that were active for the base on this corpus and bucket, and are not any more."""
     kl_recovered: float | None
-    """Of the same corpus and bucket."""
 
 
-@dataclass(frozen=True)
-class Drift:
-    fits: tuple[Fit, ...]
-    trust: Trust
+@dataclass(frozen=True, repr=False)
+class Drift(HtmlSummary):
+    fits: tuple[DictionaryFit, ...]
+    """The base comes first."""
+    thresholds: TrustThresholds
     fitted_on: tuple[int, ...] | None = None
-    """Steps whose weights the dictionary was fitted on. None where it does not say."""
+    """Steps on whose weights the dictionary was fitted. None if it does not say."""
 
-    def verdict(self, step: int) -> str:
-        """Refit if any bucket asks for it; and where a fit could not be measured, none is trusted."""
-        told = [self._told(fit) for fit in self.fits if fit.step == step]
-        return next(verdict for verdict in (REFIT, UNKNOWN, TRUSTED) if verdict in told)
-
-    def _told(self, fit: Fit) -> str:
-        base = self._base(fit)
-        if fit.kl_recovered is not None and fit.kl_recovered < self.trust.kl_recovered:
-            return REFIT
-        if fit.fve is None or base.fve is None:
-            return UNKNOWN
-        far = 1 - fit.fve > self.trust.unexplained * (1 - base.fve)
-        return REFIT if far or fit.fve < self.trust.fve else TRUSTED
-
-    def least(self, fit: Fit) -> float | None:
-        """Of the variance, that has to be explained on this corpus and bucket. None where it was not of the base."""
-        base = self._base(fit).fve
-        return None if base is None else max(self.trust.fve, 1 - self.trust.unexplained * (1 - base))
-
-    def _base(self, fit: Fit) -> Fit:
-        return next(one for one in self.fits if (one.corpus, one.bucket) == (fit.corpus, fit.bucket))
+    def __repr__(self) -> str:
+        return f"Drift({', '.join(f'step {step}: {self.verdict(step)}' for step in self.steps)})"
 
     @property
     def steps(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(fit.step for fit in self.fits))
 
     @property
-    def unseen(self) -> tuple[int, ...]:
-        """Those on which it was not fitted, where that is known: what only they do, it may have no latent for."""
+    def unfitted_steps(self) -> tuple[int, ...]:
+        """Steps on which the dictionary was not fitted, if it says. It may have no latent for what is new there."""
         return () if self.fitted_on is None else tuple(step for step in self.steps if step not in self.fitted_on)
 
+    def verdict(self, step: int) -> str:
+        """trust, refit, or cannot tell: refit if any corpus and bucket asks for it, trust only if all were measured."""
+        verdicts = [self._verdict_on(fit) for fit in self.fits if fit.step == step]
+        return next(verdict for verdict in (REFIT, UNKNOWN, TRUSTED) if verdict in verdicts)
+
+    def _verdict_on(self, fit: DictionaryFit) -> str:
+        base, thresholds = self._base_of(fit), self.thresholds
+        if fit.kl_recovered is not None and fit.kl_recovered < thresholds.min_kl_recovered:
+            return REFIT
+        if fit.fve is None or base.fve is None:
+            return UNKNOWN
+        is_far = 1 - fit.fve > thresholds.max_unexplained_ratio * (1 - base.fve)
+        return REFIT if is_far or fit.fve < thresholds.min_fve else TRUSTED
+
+    def fve_threshold(self, fit: DictionaryFit) -> float | None:
+        """Variance that must be explained on this corpus and bucket. None if that of the base is not known."""
+        base_fve, thresholds = self._base_of(fit).fve, self.thresholds
+        if base_fve is None:
+            return None
+        return max(thresholds.min_fve, 1 - thresholds.max_unexplained_ratio * (1 - base_fve))
+
+    def _base_of(self, fit: DictionaryFit) -> DictionaryFit:
+        return next(other for other in self.fits if (other.corpus, other.bucket) == (fit.corpus, fit.bucket))
+
     def table(self) -> "pl.DataFrame":
+        """A row for each checkpoint, corpus and bucket. `verdict` is that on the checkpoint."""
         import polars as pl
 
-        return pl.DataFrame([{**vars(fit), "verdict": self.verdict(fit.step)} for fit in self.fits])
+        rows = [
+            {**vars(fit), "fve_threshold": self.fve_threshold(fit), "verdict": self.verdict(fit.step)}
+            for fit in self.fits
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def summary(self) -> "pl.DataFrame":
+        """A row for each checkpoint: the lowest fits over corpora and buckets, and the verdict."""
+        import polars as pl
+
+        rows = []
+        for step in self.steps:
+            fits = [fit for fit in self.fits if fit.step == step]
+            fves, losses = ([getattr(fit, name) for fit in fits] for name in ("fve", "kl_recovered"))
+            row = {"step": step, "min_fve": min((fve for fve in fves if fve is not None), default=None)}
+            row["min_kl_recovered"] = min((loss for loss in losses if loss is not None), default=None)
+            row["fitted_on"] = None if self.fitted_on is None else step in self.fitted_on
+            rows.append({**row, "verdict": self.verdict(step)})
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def figure(self) -> "go.Figure":
-        """The variance explained, checkpoint by checkpoint, on each corpus; dotted, the least that is trusted there.
-        (The loss recovered may cost a checkpoint its trust too: it is in the table.)"""
-        panels: dict[str, dict[str, list[Point]]] = {}
-        for fit in self.fits:
-            series = panels.setdefault(fit.bucket, {})
-            for name, value in ((fit.corpus, fit.fve), (f"{fit.corpus}: {LEAST}", self.least(fit))):
-                series.setdefault(name, []).append(Point(fit.step, value))
-        figure = curves(panels, x="step", y="variance explained")
-        traces: list[Any] = list(figure.data)
-        colours = {trace.name: trace.line.color for trace in traces}
-        for corpus in dict.fromkeys(fit.corpus for fit in self.fits):
-            dotted = {"line": {"dash": "dot", "width": 1.5, "color": colours[corpus]}, "error_y": {"visible": False}}
-            figure.update_traces(mode="lines", selector={"name": f"{corpus}: {LEAST}"}, **dotted)
-        return figure
+        """Variance explained by step on each corpus, with its threshold dotted. A checkpoint may also lose trust by its
+        loss recovered, which is in the table."""
+        from interp.tracking.plots import plot_drift
+
+        return plot_drift(self.table())
 
 
-def drift_of(
-    readings: Sequence[Reading], trust: Trust, buckets: Sequence[str], *, fitted_on: tuple[int, ...] | None = None
+def measure_drift(
+    sums: Iterable[CheckpointSums],
+    thresholds: TrustThresholds,
+    buckets: Sequence[str],
+    *,
+    fitted_on: tuple[int, ...] | None = None,
 ) -> Drift:
-    """The readings of the base come first."""
-    alive: dict[tuple[str, str], Tensor] = {}
+    """Fit and verdict from the sums of checkpoints. Those of the base come first."""
+    active_on_base: dict[tuple[str, str], Tensor] = {}
     fits = []
-    for reading in readings:
-        table = reading.tables["prompts"]
+    for checkpoint in sums:
+        table = checkpoint.tables["prompts"]
         for bucket in buckets:
-            if (fve := reading.fits.get(bucket)) is None:
+            if (fve := checkpoint.fve.get(bucket)) is None:
                 continue
             rows = [row for row, key in enumerate(table.keys) if key[0] == bucket]
             active_F, tokens = table.active_RF[rows].sum(0), int(table.tokens_R[rows].sum())
-            base_F = alive.setdefault((reading.corpus, bucket), active_F > 0)
-            silent = float((active_F[base_F] == 0).double().mean()) if bool(base_F.any()) else None
+            base_F = active_on_base.setdefault((checkpoint.corpus, bucket), active_F > 0)
+            silent_share = float((active_F[base_F] == 0).double().mean()) if bool(base_F.any()) else None
             l0 = float(active_F.sum()) / tokens if tokens else None
-            recovered = reading.recovered[bucket].compute().kl_recovered if bucket in reading.recovered else None
-            fits.append(Fit(reading.step, reading.corpus, bucket, fve.compute(), l0, silent, recovered))
-    return Drift(tuple(fits), trust, fitted_on)
+            losses = checkpoint.loss_recovered.get(bucket)
+            kl_recovered = None if losses is None else losses.compute().kl_recovered
+            fit = DictionaryFit(
+                checkpoint.step, checkpoint.corpus, bucket, fve.compute(), l0, silent_share, kl_recovered
+            )
+            fits.append(fit)
+    return Drift(tuple(fits), thresholds, fitted_on)

@@ -1,111 +1,112 @@
-"""Tracks as a picture: the latents that changed most in each bucket, checkpoint by checkpoint, against the base.
+"""Figures of tracks, drift and comparisons, from tables and results."""
 
-A comparison as a picture: what each does above, what sets their latents apart below, bucket by bucket.
-"""
-
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from interp.bootstrap import Change
-from interp.plots import Panels, Point, curves, dots_below
-from interp.tracking.changes import STRENGTHENED, WEAKENED, Judged
-from interp.tracking.comparison import Compared, Sides
+from interp.plots import Point, curves, dot_rows
+from interp.stats.estimate import Estimate
+from interp.tracking.latent_comparison import BucketComparison, LatentComparison
+from interp.tracking.verdicts import LatentVerdicts
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
-    from interp.features import Roles
-    from interp.tracking.tracks import Tracks
+NAMES = {"base": "base", "a": "A", "b": "B"}
+NO_CHANGE = "no latent changed"
+THRESHOLD = "threshold"
 
 
 def plot_tracks(
-    tracks: "Tracks", *, corpus: str, measure: str, latents: int, roles: "Roles | None" = None
+    by_step: Mapping[int, Mapping[str, LatentVerdicts]],
+    *,
+    base: int,
+    corpus: str,
+    measure: str,
+    n_latents: int,
+    role_F: Sequence[str] | None = None,
 ) -> "go.Figure":
-    """Of each bucket, the `latents` surest changes of either sign, each with its interval at every checkpoint."""
-    base, *later = tracks.steps
-    by_step = {step: tracks.judged((base, step), corpus=corpus, measure=measure) for step in later}
+    """Change since the base by step, a panel for each bucket. `by_step` holds the verdicts since the base, by step and
+    bucket. Shown are the `n_latents` most certain changes of either sign at the last step."""
+    last = by_step[max(by_step)]
     panels: dict[str, dict[str, list[Point]]] = {}
-    for bucket in tracks.buckets:
-        panels[f"{bucket} ({corpus})"] = {
-            named(latent, roles): [Point(base, 0.0), *(_at(by_step[step][bucket], step, latent) for step in later)]
-            for latent in surest(by_step[later[-1]][bucket], latents)
+    for bucket, verdicts in last.items():
+        lines = {
+            f"latent {latent}{_role_label(latent, role_F)}": [
+                Point(base, 0.0),
+                *(_point(step, of_step[bucket].estimate(latent)) for step, of_step in by_step.items()),
+            ]
+            for latent in verdicts.most_certain(n_latents)
         }
-    return curves(as_panels(panels), x="step", y=f"change in {measure}", zero=True)
+        panels[f"{bucket} ({corpus})"] = lines or {NO_CHANGE: []}
+    return curves(panels, x="step", y=f"change in {_words(measure)}", zero_line=True)
 
 
-def named(latent: int, roles: "Roles | None") -> str:
-    role = "none" if roles is None else roles.of(latent)
-    return f"latent {latent}" if role == "none" else f"latent {latent} ({role})"
+def plot_drift(table: "pl.DataFrame") -> "go.Figure":
+    """Variance explained by step, a panel for each bucket and a line for each corpus, with its threshold dotted.
+    `table` is that of `Drift`."""
+    panels: dict[str, dict[str, list[Point]]] = {}
+    for row in table.to_dicts():
+        lines = panels.setdefault(row["bucket"], {})
+        lines.setdefault(row["corpus"], []).append(Point(row["step"], row["fve"]))
+        lines.setdefault(f"{row['corpus']}: {THRESHOLD}", []).append(Point(row["step"], row["fve_threshold"]))
+    figure = curves(panels, x="step", y="variance explained")
+    traces: list[Any] = list(figure.data)
+    colors = {trace.name: trace.line.color for trace in traces}
+    for corpus in dict.fromkeys(table["corpus"]):
+        dotted = {"line": {"dash": "dot", "width": 1.5, "color": colors[corpus]}, "error_y": {"visible": False}}
+        figure.update_traces(mode="lines", selector={"name": f"{corpus}: {THRESHOLD}"}, **dotted)
+    return figure
 
 
-def surest(found: Judged, latents: int) -> list[int]:
-    """Those found to have changed, the surest first, as many as asked for of each sign."""
-    order = np.argsort(np.where(np.isnan(found.q_F), np.inf, found.q_F), kind="stable")
-    picked: list[int] = []
-    for verdict in (STRENGTHENED, WEAKENED):
-        picked += [int(latent) for latent in order if found.verdict_F[latent] == verdict][:latents]
-    return picked
-
-
-def as_panels(panels: dict[str, dict[str, list[Point]]]) -> Panels:
-    return {title: series or {"none found to have changed": []} for title, series in panels.items()}
-
-
-def _at(found: Judged, step: int, latent: int) -> Point:
-    change = found.change
-    told = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
-    return Point(step, *(None if np.isnan(value) else value for value in told))  # a height may not be there
-
-
-NAMES = {"base": "base", "a": "A", "b": "B"}
-
-
-def plot_comparison(behaviour: "pl.DataFrame", compared: Compared, *, latents: int) -> "go.Figure":
-    """Where there is a base, what is drawn of a latent is its change since, in A and in B; where there is none, what
-    lies between the two."""
-    since = "since the base" if compared.based else "from A to B"
-    mix = f", {' and '.join(compared.matched)} matched" if compared.matched else ""
+def plot_comparison(behavior: "pl.DataFrame", latents: LatentComparison, *, n_latents: int) -> "go.Figure":
+    """Rates above, latents below, a column for each bucket. With a base, a latent is shown by its change since, in A
+    and in B; without, by B less A. `behavior` is the table of `Comparison.behavior`."""
+    since = "since the base" if latents.has_base else "from A to B"
+    matched = f", matched by {' and '.join(latents.match)}" if latents.match else ""
     rows = {
-        "rate": {bucket: _rates(behaviour, bucket) for bucket in compared.buckets},
-        f"change in {compared.measure} {since}": {
-            f"latents, {bucket} ({compared.corpus}{mix})": _latents(compared, bucket, latents)
-            for bucket in compared.buckets
+        "rate": {bucket: _rate_points(behavior, bucket) for bucket in latents.buckets},
+        f"change in {_words(latents.measure)} {since}": {
+            f"latents, {bucket} ({latents.corpus}{matched})": _latent_points(latents, comparison, n_latents)
+            for bucket, comparison in latents.buckets.items()
         },
     }
-    return dots_below(rows)
+    return dot_rows(rows)
 
 
-def _rates(behaviour: "pl.DataFrame", bucket: str) -> dict[str, list[Point]]:
-    rows, series = [row for row in behaviour.to_dicts() if row["bucket"] == bucket], dict[str, list[Point]]()
-    for key, name in NAMES.items():
-        if key in behaviour.columns:
-            series[name] = [_rate(row, key) for row in rows]
-    return series
+def _rate_points(behavior: "pl.DataFrame", bucket: str) -> dict[str, list[Point]]:
+    rows = [row for row in behavior.to_dicts() if row["bucket"] == bucket]
+    return {
+        name: [Point(_words(row["measure"]), row[key], row[f"{key}_low"], row[f"{key}_high"]) for row in rows]
+        for key, name in NAMES.items()
+        if key in behavior.columns
+    }
 
 
-def _rate(row: dict[str, Any], key: str) -> Point:
-    known = row[key] is not None
-    return Point(
-        row["measure"].replace("_", " "), *(row[name] if known else None for name in (key, f"{key}_low", f"{key}_high"))
-    )
+def _latent_points(latents: LatentComparison, comparison: BucketComparison, n_latents: int) -> dict[str, list[Point]]:
+    selected = comparison.difference.most_certain(n_latents)
+    if not selected:
+        return {"no latent differs": []}
+    changes = {"A": comparison.change_a, "B": comparison.change_b}
+    if not latents.has_base:
+        changes = {"B less A": comparison.difference}
+    return {
+        name: [_point(f"{latent}{_role_label(latent, latents.role_F)}", change.estimate(latent)) for latent in selected]
+        for name, change in changes.items()
+        if change is not None
+    }
 
 
-def _latents(compared: Compared, bucket: str, latents: int) -> dict[str, list[Point]]:
-    sides = compared.buckets[bucket]
-    picked = surest(sides.between, latents)
-    if not picked:
-        return {"none found to set them apart": []}
-    return {name: [_point(change, compared, latent) for latent in picked] for name, change in _changes(sides).items()}
+def _point(x: float | str, estimate: Estimate) -> Point:
+    """NaN is not drawn: a latent that is never active has no mean when active."""
+    numbers = (estimate.value, estimate.low, estimate.high)
+    return Point(x, *(None if math.isnan(number) else number for number in numbers))
 
 
-def _changes(sides: Sides) -> dict[str, Change]:
-    told = {"A": sides.a, "B": sides.b} if sides.a is not None else {"B less A": sides.between}
-    return {name: side.change for name, side in told.items() if side is not None}
+def _role_label(latent: int, role_F: Sequence[str] | None) -> str:
+    return "" if role_F is None or role_F[latent] == "none" else f" ({role_F[latent]})"
 
 
-def _point(change: Change, compared: Compared, latent: int) -> Point:
-    value, low, high = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
-    role = "" if compared.role_F is None or compared.role_F[latent] == "none" else f" ({compared.role_F[latent]})"
-    return Point(f"{latent}{role}", value, *(None if np.isnan(bound) else bound for bound in (low, high)))
+def _words(name: str) -> str:
+    return name.replace("_", " ")

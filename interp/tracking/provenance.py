@@ -1,15 +1,15 @@
-"""What belongs together: tracks and what they are made from, buckets and their base, roles and their dictionary."""
+"""What belongs together: tracks and their inputs, buckets and their base, roles and their dictionary, tokenizers."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import Mismatch, fingerprint
+from interp.artifacts import Mismatch, to_json
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint
 from interp.tasks.base import Task
-from interp.tracking.tracker import Asked
+from interp.tracking.config import ON_POLICY, CorpusProblems, TrackConfig
 from interp.tsae import TSAE
 
 if TYPE_CHECKING:
@@ -17,49 +17,61 @@ if TYPE_CHECKING:
     from interp.policy import Policy
 
 
-def making(tsae: TSAE, chosen: Sequence[Checkpoint], task: Task, asked: Mapping[str, Asked]) -> dict[str, str]:
-    """Fingerprints of all that tracks are made from: also of which problems are asked, and in which buckets."""
-    policies = {f"policy-{member.step}": member.fingerprint() for member in chosen}
-    problems = {corpus: fingerprint(*(f"{b} {p.id}" for b, _, p in one.everything)) for corpus, one in asked.items()}
-    return {"tsae": tsae.fingerprint(), "task": task.fingerprint(), **policies, **problems}
+def track_spec(
+    tsae: TSAE,
+    checkpoints: Sequence[Checkpoint],
+    task: Task,
+    config: TrackConfig,
+    problems: Mapping[str, CorpusProblems],
+    **options: Any,
+) -> dict[str, Any]:
+    """Everything that decides tracks: config and options, and fingerprints of the dictionary, the task, the checkpoints
+    and the problems of each corpus in their buckets."""
+    made_from = {"tsae": tsae.fingerprint(), "task": task.fingerprint()}
+    made_from |= {f"policy-{checkpoint.step}": checkpoint.fingerprint() for checkpoint in checkpoints}
+    made_from |= {corpus: each.fingerprint() for corpus, each in problems.items()}
+    prompts = {bucket: len(each) for bucket, each in problems[ON_POLICY].buckets.items()}
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    return {"config": {**to_json(config), **options, "steps": steps, "prompts": prompts}, "made_from": made_from}
 
 
 def expect_measured_on(buckets: Buckets | None, base: Checkpoint) -> None:
-    if buckets is not None and buckets.made_from.get("policy") != (wanted := base.fingerprint()):
+    """Refuse buckets that were measured on another base."""
+    if buckets is not None and (measured_on := buckets.made_from.get("policy")) != (expected := base.fingerprint()):
         raise Mismatch(
-            f"expected buckets measured on the base, {wanted}; got some of {buckets.made_from.get('policy')}: "
-            "measure them on this base (interp bucket)"
+            f"expected buckets measured on the base, {expected}; got buckets measured on {measured_on}: measure them "
+            "on this base (interp bucket)"
         )
 
 
-def expect_width(policy: "Policy", tsae: TSAE, member: Checkpoint) -> None:
+def expect_width(policy: "Policy", tsae: TSAE, checkpoint: Checkpoint) -> None:
     if policy.d_model != tsae.d_model:
         raise Mismatch(
-            f"{member.path}: expected a policy of d_model {tsae.d_model}, as the dictionary's; got "
+            f"{checkpoint.path}: expected a policy of d_model {tsae.d_model}, as the dictionary's; got "
             f"{policy.d_model}: fit a dictionary on this series"
         )
 
 
 def expect_roles_of(roles: "Roles | None", tsae: str) -> None:
-    """Of the dictionary with this fingerprint."""
-    if roles is not None and (made := roles.made_from.get("tsae", tsae)) != tsae:
+    """Refuse roles of another dictionary than the one with this fingerprint."""
+    if roles is not None and (earned_by := roles.made_from.get("tsae", tsae)) != tsae:
         raise Mismatch(
-            f"expected roles of the latents of this dictionary, {tsae}; got some of another's, {made}: earn them with "
-            "this one (earn_roles)"
+            f"expected roles of the latents of this dictionary, {tsae}; got roles of another's, {earned_by}: earn them "
+            "with this one (earn_roles)"
         )
 
 
-def expect_one_vocabulary(members: Sequence[Checkpoint]) -> None:
-    """Text is read by all as the same tokens. Where a tokenizer says its words in another file, nobody looks."""
-    first, words = members[0], _words(members[0].path)
-    for member in members[1:]:
-        if words is not None and (theirs := _words(member.path)) not in (None, words):
+def expect_one_vocabulary(checkpoints: Sequence[Checkpoint]) -> None:
+    """Refuse checkpoints whose tokenizers map words to other tokens. Not checked without a tokenizer.json."""
+    first, vocabulary = checkpoints[0], _vocabulary(checkpoints[0].path)
+    for checkpoint in checkpoints[1:]:
+        if vocabulary is not None and (other := _vocabulary(checkpoint.path)) not in (None, vocabulary):
             raise Mismatch(
-                f"{member.path}: expected the tokenizer of {first.path}, {len(words)} words; got another, "
-                f"{len(theirs or ())} words: the same text would be other tokens, so compare policies that share one"
+                f"{checkpoint.path}: expected the tokenizer of {first.path}, {len(vocabulary)} words; got another, "
+                f"{len(other or ())} words: the same text would be other tokens, so compare policies that share one"
             )
 
 
-def _words(path: Path) -> "dict[str, int] | list[object] | None":
+def _vocabulary(path: Path) -> "dict[str, int] | list[object] | None":
     file = path / "tokenizer.json"
     return (json.loads(file.read_text()).get("model") or {}).get("vocab") if file.exists() else None

@@ -1,135 +1,25 @@
-"""One checkpoint reads one corpus: rollouts in, sums out, a wave of rollouts at a time.
-
-Hold one dictionary against every checkpoint of a series, on the same problems and on the very same text.
-"""
+"""Track one dictionary through a series: every checkpoint on the same problems, and on the very same text."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
-from tqdm import tqdm
-
-from interp.artifacts import BadInput, differing, fingerprint, is_kind, read_manifest, to_json, write_manifest
-from interp.encoding.encoder import look
-from interp.encoding.loss_recovered import Splices
-from interp.policy.policy import Policy
+from interp.artifacts import BadInput, fingerprint, open_or_create, to_json, write_manifest
 from interp.rollouts.buckets import Buckets
-from interp.rollouts.prompts import by_level
-from interp.rollouts.record import Rollout, Rollouts
-from interp.rollouts.roll_out import answered
+from interp.rollouts.problems import problems_by_level
+from interp.rollouts.record import Rollouts
 from interp.rollouts.series import Checkpoint, Series
-from interp.tasks.base import Problem, Task
-from interp.tracking.activation_sums import Document, Reading
-from interp.tracking.config import AGAIN, ON_POLICY, PROBE, SPLITS, TrackConfig
-from interp.tracking.provenance import expect_measured_on, expect_width, making
-from interp.tracking.tracks import KIND, Tracks, place_of
+from interp.tasks.base import BUCKETS, Task
+from interp.tracking.checkpoint_sums import TrackedRollout, sums_path
+from interp.tracking.collector import SumsCollector, collect_sums
+from interp.tracking.config import CORPORA, ON_POLICY, PROBE, RESAMPLED, SPLITS, CorpusProblems, TrackConfig
+from interp.tracking.provenance import expect_measured_on, expect_width, track_spec
+from interp.tracking.tracks import KIND, Tracks
 from interp.tsae import TSAE
-from interp.tsae.metrics import LossRecovered
-from interp.tsae.provenance import expect_kin, layer_of
+from interp.tsae.provenance import expect_shared_policy, resolve_layer
 
-PIECE = 65_536
-"""Tokens whose residuals are held at once."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The problems of one corpus: of each bucket, in an order that is the same for every checkpoint."""
-
-    corpus: str
-    buckets: dict[str, list[Problem]]
-
-    @property
-    def everything(self) -> list[tuple[str, int, Problem]]:
-        """With bucket, and number there."""
-        return [(name, at, problem) for name, held in self.buckets.items() for at, problem in enumerate(held)]
-
-
-@dataclass
-class Reader:
-    """A dictionary held against one policy."""
-
-    policy: Policy
-    tsae: TSAE
-    layer: int
-    config: TrackConfig
-
-    def __post_init__(self) -> None:
-        self.tsae = self.tsae.to(self.policy.device)
-
-    def answers(self, task: Task, asked: Asked, *, run: str, step: int) -> Iterator[list[Document]]:
-        """Wave by wave, with bucket and number of prompt."""
-        everything, group = asked.everything, self.config.sampling.group
-        wave = max(1, self.config.sampling.rows // group)
-        for start in range(0, len(everything), wave):
-            part = everything[start : start + wave]
-            problems = [problem for _, _, problem in part]
-            purpose = f"track {asked.corpus}"
-            told = {"run": run, "step": step, "chat": self.config.chat, "purpose": purpose, "bar": False}
-            rows = answered(self.policy, task, problems, self.config.sampling, **told)
-            yield [(*part[at // group][:2], row) for at, row in enumerate(rows)]
-
-    def read(self, documents: Sequence[Document], reading: Reading) -> None:
-        """Into the sums of a reading."""
-        held, micro_tokens = [told for told in documents if told[2].tokens], self.config.micro_tokens
-        for some in cut(held, PIECE):
-            known, rows = reading.known(some), [row for _, _, row in some]
-            for part in look(self.policy, self.tsae, self.layer, rows, micro_tokens=micro_tokens):
-                reading.update(part, part.codes.decoded(self.tsae), known)
-
-    def recover(self, rollouts: Sequence[Rollout], mean_D: Tensor) -> LossRecovered:
-        """What is left of what the policy says, with the dictionary in place of the residual."""
-        splices = Splices(self.tsae, self.layer, mean_D, zero=False)
-        splices.update(self.policy, [list(row.prompt_ids) for row in rollouts], [list(row.tokens) for row in rollouts])
-        return splices.against_mean
-
-
-def cut(documents: Sequence[Document], tokens: int) -> Iterator[list[Document]]:
-    """Into pieces of about so many tokens, a document at least."""
-    held, size = list[Document](), 0
-    for document in documents:
-        held.append(document)
-        size += len(document[2].prompt_ids) + len(document[2].tokens)
-        if size >= tokens:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
-
-
-def questions(task: Task, corpus: str, config: TrackConfig) -> Asked:
-    """The task's own problems of each level."""
-    return Asked(corpus, by_level(task, SPLITS[corpus], config.levels, config.problems))
-
-
-def read_corpus(reader: Reader, asked: Asked, waves: Iterator[list[Document]], *, step: int, bar: bool) -> Reading:
-    """All of a corpus, and on some rollouts of each bucket the loss recovered."""
-    reading, spared = Reading(step, asked.corpus, reader.tsae.width), dict[str, list[Rollout]]()
-    share = reader.config.recovered // max(1, len(asked.buckets))
-    total = len(asked.everything) * reader.config.sampling.group
-    told = {"desc": f"step {step}, {asked.corpus}", "unit": "rollout", "delay": 1, "leave": False, "disable": not bar}
-    with tqdm(total=total, **told) as shown:
-        for documents in waves:
-            reader.read(documents, reading)
-            reading.tally.update(documents)
-            for bucket, at, row in documents:
-                if row.tokens and spares(at, row.sample, len(asked.buckets[bucket]), share):
-                    spared.setdefault(bucket, []).append(row)
-            shown.update(len(documents))
-    for bucket, rows in spared.items():
-        mean_D = reading.fits[bucket].mean_D
-        assert mean_D is not None, "tokens of this bucket were read"
-        reading.recovered[bucket] = reader.recover(rows, mean_D.float())
-    return reading
-
-
-def spares(prompt: int, sample: int, prompts: int, share: int) -> bool:
-    """Whether a rollout is among about `share` of its bucket: the first samples of as many prompts as it takes, spaced
-    evenly, whatever came in the same wave."""
-    if sample >= -(-share // max(1, prompts)):
-        return False
-    return prompt % max(1, prompts // max(1, share)) == 0
+PROBE_ROLLOUTS = "probe-rollouts"
+"""Directory of the probe corpus, in that of the tracks."""
 
 
 def track(
@@ -140,106 +30,109 @@ def track(
     *,
     buckets: Buckets | None = None,
     layer: int | None = None,
-    twice: Sequence[int] = (),
+    resampled_steps: Sequence[int] = (),
     out: str | Path | None = None,
-    any_policy: bool = False,
+    allow_unrelated_policies: bool = False,
     device: str = "auto",
     dtype: str = "auto",
-    bar: bool = True,
+    progress: bool = True,
 ) -> Tracks:
-    """A run's series knows its task; another has to be given one. `buckets` are problems as they were measured on the
-    base, in place of the task's own; `layer` is asked for where the dictionary does not say. The steps in `twice` are
-    asked a second time, as the base is. `out` is beside the checkpoints if they lie in one directory. Asked for again,
-    what is there is opened; what was stopped goes on."""
+    """Measure every checkpoint's latents on its own rollouts, and on the probe corpus that the base wrote.
+
+    The task is that of the series, unless another is given. `buckets`, measured on the base, replace the task's own
+    levels. `layer` is needed if the dictionary does not say. The base, and the steps in `resampled_steps`, are sampled
+    a second time, as a control. `out` is by default beside the checkpoints, if they lie in one directory. Repeated
+    calls open what is finished and continue what was stopped."""
     config, task = config or TrackConfig(), task if task is not None else series.task
     if task is None:
-        raise BadInput("expected a task to ask these checkpoints, got none: track(tsae, series, task)")
-    layer, chosen = layer_of(tsae, layer), _chosen(series, config)
-    expect_measured_on(buckets, chosen[0])
-    asked = {corpus: _asked(task, corpus, config, buckets) for corpus in (ON_POLICY, PROBE, AGAIN)}
-    made_from = making(tsae, chosen, task, asked)
-    if not any_policy:
-        expect_kin(tsae, made_from, "series")
-    told = {
-        **to_json(config),
-        "layer": layer,
-        "steps": [member.step for member in chosen],
-        "run": series.run,
-        "skipped": list(series.skipped),
-    }
-    told |= {"twice": list(twice)} if twice else {}
-    told |= {"loaded_in": dtype, "prompts": {name: len(held) for name, held in asked[ON_POLICY].buckets.items()}}
-    name = f"tracks-{fingerprint(str(told), *made_from.values())}"
-    out = Path(out) if out is not None else series.beside(name, keeping="tracks")
-    paths = {str(member.step): str(member.path) for member in chosen}
-    _begin(out, told, made_from, paths=paths, fitted_on=tsae.fitted_on(made_from))
-    opened: dict[int, Reader] = {}
-    for member, corpus in _plan(chosen, twice):
-        if (place_of(out, member.step, corpus)).exists():
+        raise BadInput("expected a task for these checkpoints, got none: track(tsae, series, task)")
+    layer, checkpoints = resolve_layer(tsae, layer), _select_checkpoints(series, config)
+    expect_measured_on(buckets, checkpoints[0])
+    problems = {corpus: corpus_problems(task, corpus, config, buckets) for corpus in CORPORA}
+    spec = track_spec(
+        tsae, checkpoints, task, config, problems,
+        layer=layer, run=series.run, skipped=list(series.skipped), resampled_steps=list(resampled_steps),
+        loaded_in=dtype,
+    )  # fmt: skip
+    if not allow_unrelated_policies:
+        expect_shared_policy(tsae, spec["made_from"], "series")
+    name = f"tracks-{fingerprint(str(to_json(spec)))}"
+    out = Path(out) if out is not None else series.path_for(name, content="tracks")
+    if open_or_create(out, KIND, spec) is None:
+        paths = {str(checkpoint.step): str(checkpoint.path) for checkpoint in checkpoints}
+        write_manifest(out, KIND, **spec, paths=paths, fitted_on=tsae.fitted_steps(spec["made_from"]))
+    collectors: dict[int, SumsCollector] = {}  # of one checkpoint at a time
+    for checkpoint, corpus in _plan(checkpoints, resampled_steps):
+        if (path := sums_path(out, checkpoint.step, corpus)).exists():
             continue
-        if member.step not in opened:
-            opened = {member.step: Reader(member.load(device=device, dtype=dtype), tsae, layer, config)}
-        reader, step = opened[member.step], member.step
-        expect_width(reader.policy, tsae, member)
+        if checkpoint.step not in collectors:
+            policy = checkpoint.load(device=device, dtype=dtype)
+            expect_width(policy, tsae, checkpoint)
+            collectors = {checkpoint.step: SumsCollector(policy, tsae, layer, config)}
+        collector = collectors[checkpoint.step]
         if corpus == PROBE:
-            waves = _probe(reader, task, asked[PROBE], out, run=series.run, base=chosen[0], made_from=made_from)
+            base, probe = checkpoints[0], problems[PROBE]
+            waves = _probe_rollouts(collector, task, probe, out, run=series.run, base=base, made_from=spec["made_from"])
         else:
-            waves = reader.answers(task, asked[corpus], run=series.run, step=step)
-        reading = read_corpus(reader, asked[corpus], waves, step=step, bar=bar)
-        reading.save(place_of(out, step, corpus), made_from=made_from)
+            waves = collector.sample(task, problems[corpus], run=series.run, step=checkpoint.step)
+        sums = collect_sums(collector, problems[corpus], waves, step=checkpoint.step, progress=progress)
+        sums.save(path, made_from=spec["made_from"])
     return Tracks.open(out)
 
 
-def _plan(chosen: tuple[Checkpoint, ...], twice: Sequence[int]) -> list[tuple[Checkpoint, str]]:
-    """Checkpoint after checkpoint. The base is asked twice, and whoever else is to be."""
-    more = {chosen[0].step, *twice}
-    return [
-        (m, corpus) for m in chosen for corpus in ((ON_POLICY, AGAIN, PROBE) if m.step in more else (ON_POLICY, PROBE))
-    ]
-
-
-def _probe(
-    reader: Reader, task: Task, asked: Asked, out: Path, *, run: str, base: Checkpoint, made_from: dict[str, str]
-) -> Iterator[list[Document]]:
-    """What the base wrote: written down before anyone reads it, and by nobody else if it is lost."""
-    place, group = out / "probe-text", reader.config.sampling.group
-    wanted = {name: made_from[name] for name in (f"policy-{base.step}", "task", PROBE)}
-    if not place.exists():
-        writer = reader
-        if reader.policy.fingerprint() != made_from[f"policy-{base.step}"]:
-            writer = replace(reader, policy=base.load(device=str(reader.policy.device)))
-        rows = [row for wave in writer.answers(task, asked, run=run, step=base.step) for _, _, row in wave]
-        Rollouts(rows, config=to_json(reader.config), made_from=wanted).save(place)
-    rows, everything = Rollouts.load(place, made_from=wanted).rows, asked.everything
-    wave = max(group, reader.config.sampling.rows)
-    for start in range(0, len(rows), wave):
-        part = rows[start : start + wave]
-        yield [(*everything[(start + at) // group][:2], row) for at, row in enumerate(part)]
-
-
-def _asked(task: Task, corpus: str, config: TrackConfig, buckets: Buckets | None) -> Asked:
+def corpus_problems(task: Task, corpus: str, config: TrackConfig, buckets: Buckets | None = None) -> CorpusProblems:
+    """The problems of one corpus: those of the task's levels, or of measured buckets. Of a bucket, the probe corpus has
+    every other problem, and the on-policy corpora the rest."""
     if buckets is None:
-        return questions(task, corpus, config)
-    held = {str(level): buckets.problems(str(level)) for level in config.levels}
-    half = {name: (problems[::2], problems[1::2]) for name, problems in held.items()}
-    which = 1 if corpus == PROBE else 0  # the fixed text is of other problems than those that are asked anew
-    return Asked(corpus, {name: parts[which][: config.problems] for name, parts in half.items()})
+        return CorpusProblems(corpus, problems_by_level(task, SPLITS[corpus], config.levels, config.problems))
+    first = 1 if corpus == PROBE else 0
+    by_bucket = {str(level): buckets.problems(str(level)) for level in config.levels or BUCKETS}
+    return CorpusProblems(corpus, {name: each[first::2][: config.problems] for name, each in by_bucket.items()})
 
 
-def _chosen(series: Series, config: TrackConfig) -> tuple[Checkpoint, ...]:
+def _select_checkpoints(series: Series, config: TrackConfig) -> tuple[Checkpoint, ...]:
+    """The base and the checkpoints of `config.steps`; all if no steps are named."""
     if not len(series):
         raise BadInput("expected at least one checkpoint, got a series without any")
     if not config.steps:
-        return series.members
-    return tuple(series.at(step) for step in sorted({series.base.step, *config.steps}))
+        return series.checkpoints
+    return tuple(series.checkpoint(step) for step in sorted({series.base.step, *config.steps}))
 
 
-def _begin(out: Path, told: dict[str, Any], made_from: dict[str, str], **known: Any) -> None:
-    if not out.exists():
-        return write_manifest(out, KIND, config=told, made_from=made_from, **known)
-    if not is_kind(out, KIND):
-        raise BadInput(f"{out} exists already and holds no tracks: choose another place")
-    before = read_manifest(out, KIND)
-    if changed := differing({**before["config"], **before["made_from"]}, {**told, **made_from}):
-        raise BadInput(f"{out} holds tracks of another {', '.join(changed)}: choose another place, or delete it")
-    return None
+def _plan(checkpoints: Sequence[Checkpoint], resampled_steps: Sequence[int]) -> list[tuple[Checkpoint, str]]:
+    """Every checkpoint and corpus, checkpoint by checkpoint, so that each policy is loaded once."""
+    resampled = {checkpoints[0].step, *resampled_steps}
+    return [
+        (checkpoint, corpus)
+        for checkpoint in checkpoints
+        for corpus in (ON_POLICY, RESAMPLED, PROBE)
+        if corpus != RESAMPLED or checkpoint.step in resampled
+    ]
+
+
+def _probe_rollouts(
+    collector: SumsCollector,
+    task: Task,
+    problems: CorpusProblems,
+    out: Path,
+    *,
+    run: str,
+    base: Checkpoint,
+    made_from: dict[str, str],
+) -> Iterator[list[TrackedRollout]]:
+    """The base's rollouts on the problems of the probe corpus, wave by wave. They are saved before any checkpoint is
+    measured on them, and if they are lost it is the base again that writes them."""
+    path, group = out / PROBE_ROLLOUTS, collector.config.sampling.group
+    inputs = {name: made_from[name] for name in (f"policy-{base.step}", "task", PROBE)}
+    if not path.exists():
+        writer = collector
+        if collector.policy.fingerprint() != inputs[f"policy-{base.step}"]:
+            writer = replace(collector, policy=base.load(device=str(collector.policy.device)))
+        waves = writer.sample(task, problems, run=run, step=base.step)
+        rows = [tracked.rollout for wave in waves for tracked in wave]
+        Rollouts(rows, config=to_json(collector.config), made_from=inputs).save(path)
+    rows, numbered = Rollouts.load(path, made_from=inputs).rows, problems.numbered
+    wave = max(group, collector.config.sampling.rows)
+    for start in range(0, len(rows), wave):
+        part = rows[start : start + wave]
+        yield [TrackedRollout(*numbered[(start + n) // group][:2], rollout) for n, rollout in enumerate(part)]

@@ -12,22 +12,21 @@ import pytest
 import torch
 from commands import run
 from conftest import tiny_policy
-from grpo_world import FirstWord, a_row
-from safetensors.torch import save_file
-from test_tracking import LAYER, SMALL, TASK, D, axes
+from grpo_fixtures import FirstWord, make_rollout
+from tracking_world import LAYER, SMALL, TASK, D, as_sae_lens, axes
 
 from interp.artifacts import BadInput, Mismatch, write_manifest
 from interp.features import Roles, RolesConfig
 from interp.report.comparison import compared, doubts
 from interp.rollouts import Checkpoint, Series
-from interp.tracking import AskConfig, Comparison, TrackConfig, compare
+from interp.tracking import CompareConfig, Comparison, TrackConfig, compare
 from interp.tracking import tracker as followed
-from interp.tracking.activation_sums import Reading
-from interp.tracking.behavior import Counts, Tally, apart
-from interp.tracking.comparison import related
-from interp.tracking.tracks import KIND, Tracks, place_of
+from interp.tracking.activation_sums import CheckpointSums
+from interp.tracking.behavior import BehaviorCounts, PromptCounts, rate_difference
+from interp.tracking.comparison import relations
+from interp.tracking.tracks import KIND, Tracks, sums_path
 
-ASKED = AskConfig(**{name: value for name, value in vars(SMALL).items() if name != "steps"})
+ASKED = CompareConfig(**{name: value for name, value in vars(SMALL).items() if name != "steps"})
 QUIET: dict[str, Any] = {"device": "cpu", "bar": False}
 PROMPTS, TOKENS = 12, 40
 AT = 12
@@ -46,19 +45,19 @@ def tracks_of(out: Path, *held: dict[str, tuple[int, list[float]]], prompts: int
     write_manifest(out, KIND, config=told, made_from=made_from)
     for step, outcomes in enumerate(held):
         for corpus in ("on-policy", "probe", *(["again"] if step < 2 else [])):
-            reading = Reading(step, corpus, width)
+            reading = CheckpointSums(step, corpus, width)
             table = reading.tables["prompts"]
             for prompt in range(prompts):
                 for outcome, (tokens, strength_F) in outcomes.items():
-                    rows = table.rows([("easy", prompt, outcome, 5)])
+                    rows = table.row_indices([("easy", prompt, outcome, 5)])
                     drawn_F = torch.tensor(strength_F) * (1 + noise * torch.from_numpy(rng.standard_normal(width)))
                     table.tokens_R[rows] += tokens
                     table.active_RF[rows] += (drawn_F > 0).int() * tokens
-                    table.mass_RF[rows] += drawn_F * tokens
+                    table.sum_RF[rows] += drawn_F * tokens
                     correct = outcome in ("valid", "lucky")
-                    row = a_row(correct, valid=outcome == "valid", format="direct" if outcome == "lucky" else "chain")
-                    reading.tally.update([("easy", prompt, row)] * (tokens // 10))
-            reading.save(place_of(out, step, corpus), made_from=made_from)
+                    row = make_rollout(correct, valid=outcome == "valid", format="direct" if outcome == "lucky" else "chain")
+                    reading.behavior.update([("easy", prompt, row)] * (tokens // 10))
+            reading.save(sums_path(out, step, corpus), made_from=made_from)
     return Tracks.open(out)
 
 
@@ -74,8 +73,8 @@ def test_at_one_mix_of_outcomes_nothing_is_left_of_what_only_the_mix_tells(tmp_p
     assert matched["verdict"].to_list() == ["unchanged", "unchanged", "strengthened"]
     assert matched["a"].to_list() == pytest.approx([0.4, 0.8, 0.5], abs=0.02), "as it is, at its own mix"
     assert matched["b"].to_list() == pytest.approx([0.4, 0.8, 0.8], abs=0.02)
-    control = found.counts().filter(found.counts()["between"] == "A and A")
-    assert control["unchanged"].to_list() == [3] and found.counts(corpus="probe").height == 1
+    control = found.summary().filter(found.summary()["between"] == "A and A")
+    assert control["unchanged"].to_list() == [3] and found.summary(corpus="probe").height == 1
 
 
 def test_what_became_of_a_latent_in_each_is_told_against_the_base_of_both(tmp_path):
@@ -115,9 +114,9 @@ def test_changes_are_told_over_what_base_a_and_b_all_have(tmp_path):
         {"valid": (30, [2.0])},
     ]
     tracks_of(tmp_path / "t", *held)
-    sides = Comparison.open(tmp_path / "t").compared().buckets["easy"]
-    assert sides.a and sides.b and {side.change.common for side in (sides.a, sides.b, sides.between)} == {0.75}
-    told = [side.change.value_F[0] for side in (sides.a, sides.b, sides.between)]
+    sides = Comparison.open(tmp_path / "t").latents().buckets["easy"]
+    assert sides.change_a and sides.change_b and {side.change.common for side in (sides.change_a, sides.change_b, sides.difference)} == {0.75}
+    told = [side.change.value_F[0] for side in (sides.change_a, sides.change_b, sides.difference)]
     assert told == pytest.approx([0.5, 1.0, 0.5], abs=0.05)
 
 
@@ -140,17 +139,17 @@ def test_found_in_one_and_not_in_the_other_is_not_yet_a_difference():
         ("too few prompts",) * 3: "too few prompts",
     }
     a_F, b_F, between_F = (np.array(side, dtype=object) for side in zip(*cases, strict=True))
-    assert related(a_F, b_F, between_F).tolist() == list(cases.values())
+    assert relations(a_F, b_F, between_F).tolist() == list(cases.values())
 
 
 def test_a_bucket_of_few_prompts_is_told_as_such_and_never_as_zero(tmp_path):
     held = [{"valid": (TOKENS, [1.0])}, {"valid": (TOKENS, [2.0])}]
     tracks_of(tmp_path / "t", *held, prompts=7)
     found = Comparison.open(tmp_path / "t")
-    table, behaviour = found.table(), found.behaviour()
+    table, behaviour = found.table(), found.behavior()
     assert table["verdict"].to_list() == ["too few prompts"] and table["low"].null_count() == 1
     assert set(behaviour["verdict"]) == {"too few prompts"} and behaviour["low"].null_count() == behaviour.height
-    assert found.counts()["too few prompts"].to_list() == [1, 1]
+    assert found.summary()["too few prompts"].to_list() == [1, 1]
     assert found.figure().data
 
 
@@ -161,7 +160,7 @@ def test_roles_stand_beside_latents_and_are_counted_by(tmp_path):
     roles = Roles(trials, (), 2, (), {"tsae": "this dictionary"}, RolesConfig(), 0)
     found = Comparison(tracks, 0, 1, roles)
     assert found.table()["role"].to_list() == ["reasoning", "none"]
-    counted = {(row["between"], row["role"]): row["strengthened"] for row in found.counts().to_dicts()}
+    counted = {(row["between"], row["role"]): row["strengthened"] for row in found.summary().to_dicts()}
     assert counted["A and B", "reasoning"] == 1 and counted["A and B", "none"] == 0
     assert "0 (reasoning)" in str(found.figure().layout)
     with pytest.raises(Mismatch, match="expected roles of the latents of this dictionary, .*; got some of another's"):
@@ -171,15 +170,15 @@ def test_roles_stand_beside_latents_and_are_counted_by(tmp_path):
 # --- behaviour -----------------------------------------------------------------------------------------------------
 
 
-def counts(successes: list[int], trials: list[int]) -> Counts:
-    return Counts(np.array(successes), np.array(trials))
+def counts(successes: list[int], trials: list[int]) -> PromptCounts:
+    return PromptCounts(np.array(successes), np.array(trials))
 
 
 def test_rates_are_counted_by_prompt_and_lie_apart_by_what_the_two_differ_by(tmp_path):
     a = {"valid": (10, [1.0]), "lucky": (10, [1.0]), "wrong": (20, [1.0])}
     b = {"valid": (30, [1.0]), "wrong": (10, [1.0])}
     tracks_of(tmp_path / "t", a, b)
-    told = {row["measure"]: row for row in Comparison.open(tmp_path / "t").behaviour().to_dicts()}
+    told = {row["measure"]: row for row in Comparison.open(tmp_path / "t").behavior().to_dicts()}
     assert {name: (row["a"], row["b"], row["difference"]) for name, row in told.items()} == {
         "pass_rate": (0.5, 0.75, 0.25),
         "valid_rate": (0.25, 0.75, 0.5),
@@ -193,16 +192,16 @@ def test_rates_are_counted_by_prompt_and_lie_apart_by_what_the_two_differ_by(tmp
 
 def test_what_the_two_do_to_the_same_prompts_cancels():
     easy_to_hard = [4] * 6 + [2] * 6 + [0] * 6
-    paired = apart(counts(easy_to_hard, [4] * 18), counts(easy_to_hard, [4] * 18))
-    crossed = apart(counts(easy_to_hard, [4] * 18), counts(easy_to_hard[::-1], [4] * 18))
+    paired = rate_difference(counts(easy_to_hard, [4] * 18), counts(easy_to_hard, [4] * 18))
+    crossed = rate_difference(counts(easy_to_hard, [4] * 18), counts(easy_to_hard[::-1], [4] * 18))
     assert paired.value == crossed.value == 0
     assert paired.high - paired.low < 0.05 < 0.5 < crossed.high - crossed.low
 
 
 def test_none_of_forty_is_not_surely_none():
-    never = apart(counts([0] * 10, [4] * 10), counts([0] * 10, [4] * 10))
+    never = rate_difference(counts([0] * 10, [4] * 10), counts([0] * 10, [4] * 10))
     assert never.value == 0 and never.low < -0.2 and never.high > 0.2 and never.verdict == "undecided"
-    unjudged = apart(counts([0] * 10, [0] * 10), counts([1] * 10, [4] * 10))
+    unjudged = rate_difference(counts([0] * 10, [0] * 10), counts([1] * 10, [4] * 10))
     assert unjudged.verdict == "too few prompts" and unjudged.prompts == 0
 
 
@@ -214,20 +213,20 @@ def test_intervals_of_differences_hold_the_truth_as_often_as_they_say(kind, leas
         p_P = rng.beta(0.3, 3, 24) if kind == "rare" else rng.beta(0.5, 0.5, 24)
         q_P = p_P / 2 if kind == "apart" else p_P
         truth = (0.5 * 0.5 - 0.5) if kind == "apart" else 0.0
-        found = apart(counts(rng.binomial(4, p_P).tolist(), [4] * 24), counts(rng.binomial(4, q_P).tolist(), [4] * 24))
+        found = rate_difference(counts(rng.binomial(4, p_P).tolist(), [4] * 24), counts(rng.binomial(4, q_P).tolist(), [4] * 24))
         held += found.low <= truth <= found.high
     assert held / runs >= least
 
 
 def test_tallies_merge_and_come_back_as_they_were_kept():
-    one, other = Tally(), Tally()
-    one.update([("1", 0, a_row(1.0, valid=True)), ("1", 0, a_row())])
-    other.update([("1", 0, a_row(1.0)), ("2", 3, a_row(1.0, valid=None))])
-    one.merge(Tally.of(json.loads(json.dumps(other.rows()))))
-    passed, valid = (one.at("1", name, 2) for name in ("pass_rate", "valid_rate"))
+    one, other = BehaviorCounts(), BehaviorCounts()
+    one.update([("1", 0, make_rollout(1.0, valid=True)), ("1", 0, make_rollout())])
+    other.update([("1", 0, make_rollout(1.0)), ("2", 3, make_rollout(1.0, valid=None))])
+    one.merge(BehaviorCounts.from_rows(json.loads(json.dumps(other.to_rows()))))
+    passed, valid = (one.prompt_counts("1", name, 2) for name in ("pass_rate", "valid_rate"))
     assert (passed.successes_P.tolist(), passed.trials_P.tolist()) == ([2, 0], [3, 0])
     assert valid.successes_P.tolist() == [1, 0]
-    assert one.at("2", "valid_rate", 4).trials_P.sum() == 0, "what nobody judged is no trial"
+    assert one.prompt_counts("2", "valid_rate", 4).trials_P.sum() == 0, "what nobody judged is no trial"
 
 
 # --- policies ------------------------------------------------------------------------------------------------------
@@ -257,10 +256,10 @@ def test_two_copies_of_a_checkpoint_differ_in_nothing_found(home, tmp_path):
     found = compare(axes(), home / "first", home / "copy", TASK, ASKED, out=tmp_path / "c", **QUIET)
     assert found.base is None and found.names == {0: "A", 1: "B"}
     for match in ((), ("outcome",)):
-        told = found.counts(match=match)
+        told = found.summary(match=match)
         assert max((told["strengthened"] + told["weakened"]).to_list()) <= 2
     assert (found.table(corpus="probe")["difference"] == 0).all()
-    assert set(found.behaviour()["verdict"]) == {"undecided"}
+    assert set(found.behavior()["verdict"]) == {"undecided"}
     with pytest.raises(BadInput, match="told against a base, and none was given"):
         found.relations()
 
@@ -400,21 +399,10 @@ def test_readings_that_do_not_say_what_came_of_the_answers_are_refused(tmp_path)
     for manifest in tracks.path.glob("reading-*/manifest.json"):
         manifest.write_text(json.dumps({k: v for k, v in json.loads(manifest.read_text()).items() if k != "tally"}))
     with pytest.raises(BadInput, match="got some of an earlier version"):
-        Comparison.open(tracks.path).behaviour()
+        Comparison.open(tracks.path).behavior()
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
-
-
-def as_sae_lens(path: Path) -> Path:
-    """The dictionary as SAELens would have saved it: no manifest, no word of what it was fitted on."""
-    path.mkdir()
-    made = axes()
-    names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
-    save_file({name: getattr(made, name).contiguous() for name in names}, path / "sae_weights.safetensors")
-    told = {"architecture": "jumprelu", "normalize_activations": "none", "apply_b_dec_to_input": True}
-    (path / "cfg.json").write_text(json.dumps({**told, "d_in": D, "d_sae": 2 * D}))
-    return path
 
 
 def test_two_plain_directories_are_compared_with_a_dictionary_of_sae_lens(home, tmp_path, monkeypatch, capsys):

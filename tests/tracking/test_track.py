@@ -11,33 +11,23 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_policy
-from grpo_world import FirstWord
+from tracking_world import LAYER, SMALL, TASK, D, axes
 
 from interp.artifacts import BadInput, Mismatch
 from interp.features import Roles, RolesConfig, Trial
-from interp.features.ablation import Effect, Mean
-from interp.features.falsification import Falsified
-from interp.policy import SampleConfig
+from interp.features.ablation import Effect
+from interp.features.falsification import Falsification
+from interp.stats import Estimate
 from interp.report.tracking import fits
 from interp.rollouts import Buckets, Series, bucket
 from interp.rollouts.buckets import BucketConfig
 from interp.tasks import JsonlTask
-from interp.tracking import TrackConfig, Tracks, Trust, track
+from interp.tracking import TrackConfig, Tracks, TrustThresholds, track
 from interp.tracking import tracker as followed
-from interp.tracking.activation_sums import Reading, octave, outcome_of
-from interp.tracking.changes import VERDICTS
-from interp.tracking.tracker import spares
+from interp.tracking.activation_sums import CheckpointSums, log2_bin, outcome_of
+from interp.tracking.tracker import is_loss_rollout
+from interp.tracking.verdicts import VERDICTS
 from interp.tsae import TSAE
-
-TASK, LAYER, D = FirstWord(), 1, 32
-SMALL = TrackConfig(levels=(1, 2), problems=10, recovered=12, sampling=SampleConfig(group=2, max_new_tokens=6, rows=16))
-
-
-def axes() -> TSAE:
-    """Each dimension and its negative is a latent: what is in the residual is what is in the code."""
-    eye = torch.eye(D)
-    both = torch.cat([eye, -eye])
-    return TSAE(both.T, torch.zeros(2 * D), both, torch.zeros(D), torch.zeros(2 * D), widths=(D, D), layer=LAYER)
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +41,12 @@ def run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def tracks(run, tmp_path_factory) -> Tracks:
     out = tmp_path_factory.mktemp("tracks") / "tracks"
-    return track(axes(), Series.from_dir(run), TASK, SMALL, out=out, device="cpu", bar=False)
+    return track(axes(), Series.from_dir(run), TASK, SMALL, out=out, device="cpu", progress=False)
 
 
-def readings(tracks: Tracks) -> dict[tuple[int, str], Reading]:
+def readings(tracks: Tracks) -> dict[tuple[int, str], CheckpointSums]:
     corpora = [(step, corpus) for step in tracks.steps for corpus in ("on-policy", "probe")] + [(0, "again")]
-    return {one: tracks.reading(*one) for one in corpora}
+    return {one: tracks.checkpoint_sums(*one) for one in corpora}
 
 
 # --- what is added up ----------------------------------------------------------------------------------------------
@@ -70,7 +60,7 @@ def test_sums_are_those_of_codes_worked_out_one_rollout_at_a_time(tracks, run):
     for at, row in enumerate(rollouts):
         ids = torch.tensor([[*row.prompt_ids, *row.tokens]])
         z_TF = axes().encode(policy.capture(ids, [LAYER])[LAYER][0, len(row.prompt_ids) :])
-        key = (str(row.depth), (at // 2) % 10, outcome_of(row), octave(len(row.tokens)))
+        key = (str(row.depth), (at // 2) % 10, outcome_of(row), log2_bin(len(row.tokens)))
         n, active_F, mass_F = wanted.get(key, (0, 0, 0))
         wanted[key] = (n + len(z_TF), active_F + (z_TF > 0).sum(0), mass_F + z_TF.double().sum(0))
     table = tracks.reading(10, "probe").tables["prompts"]
@@ -96,7 +86,7 @@ def test_the_probe_text_is_the_same_for_all_and_on_policy_text_is_each_one_s_own
     held = readings(tracks)
     probe = {step: held[step, "probe"].tables["prompts"] for step in tracks.steps}
     assert len({str(sorted(zip(t.keys, t.tokens_R.tolist(), strict=True))) for t in probe.values()}) == 1
-    assert not torch.equal(probe[0].mass_RF.sum(0), probe[10].mass_RF.sum(0))
+    assert not torch.equal(probe[0].sum_RF.sum(0), probe[10].sum_RF.sum(0))
     own = {step: held[step, "on-policy"].tables["prompts"] for step in tracks.steps}
     assert len({str(sorted(zip(t.keys, t.tokens_R.tolist(), strict=True))) for t in own.values()}) == 3
     again = held[0, "again"].tables["prompts"]
@@ -104,14 +94,14 @@ def test_the_probe_text_is_the_same_for_all_and_on_policy_text_is_each_one_s_own
 
 
 def test_every_wave_and_every_slice_of_tokens_gives_the_same_sums(tracks, run, tmp_path, monkeypatch):
-    from interp.encoding import encoder as looking
+    from interp.encoding import encode as encode_module
 
-    monkeypatch.setattr(looking, "PIECE", 7)
-    other = track(axes(), Series.from_dir(run)[:2], TASK, SMALL, out=tmp_path / "again", device="cpu", bar=False)
+    monkeypatch.setattr(encode_module, "CHUNK_TOKENS", 7)
+    other = track(axes(), Series.from_dir(run)[:2], TASK, SMALL, out=tmp_path / "again", device="cpu", progress=False)
     for step in (0, 10):
-        mine, theirs = other.reading(step).tables["prompts"], tracks.reading(step).tables["prompts"]
+        mine, theirs = other.checkpoint_sums(step).tables["prompts"], tracks.reading(step).tables["prompts"]
         assert mine.keys == theirs.keys and torch.equal(mine.active_RF, theirs.active_RF)
-        assert torch.allclose(mine.mass_RF, theirs.mass_RF)
+        assert torch.allclose(mine.sum_RF, theirs.mass_RF)
 
 
 def test_readings_merge(tracks):
@@ -140,10 +130,10 @@ def test_other_weights_have_changed_and_the_base_asked_again_has_not(tracks):
 
 
 def test_changes_are_told_by_the_roles_that_latents_have_earned(tracks):
-    sure = Effect(Mean(-1.0, -1.5, -0.5), Mean(-1.0, -1.5, -0.5))
-    passed = Trial(3, "format", "arranging", 0.9, 1.0, 0.001, 0.9, True, Falsified(0.0, 1.0, "", 0.0, 0.0), sure)
+    sure = Effect(Estimate(-1.0, -1.5, -0.5), Estimate(-1.0, -1.5, -0.5))
+    passed = Trial(3, "format", "arranging", 0.9, 1.0, 0.001, 0.9, True, Falsification(0.0, 1.0, "", 0.0, 0.0), sure)
     made_from = {"tsae": axes().fingerprint()}
-    roles = Roles((replace(passed, matched=(0.0,)),), (), 2 * D, (), made_from, RolesConfig(), LAYER)
+    roles = Roles((replace(passed, matched_ablations=(0.0,)),), (), 2 * D, (), made_from, RolesConfig(), LAYER)
     changes = tracks.changes(roles=roles)
     counts = changes.counts().to_dicts()
     for row in counts:
@@ -177,7 +167,7 @@ def test_the_probe_text_may_be_of_more_problems_than_are_asked_on_policy(run, tm
     ]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
     task, asked = JsonlTask(tmp_path / "mine.jsonl"), replace(SMALL, levels=(1,), problems=64, recovered=0)
-    found = track(axes(), Series.from_dir(run)[:2], task, asked, out=tmp_path / "t", device="cpu", bar=False)
+    found = track(axes(), Series.from_dir(run)[:2], task, asked, out=tmp_path / "t", device="cpu", progress=False)
     assert found.prompts == {"1": 9}
     assert [found.table(corpus=corpus)["prompts"][0] for corpus in ("on-policy", "probe")] == [9, 15]
 
@@ -191,7 +181,7 @@ def test_slopes_and_ends_agree_on_two_checkpoints_and_matching_tells_what_is_com
 
 def test_a_bucket_of_few_prompts_is_told_as_such(run, tmp_path):
     few = replace(SMALL, problems=5, recovered=0)
-    found = track(axes(), Series.from_dir(run)[:2], TASK, few, out=tmp_path / "few", device="cpu", bar=False)
+    found = track(axes(), Series.from_dir(run)[:2], TASK, few, out=tmp_path / "few", device="cpu", progress=False)
     assert found.table()["too few prompts"].to_list() == [2 * D] * 6
     assert found.changes().table()["low"].null_count() == 2 * 2 * D
     assert found.drift().fits[0].kl_recovered is None
@@ -226,9 +216,9 @@ def test_a_dictionary_that_keeps_everything_is_trusted_and_one_that_fits_the_bas
     lost = replace(drift, fits=tuple(replace(fit, kl_recovered=0.8) for fit in drift.fits))
     assert lost.verdict(0) == "refit"
     with pytest.raises(BadInput, match=r"^unexplained must be at least 1; got 0.5$"):
-        Trust(unexplained=0.5)
+        TrustThresholds(unexplained=0.5)
     with pytest.raises(BadInput, match=r"^fve must be at most 1; got 1.5$"):
-        Trust(fve=1.5)
+        TrustThresholds(fve=1.5)
 
 
 def test_drift_is_drawn_with_the_least_that_is_trusted(tracks):
@@ -258,7 +248,7 @@ def test_drift_is_drawn_with_the_least_that_is_trusted(tracks):
 
 @pytest.mark.parametrize("share", [1, 4, 10, 25])
 def test_the_loss_is_measured_on_as_many_rollouts_of_each_bucket_whatever_the_waves(share):
-    picked = [(prompt, sample) for prompt in range(10) for sample in range(4) if spares(prompt, sample, 10, share)]
+    picked = [(prompt, sample) for prompt in range(10) for sample in range(4) if is_loss_rollout(prompt, sample, 10, share)]
     assert share <= len(picked) <= 2 * share + 5 and len({prompt for prompt, _ in picked}) >= min(share, 10)
 
 
@@ -272,7 +262,7 @@ def test_latents_of_the_base_that_fall_silent_are_counted(tracks):
 
 
 def test_stopped_and_asked_again_it_goes_on_and_comes_to_the_same(tracks, run, tmp_path, monkeypatch):
-    read, done = followed.read_corpus, list[Any]()
+    read, done = followed.collect_sums, list[Any]()
 
     def killed(*told: Any, **known: Any) -> Any:
         if len(done) == 4:
@@ -290,14 +280,14 @@ def test_stopped_and_asked_again_it_goes_on_and_comes_to_the_same(tracks, run, t
     found = track(axes(), Series.from_dir(run), TASK, SMALL, **asked)
     assert done == ["on-policy", "again", "probe", "on-policy"]
     for one, reading in readings(tracks).items():
-        mine = found.reading(*one).tables["prompts"]
+        mine = found.checkpoint_sums(*one).tables["prompts"]
         assert mine.keys == reading.tables["prompts"].keys
-        assert torch.equal(mine.mass_RF, reading.tables["prompts"].mass_RF)
+        assert torch.equal(mine.sum_RF, reading.tables["prompts"].sum_RF)
 
 
 def test_asked_again_it_is_opened_and_no_checkpoint_loaded(tracks, run, monkeypatch):
     monkeypatch.setattr(followed, "Reader", None)
-    again = track(axes(), Series.from_dir(run), TASK, SMALL, out=tracks.path, bar=False)
+    again = track(axes(), Series.from_dir(run), TASK, SMALL, out=tracks.path, progress=False)
     assert again.steps == tracks.steps and repr(again) == repr(tracks)
 
 
@@ -305,21 +295,21 @@ def test_tracks_of_another_making_are_not_written_over(tracks, run):
     with pytest.raises(
         BadInput, match="holds tracks of another again, on-policy, probe, problems, prompts.1, prompts.2"
     ):
-        track(axes(), Series.from_dir(run), TASK, replace(SMALL, problems=9), out=tracks.path, bar=False)
+        track(axes(), Series.from_dir(run), TASK, replace(SMALL, problems=9), out=tracks.path, progress=False)
     with pytest.raises(BadInput, match="holds no tracks"):
-        track(axes(), Series.from_dir(run), TASK, SMALL, out=run, bar=False)
+        track(axes(), Series.from_dir(run), TASK, SMALL, out=run, progress=False)
 
 
 @pytest.mark.parametrize(("of", "unseen"), [((), ()), ((0,), (10, 20)), ((0, 10), (20,)), ((0, 10, 20), ())])
 def test_checkpoints_that_the_dictionary_was_not_fitted_on_are_told(run, tmp_path, of, unseen):
     """One of another run of the same base is welcome, but it has seen nothing of this run's end."""
     series, few = Series.from_dir(run), replace(SMALL, levels=(1,), problems=2, recovered=0)
-    made_from = {f"policy-{40 + step}": series.at(step).fingerprint() for step in of}
+    made_from = {f"policy-{40 + step}": series.checkpoint(step).fingerprint() for step in of}
     tracked = track(
-        replace(axes(), made_from=made_from), series, TASK, few, out=tmp_path / "t", device="cpu", bar=False
+        replace(axes(), made_from=made_from), series, TASK, few, out=tmp_path / "t", device="cpu", progress=False
     )
     drift = tracked.drift()
-    assert drift.unseen == unseen
+    assert drift.unfitted_steps == unseen
     said = f"The dictionary was not fitted on checkpoint {', '.join(map(str, unseen))}: what only they do"
     assert (said in fits(drift)) == bool(unseen) == ("not fitted on" in fits(drift))
 
@@ -331,30 +321,30 @@ def test_a_dictionary_of_other_weights_or_another_layer_or_width_is_refused(run,
     series, out = Series.from_dir(run), tmp_path / "x"
     stranger = replace(axes(), made_from={"policy-0": "somebody else"})
     with pytest.raises(Mismatch, match="fitted on other weights: expected some of somebody else"):
-        track(stranger, series, TASK, SMALL, out=out, bar=False)
+        track(stranger, series, TASK, SMALL, out=out, progress=False)
     with pytest.raises(Mismatch, match="expected a dictionary of layer 0, got one of layer 1"):
-        track(axes(), series, TASK, SMALL, layer=0, out=out, bar=False)
+        track(axes(), series, TASK, SMALL, layer=0, out=out, progress=False)
     with pytest.raises(BadInput, match="does not say which layer"):
-        track(replace(axes(), layer=None), series, TASK, SMALL, out=out, bar=False)
-    narrow = TSAE(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8), torch.zeros(8), widths=(8,), layer=LAYER)
+        track(replace(axes(), layer=None), series, TASK, SMALL, out=out, progress=False)
+    narrow = TSAE(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8), torch.zeros(8), block_widths=(8,), layer=LAYER)
     with pytest.raises(Mismatch, match="expected a policy of d_model 8, as the dictionary's; got 32"):
-        track(narrow, series, TASK, SMALL, out=out, bar=False)
+        track(narrow, series, TASK, SMALL, out=out, progress=False)
     with pytest.raises(BadInput, match="expected a task to ask these checkpoints"):
-        track(axes(), series, config=SMALL, out=out, bar=False)
-    track(stranger, series[:1], TASK, replace(SMALL, problems=2), out=tmp_path / "any", any_policy=True, bar=False)
+        track(axes(), series, config=SMALL, out=out, progress=False)
+    track(stranger, series[:1], TASK, replace(SMALL, problems=2), out=tmp_path / "any", allow_unrelated_policies=True, progress=False)
 
 
 def test_buckets_measured_on_another_base_are_refused_and_those_of_this_one_are_asked(run, tmp_path):
     measuring = BucketConfig(n=8, max_new_tokens=6)
     mine = bucket(tiny_policy(seed=0), TASK, TASK.problems("train", None, 12), config=measuring)
-    asked = replace(SMALL, levels=("easy", "medium", "hard"), problems=4, recovered=0)
+    asked = replace(SMALL, levels=(), problems=4, recovered=0)
     series = Series.from_dir(run)[:1]
-    found = track(axes(), series, TASK, asked, buckets=mine, out=tmp_path / "mine", device="cpu", bar=False)
+    found = track(axes(), series, TASK, asked, buckets=mine, out=tmp_path / "mine", device="cpu", progress=False)
     counted = mine.counts()
     assert found.prompts == {name: min(4, (counted[name] + 1) // 2) for name in ("easy", "medium", "hard")}
     theirs = Buckets(mine.rows, config=mine.config, made_from={**mine.made_from, "policy": "another"})
     with pytest.raises(Mismatch, match="expected buckets measured on the base, .*; got some of another"):
-        track(axes(), series, TASK, asked, buckets=theirs, out=tmp_path / "theirs", bar=False)
+        track(axes(), series, TASK, asked, buckets=theirs, out=tmp_path / "theirs", progress=False)
 
 
 def test_tracks_of_other_problems_are_not_taken_for_these(run, tmp_path):
@@ -364,18 +354,18 @@ def test_tracks_of_other_problems_are_not_taken_for_these(run, tmp_path):
         bucket(tiny_policy(seed=0), TASK, TASK.problems("train", None, 8, start=start), config=measuring)
         for start in (0, 8)
     )
-    track(axes(), series, TASK, asked, buckets=mine, out=tmp_path / "tracks", bar=False)
+    track(axes(), series, TASK, asked, buckets=mine, out=tmp_path / "tracks", progress=False)
     with pytest.raises(BadInput, match="holds tracks of another again, on-policy, probe"):
-        track(axes(), series, TASK, asked, buckets=other, out=tmp_path / "tracks", bar=False)
+        track(axes(), series, TASK, asked, buckets=other, out=tmp_path / "tracks", progress=False)
 
 
 def test_a_text_that_was_lost_is_written_by_the_base_again(tracks, run, tmp_path):
     spoiled = Path(shutil.copytree(tracks.path, tmp_path / "tracks"))
     shutil.rmtree(spoiled / "probe-text")
     shutil.rmtree(spoiled / "reading-10-probe")
-    again = track(axes(), Series.from_dir(run), TASK, SMALL, out=spoiled, device="cpu", bar=False)
+    again = track(axes(), Series.from_dir(run), TASK, SMALL, out=spoiled, device="cpu", progress=False)
     assert torch.equal(
-        again.reading(10, "probe").tables["prompts"].mass_RF, tracks.reading(10, "probe").tables["prompts"].mass_RF
+        again.checkpoint_sums(10, "probe").tables["prompts"].sum_RF, tracks.reading(10, "probe").tables["prompts"].mass_RF
     )
 
 
@@ -384,10 +374,10 @@ def test_a_corrupt_checkpoint_is_named(run, tmp_path):
     weights = spoiled / "checkpoint-10" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(BadInput, match="checkpoint-10"):
-        track(axes(), Series.from_dir(spoiled), TASK, SMALL, out=tmp_path / "x", bar=False)
+        track(axes(), Series.from_dir(spoiled), TASK, SMALL, out=tmp_path / "x", progress=False)
     left = Series.from_dir(spoiled, skip_bad=True)
     assert left.steps == (0, 20) and left.skipped[0][0] == 10 and "checkpoint-10" in left.skipped[0][1]
-    found = track(axes(), left, TASK, replace(SMALL, problems=2, recovered=0), out=tmp_path / "left", bar=False)
+    found = track(axes(), left, TASK, replace(SMALL, problems=2, recovered=0), out=tmp_path / "left", progress=False)
     assert found.skipped[0][0] == 10 and "steps 0, 20, without 10" in repr(found)
 
 
@@ -402,12 +392,12 @@ def test_without_a_series_or_a_place_nothing_is_tracked(run, tmp_path):
     alone = Series.from_dirs([shutil.copytree(run / "checkpoint-0", tmp_path / "alone")])
     told = "checkpoint-<step> directories in one place, to keep tracks there; got .*alone alone: .* --series.* --out"
     with pytest.raises(BadInput, match=told):
-        track(axes(), alone, TASK, SMALL, bar=False)
+        track(axes(), alone, TASK, SMALL, progress=False)
 
 
 def test_a_count_of_steps_is_told_from_their_names(run):
     with pytest.raises(BadInput, match="expected one of the steps 0, 10, 20; got 3: .*, not a count"):
-        track(axes(), Series.from_dir(run), TASK, replace(SMALL, steps=(3,)), bar=False)
+        track(axes(), Series.from_dir(run), TASK, replace(SMALL, steps=(3,)), progress=False)
 
 
 def test_strange_settings_are_refused():
@@ -416,4 +406,4 @@ def test_strange_settings_are_refused():
     with pytest.raises(BadInput, match=r"^problems must be at least 1; got 0$"):
         TrackConfig(problems=0)
     with pytest.raises(BadInput, match=r"^recovered must not be negative; got -1$"):
-        TrackConfig(recovered=-1)
+        TrackConfig(loss_rollouts=-1)

@@ -1,0 +1,192 @@
+"""Sums of one checkpoint on one corpus: latents by prompt, role and position, fit of the dictionary, behavior.
+
+Sums can be merged. They are saved whole or not at all, so that a track that was stopped continues with the corpus it
+was on.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from interp.activations.documents import STORED_ROLES
+from interp.artifacts import read_manifest, write_manifest, writing_dir
+from interp.encoding.encode import EncodedChunk
+from interp.rollouts.record import Rollout
+from interp.tracking.activation_sums import TENSORS, ActivationSums
+from interp.tracking.behavior import BehaviorCounts
+from interp.tsae.codes import Codes
+from interp.tsae.metrics import FVE, SpliceLosses
+
+KIND = "checkpoint sums"
+FILE = "sums.safetensors"
+OUTCOMES = ("valid", "lucky", "correct", "wrong")
+"""How a rollout ended; `correct` where it is not known whether it is valid."""
+TABLES = {
+    "prompts": ("bucket", "prompt", "outcome", "length"),
+    "roles": ("bucket", "outcome", "role"),
+    "positions": ("bucket", "outcome", "position"),
+}
+"""The tables and the properties that make up their keys. Lengths and positions are counted in powers of two: bin 0 is
+one token, bin 1 is two or three, and so on."""
+
+
+class TrackedRollout(NamedTuple):
+    bucket: str
+    prompt: int
+    """Number of its prompt in the bucket."""
+    rollout: Rollout
+
+
+def outcome_of(rollout: Rollout) -> str:
+    if rollout.valid:
+        return "valid"
+    return "wrong" if not rollout.correct else "lucky" if rollout.valid is False else "correct"
+
+
+def log2_bin(n: int) -> int:
+    """floor(log2 n)."""
+    return int(math.log2(n))
+
+
+def sums_path(tracks: Path, step: int, corpus: str) -> Path:
+    """Where the sums of a checkpoint on a corpus are kept, in a directory of tracks."""
+    return tracks / f"sums-{step}-{corpus}"
+
+
+@dataclass(frozen=True)
+class RolloutGroups:
+    """Bucket, outcome and row of each of some rollouts, worked out once for all their tokens."""
+
+    buckets: list[str]
+    bucket_M: Int[Tensor, " M"]
+    """Index into `buckets`."""
+    outcome_M: Int[Tensor, " M"]
+    """Index into `OUTCOMES`."""
+    row_M: Int[Tensor, " M"]
+    """Row of the table by prompt."""
+
+
+@dataclass
+class CheckpointSums:
+    step: int
+    corpus: str
+    width: int
+    tables: dict[str, ActivationSums] = field(default_factory=dict)
+    fve: dict[str, FVE] = field(default_factory=dict)
+    """Variance explained, by bucket."""
+    loss_recovered: dict[str, SpliceLosses] = field(default_factory=dict)
+    """Loss recovered against mean ablation, by bucket, where it was measured."""
+    behavior: BehaviorCounts = field(default_factory=BehaviorCounts)
+    """Outcomes of all rollouts, also of those without a token."""
+
+    def __post_init__(self) -> None:
+        self.tables = self.tables or {name: ActivationSums(keys, self.width) for name, keys in TABLES.items()}
+
+    def group_rollouts(self, rollouts: Sequence[TrackedRollout]) -> RolloutGroups:
+        buckets = sorted({bucket for bucket, _, _ in rollouts})
+        bucket_M = torch.tensor([buckets.index(bucket) for bucket, _, _ in rollouts])
+        outcome_M = torch.tensor([OUTCOMES.index(outcome_of(row)) for _, _, row in rollouts])
+        keys = [(bucket, prompt, outcome_of(row), log2_bin(len(row.tokens))) for bucket, prompt, row in rollouts]
+        return RolloutGroups(buckets, bucket_M, outcome_M, self.tables["prompts"].row_indices(keys))
+
+    def update(self, chunk: EncodedChunk, xhat_ND: Float[Tensor, "N D"], groups: RolloutGroups) -> None:
+        """Add tokens. `chunk.rollout_N` is the rollout of each token, an index into `groups`."""
+        buckets = groups.buckets
+        bucket_N, outcome_N = groups.bucket_M[chunk.rollout_N], groups.outcome_M[chunk.rollout_N]
+        self.tables["prompts"].update(chunk.codes, groups.row_M[chunk.rollout_N])
+        bucket, outcome = (bucket_N, buckets), (outcome_N, OUTCOMES)
+        self._update_by("roles", chunk.codes, bucket, outcome, (chunk.role_N, STORED_ROLES))
+        position_N = (chunk.position_N + 1).double().log2().floor().long()
+        positions = range(int(position_N.max()) + 1)
+        self._update_by("positions", chunk.codes, bucket, outcome, (position_N, positions))
+        for index, name in enumerate(buckets):
+            in_bucket_N = bucket_N == index
+            self.fve.setdefault(name, FVE()).update(x_ND=chunk.x_ND[in_bucket_N], xhat_ND=xhat_ND[in_bucket_N])
+
+    def _update_by(self, table: str, codes: Codes, *properties: tuple[Int[Tensor, " N"], Sequence[Any]]) -> None:
+        """Add tokens to a table whose key is made of these properties, each an index by token and the values it points
+        into."""
+        sizes = [len(values) for _, values in properties]
+        flat_N = torch.zeros(codes.tokens, dtype=torch.int64)
+        for (index_N, _), size in zip(properties, sizes, strict=True):
+            flat_N = flat_N * size + index_N
+        flat_K, key_N = flat_N.unique(return_inverse=True)
+        keys = [
+            tuple(values[index] for index, (_, values) in zip(indices, properties, strict=True))
+            for indices in _unflatten(flat_K, sizes)
+        ]
+        self.tables[table].update(codes, self.tables[table].row_indices(keys)[key_N])
+
+    def merge(self, other: "CheckpointSums") -> None:
+        for name, table in other.tables.items():
+            self.tables[name].merge(table)
+        for bucket, fve in other.fve.items():
+            self.fve.setdefault(bucket, FVE()).merge(fve)
+        for bucket, losses in other.loss_recovered.items():
+            self.loss_recovered.setdefault(bucket, SpliceLosses()).merge(losses)
+        self.behavior.merge(other.behavior)
+
+    def save(self, path: Path, *, made_from: dict[str, str]) -> None:
+        tensors = {
+            f"{name}.{part}": tensor
+            for name, table in self.tables.items()
+            for part, tensor in table.to_tensors().items()
+        }
+        tensors |= {f"mean.{bucket}": fve.mean_D for bucket, fve in self.fve.items() if fve.mean_D is not None}
+        entries: dict[str, Any] = {
+            "width": self.width,
+            "keys": {name: table.keys for name, table in self.tables.items()},
+            "fve": {bucket: [fve.n, fve.error, fve.spread] for bucket, fve in self.fve.items()},
+            "loss_recovered": {bucket: vars(losses) for bucket, losses in self.loss_recovered.items()},
+            "behavior": self.behavior.to_rows(),
+        }
+        config = {"step": self.step, "corpus": self.corpus}
+        with writing_dir(path) as aside:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside / FILE)
+            write_manifest(aside, KIND, config=config, made_from=made_from, **entries)
+
+    @classmethod
+    def load(cls, path: Path, *, made_from: dict[str, str] | None = None) -> "CheckpointSums":
+        manifest, tensors = read_manifest(path, KIND, made_from=made_from), load_file(path / FILE)
+        tables = {name: _table(name, manifest, tensors.__getitem__) for name in TABLES}
+        fve = {
+            bucket: FVE(int(n), error, spread, tensors.get(f"mean.{bucket}"))
+            for bucket, (n, error, spread) in manifest["fve"].items()
+        }
+        losses = {bucket: SpliceLosses(**sums) for bucket, sums in manifest["loss_recovered"].items()}
+        behavior = BehaviorCounts.from_rows(manifest["behavior"])
+        config = manifest["config"]
+        return cls(config["step"], config["corpus"], manifest["width"], tables, fve, losses, behavior)
+
+
+def load_table(
+    path: Path, name: str, *, made_from: dict[str, str] | None = None, latents: Sequence[int] | None = None
+) -> ActivationSums:
+    """One table of the sums of a checkpoint, of some latents alone if they are named. Nothing else is read."""
+    manifest = read_manifest(path, KIND, made_from=made_from)
+    with safe_open(path / FILE, framework="pt") as tensors:
+        return _table(name, manifest, tensors.get_tensor, latents)
+
+
+def _table(
+    name: str, manifest: dict[str, Any], tensor: Callable[[str], Tensor], latents: Sequence[int] | None = None
+) -> ActivationSums:
+    tensors = {part: tensor(f"{name}.{part}") for part in TENSORS}
+    return ActivationSums.from_tensors(TABLES[name], manifest["width"], manifest["keys"][name], tensors, latents)
+
+
+def _unflatten(flat_K: Int[Tensor, " K"], sizes: Sequence[int]) -> list[list[int]]:
+    """The indices that each number was made of."""
+    columns = []
+    for size in reversed(sizes):
+        columns.append((flat_K % size).tolist())
+        flat_K = flat_K // size
+    return [list(indices) for indices in zip(*reversed(columns), strict=True)]
