@@ -28,6 +28,6 @@ def percentile_estimate(value: float, draws_B: Float[np.ndarray, " B"], n: int, 
     that is NaN has no interval. `n` is the number of prompts drawn from."""
     if math.isnan(value) or np.isnan(draws_B).all():
         return Estimate(value, n=n)
-    tail = 100 * (1 - level) / 2
+    tail = (100 - 100 * level) / 2
     low, high = np.nanpercentile(draws_B, [tail, 100 - tail])
     return Estimate(float(value), float(low), float(high), n)
