@@ -1,8 +1,8 @@
-"""The ceiling: what credit could do if it were known of every step whether it is right. The verifier knows.
+"""The ceiling: credit by the verifier, which knows of every step whether it is right.
 
-`FirstError` splits a rollout at its first mistake (after arXiv 2609.02817): a success pays the tokens before it, a
-failure is paid for by the tokens from it on. It only moves weight within a rollout. `StepValidity` also closes the
-gate on lucky successes: of what can be judged, a reward is kept only where every step was right.
+`FirstError` splits a rollout at its first mistake (after arXiv 2609.02817): a success credits the tokens before it, a
+failure blames the tokens from it on. It only moves weight within a rollout. `StepValidity` also closes the gate on
+lucky successes: where validity was judged, only valid answers keep their reward.
 """
 
 from collections.abc import Sequence
@@ -11,53 +11,55 @@ from dataclasses import dataclass
 import torch
 
 from interp.artifacts import BadInput
-from interp.credit.base import Credit, RolloutBatch, of_mean_one
+from interp.credit.base import Credit, RolloutBatch, normalize_weights
 from interp.rollouts.record import Rollout
 
 
 @dataclass(frozen=True)
 class FirstError:
     def __call__(self, batch: RolloutBatch) -> Credit:
-        return Credit(torch.ones(len(batch.rows)), of_mean_one(batch.marked(_beside_first_error), batch.mask_BL))
+        weights_BL = batch.per_token(_first_error_weights)
+        return Credit(torch.ones(len(batch.rollouts)), normalize_weights(weights_BL, batch.mask_BL))
 
 
-def _beside_first_error(row: Rollout) -> Sequence[float]:
-    length = len(row.tokens)
-    if row.first_error is None:
+def _first_error_weights(rollout: Rollout) -> Sequence[float]:
+    length = len(rollout.tokens)
+    if rollout.first_error is None:
         return [1.0] * length
-    before = [float(at < row.first_error) for at in range(length)]
-    return before if row.reward > 0 else [1 - weight for weight in before]
+    before = [float(token < rollout.first_error) for token in range(length)]
+    return before if rollout.reward > 0 else [1 - weight for weight in before]
 
 
 @dataclass(frozen=True)
 class StepValidity:
     gate: bool = True
-    """A lucky success keeps nothing of its reward."""
+    """Lucky successes keep nothing of their reward."""
     weights: bool = True
-    """A success pays the steps that were right; a failure is paid for by all else."""
-    spared: float = 0.1
-    """What the others of a rollout's tokens get, relative to those."""
+    """Successes credit the steps that were right; failures blame everything else."""
+    rest_weight: float = 0.1
+    """Weight of the other tokens of a rollout, relative to those."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.spared <= 1:
-            raise BadInput(f"spared must lie in [0, 1]; got {self.spared}")
+        if not 0 <= self.rest_weight <= 1:
+            raise BadInput(f"rest_weight must lie in [0, 1]; got {self.rest_weight}")
 
     def __call__(self, batch: RolloutBatch) -> Credit:
         credit = Credit.uniform(batch)
         if self.gate:
-            credit = Credit(torch.tensor([float(row.lucky is not True) for row in batch.rows]), credit.weights_BL)
+            gate_B = torch.tensor([float(rollout.lucky is not True) for rollout in batch.rollouts])
+            credit = Credit(gate_B, credit.weights_BL)
         if self.weights:
-            credit = Credit(credit.gate_B, of_mean_one(batch.marked(self._pattern), batch.mask_BL))
+            credit = Credit(credit.gate_B, normalize_weights(batch.per_token(self._step_weights), batch.mask_BL))
         return credit
 
-    def _pattern(self, row: Rollout) -> Sequence[float]:
-        if row.valid:
-            return [1.0] * len(row.tokens)
-        # behind a closed gate a lucky success counts as a failure; what nobody could judge keeps its reward
-        pays_right_steps = row.reward > 0 and not (self.gate and row.lucky)
-        on, off = (1.0, self.spared) if pays_right_steps else (self.spared, 1.0)
-        weights = [off] * len(row.tokens)
-        for step in row.steps:
+    def _step_weights(self, rollout: Rollout) -> Sequence[float]:
+        if rollout.valid:
+            return [1.0] * len(rollout.tokens)
+        # a lucky success behind a closed gate counts as a failure; an answer that nobody could judge keeps its reward
+        is_paid = rollout.reward > 0 and not (self.gate and rollout.lucky)
+        right_weight, other_weight = (1.0, self.rest_weight) if is_paid else (self.rest_weight, 1.0)
+        weights = [other_weight] * len(rollout.tokens)
+        for step in rollout.steps:
             if step.holds and step.follows:
-                weights[step.start : step.end] = [on] * (step.end - step.start)
+                weights[step.start : step.end] = [right_weight] * (step.end - step.start)
         return weights

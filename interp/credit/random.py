@@ -1,8 +1,8 @@
-"""What chance does in the place of a scheme that picks tokens: the control that any such scheme has to beat.
+"""The controls of schemes that select tokens: random tokens, and random tokens at the same positions.
 
-`RandomTokens` picks as many tokens of each rollout as the entropy scheme does in the batch's mean. `PositionMatched`
-also keeps where they lie: it deals out the entropy scheme's picks anew among the tokens at the same place of a
-completion, so that what is left of an effect is not the tokens, but their places.
+`RandomTokens` selects as many tokens as the entropy scheme does, on average. `PositionMatched` also keeps their
+positions: at each position of the completion, it deals the entropy scheme's selections out among the rollouts at
+random. What it leaves of an effect is due to positions, not to tokens.
 """
 
 from dataclasses import dataclass
@@ -10,44 +10,44 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from interp.credit.base import Credit, RolloutBatch, of_mean_one
-from interp.credit.entropy import chosen, expect_share
+from interp.credit.base import Credit, RolloutBatch, normalize_weights
+from interp.credit.entropy import expect_share, top_entropy_tokens
 from interp.tasks.base import hash_of
 
 
 @dataclass(frozen=True)
 class RandomTokens:
     share: float = 0.2
-    """Of the tokens of a batch."""
+    """Share of a batch's tokens that receive credit, on average."""
 
     def __post_init__(self) -> None:
         expect_share(self.share)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
-        rng = _numbers(batch, "random")
-        picked_BL = torch.from_numpy(rng.random(batch.mask_BL.shape) < self.share)
-        return Credit(torch.ones(len(batch.rows)), of_mean_one(picked_BL.float(), batch.mask_BL))
+        rng = _batch_rng(batch, "random")
+        selected_BL = torch.from_numpy(rng.random(batch.mask_BL.shape) < self.share)
+        return Credit(torch.ones(len(batch.rollouts)), normalize_weights(selected_BL.float(), batch.mask_BL))
 
 
 @dataclass(frozen=True)
 class PositionMatched:
     share: float = 0.2
-    """Of the tokens of a batch that the scheme it stands in for would pick."""
+    """Share of a batch's tokens that the entropy scheme would select."""
 
     def __post_init__(self) -> None:
         expect_share(self.share)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
-        rng = _numbers(batch, "position")
-        picked_BL = chosen(batch, self.share)
-        dealt_BL = torch.zeros_like(picked_BL)
-        for at in range(picked_BL.shape[1]):
-            real = batch.mask_BL[:, at].nonzero()[:, 0].numpy()
-            dealt_BL[rng.permutation(real)[: int(picked_BL[:, at].sum())], at] = True
-        return Credit(torch.ones(len(batch.rows)), of_mean_one(dealt_BL.float(), batch.mask_BL))
+        rng = _batch_rng(batch, "position")
+        top_BL = top_entropy_tokens(batch, self.share)
+        selected_BL = torch.zeros_like(top_BL)
+        for position in range(top_BL.shape[1]):
+            rows = batch.mask_BL[:, position].nonzero()[:, 0].numpy()
+            selected_BL[rng.permutation(rows)[: int(top_BL[:, position].sum())], position] = True
+        return Credit(torch.ones(len(batch.rollouts)), normalize_weights(selected_BL.float(), batch.mask_BL))
 
 
-def _numbers(batch: RolloutBatch, name: str) -> np.random.Generator:
-    """Of the batch's own: from the run's seed and from what was asked, so that a resumed run draws them again."""
-    first = batch.rows[0]
-    return np.random.default_rng(hash_of(name, batch.seed, first.step, first.problem, len(batch.rows)))
+def _batch_rng(batch: RolloutBatch, name: str) -> np.random.Generator:
+    """A generator seeded by the run and by the batch's prompts, so that a resumed run draws the same numbers."""
+    first = batch.rollouts[0]
+    return np.random.default_rng(hash_of(name, batch.seed, first.step, first.problem, len(batch.rollouts)))

@@ -1,4 +1,4 @@
-"""Schemes by name, for the command line and for studies."""
+"""Credit schemes by name, for the command line and for studies."""
 
 from pathlib import Path
 from typing import Any
@@ -20,35 +20,34 @@ SCHEMES: dict[str, CreditScheme] = {
     "step-validity-gate": StepValidity(weights=False),
     "step-validity-weights": StepValidity(gate=False),
 }
-
-LOOKING: dict[str, dict[str, Any]] = {
+FEATURE_SCHEMES: dict[str, dict[str, Any]] = {
     "features": {},
     "features-gate": {"weights": False},
     "features-weights": {"gate": False},
-    "features-permuted": {"permuted": 0},
+    "features-control": {"control_seed": 0},
 }
-"""Schemes that look inside, with a dictionary and the roles its latents have earned."""
+"""Settings of `FeatureCredit`. These schemes need a dictionary and the roles of its latents."""
 
 
-def scheme(name: str, *, tsae: Path | None = None, roles: Path | None = None) -> CreditScheme:
-    """`tsae` and `roles` are directories, for those schemes that look inside, and for no others."""
-    if name not in SCHEMES | LOOKING:
-        raise BadInput(f"credit must be one of {', '.join(SCHEMES | LOOKING)}; got {name!r}")
+def make_scheme(name: str, *, tsae: Path | None = None, roles: Path | None = None) -> CreditScheme:
+    """The scheme of this name. `tsae` and `roles` are directories, for feature schemes only."""
+    if name not in SCHEMES | FEATURE_SCHEMES:
+        raise BadInput(f"credit must be one of {', '.join(SCHEMES | FEATURE_SCHEMES)}; got {name!r}")
     if name in SCHEMES:
         if tsae or roles:
-            raise BadInput(f"--tsae and --roles are for credit by {', '.join(LOOKING)}; got them with {name!r}")
+            raise BadInput(f"--tsae and --roles are for credit by {', '.join(FEATURE_SCHEMES)}; got them with {name!r}")
         return SCHEMES[name]
     if tsae is None or roles is None:
         raise BadInput(
-            f"credit by {name} needs a dictionary and the roles of its latents (--tsae, --roles), got "
-            f"{_given(tsae)} and {_given(roles)}: interp tsae fits the one, interp roles earns the other"
+            f"expected --tsae and --roles for credit by {name}, got {_path_or_none(tsae)} and {_path_or_none(roles)}: "
+            "interp tsae fits a dictionary, interp roles earns the roles of its latents"
         )
     from interp.credit.features import FeatureCredit
     from interp.features import Roles
     from interp.tsae import TSAE
 
-    return FeatureCredit(TSAE.load(tsae), Roles.load(roles), **LOOKING[name])
+    return FeatureCredit(TSAE.load(tsae), Roles.load(roles), **FEATURE_SCHEMES[name])
 
 
-def _given(path: Path | None) -> str:
+def _path_or_none(path: Path | None) -> str:
     return "none" if path is None else str(path)

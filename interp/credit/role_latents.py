@@ -1,8 +1,13 @@
-"""Latents that bear roles, as credit reads them: what each counts for, and who stands in for it in the control.
+"""Latents with roles as credit reads them: the weight of each, the groups they form, and the latents of the control.
 
-All that credit asks of a token are weighted sums of what its latents are, so a bearer comes down to one number for each
-question, worked out once from what it earned its role with: where it stood at the two kinds of tokens it was held to
-(`Heights`), and what ablating it did.
+Credit needs two weighted sums of latents at every token. The weights of latent j come from the trial that earned its
+role: its mean activation at the contrast's positives and negatives, their standard deviation s_j, and how much less
+likely its family's tokens are without it (effect u_j, in nats).
+
+    evidence_weight_j = (positive_j - negative_j) / s_j^2      slope of the log-odds of its family, for normal latents
+    effect_weight_j   = sign * u_j / s_j                       what it does, per standard deviation
+
+The sign, and whether the gate uses a family, are in the family's row (`interp.features.families`).
 """
 
 import warnings
@@ -10,145 +15,165 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from interp.artifacts import BadInput, Mismatch
-from interp.features.roles import Roles, Trial
-from interp.features.separation import Heights
-from interp.features.token_selector import Ground, ground_of
-from interp.tasks.base import seeded
+from interp.features.families import ROLE_FAMILIES, TokenSelector, role_family
+from interp.features.gates import Trial
+from interp.features.roles import Roles
+from interp.features.separation import ContrastMeans
+from interp.tasks.base import seeded_rng
 from interp.tsae import TSAE
 
-SIGNS = {"reasoning": 1, "computation": 1, "shortcut": -1}
-"""Whether a family speaks for a token or against it. Format speaks for nothing."""
-JUDGING = ("shortcut", "reasoning")
-"""Families that tell what a whole answer is worth. (What a valid chain computes, a sloppy one computes too.)"""
-SUREST = 10.0
-"""A latent does not count as telling more, in deviations, than this."""
+MAX_STDS = 10.0
+"""A latent counts as separating its contrast's tokens by at most this many standard deviations."""
+
+
+def credit_families() -> list[str]:
+    """The role families that count for a token or against it."""
+    return [name for name, family in ROLE_FAMILIES.items() if family.credit_sign]
+
+
+def gate_families() -> list[str]:
+    """The role families that say what a whole answer is worth."""
+    return [name for name in credit_families() if ROLE_FAMILIES[name].gates_reward]
 
 
 @dataclass(frozen=True)
-class Bearer:
+class RoleLatent:
+    """A latent with a role, and what its trial measured."""
+
     latent: int
     family: str
     kind: str
-    """Of the contrast it earned its role by."""
-    ground: Ground
-    """Where that is told."""
-    nats: float
-    """By how much less likely the tokens of its family are without it."""
-    heights: Heights
+    """Kind of the contrast that it earned its role in."""
+    selector: TokenSelector
+    """Tokens at which it is read."""
+    effect: float
+    """How much less likely its family's tokens are without it, in nats."""
+    means: ContrastMeans
 
     @classmethod
-    def of(cls, trial: Trial) -> "Bearer":
-        if trial.heights is None:
+    def from_trial(cls, trial: Trial) -> "RoleLatent":
+        if trial.means is None:
             raise BadInput(
-                f"expected roles that say where their latents stand, got none for latent {trial.latent}: they were "
-                "earned by an earlier version, earn them again (interp roles)"
+                f"expected roles with the mean activations of their latents, got none for latent {trial.latent}: earn "
+                "the roles again (interp roles)"
             )
-        nats = 0.0 if trial.ablated is None else -trial.ablated.target.value
-        return cls(trial.latent, trial.family, trial.kind, ground_of(trial.contrast), nats, trial.heights)
+        effect = 0.0 if trial.ablation is None else -trial.ablation.target.value
+        selector = role_family(trial.family).selector(trial.contrast)
+        return cls(trial.latent, trial.family, trial.kind, selector, effect, trial.means)
 
     @property
-    def apart(self) -> float:
-        return self.heights.high - self.heights.low
+    def difference(self) -> float:
+        """Mean activation at positives, less that at negatives."""
+        return self.means.positive - self.means.negative
 
     @property
-    def spread(self) -> float:
-        return max(self.heights.spread, abs(self.apart) / SUREST)
+    def std(self) -> float:
+        return max(self.means.std, abs(self.difference) / MAX_STDS)
 
     @property
-    def pushing(self) -> float:
-        """What it counts for at a token: what it does, for each of its deviations."""
-        return SIGNS[self.family] * self.nats / self.spread if self.spread > 0 else 0.0
+    def effect_weight(self) -> float:
+        return role_family(self.family).credit_sign * self.effect / self.std if self.std > 0 else 0.0
 
     @property
-    def telling(self) -> float:
-        """The slope of the log-odds of its family in it, were all latents normal and each for itself."""
-        return self.apart / self.spread**2 if self.spread > 0 else 0.0
+    def evidence_weight(self) -> float:
+        return self.difference / self.std**2 if self.std > 0 else 0.0
 
 
 @dataclass(frozen=True)
-class Party:
-    """Bearers of one family whose contrasts are told at the same tokens: they are read as one."""
+class LatentGroup:
+    """Role latents of one family that are read at the same tokens. Their activations are summed."""
 
     family: str
-    ground: Ground
-    bearers: tuple[Bearer, ...]
+    selector: TokenSelector
+    latents: tuple[RoleLatent, ...]
 
     @property
-    def low(self) -> float:
-        """What they tell at their negatives."""
-        return sum(bearer.telling * bearer.heights.low for bearer in self.bearers)
+    def baseline_evidence(self) -> float:
+        """Weighted evidence at the negatives, on average."""
+        return sum(latent.evidence_weight * latent.means.negative for latent in self.latents)
 
     @property
-    def apart(self) -> float:
-        """How much more at their positives."""
-        return sum(bearer.telling * bearer.apart for bearer in self.bearers)
+    def evidence_range(self) -> float:
+        """Weighted evidence at the positives less that at the negatives, on average."""
+        return sum(latent.evidence_weight * latent.difference for latent in self.latents)
 
     @property
-    def foot(self) -> float:
-        """What they push at their negatives."""
-        return sum(bearer.pushing * bearer.heights.low for bearer in self.bearers)
+    def baseline_effect(self) -> float:
+        """Weighted effect at the negatives, on average."""
+        return sum(latent.effect_weight * latent.means.negative for latent in self.latents)
 
 
-def parties_of(bearers: Sequence[Bearer]) -> list[Party]:
-    alike = dict.fromkeys((bearer.family, bearer.ground) for bearer in bearers)
-    return [Party(*key, tuple(one for one in bearers if (one.family, one.ground) == key)) for key in alike]
+def group_latents(latents: Sequence[RoleLatent]) -> list[LatentGroup]:
+    """The latents by family and selector."""
+    keys = dict.fromkeys((latent.family, latent.selector) for latent in latents)
+    return [
+        LatentGroup(*key, tuple(latent for latent in latents if (latent.family, latent.selector) == key))
+        for key in keys
+    ]
 
 
-def bearers_of(roles: Roles) -> list[Bearer]:
-    """Each latent once, in the family it has its role in, by the contrast of that family it tells best."""
+def role_latents(roles: Roles) -> list[RoleLatent]:
+    """Every latent whose family counts for credit, by the contrast of its family that it separates best."""
     best: dict[int, Trial] = {}
     for trial in roles.trials:
-        if trial.passed and trial.family in SIGNS and roles.of(trial.latent) == trial.family:
-            held = best.get(trial.latent)
-            best[trial.latent] = trial if held is None or trial.auroc > held.auroc else held
-    return [Bearer.of(best[latent]) for latent in sorted(best)]
+        if not trial.passes_all or not role_family(trial.family).credit_sign:
+            continue
+        if roles.role_of(trial.latent) != trial.family:
+            continue
+        if trial.latent not in best or trial.auroc > best[trial.latent].auroc:
+            best[trial.latent] = trial
+    return [RoleLatent.from_trial(best[latent]) for latent in sorted(best)]
 
 
-def stand_ins(roles: Roles, bearers: Sequence[Bearer], seed: int) -> list[Bearer]:
-    """In the place of each, a latent of those drawn at random from all that are alive, held to the same kind of
-    contrast, and on where that is told (else it would stand in for nothing): it counts for as much (`nats`), and is
-    read in units of its own. None has a role, none stands in twice."""
-    taken, found = {trial.latent for trial in roles.trials if trial.passed}, []
-    for kind in dict.fromkeys(bearer.kind for bearer in bearers):
-        mine = [bearer for bearer in bearers if bearer.kind == kind]
-        drawable = [trial for trial in roles.random if trial.kind == kind and trial.latent not in taken]
-        pool = {one.latent: one for one in map(Bearer.of, drawable) if one.heights.known and one.spread > 0}
-        if len(pool) < len(mine):
+def control_latents(roles: Roles, latents: Sequence[RoleLatent], seed: int) -> list[RoleLatent]:
+    """A random latent without a role in the place of each: the control.
+
+    It is drawn from the roles' random latents that were tested in the same kind of contrast and vary at its tokens. It
+    has the effect of the latent it replaces, and its own means. No latent is drawn twice."""
+    excluded, controls = {trial.latent for trial in roles.trials if trial.passes_all}, []
+    for kind in dict.fromkeys(latent.kind for latent in latents):
+        replaced = [latent for latent in latents if latent.kind == kind]
+        trials = [trial for trial in roles.random_trials if trial.kind == kind and trial.latent not in excluded]
+        available = map(RoleLatent.from_trial, trials)
+        pool = {one.latent: one for one in available if one.means.is_finite and one.std > 0}
+        if len(pool) < len(replaced):
             raise BadInput(
-                f"expected at least {len(mine)} latents drawn at random and held to contrasts of {kind}, to stand in "
-                f"for those with a role, got {len(pool)}: earn the roles again with more of them (random=, --random)"
+                f"expected at least {len(replaced)} random latents tested in contrasts of kind {kind}, to replace "
+                f"those with a role, got {len(pool)}: earn roles again with more (random_latents=, --random-latents)"
             )
-        drawn = seeded("stand-ins", seed, kind).sample(sorted(pool), len(mine))
-        taken |= set(drawn)
-        found += [replace(pool[latent], nats=bearer.nats) for latent, bearer in zip(drawn, mine, strict=True)]
-    return found
+        sample = seeded_rng("stand-ins", seed, kind).sample(sorted(pool), len(replaced))
+        excluded |= set(sample)
+        pairs = zip(sample, replaced, strict=True)
+        controls += [replace(pool[index], effect=latent.effect) for index, latent in pairs]
+    return controls
 
 
-def expect_own(tsae: TSAE, roles: Roles) -> None:
-    """Roles are of one dictionary, at one layer."""
+def expect_same_dictionary(tsae: TSAE, roles: Roles) -> None:
+    """Refuse roles that were earned by another dictionary, or at another layer."""
     if tsae.width != roles.width:
         raise Mismatch(
-            f"expected the dictionary of {roles.width} latents that these roles are of, got one of {tsae.width}"
+            f"expected the dictionary of {roles.width} latents that earned these roles, got one of {tsae.width}"
         )
     if tsae.layer not in (None, roles.layer):
-        raise Mismatch(f"expected a dictionary of layer {roles.layer}, as the roles are; got one of layer {tsae.layer}")
-    if (found := tsae.fingerprint()) != (wanted := roles.made_from.get("tsae")):
+        raise Mismatch(f"expected a dictionary of layer {roles.layer}, as the roles; got one of layer {tsae.layer}")
+    if (actual := tsae.fingerprint()) != (expected := roles.made_from.get("tsae")):
         raise Mismatch(
-            f"these roles were earned by another dictionary: expected {wanted}, got {found}. Use the one they were "
-            "earned by, or earn roles for this one (interp roles)"
+            f"these roles were earned by another dictionary: expected {expected}, got {actual}. Use that dictionary, "
+            "or earn roles for this one (interp roles)"
         )
 
 
-def expect_some(bearers: Sequence[Bearer], families: Sequence[str]) -> None:
-    if not any(bearer.family in families for bearer in bearers):
+def expect_role_latents(latents: Sequence[RoleLatent], families: Sequence[str]) -> None:
+    """Refuse roles with which credit would never change anything."""
+    if not any(latent.family in families for latent in latents):
         raise BadInput(
-            f"expected a latent that has earned a role of {', '.join(families)}, got none: this credit would never do "
-            "anything. Earn roles of a larger dictionary or another layer, on more problems, or take another credit"
+            f"expected a latent with a role of {', '.join(families)}, got none: this credit would never change "
+            "anything. Earn roles of a larger dictionary or another layer, on more problems, or use another credit"
         )
 
 
-def warn_of_the_missing(bearers: Sequence[Bearer]) -> None:
-    """A gate that asks for less than it could is worth knowing of: one that only knows shortcuts pays sloppy luck."""
-    for family in JUDGING:
-        if not any(bearer.family == family for bearer in bearers):
-            warnings.warn(f"no latent has earned a role of {family}: the gate does not ask for it", stacklevel=4)
+def warn_missing_families(latents: Sequence[RoleLatent]) -> None:
+    """Warn of a gate that asks for less than it could: one that knows shortcuts alone pays sloppy luck."""
+    for family in gate_families():
+        if not any(latent.family == family for latent in latents):
+            warnings.warn(f"no latent has earned a role of {family}: the gate does not use it", stacklevel=4)

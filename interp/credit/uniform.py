@@ -1,4 +1,4 @@
-"""The floor: every rollout keeps its reward and every token gets the same. Bit for bit what no credit at all does."""
+"""The floor: every rollout keeps its reward, every token has the same weight. Bit for bit the same as no credit."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Roles of latents, earned: told apart by what tokens do, held against their own tokens, and taken away."""
+"""Roles of a dictionary's latents, each earned in three gates: contrast, falsification and ablation."""
 
 from typing import TYPE_CHECKING
 
@@ -7,14 +7,41 @@ from interp.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from interp.features.earn import earn_roles
-    from interp.features.roles import Roles, Trial
+    from interp.features.families import ROLE_FAMILIES, Contrast, RoleFamily, TokenSelector
+    from interp.features.gates import Trial
+    from interp.features.interchange import InterchangeEffects, TextPair, interchange
+    from interp.features.labels import LabeledTokens, label_tokens
+    from interp.features.roles import Roles
 
-__all__ = ["Roles", "RolesConfig", "Trial", "earn_roles"]
+__all__ = [
+    "ROLE_FAMILIES",
+    "Contrast",
+    "InterchangeEffects",
+    "LabeledTokens",
+    "RoleFamily",
+    "Roles",
+    "RolesConfig",
+    "TextPair",
+    "TokenSelector",
+    "Trial",
+    "earn_roles",
+    "interchange",
+    "label_tokens",
+]
 __getattr__ = lazy_exports(
     __name__,
     {
-        "earn_roles": "interp.features.earn",
+        "ROLE_FAMILIES": "interp.features.families",
+        "Contrast": "interp.features.families",
+        "InterchangeEffects": "interp.features.interchange",
+        "LabeledTokens": "interp.features.labels",
+        "RoleFamily": "interp.features.families",
         "Roles": "interp.features.roles",
-        "Trial": "interp.features.roles",
+        "TextPair": "interp.features.interchange",
+        "TokenSelector": "interp.features.families",
+        "Trial": "interp.features.gates",
+        "earn_roles": "interp.features.earn",
+        "interchange": "interp.features.interchange",
+        "label_tokens": "interp.features.labels",
     },
 )

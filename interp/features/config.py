@@ -1,45 +1,58 @@
-"""How roles are earned: on how many problems, and how much it takes."""
+"""How roles are earned: on which problems, with which thresholds, and with how many latents as controls."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from interp.artifacts import BadInput
 from interp.checks import expect_at_least, expect_between
 from interp.policy.config import SampleConfig
-from interp.tasks.base import BUCKETS
 
 
 @dataclass(frozen=True)
 class RolesConfig:
-    levels: tuple[int | str, ...] = BUCKETS
-    """Buckets of the task, or depths."""
+    levels: tuple[int | str, ...] = ()
+    """Depths, or names of the task's levels. Empty: all the task's own levels."""
     problems: int = 64
-    """Of each level, of the training split: what is tracked later is of others."""
-    auroc: float = 0.6
-    """That a candidate must reach."""
-    d: float = 0.3
-    """Its effect size, at least."""
-    rate: float = 0.05
-    """Of false discoveries, over all latents and contrasts."""
-    most: int = 40
-    """Candidates of a kind of contrast that go through the later gates, those that tell best."""
-    random: int = 40
-    """Latents drawn at random that do, for each kind."""
-    matched: int = 10
-    """Latents as frequent and as strong that each is held against."""
-    texts: int = 48
-    """In which nothing is computed, to inject tokens into."""
-    played: int = 72
-    """Problems that the policy answers again, four times each, without each latent that has earned a role and with it
-    doubled. 0: none."""
-    gates_seed: int = 0
-    """Of what the gates draw at random: latents, tokens, the order of shuffled texts."""
+    """Problems of each level, from the training split: latents are tracked on others later."""
+    min_auroc: float = 0.6
+    """AUROC that a latent needs to pass a contrast."""
+    min_d: float = 0.3
+    """Effect size (Cohen's d) that a latent needs to pass a contrast."""
+    false_discovery_rate: float = 0.05
+    """Of the contrast gate, over all latents and contrasts together."""
+    max_candidates: int = 40
+    """Latents of each kind of contrast that go on to the later gates: those of highest AUROC."""
+    random_latents: int = 40
+    """Latents drawn at random, for each kind of contrast, that go through the later gates as a control."""
+    matched_latents: int = 10
+    """Latents of similar firing rate and activation that each is compared with when ablated."""
+    injection_texts: int = 48
+    """Shuffled texts that tokens are injected into."""
+    rollout_problems: int = 72
+    """Problems that the policy answers again, four times each, with each latent that has a role ablated and doubled.
+    0: none."""
+    test_seed: int = 0
+    """Seed of the gates' own choices: random latents, random tokens, the order of shuffled texts."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
+    RENAMED_FIELDS: ClassVar[Mapping[str, str]] = {
+        "auroc": "min_auroc",
+        "d": "min_d",
+        "rate": "false_discovery_rate",
+        "most": "max_candidates",
+        "random": "random_latents",
+        "matched": "matched_latents",
+        "texts": "injection_texts",
+        "played": "rollout_problems",
+        "gates_seed": "test_seed",
+    }
+
     def __post_init__(self) -> None:
-        if not self.levels or len(set(self.levels)) < len(self.levels):
-            raise BadInput(f"levels must be named once each, one at least; got {list(self.levels)}")
-        expect_at_least(self, 1, "problems", "most", "matched", "texts")
-        expect_at_least(self, 0, "random", "played")
-        expect_between(self, 0.5, 1, "auroc")
-        if not 0 < self.rate < 1:
-            raise BadInput(f"rate must be above 0 and below 1; got {self.rate}")
+        if len(set(self.levels)) < len(self.levels):
+            raise BadInput(f"levels must be named once each; got {list(self.levels)}")
+        expect_at_least(self, 1, "problems", "max_candidates", "matched_latents", "injection_texts")
+        expect_at_least(self, 0, "random_latents", "rollout_problems")
+        expect_between(self, 0.5, 1, "min_auroc")
+        if not 0 < self.false_discovery_rate < 1:
+            raise BadInput(f"false_discovery_rate must be above 0 and below 1; got {self.false_discovery_rate}")

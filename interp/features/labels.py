@@ -1,4 +1,16 @@
-"""Tokens with all that is known of each: what is on there, what the token does, how its rollout ended."""
+"""Labeled tokens: the latents that are active at every token of some rollouts, and what is known of the token.
+
+Facts, one number or string for each token, in the order of the rollouts:
+
+rollout, problem       index of its rollout, and of its problem
+position, token, role  its place in the completion, its id, what it does (`interp.tasks.base.TOKEN_ROLES`)
+next_token, next_role  of the token after it, which the policy predicts here (-1 and `AFTER_END` at the end)
+next_right             1 or 0: the step that the next token belongs to is right or wrong; -1: it belongs to none
+operands               a hash of the last four tokens: `3 + 4 =` and `4 + 3 =` differ
+format, answer, depth  of its rollout (depth -1: unknown)
+valid, correct         of its rollout: 1, 0, or -1 where validity was not judged
+copy, cue              1 or 0: the answer is the one that this planted shortcut gives; -1: there is none to compare
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,93 +19,90 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from interp.encoding.encoder import look
+from interp.encoding.encode import encode_rollouts
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
 from interp.tsae.codes import Codes
 
-SHORTCUTS = ("copy", "cue")
+PLANTED_SHORTCUTS = ("copy", "cue")
 Decoys = Callable[[str], Mapping[str, str]]
-"""Of a prompt, what each planted shortcut would answer (`Chain.decoys`)."""
-END = "nothing"
-"""The role of what comes after the last token."""
+"""The answer that each planted shortcut gives to a prompt (`Task.decoys`)."""
+AFTER_END = "nothing"
+"""`next_role` of a rollout's last token."""
+CONTEXT = 4
+"""Tokens that `operands` is a hash of."""
 
 
 @dataclass(frozen=True)
-class Scene:
+class LabeledTokens:
+    """All tokens of some rollouts: active latents in `codes`, facts by name (`labeled["role"]`)."""
+
     rollouts: list[Rollout]
     codes: Codes
     facts: dict[str, ndarray]
-    """By name, one for each token: see `facts_of`."""
 
     def __len__(self) -> int:
         return self.codes.tokens
 
-    def __getitem__(self, name: str) -> ndarray:
-        return self.facts[name]
+    def __getitem__(self, fact: str) -> ndarray:
+        return self.facts[fact]
 
 
-def scene(
+def label_tokens(
     policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout], *, decoys: Decoys | None = None
-) -> Scene:
-    """What a policy makes of rollouts, its own or another's, as a dictionary sees it."""
+) -> LabeledTokens:
+    """Encode rollouts, the policy's own or another's, and label their tokens. Empty rollouts are left out."""
     rows = [row for row in rollouts if row.tokens]
-    parts = list(look(policy, tsae, layer, rows))
-    return Scene(rows, Codes.together([part.codes for part in parts]), facts_of(rows, decoys))
+    chunks = list(encode_rollouts(policy, tsae, layer, rows))
+    return LabeledTokens(rows, Codes.concat([chunk.codes for chunk in chunks]), token_facts(rows, decoys))
 
 
-def facts_of(rollouts: Sequence[Rollout], decoys: Decoys | None = None) -> dict[str, ndarray]:
-    """Of every token of every rollout, in order. `next_...` is of the token after it, which it foretells; `right` is
-    whether the step that token is part of is right, 1 or 0, and -1 where it is part of none; `operands`, a number for
-    what stands before it in its step; `copy` and `cue`, whether the answer is that of the planted shortcut, 1 or 0,
-    and -1 where there is none to agree with."""
-    problems = {problem: at for at, problem in enumerate(dict.fromkeys(row.problem for row in rollouts))}
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("document", "place", "token", "role", "next_token", "next_role", "right")
-    }
-    for at, row in enumerate(rollouts):
+def token_facts(rollouts: Sequence[Rollout], decoys: Decoys | None = None) -> dict[str, ndarray]:
+    """The facts of every token, by name."""
+    problem_index = {problem: i for i, problem in enumerate(dict.fromkeys(row.problem for row in rollouts))}
+    names = ("rollout", "position", "token", "role", "next_token", "next_role", "next_right")
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for i, row in enumerate(rollouts):
         n = len(row.tokens)
-        columns["document"] += [at] * n
-        columns["place"] += range(n)
+        columns["rollout"] += [i] * n
+        columns["position"] += range(n)
         columns["token"] += row.tokens
         columns["role"] += row.roles
         columns["next_token"] += [*row.tokens[1:], -1]
-        columns["next_role"] += [*row.roles[1:], END]
-        columns["right"] += _right(row)
-    found = {name: np.array(held) for name, held in columns.items()}
-    of_rollout: dict[str, list[Any]] = {
-        "problem": [problems[row.problem] for row in rollouts],
+        columns["next_role"] += [*row.roles[1:], AFTER_END]
+        columns["next_right"] += _next_right(row)
+    facts = {name: np.array(column) for name, column in columns.items()}
+    facts["operands"] = _context_hash(facts)
+    rollout_facts: dict[str, list[Any]] = {
+        "problem": [problem_index[row.problem] for row in rollouts],
         "format": [row.format for row in rollouts],
         "answer": [row.answer or "" for row in rollouts],
         "depth": [-1 if row.depth is None else row.depth for row in rollouts],
         "valid": [-1 if row.valid is None else int(row.valid) for row in rollouts],
         "correct": [int(row.correct) for row in rollouts],
     }
-    of_rollout |= {name: [_agrees(row, name, decoys) for row in rollouts] for name in SHORTCUTS}
-    found["operands"] = _operands(found)
-    return found | {name: np.array(held)[found["document"]] for name, held in of_rollout.items()}
+    rollout_facts |= {name: [_agrees(row, name, decoys) for row in rollouts] for name in PLANTED_SHORTCUTS}
+    return facts | {name: np.array(column)[facts["rollout"]] for name, column in rollout_facts.items()}
 
 
-def _agrees(row: Rollout, name: str, decoys: Decoys | None) -> int:
-    decoy = None if decoys is None else decoys(row.prompt).get(name)
+def _agrees(row: Rollout, shortcut: str, decoys: Decoys | None) -> int:
+    decoy = None if decoys is None else decoys(row.prompt).get(shortcut)
     return -1 if decoy is None or row.answer is None else int(row.answer == decoy)
 
 
-def _operands(found: dict[str, ndarray]) -> ndarray:
-    """Of the four tokens up to and with each: `3 + 4 =` and `4 + 3 =` are unlike."""
-    token, place = found["token"].astype(np.int64), found["place"]
+def _context_hash(facts: dict[str, ndarray]) -> ndarray:
+    token, position = facts["token"].astype(np.int64), facts["position"]
     code = np.zeros(len(token), np.int64)
-    for back in range(4):
-        code = code * 31 + np.where(place >= back, np.roll(token, back) + 1, 0)
+    for back in range(CONTEXT):
+        code = code * 31 + np.where(position >= back, np.roll(token, back) + 1, 0)
     return code * 2654435761 % 2**32 >> 7
 
 
-def _right(row: Rollout) -> list[int]:
-    """Of the token after each."""
-    of_token = [-1] * (len(row.tokens) + 1)
+def _next_right(row: Rollout) -> list[int]:
+    right = [-1] * (len(row.tokens) + 1)
     for step in row.steps:
-        judged = None if step.holds is None or step.follows is None else int(step.holds and step.follows)
-        for at in range(step.start, min(step.end, len(row.tokens))):
-            of_token[at] = -1 if judged is None else judged
-    return of_token[1:]
+        judged = step.holds is not None and step.follows is not None
+        for i in range(step.start, min(step.end, len(row.tokens))):
+            right[i] = int(bool(step.holds and step.follows)) if judged else -1
+    return right[1:]

@@ -1,9 +1,9 @@
-"""What a policy does without a latent, or with it doubled: problems answered anew, with the same draws of chance.
+"""What a policy writes with one latent ablated or doubled: problems answered again, with the same random numbers.
 
-Where `ablation.py` asks how much less likely what was written would have been, here the policy goes its own way: how
-often it then works an answer out validly, is right, answers at once. Every row has the numbers it was drawn from in
-the clean run, so that a latent that does nothing changes nothing. Edited are the last token of the prompt and all
-after it. Beside each latent stand its nearest matches, as frequent and as strong.
+`interp.features.ablation` asks how much less likely the written text would have been. Here the policy writes its own:
+how often is it then valid, correct, direct? Every rollout uses the random numbers of the unedited one, so that a latent
+that does nothing changes nothing. The last token of the prompt and all tokens after it are edited. Beside each latent
+stands its nearest match, with a similar firing rate and activation.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,41 +14,46 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from interp.bootstrap import resampled
-from interp.features.ablation import Mean, scaled
+from interp.features.ablation import scale_latent
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
-from interp.policy.residual import Edit, splicing
+from interp.policy.residual import ResidualEdit, splice_residual
 from interp.rollouts.record import Rollout
-from interp.rollouts.roll_out import answered
-from interp.tasks.base import Problem, Task, evenly
+from interp.rollouts.roll_out import sample_rollouts
+from interp.stats.bootstrap import resampled_prompts
+from interp.stats.estimate import Estimate
+from interp.stats.percentiles import percentile_estimate
+from interp.tasks.base import Problem, Task, evenly_spaced
 from interp.tsae import TSAE
 
 DRAWS = 400
 PURPOSE = "roles, played"
+"""Seeds the random numbers of every rollout."""
 MEASURES: dict[str, Callable[[Rollout], float]] = {
     "valid": lambda row: float(row.valid is True),
     "correct": lambda row: float(row.correct),
     "direct": lambda row: float(row.format == "direct"),
 }
-"""Valid is what was judged to be: a rate over all answers. Where none of the clean run could be judged, it is NaN."""
+"""Rates over all answers. `valid` counts what was judged valid; it is NaN where no unedited answer could be judged."""
 
 
 @dataclass(frozen=True)
-class Played:
-    """What one edit of one latent does: how much more often the policy is valid, is right, answers at once."""
+class RolloutEffect:
+    """Change in the rate of valid, correct and direct answers under one edit of one latent."""
 
     latent: int
     match_of: int | None
-    """The latent that this one is the match of; None where it is the one that has earned a role."""
+    """The latent with a role that this one is the match of; None if this latent has the role itself."""
     scale: float
-    valid: Mean
-    correct: Mean
-    direct: Mean
+    valid: Estimate
+    correct: Estimate
+    direct: Estimate
 
 
 @dataclass(frozen=True)
-class Stage:
+class AblatedSampling:
+    """Problems that a policy has answered without an edit, to be answered again with edits."""
+
     policy: Policy
     tsae: TSAE
     layer: int
@@ -56,56 +61,56 @@ class Stage:
     problems: Sequence[Problem]
     sampling: SampleConfig
     clean_PM: Float[ndarray, "P M"]
-    """The rate of each measure at each problem, with nothing changed."""
+    """Rate of each measure at each problem, without an edit."""
 
     @classmethod
-    def set(
+    def prepare(
         cls, policy: Policy, tsae: TSAE, layer: int, task: Task, rows: Sequence[Rollout], count: int, group: int
-    ) -> "Stage":
-        """`count` of the problems that rollouts answer (all, if there are fewer), evenly from among them."""
-        chosen, sampling = evenly(problems_of(rows), count), SampleConfig(group=group, rows=1024)
-        clean = played(policy, task, chosen, sampling)
-        clean_PM = rates(clean, sampling.group)
+    ) -> "AblatedSampling":
+        """Answer `count` of the rollouts' problems, evenly spaced (all, if there are fewer), `group` times each."""
+        problems, sampling = evenly_spaced(answered_problems(rows), count), SampleConfig(group=group, rows=1024)
+        clean = sample_answers(policy, task, problems, sampling)
+        clean_PM = outcome_rates(clean, sampling.group)
         if all(row.valid is None for row in clean):
             clean_PM[:, list(MEASURES).index("valid")] = np.nan
-        return cls(policy, tsae, layer, task, chosen, sampling, clean_PM)
+        return cls(policy, tsae, layer, task, problems, sampling, clean_PM)
 
-    def play(self, latent: int, scale: float, *, match_of: int | None = None) -> Played:
-        edit = at_the_end(scaled(self.tsae, latent, scale))
-        with splicing(self.policy.model, self.layer, edit):
-            edited = played(self.policy, self.task, self.problems, self.sampling)
-        edited_PM = rates(edited, self.sampling.group)
-        shifts = [shift(change_P) for change_P in (edited_PM - self.clean_PM).T]
-        return Played(latent, match_of, scale, *shifts)
-
-
-def problems_of(rows: Sequence[Rollout]) -> list[Problem]:
-    """Those that rollouts answer, in order."""
-    found = {row.problem: row for row in rows}.values()
-    return [Problem(row.problem, row.prompt, row.label, row.split, row.depth, row.bucket) for row in found]
+    def run(self, latent: int, scale: float, *, match_of: int | None = None) -> RolloutEffect:
+        """Answer the problems with one latent scaled."""
+        edit = at_last_position(scale_latent(self.tsae, latent, scale))
+        with splice_residual(self.policy.model, self.layer, edit):
+            edited = sample_answers(self.policy, self.task, self.problems, self.sampling)
+        change_PM = outcome_rates(edited, self.sampling.group) - self.clean_PM
+        return RolloutEffect(latent, match_of, scale, *(estimate_shift(change_P) for change_P in change_PM.T))
 
 
-def played(policy: Policy, task: Task, problems: Sequence[Problem], sampling: SampleConfig) -> list[Rollout]:
-    return answered(policy, task, problems, sampling, run="roles", step=0, purpose=PURPOSE, bar=False)
+def answered_problems(rows: Sequence[Rollout]) -> list[Problem]:
+    """The problems that rollouts answer, each once, in order."""
+    by_problem = {row.problem: row for row in rows}.values()
+    return [Problem(row.problem, row.prompt, row.label, row.split, row.depth, row.level) for row in by_problem]
 
 
-def rates(rows: Sequence[Rollout], group: int) -> Float[ndarray, "P M"]:
-    told = np.array([[measure(row) for measure in MEASURES.values()] for row in rows])
-    return told.reshape(-1, group, len(MEASURES)).mean(1)
+def sample_answers(policy: Policy, task: Task, problems: Sequence[Problem], sampling: SampleConfig) -> list[Rollout]:
+    return sample_rollouts(policy, task, problems, sampling, run="roles", step=0, purpose=PURPOSE, progress=False)
 
 
-def shift(change_P: Float[ndarray, " P"]) -> Mean:
-    """A mean over problems, and what other draws of problems make of it."""
-    draws_BP = resampled(len(change_P), DRAWS, 0).numpy().astype(float)
-    low, high = np.percentile(draws_BP @ change_P / len(change_P), [2.5, 97.5])
-    return Mean(float(change_P.mean()), float(low), float(high))
+def outcome_rates(rows: Sequence[Rollout], group: int) -> Float[ndarray, "P M"]:
+    """Rate of each measure at each problem."""
+    outcome_BM = np.array([[measure(row) for measure in MEASURES.values()] for row in rows])
+    return outcome_BM.reshape(-1, group, len(MEASURES)).mean(1)
 
 
-def at_the_end(edit: Edit) -> Edit:
-    """At the last position of each forward alone: the prompt's last token, then every token that is written."""
+def estimate_shift(change_P: Float[ndarray, " P"]) -> Estimate:
+    """Mean change over problems, with its percentile interval over resampled problems."""
+    counts_BP = resampled_prompts(len(change_P), DRAWS, 0).numpy().astype(float)
+    return percentile_estimate(float(change_P.mean()), counts_BP @ change_P / len(change_P), len(change_P))
 
-    def edited(x_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+
+def at_last_position(edit: ResidualEdit) -> ResidualEdit:
+    """The edit at the last position of each forward pass only: the prompt's last token, then every written one."""
+
+    def edit_last(x_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         x_BLD[:, -1:] = edit(x_BLD[:, -1:].clone())
         return x_BLD
 
-    return edited
+    return edit_last

@@ -1,10 +1,11 @@
-"""How well each latent tells two kinds of tokens apart: AUROC and effect size, within strata, all latents at once.
+"""How well each latent separates two kinds of tokens, within strata, for all latents at once.
 
-Within a stratum (tokens of one role, say, or of one depth) positives are held against negatives, and strata are weighed
-by their positives. A latent that is off at both is a tie, so AUROC needs only what is on: the ranks of active values,
-and counts of the silent.
+    auroc = P(positive > negative) + P(equal) / 2
+    d     = (mean of positives - mean of negatives) / pooled standard deviation
 
-    auroc = P(positive > negative) + P(equal) / 2        d = (mean of positives - mean of negatives) / pooled deviation
+Positives are compared with negatives of the same stratum (one token role or one depth, say). Strata are weighted by
+their positives. A latent that is inactive at both tokens of a pair is a tie, so AUROC needs only the ranks of active
+values and the numbers of inactive tokens.
 """
 
 from dataclasses import dataclass
@@ -19,102 +20,105 @@ from interp.tsae.codes import Codes
 
 
 @dataclass(frozen=True)
-class Heights:
-    """Where one latent stands, in the mean over strata."""
+class ContrastMeans:
+    """Mean activation of one latent at a contrast's two kinds of tokens, averaged over strata."""
 
-    high: float
-    """At positives."""
-    low: float
-    """At negatives."""
-    spread: float
-    """Within both: their pooled deviation."""
+    positive: float
+    negative: float
+    std: float
+    """Pooled standard deviation within both kinds."""
 
     @property
-    def known(self) -> bool:
-        return bool(np.isfinite([self.high, self.low, self.spread]).all())
+    def is_finite(self) -> bool:
+        return bool(np.isfinite([self.positive, self.negative, self.std]).all())
 
 
 @dataclass(frozen=True)
 class Separation:
+    """AUROC, effect size and means of every latent. NaN throughout where no stratum has both kinds of tokens."""
+
     auroc_F: Float[ndarray, " F"]
     d_F: Float[ndarray, " F"]
-    """0 for a latent that does not vary."""
-    heights_3F: Float[ndarray, "3 F"]
-    """High, low and spread of each."""
+    """Cohen's d; 0 for a latent that does not vary."""
+    means_3F: Float[ndarray, "3 F"]
+    """Mean at positives, mean at negatives and standard deviation of each latent."""
     positives: int
     negatives: int
-    common: float
-    """The share of positives in strata that have negatives too: only of them anything is told."""
+    comparable_share: float
+    """Share of the positives whose stratum has negatives too: only these are compared."""
 
-    def heights(self, latent: int) -> Heights:
-        return Heights(*self.heights_3F[:, latent].tolist())
+    def means(self, latent: int) -> ContrastMeans:
+        return ContrastMeans(*self.means_3F[:, latent].tolist())
 
 
-def separation(
+def measure_separation(
     codes: Codes, positive_N: Bool[ndarray, " N"], negative_N: Bool[ndarray, " N"], stratum_N: Int[ndarray, " N"]
 ) -> Separation:
-    """Tokens that are neither are left out. NaN throughout where no stratum has both kinds."""
+    """Separation of positive from negative tokens by every latent. Tokens that are neither are left out."""
     if bool((positive_N & negative_N).any()):
         raise BadInput("a token is positive or negative; got some that are both")
-    kept_N = positive_N | negative_N
-    codes, positive_N = codes.at(torch.from_numpy(kept_N)), positive_N[kept_N]
-    _, stratum_N = np.unique(stratum_N[kept_N], return_inverse=True)
+    used_N = positive_N | negative_N
+    codes, positive_N = codes.select_tokens(torch.from_numpy(used_N)), positive_N[used_N]
+    _, stratum_N = np.unique(stratum_N[used_N], return_inverse=True)
     n1_S, n0_S = (
-        np.bincount(stratum_N[which], minlength=stratum_N.max(initial=-1) + 1) for which in (positive_N, ~positive_N)
+        np.bincount(stratum_N[kind_N], minlength=stratum_N.max(initial=-1) + 1) for kind_N in (positive_N, ~positive_N)
     )
-    held_S = (n1_S > 0) & (n0_S > 0)
+    comparable_S = (n1_S > 0) & (n0_S > 0)
     positives, negatives = int(n1_S.sum()), int(n0_S.sum())
-    common = float(n1_S[held_S].sum() / max(1, positives))
-    if not held_S.any():
-        none_F = np.full(codes.width, np.nan)
-        return Separation(none_F, none_F, np.stack([none_F] * 3), positives, negatives, common)
-    share_S = np.where(held_S, n1_S, 0) / n1_S[held_S].sum()
-    auroc_F, d_F, heights_3F = np.zeros(codes.width), np.zeros(codes.width), np.zeros((3, codes.width))
-    token_K, latent_K, value_K = (held.numpy() for held in (codes.token_K, codes.latent_K, codes.value_K))
-    for at in np.flatnonzero(held_S):
-        mine_K, counts = stratum_N[token_K] == at, (int(n1_S[at]), int(n0_S[at]))
-        on_K = positive_N[token_K[mine_K]]
-        auroc, d, heights = _told_apart(latent_K[mine_K], value_K[mine_K], on_K, *counts, codes.width)
-        auroc_F += share_S[at] * auroc
-        d_F += share_S[at] * d
-        heights_3F += share_S[at] * heights
-    return Separation(auroc_F, d_F, heights_3F, positives, negatives, common)
+    comparable_share = float(n1_S[comparable_S].sum() / max(1, positives))
+    if not comparable_S.any():
+        nan_F = np.full(codes.width, np.nan)
+        return Separation(nan_F, nan_F, np.stack([nan_F] * 3), positives, negatives, comparable_share)
+    weight_S = np.where(comparable_S, n1_S, 0) / n1_S[comparable_S].sum()
+    auroc_F, d_F, means_3F = np.zeros(codes.width), np.zeros(codes.width), np.zeros((3, codes.width))
+    token_K, latent_K, value_K = (column.numpy() for column in (codes.token_K, codes.latent_K, codes.value_K))
+    for stratum in np.flatnonzero(comparable_S):
+        in_stratum_K, counts = stratum_N[token_K] == stratum, (int(n1_S[stratum]), int(n0_S[stratum]))
+        positive_k = positive_N[token_K[in_stratum_K]]
+        auroc, d, means = _separation_in_stratum(
+            latent_K[in_stratum_K], value_K[in_stratum_K], positive_k, *counts, codes.width
+        )
+        auroc_F += weight_S[stratum] * auroc
+        d_F += weight_S[stratum] * d
+        means_3F += weight_S[stratum] * means
+    return Separation(auroc_F, d_F, means_3F, positives, negatives, comparable_share)
 
 
-def _told_apart(
-    latent_K: ndarray, value_K: ndarray, on_K: ndarray, n1: int, n0: int, width: int
+def _separation_in_stratum(
+    latent_K: ndarray, value_K: ndarray, positive_K: ndarray, n1: int, n0: int, width: int
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Of each latent, from its active values at positives (`on_K`) and negatives."""
-    count1_F, count0_F = (np.bincount(latent_K[which], minlength=width) for which in (on_K, ~on_K))
-    rank_K = _ranks(latent_K, value_K)
-    rank_sum_F = np.bincount(latent_K[on_K], rank_K[on_K], minlength=width)
-    silent1_F, silent0_F = n1 - count1_F, n0 - count0_F
-    below_F = rank_sum_F - count1_F * (count1_F + 1) / 2  # pairs of active ones that the positive wins, ties by half
-    won_F = below_F + count1_F * silent0_F + silent1_F * silent0_F / 2
+    """AUROC, d and means of each latent, from its active values at `n1` positive and `n0` negative tokens."""
+    active1_F, active0_F = (np.bincount(latent_K[kind_K], minlength=width) for kind_K in (positive_K, ~positive_K))
+    rank_K = _ranks_within_latents(latent_K, value_K)
+    rank_sum_F = np.bincount(latent_K[positive_K], rank_K[positive_K], minlength=width)
+    inactive1_F, inactive0_F = n1 - active1_F, n0 - active0_F
+    won_active_F = rank_sum_F - active1_F * (active1_F + 1) / 2  # active pairs that the positive wins, ties by half
+    won_F = won_active_F + active1_F * inactive0_F + inactive1_F * inactive0_F / 2
     moments = [
-        (np.bincount(latent_K[which], value_K[which] ** power, minlength=width))
-        for which in (on_K, ~on_K)
+        (np.bincount(latent_K[kind_K], value_K[kind_K] ** power, minlength=width))
+        for kind_K in (positive_K, ~positive_K)
         for power in (1, 2)
     ]
     mean1_F, square1_F, mean0_F, square0_F = (m / n for m, n in zip(moments, (n1, n1, n0, n0), strict=True))
     pooled_F = ((square1_F - mean1_F**2) * n1 + (square0_F - mean0_F**2) * n0) / (n1 + n0)
-    deviation_F = np.sqrt(pooled_F.clip(min=0))
-    apart_F = mean1_F - mean0_F
-    d_F = np.divide(apart_F, deviation_F, out=np.zeros(width), where=deviation_F > 1e-9 * (1 + np.abs(apart_F)))
-    return won_F / max(1, n1 * n0), d_F, np.stack([mean1_F, mean0_F, deviation_F])
+    std_F = np.sqrt(pooled_F.clip(min=0))
+    difference_F = mean1_F - mean0_F
+    d_F = np.divide(difference_F, std_F, out=np.zeros(width), where=std_F > 1e-9 * (1 + np.abs(difference_F)))
+    return won_F / max(1, n1 * n0), d_F, np.stack([mean1_F, mean0_F, std_F])
 
 
-def _ranks(latent_K: ndarray, value_K: ndarray) -> ndarray:
-    """Of each value among those of its latent, from 1 on, equal ones sharing the mean of their places."""
+def _ranks_within_latents(latent_K: ndarray, value_K: ndarray) -> ndarray:
+    """Rank of each value among the values of its latent, from 1. Equal values share their mean rank."""
     order = np.lexsort((value_K, latent_K))
     latent, value = latent_K[order], value_K[order]
-    begins = np.r_[True, latent[1:] != latent[:-1]] if len(latent) else np.zeros(0, bool)
-    tied = np.r_[True, (latent[1:] != latent[:-1]) | (value[1:] != value[:-1])] if len(latent) else np.zeros(0, bool)
-    place = np.arange(len(latent))
-    start = np.maximum.accumulate(np.where(begins, place, 0))
-    group = tied.cumsum() - 1
-    first, size = place[tied], np.bincount(group)
-    shared = first[group] + (size[group] - 1) / 2 - start + 1
+    first_of_latent = np.r_[True, latent[1:] != latent[:-1]] if len(latent) else np.zeros(0, bool)
+    first_of_tie = (
+        np.r_[True, (latent[1:] != latent[:-1]) | (value[1:] != value[:-1])] if len(latent) else np.zeros(0, bool)
+    )
+    index = np.arange(len(latent))
+    start = np.maximum.accumulate(np.where(first_of_latent, index, 0))
+    tie = first_of_tie.cumsum() - 1
+    first, size = index[first_of_tie], np.bincount(tie)
     ranks = np.empty(len(latent))
-    ranks[order] = shared
+    ranks[order] = first[tie] + (size[tie] - 1) / 2 - start + 1
     return ranks
