@@ -1,97 +1,53 @@
-"""Claims of the literature as experiments."""
+"""`interp study NAME`: one command per study of `interp.studies.STUDIES`, its flags made from the study's config."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
+
+import tyro
 
 from interp.cli.app import Flat, say, say_json, study_app
-from interp.studies.dictionary.config import DictionaryConfig
-from interp.studies.difficulty.config import DifficultyConfig
-from interp.studies.features.config import FeaturesConfig
-from interp.studies.roles.config import RolesStudyConfig
-
-if TYPE_CHECKING:
-    from interp.studies.verdict import Judged
+from interp.studies import STUDIES, Study
 
 
-@dataclass(frozen=True)
-class Difficulty:
-    study: Annotated[DifficultyConfig, Flat] = field(default_factory=DifficultyConfig)
-    out: Path = Path("data/results/difficulty")
-    """Where the result goes, and the ledger of runs."""
-    runs: Path = Path("runs/difficulty")
-    """Where the runs' own directories go."""
-    json: bool = False
-    """Print one JSON object and nothing else."""
+def args_of(study: Study[Any]) -> type:
+    """The dataclass whose fields are the flags of a study's command."""
+
+    def described(kind: type, text: str) -> Any:
+        return Annotated[kind, tyro.conf.arg(help=text)]
+
+    return make_dataclass(
+        f"{study.name.capitalize()}Args",
+        [
+            ("study", Annotated[study.Config, Flat], field(default_factory=study.Config)),
+            ("out", described(Path, "Where the result goes, and the ledger of runs."), Path("data/results", study.name)),
+            ("runs", described(Path, "Where the runs' own directories go."), Path("runs", study.name)),
+            ("rejudge", described(bool, "Judge the runs in the ledger again; run nothing."), False),
+            ("json", described(bool, "Print one JSON object and nothing else."), False),
+        ],
+        frozen=True,
+    )
 
 
-@study_app.command(name="difficulty")
-def difficulty_command(config: Annotated[Difficulty, Flat]) -> None:
-    """Is learning an inverted U, does hard training harm, is luck the channel? Goes on where it was stopped."""
-    from interp.studies.difficulty.study import study
-
-    say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
+STUDY_ARGS = {name: args_of(study) for name, study in STUDIES.items()}
 
 
-@dataclass(frozen=True)
-class Dictionary:
-    study: Annotated[DictionaryConfig, Flat] = field(default_factory=DictionaryConfig)
-    out: Path = Path("data/results/dictionary")
-    """Where the result goes, and the ledger of dictionaries."""
-    runs: Path = Path("runs/dictionary")
-    """Where the worlds' own directories go."""
-    json: bool = False
-    """Print one JSON object and nothing else."""
+def command_of(study: Study[Any]) -> Callable[..., None]:
+    args: Any = STUDY_ARGS[study.name]
+
+    def command(config: Annotated[args, Flat]) -> None:  # pyright: ignore[reportInvalidTypeForm]
+        judgements = study.study(config.study, config.out, config.runs, rejudge=config.rejudge)
+        if config.json:
+            return say_json({"out": config.out, "verdicts": {one.claim.name: one.verdicts for one in judgements}})
+        say(f"{'as registered':14} {'corrected':14} {'any shape':14} claim")
+        for one in judgements:
+            say(f"{one.registered:14} {one.corrected:14} {one.verdict:14} {one.claim.text}")
+        say("", f"Saved in {config.out / 'README.md'}")
+
+    command.__doc__ = f"{study.question} Stopped and started again, it continues."
+    return command
 
 
-@study_app.command(name="dictionary")
-def dictionary_command(config: Annotated[Dictionary, Flat]) -> None:
-    """Does a temporal dictionary's slow block hold what is slow, at little cost? Goes on where it was stopped."""
-    from interp.studies.dictionary.study import study
-
-    say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
-
-
-@dataclass(frozen=True)
-class RolesStudy:
-    study: Annotated[RolesStudyConfig, Flat] = field(default_factory=RolesStudyConfig)
-    out: Path = Path("data/results/roles")
-    """Where the result goes, and the ledger of organisms."""
-    runs: Path = Path("runs/roles")
-    """Where the organisms go."""
-    json: bool = False
-    """Print one JSON object and nothing else."""
-
-
-@study_app.command(name="roles")
-def roles_command(config: Annotated[RolesStudy, Flat]) -> None:
-    """Do latents that have earned a role carry what it is about? Goes on where it was stopped."""
-    from interp.studies.roles.study import study
-
-    say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
-
-
-@dataclass(frozen=True)
-class FeaturesStudy:
-    study: Annotated[FeaturesConfig, Flat] = field(default_factory=FeaturesConfig)
-    out: Path = Path("data/results/features")
-    """Where the result goes, and the ledger of seeds and dictionaries."""
-    runs: Path = Path("runs/features")
-    """Where the policies go."""
-    json: bool = False
-    """Print one JSON object and nothing else."""
-
-
-@study_app.command(name="features")
-def features_command(config: Annotated[FeaturesStudy, Flat]) -> None:
-    """Which families of features does each difficulty strengthen? Goes on where it was stopped."""
-    from interp.studies.features.study import study
-
-    say_verdicts(study(config.study, config.out, config.runs), config.out, config.json)
-
-
-def say_verdicts(judged: "list[Judged]", out: Path, as_json: bool) -> None:
-    if as_json:
-        say_json({"out": out, "verdicts": {j.claim.name: j.verdict for j in judged}})
-    else:
-        say(*(f"{j.verdict:14} {j.claim.claim}" for j in judged), f"the result is {out / 'README.md'}")
+for _study in STUDIES.values():
+    study_app.command(name=_study.name)(command_of(_study))

@@ -1,1 +1,15 @@
-"""Claims of the literature as experiments: claim, prediction and measure first, then runs, then the verdict."""
+"""Claims of the literature as experiments: claim, prediction and rule first, then runs, then the verdict.
+
+A new study is one file with a subclass of `base.Study`, and one line here.
+"""
+
+from typing import Any
+
+from interp.studies.base import Study
+from interp.studies.dictionary import Dictionary
+from interp.studies.difficulty import Difficulty
+from interp.studies.features import Features
+from interp.studies.roles import Roles
+
+STUDIES: dict[str, Study[Any]] = {study.name: study for study in (Difficulty(), Dictionary(), Roles(), Features())}
+"""Every study by name; `interp study NAME` runs it."""

@@ -1,0 +1,259 @@
+"""What a study is: a question, claims with their rules, arms, and what one run of an arm does.
+
+A study is a subclass of `Study` in one file, listed in `interp.studies.STUDIES`. It states arms, measures and claims
+before its runs. The base class does the rest: worker processes, ledger, resuming, verdicts, result.json, README.md, the
+page of figures and the command line.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from interp.artifacts import BadInput, fingerprint_config, to_json
+from interp.stats.estimate import Estimate
+from interp.studies.results import Arm, Measure, Observation, Results
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from interp.studies.judging import Judgement
+    from interp.studies.runner import Ledger, Row
+
+SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
+NO_EVIDENCE = "no evidence"
+"""Not supported because nothing was shown, rather than because the opposite was. Only `as registered` calls this not
+supported; elsewhere it is inconclusive."""
+LEDGER = "runs.jsonl"
+COMMITTED_BASE = "71cfd0d8dac8ae7a"
+"""Fingerprint of the shipped base when the committed ledgers were made."""
+logger = logging.getLogger(__name__)
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule says of the records, and the estimates it rests on."""
+
+    outcome: str
+    measures: Mapping[str, Estimate] = field(default_factory=dict)
+    beside: Mapping[str, Estimate] = field(default_factory=dict)
+    """Estimates that the rule does not use, and a reader should see beside it."""
+    beside_note: str = ""
+    ways: int = 1
+    """Number of measures any one of which could have decided this: the p-value is taken so many times."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that runs can support or not: its rule in prose and in code."""
+
+    name: str
+    text: str
+    prediction: str
+    """What we expected, written before the runs."""
+    rule: str
+    judge: Callable[[Results], Verdict] = field(compare=False)
+    caveats: tuple[str, ...] = ()
+    """What the claim does not show, or shows in part."""
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    title: str
+    text: str
+    figure: "go.Figure"
+    claims: tuple[str, ...] = ()
+    """Names of the claims whose verdicts stand beside it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: what a worker process gets."""
+
+    study: "type[Study[Any]]"
+    arm: Arm
+    seed: int | None
+    config: Any
+    directory: Path
+
+
+class Study(ABC, Generic[C]):
+    """Claims of the literature as an experiment."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    question: ClassVar[str]
+    """One sentence, shown by `--help`."""
+    summary: ClassVar[str]
+    """The claim as a whole, in one sentence."""
+    Config: type[C]
+    committed: C
+    """Config of the committed ledger, whose first rows do not name what decides them."""
+    claims: ClassVar[tuple[Claim, ...]]
+    measures: ClassVar[Mapping[str, Measure]]
+    """What is reported of every arm in result.json."""
+    background: ClassVar[str] = ""
+    """What had been seen before the runs."""
+
+    # --- what a study states ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def arms(self, config: C) -> Sequence[Arm]: ...
+
+    def seeds(self, arm: Arm, config: Any) -> Sequence[int | None]:
+        """Seeds of an arm; (None,) for a baseline that is run once."""
+        return range(config.first_seed, config.first_seed + config.seeds)
+
+    def world_spec(self, config: Any) -> Any:
+        """What decides everything that `prepare` makes; runs of another spec have a directory of their own."""
+        return None
+
+    def prepare(self, config: C, seed: int, directory: Path) -> None:
+        """Make what the arms of a seed share. Called again, it makes what is missing."""
+        return
+
+    @abstractmethod
+    def run(self, arm: Arm, seed: int | None, config: C, directory: Path) -> dict[str, Any]:
+        """One record, of plain values."""
+
+    def migrate(self, record: dict[str, Any]) -> "Row":
+        """A record from before rows named their arm and seed."""
+        from interp.studies.runner import Row
+
+        return Row(record, record["arm"], record["seed"])
+
+    def observations(self, rows: "Sequence[Row]") -> Sequence[Observation]:
+        """What the records say, one observation per arm and seed."""
+        return [Observation(row.arm, row.seed, row.record) for row in rows]
+
+    def estimate(self, results: Results, arm: str, measure: Measure) -> Estimate:
+        """What result.json reports of an arm."""
+        return results.mean(arm, measure)
+
+    @abstractmethod
+    def method(self, config: C) -> str:
+        """What was done, for a reader of the result."""
+
+    def tables(self, results: Results, config: C) -> Sequence[Table]:
+        return ()
+
+    def figures(self, results: Results, config: C) -> Sequence[Figure]:
+        return ()
+
+    def facts(self, judgements: "Sequence[Judgement]") -> dict[str, Any]:
+        """More entries of result.json."""
+        return {}
+
+    # --- what every study does -------------------------------------------------------------------------------------
+
+    def study(self, config: C, out: Path, runs: Path, *, rejudge: bool = False) -> "list[Judgement]":
+        """Run what is missing, judge, and write the result into `out`. `runs` gets the runs' own directories. With
+        `rejudge`, judge the records that are there and run nothing."""
+        from interp.studies.report import write_result
+
+        ledger, base = self.open_ledger(out), _base_fingerprint()
+        jobs = self.jobs(config, runs)
+        if not rejudge:
+            self._run_missing(jobs, ledger, base, config)
+        rows = [row for job in jobs if (row := ledger.get(self._key(job, base)))]
+        if not rows:
+            raise BadInput(
+                f"expected records of this config and base in {out / LEDGER}, got none: leave out --rejudge to run them"
+            )
+        if missing := len(jobs) - len(rows):
+            logger.warning("%d of %d runs are not in %s; they are left out", missing, len(jobs), out / LEDGER)
+        return write_result(self, Results(self.observations(rows)), config, out)
+
+    def jobs(self, config: Any, runs: Path) -> list[Job]:
+        """All runs: the first seed of every arm, then the second, and so on."""
+        arms = [(arm, list(self.seeds(arm, config))) for arm in self.arms(config)]
+        turns = range(max(len(seeds) for _, seeds in arms))
+        listed = [(arm, seeds[turn]) for turn in turns for arm, seeds in arms if turn < len(seeds)]
+        world = fingerprint_config(self.world_spec(config))[:6]
+        return [Job(type(self), arm, seed, config, runs / world / str(seed)) for arm, seed in listed]
+
+    def open_ledger(self, out: Path) -> "Ledger":
+        """The ledger in `out`, with rows of the first format under the specs of the committed config."""
+        from interp.studies.runner import Ledger
+
+        ledger = Ledger.open(out / LEDGER)
+        if ledger.unkeyed:
+            jobs = {(job.arm.name, job.seed): job for job in self.jobs(self.committed, Path())}
+            for row in map(self.migrate, ledger.unkeyed):
+                if job := jobs.get((row.arm, row.seed)):
+                    ledger.adopt(self._key(job, COMMITTED_BASE), row)
+        return ledger
+
+    def _key(self, job: Job, base: str) -> dict[str, Any]:
+        return {"study": self.name, "arm": to_json(job.arm), "seed": job.seed, "base": base}
+
+    def _run_missing(self, jobs: Sequence[Job], ledger: "Ledger", base: str, config: Any) -> None:
+        from interp.studies.runner import Row, run_jobs
+
+        missing = [job for job in jobs if ledger.get(self._key(job, base)) is None]
+        worlds = list({job.seed: job for job in missing if job.seed is not None}.values())
+        options = {"processes": config.processes}
+        if type(self).prepare is not Study.prepare:
+            run_jobs(worlds, _prepare, lambda job, record: None, name=f"{self.name}: worlds", **options)
+
+        def finish(job: Job, record: dict[str, Any]) -> None:
+            ledger.add(self._key(job, base), Row(record, job.arm.name, job.seed))
+
+        run_jobs(missing, _run, finish, name=self.name, **options)
+
+
+def decided_by(config: Any, *but: str) -> dict[str, Any]:
+    """The fields of a config as plain values, but for some that decide no record: counts of seeds and of cores."""
+    names = [one.name for one in fields(config) if one.name not in ("seeds", "first_seed", "processes", *but)]
+    return {name: to_json(getattr(config, name)) for name in names}
+
+
+def _base_fingerprint() -> str:
+    from interp.organism import shipped_path
+    from interp.policy.directory import fingerprint_of
+
+    return fingerprint_of(shipped_path())
+
+
+def _prepare(job: Job) -> dict[str, Any]:
+    assert job.seed is not None
+    job.study().prepare(job.config, job.seed, job.directory)
+    return {}
+
+
+def _run(job: Job) -> dict[str, Any]:
+    return job.study().run(job.arm, job.seed, job.config, job.directory)
+
+
+# --- rules ---------------------------------------------------------------------------------------------------------
+
+
+def judge_above(
+    deciding: Sequence[Estimate], measures: Mapping[str, Estimate], bound: float = 0.0, **more: Any
+) -> Verdict:
+    """Supported where every deciding interval lies above the bound, not supported where one lies below it."""
+    if any(one.is_below(bound) for one in deciding):
+        return Verdict(NOT_SUPPORTED, measures, ways=len(deciding), **more)
+    outcome = SUPPORTED if all(one.is_above(bound) for one in deciding) else INCONCLUSIVE
+    return Verdict(outcome, measures, **more)
+
+
+def judge_below(
+    deciding: Sequence[Estimate], measures: Mapping[str, Estimate], bound: float = 0.0, **more: Any
+) -> Verdict:
+    """Supported where every deciding interval lies below the bound, not supported where one lies above it."""
+    if any(one.is_above(bound) for one in deciding):
+        return Verdict(NOT_SUPPORTED, measures, ways=len(deciding), **more)
+    outcome = SUPPORTED if all(one.is_below(bound) for one in deciding) else INCONCLUSIVE
+    return Verdict(outcome, measures, **more)

@@ -1,0 +1,94 @@
+"""Settings of the dictionary study: planted latents, arms, and the facts that probes ask for."""
+
+from dataclasses import dataclass, field
+
+from interp.artifacts import BadInput
+from interp.checks import expect_at_least
+
+PRESETS = (
+    "interp", "paper", "released", "matryoshka", "matryoshka-weighted", "batchtopk", "shuffled", "contrast-only",
+    "promotion-only",
+)  # fmt: skip
+"""Arms, by their presets."""
+RANDOM = "interp, random weights"
+"""Ours, on a policy of random weights that reads the same text. On the organism alone, as the two below."""
+RESIDUAL = "the residual itself"
+RESIDUAL_RANDOM = "the residual itself, random weights"
+"""No dictionaries: what the facts can be read from without one."""
+PLANTED, ORGANISM = WORLDS = ("planted", "organism")
+ARMS = {PLANTED: PRESETS, ORGANISM: (*PRESETS, RANDOM, RESIDUAL, RESIDUAL_RANDOM)}
+KINDS = ("slow frequent", "slow rare", "fast frequent", "fast rare")
+"""Of planted latents."""
+SLOW = ("format", "valid", "depth", "steps left", "running value")
+"""Facts of the organism's answers that hold for a whole answer, or for a step of it."""
+FAST = ("role", "operator", "digit", "result")
+"""Facts of a single token."""
+
+
+@dataclass(frozen=True)
+class PlantedConfig:
+    d_model: int = 64
+    per_kind: int = 24
+    """Latents of each of the four kinds."""
+    frequent_rate: float = 0.08
+    """Share of tokens at which a frequent latent is active."""
+    rare_rate: float = 0.01
+    dwell: float = 24.0
+    """Tokens for which a slow latent stays active, on average."""
+    length: int = 48
+    """Tokens of a document."""
+    noise: float = 0.05
+    """Of each dimension, where latents have magnitudes around 1."""
+    tokens: int = 200_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rare_rate <= self.frequent_rate < 1:
+            raise BadInput(
+                f"expected 0 < rare_rate <= frequent_rate < 1; got rare_rate {self.rare_rate} and frequent_rate "
+                f"{self.frequent_rate}"
+            )
+        if not self.dwell > 1:
+            raise BadInput(f"dwell must be above 1; got {self.dwell}")
+
+
+@dataclass(frozen=True)
+class DictionaryConfig:
+    seeds: int = 5
+    first_seed: int = 106
+    """Seeds below were used to find settings, or to find out what the study lacked, and are not reported."""
+    worlds: tuple[str, ...] = WORLDS
+    """Which to run: both are needed for the verdict."""
+    planted: PlantedConfig = field(default_factory=PlantedConfig)
+    planted_width: int = 256
+    planted_k: int = 6
+    organism_width: int = 1024
+    organism_k: int = 16
+    steps: int = 2000
+    """Of each dictionary, at 1,024 tokens a step."""
+    layer: int = 2
+    """Of the organism's four, from 0."""
+    tokens: int = 400_000
+    """Of the organism's series to fit on, prompts included."""
+    held_out_tokens: int = 80_000
+    """To measure on, of problems that were not fitted on."""
+    grpo_steps: int = 40
+    processes: int = 2
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.worlds) - set(WORLDS)):
+            raise BadInput(f"worlds must be some of {', '.join(WORLDS)}; got {', '.join(unknown)}")
+        expect_at_least(self, 1, "seeds", "steps", "tokens", "held_out_tokens", "grpo_steps", "processes")
+        expect_at_least(self, 0, "layer", "first_seed")
+
+    def size(self, world: str) -> tuple[int, int]:
+        """Width and K of every dictionary of a world."""
+        width, k = (getattr(self, f"{world}_{name}") for name in ("width", "k"))
+        return width, k
+
+
+def world_spec(world: str, config: DictionaryConfig) -> dict[str, object]:
+    """What decides a world, besides its seed."""
+    if world == PLANTED:
+        return {"planted": config.planted}
+    return {name: getattr(config, name) for name in ("layer", "tokens", "held_out_tokens", "grpo_steps")}

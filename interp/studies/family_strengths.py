@@ -1,0 +1,229 @@
+"""How strong a family of latents is in a policy, measured three ways, and one dictionary of the features study.
+
+fixed       their activation per token, on text that is the same for all policies (the base wrote it)
+on-policy   the same, on what the policy itself writes
+causal      how much less likely the tokens they earned their roles with are without all of them at once, in the fixed
+            text (log-odds)
+
+Beside the first two stand the family's matches: for each latent one that is as frequent and as strong in the base, and
+that no contrast said anything of. What all latents do is no doing of a family.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from interp.features.ablation import ABLATE, LatentEditor
+from interp.features.families import make_contrasts
+from interp.features.gates import MatchedLatents
+from interp.features.labels import LabeledTokens, label_tokens
+from interp.features.roles import Roles
+from interp.policy.policy import Policy
+from interp.rollouts.record import Rollout
+from interp.studies.features_measures import (
+    AGAIN,
+    BASE,
+    CAUSAL,
+    FAMILIES,
+    FITTED_ON,
+    FIXED,
+    LUCK_ALONE,
+    ON_POLICY,
+    TRAINED_ON,
+    VALID_ALONE,
+)
+from interp.studies.runner import file_lock
+from interp.tsae import TSAE
+
+if TYPE_CHECKING:
+    from interp.credit.base import CreditScheme
+    from interp.grpo.run import Run
+    from interp.studies.features import FeaturesConfig
+
+STREAMS = {AGAIN: "base, asked again"}
+"""Purposes under which answers are sampled, where it is not `strengths`: each is a stream of random numbers."""
+
+
+@dataclass(frozen=True)
+class Family:
+    latents: tuple[int, ...]
+    matches: tuple[int, ...]
+
+
+def find_families(roles: Roles, base: LabeledTokens) -> dict[str, Family]:
+    """Families with a latent at least."""
+    candidates, nearest, families = {trial.latent for trial in roles.trials}, MatchedLatents(base).nearest, {}
+    for name, kind in FAMILIES.items():
+        latents = tuple(sorted({trial.latent for trial in roles.trials if trial.kind == kind and trial.passes_all}))
+        matches = {other for latent in latents for other in nearest(latent, 1, exclude=candidates)}
+        if latents:
+            families[name] = Family(latents, tuple(sorted(matches)))
+    return families
+
+
+@dataclass(frozen=True)
+class FamilyMeter:
+    """Measures families in any policy, on text that the base wrote and on the policy's own."""
+
+    tsae: TSAE
+    layer: int
+    text: Sequence[Rollout]
+    families: Mapping[str, Family]
+    target_N: Mapping[str, Bool[np.ndarray, " N"]]
+    """Tokens of the text that the families earned their roles with."""
+
+    @classmethod
+    def on(cls, tsae: TSAE, layer: int, roles: Roles, base: Policy, text: Sequence[Rollout]) -> "FamilyMeter":
+        tokens = label_tokens(base, tsae, layer, text)
+        contrasts, _ = make_contrasts(tokens)
+        target_N = {}
+        for name, kind in FAMILIES.items():
+            earned = {trial.contrast for trial in roles.trials if trial.kind == kind and trial.passes_all}
+            targets = [one.target_N for one in contrasts if one.name in earned]
+            target_N[name] = np.logical_or.reduce(targets) if targets else np.zeros(len(tokens), bool)
+        return cls(tsae, layer, text, find_families(roles, tokens), target_N)
+
+    def measure(self, policy: Policy, rollouts: Sequence[Rollout]) -> dict[str, dict[str, float]]:
+        """Strength of each family in a policy that wrote `rollouts`."""
+        fixed, own = (label_tokens(policy, self.tsae, self.layer, rows) for rows in (self.text, rollouts))
+        editor, strengths = LatentEditor(policy, self.tsae, self.layer, self.text), {}
+        for name, family in self.families.items():
+            shift_N = editor.log_odds_shift(family.latents, ABLATE)
+            target_N = self.target_N[name]
+            strengths[name] = {
+                FIXED: mean_activation(fixed, family.latents),
+                ON_POLICY: mean_activation(own, family.latents),
+                CAUSAL: -float(shift_N[target_N].mean()) if target_N.any() else float("nan"),
+                f"{FIXED}, matches": mean_activation(fixed, family.matches),
+                f"{ON_POLICY}, matches": mean_activation(own, family.matches),
+            }
+        return strengths
+
+
+def mean_activation(tokens: LabeledTokens, latents: Sequence[int]) -> float:
+    """Activation of all the latents together per token."""
+    is_one_K = np.isin(tokens.codes.latent_K.numpy(), latents)
+    return float(tokens.codes.value_K.numpy()[is_one_K].sum()) / len(tokens)
+
+
+# --- one seed's policies, and one of its dictionaries --------------------------------------------------------------
+
+
+def scheme_of(arm: str) -> "CreditScheme | None":
+    from interp.credit import RewardSubsample, StepValidity
+
+    return {LUCK_ALONE: RewardSubsample(valid_paid=0.0), VALID_ALONE: StepValidity(weights=False)}.get(arm)
+
+
+def train_arm(arm: str, seed: int, config: "FeaturesConfig", directory: Path) -> "Run":
+    """An arm's training run; what is there already is read, not run again."""
+    from interp.grpo import train
+    from interp.grpo.config import GRPOConfig, UpdateConfig
+    from interp.organism import load_task, shipped_path
+    from interp.policy import SampleConfig
+
+    training = GRPOConfig(
+        steps=config.steps,
+        prompts=config.prompts,
+        sampling=SampleConfig(group=config.group, rows=1024, seed=seed),
+        update=UpdateConfig(lr=config.lr),
+        save_every=config.steps,
+        without_signal="go on",  # an arm that finds none is a result
+    )
+    out = directory / arm.replace(", ", "-").replace(" ", "-")
+    base, task = Policy.load(shipped_path(), device="cpu"), load_task(shipped_path())
+    with file_lock(directory):
+        return train(
+            base, task, problems=TRAINED_ON[arm], config=training, credit=scheme_of(arm), out=out, progress=False
+        )
+
+
+def training_shares(seed: int, config: "FeaturesConfig", directory: Path) -> dict[str, Any]:
+    """For each arm, the share of its training rollouts that were valid, and of luck among its successes."""
+    shares: dict[str, Any] = {}
+    for arm in TRAINED_ON:
+        metrics = train_arm(arm, seed, config, directory).table()
+        columns = {name: metrics[name].drop_nulls().to_list() for name in ("valid_rate", "lucky_share")}
+        shares[arm] = {name: sum(values) / len(values) if values else None for name, values in columns.items()}
+    return shares
+
+
+def measure_dictionary(number: int, seed: int, config: "FeaturesConfig", directory: Path) -> dict[str, Any]:
+    """Fit one of a seed's dictionaries, earn roles in the base, and measure the families in every policy."""
+    import torch
+
+    torch.set_num_threads(1)
+    runs = {arm: train_arm(arm, seed, config, directory) for arm in TRAINED_ON}
+    base = Policy.load(runs[FITTED_ON[0]].series.base.path, device="cpu")
+    policies = {BASE: base, **{arm: run.series.checkpoints[-1].load(device="cpu") for arm, run in runs.items()}}
+    tsae = fit_dictionary(number, seed, config, directory, runs)
+    roles = earn_base_roles(tsae, base, seed, config)
+    text = sample_answers(base, seed, config, split="probe")
+    meter = FamilyMeter.on(tsae, config.layer, roles, base, text)
+    strengths, behavior = {}, {}
+    for arm, policy in {**policies, AGAIN: base}.items():
+        rollouts = sample_answers(policy, seed, config, purpose=STREAMS.get(arm, "strengths"))
+        strengths[arm], behavior[arm] = meter.measure(policy, rollouts), behavior_by_level(rollouts)
+    families = {name: {"latents": one.latents, "matches": one.matches} for name, one in meter.families.items()}
+    facts = {"counts": roles.summary().to_dicts(), "fve": tsae.fit_metrics.get("fve")}
+    return {"families": families, "strengths": strengths, "behavior": behavior, **facts}
+
+
+def fit_dictionary(
+    number: int, seed: int, config: "FeaturesConfig", directory: Path, runs: "Mapping[str, Run]"
+) -> TSAE:
+    from interp.activations import CollectConfig, collect
+    from interp.organism import load_task, shipped_path
+    from interp.rollouts import Series
+    from interp.tsae import fit, preset
+
+    ends = [runs[arm].series.checkpoints[-1].path for arm in FITTED_ON]
+    series, out = Series.from_dirs([shipped_path(), *ends]), directory / f"store-{config.layer}-{config.tokens}"
+    collecting = CollectConfig((config.layer,), tokens=config.tokens)
+    with file_lock(directory):
+        store = collect(series, load_task(shipped_path()), config=collecting, out=out, device="cpu", progress=False)
+    template = preset("interp")
+    training = replace(template.training, steps=config.fit_steps, seed=1000 * seed + number)
+    return fit(
+        store, replace(template, width=config.width, k=config.k, training=training), progress=False, device="cpu"
+    )
+
+
+def earn_base_roles(tsae: TSAE, base: Policy, seed: int, config: "FeaturesConfig") -> Roles:
+    from interp.features import RolesConfig, earn_roles
+    from interp.organism import load_task, shipped_path
+
+    earning = RolesConfig(problems=config.earn_problems, random_latents=8, rollout_problems=0, test_seed=seed)
+    return earn_roles(tsae, base, load_task(shipped_path()), earning, device="cpu", progress=False)
+
+
+def sample_answers(
+    policy: Policy, seed: int, config: "FeaturesConfig", *, split: str = "eval", purpose: str = "strengths"
+) -> list[Rollout]:
+    """Answers to the same problems of every level."""
+    from interp.organism import load_task, shipped_path
+    from interp.policy import SampleConfig
+    from interp.rollouts import roll_out
+
+    task = load_task(shipped_path())
+    problems = [problem for level in task.levels for problem in task.problems(split, level, config.problems)]
+    sampling = SampleConfig(group=config.answers, rows=1024, seed=seed)
+    return roll_out(policy, task, problems, sampling, purpose=purpose, progress=False).rows
+
+
+def behavior_by_level(rollouts: Sequence[Rollout]) -> dict[str, dict[str, float]]:
+    """Shares of valid, correct and direct answers, for each level."""
+    shares = {}
+    for level in dict.fromkeys(row.level for row in rollouts):
+        rows = [row for row in rollouts if row.level == level]
+        flags = {
+            "valid": [bool(row.valid) for row in rows],
+            "correct": [row.correct for row in rows],
+            "direct": [row.format == "direct" for row in rows],
+        }
+        shares[str(level)] = {name: round(sum(values) / len(values), 5) for name, values in flags.items()}
+    return shares

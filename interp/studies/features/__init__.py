@@ -1,1 +1,0 @@
-"""What does difficulty feed? Latents with roles before and after training on easy, medium and hard problems."""

@@ -1,1 +1,0 @@
-"""Do roles tell the truth? Those earned in three gates, held against what interchange shows to carry a shortcut."""
