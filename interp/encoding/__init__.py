@@ -1,4 +1,4 @@
-"""Rollouts through a dictionary: latent codes at every token, and the loss recovered by its reconstructions."""
+"""What needs a dictionary and a policy: rollouts encoded token by token, and the loss recovered by reconstructions."""
 
 from typing import TYPE_CHECKING
 
@@ -6,15 +6,24 @@ from interp.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from interp.encoding.encode import EncodedChunk, encode_rollouts, latent_on_rollouts
-    from interp.encoding.recovery import SpliceEvaluator
+    from interp.encoding.recovery import LossRecovery, SpliceEvaluator, loss_recovered
 
-__all__ = ["EncodedChunk", "SpliceEvaluator", "encode_rollouts", "latent_on_rollouts"]
+__all__ = [
+    "EncodedChunk",
+    "LossRecovery",
+    "SpliceEvaluator",
+    "encode_rollouts",
+    "latent_on_rollouts",
+    "loss_recovered",
+]
 __getattr__ = lazy_exports(
     __name__,
     {
         "EncodedChunk": "interp.encoding.encode",
         "encode_rollouts": "interp.encoding.encode",
         "latent_on_rollouts": "interp.encoding.encode",
+        "LossRecovery": "interp.encoding.recovery",
         "SpliceEvaluator": "interp.encoding.recovery",
+        "loss_recovered": "interp.encoding.recovery",
     },
 )

@@ -1,4 +1,4 @@
-"""Temporal sparse autoencoders: fitted on stores of activations, measured, saved as SAELens dictionaries."""
+"""Temporal sparse autoencoders: fitted on stores of activations, measured, and saved as SAELens dictionaries."""
 
 from typing import TYPE_CHECKING
 

@@ -1,206 +1,134 @@
-"""Parts of a store in memory, from all over it: so that what is shuffled together is of every checkpoint and corpus.
+"""Batches of tokens and pairs of tokens, shuffled across the documents of a pool. The same key gives the same batches.
 
-A store is one pair of checkpoint and corpus after another, and may be far larger than memory. Each shard is cut into as
-many slices of whole documents as there are pools, and a pool holds one slice of each: the next one, counted from a
-place that is drawn for every shard and epoch. So an epoch sees each document once, and each in other company.
-
-Batches of tokens and pairs of them, shuffled across documents, in the same order each time.
-
-The documents of a pool are cut into runs of consecutive tokens, the runs are shuffled, and whole runs fill a batch: so
+The documents are cut into runs of consecutive tokens, the runs are shuffled, and whole runs fill a batch. So
 neighbours stay neighbours, every token is encoded once, and each serves in two pairs. (Runs of one token bring a
-partner of their own instead, from as far back as is asked for.) A pair never leaves its document, nor the part of it
-that is trained on. Where the runs begin is drawn anew for each document and epoch, so that no place is always an edge.
+partner of their own instead, from as far back as `pairing` allows.) A pair never leaves its document, nor the part of
+it that is trained on. Where the runs begin is drawn anew for each document and epoch, so that no position is always at
+the edge of a run.
 """
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.activations import Store
 from interp.tsae.config import ContrastConfig, TSAEConfig
-from interp.tsae.step import Batch
+from interp.tsae.pools import IntArray, Pool, TrainedRows
 
-IntArray = np.ndarray
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Some documents in memory. A document's rows are [first, first + length); those trained on begin at
-    first + skip."""
-
-    x_PD: Float[Tensor, "P D"]
-    first_M: IntArray
-    length_M: IntArray
-    skip_M: IntArray
-
-    @property
-    def trained_rows(self) -> "TrainedRows":
-        """The tokens that are trained on."""
-        held = self.length_M - self.skip_M
-        document = np.repeat(np.arange(len(held)), held)
-        local = np.arange(held.sum()) - np.repeat(held.cumsum() - held, held)
-        return TrainedRows(self.first_M[document] + self.skip_M[document] + local, document, local)
+MIN_FILL = 0.9
+"""A batch is at least this full."""
 
 
 @dataclass(frozen=True)
-class TrainedRows:
-    row_N: IntArray
-    """In the pool."""
-    document_N: IntArray
-    position_N: IntArray
-    """0 for the first of a document that is trained on."""
+class Batch:
+    """M tokens and P pairs of them."""
 
-    def __len__(self) -> int:
-        return len(self.row_N)
+    x_MD: Float[Tensor, "M D"]
+    n_reconstructed: int
+    """The first n tokens are reconstructed. The others are partners, encoded for the contrast alone."""
+    pairs_P2: Int[Tensor, "P 2"] | None = None
+    """(anchor, partner), as rows of x_MD."""
+    documents_M: Int[Tensor, " M"] | None = None
 
+    def scaled(self, factor: float) -> "Batch":
+        return self if factor == 1 else replace(self, x_MD=self.x_MD * factor)
 
-@dataclass(frozen=True)
-class Slice:
-    """Some documents of a shard, side by side."""
+    def to(self, device: torch.device) -> "Batch":
+        pairs_P2, documents_M = (x if x is None else x.to(device) for x in (self.pairs_P2, self.documents_M))
+        return Batch(self.x_MD.to(device), self.n_reconstructed, pairs_P2, documents_M)
 
-    shard: int
-    start: int
-    end: int
+    @classmethod
+    def from_tokens(cls, x_BD: Float[Tensor, "B D"]) -> "Batch":
+        """Tokens without pairs."""
+        return cls(x_BD, len(x_BD))
 
-
-@dataclass(frozen=True)
-class _Documents:
-    """Of a shard. Each begins where the one before it ends."""
-
-    length: IntArray
-    skip: IntArray
-
-    @property
-    def ends(self) -> IntArray:
-        return self.length.cumsum()
-
-    def slices(self, count: int) -> IntArray:
-        """Where each of `count` slices of about as many tokens begins, and where the last one ends."""
-        begins = self.ends - self.length
-        wanted = np.arange(count) * (self.ends[-1] / count)
-        return np.append(np.searchsorted(begins, wanted), len(begins))
-
-
-class Pools:
-    """The pools of one layer of a store, of as many tokens as go into `gb`, give or take a document of each shard."""
-
-    def __init__(self, store: Store, layer: int, *, gb: float = math.inf, prompts: bool) -> None:
-        self.store, self.layer = store, layer
-        self._shards = _by_shard(store, prompts=prompts)
-        self.per_epoch = max(1, min(store.documents.height, math.ceil(4 * store.d_model * len(store) / (gb * 1e9))))
-        """In an epoch."""
-        self._slices = [documents.slices(self.per_epoch) for documents in self._shards]
-
-    def epoch(self, number: int) -> list[list[Slice]]:
-        """Every document once."""
-        rng = np.random.default_rng([number])
-        shifts = rng.integers(self.per_epoch, size=len(self._slices))
-        return [pool for at in range(self.per_epoch) if (pool := self._at((at + shifts) % self.per_epoch))]
-
-    def _at(self, which: IntArray) -> list[Slice]:
-        """The given slice of each shard, where it holds a document."""
-        bounds = (edges[at : at + 2].tolist() for edges, at in zip(self._slices, which, strict=True))
-        return [Slice(shard, start, end) for shard, (start, end) in enumerate(bounds) if end > start]
-
-    def read_shards(self, *shards: int) -> Pool:
-        """Whole ones."""
-        return self.read([Slice(shard, 0, len(self._shards[shard].length)) for shard in shards])
-
-    def read(self, slices: list[Slice]) -> Pool:
-        parts = [(self._shards[one.shard], one) for one in slices]
-        length, skip = (
-            np.concatenate([getattr(documents, name)[one.start : one.end] for documents, one in parts])
-            for name in ("length", "skip")
-        )
-        x_PD, at = torch.empty(int(length.sum()), self.store.d_model), 0
-        for documents, one in parts:
-            ends = np.append(0, documents.ends)
-            rows = slice(int(ends[one.start]), int(ends[one.end]))
-            n = rows.stop - rows.start
-            x_PD[at : at + n] = self.store.read(one.shard, self.layer, rows)
-            at += n
-        return Pool(x_PD, length.cumsum() - length, length, skip)
-
-
-def _by_shard(store: Store, *, prompts: bool) -> list[_Documents]:
-    """In order of the shards."""
-    held = store.documents.select("shard", "length", "prompt").partition_by("shard", maintain_order=True)
-    found = []
-    for part in held:
-        length, prompt = (part[name].to_numpy().astype(np.int64) for name in ("length", "prompt"))
-        found.append(_Documents(length, np.zeros_like(prompt) if prompts else np.minimum(prompt, length)))
-    return found
+    @classmethod
+    def from_pairs(cls, x_B2D: Float[Tensor, "B 2 D"]) -> "Batch":
+        """Pairs (partner, token): first all tokens, then all partners. All are reconstructed."""
+        token_B = torch.arange(len(x_B2D), device=x_B2D.device)
+        pairs_P2 = torch.stack([token_B, token_B + len(x_B2D)], 1)
+        return cls(torch.cat([x_B2D[:, 1], x_B2D[:, 0]]), 2 * len(x_B2D), pairs_P2)
 
 
 def batches(pool: Pool, config: TSAEConfig, *key: int) -> Iterator[Batch]:
-    """Every token trained on once, but for a last batch that would not be full: none, of a pool too small for one.
-    `key` names the order."""
+    """Batches in which every trained token of the pool comes once, but for a rest too small for a batch. `key` and the
+    seed decide the order."""
     rng, rows, contrast = np.random.default_rng([config.training.seed, *key, 1]), pool.trained_rows, config.contrast
     if len(rows) < config.training.batch:
         return
-    order, ends = shuffle_runs(rows, contrast.run, rng)
-    for chosen in cut_batches(order, ends, config.training.batch):
+    order, run_ends = shuffle_runs(rows, contrast.run, rng)
+    for chosen in cut_batches(order, run_ends, config.training.batch):
         if contrast.alpha and contrast.run == 1:
-            yield _with_partners(pool, rows, chosen, contrast, rng)
+            yield _batch_with_partners(pool, rows, chosen, contrast, rng)
         else:
-            yield _of_runs(pool, rows, chosen, contrast, rng)
+            yield _batch_of_runs(pool, rows, chosen, contrast, rng)
 
 
 def shuffle_runs(rows: TrainedRows, run: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """The rows with their runs shuffled, and where in that order each run ends."""
-    phase = rng.integers(0, run, rows.document_N[-1] + 1)
-    begins = (rows.position_N == 0) | ((rows.position_N + phase[rows.document_N]) % run == 0)
-    of_run = begins.cumsum() - 1
-    rank = rng.permutation(of_run[-1] + 1)
-    order = np.argsort(rank[of_run], kind="stable")
-    lengths = np.bincount(rank[of_run])
-    return order, lengths.cumsum()
+    """An order of the rows with their runs of `run` tokens shuffled, and where each run ends in that order."""
+    phase_M = rng.integers(0, run, rows.document_N[-1] + 1)
+    starts_run = (rows.position_N == 0) | ((rows.position_N + phase_M[rows.document_N]) % run == 0)
+    run_N = starts_run.cumsum() - 1
+    rank = rng.permutation(run_N[-1] + 1)
+    order = np.argsort(rank[run_N], kind="stable")
+    return order, np.bincount(rank[run_N]).cumsum()
 
 
-def cut_batches(order: IntArray, ends: IntArray, size: int) -> Iterator[IntArray]:
-    """Whole runs, as many as fit into `size`, and part of one where they would fill less than nine tenths of it. At
-    the end, what would fill less is left out."""
+def cut_batches(order: IntArray, run_ends: IntArray, size: int) -> Iterator[IntArray]:
+    """Parts of `order` of at most `size` rows. A part ends with a run, unless whole runs would fill less than nine
+    tenths of it. A last part that is less full is left out."""
     start = 0
     while start < len(order):
-        at = int(np.searchsorted(ends, start + size, side="right")) - 1
-        whole = int(ends[at]) if at >= 0 else start
-        end = whole if whole - start >= 0.9 * size else min(start + size, len(order))
-        if end - start < 0.9 * size:
+        last_run = int(np.searchsorted(run_ends, start + size, side="right")) - 1
+        whole = int(run_ends[last_run]) if last_run >= 0 else start
+        end = whole if whole - start >= MIN_FILL * size else min(start + size, len(order))
+        if end - start < MIN_FILL * size:
             return
         yield order[start:end]
         start = end
 
 
-def _of_runs(pool: Pool, rows: TrainedRows, chosen: IntArray, contrast: ContrastConfig, rng: np.random.Generator) -> Batch:
-    place, document = rows.row_N[chosen], rows.document_N[chosen]
-    joined = (np.diff(place) == 1) & (np.diff(document) == 0)
-    anchors = joined.nonzero()[0] + 1
-    pairs = np.stack([anchors, anchors - 1], 1)
-    return _batch(pool, place, document, len(place), pairs, contrast, rng)
+def _batch_of_runs(
+    pool: Pool, rows: TrainedRows, chosen: IntArray, contrast: ContrastConfig, rng: np.random.Generator
+) -> Batch:
+    """Every token is paired with the one before it, if that one is in the batch."""
+    row_M, document_M = rows.row_N[chosen], rows.document_N[chosen]
+    follows = (np.diff(row_M) == 1) & (np.diff(document_M) == 0)
+    anchors = follows.nonzero()[0] + 1
+    return _batch(pool, row_M, document_M, len(row_M), anchors, anchors - 1, contrast, rng)
 
 
-def _with_partners(pool: Pool, rows: TrainedRows, chosen: IntArray, contrast: ContrastConfig, rng: np.random.Generator) -> Batch:
-    """Partners stand behind the tokens they belong to."""
-    place, document = rows.row_N[chosen], rows.document_N[chosen]
-    past = rows.position_N[chosen] if contrast.partner_mask == "own" else place - pool.first_M[document]
-    reach = {"prev": np.minimum(past, 1), "window": np.minimum(past, contrast.reach), "past": past}[contrast.pairing]
-    anchors = (reach > 0).nonzero()[0]
-    back = 1 + np.floor(rng.random(len(anchors)) * reach[anchors]).astype(np.int64)
-    pairs = np.stack([anchors, len(place) + np.arange(len(anchors))], 1)
-    everything = np.concatenate([place, place[anchors] - back])
-    documents = np.concatenate([document, document[anchors]])
-    return _batch(pool, everything, documents, len(place), pairs, contrast, rng)
+def _batch_with_partners(
+    pool: Pool, rows: TrainedRows, chosen: IntArray, contrast: ContrastConfig, rng: np.random.Generator
+) -> Batch:
+    """Every token that has a token before it brings a partner. The partners come after all tokens."""
+    row_N, document_N = rows.row_N[chosen], rows.document_N[chosen]
+    past_N = rows.position_N[chosen] if contrast.partner_mask == "own" else row_N - pool.first_M[document_N]
+    reaches = {"prev": np.minimum(past_N, 1), "window": np.minimum(past_N, contrast.reach), "past": past_N}
+    reach_N = reaches[contrast.pairing]
+    anchors = (reach_N > 0).nonzero()[0]
+    back = 1 + np.floor(rng.random(len(anchors)) * reach_N[anchors]).astype(np.int64)
+    row_M = np.concatenate([row_N, row_N[anchors] - back])
+    document_M = np.concatenate([document_N, document_N[anchors]])
+    partners = len(row_N) + np.arange(len(anchors))
+    return _batch(pool, row_M, document_M, len(row_N), anchors, partners, contrast, rng)
 
 
 def _batch(
-    pool: Pool, place: IntArray, document: IntArray, n: int, pairs: IntArray, contrast: ContrastConfig, rng: np.random.Generator
+    pool: Pool,
+    row_M: IntArray,
+    document_M: IntArray,
+    n_reconstructed: int,
+    anchors_P: IntArray,
+    partners_P: IntArray,
+    contrast: ContrastConfig,
+    rng: np.random.Generator,
 ) -> Batch:
     if contrast.shuffled:
-        pairs = np.stack([pairs[:, 0], rng.permutation(pairs[:, 1])], 1)
-    x_MD = pool.x_PD[torch.from_numpy(place)]
-    return Batch(x_MD, n, torch.from_numpy(pairs), torch.from_numpy(document))
+        partners_P = rng.permutation(partners_P)
+    pairs_P2 = torch.from_numpy(np.stack([anchors_P, partners_P], 1))
+    x_MD = pool.x_PD[torch.from_numpy(row_M)]
+    return Batch(x_MD, n_reconstructed, pairs_P2, torch.from_numpy(document_M))

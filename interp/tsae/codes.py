@@ -1,4 +1,4 @@
-"""Codes as a list of what is on: of F latents a handful are, and only they are carried about."""
+"""Sparse codes of many tokens: the active latents and their activations, without the zeros."""
 
 from dataclasses import dataclass
 
@@ -12,65 +12,76 @@ from torch import Tensor
 from interp.tsae.dictionary import TSAE
 
 ENTRIES = 2**24
-"""Of dense codes, before what is on is picked out: as many as are held at once."""
+"""Entries of dense codes held at once before the active ones are picked out."""
 IN_CACHE = 2**21
-"""On a processor, whose caches hold so many: more of them at once take three times as long, and memory too."""
-
-
-def _tokens_at_once(tsae: TSAE) -> int:
-    return max(1, (IN_CACHE if tsae.W_enc.device.type == "cpu" else ENTRIES) // tsae.width)
+"""The same on a CPU, whose caches hold this many. More at once take three times as long, and more memory."""
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Latents that are on, token after token, on the CPU."""
+    """K active entries of an (N, F) matrix of codes, sorted by token, on the CPU."""
 
     token_K: Int[Tensor, " K"]
     latent_K: Int[Tensor, " K"]
     value_K: Float[Tensor, " K"]
     tokens: int
+    """N."""
     width: int
+    """F."""
 
     @classmethod
     def from_dense(cls, z_NF: Float[Tensor, "N F"]) -> "Codes":
+        """The nonzero entries of dense codes."""
         token_K, latent_K = z_NF.nonzero(as_tuple=True)
         value_K = z_NF[token_K, latent_K]
         return cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *z_NF.shape)
 
     @classmethod
     def encode(cls, tsae: TSAE, x_ND: Float[Tensor, "N D"]) -> "Codes":
-        """Those of `tsae.encode`, without making dense codes of them all."""
-        parts, bound_F = [], tsae.threshold.clamp(min=0)
+        """The codes of `tsae.encode`, without holding all of them densely."""
+        parts, threshold_F = [], tsae.threshold.clamp(min=0)
         for x_nD in x_ND.split(_tokens_at_once(tsae)):
             hidden_nF = tsae.pre_activations(x_nD)
-            token_K, latent_K = (hidden_nF > bound_F).nonzero(as_tuple=True)
+            token_K, latent_K = (hidden_nF > threshold_F).nonzero(as_tuple=True)
             value_K = hidden_nF[token_K, latent_K]
             parts.append(cls(token_K.cpu(), latent_K.cpu(), value_K.cpu(), *hidden_nF.shape))
         return cls.concat(parts)
 
     @classmethod
     def concat(cls, parts: "list[Codes]") -> "Codes":
-        """One after another."""
+        """The tokens of all parts, in order."""
         starts = torch.tensor([0, *(part.tokens for part in parts)]).cumsum(0).tolist()
         token_K = torch.cat([part.token_K + start for part, start in zip(parts, starts, strict=False)])
         latent_K, value_K = (torch.cat([getattr(part, name) for part in parts]) for name in ("latent_K", "value_K"))
         return cls(token_K, latent_K, value_K, starts[-1], parts[0].width)
 
-    def select_tokens(self, kept_N: Bool[Tensor, " N"]) -> "Codes":
-        """Of some of the tokens."""
-        place_N = kept_N.cumsum(0) - 1
-        mine_K = kept_N[self.token_K]
-        token_K = place_N[self.token_K[mine_K]]
-        return Codes(token_K, self.latent_K[mine_K], self.value_K[mine_K], int(kept_N.sum()), self.width)
+    def select_tokens(self, mask_N: Bool[Tensor, " N"]) -> "Codes":
+        """The codes of the masked tokens, renumbered."""
+        new_token_N = mask_N.cumsum(0) - 1
+        selected_K = mask_N[self.token_K]
+        token_K = new_token_N[self.token_K[selected_K]]
+        return Codes(token_K, self.latent_K[selected_K], self.value_K[selected_K], int(mask_N.sum()), self.width)
 
     def latent_activations(self, latent: int) -> Float[ndarray, " N"]:
-        """At every token, off or on."""
-        mine_K, found_N = self.latent_K == latent, np.zeros(self.tokens)
-        found_N[self.token_K[mine_K].numpy()] = self.value_K[mine_K].numpy()
-        return found_N
+        """The activation of one latent at every token, zeros included."""
+        of_latent_K, z_N = self.latent_K == latent, np.zeros(self.tokens)
+        z_N[self.token_K[of_latent_K].numpy()] = self.value_K[of_latent_K].numpy()
+        return z_N
 
     def decode(self, tsae: TSAE) -> Float[Tensor, "N D"]:
-        """What the dictionary makes of them: worked out where it is, and given back on the CPU."""
-        starts, there = torch.searchsorted(self.token_K, torch.arange(self.tokens + 1)), tsae.W_dec.device
-        told = {"mode": "sum", "per_sample_weights": self.value_K.to(there), "include_last_offset": True}
-        return (F.embedding_bag(self.latent_K.to(there), tsae.W_dec, starts.to(there), **told) + tsae.b_dec).cpu()
+        """Reconstructions, computed on the dictionary's device and returned on the CPU."""
+        device = tsae.W_dec.device
+        starts = torch.searchsorted(self.token_K, torch.arange(self.tokens + 1))
+        xhat_ND = F.embedding_bag(
+            self.latent_K.to(device),
+            tsae.W_dec,
+            starts.to(device),
+            mode="sum",
+            per_sample_weights=self.value_K.to(device),
+            include_last_offset=True,
+        )
+        return (xhat_ND + tsae.b_dec).cpu()
+
+
+def _tokens_at_once(tsae: TSAE) -> int:
+    return max(1, (IN_CACHE if tsae.W_enc.device.type == "cpu" else ENTRIES) // tsae.width)

@@ -1,8 +1,8 @@
-"""What a dictionary is, what its slow block is taught, and how it is trained: every choice is a field.
+"""Config of a dictionary: its sizes, the contrast on its slow block, and its training.
 
-A temporal sparse autoencoder (arXiv 2511.05541) is a Matryoshka BatchTopK dictionary whose first block also has to
-tell a token's neighbour from the tokens of other documents. The paper, the code released with it, and ports of either
-differ in nearly every detail, so the detail is what is configured here, and the variants have names (`PRESETS`).
+A temporal sparse autoencoder (T-SAE, https://arxiv.org/abs/2511.05541) is a Matryoshka BatchTopK dictionary whose first
+block is also trained to tell a token's neighbour from the tokens of other documents. The paper, its released code, and
+ports of either differ in nearly every detail. So every detail is a field here, and the variants have names (`PRESETS`).
 """
 
 import math
@@ -19,34 +19,34 @@ class ContrastConfig:
     """The contrastive term: symmetric InfoNCE over pairs of tokens, on the codes of the slow block."""
 
     alpha: float = 0.03
-    """Its weight. 0 leaves exactly a Matryoshka dictionary."""
+    """Weight of the term. 0 gives a plain Matryoshka dictionary."""
     alpha_in: str = "variance"
-    """What alpha is counted in: `variance` (of the activations, so that it means the same on any layer and scale) or
-    `loss` (added to the squared error as it is)."""
+    """Unit of alpha: `variance` (of the activations, so that a value means the same on any layer and scale) or `loss`
+    (added to the squared error as it is)."""
     alpha_warm_up: float = 0.1
-    """The share of all steps over which alpha grows from 0."""
+    """Share of the steps over which alpha rises from 0."""
     similarity: str = "cosine"
     """cosine or dot."""
     temperature: float = 0.1
     reduction: str = "mean"
-    """Of the two directions, neighbour from token and token from neighbour: mean or sum."""
+    """How the two directions, partner from token and token from partner, are combined: mean or sum."""
     pairing: str = "prev"
-    """A token's partner: `prev` (the one before), `window` (any of the `reach` before) or `past` (any before)."""
+    """A token's partner: `prev` (the token before), `window` (any of the `reach` tokens before) or `past` (any before)."""
     reach: int = 24
-    """How far back `window` goes."""
+    """Tokens that `window` goes back."""
     run: int = 8
-    """How many consecutive tokens enter a batch together, each encoded once and partner of the next. 1: tokens enter
-    alone, and each brings a partner that is encoded for the contrast only. A batch of runs says less than one of lone
-    tokens, but takes less time: it is ahead after as long a time, and a little behind after as many steps."""
+    """Consecutive tokens that enter a batch together, each encoded once and the partner of the next. 1: tokens enter
+    alone, and each brings a partner that is encoded only for the contrast. Runs are better after equal time, and a
+    little worse after equal steps."""
     same_sequence: bool = False
-    """Whether other tokens of a token's own document are among its negatives."""
+    """Whether other tokens of a token's own document are negatives."""
     together: int | None = 256
-    """How many pairs are one another's negatives. None: all of a batch, at a cost that grows with their square."""
+    """Pairs in a group whose members are one another's negatives. None: all pairs of a batch, at quadratic cost."""
     partner_mask: str = "own"
-    """Who must be of the tokens trained on for a pair to count: the partner too (`own`), or only the token whose
-    partner it is (`anchor`, as in the released code)."""
+    """Which tokens of a pair must be trained on: both (`own`), or only the anchor (`anchor`, as in the released
+    code)."""
     shuffled: bool = False
-    """Control: partners are dealt out at random, so that there is a contrastive term but nothing temporal in it."""
+    """Control: partners are permuted at random, so that the contrast has nothing temporal."""
 
     def __post_init__(self) -> None:
         expect_one_of(self, ("variance", "loss"), "alpha_in")
@@ -61,35 +61,40 @@ class ContrastConfig:
         expect_at_least(self, 1, "reach", "run")
         if self.run > 1 and self.partner_mask == "anchor":
             raise BadInput(
-                f"all tokens of a run are trained on: expected run=1 with partner_mask=anchor, got {self.run}"
+                f"expected run=1 with partner_mask=anchor, got {self.run}: all tokens of a longer run are trained on"
             )
         if self.run > 1 and self.pairing != "prev":
-            raise BadInput(f"only the pairs of pairing=prev lie side by side: expected run=1, got {self.run}")
+            raise BadInput(
+                f"expected run=1 with pairing={self.pairing}, got {self.run}: in a longer run the partner is the token "
+                "before (pairing=prev)"
+            )
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
+    """Optimization, data and checkpoints of a fit."""
+
     steps: int | None = None
-    """How many, of one batch each. Chosen by the width if not given."""
+    """Steps of one batch each. Chosen by the width if None."""
     batch: int = 1024
-    """Tokens that are reconstructed in a step."""
+    """Tokens reconstructed in a step."""
     lr: float | None = None
-    """Chosen by the width if not given."""
+    """Learning rate of Adam. Chosen by the width if None."""
     warm_up: float = 0.05
-    """The share of all steps over which the learning rate grows from 0."""
+    """Share of the steps over which the learning rate rises from 0."""
     decay: float = 0.3
-    """The share over which it falls to 0 at the end."""
+    """Share of the steps, at the end, over which it falls to 0."""
     clip: float = 1.0
-    """The largest norm of a gradient."""
+    """Maximum norm of the gradient."""
     dead_after: int = 256_000
-    """Tokens after which a latent that has not fired counts as dead and is revived."""
+    """Tokens without firing after which a latent is dead, and is revived."""
     seed: int = 0
     prompts: bool = False
-    """Train on the tokens of prompts too, not only on what was written."""
+    """Train on tokens of prompts too, not only of completions."""
     pool_gb: float = 0.5
     """Activations held in memory at once, to be shuffled: parts of every shard."""
     save_every: int = 1000
-    """Steps after which the state is saved, to go on from."""
+    """Steps between two saves of the training state, to resume from."""
 
     def __post_init__(self) -> None:
         expect_at_least(self, 1, "steps", "batch", "dead_after", "save_every")
@@ -99,26 +104,28 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class TSAEConfig:
+    """Sizes, losses and training of a dictionary."""
+
     width: int | None = None
-    """Latents. 16 to a dimension if not given."""
+    """Number of latents. 16 times d_model if None."""
     k: int | None = None
-    """Active latents a token, in the mean. Chosen by the dimension if not given."""
+    """Active latents a token, on average. Chosen by d_model if None."""
     blocks: tuple[float, ...] = (0.2, 0.8)
-    """Shares of the width, the slow block first. One block alone makes an ordinary BatchTopK dictionary."""
+    """Shares of the width, the slow block first. A single block gives a plain BatchTopK dictionary."""
     block_weights: tuple[float, ...] = (0.3, 1.0)
-    """Of the squared errors of the first block alone, of the first two together, and so on."""
+    """Weights of the squared errors of the first block alone, of the first two together, and so on."""
     slow_k: int | None = None
-    """Active latents reserved to the slow block. If not given, all latents compete for the same `k`."""
+    """Active latents reserved for the slow block. If None, all latents compete for the same `k`."""
     promote_every: int | None = 25
-    """Steps after which, again and again, the most persistent latents are moved into the slow block. None: never."""
+    """Steps between two promotions of the most persistent latents into the slow block. None: no promotion."""
     scale: str = "rms"
-    """`rms`: activations are scaled to a mean norm of sqrt(d_model) for training, and the weights scaled back.
-    `none`: they are taken as they are."""
+    """`rms`: activations are scaled to a mean norm of sqrt(d_model) for training, and the scale is folded into the
+    weights afterwards. `none`: no scaling."""
     revival: float = 1.0
-    """Weight of the loss that lets dead latents learn what the others leave unexplained."""
+    """Weight of the loss by which dead latents learn the residual error of the others."""
     revived: int | None = None
-    """How many of the dead share in that at a token: those nearest to firing. If not given, half as many as dimensions,
-    as in SAELens, but no more than 2 k or 64, whichever is more: of a wide dictionary they would take half a step."""
+    """Dead latents that take part in that loss at a token, those nearest to firing. If None, half of d_model as in
+    SAELens, but at most max(2 k, 64): with a wide dictionary more would take half of the step's time."""
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -136,17 +143,15 @@ class TSAEConfig:
             )
         if self.promote_every and self.contrast.run == 1 and not self.contrast.alpha:
             raise BadInput(
-                "promotion goes by pairs of tokens: expected run above 1, alpha above 0, or promote_every=None"
+                "promotion needs pairs of tokens: expected run above 1, alpha above 0, or promote_every=None"
             )
         if self.slow_k is not None and len(shares) == 1:
-            raise BadInput(
-                f"slow_k is for a slow block among others: expected two blocks or more, got one and {self.slow_k}"
-            )
+            raise BadInput(f"slow_k needs two blocks or more; got one block and slow_k {self.slow_k}: set slow_k=None")
         if self.contrast.alpha and len(shares) == 1:
             raise BadInput("a contrast needs a slow block: expected two blocks or more, or alpha=0; got one block")
 
     def resolved(self, d_model: int) -> "TSAEConfig":
-        """With a number in every place, for activations of this dimension. Whatever does not fit is refused."""
+        """The config for activations of this dimension, with every None chosen. What does not fit is refused."""
         width = 16 * d_model if self.width is None else self.width
         k = max(16, round(math.sqrt(2 * d_model))) if self.k is None else self.k
         steps = self.training.steps or round(4000 * max(1.0, width / 1024) ** 0.25)
@@ -160,24 +165,24 @@ class TSAEConfig:
         assert self.width is not None and self.k is not None
         if self.width < d_model:
             raise BadInput(
-                f"a dictionary must be at least as wide as d_model ({d_model}); got width {self.width}: ask for more, "
-                "or leave it out for 16 to a dimension"
+                f"a dictionary must be at least as wide as d_model ({d_model}); got width {self.width}: use a greater "
+                "width, or leave it out for 16 times d_model"
             )
         if min(self.block_widths()) < 1:
-            raise BadInput(f"each block must have a latent at least; got {self.block_widths()}")
+            raise BadInput(f"each block must have at least one latent; got {self.block_widths()}: use a greater width")
         slow = self.block_widths()[0]
         if not 1 <= self.k <= slow:
             raise BadInput(
                 f"k must lie between 1 and the {slow} latents of the slow block; got {self.k}: "
-                "ask for a greater width, or for a smaller k"
+                "use a greater width, or a smaller k"
             )
         if self.slow_k is not None and not 1 <= self.slow_k < self.k:
             raise BadInput(f"slow_k must lie between 1 and {self.k - 1}, less than k; got {self.slow_k}")
 
     def block_widths(self) -> tuple[int, ...]:
-        """How many latents each block has."""
-        assert self.width is not None, "of a config that is resolved"
-        ends = [round(self.width * sum(self.blocks[: at + 1])) for at in range(len(self.blocks))]
+        """Number of latents of each block, of a resolved config."""
+        assert self.width is not None, "the config is resolved"
+        ends = [round(self.width * sum(self.blocks[: n + 1])) for n in range(len(self.blocks))]
         return tuple(end - start for start, end in zip([0, *ends], ends, strict=False))
 
 
@@ -207,13 +212,13 @@ PRESETS = {
     "contrast-only": TSAEConfig(promote_every=None),
     "promotion-only": TSAEConfig(contrast=ContrastConfig(alpha=0.0)),
 }  # fmt: skip
-"""`interp`: ours. `paper`: as the text says. `released`: as the authors' code does. The others are controls:
-`matryoshka` and `batchtopk` have no contrast, and the latter no blocks; `matryoshka-weighted` weighs its blocks as ours
-does, and is all that ours is without contrast and promotion; `shuffled` has a contrast between tokens that
-have nothing to do with one another; `contrast-only` and `promotion-only` have one half of ours each."""
+"""`interp` is ours, `paper` follows the text of the paper, `released` its code. The others are controls: `matryoshka`
+has no contrast; `batchtopk` has no blocks either; `matryoshka-weighted` is `interp` without contrast and promotion;
+`shuffled` contrasts unrelated tokens; `contrast-only` and `promotion-only` are the two halves of `interp`."""
 
 
 def preset(name: str) -> TSAEConfig:
+    """The config of a named variant (`PRESETS`)."""
     if name not in PRESETS:
         raise BadInput(f"expected one of the presets {', '.join(PRESETS)}; got {name!r}")
     return PRESETS[name]

@@ -1,4 +1,4 @@
-"""One dictionary's way through the pools: where it is, and what it takes to go on from there."""
+"""The fit of one dictionary: its progress through the pools, its saved state, and the dictionary it ends in."""
 
 import copy
 import math
@@ -10,24 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from interp.activations import Store
-from interp.artifacts import BadInput, Mismatch, changes, expect_writable, is_kind, read_manifest, to_json
+from interp.artifacts import BadInput, Mismatch, open_or_create, to_json
 from interp.training_state import load_training_state, save_training_state
-from interp.tsae.batches import Pool, Pools, batches
+from interp.tsae.batches import batches
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import KIND, TSAE
+from interp.tsae.fit_checks import expect_enough
+from interp.tsae.pools import Pool, Pools
 from interp.tsae.provenance import reader_fingerprints
-from interp.tsae.trainer import ActivationStatistics, TSAETrainer
+from interp.tsae.statistics import ActivationStatistics
+from interp.tsae.trainer import MEASURE_EVERY, TSAETrainer
 
 MAX_SHARE_WITHOUT_CONTRAST = 0.1
-"""The share of steps that may pass without a contrast before it is said."""
+"""Above this share of steps in which no pair had a negative, a warning is given."""
 
 
 def fit_spec(store: Store, layer: int, config: TSAEConfig, start: TSAE | None) -> dict[str, Any]:
-    """All that decides what a dictionary becomes."""
+    """Everything that decides the weights of a fit."""
     resolved = to_json(config.resolved(store.d_model))
-    del resolved["training"]["save_every"]  # how often it is saved changes nothing
+    del resolved["training"]["save_every"]  # does not change the weights
     return {
         **resolved,
         "store": store.fingerprint(),
@@ -37,24 +42,23 @@ def fit_spec(store: Store, layer: int, config: TSAEConfig, start: TSAE | None) -
 
 
 def state_path(out: Path) -> Path:
+    """Where the training state of a fit into `out` is saved until the fit is done."""
     return out.with_name(f"{out.name}.state")
 
 
-def load_finished(out: Path, wanted: dict[str, Any]) -> TSAE | None:
-    """The dictionary that is there already, if it was made in just this way; another is refused."""
-    if not out.exists():
-        expect_writable(out)
+def load_finished(out: Path, spec: dict[str, Any]) -> TSAE | None:
+    """The dictionary at `out` if it has this spec, or None if the place is free. Another spec is refused."""
+    if open_or_create(out, KIND, {"spec": spec}) is None:
+        if out.is_dir():  # empty: a directory is written as a whole
+            out.rmdir()
         return None
-    if not is_kind(out, KIND):
-        raise BadInput(f"{out} exists already and is no dictionary: choose another place")
-    before = read_manifest(out, KIND)["spec"]
-    if changed := changes(before, wanted):
-        raise BadInput(f"{out} holds a dictionary of another {changed}: choose another place, or delete it")
-    shutil.rmtree(state_path(out), ignore_errors=True)  # of one killed before it could
+    shutil.rmtree(state_path(out), ignore_errors=True)  # left by a fit killed between its save and its clean-up
     return TSAE.load(out)
 
 
 class FitRun:
+    """Resumes where the last state was saved, if `out` is given."""
+
     def __init__(
         self,
         name: str,
@@ -67,56 +71,24 @@ class FitRun:
     ) -> None:
         self.name, self.pools, self.store, self.layer, self.out = name, pools, pools.store, pools.layer, out
         self.trainer = TSAETrainer(config, self.store.d_model, statistics, device)
-        self._expect_enough()
+        expect_enough(pools, self.trainer.config)
         if start is not None:
             if start.layer not in (None, self.layer):
                 raise Mismatch(
-                    f"expected a dictionary of layer {self.layer} to begin from, got one of layer {start.layer}: begin "
-                    "from another, or name its layer"
+                    f"expected a start of layer {self.layer}, got a dictionary of layer {start.layer}: start from "
+                    "another, or fit its layer"
                 )
             self.trainer.initialize_from(start)
         self.pool = self.batch = self.pools_without_batch = 0
-        """Pools gone through, batches of the next, and pools in a row that were too small for a batch."""
+        """Pools done, batches done of the current pool, and the last consecutive pools too small for a batch."""
         self.state = None if out is None else state_path(out)
         self.warned_no_contrast = False
-        """That the contrast has nothing to tell apart."""
         self.error: FloatingPointError | None = None
         self.spec = fit_spec(self.store, self.layer, config, start)
         if self.state is not None:
-            done, facts = load_training_state(self.state, self.trainer, self.trainer.optimiser, config=self.spec)
+            steps, facts = load_training_state(self.state, self.trainer, self.trainer.optimizer, config=self.spec)
             self.pool, self.batch = facts.get("pool", 0), facts.get("batch", 0)
-            self.trainer.steps_done, self.trainer.last_metrics = done, facts.get("shown", {})
-
-    def _expect_enough(self) -> None:
-        documents, config = self.store.documents, self.trainer.config
-        held = documents["length"] - (0 if config.training.prompts else documents["prompt"])
-        if (tokens := int(held.clip(0).sum())) < config.training.batch:
-            raise BadInput(
-                f"{self.store.path}: expected at least one batch of {config.training.batch} tokens, got {tokens}: "
-                "collect more, or ask for a smaller batch"
-            )
-        if tokens / self.pools.per_epoch < config.training.batch:
-            raise BadInput(
-                f"{self.store.path}: expected a batch of {config.training.batch} tokens in what is held in memory "
-                f"together, got {tokens // self.pools.per_epoch} in the mean: raise pool_gb, or ask for a smaller batch"
-            )
-        if config.contrast.alpha:
-            self._expect_pairs(held)
-
-    def _expect_pairs(self, held: Any) -> None:
-        contrast = self.trainer.config.contrast
-        among = self.store.documents["length"] if contrast.run == 1 and contrast.partner_mask == "anchor" else held
-        found, needed = int(((held >= 1) & (among >= 2)).sum()), 1 if contrast.same_sequence else 2
-        if not found:
-            raise BadInput(
-                f"{self.store.path}: a contrast needs two tokens in a row, and no document has two that are trained "
-                "on: ask for prompts too, or for alpha=0"
-            )
-        if found < needed:
-            raise BadInput(
-                f"{self.store.path}: expected two documents of two tokens at least, got one: without same_sequence "
-                "its tokens have no negatives"
-            )
+            self.trainer.steps_done, self.trainer.last_metrics = steps, facts.get("metrics", {})
 
     @property
     def label(self) -> str:
@@ -126,63 +98,65 @@ class FitRun:
     def unfinished(self) -> bool:
         return self.error is None and self.trainer.steps_done < self.trainer.steps
 
-    def train_on_pool(self, pool: Pool, number: int, shown: Any, stop: threading.Event) -> None:
-        trainee, every = self.trainer, self.trainer.config.training.save_every
+    def train_on_pool(self, pool: Pool, number: int, progress_bar: Any, stop: threading.Event) -> None:
+        """Train on the batches of a pool until they, or the steps, are done, or `stop` is set. `number` counts pools
+        from the start of the fit."""
+        trainer = self.trainer
         self.pools_without_batch += 1
-        for at, batch in enumerate(batches(pool, trainee.config, number)):
+        for at, batch in enumerate(batches(pool, trainer.config, number)):
             self.pools_without_batch = 0
             if at < self.batch:
-                continue  # seen before it was stopped
-            step = trainee.train_step(batch)
+                continue  # done before the state was saved
+            step = trainer.train_step(batch)
             self.batch = at + 1
-            shown.update()
-            last, due = trainee.steps_done == trainee.steps, trainee.steps_done % every == 0
-            if trainee.steps_done % 20 == 1 or last:
-                shown.set_postfix({key: f"{trainee.last_metrics[key]:.3f}" for key in ("fve", "l0", "dead")}, refresh=False)
-            if (trainee.steps_done % 20 == 1 or last or due) and not math.isfinite(step.loss.item()):
-                raise FloatingPointError(f"{self.label} diverged at step {trainee.steps_done}: try a lower lr or alpha")
-            self._warn_of_no_contrast()
-            if due:
+            progress_bar.update()
+            last, save_due = not self.unfinished, trainer.steps_done % trainer.config.training.save_every == 0
+            if trainer.measures_this_step:
+                shown = {key: f"{trainer.last_metrics[key]:.3f}" for key in ("fve", "l0", "dead")}
+                progress_bar.set_postfix(shown, refresh=False)
+            if (trainer.measures_this_step or save_due) and not math.isfinite(step.loss.item()):
+                raise FloatingPointError(f"{self.label} diverged at step {trainer.steps_done}: use a lower lr or alpha")
+            self._warn_no_contrast()
+            if save_due:
                 self.save()
             if last or stop.is_set():
                 return
         self.pool, self.batch = number + 1, 0
         if self.pools_without_batch > self.pools.per_epoch:
             raise BadInput(
-                f"{self.store.path}: expected a batch of {trainee.config.training.batch} tokens in what is held in "
-                "memory together, got fewer: raise pool_gb, or ask for a smaller batch"
+                f"{self.store.path}: expected a batch of {trainer.config.training.batch} tokens in a pool, got fewer "
+                "in every pool: raise pool_gb, or use a smaller batch"
             )
 
-    def _warn_of_no_contrast(self) -> None:
-        trainee = self.trainer
-        if self.warned_no_contrast or (trainee.steps_done % 20 and trainee.steps_done < trainee.steps):
+    def _warn_no_contrast(self) -> None:
+        trainer = self.trainer
+        if self.warned_no_contrast or (trainer.steps_done % MEASURE_EVERY and trainer.steps_done < trainer.steps):
             return
-        if (without := int(trainee.steps_without_contrast)) <= MAX_SHARE_WITHOUT_CONTRAST * trainee.steps_done:
+        without = int(trainer.steps_without_contrast)
+        if without <= MAX_SHARE_WITHOUT_CONTRAST * trainer.steps_done:
             return
         self.warned_no_contrast = True
         warnings.warn(
-            f"{self.store.path}: in {without} of {trainee.steps_done} steps no pair had a token of another document to be "
-            "told from, so that the contrast taught nothing: raise pool_gb, or ask for same_sequence=True",
+            f"{self.store.path}: in {without} of {trainer.steps_done} steps no pair had a negative of another "
+            "document, so the contrast had no effect: raise pool_gb, or use same_sequence=True",
             stacklevel=2,
         )
 
     def save(self) -> None:
+        """Save the training state, to resume from."""
         if self.state is not None:
+            trainer = self.trainer
+            facts = {"pool": self.pool, "batch": self.batch, "metrics": trainer.last_metrics}
             save_training_state(
-                self.state,
-                self.trainer,
-                self.trainer.optimiser,
-                step=self.trainer.steps_done,
-                config=self.spec,
-                facts={"pool": self.pool, "batch": self.batch, "shown": self.trainer.last_metrics},
+                self.state, trainer, trainer.optimizer, step=trainer.steps_done, config=self.spec, facts=facts
             )
 
-    def finish(self, x_ND: torch.Tensor) -> TSAE:
-        """Thresholds set, scale folded back, kept as SAELens keeps it."""
+    def finish(self, x_ND: Float[Tensor, "N D"]) -> TSAE:
+        """The dictionary, with thresholds calibrated on `x_ND`; saved, if the fit has an `out`."""
         if (fve := self.trainer.last_metrics.get("fve", 0.0)) < 0:
             warnings.warn(
-                f"of its last batch {self.label} explains less than the mean would (variance explained {fve:.3g}): "
-                "ask for more steps, or for a lower lr",
+                f"{self.label} explains less of its last batch than the mean would (variance explained {fve:.3g}): "
+                "use more steps, or a lower lr",
                 stacklevel=2,
             )
         self.trainer.calibrate_thresholds(x_ND)
@@ -194,18 +168,18 @@ class FitRun:
         return dictionary
 
     def _dictionary(self) -> TSAE:
-        """What SAELens would save, with what it does not know."""
-        trainee = self.trainer
-        sae = copy.deepcopy(trainee.sae)
-        sae.fold_activation_norm_scaling_factor(trainee.scale)
+        """Through SAELens' own export: scale folded into the weights, JumpReLU thresholds."""
+        trainer = self.trainer
+        sae = copy.deepcopy(trainer.sae)
+        sae.fold_activation_norm_scaling_factor(trainer.scale)
         sae.cfg.metadata.hook_name = f"blocks.{self.layer}.hook_resid_post"
-        with tempfile.TemporaryDirectory() as aside:
-            sae.cpu().save_inference_model(aside)
+        with tempfile.TemporaryDirectory() as directory:
+            sae.cpu().save_inference_model(directory)
             return TSAE.from_files(
-                Path(aside),
-                block_widths=trainee.config.block_widths(),
+                Path(directory),
+                block_widths=trainer.config.block_widths(),
                 layer=self.layer,
-                config=trainee.config,
+                config=trainer.config,
                 made_from={"store": self.store.fingerprint(), **reader_fingerprints(self.store)},
-                fit_metrics={key: round(value, 6) for key, value in trainee.last_metrics.items()},
+                fit_metrics={key: round(value, 6) for key, value in trainer.last_metrics.items()},
             )

@@ -1,16 +1,14 @@
 """Fit dictionaries on a store of activations: one, or several in one pass over it.
 
-The training class, the folding of scales and what is saved are SAELens'; the loop is ours. SAELens' trainer takes one
-tensor a step, and a step here needs to know pairs and documents too, to move latents between blocks with what the
-optimiser knows of them, and to stop and go on to the same bits. (The class does run under SAELens' trainer, where pairs
-are handed to it as (B, 2, D).)
+The training class, the folding of scales and the saved format are SAELens'. The loop is ours: SAELens' trainer takes
+one tensor a step, and a step here needs pairs and documents, moves latents between blocks with their optimizer moments,
+and can stop and resume. (The class also runs under SAELens' trainer, which is then given pairs as (B, 2, D).)
 
-Everything random hangs on the seed and on the number of the pool, and what a pool holds on the epoch: killed anywhere
-and called again, it goes on where its state was saved last, and on the CPU, with as many threads, ends in the same
-bits; and a dictionary fitted in company is the one that would have been fitted alone.
+All randomness comes from the seed, the number of the pool and the epoch. A fit that is killed and called again resumes
+from its last saved state and, on the CPU with as many threads, ends in the same bits. A dictionary fitted with others
+in one pass is the one that would have been fitted alone.
 """
 
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -24,11 +22,12 @@ from interp.checks import expect_type
 from interp.device import deterministic, resolve_device
 from interp.training_state import interruptible
 from interp.tsae.architecture import register_architecture
-from interp.tsae.batches import Pools
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
-from interp.tsae.fit_run import FitRun, load_finished, fit_spec
-from interp.tsae.trainer import PROMOTION_SHARE, measure_statistics, sample_tokens
+from interp.tsae.fit_checks import expect_layer, warn_no_promotion
+from interp.tsae.fit_run import FitRun, fit_spec, load_finished
+from interp.tsae.pools import Pools
+from interp.tsae.statistics import measure_statistics, sample_tokens
 
 
 def fit(
@@ -41,8 +40,10 @@ def fit(
     device: str = "auto",
     progress: bool = True,
 ) -> TSAE:
-    """A dictionary of a layer of the store (its only one, if not given). `out` is where it is kept; without it nothing
-    is saved, and nothing can be resumed. `start` is a dictionary to begin from, of the same width."""
+    """Fit a dictionary on one layer of a store (its only layer, if `layer` is None).
+
+    With `out` it is saved there, and a call that is repeated resumes the fit or loads its result. Without `out` nothing
+    is saved. `start` is a dictionary of the same width to start from."""
     configs, outs = {"": config or TSAEConfig()}, {"": Path(out)} if out is not None else {}
     return _fit(store, configs, outs, layer=layer, start=start, device=device, progress=progress)[""]
 
@@ -51,17 +52,19 @@ def fit_all(
     store: Store,
     configs: Mapping[str, TSAEConfig],
     *,
-    out: str | Path | None = None,
     layer: int | None = None,
+    out: str | Path | None = None,
     start: TSAE | None = None,
     device: str = "auto",
     progress: bool = True,
 ) -> dict[str, TSAE]:
-    """Several dictionaries, by name, in one pass: each pool of activations is read once for all of them. `out` is a
-    directory that gets one directory for each."""
+    """Fit several dictionaries, by name, in one pass: each pool of activations is read once for all of them. Each is
+    saved in a directory of its name in `out`."""
     _expect_configs(configs.values())
     if len({(c.training.pool_gb, c.training.prompts) for c in configs.values()}) > 1:
-        raise BadInput("dictionaries fitted together share their pools: expected one pool_gb and one prompts for all")
+        raise BadInput(
+            "expected one pool_gb and one prompts for dictionaries fitted together, got several: they share their pools"
+        )
     outs = {name: Path(out) / name for name in configs} if out is not None else {}
     return _fit(store, configs, outs, layer=layer, start=start, device=device, progress=progress)
 
@@ -82,39 +85,48 @@ def _fit(
     if start is not None:
         expect_type(start, TSAE, "load it with TSAE.load(path)")
     layer = store.layer if layer is None else layer
-    if layer not in store.layers:
-        raise BadInput(
-            f"{store.path}: expected a layer that it holds ({', '.join(map(str, store.layers))}), got {layer}: "
-            "ask for one of these, or collect that layer"
-        )
+    expect_layer(store, layer)
     for config in configs.values():
-        config.resolved(store.d_model)  # what does not fit is refused before anything is read
-    place = resolve_device(device)[0]
-    if place.type == "mps":
-        place = torch.device("cpu")  # the sparse products are there for CPU and CUDA
-    finished = {
-        name: there
-        for name, out in outs.items()
-        if (there := load_finished(out, fit_spec(store, layer, configs[name], start))) is not None
-    }
-    wanted = {name: config for name, config in configs.items() if name not in finished}
-    if wanted:
-        first = next(iter(wanted.values()))
-        statistics, training = measure_statistics(sample_tokens(store, layer, first)), first.training
-        pools = Pools(store, layer, gb=training.pool_gb, prompts=training.prompts)
-        courses = [
-            FitRun(name, pools, config, statistics, outs.get(name), place, start) for name, config in wanted.items()
-        ]
-        for course in courses:
-            _warn_of_no_promotion(course.trainer.config)
-        with deterministic(place):
-            _run(pools, courses, progress)
-        if sound := [course for course in courses if course.error is None]:
-            x_ND = sample_tokens(store, layer, first)  # drawn again, and not kept in memory all the while
-            finished |= {course.name: course.finish(x_ND) for course in sound}
-        for failure in [course.error for course in courses if course.error is not None]:
-            raise failure
+        config.resolved(store.d_model)  # refuses what does not fit before anything is read
+    finished: dict[str, TSAE] = {}
+    for name, out in outs.items():
+        if (dictionary := load_finished(out, fit_spec(store, layer, configs[name], start))) is not None:
+            finished[name] = dictionary
+    missing = {name: config for name, config in configs.items() if name not in finished}
+    if missing:
+        finished |= _fit_missing(store, missing, outs, layer, start, _torch_device(device), progress)
     return {name: finished[name] for name in configs}
+
+
+def _fit_missing(
+    store: Store,
+    configs: Mapping[str, TSAEConfig],
+    outs: Mapping[str, Path],
+    layer: int,
+    start: TSAE | None,
+    device: torch.device,
+    progress: bool,
+) -> dict[str, TSAE]:
+    first = next(iter(configs.values()))
+    statistics = measure_statistics(sample_tokens(store, layer, first))
+    pools = Pools(store, layer, gb=first.training.pool_gb, prompts=first.training.prompts)
+    runs = [FitRun(name, pools, config, statistics, outs.get(name), device, start) for name, config in configs.items()]
+    for run in runs:
+        warn_no_promotion(run.trainer.config)
+    with deterministic(device):
+        _train(pools, runs, progress)
+    fitted: dict[str, TSAE] = {}
+    if sound := [run for run in runs if run.error is None]:
+        x_ND = sample_tokens(store, layer, first)  # drawn again, so as not to hold it in memory during training
+        fitted = {run.name: run.finish(x_ND) for run in sound}
+    for error in [run.error for run in runs if run.error is not None]:
+        raise error
+    return fitted
+
+
+def _torch_device(device: str) -> torch.device:
+    resolved = resolve_device(device)[0]
+    return torch.device("cpu") if resolved.type == "mps" else resolved  # MPS lacks the sparse products
 
 
 def _expect_configs(configs: Iterable[object]) -> None:
@@ -122,44 +134,33 @@ def _expect_configs(configs: Iterable[object]) -> None:
         expect_type(config, TSAEConfig, "preset(name) gives one by its name")
 
 
-def _warn_of_no_promotion(config: TSAEConfig) -> None:
-    steps = config.training.steps or 0
-    if config.promote_every and config.promote_every >= PROMOTION_SHARE * steps:
-        warnings.warn(
-            f"a fit of {steps} steps promotes nothing: the first promotion would be at step {config.promote_every}, "
-            f"and there is none in the last {1 - PROMOTION_SHARE:.0%}. Ask for more steps, or for a smaller promote_every "
-            "(--promote-every)",
-            stacklevel=4,
-        )
-
-
-def _run(pools: Pools, courses: list[FitRun], progress: bool) -> None:
-    total, number, epoch = sum(c.trainer.steps for c in courses), 0, 0
-    done = sum(c.trainer.steps_done for c in courses)
-    shown = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not progress)
-    with shown, interruptible() as stop:
-        while any(c.unfinished for c in courses):
+def _train(pools: Pools, runs: list[FitRun], progress: bool) -> None:
+    """Train all runs, pool by pool. A run that diverges keeps its error, and the others go on."""
+    total, done, number, epoch = sum(r.trainer.steps for r in runs), sum(r.trainer.steps_done for r in runs), 0, 0
+    progress_bar = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not progress)
+    with progress_bar, interruptible() as stop:
+        while any(run.unfinished for run in runs):
             for slices in pools.epoch(epoch):
-                waiting = [c for c in courses if c.pool <= number and c.unfinished]
+                waiting = [run for run in runs if run.pool <= number and run.unfinished]
                 if waiting:
                     pool = pools.read(slices)
-                    for course in waiting:
+                    for run in waiting:
                         try:
-                            course.train_on_pool(pool, number, shown, stop)
-                        except FloatingPointError as error:  # the others go on; at the end it is told
-                            course.error = error
+                            run.train_on_pool(pool, number, progress_bar, stop)
+                        except FloatingPointError as error:
+                            run.error = error
                         if stop.is_set():
-                            _stop(courses)
-                    del pool  # before the next is read
+                            _stop(runs)
+                    del pool  # freed before the next is read
                 number += 1
             epoch += 1
 
 
-def _stop(courses: list[FitRun]) -> NoReturn:
-    """Between two steps, where all can go on."""
-    for course in courses:
-        if course.error is None:  # one that has diverged must not be taken for finished
-            course.save()
-    kept = ", ".join(str(course.state) for course in courses if course.state)
-    how = f"; ask for the same again to go on from {kept}" if kept else ""
-    raise KeyboardInterrupt(f"stopped{how}")
+def _stop(runs: list[FitRun]) -> NoReturn:
+    """Save every run between two of its steps, and raise KeyboardInterrupt."""
+    for run in runs:
+        if run.error is None:  # a diverged state must not be resumed
+            run.save()
+    states = ", ".join(str(run.state) for run in runs if run.state)
+    hint = f"; repeat the call to resume from {states}" if states else ""
+    raise KeyboardInterrupt(f"stopped{hint}")

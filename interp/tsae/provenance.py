@@ -1,4 +1,4 @@
-"""What a dictionary belongs to: its layer, and the weights it was fitted on."""
+"""Which layer and policies a dictionary belongs to, and whether a store fits it."""
 
 from collections.abc import Mapping
 
@@ -8,21 +8,20 @@ from interp.tsae.dictionary import TSAE
 
 
 def resolve_layer(tsae: TSAE, layer: int | None) -> int:
-    """That it says it is of, or that it is said to be of where it does not say."""
-    if tsae.layer is None and layer is None:
-        raise BadInput("the dictionary does not say which layer it is of: expected a layer, got none (layer=, --layer)")
+    """The dictionary's layer, or `layer` if the dictionary has none. Two that differ are refused."""
     if layer is not None and tsae.layer not in (None, layer):
         raise Mismatch(
-            f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}: leave the layer out, or fit one"
+            f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}: leave layer out, or fit one there"
         )
-    found = layer if tsae.layer is None else tsae.layer
-    assert found is not None, "one of the two says"
-    return found
+    resolved = layer if tsae.layer is None else tsae.layer
+    if resolved is None:
+        raise BadInput("the dictionary does not say its layer: expected a layer, got none (layer=, --layer)")
+    return resolved
 
 
 def reader_fingerprints(store: Store) -> dict[str, str]:
-    """The fingerprint of each policy-<step> whose residuals are in the store: not of those that only wrote the text.
-    All that it was made from, where its documents do not say."""
+    """The fingerprint of each `policy-<step>` whose residuals are in the store. Policies that only wrote the text are
+    left out. All of `made_from`, if the documents do not say their reader."""
     if "reader" not in store.documents.columns:
         return store.made_from
     readers = sorted(set(store.documents["reader"].to_list()))
@@ -30,10 +29,25 @@ def reader_fingerprints(store: Store) -> dict[str, str]:
 
 
 def expect_shared_policy(tsae: TSAE, made_from: Mapping[str, str], holder: str) -> None:
-    """`made_from`: the fingerprint of each policy-<step> that the holder has."""
-    if strangers := tsae.unrelated_policies(made_from):
+    """Refuse a `holder` (a store or a series) that has none of the policies the dictionary was fitted on. `made_from`
+    gives the fingerprint of each of its `policy-<step>`."""
+    if unrelated := tsae.unrelated_policies(made_from):
         raise Mismatch(
-            f"the dictionary was fitted on other weights: expected some of {strangers[0]} in the {holder}, got "
-            f"{strangers[1]}: fit one on this {holder}, or accept it "
-            "as it is (allow_unrelated_policies, --allow-unrelated-policies)"
+            f"the dictionary was fitted on other weights: expected some of {unrelated[0]} in the {holder}, got "
+            f"{unrelated[1]}: fit one on this {holder}, or accept any policy (allow_unrelated_policies, "
+            "--allow-unrelated-policies)"
         )
+
+
+def expect_matching_store(tsae: TSAE, store: Store, *, layer: int | None, allow_unrelated_policies: bool) -> int:
+    """The layer to measure the dictionary on. A store without that layer, of another dimension, or (unless
+    `allow_unrelated_policies`) of other policies than the dictionary's is refused."""
+    layer = resolve_layer(tsae, layer)
+    if layer not in store.layers or tsae.d_model != store.d_model:
+        raise Mismatch(
+            f"{store.path}: expected activations of layer {layer} and dimension {tsae.d_model}, as the dictionary's; "
+            f"got layers {', '.join(map(str, store.layers))} and dimension {store.d_model}: collect that layer"
+        )
+    if not allow_unrelated_policies:
+        expect_shared_policy(tsae, reader_fingerprints(store), "store")
+    return layer

@@ -1,12 +1,10 @@
-"""How good a dictionary is on a store, and, where the policies are at hand, how much of the loss it recovers.
+"""Quality of a dictionary on a store of activations: what it explains, how sparse it is, and how smooth its blocks are.
 
-One pass over the store's tokens (those the dictionary was trained on: completions, and prompts if they were among
-them). For the loss, the residual at the dictionary's layer is replaced by its reconstruction at completion tokens, and
-only tokens whose prediction that can reach are counted. Two ablations stand beside it: the mean of the residual in
-its place, which is the fairer, and zero, which is what most report.
+One pass over the tokens of the store: completions, and prompts if the dictionary was trained on them. This needs no
+policy. How much of a policy's loss the reconstructions preserve is measured by `interp.encoding.loss_recovered`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from interp.activations import Store
-from interp.artifacts import BadInput, Mismatch
+from interp.artifacts import BadInput
 from interp.checks import expect_type
 from interp.device import resolve_device
-from interp.encoding.recovery import SpliceEvaluator
-from interp.policy.policy import Policy
-from interp.tsae.batches import Pool, Pools
+from interp.display import HtmlSummary
 from interp.tsae.codes import ENTRIES
 from interp.tsae.dictionary import TSAE
 from interp.tsae.metrics import (
@@ -32,47 +28,57 @@ from interp.tsae.metrics import (
     Firing,
     FiringRates,
     Membership,
-    LossRecovered,
     Smoothness,
     SmoothnessTable,
     block_membership,
 )
-from interp.tsae.provenance import expect_shared_policy, resolve_layer, reader_fingerprints
+from interp.tsae.pools import Pool, Pools
+from interp.tsae.provenance import expect_matching_store
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
 
-POLICIES = "as lambda step: series.at(step).load()"
 
+@dataclass(frozen=True, repr=False)
+class Quality(HtmlSummary):
+    """What `evaluate` measured."""
 
-@dataclass(frozen=True)
-class Quality:
     tokens: int
+    block_widths: tuple[int, ...]
     includes_prompts: bool
-    """Whether those of prompts are among them."""
+    """Whether tokens of prompts are among those measured."""
     is_training_store: bool | None
-    """Whether these are the very activations that the dictionary was fitted on. None where it does not say."""
+    """Whether the dictionary was fitted on this very store. None if it does not say."""
     fve: float | None
+    """Fraction of variance explained."""
     fve_slow: float | None
     """By the slow block alone."""
     cosine: float | None
+    """Mean cosine of residual and reconstruction."""
     l0: ActiveLatents
     firing: FiringRates
     smoothness: SmoothnessTable
     membership: Membership | None
-    """None for a dictionary of one block."""
+    """Slow block against firing rate. None for a dictionary of one block."""
     membership_alive: Membership | None
-    """Without the latents that never fired, which have no place in the order of firing rates."""
-    recovered: LossRecovered | None = None
-    """Against the mean in the residual's place. None where no policies were given."""
-    recovered_from_zero: LossRecovered | None = None
-    recovered_documents: int = 0
-    """On how many documents the loss recovered was measured: on none where no policies were given."""
+    """The same without the latents that never fired."""
+
+    def __repr__(self) -> str:
+        numbers = {"variance explained": self.fve, "L0": self.l0.total, "dead": self.firing.dead_share}
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
+        return f"Quality({self.tokens:,} tokens: {shown})"
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """ "slow", "block 2", ...; "all" for the only block of a dictionary of one."""
+        n = len(self.block_widths)
+        return ("slow", *(f"block {number}" for number in range(2, n + 1))) if n > 1 else ("all",)
 
     def headline(self) -> dict[str, Any]:
-        """The figures most asked for."""
+        """The main figures by name, as plain values."""
         smooth, slow = self.smoothness, self.smoothness.per_block[0]
-        found: dict[str, Any] = {
+        return {
             "tokens": self.tokens, "prompts": self.includes_prompts, "fitted_on": self.is_training_store,
             "fve": self.fve, "fve_slow": self.fve_slow, "cosine": self.cosine,
             "l0": self.l0.total, "l0_slow": self.l0.per_block[0], "dead_share": self.firing.dead_share,
@@ -84,73 +90,107 @@ class Quality:
             "rate_auroc": self.membership.auroc if self.membership else None,
             "rate_auroc_living": self.membership_alive.auroc if self.membership_alive else None,
         }  # fmt: skip
-        found["recovered_documents"] = self.recovered_documents
-        found["recovered_tokens"] = 0 if self.recovered is None else self.recovered.n
-        for name, recovered in ("", self.recovered), ("_from_zero", self.recovered_from_zero):
-            if recovered is not None:
-                found[f"ce_recovered{name}"] = recovered.ce_recovered
-                found[f"kl_recovered{name}"] = recovered.kl_recovered
-        return found
 
     def table(self) -> "pl.DataFrame":
+        """A row per latent: its block, how often and how strongly it fires, and how smooth it is."""
         import polars as pl
 
-        return pl.DataFrame([self.headline()])
+        widths, smooth = self.block_widths, self.smoothness
+        frame = pl.DataFrame(
+            {
+                "latent": range(sum(widths)),
+                "block": [name for name, width in zip(self.block_names, widths, strict=True) for _ in range(width)],
+                "active_tokens": self.firing.active_tokens_F.numpy(),
+                "firing_rate": self.firing.firing_rate_F.numpy(),
+                "mean_when_active": self.firing.mean_when_active_F.numpy(),
+                "autocorrelation": smooth.autocorrelation_F.numpy(),
+                "total_variation": smooth.total_variation_F.numpy(),
+                "run_tokens": smooth.run_tokens_F.numpy(),
+            }
+        )
+        return frame.fill_nan(None)
+
+    def summary(self) -> "pl.DataFrame":
+        """A row for the whole dictionary and one per block: sparsity, smoothness, and variance explained."""
+        import polars as pl
+
+        several, smooth = len(self.block_widths) > 1, self.smoothness
+        names = ("all", *self.block_names) if several else ("all",)
+        fve = [self.fve, self.fve_slow, *[None] * (len(names) - 2)][: len(names)]
+        blocks = [smooth.total, *smooth.per_block][: len(names)]
+        return pl.DataFrame(
+            {
+                "block": names,
+                "latents": [sum(self.block_widths), *self.block_widths][: len(names)],
+                "fve": fve,
+                "l0": [self.l0.total, *self.l0.per_block][: len(names)],
+                "dead_share": [self.firing.dead_share, *self.firing.dead_share_per_block][: len(names)],
+                "autocorrelation": [block.autocorrelation for block in blocks],
+                "total_variation": [block.total_variation for block in blocks],
+                "run_tokens": [block.run_tokens for block in blocks],
+                "paper_smoothness": [block.paper for block in blocks],
+            }
+        )
+
+    def figure(self) -> "go.Figure":
+        """Autocorrelation of each latent against its firing rate, by block. Slow latents are near the top."""
+        import plotly.graph_objects as go
+
+        from interp.plots import PALETTE
+
+        table, figure = self.table().drop_nulls("autocorrelation"), go.Figure()
+        for name, color in zip(self.block_names, PALETTE, strict=False):
+            block = table.filter(table["block"] == name)
+            figure.add_scatter(
+                x=block["firing_rate"].to_list(),
+                y=block["autocorrelation"].to_list(),
+                text=[f"latent {latent}" for latent in block["latent"]],
+                mode="markers",
+                name=name,
+                marker={"size": 5, "color": color, "opacity": 0.6},
+            )
+        figure.update_xaxes(title_text="firing rate (share of tokens)", type="log")
+        figure.update_yaxes(title_text="autocorrelation, token to token")
+        return figure.update_layout(template="simple_white", height=430, font={"size": 13})
 
 
 def evaluate(
     tsae: TSAE,
     store: Store,
     *,
-    policies: Callable[[int], Policy] | None = None,
     layer: int | None = None,
-    documents: int = 512,
     allow_unrelated_policies: bool = False,
     device: str = "auto",
     progress: bool = True,
 ) -> Quality:
-    """`policies` gives the policy of a step, e.g. `lambda step: series.at(step).load()`: of the checkpoints that read
-    the store, at most `documents` documents in all are read again, with and without the splice. `layer` is asked for
-    where the dictionary does not say. A store that none of the policies read which the dictionary was fitted on is
-    refused, unless `allow_unrelated_policies` is wanted."""
+    """Measure a dictionary on the tokens of a store.
+
+    `layer` is needed only for a dictionary that does not say its layer. A store with none of the policies that the
+    dictionary was fitted on is refused, unless `allow_unrelated_policies`."""
     expect_type(tsae, TSAE, "load it with TSAE.load(path)")
     expect_type(store, Store, "open it with Store.open(path)")
-    if policies is not None and not callable(policies):
-        raise BadInput(f"policies must give the policy of a step, {POLICIES}; got {policies!r:.60}")
-    if documents < 1:
-        raise BadInput(f"documents must be at least 1; got {documents}: leave the policies out to measure none")
-    layer = resolve_layer(tsae, layer)
-    _expect_held(tsae, store, layer)
-    if not allow_unrelated_policies:
-        expect_shared_policy(tsae, reader_fingerprints(store), "store")
+    layer = expect_matching_store(tsae, store, layer=layer, allow_unrelated_policies=allow_unrelated_policies)
     tsae = tsae.to(resolve_device(device)[0])
-    found, pools = _Sums(tsae), Pools(store, layer, prompts=_prompts(tsae))
+    sums, pools = _QualitySums(tsae), Pools(store, layer, prompts=tsae.trained_on_prompts)
     shards = tqdm(range(len(store.shards)), desc="measuring", unit="shard", delay=1, leave=False, disable=not progress)
     for shard in shards:
-        found.add(pools.read_shards(shard))
-    if not found.tokens:
+        sums.update(pools.read_shards(shard))
+    if not sums.tokens:
         raise BadInput(f"{store.path}: expected tokens to measure on, got none: does it hold prompts alone?")
-    splices = None
-    if policies is not None:
-        mean_D = found.fve.mean_D
-        assert mean_D is not None, "tokens were measured"
-        splices = SpliceEvaluator(tsae, layer, mean_D.float())
-        for step, prompts, completions in _documents(store, documents):
-            policy = policies(step)
-            expect_type(policy, Policy, f"policies must give the policy of a step, {POLICIES}")
-            _expect_same_policy(store, step, policy)
-            splices.update(policy, prompts, completions)
-    known = tsae.made_from.get("store")
-    return found.quality(splices, fitted_on=None if known is None else known == store.fingerprint())
+    training_store = tsae.made_from.get("store")
+    return sums.compute(None if training_store is None else training_store == store.fingerprint())
 
 
-class _Sums:
+class _QualitySums:
+    """Every metric of `Quality`, accumulated pool by pool."""
+
     def __init__(self, tsae: TSAE) -> None:
         self.tsae, self.tokens = tsae, 0
         self.fve, self.fve_slow, self.cosine = FVE(), FVE(), Cosine()
-        self.l0, self.firing, self.smoothness = L0(tsae.block_widths), Firing(tsae.block_widths), Smoothness(tsae.block_widths)
+        widths = tsae.block_widths
+        self.l0, self.firing, self.smoothness = L0(widths), Firing(widths), Smoothness(widths)
 
-    def add(self, pool: Pool) -> None:
+    def update(self, pool: Pool) -> None:
         for x_ND, joined_N in _whole_documents(pool, max(1, ENTRIES // self.tsae.width)):
             z_NF = self.tsae.encode(x_ND.to(self.tsae.W_enc.device))
             xhat_ND = self.tsae.decode(z_NF).cpu()
@@ -162,78 +202,37 @@ class _Sums:
             self.smoothness.update(z_NF=z_NF.cpu(), x_ND=x_ND, joined_N=joined_N)
             self.tokens += len(x_ND)
 
-    def quality(self, splices: SpliceEvaluator | None, *, fitted_on: bool | None) -> Quality:
-        firing, blocks = self.firing.compute(), self.tsae.block_widths
+    def compute(self, is_training_store: bool | None) -> Quality:
+        firing, several_blocks = self.firing.compute(), len(self.tsae.block_widths) > 1
         slow_F, rate_F = np.arange(self.tsae.width) < self.tsae.n_slow, firing.firing_rate_F.cpu().numpy()
         alive_F = rate_F > 0
-        recovered, from_zero = (None, None) if splices is None else splices.compute()
+        membership = block_membership(rate_F, slow_F) if several_blocks else None
+        some_alive = several_blocks and alive_F.any()
         return Quality(
             tokens=self.tokens,
-            includes_prompts=_prompts(self.tsae),
-            is_training_store=fitted_on,
+            block_widths=self.tsae.block_widths,
+            includes_prompts=self.tsae.trained_on_prompts,
+            is_training_store=is_training_store,
             fve=self.fve.compute(),
             fve_slow=self.fve_slow.compute(),
             cosine=self.cosine.compute().value,
             l0=self.l0.compute(),
             firing=firing,
             smoothness=self.smoothness.compute(),
-            membership=block_membership(rate_F, slow_F) if len(blocks) > 1 else None,
-            membership_alive=(
-                block_membership(rate_F[alive_F], slow_F[alive_F]) if len(blocks) > 1 and alive_F.any() else None
-            ),
-            recovered=recovered,
-            recovered_from_zero=from_zero,
-            recovered_documents=0 if splices is None else splices.n_documents,
+            membership=membership,
+            membership_alive=block_membership(rate_F[alive_F], slow_F[alive_F]) if some_alive else None,
         )
 
 
-def _whole_documents(pool: Pool, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The tokens trained on, about `rows` at a time and never half a document; and which of them go on."""
-    held = pool.trained_rows
-    begins = np.append((held.position_N == 0).nonzero()[0], len(held))
+def _whole_documents(pool: Pool, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The trained tokens in chunks of whole documents, about `tokens` each, with a mask of the tokens that continue
+    the document of the token before."""
+    rows = pool.trained_rows
+    starts = np.append((rows.position_N == 0).nonzero()[0], len(rows))
     start = 0
-    while start < len(held):
-        at = max(np.searchsorted(begins, start + rows, side="right") - 1, np.searchsorted(begins, start) + 1)
-        end = int(begins[at])
-        place, joined = held.row_N[start:end], held.position_N[start:end] > 0
-        yield pool.x_PD[torch.from_numpy(place)], torch.from_numpy(joined)
+    while start < len(rows):
+        fitting = np.searchsorted(starts, start + tokens, side="right") - 1
+        end = int(starts[max(fitting, np.searchsorted(starts, start) + 1)])
+        row_N, joined_N = rows.row_N[start:end], rows.position_N[start:end] > 0
+        yield pool.x_PD[torch.from_numpy(row_N)], torch.from_numpy(joined_N)
         start = end
-
-
-def _documents(store: Store, count: int) -> Iterator[tuple[int, list[list[int]], list[list[int]]]]:
-    """`count` documents, or all there are, drawn from all over the store: by the step that reads them, prompts and
-    completions."""
-    if "reader" not in store.documents.columns:
-        raise BadInput(f"{store.path}: expected documents that say which checkpoint read them, got a store without")
-    numbered = store.documents.with_row_index("document")
-    numbered = numbered.sample(min(count, numbered.height), seed=0)  # every n-th may be of one level
-    for (step,), part in numbered.sort("reader").group_by("reader", maintain_order=True):
-        prompts, completions = [], []
-        for (shard,), held in part.sort("document").group_by("shard", maintain_order=True):
-            ids = store.tokens(int(shard)).ids  # pyright: ignore[reportArgumentType]
-            for row in held.iter_rows(named=True):
-                mine = ids[row["first"] : row["first"] + row["length"]].tolist()
-                prompts.append(mine[: row["prompt"]])
-                completions.append(mine[row["prompt"] :])
-        yield int(step), prompts, completions  # pyright: ignore[reportArgumentType]
-
-
-def _prompts(tsae: TSAE) -> bool:
-    return tsae.config is not None and tsae.config.training.prompts
-
-
-def _expect_held(tsae: TSAE, store: Store, layer: int) -> None:
-    if layer not in store.layers or tsae.d_model != store.d_model:
-        raise Mismatch(
-            f"{store.path}: expected activations of layer {layer} and dimension {tsae.d_model}, as the dictionary's; "
-            f"got layers {', '.join(map(str, store.layers))} and dimension {store.d_model}: collect that layer"
-        )
-
-
-def _expect_same_policy(store: Store, step: int, policy: Policy) -> None:
-    wanted, got = store.made_from.get(f"policy-{step}"), policy.fingerprint()
-    if wanted is not None and wanted != got:
-        raise Mismatch(
-            f"{store.path} was read by another checkpoint {step}: expected weights {wanted}, got {got}: "
-            "use the series it was collected from"
-        )

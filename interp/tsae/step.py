@@ -1,176 +1,176 @@
-"""One training step of a dictionary: encode, let latents compete, reconstruct block by block, contrast, revive.
+"""The loss of one batch: encode, select the active latents, reconstruct block by block, contrast, revive.
 
-    loss = sum_b w_b |x - xhat_b|^2 + alpha InfoNCE(slow codes) + revival |residual - dead latents' share|^2
+    loss = sum_b w_b |x - xhat_b|^2 + alpha InfoNCE(slow codes) + revival |residual - xhat_dead|^2
 
-xhat_b is what the first b blocks reconstruct. Squared errors are summed over dimensions and averaged over tokens.
+xhat_b is the reconstruction by the first b blocks. Squared errors are summed over dimensions and averaged over tokens.
+
+For a token x, with activations c = (x - b_dec) W_enc + b_enc and decoder rows d_j, the scaled activations |d_j| c_j
+decide which latents are active, so that the norms of the decoder do not matter. The reconstruction is
+sum_j c_j d_j + b_dec over the active latents.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.tsae.contrastive import TINY, contrastive_loss
-from interp.tsae.sparse import Pattern, largest_entries, transposed_matmul, sparse_matmul
+from interp.tsae.batches import Batch
+from interp.tsae.contrastive import contrastive_loss
+from interp.tsae.sae_config import ContrastiveTemporalTrainingSAEConfig
+from interp.tsae.sparse import Pattern, encoder_entries, largest_entries, scale_by_norms, sparse_matmul
 
-if TYPE_CHECKING:
-    from interp.tsae.architecture import ContrastiveTemporalTrainingSAE
-
-CAUTION = 0.9
-"""The share of the last batch's threshold below which nothing is expected to win."""
+GUESS_MARGIN = 0.9
+"""Entries below this share of the last batch's threshold are compared only if too few lie above it."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    x_MD: Float[Tensor, "M D"]
-    n_reconstructed: int
-    """How many, the first, are reconstructed. The others are partners that are encoded for the contrast alone."""
-    pairs_P2: Int[Tensor, "P 2"] | None = None
-    """(anchor, partner), as places in the batch."""
-    documents_M: Int[Tensor, " M"] | None = None
+class Params(NamedTuple):
+    """The weights of a dictionary, with the encoder one row per latent."""
 
-    def scaled(self, factor: float) -> "Batch":
-        return self if factor == 1 else replace(self, x_MD=self.x_MD * factor)
+    W_enc_FD: Float[Tensor, "F D"]
+    b_enc_F: Float[Tensor, " F"]
+    W_dec_FD: Float[Tensor, "F D"]
+    b_dec_D: Float[Tensor, " D"]
 
-    def to(self, device: torch.device) -> "Batch":
-        pairs_P2, documents_M = (x if x is None else x.to(device) for x in (self.pairs_P2, self.documents_M))
-        return Batch(self.x_MD.to(device), self.n_reconstructed, pairs_P2, documents_M)
-
-    @classmethod
-    def from_tokens(cls, x_BD: Tensor) -> "Batch":
-        return cls(x_BD, len(x_BD))
-
-    @classmethod
-    def from_pairs(cls, x_B2D: Tensor) -> "Batch":
-        """Tokens first, then their partners; all are reconstructed."""
-        places_B = torch.arange(len(x_B2D), device=x_B2D.device)
-        pairs_P2 = torch.stack([places_B, places_B + len(x_B2D)], 1)
-        return cls(torch.cat([x_B2D[:, 1], x_B2D[:, 0]]), 2 * len(x_B2D), pairs_P2)
+    @property
+    def encoder(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.W_enc_FD, self.b_enc_F, self.b_dec_D
 
 
 @dataclass(frozen=True)
 class StepOutput:
+    """Loss and activations of one batch. The first n of its M tokens are reconstructed."""
+
     loss: Tensor
     losses: dict[str, Tensor]
+    """Terms of the loss, weighted: `mse_<end of block>`, `contrast`, `revival`."""
     xhat_MD: Tensor
+    """Reconstruction by all blocks, of the reconstructed tokens."""
     hidden_MF: Tensor
-    """What latents compete by, of all tokens."""
+    """Scaled activations |d_j| c_j before selection, of all tokens."""
     pattern: Pattern
-    """Of the winners, among the tokens that are reconstructed."""
+    """Active latents of the reconstructed tokens."""
     codes_N: Tensor
+    """Scaled activations at `pattern`."""
     all_pattern: Pattern
-    """Of the winners among all tokens."""
+    """Active latents of all tokens."""
     thresholds: tuple[float, float]
-    """The smallest winning code, of the slow block's budget and of the others'; the same if they share one."""
+    """Smallest active code, of the slow block's budget and of the rest's. Equal if they share one budget."""
 
-    def dense_codes(self, width: int) -> Tensor:
-        """Codes as a matrix. Differentiable."""
-        blank = self.codes_N.new_zeros(self.pattern.n_rows, width)
-        return blank.index_put((self.pattern.rows_N, self.pattern.columns_N), self.codes_N)
+    def dense_codes(self, width: int) -> Float[Tensor, "n F"]:
+        """Codes of the reconstructed tokens as a dense matrix. Differentiable."""
+        zeros = self.codes_N.new_zeros(self.pattern.n_rows, width)
+        return zeros.index_put((self.pattern.rows_N, self.pattern.columns_N), self.codes_N)
 
     @cached_property
-    def fire_counts_F(self) -> Tensor:
+    def fire_counts_F(self) -> Int[Tensor, " F"]:
+        """Number of reconstructed tokens on which each latent is active."""
         return torch.bincount(self.pattern.columns_N, minlength=self.pattern.n_columns)
 
 
-def forward(sae: "ContrastiveTemporalTrainingSAE", batch: Batch, *, alpha: float, dead_F: Tensor | None = None) -> StepOutput:
-    cfg, encoder = sae.cfg, (sae.W_enc.T, sae.b_enc, sae.b_dec)
-    centred_MD = batch.x_MD - sae.b_dec.detach()
-    with torch.no_grad():  # the gradient goes through the winners alone
-        norms_F = sae.W_dec.norm(dim=-1)
-        hidden_MF = _hidden(sae, centred_MD, norms_F)
-        places_N, thresholds = _winners(sae, hidden_MF, batch.n_reconstructed)
-    pattern = Pattern.from_flat(places_N, *hidden_MF.shape)
-    values_N = hidden_MF.view(-1)[places_N] / norms_F[pattern.columns_N]
-    plain_N = _Encoded.apply(values_N, centred_MD, *encoder, pattern)
-    with torch.set_grad_enabled(bool(alpha) and torch.is_grad_enabled()):  # the contrast alone asks for their gradient
-        codes_N = _Scaled.apply(plain_N, sae.W_dec, norms_F, pattern)
-    outs = _reconstructions(sae, plain_N, pattern, batch.n_reconstructed)
+def compute_step(
+    params: Params,
+    cfg: ContrastiveTemporalTrainingSAEConfig,
+    batch: Batch,
+    *,
+    alpha: float,
+    dead_F: Bool[Tensor, " F"] | None = None,
+    last_thresholds: tuple[float, float] = (0.0, 0.0),
+) -> StepOutput:
+    """Loss of a batch. `alpha` weighs the contrast, `dead_F` marks the latents to revive, and `last_thresholds`, those
+    of the batch before, only save time."""
+    n, W_dec_FD = batch.n_reconstructed, params.W_dec_FD
+    centred_MD, x_nD = batch.x_MD - params.b_dec_D.detach(), batch.x_MD[:n]
+    with torch.no_grad():  # only active latents get a gradient
+        norms_F = W_dec_FD.norm(dim=-1)
+        hidden_MF = _scaled_activations(params, centred_MD, norms_F)
+        active_N, thresholds = _select_active(cfg, hidden_MF, n, last_thresholds)
+    pattern = Pattern.from_flat(active_N, *hidden_MF.shape)
+    acts_N = hidden_MF.view(-1)[active_N] / norms_F[pattern.columns_N]
+    acts_N = encoder_entries(acts_N, centred_MD, params.encoder, pattern)
+    with torch.set_grad_enabled(bool(alpha) and torch.is_grad_enabled()):  # only the contrast needs their gradient
+        codes_N = scale_by_norms(acts_N, W_dec_FD, norms_F, pattern)
+    xhats = _reconstruct_by_blocks(params, cfg, acts_N, pattern, n)
     losses = {
-        f"mse_{width}": weight * (out_MD - batch.x_MD[: batch.n_reconstructed]).pow(2).sum(-1).mean()
-        for width, weight, out_MD in zip(cfg.matryoshka_widths, cfg.block_weights, outs, strict=True)
+        f"mse_{end}": weight * (xhat_nD - x_nD).pow(2).sum(-1).mean()
+        for end, weight, xhat_nD in zip(cfg.matryoshka_widths, cfg.block_weights, xhats, strict=True)
     }
-    if alpha and _tells_apart(batch, same_sequence=cfg.same_sequence):
-        losses["contrast"] = alpha * _contrast(sae, batch, pattern, codes_N)
+    if alpha and has_negatives(batch, same_sequence=cfg.same_sequence):
+        losses["contrast"] = alpha * _slow_contrast(cfg, batch, pattern, codes_N)
     if dead_F is not None and cfg.aux_loss_coefficient and bool(dead_F.any()):
-        residual_MD = (batch.x_MD[: batch.n_reconstructed] - outs[-1]).detach()
-        losses["revival"] = _revival(
-            sae, encoder, residual_MD, centred_MD[: batch.n_reconstructed], hidden_MF[: batch.n_reconstructed], norms_F, dead_F
-        )
+        residual_nD = (x_nD - xhats[-1]).detach()
+        losses["revival"] = _revival(params, cfg, residual_nD, centred_MD[:n], hidden_MF[:n], norms_F, dead_F)
     total = torch.stack(list(losses.values())).sum()
-    mine, kept_N = _of_first_rows(pattern, batch.n_reconstructed)
-    return StepOutput(total, losses, outs[-1], hidden_MF, mine, codes_N[kept_N], pattern, thresholds)
+    own_pattern, own_N = pattern.first_rows(n)
+    return StepOutput(total, losses, xhats[-1], hidden_MF, own_pattern, codes_N[own_N], pattern, thresholds)
 
 
-def _of_first_rows(pattern: Pattern, n: int) -> tuple[Pattern, slice]:
-    end = int(pattern.starts[n])
-    return Pattern(pattern.rows_N[:end], pattern.columns_N[:end], n, pattern.n_columns), slice(0, end)
+def _scaled_activations(params: Params, centred_MD: Tensor, norms_F: Tensor) -> Float[Tensor, "M F"]:
+    """(x W_enc + b_enc) |d|. The norms are multiplied into the smaller of the two, the weights or the product."""
+    W_enc_DF, b_enc_F = params.W_enc_FD.T, params.b_enc_F
+    if len(centred_MD) < len(W_enc_DF):
+        return torch.addmm(b_enc_F, centred_MD, W_enc_DF).mul_(norms_F)
+    return torch.addmm(b_enc_F * norms_F, centred_MD, W_enc_DF * norms_F)
 
 
-def _hidden(sae: "ContrastiveTemporalTrainingSAE", centred_MD: Tensor, norms_F: Tensor) -> Float[Tensor, "M F"]:
-    """(x W_enc + b_enc) |d|, with the norms multiplied into whichever is smaller, the weights or the product."""
-    if len(centred_MD) < sae.cfg.d_in:
-        return torch.addmm(sae.b_enc, centred_MD, sae.W_enc).mul_(norms_F)
-    return torch.addmm(sae.b_enc * norms_F, centred_MD, sae.W_enc * norms_F)
-
-
-def _winners(
-    sae: "ContrastiveTemporalTrainingSAE", hidden_MF: Tensor, n: int
+def _select_active(
+    cfg: ContrastiveTemporalTrainingSAEConfig, hidden_MF: Tensor, n: int, last_thresholds: tuple[float, float]
 ) -> tuple[Int[Tensor, " N"], tuple[float, float]]:
-    """The places of the k largest codes a token, in the mean: among the reconstructed tokens, and among the others;
-    in the slow block and the rest together, or each within a budget of its own."""
-    k, slow_k, width, n_slow = sae.cfg.k, sae.cfg.slow_k, hidden_MF.shape[1], sae.n_slow
+    """Flat indices of the active entries, k a token on average, and the smallest active entry of each budget.
+
+    The n reconstructed tokens and the others are selected from apart; so are, with `slow_k`, the slow block and the
+    rest."""
+    k, slow_k, width, n_slow = cfg.k, cfg.slow_k, hidden_MF.shape[1], cfg.n_slow
     budgets = [(0, width, k)] if slow_k is None else [(0, n_slow, slow_k), (n_slow, width, k - slow_k)]
-    found, seen = [], []
+    parts, thresholds = list[Tensor](), list[float]()
     for first, last in ((0, n), (n, len(hidden_MF))):
-        for (start, end, share), guess in zip(budgets, sae.last_thresholds, strict=False):
+        for (start, end, budget), guess in zip(budgets, last_thresholds, strict=False):
             if first == last:
                 continue
-            part = hidden_MF[first:last, start:end]
-            places_N, smallest = largest_entries(part, int(share * (last - first)), CAUTION * guess)
-            rows_N = places_N.div(end - start, rounding_mode="floor")
-            found.append(places_N + rows_N * (width - end + start) + start + first * width)
-            seen.append(smallest)
-    places_N = found[0] if len(found) == 1 else torch.cat(found).sort().values
-    return places_N, (seen[0], seen[len(budgets) - 1])
+            block = hidden_MF[first:last, start:end]
+            flat_N, smallest = largest_entries(block, int(budget * (last - first)), GUESS_MARGIN * guess)
+            rows_N = flat_N.div(end - start, rounding_mode="floor")
+            parts.append(flat_N + rows_N * (width - end + start) + start + first * width)
+            thresholds.append(smallest)
+    active_N = parts[0] if len(parts) == 1 else torch.cat(parts).sort().values
+    return active_N, (thresholds[0], thresholds[len(budgets) - 1])
 
 
-def _reconstructions(
-    sae: "ContrastiveTemporalTrainingSAE", plain_N: Tensor, pattern: Pattern, n: int
+def _reconstruct_by_blocks(
+    params: Params, cfg: ContrastiveTemporalTrainingSAEConfig, acts_N: Tensor, pattern: Pattern, n: int
 ) -> list[Float[Tensor, "n D"]]:
-    """By the first block, by the first two, and so on."""
-    mine, kept_N = _of_first_rows(pattern, n)
-    ends = sae.cfg.matryoshka_widths
-    stacked, order_N = mine.stack_blocks(ends)
-    parts = sparse_matmul(plain_N[kept_N][order_N], sae.W_dec, stacked).view(len(ends), n, -1)
-    return list(accumulate(parts.unbind(), initial=sae.b_dec))[1:]
+    """Reconstructions by the first block, by the first two, and so on."""
+    own_pattern, own_N = pattern.first_rows(n)
+    stacked, entries_N = own_pattern.stack_blocks(cfg.matryoshka_widths)
+    parts_RD = sparse_matmul(acts_N[own_N][entries_N], params.W_dec_FD, stacked)
+    parts_bnD = rearrange(parts_RD, "(block n) d -> block n d", n=n)
+    return list(accumulate(parts_bnD.unbind(), initial=params.b_dec_D))[1:]
 
 
-def _tells_apart(batch: Batch, *, same_sequence: bool) -> bool:
-    """Whether a pair has another token to be told from. Where none has, the contrast is 0 and teaches nothing."""
+def has_negatives(batch: Batch, *, same_sequence: bool) -> bool:
+    """Whether any pair has a negative. Without one, the contrast is 0 and so is its gradient."""
     if batch.pairs_P2 is None:
-        raise BadInput("a contrast needs pairs; got a batch without")
+        raise BadInput("expected a batch with pairs for the contrast, got one without: set alpha=0, or give pairs")
     if len(batch.pairs_P2) < 2 or same_sequence or batch.documents_M is None:
         return len(batch.pairs_P2) >= 2
     documents_P = batch.documents_M[batch.pairs_P2[:, 0]]
     return bool((documents_P != documents_P[0]).any())
 
 
-def _contrast(
-    sae: "ContrastiveTemporalTrainingSAE", batch: Batch, pattern: Pattern, codes_N: Tensor
+def _slow_contrast(
+    cfg: ContrastiveTemporalTrainingSAEConfig, batch: Batch, pattern: Pattern, codes_N: Tensor
 ) -> Float[Tensor, ""]:
-    cfg, pairs_P2 = sae.cfg, batch.pairs_P2
-    assert pairs_P2 is not None, "they were looked at"
-    slow, kept_N = pattern.select_columns(0, sae.n_slow)
+    assert batch.pairs_P2 is not None, "has_negatives refuses a batch without pairs"
+    slow_pattern, slow_N = pattern.select_columns(0, cfg.n_slow)
     return contrastive_loss(
-        codes_N[kept_N],
-        slow,
-        pairs_P2,
+        codes_N[slow_N],
+        slow_pattern,
+        batch.pairs_P2,
         None if cfg.same_sequence else batch.documents_M,
         similarity=cfg.similarity,
         temperature=cfg.temperature,
@@ -180,61 +180,24 @@ def _contrast(
 
 
 def _revival(
-    sae: "ContrastiveTemporalTrainingSAE",
-    encoder: tuple[Tensor, Tensor, Tensor],
-    residual_MD: Tensor,
-    centred_MD: Tensor,
-    hidden_MF: Tensor,
+    params: Params,
+    cfg: ContrastiveTemporalTrainingSAEConfig,
+    residual_nD: Tensor,
+    centred_nD: Tensor,
+    hidden_nF: Tensor,
     norms_F: Tensor,
-    dead_F: Bool[Tensor, " F"],
+    dead_F: Tensor,
 ) -> Float[Tensor, ""]:
-    """The dead latents nearest to firing learn what the living leave unexplained (arXiv 2406.04093, A.2), with less
-    weight where few are dead."""
+    """Squared error of the dead latents nearest to firing as a model of the residual (arXiv 2406.04093, A.2). The
+    weight is lower if few latents are dead."""
     dead_N = dead_F.nonzero()[:, 0]
-    wanted = sae.cfg.d_in // 2 if sae.cfg.revived is None else sae.cfg.revived
+    wanted = cfg.d_in // 2 if cfg.revived is None else cfg.revived
     count = min(wanted, len(dead_N))
-    chosen = hidden_MF[:, dead_N].topk(count, dim=1, sorted=False).indices.sort(dim=1).values
-    rows_N = torch.arange(len(residual_MD), device=dead_N.device).repeat_interleave(count)
-    pattern = Pattern(rows_N, dead_N[chosen].reshape(-1), len(residual_MD), hidden_MF.shape[1])
-    hidden_N = hidden_MF[pattern.rows_N, pattern.columns_N]
-    plain_N = _Encoded.apply(hidden_N / norms_F[pattern.columns_N], centred_MD, *encoder, pattern)
-    share_MD = sparse_matmul(plain_N, sae.W_dec, pattern)
+    nearest_nK = hidden_nF[:, dead_N].topk(count, dim=1, sorted=False).indices.sort(dim=1).values
+    rows_N = torch.arange(len(residual_nD), device=dead_N.device).repeat_interleave(count)
+    pattern = Pattern(rows_N, dead_N[nearest_nK].reshape(-1), len(residual_nD), hidden_nF.shape[1])
+    acts_N = hidden_nF[pattern.rows_N, pattern.columns_N] / norms_F[pattern.columns_N]
+    acts_N = encoder_entries(acts_N, centred_nD, params.encoder, pattern)
+    xhat_nD = sparse_matmul(acts_N, params.W_dec_FD, pattern)
     scale = min(len(dead_N) / wanted, 1.0)
-    return sae.cfg.aux_loss_coefficient * scale * (share_MD - residual_MD).pow(2).sum(-1).mean()
-
-
-class _Encoded(torch.autograd.Function):
-    """(x_r - b_dec) . W_enc_c + b_enc_c at the entries of a pattern. The values are known already; what is added is
-    their gradient. That of b_dec needs no product over tokens: it is -W_enc times that of b_enc."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, values_N: Tensor, centred_MD: Tensor, W_FD: Tensor, b_F: Tensor, b_D: Tensor, pattern: Pattern
-    ) -> Tensor:
-        ctx.save_for_backward(centred_MD, W_FD)
-        ctx.pattern = pattern
-        return values_N.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (centred_MD, W_FD), pattern = ctx.saved_tensors, ctx.pattern
-        of_b_F = torch.bincount(pattern.columns_N, grads[0], minlength=pattern.n_columns).to(W_FD.dtype)
-        of_W_FD = transposed_matmul(centred_MD, grads[0].contiguous(), pattern)
-        return None, None, of_W_FD, of_b_F, -of_b_F @ W_FD, None
-
-
-class _Scaled(torch.autograd.Function):
-    """Codes as latents compete by them: times the norms of their decoder rows, which take their gradient in one pass
-    over the rows."""
-
-    @staticmethod
-    def forward(ctx: Any, plain_N: Tensor, W_FD: Tensor, norms_F: Tensor, pattern: Pattern) -> Tensor:
-        ctx.save_for_backward(plain_N, W_FD, norms_F)
-        ctx.pattern = pattern
-        return plain_N * norms_F[pattern.columns_N]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (plain_N, W_FD, norms_F), pattern = ctx.saved_tensors, ctx.pattern
-        of_norms_F = torch.bincount(pattern.columns_N, grads[0] * plain_N, minlength=pattern.n_columns).to(W_FD.dtype)
-        return grads[0] * norms_F[pattern.columns_N], W_FD * (of_norms_F / norms_F.clamp(min=TINY))[:, None], None, None
+    return cfg.aux_loss_coefficient * scale * (xhat_nD - residual_nD).pow(2).sum(-1).mean()

@@ -1,5 +1,6 @@
-"""How good a dictionary is: streaming sums over tensors, and what is computed once from them. Nothing here knows a
-task, a store or a policy.
+"""Metrics of dictionaries on tensors, one per file. Accumulators have `update`, `merge` and `compute`.
+
+Nothing here knows a task, a store or a policy.
 """
 
 from typing import TYPE_CHECKING
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from interp.tsae.metrics.firing import Firing, FiringRates
     from interp.tsae.metrics.fve import FVE
     from interp.tsae.metrics.l0 import L0, ActiveLatents
-    from interp.tsae.metrics.matching import Match, match_best, detection_auroc, match_one_to_one
+    from interp.tsae.metrics.loss_recovered import LossRecovered, SpliceLosses
+    from interp.tsae.metrics.matching import Match, detection_auroc, match_best, match_one_to_one
     from interp.tsae.metrics.membership import Membership, block_membership
     from interp.tsae.metrics.probes import Probe, ProbeConfig, control_probe, probe
     from interp.tsae.metrics.ranks import auroc
-    from interp.tsae.metrics.loss_recovered import LossRecovered, SpliceLosses
     from interp.tsae.metrics.smoothness import BlockSmoothness, Smoothness, SmoothnessTable
 
 __all__ = [

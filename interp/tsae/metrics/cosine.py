@@ -1,7 +1,7 @@
-"""Mean cosine of x and xhat, the direction alone: a dictionary that shrinks its reconstructions keeps it.
+"""Mean cosine of x and xhat: the agreement in direction alone. It does not notice a reconstruction that is too short.
 
-A zero vector has no direction. Rows with one are counted apart, and kept out of the mean: as 0 they would be mistaken
-for reconstructions at right angles, as NaN they would swallow the rest.
+A zero vector has no direction. Rows with one are counted apart and left out of the mean: as 0 they would look like
+reconstructions at right angles, and as NaN they would spoil the mean.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,17 @@ from interp.tsae.metrics.checks import expect_shape, to_float64
 class MeanCosine:
     value: float | None
     n: int
+    """Rows in the mean."""
     zero_x: int
     """Rows whose activation is zero."""
     zero_xhat: int
-    """Rows whose activation is not, but whose reconstruction is: the dictionary was silent."""
+    """Rows whose activation is not zero, but whose reconstruction is."""
 
 
 @dataclass
 class Cosine:
+    """Sum of cosines over rows."""
+
     total: float = 0.0
     n: int = 0
     zero_x: int = 0
@@ -32,13 +35,14 @@ class Cosine:
     def update(self, *, x_ND: Float[Tensor, "N D"], xhat_ND: Float[Tensor, "N D"]) -> None:
         expect_shape("xhat_ND", xhat_ND, tuple(x_ND.shape))
         x_ND, xhat_ND = to_float64(x_ND), to_float64(xhat_ND)
-        x_N, xhat_N = x_ND.norm(dim=1), xhat_ND.norm(dim=1)
-        told_N = (x_N != 0) & (xhat_N != 0)
-        unit_ND, unithat_ND = x_ND[told_N] / x_N[told_N, None], xhat_ND[told_N] / xhat_N[told_N, None]
-        self.total += float((unit_ND * unithat_ND).sum())
-        self.n += int(told_N.sum())
-        self.zero_x += int((x_N == 0).sum())
-        self.zero_xhat += int(((x_N != 0) & (xhat_N == 0)).sum())
+        x_norm_N, xhat_norm_N = x_ND.norm(dim=1), xhat_ND.norm(dim=1)
+        nonzero_N = (x_norm_N != 0) & (xhat_norm_N != 0)
+        unit_ND = x_ND[nonzero_N] / x_norm_N[nonzero_N, None]
+        unit_hat_ND = xhat_ND[nonzero_N] / xhat_norm_N[nonzero_N, None]
+        self.total += float((unit_ND * unit_hat_ND).sum())
+        self.n += int(nonzero_N.sum())
+        self.zero_x += int((x_norm_N == 0).sum())
+        self.zero_xhat += int(((x_norm_N != 0) & (xhat_norm_N == 0)).sum())
 
     def merge(self, other: "Cosine") -> None:
         self.total += other.total

@@ -1,7 +1,7 @@
-"""How often each latent fires, how strongly when it does, and the share of latents that never did in the stream.
+"""Firing rate of each latent, its mean activation where it is active, and the share of latents that never fire.
 
-Dead is a word about a stream: on a shorter one, or on another checkpoint's, more latents are silent. Hence `n` stands
-beside it, and two streams are compared at like length.
+"Dead" depends on the stream: on fewer tokens, or on another checkpoint's, more latents never fire. So `n` stands beside
+the share, and two streams are compared at similar length.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.tsae.metrics.blocks import Blocks, expect_codes, block_slices
+from interp.tsae.metrics.blocks import Blocks, block_slices, expect_codes
 from interp.tsae.metrics.checks import expect_same
 
 
@@ -19,22 +19,24 @@ class FiringRates:
     n: int
     """Tokens."""
     active_tokens_F: Int[Tensor, " F"]
-    """On how many of them each latent was active."""
+    """Number of tokens on which each latent is active."""
     firing_rate_F: Float[Tensor, " F"]
-    """The share of tokens. NaN if there were none."""
+    """Share of tokens. NaN without tokens."""
     mean_when_active_F: Float[Tensor, " F"]
-    """Its mean activation where it is active. NaN for a latent that never was: it has no strength, not one of 0."""
+    """Mean activation where active. NaN for a latent that never is."""
     dead_share: float | None
+    """Share of latents that never fired."""
     dead_share_per_block: tuple[float | None, ...]
 
 
 @dataclass
 class Firing:
+    """Counts and sums of activations over tokens."""
+
     blocks: Blocks
     n: int = 0
     active_tokens_F: Int[Tensor, " F"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     activation_sum_F: Float[Tensor, " F"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    """Activation, summed over tokens."""
 
     def __post_init__(self) -> None:
         if not len(self.active_tokens_F):
@@ -46,7 +48,7 @@ class Firing:
         expect_codes(z_NF, self.blocks)
         self.n += len(z_NF)
         self.active_tokens_F += (z_NF > 0).sum(0).cpu()
-        z_NF = z_NF.cpu() if z_NF.device.type == "mps" else z_NF  # which has no float64
+        z_NF = z_NF.cpu() if z_NF.device.type == "mps" else z_NF  # MPS has no float64
         self.activation_sum_F += z_NF.sum(0, dtype=torch.float64).cpu()
 
     def merge(self, other: "Firing") -> None:
@@ -57,7 +59,7 @@ class Firing:
 
     def compute(self) -> FiringRates:
         dead_F = self.active_tokens_F == 0
-        shares = [_share(dead_F[span]) if self.n else None for span in block_slices(self.blocks)]
+        shares = [_share(dead_F[columns]) if self.n else None for columns in block_slices(self.blocks)]
         return FiringRates(
             n=self.n,
             active_tokens_F=self.active_tokens_F.clone(),

@@ -1,12 +1,12 @@
-"""Loss recovered: how much of what a layer does for the next token is left if its residual is put through a dictionary.
+"""Loss recovered: how much of a layer's contribution to the next token survives the reconstruction of its residual.
 
     ce_recovered = (CE_ablated - CE_spliced) / (CE_ablated - CE_clean)
     kl_recovered = 1 - KL(clean || spliced) / KL(clean || ablated)
 
-A perfect splice scores 1, the ablation itself 0. CE is against the tokens that came; KL is against all the model would
-have said, so it sees damage that CE forgives (and CE can exceed 1). Logits at t are those that predict `tokens_BL` at
-t: nothing is shifted here. The nats stand beside the ratios, which flatter: against an ablation that costs 10 nats, a
-splice that costs half a nat a token still has "95%".
+A perfect splice scores 1, the ablation itself 0. CE is measured on the tokens that came. KL is measured on the whole
+distribution, so it shows damage that CE misses (and CE can exceed 1). The logits at position t predict `tokens_BL` at
+t: nothing is shifted here. The nats are kept beside the ratios, which flatter: if the ablation costs 10 nats a token, a
+splice that costs half a nat still "recovers 95%".
 """
 
 from dataclasses import dataclass, fields
@@ -17,13 +17,13 @@ from torch import Tensor
 
 from interp.tsae.metrics.checks import expect_shape, to_float64
 
-SLICE = 1024
-"""Tokens whose logits are worked on at once."""
+CHUNK = 1024
+"""Tokens whose logits are processed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossRecovered:
-    """None where there are no tokens; a ratio, where the ablation did no harm: there is nothing to recover."""
+    """All None without tokens. A ratio is None if the ablation did no harm: then there is nothing to recover."""
 
     ce_recovered: float | None
     kl_recovered: float | None
@@ -38,7 +38,7 @@ class LossRecovered:
 
 @dataclass
 class SpliceLosses:
-    """Sums in nats over tokens."""
+    """Sums of CE and KL over tokens, in nats."""
 
     ce_clean: float = 0.0
     ce_spliced: float = 0.0
@@ -59,19 +59,20 @@ class SpliceLosses:
     ) -> None:
         for name, logits in ("spliced_BLV", spliced_BLV), ("ablated_BLV", ablated_BLV):
             expect_shape(name, logits, tuple(clean_BLV.shape))
-        for name, of_token in ("tokens_BL", tokens_BL), ("mask_BL", mask_BL):
-            expect_shape(name, of_token, tuple(clean_BLV.shape[:2]))
-        for at_S in mask_BL.flatten().nonzero()[:, 0].split(SLICE):
-            tokens_S = tokens_BL.flatten()[at_S]
+        for name, per_token in ("tokens_BL", tokens_BL), ("mask_BL", mask_BL):
+            expect_shape(name, per_token, tuple(clean_BLV.shape[:2]))
+        for rows_S in mask_BL.flatten().nonzero()[:, 0].split(CHUNK):
+            tokens_S = tokens_BL.flatten()[rows_S]
             clean_SV, spliced_SV, ablated_SV = (
-                to_float64(logits.flatten(0, 1)[at_S]).log_softmax(-1) for logits in (clean_BLV, spliced_BLV, ablated_BLV)
+                to_float64(logits.flatten(0, 1)[rows_S]).log_softmax(-1)
+                for logits in (clean_BLV, spliced_BLV, ablated_BLV)
             )
-            self.ce_clean += _ce(clean_SV, tokens_S)
-            self.ce_spliced += _ce(spliced_SV, tokens_S)
-            self.ce_ablated += _ce(ablated_SV, tokens_S)
+            self.ce_clean += _cross_entropy(clean_SV, tokens_S)
+            self.ce_spliced += _cross_entropy(spliced_SV, tokens_S)
+            self.ce_ablated += _cross_entropy(ablated_SV, tokens_S)
             self.kl_spliced += _kl(clean_SV, spliced_SV)
             self.kl_ablated += _kl(clean_SV, ablated_SV)
-            self.n += len(at_S)
+            self.n += len(rows_S)
 
     def merge(self, other: "SpliceLosses") -> None:
         for field in fields(self):
@@ -93,11 +94,11 @@ class SpliceLosses:
         )
 
 
-def _ce(logp_SV: Tensor, tokens_S: Tensor) -> float:
+def _cross_entropy(logp_SV: Tensor, tokens_S: Tensor) -> float:
     return -float(logp_SV.gather(-1, tokens_S.to(logp_SV.device)[:, None].long()).sum())
 
 
 def _kl(p_SV: Tensor, q_SV: Tensor) -> float:
-    """KL(p || q) of log-probabilities. What p never says costs nothing, whatever q says of it."""
+    """KL(p || q) of log-probabilities, summed over rows. A token with p = 0 adds 0, whatever q is."""
     cost_SV = p_SV.exp() * (p_SV - q_SV)
     return float(torch.where(p_SV == -torch.inf, 0.0, cost_SV).sum())

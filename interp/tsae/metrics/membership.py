@@ -1,9 +1,8 @@
-"""Is the slow block the block of slow latents, or merely of frequent ones? Membership against firing rate.
+"""Slow block against firing rate: does the block hold slow latents, or only frequent ones?
 
-A Matryoshka's first block picks by firing rate, whatever its contrastive term says; so a block that can be told by
-firing rate alone (an AUROC near 1, or near 0) has not been shown to be slow. 0.5 is what says that rate does not
-decide. Dead latents have a rate, 0; who would leave them out (`quality.py` tells both) gives only the
-others.
+The first block of a Matryoshka dictionary collects frequent latents, with or without a contrastive term. If the firing
+rate alone predicts the block (AUROC near 1, or near 0), the block has not been shown to be slow. At 0.5 the rate does
+not decide. Dead latents count with a rate of 0; `quality.py` reports the figure without them too.
 """
 
 from dataclasses import dataclass
@@ -19,31 +18,32 @@ from interp.tsae.metrics.ranks import auroc
 @dataclass(frozen=True, slots=True)
 class Membership:
     spearman: float | None
-    """Of firing rate and membership. None where all rates are alike or all latents are of one kind."""
+    """Correlation of firing rate and membership. None if all rates are equal, or all latents are in one block."""
     auroc: float | None
-    """Of firing rate, telling slow latents from the others. None where all latents are of one kind."""
+    """Of the firing rate, for latents of the slow block against the others. None if all latents are in one block."""
     slow_share_by_decile: tuple[float, ...]
-    """Of latents in the order of their rate, the rarest tenth first. If rate decides nothing, all are the block's
-    share of the dictionary."""
+    """Share of slow-block latents in each tenth of the latents, the rarest tenth first. If the rate does not decide,
+    each is the slow block's share of the dictionary."""
 
 
 def block_membership(rate_F: Float[ndarray, " F"], slow_F: Bool[ndarray, " F"]) -> Membership:
+    """Relation of each latent's firing rate to its membership in the slow block."""
     from scipy.stats import rankdata
 
     if not len(rate_F):
-        raise BadInput("expected the firing rates of one latent at least, got none")
-    told = auroc(rate_F.astype(float), slow_F)
-    alike = told is None or np.ptp(rate_F) == 0
-    # the ranks of a yes or no are the yes or no itself, but for their scale
-    spearman = None if alike else float(np.corrcoef(rankdata(rate_F), slow_F.astype(float))[0, 1])
-    return Membership(spearman, told, _by_decile(rate_F, slow_F))
+        raise BadInput("expected the firing rates of at least one latent, got none")
+    rate_auroc = auroc(rate_F.astype(float), slow_F)
+    constant = rate_auroc is None or np.ptp(rate_F) == 0
+    # a binary variable correlates as its ranks do
+    spearman = None if constant else float(np.corrcoef(rankdata(rate_F), slow_F.astype(float))[0, 1])
+    return Membership(spearman, rate_auroc, _slow_share_by_decile(rate_F, slow_F))
 
 
-def _by_decile(rate_F: ndarray, slow_F: ndarray) -> tuple[float, ...]:
-    """Tenths of the latents, a latent on the border counted in part in each. Latents of one rate share alike in the
-    places they take together: in the order of their columns, the slow ones would always come first."""
-    _, which_F, count_R = np.unique(rate_F, return_inverse=True, return_counts=True)
-    slow_R = np.bincount(which_F, slow_F.astype(float)) / count_R
+def _slow_share_by_decile(rate_F: ndarray, slow_F: ndarray) -> tuple[float, ...]:
+    """A latent on the border of two tenths counts in part in each. Latents of equal rate all count with the slow share
+    of their group: sorted by column, the slow ones would come first."""
+    _, group_F, count_R = np.unique(rate_F, return_inverse=True, return_counts=True)
+    slow_R = np.bincount(group_F, slow_F.astype(float)) / count_R
     slow_so_far = np.concatenate([[0.0], np.cumsum(np.repeat(slow_R, count_R))])
     edges = np.linspace(0, len(rate_F), 11)
     return tuple(np.diff(np.interp(edges, np.arange(len(rate_F) + 1), slow_so_far)) / (len(rate_F) / 10))

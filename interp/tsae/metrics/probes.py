@@ -1,14 +1,13 @@
-"""What labels can be read from a block of latents, or from the residual itself: AUROC on documents, or problems, not
-trained on.
+"""Probes: AUROC with which a label can be read from a block of latents, or from the residual, on held-out documents.
 
-A label of several classes is asked one against the rest, and AUROC is averaged over the classes. For each class, the k
-latents whose mean differs most, in standard deviations of the training rows, between the class and the rest (of either
-sign; the deviation is that of all rows, so that it is a correlation but for a factor, and a latent that never varies
-has none) go into a logistic regression (`logistic.py`), standardised. k of None takes all columns: with the residual in
-place of the code that is the baseline, which the literature finds hard to beat.
+Each class of a label is probed against the rest, and AUROC is averaged over classes. For each class, the k latents
+whose mean differs most between the class and the rest, in standard deviations over all training rows and of either
+sign, are standardized and go into a logistic regression (`logistic.py`). (This ranks latents by correlation with the
+class; a constant latent has none.) k = None takes all columns. On the residual this is the baseline, which the
+literature finds hard to beat.
 
-`control` asks the same of labels dealt anew among documents: what it finds above 0.5 is chance. The paper's own
-"context" probe tests on tokens of the documents it was trained on; here documents are held out whole.
+`control_probe` probes labels permuted among documents: what it finds above 0.5 is chance. The paper's own "context"
+probe is tested on tokens of the documents it was trained on; here whole documents, or problems, are held out.
 """
 
 from dataclasses import dataclass
@@ -26,23 +25,27 @@ from interp.tsae.metrics.ranks import auroc
 
 @dataclass(frozen=True)
 class ProbeConfig:
+    """Options of `probe`."""
+
     ks: tuple[int | None, ...] = (1, 5, 20, None)
-    """How many latents a probe may look at; None for all. Where there are fewer than k, it is all."""
+    """Latents a probe uses: all of them if None, or if there are fewer than k."""
     test_share: float = 0.3
-    """The share of documents to test on."""
+    """Share of the documents that is held out for testing."""
     l2: float = 1e-3
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
+    """Result for one k."""
+
     k: int | None
     auroc: float | None
-    """The mean over the classes that have one."""
+    """Mean over the classes that have one."""
     by_class: dict[int, float | None]
-    """None for a class that is missing, or alone, among the documents trained on or those held out."""
+    """None for a class without both positive and negative rows in training and in test documents."""
     latents: dict[int, tuple[int, ...]]
-    """The columns each class was read from, the most telling first; empty for all."""
+    """Columns used for each class, the largest difference first; empty if all were used."""
 
 
 def probe(
@@ -51,21 +54,21 @@ def probe(
     group_N: Int[Tensor, " N"],
     config: ProbeConfig | None = None,
 ) -> tuple[Probe, ...]:
-    """One for each of `ks`. Rows labelled -1 have no label. `group_N` says what a row is of that is held out whole: a
-    document, or all documents of a problem."""
+    """A probe for each of `ks`. Rows labeled -1 are left out. `group_N` gives the unit that is held out whole: the
+    document of each row, or its problem."""
     config = config or ProbeConfig()
-    z_NF, label_N, group_N = _labelled(z_NF, label_N, group_N)
+    z_NF, label_N, group_N = _labeled_rows(z_NF, label_N, group_N)
     test_N = held_out_rows(group_N, config.test_share, config.seed)
-    mean_F, deviation_F = _standard(z_NF[~test_N])
-    x_NF = (z_NF - mean_F) / deviation_F
+    mean_F, std_F = _mean_and_std(z_NF[~test_N])
+    x_NF = (z_NF - mean_F) / std_F
     classes = label_N.unique().tolist()
-    asked = classes[1:] if len(classes) == 2 else classes  # of two, one is not the other: the same question
-    on_NC = torch.stack([label_N == this for this in asked], dim=1)
-    told_C = on_NC[~test_N].any(0) & ~on_NC[~test_N].all(0)
+    classes = classes[1:] if len(classes) == 2 else classes  # two classes give one probe, twice
+    on_NC = torch.stack([label_N == label for label in classes], dim=1)
+    trainable_C = on_NC[~test_N].any(0) & ~on_NC[~test_N].all(0)
     scores = [_scores(x_NF, on_NC, ~test_N, k, config.l2) for k in config.ks]
     return tuple(
-        _judged(k, asked, score_NC[test_N], on_NC[test_N], told_C, picked_KC)
-        for k, (score_NC, picked_KC) in zip(config.ks, scores, strict=True)
+        _evaluate(k, classes, score_NC[test_N], on_NC[test_N], trainable_C, columns_KC)
+        for k, (score_NC, columns_KC) in zip(config.ks, scores, strict=True)
     )
 
 
@@ -77,62 +80,64 @@ def control_probe(
     *,
     document_N: Int[Tensor, " N"] | None = None,
 ) -> tuple[Probe, ...]:
-    """The same probes on labels that documents have from one another. `document_N` says which those are, where what is
-    held out (`group_N`) is larger than a document."""
+    """The same probes on labels permuted among documents. `document_N` gives the document of each row, if the groups
+    of `group_N` are larger than documents."""
     config = config or ProbeConfig()
     document_N = group_N if document_N is None else document_N
-    z_NF, label_N, group_N, document_N = _labelled(z_NF, label_N, group_N, document_N)
+    z_NF, label_N, group_N, document_N = _labeled_rows(z_NF, label_N, group_N, document_N)
     return probe(z_NF, permute_labels(label_N, document_N, config.seed), group_N, config)
 
 
-def _labelled(z_NF: Tensor, label_N: Tensor, *groups: Tensor) -> tuple[Tensor, ...]:
+def _labeled_rows(z_NF: Tensor, label_N: Tensor, *groups: Tensor) -> tuple[Tensor, ...]:
     for name, x_N in ("label_N", label_N), *(("group_N", group_N) for group_N in groups):
         expect_shape(name, x_N, (len(z_NF),))
     rows = (z_NF.float(), *(x_N.to(z_NF.device) for x_N in (label_N, *groups)))
-    has_N = rows[1] != -1
-    if len(rows[1][has_N].unique()) < 2:
-        raise BadInput(f"expected labels of two classes at least, got {rows[1][has_N].unique().tolist()}")
-    return rows if has_N.all() else tuple(x_N[has_N] for x_N in rows)
+    labeled_N = rows[1] != -1
+    if len(rows[1][labeled_N].unique()) < 2:
+        raise BadInput(f"expected labels of at least two classes, got {rows[1][labeled_N].unique().tolist()}")
+    return rows if labeled_N.all() else tuple(x_N[labeled_N] for x_N in rows)
 
 
-def _standard(z_NF: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each column; one that does not vary is left as it is."""
-    mean_F, deviation_F = z_NF.mean(0), z_NF.std(0, correction=0)
-    constant_F = (z_NF == z_NF[0]).all(0)  # asked of the values: a deviation of equal ones may be left by rounding
-    return mean_F, deviation_F.masked_fill(constant_F, 1)
+def _mean_and_std(z_NF: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column, with 1 as the deviation of a constant column."""
+    mean_F, std_F = z_NF.mean(0), z_NF.std(0, correction=0)
+    constant_F = (z_NF == z_NF[0]).all(0)  # rounding can leave equal values a deviation above 0
+    return mean_F, std_F.masked_fill(constant_F, 1)
 
 
 def _scores(x_NF: Tensor, on_NC: Tensor, train_N: Tensor, k: int | None, l2: float) -> tuple[Tensor, Tensor | None]:
-    """Of every row and class, and the columns each class was given."""
+    """The score of every row for every class, and the columns used for each class (None: all)."""
     if k is None:
         weight_FC, bias_C = fit_logistic(x_NF[train_N], on_NC[train_N], l2)
         return x_NF @ weight_FC + bias_C, None
-    picked_KC = _most_telling(x_NF[train_N], on_NC[train_N], k)
-    columns = []
-    for this, picked_K in enumerate(picked_KC.T):
-        x_NK = to_float64(x_NF[:, picked_K])
-        weight_K1, bias_1 = fit_logistic(x_NK[train_N.to(x_NK.device)], on_NC[train_N, this : this + 1].to(x_NK.device), l2)
-        columns.append(x_NK @ weight_K1 + bias_1)
-    return torch.cat(columns, dim=1), picked_KC
+    columns_KC = _most_different(x_NF[train_N], on_NC[train_N], k)
+    scores = []
+    for label, columns_K in enumerate(columns_KC.T):
+        x_NK = to_float64(x_NF[:, columns_K])
+        on_N1 = on_NC[train_N, label : label + 1].to(x_NK.device)
+        weight_K1, bias_1 = fit_logistic(x_NK[train_N.to(x_NK.device)], on_N1, l2)
+        scores.append(x_NK @ weight_K1 + bias_1)
+    return torch.cat(scores, dim=1), columns_KC
 
 
-def _most_telling(x_NF: Tensor, on_NC: Bool[Tensor, "N C"], k: int) -> Tensor:
-    """By class, the columns of standardised rows with the greatest difference in means, the greatest first."""
+def _most_different(x_NF: Tensor, on_NC: Bool[Tensor, "N C"], k: int) -> Tensor:
+    """The k columns of standardized rows with the greatest difference in means between a class and the rest, the
+    greatest first, for each class."""
     n_C, on_CN = on_NC.sum(0), on_NC.T.to(x_NF.dtype)
-    inside_CF = on_CN @ x_NF
-    outside_CF = x_NF.sum(0) - inside_CF
-    apart_CF = inside_CF / n_C.clamp(min=1)[:, None] - outside_CF / (len(x_NF) - n_C).clamp(min=1)[:, None]
-    return apart_CF.abs().argsort(dim=1, descending=True, stable=True)[:, :k].T
+    class_CF = on_CN @ x_NF
+    rest_CF = x_NF.sum(0) - class_CF
+    difference_CF = class_CF / n_C.clamp(min=1)[:, None] - rest_CF / (len(x_NF) - n_C).clamp(min=1)[:, None]
+    return difference_CF.abs().argsort(dim=1, descending=True, stable=True)[:, :k].T
 
 
-def _judged(
-    k: int | None, classes: list[int], score_NC: Tensor, on_NC: Tensor, told_C: Tensor, picked_KC: Tensor | None
+def _evaluate(
+    k: int | None, classes: list[int], score_NC: Tensor, on_NC: Tensor, trainable_C: Tensor, columns_KC: Tensor | None
 ) -> Probe:
     score_NC, on_NC = score_NC.cpu(), on_NC.cpu()
     by_class = {
-        this: auroc(score_NC[:, at].numpy(), on_NC[:, at].numpy()) if told_C[at] else None
-        for at, this in enumerate(classes)
+        label: auroc(score_NC[:, i].numpy(), on_NC[:, i].numpy()) if trainable_C[i] else None
+        for i, label in enumerate(classes)
     }
-    found = [value for value in by_class.values() if value is not None]
-    latents = {this: () if picked_KC is None else tuple(picked_KC[:, at].tolist()) for at, this in enumerate(classes)}
-    return Probe(k, sum(found) / len(found) if found else None, by_class, latents)
+    latents = {label: () if columns_KC is None else tuple(columns_KC[:, i].tolist()) for i, label in enumerate(classes)}
+    values = [value for value in by_class.values() if value is not None]
+    return Probe(k, sum(values) / len(values) if values else None, by_class, latents)

@@ -1,6 +1,8 @@
-"""AUROC: the share of (on, off) pairs in which the on one scores higher, a tie counting half. Exact, from mean ranks:
+"""AUROC: the share of (positive, negative) pairs in which the positive scores higher; ties count half.
 
-(sum of the on ones' ranks - n_on (n_on + 1) / 2) / (n_on n_off).
+    AUROC = (sum of the positives' ranks - n_pos (n_pos + 1) / 2) / (n_pos n_neg)
+
+with mean ranks for ties, which is exact.
 """
 
 import numpy as np
@@ -11,11 +13,11 @@ from interp.artifacts import BadInput
 
 
 def auroc(score_N: Float[ndarray, " N"], on_N: Bool[ndarray, " N"]) -> float | None:
-    """None unless there are both on and off ones."""
+    """AUROC of scores for the rows that are on. None if all are on, or none."""
     from scipy.stats import rankdata
 
     if np.isnan(score_N).any():
-        raise BadInput(f"scores must be numbers to be ranked; got {int(np.isnan(score_N).sum())} NaN of {len(score_N)}")
+        raise BadInput(f"scores must not be NaN; got {int(np.isnan(score_N).sum())} NaN of {len(score_N)}")
     n_on = int(on_N.sum())
     n_off = len(on_N) - n_on
     if not n_on or not n_off:
