@@ -1,6 +1,14 @@
 """What reinforcement learning did inside a model, each claim with its control.
 
-Everything is reached from here, and nothing is imported before it is used: `import interp` is instant.
+    tasks, policy, organism    problems and verifiers; a local causal LM; the shipped base
+    rollouts, activations      what a policy writes, and its residuals on disk
+    tsae, encoding             temporal SAEs, and rollouts through one
+    features, tracking         roles of latents, and latents through the checkpoints of a run
+    credit, grpo               credit for tokens, and training with it
+    studies, demo              claims put to the test, and a guided run of everything
+    stats, artifacts           estimates with intervals; what is written to disk
+
+Nothing is imported before it is used: `import interp` is instant.
 """
 
 import importlib
@@ -11,11 +19,15 @@ if TYPE_CHECKING:
         activations,
         artifacts,
         credit,
+        demo,
+        encoding,
         features,
         grpo,
         organism,
         policy,
         rollouts,
+        stats,
+        studies,
         tasks,
         tracking,
         tsae,
@@ -30,21 +42,26 @@ __all__ = [
     "activations",
     "artifacts",
     "credit",
+    "demo",
+    "encoding",
     "features",
     "grpo",
     "organism",
     "policy",
     "rollouts",
+    "stats",
+    "studies",
     "tasks",
     "tracking",
     "tsae",
 ]
-HOMES = {"Policy": "interp.policy", "SampleConfig": "interp.policy", "Series": "interp.rollouts"}
+CLASSES = {"Policy": "interp.policy", "SampleConfig": "interp.policy", "Series": "interp.rollouts"}
+"""Classes that are exported here, each with the room that defines it."""
 
 
 def __getattr__(name: str) -> object:
-    if name in HOMES:
-        return getattr(importlib.import_module(HOMES[name]), name)
+    if name in CLASSES:
+        return getattr(importlib.import_module(CLASSES[name]), name)
     if name in __all__:
         return importlib.import_module(f"interp.{name}")
     raise AttributeError(f"module 'interp' has no attribute {name!r}")

@@ -1,4 +1,8 @@
-"""Numbers with intervals in, plotly figures out; and several figures as one page that opens offline."""
+"""Plotly figures of numbers with intervals, and pages of several figures that open offline.
+
+`curves` draws numbers over a numeric axis, `dots` numbers by group. A series of the same name has the same colour in
+every panel, and one entry in the legend. Result classes draw themselves with these; plots never import result classes.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +17,8 @@ PALETTE = (
     "#3b6fb6", "#c8553d", "#4f9d69", "#8d6ab8", "#c79a2b", "#5b6770", "#2a9d9d", "#b0487a", "#7d8f1f", "#1d3f72",
     "#e08e79", "#8a5a2b",
 )  # fmt: skip
+GROUP_WIDTH = 0.7
+"""Share of the distance between two groups over which the series of a group are spread."""
 SCRIPT = "plotly.min.js"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -27,6 +33,8 @@ h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem }} p {{ 
 
 
 class Point(NamedTuple):
+    """A number with its interval. A point whose value is None is not drawn."""
+
     x: float | str
     value: float | None
     low: float | None = None
@@ -34,72 +42,77 @@ class Point(NamedTuple):
 
 
 Panels = Mapping[str, Mapping[str, Sequence[Point]]]
-"""For each panel, its series; a series of the same name has the same colour in every panel."""
+"""Panels by title, in each its series by name."""
 
 
-def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero: bool = False) -> "go.Figure":
-    """Side by side, on one y axis. `x` names the axis, of every panel or of each."""
-    figure = _panelled({y: panels}, zero)
+def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero_line: bool = False) -> "go.Figure":
+    """Panels side by side with one y axis; every series is a line with markers. `x` names the axis of all, or of
+    each."""
+    figure = _panel_grid({y: panels}, zero_line)
     for column, (title, series) in enumerate(panels.items(), 1):
         figure.update_xaxes(title_text=x if isinstance(x, str) else x[title], row=1, col=column)
         for name, points in series.items():
-            _add(figure, (1, column), name, points, mode="lines+markers")
+            _add_series(figure, (1, column), name, points, mode="lines+markers")
         if not any(point.value is not None for points in series.values() for point in points):
-            told = ", ".join(series) or "nothing to be shown"
+            names = ", ".join(series) or "nothing to be shown"
             figure.add_annotation(
-                text=told, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=1, col=column
+                text=names, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=1, col=column
             )
     return _with_one_legend(figure)
 
 
-def dots(panels: Panels, *, y: str, zero: bool = True, names: Sequence[str] = ()) -> "go.Figure":
-    """Groups along x, in each one dot a series. `names`: of all series, of which only some may be in this figure, so
-    that each has its own colour in others too."""
-    return dots_below({y: panels}, zero=zero, names=names)
+def dots(panels: Panels, *, y: str, zero_line: bool = True, names: Sequence[str] = ()) -> "go.Figure":
+    """Panels side by side with one y axis; groups along x, in each group one dot per series.
+
+    `names` lists all series of which only some may be in this figure, so that colours agree with other figures."""
+    return dot_rows({y: panels}, zero_line=zero_line, names=names)
 
 
-def dots_below(rows: Mapping[str, Panels], *, zero: bool = True, names: Sequence[str] = ()) -> "go.Figure":
-    """Rows of such panels one below the other, each on a y axis of its own, which it is called by."""
-    figure = _panelled(rows, zero)
+def dot_rows(rows: Mapping[str, Panels], *, zero_line: bool = True, names: Sequence[str] = ()) -> "go.Figure":
+    """Rows of `dots` one below the other, each with its own y axis, whose title is the key of the row."""
+    figure = _panel_grid(rows, zero_line)
     for row, panels in enumerate(rows.values(), 1):
-        here = list(dict.fromkeys(name for series in panels.values() for name in series))
+        in_row = list(dict.fromkeys(name for series in panels.values() for name in series))
         for column, series in enumerate(panels.values(), 1):
             groups = list(dict.fromkeys(point.x for points in series.values() for point in points))
             figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=groups, row=row, col=column)
             for name, points in series.items():
-                aside = (here.index(name) - (len(here) - 1) / 2) * 0.7 / len(here)
-                moved = [point._replace(x=groups.index(point.x) + aside) for point in points]
-                _add(figure, (row, column), name, moved, mode="markers")
+                offset = (in_row.index(name) - (len(in_row) - 1) / 2) * GROUP_WIDTH / len(in_row)
+                placed = [point._replace(x=groups.index(point.x) + offset) for point in points]
+                _add_series(figure, (row, column), name, placed, mode="markers")
     return _with_one_legend(figure, names)
 
 
 def save(figure: "go.Figure", path: Path) -> None:
-    """As one file that opens offline."""
+    """Write a figure as one HTML file that opens offline."""
     with writing_file(path) as aside:
         aside.write_text(figure.to_html(include_plotlyjs=True))
 
 
-def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]], *, alone: bool = False) -> None:
-    """Each part is a heading, a paragraph and a figure. The script lies once in the directory above, for all pages; or,
-    of a page that stands `alone`, in the page itself."""
-    drawn = [
-        figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{at}", config={"displayModeBar": False})
-        for at, (_, _, figure) in enumerate(parts)
+def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]], *, standalone: bool = False) -> None:
+    """Write a page of several figures; each part is a heading, a paragraph and a figure.
+
+    Plotly's script lies once in the directory above, shared by all pages there; in a `standalone` page it is inside."""
+    figures = [
+        figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{i}", config={"displayModeBar": False})
+        for i, (_, _, figure) in enumerate(parts)
     ]
     body = "\n".join(
-        f"<h2>{heading}</h2>\n<p>{text}</p>\n{figure}" for (heading, text, _), figure in zip(parts, drawn, strict=True)
+        f"<h2>{heading}</h2>\n<p>{text}</p>\n{figure}"
+        for (heading, text, _), figure in zip(parts, figures, strict=True)
     )
+    script = _inline_script() if standalone else _shared_script(path)
     with writing_file(path) as aside:
-        aside.write_text(PAGE.format(title=title, script=_within() if alone else _beside(path), body=body))
+        aside.write_text(PAGE.format(title=title, script=script, body=body))
 
 
-def _within() -> str:
+def _inline_script() -> str:
     from plotly.offline import get_plotlyjs
 
     return f"<script>{get_plotlyjs()}</script>"
 
 
-def _beside(path: Path) -> str:
+def _shared_script(path: Path) -> str:
     from plotly.offline import get_plotlyjs
 
     script = path.parent.parent / SCRIPT
@@ -109,7 +122,7 @@ def _beside(path: Path) -> str:
     return f'<script src="../{SCRIPT}"></script>'
 
 
-def _panelled(rows: Mapping[str, Panels], zero: bool) -> "go.Figure":
+def _panel_grid(rows: Mapping[str, Panels], zero_line: bool) -> "go.Figure":
     from plotly.subplots import make_subplots
 
     columns = max(map(len, rows.values()))
@@ -117,36 +130,30 @@ def _panelled(rows: Mapping[str, Panels], zero: bool) -> "go.Figure":
     figure = make_subplots(
         len(rows), columns, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04, vertical_spacing=0.16
     )
-    below = 0.22 / len(rows)  # of the height of all
     figure.update_layout(
         template="simple_white", height=60 + 370 * len(rows), margin={"l": 70, "r": 20, "t": 50, "b": 110},
-        legend={"orientation": "h", "y": -below, "x": 0}, font={"size": 13},
+        legend={"orientation": "h", "y": -0.22 / len(rows), "x": 0}, font={"size": 13},
     )  # fmt: skip
     for row, title in enumerate(rows, 1):
         figure.update_yaxes(title_text=title, row=row, col=1)
-    if zero:
+    if zero_line:
         figure.add_hline(0, line_width=1, line_color="#999", exclude_empty_subplots=False)
     return figure
 
 
-def _add(figure: "go.Figure", place: tuple[int, int], name: str, points: Sequence[Point], *, mode: str) -> None:
+def _add_series(figure: "go.Figure", place: tuple[int, int], name: str, points: Sequence[Point], *, mode: str) -> None:
     import plotly.graph_objects as go
 
-    held = [point for point in points if point.value is not None]
-    above = [0 if p.high is None or p.value is None else p.high - p.value for p in held]
-    below = [0 if p.low is None or p.value is None else p.value - p.low for p in held]
+    drawn = [(point, point.value) for point in points if point.value is not None]
+    intervals = {
+        "array": [0 if point.high is None else point.high - value for point, value in drawn],
+        "arrayminus": [0 if point.low is None else value - point.low for point, value in drawn],
+    }
     figure.add_trace(
         go.Scatter(
-            x=[p.x for p in held],
-            y=[p.value for p in held],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": above,
-                "arrayminus": below,
-                "thickness": 1.2,
-                "width": 3,
-            },
+            x=[point.x for point, _ in drawn],
+            y=[value for _, value in drawn],
+            error_y={"type": "data", "symmetric": False, **intervals, "thickness": 1.2, "width": 3},
             mode=mode,
             name=name,
             legendgroup=name,
@@ -158,11 +165,11 @@ def _add(figure: "go.Figure", place: tuple[int, int], name: str, points: Sequenc
 
 
 def _with_one_legend(figure: "go.Figure", names: Sequence[str] = ()) -> "go.Figure":
-    """A series of the same name has the same colour in every panel, and is told of once."""
     traces: list[Any] = list(figure.data)
     names = list(dict.fromkeys([*names, *(trace.name for trace in traces)]))
-    for at, trace in enumerate(traces):
+    in_legend: set[str] = set()
+    for trace in traces:
         colour = PALETTE[names.index(trace.name) % len(PALETTE)]
-        first = all(before.name != trace.name for before in traces[:at])
-        trace.update(marker_color=colour, line_color=colour, showlegend=first)
+        trace.update(marker_color=colour, line_color=colour, showlegend=trace.name not in in_legend)
+        in_legend.add(trace.name)
     return figure

@@ -16,10 +16,10 @@ from interp.policy.policy import Policy
 from interp.policy.residual import compute_residuals
 from interp.policy.score import batches_by_length
 from interp.rollouts.record import Rollout
-from interp.tasks.base import ROLES
+from interp.tasks.base import TOKEN_ROLES
 
 PROMPT = "prompt"
-STORED_ROLES = (PROMPT, *ROLES)
+STORED_ROLES = (PROMPT, *TOKEN_ROLES)
 DOCUMENT_SCHEMA: dict[str, Any] = {
     "length": pl.Int32,  # tokens in all
     "prompt": pl.Int32,  # tokens of the prompt

@@ -88,11 +88,6 @@ class Writer:
         self._is_tidy = False
 
     @property
-    def shard_facts(self) -> list[dict[str, Any]]:
-        """The facts of each shard that is there, in order."""
-        return [shard.facts for shard in self.shards]
-
-    @property
     def finished(self) -> bool:
         """Whether all shards are there and the manifest lists them."""
         return len(self.shards) == self._n_listed

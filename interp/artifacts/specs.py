@@ -41,7 +41,7 @@ def open_or_create(
     manifest = read_manifest(path, kind)
     if changed := changes({key: manifest.get(key) for key in spec}, to_json(spec)):
         raise Mismatch(
-            f"{path} holds a {kind} made from other inputs: {changed}. "
+            f"{path} ({kind}) was made from other inputs: {changed}. "
             "Repeat the call with the stored inputs, choose another place (out, --out), or delete it."
         )
     return manifest

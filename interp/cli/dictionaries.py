@@ -1,129 +1,161 @@
-"""Activations collected, dictionaries fitted on them and measured."""
+"""Collect activations, fit dictionaries on them, and measure dictionaries."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from interp.activations import CollectConfig, collect
-from interp.artifacts import BadInput
-from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
-from interp.cli.args import Fitting, OpenedSeries, Preset, World, chosen_preset, open_store
+from interp.activations import CollectConfig
+from interp.cli.app import Flat, FlatThroughout, app, report_skipped, say, say_json, say_saved
+from interp.cli.args import FitArgs, Preset, SeriesArgs, TaskArgs, open_store, preset_on_command_line
+from interp.display import text_table
 from interp.tsae import TSAEConfig, preset
 
 if TYPE_CHECKING:
-    from interp.activations import Store
-    from interp.rollouts import Series
+    from interp.encoding import LossRecovery
+    from interp.tsae import TSAE, Quality
+
+LAST_METRICS = {"fve": "variance explained", "l0": "active latents per token", "dead": "share of dead latents"}
+MEASURED_ON = {
+    True: "the very activations it was fitted on: collect held-out ones for an honest measure",
+    False: "other activations than it was fitted on",
+    None: "activations that may be those it was fitted on: the dictionary does not say",
+}
 
 
 @dataclass(frozen=True)
 class Collect:
     collecting: Annotated[CollectConfig, Flat, FlatThroughout]
-    opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
-    world: Annotated[World, Flat] = field(default_factory=World)
+    series: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
+    task: Annotated[TaskArgs, Flat] = field(default_factory=TaskArgs)
     out: Path | None = None
-    """The store's directory. Beside the checkpoints of a --series if not given. Asked for again, it goes on."""
+    """Directory for the store. Default: beside the checkpoints of a --series. A repeated command continues there."""
 
 
 @app.command(name="collect")
 def collect_command(config: Annotated[Collect, Flat]) -> None:
-    """Collect the residuals of a policy, or of every checkpoint of a series, on its own rollouts and on the base's."""
-    from interp.report.activations import collected, shares
+    """Collect residuals of every checkpoint of a series, on its own rollouts and on those of the base."""
+    from interp.activations import collect
 
-    series, opened = config.opened.open(), config.opened
-    task = config.world.open(series.base.path)
-    skipped = warn_of_skipped(task)
-    store = collect(series, task, config=config.collecting, out=config.out, device=opened.device, dtype=opened.dtype)
-    if opened.json:
-        held = {"layers": store.layers, "tokens": len(store), "bytes": store.size, "shards": store.shards}
-        say_json({"out": store.path, "skipped": skipped, **held, "read": shares(store)})
-    else:
-        say(collected(store))
+    policy = config.series
+    series = policy.open()
+    task = config.task.open(series.base.path)
+    skipped = report_skipped(task)
+    store = collect(
+        series,
+        task,
+        config=config.collecting,
+        out=config.out,
+        device=policy.device,
+        dtype=policy.dtype,
+        progress=not policy.json,
+    )
+    if policy.json:
+        size = {"layers": store.layers, "tokens": len(store), "bytes": store.n_bytes, "shards": store.shards}
+        return say_json({"out": store.path, "skipped": skipped, **size, "summary": store.summary().to_dicts()})
+    say(f"{store}", "", "What each checkpoint read (reader: its step), by corpus:", "", text_table(store.summary()))
+    return say_saved(store.path)
 
 
 @dataclass(frozen=True)
 class FitTsae:
     store: Path
-    """The activations to fit on, as `interp collect` keeps them."""
+    """The store of activations to fit on, from `interp collect`."""
     out: Path
-    """The dictionary's directory. Asked for again, a fit that was stopped goes on."""
+    """Directory for the dictionary. A repeated command continues a fit that was stopped."""
     preset: Preset = "interp"
-    """The variant that the flags below change."""
-    dictionary: Annotated[TSAEConfig, Flat, FlatThroughout] = field(default_factory=lambda: preset(chosen_preset()))
+    """The variant whose values are the defaults of the flags below."""
+    dictionary: Annotated[TSAEConfig, Flat, FlatThroughout] = field(
+        default_factory=lambda: preset(preset_on_command_line())
+    )
     layer: int | None = None
-    """Of a store of several."""
+    """The layer to fit, if the store has several."""
     start: Path | None = None
-    """A dictionary to begin from, of the same width."""
-    fitting: Annotated[Fitting, Flat] = field(default_factory=Fitting)
+    """A dictionary to start from, of the same width."""
+    fit: Annotated[FitArgs, Flat] = field(default_factory=FitArgs)
 
 
 @app.command(name="tsae")
 def tsae_command(config: Annotated[FitTsae, Flat]) -> None:
-    """Fit a temporal dictionary on a store of activations, and keep it in SAELens' format."""
+    """Fit a temporal sparse autoencoder on a store of activations, and save it in the SAELens format."""
     from interp.tsae import TSAE, fit
 
-    store, start = config.fitting.open(config.store), config.start and TSAE.load(config.start)
-    settings = {"layer": config.layer, "out": config.out, "start": start, "device": config.fitting.device}
-    tsae = fit(store, config.dictionary, **settings, bar=not config.fitting.json)
-    if config.fitting.json:
-        say_json({"out": config.out, "skipped": store.skipped, "last": tsae.facts, "fingerprint": tsae.fingerprint()})
-    else:
-        last = ", ".join(f"{name} {tsae.facts[key]:.3f}" for key, name in LAST.items())
-        say(f"{tsae}", f"of its last batch: {last}", f"it is kept in {config.out}: measure it with interp tsae-eval")
-
-
-LAST = {"fve": "variance explained", "l0": "active latents a token", "dead": "share of dead latents"}
+    store, start = config.fit.open(config.store), config.start and TSAE.load(config.start)
+    is_json, device = config.fit.json, config.fit.device
+    tsae = fit(
+        store, config.dictionary, layer=config.layer, out=config.out, start=start, device=device, progress=not is_json
+    )
+    if is_json:
+        metrics = {"last": tsae.fit_metrics, "fingerprint": tsae.fingerprint()}
+        return say_json({"out": config.out, "skipped": store.skipped, **metrics})
+    last = ", ".join(f"{label} {tsae.fit_metrics[name]:.3f}" for name, label in LAST_METRICS.items())
+    say(f"{tsae}", "", f"On the last batch: {last}. Measure it with interp tsae-eval.")
+    return say_saved(config.out)
 
 
 @dataclass(frozen=True)
 class EvalTsae:
     tsae: Path
-    """A dictionary's directory: ours, or one that SAELens saved."""
+    """The dictionary's directory: ours, or one that SAELens saved."""
     store: Path
-    """The activations to measure on: better other ones than it was fitted on."""
-    opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
+    """The store of activations to measure on. Use held-out ones, not those it was fitted on."""
+    series: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
     layer: int | None = None
-    """Of a dictionary that does not say which one it is of."""
+    """The dictionary's layer, if the dictionary does not say."""
     documents: int = 512
-    """To read again with the dictionary in place, where --series, --checkpoints or --policy says what reads them."""
-    any_policy: bool = False
-    """Measure on activations of other policies than it was fitted on too."""
+    """Documents on which to measure the loss recovered, where --series, --checkpoints or --policy gives the policies."""
+    allow_unrelated_policies: bool = False
+    """Allow activations of policies that the dictionary was not fitted on."""
     skip_bad: bool = False
-    """Go on without shards that cannot be read. They are counted."""
+    """Leave out shards of the store that cannot be read. They are counted."""
 
 
 @app.command(name="tsae-eval")
 def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
-    """Measure a dictionary: what it explains, keeps of the loss, how sparse it is, how smooth its blocks are."""
-    from interp.report.dictionaries import measured
+    """Measure a dictionary: variance explained, loss recovered, sparsity, and smoothness of its blocks."""
+    from interp.encoding import loss_recovered
     from interp.tsae import TSAE, evaluate
 
-    opened, store = config.opened, open_store(config.store, skip_bad=config.skip_bad)
-    series = opened.open() if opened.series or opened.checkpoints or opened.policy else None
-    policies = None if series is None else lambda step: series.at(step).load(device=opened.device, dtype=opened.dtype)
-    if series is not None:
-        expect_readers(store, series)
+    policy, store = config.series, open_store(config.store, skip_bad=config.skip_bad)
+    series = policy.open() if policy.series or policy.checkpoints or policy.policy else None
     tsae = TSAE.load(config.tsae)
-    found = evaluate(
+    recovery = None
+    if series is not None:  # first: it refuses what does not belong together
+        recovery = loss_recovered(
+            tsae,
+            store,
+            series,
+            layer=config.layer,
+            documents=config.documents,
+            allow_unrelated_policies=config.allow_unrelated_policies,
+            device=policy.device,
+            dtype=policy.dtype,
+            progress=not policy.json,
+        )
+    quality = evaluate(
         tsae,
         store,
-        policies=policies,
         layer=config.layer,
-        documents=config.documents,
-        any_policy=config.any_policy,
-        device=opened.device,
-        bar=not opened.json,
+        allow_unrelated_policies=config.allow_unrelated_policies,
+        device=policy.device,
+        progress=not policy.json,
     )
-    if opened.json:
-        say_json({"tsae": config.tsae, "store": config.store, "skipped": store.skipped, **found.row()})
-    else:
-        say(f"{tsae}", "", measured(found))
+    if policy.json:
+        result = {"tsae": config.tsae, "store": config.store, "skipped": store.skipped, **quality.headline()}
+        result |= {} if recovery is None else recovery.headline()
+        return say_json({**result, "summary": quality.summary().to_dicts(), "table": quality.table().to_dicts()})
+    return _say_quality(tsae, quality, recovery)
 
 
-def expect_readers(store: "Store", series: "Series") -> None:
-    readers = sorted(set(store.documents["reader"].to_list())) if "reader" in store.documents.columns else []
-    if missing := [step for step in readers if step not in series.steps]:
-        raise BadInput(
-            f"{store.path} was read by checkpoints {', '.join(map(str, readers))}: expected them in the series, got "
-            f"{', '.join(map(str, series.steps))} without {', '.join(map(str, missing))}: name the series it was "
-            "collected from"
-        )
+def _say_quality(tsae: "TSAE", quality: "Quality", recovery: "LossRecovery | None") -> None:
+    tokens = "prompts and completions" if quality.includes_prompts else "completions"
+    say(f"{tsae}", f"{quality}", "")
+    say(f"Measured on {quality.tokens:,} tokens of {tokens}, {MEASURED_ON[quality.is_training_store]}.", "")
+    say(text_table(quality.summary()), "")
+    say("fve: variance explained. l0: active latents per token. Slow blocks have autocorrelation near 1, total variation")
+    say("near 0, long runs and a small smoothness by the measure of the T-SAE paper.")
+    if quality.membership is not None:
+        say(f"The firing rate alone tells the slow block's latents with AUROC {quality.membership.auroc:.3f}.")
+    if recovery is None:
+        return say("Loss recovered: not measured. Give the policies by --series, --checkpoints or --policy.")
+    say("", "Loss recovered by reconstructions, against replacing the residual by its mean or by zero:", "")
+    return say(text_table(recovery.summary()))

@@ -10,8 +10,8 @@ import pytest
 from interp.artifacts import BadInput, to_json
 from interp.checks import expect_at_least, expect_at_most, expect_between, expect_one_of, expect_positive
 from interp.grpo.config import UpdateConfig
-from interp.studies.difficulty.config import DifficultyConfig
-from interp.studies.features.config import FeaturesConfig
+from interp.studies.difficulty import DifficultyConfig
+from interp.studies.features import FeaturesConfig
 from interp.tsae import TSAEConfig
 
 

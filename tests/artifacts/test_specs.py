@@ -53,7 +53,7 @@ def test_a_free_or_empty_path_is_to_be_created_and_stays_as_it_is(tmp_path):
 def test_another_spec_is_refused_with_expected_and_got_for_every_field(run, changed, message):
     with pytest.raises(Mismatch) as refused:
         open_or_create(run, "run", SPEC | changed)
-    assert message in str(refused.value) and str(refused.value).startswith(f"{run} holds a run made from other")
+    assert message in str(refused.value) and str(refused.value).startswith(f"{run} (run) was made from other inputs: ")
 
 
 def test_an_entry_that_is_none_equals_one_that_is_missing(run):
