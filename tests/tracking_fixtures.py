@@ -1,4 +1,4 @@
-"""Fixtures for tracking: a dictionary whose latents are the residual's dimensions, and tracks made from sums by hand."""
+"""Fixtures for tracking: a dictionary whose latents are the residual's dimensions, and tracks of sums made by hand."""
 
 import json
 from collections.abc import Mapping

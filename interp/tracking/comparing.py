@@ -69,15 +69,15 @@ def compare(
     task = task if task is not None else common_task(series.task for series in (series_a, series_b))
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: compare(tsae, a, b, task)")
-    home = series_b.directory or series_a.directory
-    if out is None and home is None:
+    directory = series_b.directory or series_a.directory
+    if out is None and directory is None:
         raise BadInput(
             f"expected a run's directory, or a checkpoint-<step> of one, to keep the tracks there; got "
             f"{series_a.last.path} and {series_b.last.path}: say where to keep them (out, --out)"
         )
     tracks = track(
         tsae,
-        Series(compared.checkpoints, run=RUN, home=home),
+        Series(compared.checkpoints, run=RUN, directory=directory),
         task,
         as_track_config(config or CompareConfig()),
         buckets=buckets,

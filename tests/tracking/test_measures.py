@@ -52,7 +52,9 @@ def test_firing_more_often_and_firing_more_strongly_are_told_apart(tmp_path: Pat
     assert tracks.table(measure="mean_when_active")["change"].to_list() == pytest.approx([0, 1], abs=0.02)
     values = {measure: tracks.latent_values(5, measure=measure)["easy"] for measure in MEASURES}
     assert values["mean_activation"] == pytest.approx(values["firing_rate"] * values["mean_when_active"])
-    with pytest.raises(BadInput, match="measure must be one of firing_rate, mean_activation, mean_when_active; got 'x'"):
+    with pytest.raises(
+        BadInput, match="measure must be one of firing_rate, mean_activation, mean_when_active; got 'x'"
+    ):
         tracks.latent_values(5, measure="x")
 
 

@@ -11,8 +11,8 @@ from interp.tracking import Tracks
 BEFORE = dict.fromkeys(range(6), (4, 1.0))
 OWN = {0: (4, 2.0), 1: (4, 2.0), 2: (4, 1.0), 3: (4, 0.5), 4: (4, 2.0), 5: (4, 0.5)}
 SAME = {0: (4, 3.0), 1: (4, 1.0), 2: (4, 2.0), 3: (4, 2.0), 5: (4, 0.5)}
-"""Latents 0 and 5 change on both texts, 1 only on its own, 2 only on the same text, 3 in opposite directions; 4 is never
-active on the same text."""
+"""Latents 0 and 5 change on both texts, 1 only on its own, 2 only on the same text, 3 in opposite directions; 4 is
+never active on the same text."""
 
 
 def tracks_on_both(out: Path, *, probe_prompts: int = 10) -> Tracks:

@@ -1,4 +1,4 @@
-"""Verdicts on changes: what each needs, that unchanged is equivalence, and that selection of problems changes nothing."""
+"""Verdicts on changes: what each needs; unchanged means equivalent; outcomes that select problems change nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,13 @@ def test_too_few_prompts_are_too_few_for_every_latent():
 
 
 def tracks_under_selection(out: Path, seed: int = 0, *, latents: int = 60, growth: float = 1.0) -> Tracks:
-    """64 problems, 4 rollouts of each, of 30 tokens. The harder half is answered validly 1 time in 10 at step 0 and 6 in
-    10 at step 20; the easier half 90 and 95 in 100. Both checkpoints represent problems alike (but for `growth`): every
-    latent is three times stronger on the harder half."""
+    """64 problems, 4 rollouts of each, of 30 tokens. The harder half is answered validly 1 time in 10 at step 0 and 6
+    in 10 at step 20; the easier half 90 and 95 in 100. Both checkpoints represent problems alike (but for `growth`):
+    every latent is three times stronger on the harder half."""
     rng, is_harder_P = np.random.default_rng(seed), np.arange(64) >= 32
-    mean_PF = rng.uniform(0.5, 1.5, latents) * rng.lognormal(0, 0.2, (64, latents)) * np.where(is_harder_P, 3, 1)[:, None]
+    mean_PF = (
+        rng.uniform(0.5, 1.5, latents) * rng.lognormal(0, 0.2, (64, latents)) * np.where(is_harder_P, 3, 1)[:, None]
+    )
     sums: dict[tuple[int, str], Any] = {}
     for step, corpus, easier, harder in (
         (0, "on-policy", 0.9, 0.1),

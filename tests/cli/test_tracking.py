@@ -1,0 +1,66 @@
+"""The commands `track` and `compare`: flags, JSON, figures and refusals."""
+
+import json
+from pathlib import Path
+
+from commands import run
+from conftest import tiny_policy
+from tracking_fixtures import (
+    LAYER,
+    D,
+    save_as_sae_lens,
+)
+
+
+def write_problems(path: Path, key: str, value: object, n: int) -> Path:
+    lines = [
+        {"id": f"{split}{i}", "prompt": f"{i} {sign} 1 =", "answer": "1", "split": split, key: value}
+        for split, sign in (("eval", "+"), ("probe", "-"))
+        for i in range(n)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+def test_track_shows_changes_and_where_latents_are_active(tmp_path, monkeypatch, capsys):
+    for step in (0, 20):
+        tiny_policy(seed=step).save(tmp_path / "run" / f"checkpoint-{step}")
+    problems, tsae = write_problems(tmp_path / "mine.jsonl", "depth", 1, 8), save_as_sae_lens(tmp_path / "sae")
+    words = ["track", "--tsae", tsae, "--layer", LAYER, "--series", tmp_path / "run", "--jsonl", problems]
+    words += ["--levels", "1", "--group", "2", "--loss-rollouts", "0", "--max-new-tokens", "6", "--device", "cpu"]
+
+    def command(*more: object) -> int:
+        return run(monkeypatch, *words, *more)
+
+    out = ("--out", tmp_path / "t")
+    assert command(*out, "--latents", "64") == 2
+    assert "expected latents of a dictionary of 64, from 0 to 63; got 64" in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
+    assert command(*out, "--latents", "3", "7", "--by", "position") == 0
+    assert command(*out, "--latents", "3", "7", "--measure", "mean_when_active", "--json") == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {row["latent"] for row in result["breakdown"]} == {3, 7}
+    assert {"role", "mean_when_active"} <= set(result["breakdown"][0]) and result["latents"]
+    assert command("--out", tmp_path / "one", "--steps", "0", "--json") == 0
+    assert {"out", "drift"} <= set(json.loads(capsys.readouterr().out))
+
+
+def test_compare_takes_two_directories_and_a_dictionary_of_sae_lens(tmp_path, monkeypatch, capsys):
+    for name, seed in (("first", 0), ("second", 1)):
+        tiny_policy(seed=seed).save(tmp_path / name)
+    problems = write_problems(tmp_path / "mine.jsonl", "bucket", "easy", 20)
+    words = ["compare", tmp_path / "first", tmp_path / "second", "--jsonl", problems, "--levels", "easy"]
+    words += ["--group", "2", "--loss-rollouts", "4", "--tsae", save_as_sae_lens(tmp_path / "sae")]
+    words += ["--out", tmp_path / "c", "--device", "cpu"]
+    assert run(monkeypatch, *words) == 2
+    assert "expected a layer, got none" in capsys.readouterr().err
+    words += ["--layer", LAYER, "--max-new-tokens", "6", "--corpus", "probe"]
+    assert run(monkeypatch, *words, "--figure", tmp_path / "c.html") == 0
+    assert f"A: {tmp_path / 'first'}" in capsys.readouterr().out
+    assert "<html" in (tmp_path / "c.html").read_text()[:200]
+    assert run(monkeypatch, *words, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {row["latent"] for row in result["latents"]} == set(range(2 * D))
+    assert set(result["drift"]) == {"A", "B"}
+    assert {row["measure"] for row in result["behavior"]} >= {"pass_rate", "valid_rate"}
+    assert run(monkeypatch, *words[:2], tmp_path / "nowhere", *words[3:]) == 2
