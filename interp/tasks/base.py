@@ -1,45 +1,48 @@
-"""What a task is: problems by (split, level, index), and a verdict on every completion.
+"""The task contract: problems by (split, level, index), and a verdict on every completion.
 
-A verdict speaks in characters of the completion, since a task knows no tokenizer; `token_roles` and `token_at`
-carry it over to tokens. Three-valued judgements are `True`, `False` or `None`, and `None` always means "not judged",
-never "wrong". An exception in a verifier is a bug and stops the run: it is not a wrong answer.
+A task knows no tokenizer, so a verdict counts in characters of the completion. `token_roles` and `token_at` translate
+it to tokens. Judgements have three values: True, False, and None for "not judged", which never means "wrong". An
+exception in a verifier is a bug and stops the run; it is never a wrong answer.
 """
 
 import hashlib
 import random
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 SPLITS = ("train", "eval", "probe")
-"""Disjoint by content: learn on `train`, measure on `eval`, and keep `probe` for fixed teacher-forced text."""
+"""Splits are disjoint by content: `train` to learn on, `eval` to measure on, `probe` for fixed teacher-forced text."""
 
 BUCKETS = ("easy", "medium", "hard")
 """Difficulty as measured by the base policy's pass rate, easiest first. A task's own groups of problems are its
 `levels`, under other names."""
 
-ROLES = (
-    "carry",  # a running value taken over from the step before
+TOKEN_ROLES = (
+    "carry",  # a running value, from the step before
     "operator",
-    "operand",  # a number fetched from the problem
+    "operand",  # a number from the problem
     "equals",
-    "result",  # the outcome of a computation
+    "result",  # the result of a computation
     "separator",
     "marker",  # announces the answer
     "answer",
     "end",  # end of sequence
     "text",  # everything else
 )
-"""What a token of a completion does. (What a *feature* does is also called a role, but that one has to be earned.)"""
+"""What a token of a completion does. Not to be confused with the role of a latent (`interp.features`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
+    """One question with its labelled answer."""
+
     id: str
     prompt: str
     answer: str
-    """What is rewarded. With `wrong_labels` planted it may differ from the truth."""
+    """The rewarded answer. It differs from the true one only where a task plants wrong labels."""
     split: str = "eval"
     depth: int | None = None
     level: str | None = None
@@ -56,24 +59,28 @@ class SkippedLine:
 
 @dataclass(frozen=True, slots=True)
 class Span:
+    """The role of characters [start, end) of a completion."""
+
     start: int
     end: int
     role: str
+    """One of `TOKEN_ROLES`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One written step, as characters [start, end) of the completion."""
+    """One written step: characters [start, end) of the completion."""
 
     start: int
     end: int
     holds: bool | None
-    """The equation is true as it stands."""
+    """Its equation is true as it stands."""
     follows: bool | None
-    """It is the computation due at this point, on the values at hand."""
+    """It is the computation due at this point, on the current values."""
 
     @property
-    def right(self) -> bool | None:
+    def valid(self) -> bool | None:
+        """It holds and follows."""
         if self.holds is False or self.follows is False:
             return False
         return None if self.holds is None or self.follows is None else True
@@ -81,30 +88,32 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """The verifier's judgement of one completion."""
+
     correct: bool
     """The answer is the true one."""
     rewarded: bool
-    """The answer is the labelled one: what a reward sees."""
+    """The answer is the labelled one. This is the reward."""
     valid: bool | None
-    """Every step right, in order, complete, and the answer right."""
+    """Every step is valid, in order, none is missing, and the answer is true."""
     format: str
-    """How it was written: a format of the task, `direct` (an answer and nothing else), or `malformed`."""
+    """One of the task's formats, `direct` (an answer and nothing else), or `malformed`."""
     answer: str | None = None
     shortcut: str | None = None
-    """How a correct answer was reached without the computation, if it was: `direct`, `copy` or `cue`."""
+    """How a correct answer was reached without the computation: `direct`, `copy` or `cue`. None if it was not."""
     steps: tuple[Step, ...] = ()
     first_error: int | None = None
-    """The character at which the first wrong or missing thing begins."""
+    """Character at which the first wrong or missing thing begins. None if there is none."""
     spans: tuple[Span, ...] = ()
 
     @property
     def lucky(self) -> bool | None:
-        """Correct but not valid. Unknown where validity is."""
+        """Correct but not valid. None where validity is not judged."""
         return None if self.correct and self.valid is None else self.correct and not self.valid
 
     @property
     def coherent(self) -> bool | None:
-        """Every written step is true as it stands, whether or not it was the one due. Unknown without steps."""
+        """Every written step holds, whether or not it follows. None without steps."""
         if any(step.holds is False for step in self.steps):
             return False
         return None if not self.steps or any(step.holds is None for step in self.steps) else True
@@ -112,13 +121,36 @@ class Verdict:
 
 @runtime_checkable
 class Task(Protocol):
-    """The contract. `level` selects problems: a depth, the name of a group, or `None` for all that the split holds.
+    """The task contract. A new task subclasses it, defines what is abstract, and overrides the facts that apply to it.
 
-    A task that subclasses `Task` states only what is true of it: the optional facts have defaults.
+    `level` selects problems: a depth (int), the name of one of `levels` (str), or None for all that a split has.
     """
 
     @property
-    def name(self) -> str: ...
+    @abstractmethod
+    def name(self) -> str:
+        """Short name, for tables and messages."""
+        ...
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Fingerprint of everything that decides which problems there are and how they are verified."""
+        ...
+
+    @abstractmethod
+    def problem(self, split: str, level: int | str | None, index: int) -> Problem:
+        """The problem at `index`, always the same one."""
+        ...
+
+    @abstractmethod
+    def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
+        """The `n` problems from index `start` on."""
+        ...
+
+    @abstractmethod
+    def verify(self, problem: Problem, completion: str) -> Verdict:
+        """The verdict on a completion, whatever its text."""
+        ...
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -136,60 +168,53 @@ class Task(Protocol):
         return ()
 
     def size(self, split: str, level: int | str | None) -> int | None:
-        """Number of problems of a split at a level. Default: None, the task draws as many as it is asked for."""
+        """Number of problems of a split at a level. Default: None, the task makes as many as are asked for."""
         return None
 
     def decoys(self, prompt: str) -> dict[str, str]:
-        """Answer that each planted shortcut gives to `prompt`, by the shortcut's name. Default: none are planted."""
+        """Answer of each planted shortcut to `prompt`, by the shortcut's name. Default: none is planted."""
         return {}
 
-    def fingerprint(self) -> str:
-        """Of everything that decides which problems there are and how they are judged."""
-        ...
 
-    def problem(self, split: str, level: int | str | None, index: int) -> Problem: ...
-
-    def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]: ...
-
-    def verify(self, problem: Problem, completion: str) -> Verdict: ...
-
-
-def seeded(*key: object) -> random.Random:
-    """A generator of its own for every key. Never seed + index: two such streams overlap."""
+def seeded_rng(*key: object) -> random.Random:
+    """A generator with its own stream for every key. (Streams of seed + index would overlap between seeds.)"""
     return random.Random(hash_of(*key))
 
 
-def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """So many of them, evenly from first to last; all, if there are fewer."""
-    count = min(count, len(items))
-    return [items[at * len(items) // count] for at in range(count)]
-
-
 def hash_of(*key: object) -> int:
+    """A 64-bit hash of the key's parts, the same in every process."""
     return int.from_bytes(hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()[:8], "little")
 
 
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """`count` items at even distances from first to last; all items if there are fewer."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
+
+
 def token_roles(verdict: Verdict, offsets: Sequence[tuple[int, int]]) -> list[str]:
-    """The role of each token, given the characters [start, end) it covers: that of the span it overlaps most."""
+    """The role of each token: that of the span it overlaps most. `offsets` are each token's characters [start, end)."""
     roles: list[str] = []
     first = 0
     for start, end in offsets:
         while first < len(verdict.spans) and verdict.spans[first].end <= start:
             first += 1
-        best, most = "text", 0
+        role, largest_overlap = "text", 0
         for span in verdict.spans[first:]:
             if span.start >= end:
                 break
             overlap = min(span.end, end) - max(span.start, start)
-            if overlap > most:
-                best, most = span.role, overlap
-        roles.append(best)
+            if overlap > largest_overlap:
+                role, largest_overlap = span.role, overlap
+        roles.append(role)
     return roles
 
 
 def token_at(character: int | None, offsets: Sequence[tuple[int, int]]) -> int | None:
-    """The first token that reaches past `character`. What is missing at the end falls to the token after the last: the
-    one that ended the completion too soon."""
+    """Index of the first token that reaches past `character`.
+
+    Something missing at the end belongs to the token after the last one: the end token, which came too soon.
+    """
     if character is None:
         return None
     return next((i for i, (_, end) in enumerate(offsets) if end > character), len(offsets))

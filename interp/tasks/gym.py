@@ -1,12 +1,15 @@
 """Any reasoning-gym dataset as a task (`pip install 'interp[gym]'`).
 
-Three things are done otherwise than there. Items of a dataset use `Random(seed + index)`, so that two seeds share most
-of their items: here every problem is item 0 of a dataset with a seed of its own, from the hash of its key. Splits are
-disjoint by content: a hash of the question decides where it belongs, and a draw that belongs elsewhere is repeated.
-And the default score pays for any text that *contains* the answer: here an answer is extracted first, and is correct
-only with the full score of 1.
+Three things differ from reasoning-gym itself:
 
-Some scorers run `eval` or sympy's parser on the answer; those get it only after it has passed a whitelist (`harmless`).
+- Seeds. There, items use `Random(seed + index)`, so two seeds share most of their items. Here every problem is item 0
+  of a dataset with a seed of its own, from the hash of its key.
+- Splits. They are disjoint by content: a hash of the question assigns it to a split, and a draw that belongs to
+  another split is repeated.
+- Scores. There, the default score pays for any text that *contains* the answer. Here an answer is extracted first, and
+  only the full score of 1 counts as correct.
+
+Some scorers run `eval` or sympy's parser on the answer. They get it only if it passes a whitelist (`text.harmless`).
 """
 
 import difflib
@@ -22,13 +25,13 @@ from typing import Any
 from interp.artifacts import BadInput, fingerprint, to_json, versions
 from interp.tasks.base import SPLITS, Problem, Task, Verdict, hash_of
 from interp.tasks.text.harmless import is_harmless
-from interp.tasks.text.verdicts import verdict_on
+from interp.tasks.text.verdicts import verdict_of_trace
 from interp.tasks.traces import annotate
 
 MAX_DRAWS, MAX_ANSWER = 300, 5000
 _RUNS_ANSWERS = re.compile(r"(?<![\w.])(?:eval|exec)\(|\b(?:sympy|sp)\.(?:parse_expr|sympify)|import parse_expr")
-# How a scorer of reasoning-gym says that it cannot read an answer. Its own soundness is checked on the true answer.
-_CANNOT_READ = (
+# What a scorer of reasoning-gym raises on an answer it cannot read. Every scorer is tested on its own true answer.
+_SCORER_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError),
     tokenize.TokenError,
 )
@@ -37,9 +40,10 @@ _CANNOT_READ = (
 @dataclass(frozen=True)
 class GymTask(Task):
     dataset: str
+    """Name of the reasoning-gym dataset."""
     seed: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
-    """Of the dataset, at every level."""
+    """Config of the dataset, at every level."""
     level_configs: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
     """What each level adds to `config`, by depth or by name: `{1: {"max_terms": 2}, 2: {"max_terms": 4}}`."""
 
@@ -52,7 +56,7 @@ class GymTask(Task):
         return tuple(level for level in self.level_configs if isinstance(level, str))
 
     def fingerprint(self) -> str:
-        """Of the task, and of the reasoning-gym at hand: another version may draw or score otherwise."""
+        """Fingerprint of the task and of the installed reasoning-gym: another version may draw or score differently."""
         return fingerprint(json.dumps([to_json(self), versions("reasoning-gym")], sort_keys=True))
 
     def problem(self, split: str, level: int | str | None, index: int) -> Problem:
@@ -72,12 +76,13 @@ class GymTask(Task):
         return [self.problem(split, level, start + i) for i in range(n)]
 
     def verify(self, problem: Problem, completion: str) -> Verdict:
-        made, entry = self._drawn(problem)
+        dataset, entry = self._redraw(problem)
         trace = annotate(completion, problem.prompt, lambda text: 0 < len(text) <= MAX_ANSWER)
-        shown = () if trace.answer is None else (trace.answer.raw, trace.answer.text)
-        return verdict_on(problem, completion, trace, any(self._is_right(made, entry, answer) for answer in shown))
+        spellings = () if trace.answer is None else (trace.answer.raw, trace.answer.text)
+        correct = any(self._is_correct(dataset, entry, answer) for answer in spellings)
+        return verdict_of_trace(problem, completion, trace, correct)
 
-    def _is_right(self, made: Any, entry: dict[str, Any], answer: str) -> bool:
+    def _is_correct(self, dataset: Any, entry: dict[str, Any], answer: str) -> bool:
         if answer == entry["answer"]:
             return True
         if any(not sign.isascii() and (sign.isdigit() or not sign.isprintable()) for sign in answer):
@@ -85,33 +90,33 @@ class GymTask(Task):
         if _runs_answers(self.dataset) and not is_harmless(answer):
             return False
         try:
-            return made.score_answer(answer, entry) == 1.0
-        except _CANNOT_READ:
+            return dataset.score_answer(answer, entry) == 1.0
+        except _SCORER_ERRORS:
             return False
 
     def _config(self, level: int | str | None) -> str:
-        """As JSON, so that it can be a key."""
+        """The dataset's config at a level, as JSON, so that it can be a cache key."""
         if level is not None and level not in self.level_configs:
-            known = ", ".join(map(repr, self.level_configs)) or "none"
-            raise BadInput(f"{self.name} has no level {level!r}; it has {known}. Say in `level_configs` what it means")
+            levels = ", ".join(map(repr, self.level_configs)) or "none"
+            raise BadInput(f"{self.name} has no level {level!r}; it has {levels}. Define it in `level_configs`")
         return json.dumps({**self.config, **(self.level_configs[level] if level is not None else {})}, sort_keys=True)
 
-    def _drawn(self, problem: Problem) -> tuple[Any, dict[str, Any]]:
-        """The dataset and entry that `problem` was made from, drawn again from the seed in its id."""
+    def _redraw(self, problem: Problem) -> tuple[Any, dict[str, Any]]:
+        """The dataset and entry behind `problem`, drawn again from the seed in its id."""
         key = re.fullmatch(r"(.+?)/\w+/(.+)/\d+/(\d+)", problem.id, re.ASCII)
         if key is not None and key[1] == self.dataset:
             level = next((level for level in self.level_configs if str(level) == key[2]), None)
-            made, entry = _draw(self.dataset, self._config(level), int(key[3]))
+            dataset, entry = _draw(self.dataset, self._config(level), int(key[3]))
             if entry["question"] == problem.prompt:
-                return made, entry
+                return dataset, entry
         raise BadInput(
-            f"{self.name}: expected a problem of this task, with this config; got {problem.id!r}, which reads "
-            "otherwise when drawn again. (Some datasets differ from process to process: fix PYTHONHASHSEED for those.)"
+            f"{self.name}: expected a problem of this task, with this config; got {problem.id!r}, which has another "
+            "question when drawn again. (Some datasets differ between processes: fix PYTHONHASHSEED for those.)"
         )
 
 
 def split_of(question: str) -> str:
-    """In thirds: problems never run out here, and a rarer split would only cost more draws."""
+    """The split of a question, by hash. All are equally large: questions never run out, and rare splits cost draws."""
     return SPLITS[hash_of("gym split", " ".join(question.split())) % len(SPLITS)]
 
 
@@ -121,11 +126,12 @@ def _text(answer: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def _draw(dataset: str, config: str, seed: int) -> tuple[Any, dict[str, Any]]:
-    made = _dataset(dataset, config, seed)
-    entry = made[0]
-    if entry["answer"] is not None and made.score_answer(entry["answer"], entry) != 1.0:
+    """The one-item dataset of a seed, and its item. A dataset that does not accept its own answer is refused."""
+    one_item = _dataset(dataset, config, seed)
+    entry = one_item[0]
+    if entry["answer"] is not None and one_item.score_answer(entry["answer"], entry) != 1.0:
         raise BadInput(f"reasoning-gym {dataset!r} does not give its own answer the full score (seed {seed})")
-    return made, entry
+    return one_item, entry
 
 
 def _dataset(dataset: str, config: str, seed: int) -> Any:
@@ -136,12 +142,15 @@ def _dataset(dataset: str, config: str, seed: int) -> Any:
     try:
         return factory.create_dataset(dataset, **json.loads(config), seed=seed, size=1)
     except (TypeError, AssertionError, ValueError) as error:
-        known = ", ".join(factory.DATASETS[dataset][1].__dataclass_fields__)
-        raise BadInput(f"reasoning-gym {dataset!r} refuses the config {config}: {error}. It knows {known}") from error
+        options = ", ".join(factory.DATASETS[dataset][1].__dataclass_fields__)
+        raise BadInput(
+            f"reasoning-gym {dataset!r} refuses the config {config}: {error}. Its options: {options}"
+        ) from error
 
 
 @lru_cache(maxsize=128)
 def _runs_answers(dataset: str) -> bool:
+    """The scorer's source evaluates answers as code."""
     module = inspect.getmodule(_factory().DATASETS[dataset][0])
     return module is None or _RUNS_ANSWERS.search(inspect.getsource(module)) is not None
 

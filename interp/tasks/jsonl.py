@@ -1,10 +1,14 @@
-"""Tasks from a user's own JSONL: a line is `{"id", "prompt", "answer"}`, and `split`, `depth`, `level` where known.
-A level is any word that names a group of problems; `bucket` is read as one too (easy, medium or hard, as measured).
+"""Tasks from a user's own JSONL file, one problem a line:
 
-The file is read once, when first asked. A line that cannot be used is refused with its number, what was expected and
-what was got; with `skip_bad` it is left out and listed in `skipped`. Where a line names no split, a hash of its prompt
-chooses one, so the same question never stands on both sides. The answer has to be something that can be compared
-without running it: a number, a formula, or plain words.
+    {"id": "a", "prompt": "What is 3 + 4?", "answer": "7", "split": "train", "depth": 1, "level": "school"}
+
+`id`, `prompt` and `answer` are required. A level is any word that names a group of problems. `bucket` is accepted in
+its place, for difficulty measured elsewhere (easy, medium or hard). Without `split`, a hash of the prompt chooses one,
+so the same question is never in two splits. The answer must be comparable without running it: a number, a formula, or
+plain words.
+
+The file is read at first use. A line that cannot be used is refused with its number and the reason; with `skip_bad` it
+is left out and listed in `skipped`.
 """
 
 import json
@@ -16,7 +20,7 @@ from typing import Any
 
 from interp.artifacts import BadInput, fingerprint, to_json
 from interp.tasks.base import BUCKETS, SPLITS, Problem, SkippedLine, Task, Verdict, hash_of
-from interp.tasks.text.equality import kind_of
+from interp.tasks.text.equality import answer_kind
 from interp.tasks.text.verdicts import verify_text
 
 SPLIT_OF_TEN = ("train",) * 8 + ("eval", "probe")
@@ -33,79 +37,87 @@ class JsonlTask(Task):
         return f"jsonl:{Path(self.path).stem}"
 
     def fingerprint(self) -> str:
-        """Of the problems, wherever the file lies."""
-        return fingerprint(json.dumps([to_json(problem) for problem in self._loaded[0]]))
+        """Fingerprint of the problems, wherever the file lies."""
+        return fingerprint(json.dumps([to_json(problem) for problem in self._all_problems]))
 
-    @cached_property
-    def _loaded(self) -> tuple[tuple[Problem, ...], tuple[SkippedLine, ...]]:
-        problems, skipped = read_problems(Path(self.path))
-        if skipped and not self.skip_bad:
-            listed = "; ".join(f"line {bad.line}: {bad.reason}" for bad in skipped[:MAX_LISTED])
-            more = f"; and {len(skipped) - MAX_LISTED} more" if len(skipped) > MAX_LISTED else ""
-            raise BadInput(
-                f"{self.path}: {len(skipped)} of {len(skipped) + len(problems)} lines cannot be used: {listed}{more}. "
-                "Mend them, or leave them out with skip_bad (--skip-bad)"
-            )
-        if not problems:
-            raise BadInput(f"{self.path}: expected at least one problem, got {len(skipped)} unusable lines, no other")
-        return tuple(problems), tuple(skipped)
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The level names in the file: easy, medium and hard first, others in their order there."""
+        names = dict.fromkeys(problem.level for problem in self._all_problems if problem.level is not None)
+        return tuple(sorted(names, key=lambda name: BUCKETS.index(name) if name in BUCKETS else len(BUCKETS)))
 
     @property
     def skipped(self) -> tuple[SkippedLine, ...]:
         """The lines left out, and why."""
-        return self._loaded[1]
+        return self._file_content[1]
 
-    @property
-    def levels(self) -> tuple[str, ...]:
-        """The words that the file uses: easy, medium and hard first, others in their order there."""
-        words = dict.fromkeys(problem.level for problem in self._loaded[0] if problem.level is not None)
-        return tuple(sorted(words, key=lambda word: BUCKETS.index(word) if word in BUCKETS else len(BUCKETS)))
+    def size(self, split: str, level: int | str | None) -> int:
+        """Number of problems of a split at a level."""
+        return len(self._select(split, level))
 
     def problem(self, split: str, level: int | str | None, index: int) -> Problem:
         return self.problems(split, level, 1, start=index)[0]
 
-    def size(self, split: str, level: int | str | None) -> int:
-        """How many problems there are."""
-        return len(self._held(split, level))
-
     def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
+        """The `n` problems from index `start` on, in the file's order."""
         if start < 0 or n < 0:
             raise BadInput(f"start and n must not be negative; got start {start}, n {n}")
-        found = self._held(split, level)
-        if start + n > len(found):
-            sizes = Counter(p.split for p in self._loaded[0])
-            counts = ", ".join(f"{s} {sizes[s]}" for s in SPLITS)
+        selected = self._select(split, level)
+        if start + n > len(selected):
+            counts = Counter(problem.split for problem in self._all_problems)
+            total = ", ".join(f"{name} {counts[name]}" for name in SPLITS)
             where = split if level is None else f"{split} at level {level!r}"
-            raise BadInput(f"{self.path}: asked for {start + n} of {where}, it holds {len(found)} (in all: {counts})")
-        return found[start : start + n]
-
-    def _held(self, split: str, level: int | str | None) -> list[Problem]:
-        if split not in SPLITS:
-            raise BadInput(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
-        return [p for p in self._loaded[0] if p.split == split and _is_at(p, level)]
+            raise BadInput(f"{self.path}: asked for {start + n} of {where}, it holds {len(selected)} (in all: {total})")
+        return selected[start : start + n]
 
     def verify(self, problem: Problem, completion: str) -> Verdict:
         return verify_text(problem, completion)
+
+    def _select(self, split: str, level: int | str | None) -> list[Problem]:
+        if split not in SPLITS:
+            raise BadInput(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+        return [problem for problem in self._all_problems if problem.split == split and _is_at(problem, level)]
+
+    @property
+    def _all_problems(self) -> tuple[Problem, ...]:
+        return self._file_content[0]
+
+    @cached_property
+    def _file_content(self) -> tuple[tuple[Problem, ...], tuple[SkippedLine, ...]]:
+        problems, skipped = read_problems(Path(self.path))
+        if skipped and not self.skip_bad:
+            listed = "; ".join(f"line {line.line}: {line.reason}" for line in skipped[:MAX_LISTED])
+            more = f"; and {len(skipped) - MAX_LISTED} more" if len(skipped) > MAX_LISTED else ""
+            raise BadInput(
+                f"{self.path}: {len(skipped)} of {len(skipped) + len(problems)} lines cannot be used: {listed}{more}. "
+                "Correct them, or leave them out with skip_bad (--skip-bad)"
+            )
+        if not problems:
+            raise BadInput(f"{self.path}: expected at least one problem, got {len(skipped)} unusable lines, no other")
+        return tuple(problems), tuple(skipped)
 
 
 def _is_at(problem: Problem, level: int | str | None) -> bool:
     return level is None or level == (problem.level if isinstance(level, str) else problem.depth)
 
 
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
 def read_problems(path: Path) -> tuple[list[Problem], list[SkippedLine]]:
-    """Every usable problem of the file, and every line that is none. Blank lines are neither."""
+    """The problems of a file, and the lines that cannot be used. Blank lines are ignored."""
     if not path.is_file():
         raise BadInput(f"{path}: expected a JSONL file, got {'a directory' if path.is_dir() else 'nothing there'}")
     problems: list[Problem] = []
     skipped: list[SkippedLine] = []
-    ids: dict[str, int] = {}
-    splits: dict[int, tuple[str, int]] = {}
+    line_of_id: dict[str, int] = {}
+    split_of_content: dict[int, tuple[str, int]] = {}
     for number, raw in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not raw.strip():
             continue
         try:
-            problem = _problem(_record(raw))
-            _expect_new(problem, number, ids, splits)
+            problem = _problem(_parse_line(raw))
+            _expect_new(problem, number, line_of_id, split_of_content)
         except BadInput as error:
             skipped.append(SkippedLine(number, str(error)))
         else:
@@ -113,22 +125,26 @@ def read_problems(path: Path) -> tuple[list[Problem], list[SkippedLine]]:
     return problems, skipped
 
 
-def _expect_new(problem: Problem, line: int, ids: dict[str, int], splits: dict[int, tuple[str, int]]) -> None:
-    if problem.id in ids:
-        raise BadInput(f"expected an id of its own, got {problem.id!r}, which line {ids[problem.id]} has already")
-    split, first = splits.setdefault(_content(problem.prompt), (problem.split, line))
+def _expect_new(
+    problem: Problem, line: int, line_of_id: dict[str, int], split_of_content: dict[int, tuple[str, int]]
+) -> None:
+    if problem.id in line_of_id:
+        raise BadInput(f"expected an id of its own, got {problem.id!r}, which line {line_of_id[problem.id]} has")
+    split, first_line = split_of_content.setdefault(_content(problem.prompt), (problem.split, line))
     if split != problem.split:
-        raise BadInput(f"expected a prompt in one split only, got {problem.split}; it is in {split} on line {first}")
-    ids[problem.id] = line
+        raise BadInput(
+            f"expected a prompt in one split only, got {problem.split}; it is in {split} on line {first_line}"
+        )
+    line_of_id[problem.id] = line
 
 
-def _record(raw: bytes) -> dict[str, Any]:
+def _parse_line(raw: bytes) -> dict[str, Any]:
     try:
         record = json.loads(raw.decode("utf-8"), parse_float=str, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # bad UTF-8 and an overlong integer are ValueErrors too
         raise BadInput(f"expected a JSON object, got text that does not parse ({str(error)[:80]})") from error
     if not isinstance(record, dict):
-        raise BadInput(f"expected a JSON object, got {_shown(record)}")
+        raise BadInput(f"expected a JSON object, got {_describe(record)}")
     return record
 
 
@@ -141,30 +157,37 @@ def _problem(record: dict[str, Any]) -> Problem:
         raise BadInput(f"expected id, prompt and answer, got no {' and no '.join(missing)} among {sorted(record)}")
     id_, prompt, answer = (record[key] for key in ("id", "prompt", "answer"))
     if isinstance(id_, bool) or not isinstance(id_, str | int) or not str(id_).strip():
-        raise BadInput(f"expected id to be text or an integer, got {_shown(id_)}")
+        raise BadInput(f"expected id to be text or an integer, got {_describe(id_)}")
     if not isinstance(prompt, str) or not prompt.strip():
-        raise BadInput(f"expected prompt to be text, got {_shown(prompt)}")
-    if isinstance(answer, bool) or not isinstance(answer, str | int) or kind_of(str(answer)) is None:
-        raise BadInput(f"expected answer to be a number, a short formula or plain words, got {_shown(answer)}")
-    depth, level, bucket = (record.get(key) for key in ("depth", "level", "bucket"))
+        raise BadInput(f"expected prompt to be text, got {_describe(prompt)}")
+    if isinstance(answer, bool) or not isinstance(answer, str | int) or answer_kind(str(answer)) is None:
+        raise BadInput(f"expected answer to be a number, a short formula or plain words, got {_describe(answer)}")
+    depth = record.get("depth")
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int)):
-        raise BadInput(f"expected depth to be an integer, got {_shown(depth)}")
-    if bucket is not None and bucket not in BUCKETS:
-        raise BadInput(f"expected bucket to be one of {', '.join(BUCKETS)}, got {_shown(bucket)}")
-    if level is not None and (not isinstance(level, str) or not level.strip() or level.strip().lstrip("-").isdigit()):
-        raise BadInput(f"expected level to be a word (a number is a depth), got {_shown(level)}")
-    if level is not None and bucket is not None and level != bucket:
-        raise BadInput(f"expected a level or a bucket, got both: {_shown(level)} and {_shown(bucket)}")
+        raise BadInput(f"expected depth to be an integer, got {_describe(depth)}")
     split = record.get("split", SPLIT_OF_TEN[_content(prompt) % 10])
     if split not in SPLITS:
-        raise BadInput(f"expected split to be one of {', '.join(SPLITS)}, got {_shown(split)}")
-    return Problem(str(id_), prompt, str(answer), split, depth, bucket if level is None else level)
+        raise BadInput(f"expected split to be one of {', '.join(SPLITS)}, got {_describe(split)}")
+    return Problem(str(id_), prompt, str(answer), split, depth, _level(record))
+
+
+def _level(record: dict[str, Any]) -> str | None:
+    level, bucket = record.get("level"), record.get("bucket")
+    if bucket is not None and bucket not in BUCKETS:
+        raise BadInput(f"expected bucket to be one of {', '.join(BUCKETS)}, got {_describe(bucket)}")
+    if level is None:
+        return bucket
+    if not isinstance(level, str) or not level.strip() or level.strip().lstrip("-").isdigit():
+        raise BadInput(f"expected level to be a word (a number is a depth), got {_describe(level)}")
+    if bucket not in (None, level):
+        raise BadInput(f"expected a level or a bucket, got both: {_describe(level)} and {_describe(bucket)}")
+    return level
 
 
 def _content(prompt: str) -> int:
     return hash_of("jsonl", " ".join(prompt.split()).casefold())
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     text = repr(value)
     return f"{type(value).__name__} {text[:60]}{'...' if len(text) > 60 else ''}"

@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
 from interp.tasks import SPLITS, Chain, Task
-from interp.tasks.base import seeded
-from interp.tasks.chain import HABITS, Program, demonstrate, parse_prompt
+from interp.tasks.base import seeded_rng
+from interp.tasks.chain import HABITS, Program, parse_prompt, write_completion
 
 programs = st.builds(
     Program,
     modulus=st.just(5),
-    first=st.integers(0, 4),
-    rest=st.lists(st.tuples(st.sampled_from("+-*"), st.integers(0, 4)), min_size=1, max_size=8).map(tuple),
+    start=st.integers(0, 4),
+    operations=st.lists(st.tuples(st.sampled_from("+-*"), st.integers(0, 4)), min_size=1, max_size=8).map(tuple),
     cue=st.none() | st.integers(0, 4),
 )
 
 
-def test_the_chain_is_a_task():
+def test_the_chain_task_satisfies_the_contract():
     assert isinstance(Chain(), Task)
 
 
@@ -99,7 +99,7 @@ def test_a_level_that_does_not_exist_is_refused(level, message):
     ("knobs", "message"),
     [
         ({"modulus": 6}, "modulus must be a prime; got 6"),
-        ({"depths": (3, 2)}, "shallowest <= deepest"),
+        ({"depths": (3, 2)}, "smallest <= largest"),
         ({"deep": (11,)}, r"deep must hold depths from 1 to 10; got \[11\]"),
         ({"middle": (2, 4)}, "a depth belongs to one level"),
         ({"formats": ("prose",)}, "formats must be some of steps, values"),
@@ -157,7 +157,7 @@ def test_an_inverse_problem_is_worked_out_by_filling_in_and_checking():
     task = Chain()
     inverse = task.inverse(task.problem("train", 3, 0))
     program = task.program(inverse)
-    completion = demonstrate(program, "steps", seeded(0))
+    completion = write_completion(program, "steps", seeded_rng(0))
     assert task.verify(inverse, completion).valid
     assert not task.verify(inverse, f"# {program.result}").correct or program.result == program.answer
 
@@ -172,7 +172,7 @@ def test_a_chain_written_without_skipping_is_valid_in_both_formats(depth, index)
     task = Chain(formats=("steps", "values"))
     problem = task.problem("train", depth, index)
     for habit in ("steps", "values"):
-        verdict = task.verify(problem, demonstrate(task.program(problem), habit, seeded(index)))
+        verdict = task.verify(problem, write_completion(task.program(problem), habit, seeded_rng(index)))
         assert verdict.valid and verdict.format == habit and verdict.first_error is None and not verdict.lucky
 
 
@@ -180,7 +180,7 @@ def test_a_chain_written_without_skipping_is_valid_in_both_formats(depth, index)
 def test_a_chain_with_a_step_left_out_is_never_valid(depth, index, skip):
     task = Chain()
     problem = task.problem("train", depth, index)
-    verdict = task.verify(problem, demonstrate(task.program(problem), "steps", seeded(index, skip), skip=skip))
+    verdict = task.verify(problem, write_completion(task.program(problem), "steps", seeded_rng(index, skip), skip=skip))
     assert verdict.coherent
     assert verdict.valid == (len(verdict.steps) == depth)
     assert (verdict.first_error is None) == verdict.valid
@@ -206,7 +206,9 @@ def test_whoever_takes_a_shortcut_gives_its_answer(depth, index):
     task = Chain(copy_rate=0.3, cue_rate=0.5)
     problem = task.problem("train", depth, index)
     program = task.program(problem)
-    answers = {habit: task.verify(problem, demonstrate(program, habit, seeded(0))).answer for habit in ("copy", "cue")}
+    answers = {
+        habit: task.verify(problem, write_completion(program, habit, seeded_rng(0))).answer for habit in ("copy", "cue")
+    }
     assert task.decoys(problem.prompt) == answers
 
 
@@ -215,7 +217,7 @@ def test_every_habit_writes_only_words_of_the_vocabulary():
     words = set(task.vocabulary())
     for index, habit in itertools.product(range(50), HABITS):
         problem = task.problem("train", None, index)
-        completion = demonstrate(task.program(problem), habit, seeded(index), skip=0.3)
+        completion = write_completion(task.program(problem), habit, seeded_rng(index), skip=0.3)
         assert set(problem.prompt.split()) | set(completion.split()) <= words
 
 

@@ -73,7 +73,7 @@ def test_a_question_space_too_small_for_a_split_is_refused(monkeypatch):
 def test_unknown_datasets_and_configs_are_refused_with_what_is_known():
     with pytest.raises(BadInput, match="did you mean chain_sum"):
         GymTask("chain_sums").problem("eval", None, 0)
-    with pytest.raises(BadInput, match=r"refuses the config .*It knows .*min_terms"):
+    with pytest.raises(BadInput, match=r"refuses the config .*Its options: .*min_terms"):
         GymTask("chain_sum", config={"terms": 3}).problem("eval", None, 0)
     with pytest.raises(BadInput, match="split must be one of"):
         GymTask("chain_sum").problem("test", None, 0)

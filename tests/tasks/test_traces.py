@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.tasks.base import ROLES
+from interp.tasks.base import TOKEN_ROLES
 from interp.tasks.traces import annotate
 
 
@@ -71,7 +71,7 @@ def test_operands_are_sourced_from_digits_words_percents_units_and_earlier_resul
 
 def test_outcomes_are_derived_by_way_of_others_and_never_from_a_free_one_alone():
     def derived(text: str, prompt: str) -> set[Fraction]:
-        return set(annotate(text, prompt).derived)
+        return set(annotate(text, prompt).derived_numbers)
 
     assert derived("1 + 1 = 2\n2 + 1 = 3\n10 + 3 = 13\n13 - 1 = 12", "A man has 10 eggs.") == {13, 12}
     assert derived("3/4 + 1 = 1.75", "75% of an egg") == {Fraction(7, 4)}
@@ -154,7 +154,7 @@ def test_any_text_is_annotated_with_sorted_disjoint_spans_inside_it(text):
     for parts in (trace.spans, trace.steps):
         assert all(0 <= part.start < part.end <= len(text) for part in parts)
         assert all(left.end <= right.start for left, right in pairwise(parts))
-    assert {span.role for span in trace.spans} <= set(ROLES)
+    assert {span.role for span in trace.spans} <= set(TOKEN_ROLES)
 
 
 @pytest.mark.parametrize(
@@ -162,5 +162,5 @@ def test_any_text_is_annotated_with_sorted_disjoint_spans_inside_it(text):
 )
 def test_a_hundred_thousand_characters_of_anything_are_read_in_seconds(piece):
     began = time.perf_counter()
-    assert not annotate(piece * (100_000 // len(piece))).whole
+    assert not annotate(piece * (100_000 // len(piece))).complete
     assert time.perf_counter() - began < 5

@@ -1,7 +1,7 @@
-"""Chains of modular arithmetic: a world in which every step of an answer can be checked."""
+"""Chains of modular arithmetic: a task in which every written step can be checked exactly."""
 
-from interp.tasks.chain.demonstrate import HABITS, demonstrate
+from interp.tasks.chain.completions import HABITS, write_completion
 from interp.tasks.chain.program import Program, parse_prompt
-from interp.tasks.chain.task import Chain
+from interp.tasks.chain.task import Chain, task_from_manifest
 
-__all__ = ["HABITS", "Chain", "Program", "demonstrate", "parse_prompt"]
+__all__ = ["HABITS", "Chain", "Program", "parse_prompt", "task_from_manifest", "write_completion"]

@@ -1,4 +1,11 @@
-"""A chain: `x0 op x1 op x2 ...`, worked out left to right modulo a prime. Its surface, and what it comes to."""
+"""The computation that a chain problem states, and its prompt.
+
+A program is `x0 op x1 op x2 ...`, evaluated from left to right modulo a prime. The prompt ends in `?`:
+
+    3 + 4 * 2 ?          forward: the result is asked for (modulo 5 it is 4)
+    3 + _ * 2 = 4 ?      inverse: the result is given, the masked number is asked for
+    3 + 4 * 2 @ 1 ?      with a cue: a number that may or may not be the answer
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +17,7 @@ CUE = "@"
 
 
 def apply(op: str, left: int, right: int, modulus: int) -> int:
+    """`left op right` modulo `modulus`."""
     match op:
         case "+":
             return (left + right) % modulus
@@ -22,59 +30,66 @@ def apply(op: str, left: int, right: int, modulus: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`first` and then (operator, operand) pairs. Forward, the result is asked; inverse, one masked operand is."""
+    """A start number and the operations on it, with what the prompt shows or hides."""
 
     modulus: int
-    first: int
-    rest: tuple[tuple[str, int], ...]
+    start: int
+    operations: tuple[tuple[str, int], ...]
+    """(operator, operand) pairs, in order."""
     cue: int | None = None
-    """A number shown beside the question, which a policy may take for the answer."""
-    masked: int | None = None
-    """Index into `numbers` of the operand hidden by the inverse problem, whose result is then given."""
+    """A number shown beside the question, which a policy may copy as its answer."""
+    masked_index: int | None = None
+    """Index into `numbers` of the number that an inverse problem hides."""
 
     @property
     def depth(self) -> int:
-        return len(self.rest)
+        """Number of operations."""
+        return len(self.operations)
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        return (self.first, *(x for _, x in self.rest))
+        """The start number and every operand."""
+        return (self.start, *(operand for _, operand in self.operations))
 
     def values(self) -> Iterator[int]:
         """The running value after each operation."""
-        value = self.first
-        for op, x in self.rest:
-            value = apply(op, value, x, self.modulus)
+        value = self.start
+        for op, operand in self.operations:
+            value = apply(op, value, operand, self.modulus)
             yield value
 
     @property
     def result(self) -> int:
+        """The last running value."""
         *_, last = self.values()
         return last
 
     @property
     def answer(self) -> int:
-        return self.result if self.masked is None else self.numbers[self.masked]
+        """What the prompt asks for: the result, or the masked number."""
+        return self.result if self.masked_index is None else self.numbers[self.masked_index]
 
     def with_number(self, index: int, number: int) -> "Program":
+        """The program with `numbers[index]` replaced."""
         if index == 0:
-            return replace(self, first=number)
-        rest = list(self.rest)
-        rest[index - 1] = (rest[index - 1][0], number)
-        return replace(self, rest=tuple(rest))
+            return replace(self, start=number)
+        operations = list(self.operations)
+        operations[index - 1] = (operations[index - 1][0], number)
+        return replace(self, operations=tuple(operations))
 
     def solutions(self, index: int) -> list[int]:
-        """The numbers which, put at `index`, lead to the same result: an inverse problem is fair if there is one."""
+        """All numbers that give the same result at `index`. An inverse problem is fair if there is exactly one."""
         return [n for n in range(self.modulus) if self.with_number(index, n).result == self.result]
 
     def content(self) -> str:
-        """The computation alone, whatever is shown beside it: what must not recur across splits."""
-        return " ".join([str(self.first), *(f"{op} {x}" for op, x in self.rest)])
+        """The computation alone, without cue or mask. It decides the split, so no computation is in two splits."""
+        return " ".join([str(self.start), *(f"{op} {operand}" for op, operand in self.operations)])
 
     def prompt(self) -> str:
+        """The prompt that states this program."""
         words = self.content().split()
-        if self.masked is not None:
-            words[2 * self.masked] = MASK
+        if self.masked_index is not None:
+            words[2 * self.masked_index] = MASK
             words += ["=", str(self.result)]
         if self.cue is not None:
             words += [CUE, str(self.cue)]
@@ -82,21 +97,21 @@ class Program:
 
 
 def parse_prompt(prompt: str, modulus: int) -> Program:
-    """The program a prompt states. A masked operand is solved for, so that what is left is an ordinary program."""
+    """The program that a prompt states. A masked number is solved for and filled in."""
     words = prompt.split()
     if not words or words[-1] != ASK:
         raise ValueError(f"a chain prompt must end in {ASK!r}; got {prompt!r}")
     body = words[:-1]
     cue = int(body[-1]) if CUE in body else None
     body = body[:-2] if cue is not None else body
-    given = int(body[-1]) if "=" in body else None
-    body = body[:-2] if given is not None else body
-    masked = body.index(MASK) // 2 if MASK in body else None
+    result = int(body[-1]) if "=" in body else None
+    body = body[:-2] if result is not None else body
+    masked_index = body.index(MASK) // 2 if MASK in body else None
     numbers = [0 if word == MASK else int(word) for word in body[::2]]
     program = Program(modulus, numbers[0], tuple(zip(body[1::2], numbers[1:], strict=True)), cue)
-    if masked is None:
+    if masked_index is None:
         return program
-    fits = [n for n in range(modulus) if program.with_number(masked, n).result == given]
-    if len(fits) != 1:
-        raise ValueError(f"an inverse problem must have one solution; {prompt!r} has {len(fits)}")
-    return replace(program.with_number(masked, fits[0]), masked=masked)
+    solutions = [n for n in range(modulus) if program.with_number(masked_index, n).result == result]
+    if len(solutions) != 1:
+        raise ValueError(f"an inverse problem must have one solution; {prompt!r} has {len(solutions)}")
+    return replace(program.with_number(masked_index, solutions[0]), masked_index=masked_index)

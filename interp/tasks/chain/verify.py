@@ -1,109 +1,117 @@
-"""The exact verdict on a completion: which steps were right, what was left out, and where it first went wrong.
+"""The exact verdict on a completion of a chain problem: step by step, with the character of the first error.
 
-Steps are held against the program in order. A step that states a later operation on the value at hand has *skipped*
-what lies between; one that finds no place among the operations still due has *strayed*. Both are not the computation
-due (`follows` is false), even where the equation itself is true (`holds`), and so the chain is not valid, however right
-its answer.
+Written steps are matched in order with the operations of the program. For a written step:
+
+    holds     its equation is true as it stands
+    follows   it does the operation that is due, on the running value
+
+A step that does a later operation has *skipped* those between. A step that matches no operation still due has
+*strayed*. In both cases `follows` is false, even if the equation is true, and the chain is not valid, even if its
+answer is right.
 """
 
 import itertools
 from collections.abc import Sequence
 
 from interp.tasks.base import Problem, Step, Verdict
-from interp.tasks.chain.grammar import Reading, Written, read
+from interp.tasks.chain.completions import ParsedCompletion, WrittenStep, parse_completion
 from interp.tasks.chain.program import OPERATORS, Program, apply, parse_prompt
 
 
 def verify(problem: Problem, completion: str, modulus: int, formats: tuple[str, ...], *, copies: bool) -> Verdict:
+    """The verdict. `formats` are those that count as valid; `copies` says that the copy shortcut is planted."""
     program = parse_prompt(problem.prompt, modulus)
-    reading = read(completion, modulus, OPERATORS)
-    answer = None if reading.answer is None else reading.answer.text
+    parsed = parse_completion(completion, modulus, OPERATORS)
+    answer = None if parsed.answer is None else parsed.answer.text
     correct = answer == str(program.answer)
-    bare = bool(reading.steps) and reading.steps[0].op is None
-    steps = (_judge_values if bare else _judge_steps)(reading.steps, program)
-    complete = reading.format in formats and len(steps) == program.depth
+    values_only = bool(parsed.steps) and parsed.steps[0].op is None
+    steps = (_check_values if values_only else _check_steps)(parsed.steps, program)
+    complete = parsed.format in formats and len(steps) == program.depth
     return Verdict(
         correct=correct,
         rewarded=answer == problem.answer,
-        valid=correct and complete and all(step.right for step in steps),
-        format=reading.format,
+        valid=correct and complete and all(step.valid for step in steps),
+        format=parsed.format,
         answer=answer,
-        shortcut=_shortcut(program, copies) if correct and reading.format == "direct" else None,
+        shortcut=_shortcut(program, copies) if correct and parsed.format == "direct" else None,
         steps=steps,
-        first_error=_first_error(reading, steps, program.depth, correct, formats),
-        spans=reading.spans,
+        first_error=_first_error(parsed, steps, program.depth, correct, formats),
+        spans=parsed.spans,
     )
 
 
-def _judge_steps(written: tuple[Written, ...], program: Program) -> tuple[Step, ...]:
+def _check_steps(written: tuple[WrittenStep, ...], program: Program) -> tuple[Step, ...]:
+    """Check steps that state their operation."""
     stated = [(step.op, step.right) for step in written]
-    steps, due, strays, value = [], 0, 0, program.first
-    for step, place in zip(written, _places(stated, program.rest), strict=True):
+    steps, due, strays, value = [], 0, 0, program.start
+    for step, operation in zip(written, match_operations(stated, program.operations), strict=True):
         assert step.left is not None and step.op is not None and step.right is not None, "a step states its operation"
         holds = apply(step.op, step.left, step.right, program.modulus) == step.result
-        if place is None:
+        if operation is None:
             follows, strays = False, strays + 1
         else:
-            # a stray stood in for one operation that was due: with that one gone wrong, this may be the next
-            follows = step.left == value and place - due <= strays
-            due, strays = place + 1, 0
+            # Each stray step takes the turn of one due operation, so the operation after it may be the next.
+            follows = step.left == value and operation - due <= strays
+            due, strays = operation + 1, 0
         steps.append(Step(step.words[0].start, step.words[-1].end, holds, follows))
         value = step.result
     return tuple(steps)
 
 
-def _places(stated: Sequence[object], due: Sequence[object]) -> list[int | None]:
-    """Which due operation each written step does: in order, as many as can be matched (their longest common
-    subsequence), each as early as it can. None for a step that strays."""
-    most = [[0] * (len(due) + 1) for _ in range(len(stated) + 1)]
+def match_operations(stated: Sequence[object], due: Sequence[object]) -> list[int | None]:
+    """Index of the due operation that each written step does, or None if it strays.
+
+    The match keeps the order and is as large as possible (a longest common subsequence); each step gets the earliest
+    operation that this allows.
+    """
+    longest = [[0] * (len(due) + 1) for _ in range(len(stated) + 1)]  # [i][j]: of stated[i:] and due[j:]
     for i, j in itertools.product(reversed(range(len(stated))), reversed(range(len(due)))):
-        matched = most[i + 1][j + 1] + 1 if stated[i] == due[j] else 0
-        most[i][j] = max(matched, most[i + 1][j], most[i][j + 1])
-    places: list[int | None] = []
+        with_both = longest[i + 1][j + 1] + 1 if stated[i] == due[j] else 0
+        longest[i][j] = max(with_both, longest[i + 1][j], longest[i][j + 1])
+    matches: list[int | None] = []
     start = 0
     for i, operation in enumerate(stated):
-        place = next((j for j in range(start, len(due)) if due[j] == operation), None)
-        if place is not None and most[i + 1][place + 1] + 1 < most[i][start]:
-            place = None  # taking it would cost later steps their places
-        start = start if place is None else place + 1
-        places.append(place)
-    return places
+        match = next((j for j in range(start, len(due)) if due[j] == operation), None)
+        if match is not None and longest[i + 1][match + 1] + 1 < longest[i][start]:
+            match = None  # it would cost later steps their matches
+        start = start if match is None else match + 1
+        matches.append(match)
+    return matches
 
 
-def _judge_values(written: tuple[Written, ...], program: Program) -> tuple[Step, ...]:
-    """A bare value states no equation: it holds if it comes of the value before by the operation due."""
-    steps, value = [], program.first
-    for at, step in enumerate(written):
-        due = at < program.depth
-        holds = due and apply(*_operation(program, at, value), program.modulus) == step.result
-        steps.append(Step(step.words[0].start, step.words[-1].end, holds, due))
+def _check_values(written: tuple[WrittenStep, ...], program: Program) -> tuple[Step, ...]:
+    """Check running values. A value states no equation: it holds if the due operation on the value before gives it."""
+    steps, value = [], program.start
+    for i, step in enumerate(written):
+        follows = i < program.depth
+        holds = False
+        if follows:
+            op, operand = program.operations[i]
+            holds = apply(op, value, operand, program.modulus) == step.result
+        steps.append(Step(step.words[0].start, step.words[-1].end, holds, follows))
         value = step.result
     return tuple(steps)
 
 
-def _operation(program: Program, at: int, value: int) -> tuple[str, int, int]:
-    op, x = program.rest[at]
-    return op, value, x
-
-
 def _shortcut(program: Program, copies: bool) -> str:
-    """Which shortcut a right, direct answer may have taken: behaviour alone shows no more than what it agrees with."""
+    """Name of the shortcut that agrees with a correct direct answer. Behaviour alone cannot show more than that."""
     if program.cue is not None and program.cue == program.answer:
         return "cue"
-    shown = program.masked != program.depth  # an inverse problem may hide its last operand
-    return "copy" if copies and shown and program.rest[-1][1] == program.answer else "direct"
+    last_is_shown = program.masked_index != program.depth  # an inverse problem may hide its last operand
+    return "copy" if copies and last_is_shown and program.operations[-1][1] == program.answer else "direct"
 
 
 def _first_error(
-    reading: Reading, steps: tuple[Step, ...], depth: int, correct: bool, formats: tuple[str, ...]
+    parsed: ParsedCompletion, steps: tuple[Step, ...], depth: int, correct: bool, formats: tuple[str, ...]
 ) -> int | None:
-    errors = [step.start for step in steps if not step.right]
-    if steps and reading.format != "malformed" and reading.format not in formats:
+    """Character at which the first wrong or missing thing begins."""
+    errors = [step.start for step in steps if not step.valid]
+    if steps and parsed.format != "malformed" and parsed.format not in formats:
         errors.append(steps[0].start)
-    if reading.broken_at is not None:
-        errors.append(reading.broken_at)
-    if reading.marker is not None and len(steps) < depth:
-        errors.append(reading.marker.start)  # the answer was announced before the work was done
-    if reading.answer is not None and not correct:
-        errors.append(reading.answer.start)
+    if parsed.error_at is not None:
+        errors.append(parsed.error_at)
+    if parsed.marker is not None and len(steps) < depth:
+        errors.append(parsed.marker.start)  # the answer is announced before the work is done
+    if parsed.answer is not None and not correct:
+        errors.append(parsed.answer.start)
     return min(errors, default=None)

@@ -1,11 +1,17 @@
-r"""Which answer a completion gives, and the number it is.
+r"""The answer that a completion announces.
 
-The answer is what the completion announces: the last `<answer>...</answer>`; failing that `\boxed{...}`; failing that
-`#### ...`; then a line `A: ...` or `Answer: ...`; then `the answer is ...`; or the whole completion, if it is nothing
-but an answer.
-Never just the last number in sight: whoever writes many numbers would be right sooner or later. For the same reason
-an announcement must be readable as one answer (`17 or 18` is none), and announcements of different answers with no
-more than two words between them are a list, not a correction, and no answer at all.
+The first of these that occurs counts, in its last occurrence:
+
+    tag      `<answer>...</answer>`
+    box      `\boxed{...}`
+    hashes   `#### ...`
+    label    a line `A: ...` or `Answer: ...`
+    phrase   `the answer is ...`
+    bare     the whole completion, if it is nothing but an answer
+
+The last number of a text is never taken: whoever writes many numbers would be right sooner or later. For the same
+reason an announcement must be readable as one answer (`17 or 18` is none). Announcements of different answers with at
+most two words between them are a list, not a correction, and count as no answer.
 """
 
 import re
@@ -31,36 +37,41 @@ _WRAPPERS = (("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """An announced answer: characters [start, end) of the completion."""
+
     kind: str
+    """How it is announced: see the module's docstring."""
     text: str
+    """Without typesetting."""
     start: int
     end: int
-    marker: int
-    """Where its announcement begins; equal to `start` for a bare answer."""
-
+    marker_start: int
+    """Character at which the announcement begins; `start` for a bare answer."""
     raw: str
-    """The text as it stands, where `text` is without its typesetting."""
+    """With typesetting."""
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        spans = (Span(self.marker, self.start, "marker"), Span(self.start, self.end, "answer"))
+        """Roles of its characters."""
+        spans = (Span(self.marker_start, self.start, "marker"), Span(self.start, self.end, "answer"))
         return tuple(s for s in spans if s.start < s.end)
 
 
-def find_answer(text: str, reads: Callable[[str], bool]) -> Answer | None:
-    """The answer `text` gives, of the kind that `reads` can read."""
-    for announced in (_tagged(text), _boxes(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS)):
-        found = [answer for answer in announced if reads(answer.text)]
-        if found:
-            return None if _is_list(found, text) else found[-1]
-    whole = _answer("bare", text, 0, 0, len(text)) if len(text) <= MAX_FIELD else None
-    return whole if whole is not None and whole.text and reads(whole.text) else None
+def find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
+    """The announced answer, among those whose text `can_read` accepts."""
+    for announced in (_tagged(text), _boxed(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS)):
+        answers = [answer for answer in announced if can_read(answer.text)]
+        if answers:
+            return None if _is_list(answers, text) else answers[-1]
+    bare = _answer("bare", text, 0, 0, len(text)) if len(text) <= MAX_FIELD else None
+    return bare if bare is not None and bare.text and can_read(bare.text) else None
 
 
-def _is_list(found: list[Answer], text: str) -> bool:
-    if len(found) < 2 or _canonical(found[-2].text) == _canonical(found[-1].text):
+def _is_list(answers: list[Answer], text: str) -> bool:
+    """The last two answers differ, with at most two words between them."""
+    if len(answers) < 2 or _canonical(answers[-2].text) == _canonical(answers[-1].text):
         return False
-    return len(re.findall(r"[^\W\d_]{2,}", text[found[-2].end : found[-1].marker])) <= 2
+    return len(re.findall(r"[^\W\d_]{2,}", text[answers[-2].end : answers[-1].marker_start])) <= 2
 
 
 def _canonical(text: str) -> str:
@@ -69,55 +80,56 @@ def _canonical(text: str) -> str:
 
 
 def _tagged(text: str) -> list[Answer]:
-    found: list[Answer] = []
+    answers: list[Answer] = []
     end = len(text)
-    while len(found) < MAX_ANNOUNCED and (closing := text.rfind(_CLOSE, 0, end)) >= 0:
+    while len(answers) < MAX_ANNOUNCED and (closing := text.rfind(_CLOSE, 0, end)) >= 0:
         opening = text.rfind(_OPEN, max(0, closing - MAX_TAGGED), closing)
         if opening >= 0:
-            found.append(_answer("tag", text, opening, opening + len(_OPEN), closing))
+            answers.append(_answer("tag", text, opening, opening + len(_OPEN), closing))
         end = closing if opening < 0 else opening
-    return found[::-1]
+    return answers[::-1]
 
 
-def _boxes(text: str) -> list[Answer]:
-    found, at = [], 0
-    while (opening := _BOX.search(text, at)) is not None:
+def _boxed(text: str) -> list[Answer]:
+    answers, position = [], 0
+    while (opening := _BOX.search(text, position)) is not None:
         closing = _closing(text, opening.end())
-        if closing is not None:  # boxes within a box are its contents, not announcements
-            found.append(_answer("box", text, opening.start(), opening.end(), closing))
-        at = opening.end() if closing is None else closing
-    return found[-MAX_ANNOUNCED:]
+        if closing is not None:  # a box within a box is part of its text, not an announcement
+            answers.append(_answer("box", text, opening.start(), opening.end(), closing))
+        position = opening.end() if closing is None else closing
+    return answers[-MAX_ANNOUNCED:]
 
 
 def _closing(text: str, start: int) -> int | None:
+    """Index of the brace that closes the one before `start`."""
     depth = 1
-    for at in range(start, min(len(text), start + MAX_FIELD)):
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
+    for i in range(start, min(len(text), start + MAX_FIELD)):
+        depth += {"{": 1, "}": -1}.get(text[i], 0)
         if depth == 0:
-            return at
+            return i
     return None
 
 
 def _marked(kind: str, pattern: re.Pattern[str], text: str) -> list[Answer]:
-    found = []
+    answers = []
     for match in list(pattern.finditer(text))[-MAX_ANNOUNCED:]:
         start, end = match.span(1)
         if kind == "phrase" and (reason := _REASON.search(text, start, end)) is not None:
             end = reason.start()
-        found.append(_answer(kind, text, match.start(), start, end))
-    return found
+        answers.append(_answer(kind, text, match.start(), start, end))
+    return answers
 
 
-def _answer(kind: str, text: str, marker: int, start: int, end: int) -> Answer:
+def _answer(kind: str, text: str, marker_start: int, start: int, end: int) -> Answer:
     raw = text[start : min(end, start + MAX_TAGGED)]
     start += len(raw) - len(raw.lstrip())
     raw = raw.strip()
     shown = raw.rstrip(".,").rstrip() if len(raw) > 1 else raw
-    return Answer(kind, clean(shown), start, start + len(shown), start if kind == "bare" else marker, raw)
+    return Answer(kind, clean(shown), start, start + len(shown), start if kind == "bare" else marker_start, raw)
 
 
 def clean(text: str) -> str:
-    """Without the typesetting around it: `$7$`, `**7**`, `\\(7\\)`, `\\boxed{7}`, `7.`"""
+    """The text without the typesetting around it: `$7$`, `**7**`, `\\(7\\)`, `\\boxed{7}`, `7.`"""
     for _ in range(4):
         before, text = text, text.strip()
         text = text.removesuffix(".") if len(text) > 1 else text

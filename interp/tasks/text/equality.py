@@ -1,9 +1,9 @@
-"""Is the given answer the true one? Exact for numbers, math-verify for formulae, letter for letter for plain words.
+"""Whether a given answer equals the true one: exactly for numbers, by math-verify for formulae, by spelling for words.
 
-Whatever reaches math-verify (and through it sympy) has passed a grammar first: known LaTeX only, short, shallow, small
-exponents, no factorials, sums or integrals. So no answer can run code, or a number grow beyond bounds; and a comparison
-that takes too long is given up, on any thread. Where the truth is a number, the answer has to be a number too: an
-unfinished `16 - 3` earns nothing.
+Text reaches math-verify (and through it sympy) only if it passes a grammar: known LaTeX, short, shallow, with small
+exponents, without factorials, sums or integrals. So no answer can run code or make a number grow without bound. A
+comparison that takes too long is given up, on any thread. Where the truth is a number, the answer must be a number too:
+an unfinished `16 - 3` does not count.
 """
 
 import contextlib
@@ -42,9 +42,9 @@ _WORDS = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .'’-]){0,60}")
 _NOT_WORDS = frozenset({"nan", "inf", "infinity", "null", "undefined", "lambda", "eval", "exec", "import"})
 
 
-def kind_of(answer: str) -> Kind | None:
-    """What kind of answer this is, or `None` if it is nothing that can be compared safely."""
-    answer = _bare(answer)
+def answer_kind(answer: str) -> Kind | None:
+    """The kind of an answer. None if it cannot be compared safely."""
+    answer = _strip_typesetting(answer)
     if read_number(answer) is not None:
         return "number"
     if _WORDS.fullmatch(answer) and not _NOT_WORDS & set(re.split(r"[ .'’-]+", answer.lower())):
@@ -53,10 +53,11 @@ def kind_of(answer: str) -> Kind | None:
 
 
 def is_formula(text: str) -> bool:
-    if not text or len(text) > MAX_FORMULA or any(bad in text for bad in ("**", "//", "__", "!")):
+    """The text is a formula that is safe to hand to math-verify."""
+    if not text or len(text) > MAX_FORMULA or any(sign in text for sign in ("**", "//", "__", "!")):
         return False
     plain = _TEXT.sub(" ", _ENVIRONMENTS.sub(" ", text))
-    plain = _COMMAND.sub(" ", plain)  # a backslash that is left is a command we do not know, and fails below
+    plain = _COMMAND.sub(" ", plain)  # any backslash still here is an unknown command, and fails below
     return bool(
         _PLAIN.fullmatch(plain)
         and re.search(r"[a-zA-Z0-9]", text)
@@ -67,33 +68,34 @@ def is_formula(text: str) -> bool:
 
 
 def same_answer(truth: str, given: str) -> bool:
-    truth, given = _bare(truth), _bare(given)
-    kind = kind_of(truth)
+    """The two answers are equal."""
+    truth, given = _strip_typesetting(truth), _strip_typesetting(given)
+    kind = answer_kind(truth)
     if kind == "number":
         left, right = read_number(truth), read_number(given)
         return left is not None and right is not None and same_number(left, right)
     if kind == "words" and len(truth) > 1:
-        return _folded(truth) == _folded(given)
-    if _folded(truth) == _folded(given):
+        return _normalize(truth) == _normalize(given)
+    if _normalize(truth) == _normalize(given):
         return True
     return is_formula(truth) and is_formula(given) and _same_formula(truth, given)
 
 
-def reads_like(truth: str, given: str) -> bool:
-    """`given` is an answer of the kind that `truth` asks for."""
-    kind, shown = kind_of(truth), kind_of(given)
+def is_same_kind(truth: str, given: str) -> bool:
+    """`given` is an answer of the kind of `truth`. A number also counts as a formula."""
+    kind, given_kind = answer_kind(truth), answer_kind(given)
     if kind == "formula":
-        return shown in ("formula", "number")
-    return kind is not None and shown == kind
+        return given_kind in ("formula", "number")
+    return kind is not None and given_kind == kind
 
 
-def _bare(text: str) -> str:
+def _strip_typesetting(text: str) -> str:
     text = clean(text)
     whole = re.fullmatch(r"\\(?:text|mathrm|textbf)\s*\{([^{}]*)\}|\(([a-zA-Z])\)", text)
     return clean(next(g for g in whole.groups() if g is not None)) if whole else text
 
 
-def _folded(text: str) -> str:
+def _normalize(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().casefold()
 
 
@@ -106,7 +108,7 @@ def _depth(text: str) -> int:
 
 
 def _powers_are_small(text: str) -> bool:
-    """Every power is plain, none stands on another, and all multiplied stay small: `9^{9^9}` is not even parsed."""
+    """Every exponent is a plain number, none stands on another, and their product is small. `9^{9^9}` is not parsed."""
     powers = list(_EXPONENT.finditer(text))
     if len(powers) != text.count("^") or len(powers) > MAX_POWERS:
         return False
@@ -114,45 +116,45 @@ def _powers_are_small(text: str) -> bool:
     for power in powers:
         exponent = abs(int(power.group(1) or power.group(2) or 1))
         if exponent > MAX_OF_BRACKET and text[: power.start()].rstrip().endswith((")", "}", "]")):
-            return False  # multiplied out, `(x+y+z+1)^{50}` has 23 426 terms
+            return False  # expanded, `(x+y+z+1)^{50}` has 23,426 terms
         total *= max(1, exponent)
     return total <= MAX_TOTAL_EXPONENT
 
 
 def _same_formula(truth: str, given: str) -> bool:
-    """By math-verify, for `TIMEOUT_S` at most; what it cannot show in that time is not the same."""
+    """Equal by math-verify, within `TIMEOUT_S` seconds. What it cannot show in that time counts as different."""
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGALRM"):
         with contextlib.suppress(_TimeUp), _time_limit(TIMEOUT_S):
             return compare_formulae(truth, given)
         return False
-    # only a main thread hears an alarm; elsewhere the work is lent a process, which takes a second but can be ended
+    # Only the main thread receives alarms. Elsewhere a child process does it: a second slower, but it can be ended.
     command = [sys.executable, "-c", _CHILD, truth, given]
     try:
         child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_S + TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return False
     if child.returncode not in (_SAME, _DIFFERENT):
-        raise RuntimeError(f"comparing {given!r} with {truth!r} in a process of its own failed: {child.stderr[-500:]}")
+        raise RuntimeError(f"comparing {given!r} with {truth!r} in a child process failed: {child.stderr[-500:]}")
     return child.returncode == _SAME
 
 
 def compare_formulae(truth: str, given: str) -> bool:
-    """However long it takes."""
+    """Equal by math-verify, without a time limit."""
     from math_verify import LatexExtractionConfig, parse, verify
 
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that time is ours to keep, which we do
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that the caller must limit the time, as we do
     config = [LatexExtractionConfig()]
     left, right = (parse(rf"\boxed{{{text}}}", config, "no_fallback", parsing_timeout=0) for text in (truth, given))
     return bool(left and right) and verify(left[:1], right[:1], float_rounding=12, timeout_seconds=0)
 
 
 class _TimeUp(BaseException):
-    """Not an `Exception`: what computes must not catch it."""
+    """Not an `Exception`, so that the libraries below do not catch it."""
 
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Rings until it is heard: what is raised while a finaliser happens to run is swallowed."""
+    """Raise `_TimeUp` after `seconds`, repeatedly: an exception raised while a finaliser runs is swallowed."""
 
     def ring(signum: int, frame: object) -> None:
         raise _TimeUp

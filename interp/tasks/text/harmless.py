@@ -1,7 +1,7 @@
-"""Text that may be handed to a parser which evaluates it: literals and small arithmetic, by whitelist.
+"""A whitelist for text that is handed to a parser which evaluates it: literals and small arithmetic.
 
-For scorers that are not ours. The text is parsed into Python's syntax tree, never run; whatever is not listed (a call
-other than of a plain mathematical function, an attribute, a comprehension, an f-string, a large power) is refused.
+For scorers of other packages. The text is parsed into Python's syntax tree and never run. Whatever is not listed is
+refused: attributes, comprehensions, f-strings, large powers, and calls except of plain mathematical functions.
 """
 
 import ast
@@ -14,6 +14,7 @@ _SIGNS = (ast.Expression, ast.Load, ast.UnaryOp, ast.USub, ast.UAdd, ast.Add, as
 
 
 def is_harmless(text: str) -> bool:
+    """The text may be evaluated."""
     if len(text) > MAX_LENGTH or (not text.isprintable() and "\n" not in text) or _depth(text) > MAX_DEPTH:
         return False
     try:
@@ -25,7 +26,7 @@ def is_harmless(text: str) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    """Not an expression, and no material for one: words, numbers, a grid."""
+    """Words, numbers or a grid: not an expression, and nothing to make one of."""
     return re.fullmatch(r"[A-Za-z0-9 ,.\n_-]*", text) is not None and "__" not in text
 
 
@@ -41,7 +42,7 @@ def _is_listed(node: ast.AST) -> bool:
             return len(name) <= 2 or name in FUNCTIONS
         case ast.Call(func=ast.Name(id=name), args=[_], keywords=[]):
             return name in FUNCTIONS
-        case ast.BinOp(left=left, right=right):  # `'a' * 10` and `[0] * 10` repeat: no sums of such
+        case ast.BinOp(left=left, right=right):  # `'a' * 10` and `[0] * 10` would repeat, so only numbers
             return _is_numeric(left) and _is_numeric(right)
     return isinstance(node, _CONTAINERS + _SIGNS)
 
@@ -51,7 +52,7 @@ def _is_numeric(node: ast.expr) -> bool:
 
 
 def _total_exponent(nodes: list[ast.AST]) -> int:
-    """The product of all exponents, which bounds what powers of powers come to; one that is no literal is too large."""
+    """The product of all exponents, which bounds powers of powers. An exponent that is no literal is too large."""
     total = 1
     for node in nodes:
         match node:

@@ -1,7 +1,7 @@
-"""A number written out: integer, decimal, fraction, mixed or scientific, with its sign, currency and unit.
+"""Written numbers: integers, decimals, fractions, mixed and scientific, with their sign, currency and unit.
 
-Read exactly, and only where nothing is left to work out: `16 - 3` is no number here, nor is `17 or 18`, since a reader
-that finishes the sum rewards the one who did not. Only ASCII digits count, and sizes are bounded.
+A number is read exactly, and only if nothing is left to compute: `16 - 3` is no number here, nor is `17 or 18`. (A
+verifier that finishes the sum would reward a policy that did not.) Only ASCII digits count, and sizes are bounded.
 """
 
 import re
@@ -34,29 +34,32 @@ _MAX_UNITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Value:
+    """A number as written; `percent` if a percent sign follows it."""
+
     value: Fraction
     percent: bool = False
 
 
 def read_number(text: str) -> Value | None:
+    """The number that the whole text writes. None if it is not one."""
     text = text.strip()
     if len(text) > MAX_LENGTH:
         return None
     lead = _LEAD.match(text)
-    assert lead is not None, "every part of the lead is optional"
-    magnitude, at = _magnitude(text, lead.end())
+    assert lead is not None, "every part of the pattern is optional"
+    magnitude, end = _magnitude(text, lead.end())
     if magnitude is None or (lead.group(1) and lead.group(2)):
         return None
-    percent = _PERCENT.match(text, at)
-    power, at = _scale(text, percent.end() if percent else at)
-    if not _only_units(text[at:]):
+    percent = _PERCENT.match(text, end)
+    power, end = _scale(text, percent.end() if percent else end)
+    if not _only_units(text[end:]):
         return None
     sign = -1 if (lead.group(1) or "+") + lead.group(2) != "+" else 1
     return Value(sign * magnitude * 10**power, percent is not None)
 
 
 def same_number(truth: Value, given: Value) -> bool:
-    """Equal as numbers. A percent sign on one side only may be a unit: 35% answers 35 as well as 0.35."""
+    """The two numbers are equal. A percent sign on one side only may be a unit: 35% equals 35 as well as 0.35."""
     if truth.percent == given.percent:
         return truth.value == given.value
     percent, bare = (truth, given) if truth.percent else (given, truth)
@@ -64,35 +67,37 @@ def same_number(truth: Value, given: Value) -> bool:
     return percent.value == 100 * bare.value or as_unit
 
 
-def _magnitude(text: str, at: int) -> tuple[Fraction | None, int]:
-    """The number without sign that begins at `at`, and where it ends."""
-    if (mixed := _MIXED.match(text, at)) is not None:
+def _magnitude(text: str, start: int) -> tuple[Fraction | None, int]:
+    """The number without sign that begins at `start`, and its end."""
+    if (mixed := _MIXED.match(text, start)) is not None:
         part, end = _fraction(text, mixed.end())
         whole = _integer(mixed.group(1))
         if part is not None and whole is not None and 0 < part < 1:
             return whole + part, end
-    part, end = _fraction(text, at)
+    part, end = _fraction(text, start)
     if part is not None:
         return part, end
-    decimal = _DECIMAL.match(text, at)
+    decimal = _DECIMAL.match(text, start)
     if decimal is None or not decimal.group():
-        return None, at
+        return None, start
     digits = re.sub(r"[^0-9.]", "", decimal.group())
     if len(digits) > MAX_DIGITS:
-        return None, at
+        return None, start
     power = _POWER.match(text, decimal.end())
     if power is None:
         return Fraction(digits), decimal.end()
     exponent = int(next(g for g in power.groups() if g is not None))
-    return (Fraction(digits) * Fraction(10) ** exponent, power.end()) if abs(exponent) <= MAX_EXPONENT else (None, at)
+    return (
+        (Fraction(digits) * Fraction(10) ** exponent, power.end()) if abs(exponent) <= MAX_EXPONENT else (None, start)
+    )
 
 
-def _fraction(text: str, at: int) -> tuple[Fraction | None, int]:
-    match = _SLASHED.match(text, at) or _STACKED.match(text, at)
+def _fraction(text: str, start: int) -> tuple[Fraction | None, int]:
+    match = _SLASHED.match(text, start) or _STACKED.match(text, start)
     if match is None:
-        return None, at
+        return None, start
     top, bottom = (_integer(group) for group in match.groups() if group is not None)
-    return (None, at) if top is None or not bottom else (Fraction(top, bottom), match.end())
+    return (None, start) if top is None or not bottom else (Fraction(top, bottom), match.end())
 
 
 def _integer(written: str) -> int | None:
@@ -100,18 +105,20 @@ def _integer(written: str) -> int | None:
     return int(digits) if len(digits) <= MAX_DIGITS else None
 
 
-def _scale(text: str, at: int) -> tuple[int, int]:
-    word = re.compile(r"\s*([a-zA-Z]+)").match(text, at)
+def _scale(text: str, start: int) -> tuple[int, int]:
+    """The power of ten written as a word (`million`), and its end."""
+    word = re.compile(r"\s*([a-zA-Z]+)").match(text, start)
     if word is None or word.group(1).lower() not in SCALES:
-        return 0, at
+        return 0, start
     return SCALES[word.group(1).lower()], word.end()
 
 
 def _only_units(rest: str) -> bool:
-    at, words = 0, 0
-    while rest[at:].strip():
-        unit = _UNIT.match(rest, at)
+    """Nothing follows the number but unit words."""
+    position, words = 0, 0
+    while rest[position:].strip():
+        unit = _UNIT.match(rest, position)
         if unit is None or words == _MAX_UNITS or unit.group().strip(" ()/-.").lower() in _NO_UNIT:
             return False
-        at, words = unit.end(), words + 1
+        position, words = unit.end(), words + 1
     return True

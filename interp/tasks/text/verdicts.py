@@ -1,16 +1,17 @@
-"""The verdict on free mathematical text: its annotated trace, and whether its answer is the true one.
+"""The verdict on free mathematical text, from its annotated trace and whether its answer is the true one.
 
-valid    correct, every step right, and the answer is the result of one that, by itself or by way of those it builds
-         on, uses a number of the problem; `False` if the answer or a step is wrong, or if there is nothing but an
-         answer; `None` where it cannot be judged
+valid    True:  correct, every step valid, and the answer is derived: the result of a step that uses a number of
+                the problem, directly or by way of earlier steps
+         False: the answer or a step is wrong, or there is nothing but an answer
+         None:  anything else cannot be judged
 format   `steps` (equations were written), `prose` (words only), `direct` (an answer and nothing else), `malformed`
-         (no answer that can be read)
+         (no readable answer)
 """
 
 import re
 
 from interp.tasks.base import Problem, Verdict
-from interp.tasks.text.equality import reads_like, same_answer
+from interp.tasks.text.equality import is_same_kind, same_answer
 from interp.tasks.text.numerals import read_number
 from interp.tasks.traces import Trace, annotate
 
@@ -19,13 +20,14 @@ DIRECT_WORDS = 5
 
 
 def verify_text(problem: Problem, completion: str) -> Verdict:
-    """The verdict on an answer that is compared with the labelled one: number, formula or words."""
-    trace = annotate(completion, problem.prompt, lambda field: reads_like(problem.answer, field))
+    """The verdict on a completion whose answer is compared with the labelled one: number, formula or words."""
+    trace = annotate(completion, problem.prompt, lambda text: is_same_kind(problem.answer, text))
     correct = trace.answer is not None and same_answer(problem.answer, trace.answer.text)
-    return verdict_on(problem, completion, trace, correct)
+    return verdict_of_trace(problem, completion, trace, correct)
 
 
-def verdict_on(problem: Problem, completion: str, trace: Trace, correct: bool) -> Verdict:
+def verdict_of_trace(problem: Problem, completion: str, trace: Trace, correct: bool) -> Verdict:
+    """The verdict on an annotated completion, given whether its answer is correct."""
     format_ = _format(completion, trace)
     answer = trace.answer
     return Verdict(
@@ -46,27 +48,27 @@ def _format(completion: str, trace: Trace) -> str:
         return "malformed"
     if trace.steps:
         return "steps"
-    around = completion[: trace.answer.marker] + " " + completion[trace.answer.end :]
+    around = completion[: trace.answer.marker_start] + " " + completion[trace.answer.end :]
     return "direct" if len(re.findall(r"\w+", around[:2000])) <= DIRECT_WORDS else "prose"
 
 
 def _valid(trace: Trace, correct: bool, format_: str) -> bool | None:
-    rights = [step.right for step in trace.steps]
-    if not correct or False in rights or format_ == "direct":
+    step_verdicts = [step.valid for step in trace.steps]
+    if not correct or False in step_verdicts or format_ == "direct":
         return False
-    if not rights or None in rights or not trace.whole:
+    if not step_verdicts or None in step_verdicts or not trace.complete:
         return None
     return True if _is_derived(trace) else None
 
 
 def _is_derived(trace: Trace) -> bool:
-    """Right sums beside the point (`1 + 1 = 2`) do not derive an answer, nor does counting up to it in ones."""
+    """The answer is a derived number. True sums beside the point (`1 + 1 = 2`) or counting up in ones do not count."""
     number = None if trace.answer is None else read_number(trace.answer.text)
-    return number is not None and bool({number.value, number.value / 100} & trace.derived)
+    return number is not None and bool({number.value, number.value / 100} & trace.derived_numbers)
 
 
 def _first_error(trace: Trace, correct: bool, length: int) -> int | None:
-    wrong = next((step.start for step in trace.steps if step.right is False), None)
-    if wrong is not None or correct:
-        return wrong
+    wrong_step = next((step.start for step in trace.steps if step.valid is False), None)
+    if wrong_step is not None or correct:
+        return wrong_step
     return length if trace.answer is None else trace.answer.start

@@ -1,97 +1,173 @@
-"""Ordinary mathematical text, annotated: its written equations as steps, and what the characters of each do.
+"""Annotate ordinary mathematical text: its written equations as steps, and the role of its characters.
 
-A step `holds` if its equation is true, and `follows` if every operand of its left side has a source (the problem, what
-its words and units imply, or an earlier step's result). Neither is guessed: what cannot be judged is `None`, and
-`follows` is never `False`, since people compute in their heads.
+For each step:
+
+    holds     its equation is true
+    follows   every operand of its left side has a source: the problem, what its words and units imply, or the result
+              of an earlier step
+
+Neither is guessed. What cannot be judged is None, and `follows` is never False: people also compute in their heads. A 1
+needs no source, but is none either: out of ones alone, any answer can be counted up.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 
 from interp.tasks.base import Span, Step
 from interp.tasks.text.answers import Answer, find_answer
 from interp.tasks.text.numerals import read_number
-from interp.tasks.traces.claims import find_claims
-from interp.tasks.traces.equations import Link
-from interp.tasks.traces.nodes import Node, Number, as_written, numbers, operations
-from interp.tasks.traces.sources import WHOLE, draws_on, is_sourced, stated_numbers
+from interp.tasks.traces.equations import Equation
+from interp.tasks.traces.expressions import (
+    Expression,
+    Number,
+    evaluate,
+    iter_numbers,
+    iter_operations,
+    written_value,
+)
+from interp.tasks.traces.lexer import Token, lex
+from interp.tasks.traces.steps import find_steps
+from interp.tasks.traces.units import implied_numbers
 
-MAX_TEXT = 20_000
+MAX_TEXT = MAX_PROMPT = 20_000
+ONE = frozenset({Fraction(1)})
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
+    """What was found in a text."""
+
     steps: tuple[Step, ...]
-    derived: frozenset[Fraction]
-    """The outcomes of the steps that use a number the prompt states, or the outcome of another that does. The 1 that
-    needs no source is not stated; one that is written counts only where the prompt states nothing else."""
+    derived_numbers: frozenset[Fraction]
+    """Results of steps that use a number the prompt states, or a derived number. A stated 1 counts only if the prompt
+    states nothing else."""
     spans: tuple[Span, ...]
-    """Sorted and disjoint. What no span covers is text."""
+    """Roles of characters, sorted and disjoint. Characters in no span are text."""
     answer: Answer | None
-    whole: bool = True
-    """False if the text was too long to be annotated to its end."""
+    complete: bool = True
+    """False if the text was too long and only its beginning was searched for steps."""
 
 
 def is_number(text: str) -> bool:
     return read_number(text) is not None
 
 
-def annotate(text: str, prompt: str = "", reads: Callable[[str], bool] = is_number) -> Trace:
-    """Find and check the equations of `text`; `prompt` is where operands may come from, `reads` knows an answer."""
-    answer = find_answer(text, reads)
-    claims = [c for c in find_claims(text[:MAX_TEXT]) if answer is None or not answer.start <= c.start < answer.end]
+def annotate(text: str, prompt: str = "", can_read: Callable[[str], bool] = is_number) -> Trace:
+    """The steps, roles and answer of `text`.
+
+    `prompt` states the numbers that operands may come from. `can_read` says which texts count as an answer.
+    """
+    answer = find_answer(text, can_read)
+    found = [s for s in find_steps(text[:MAX_TEXT]) if answer is None or not answer.start <= s.start < answer.end]
     stated = stated_numbers(prompt)
-    telling = stated - WHOLE or stated
+    stated_sources = stated - ONE or stated
     steps: list[Step] = []
     roles: list[Span] = []
-    earlier: set[Fraction] = set()
+    results: set[Fraction] = set()
     derived: set[Fraction] = set()
-    for claim in claims:
-        follows = True if claim.left is not None and is_sourced(claim.left, stated | WHOLE | earlier) else None
-        steps.append(Step(claim.start, claim.end, claim.holds, follows))
-        for link in claim.links:
-            roles.extend(_roles(link, earlier))
-        if claim.result is not None:
-            earlier.add(claim.result)
-            if claim.left is not None and draws_on(claim.left, telling | derived):
-                derived.add(claim.result)
-    spans = _tidy(() if answer is None else answer.spans, roles)
+    for step in found:
+        follows = True if step.left is not None and uses_only(step.left, stated | ONE | results) else None
+        steps.append(Step(step.start, step.end, step.holds, follows))
+        for equation in step.equations:
+            roles.extend(_roles(equation, results))
+        if step.result is not None:
+            results.add(step.result)
+            if step.left is not None and uses_any(step.left, stated_sources | derived):
+                derived.add(step.result)
+    spans = _without_overlaps(() if answer is None else answer.spans, roles)
     return Trace(tuple(steps), frozenset(derived), spans, answer, len(text) <= MAX_TEXT)
 
 
-def _roles(link: Link, earlier: set[Fraction]) -> Iterator[Span]:
-    if link.left is not None:
-        yield from _side(link.left, earlier)
-    yield Span(link.sign.start, link.sign.end, "equals")
-    if link.right is None:
+# --- sources of operands -----------------------------------------------------------------------------------------
+
+
+def stated_numbers(prompt: str) -> frozenset[Fraction]:
+    """Every number that the prompt states in digits or words, and those that its units imply."""
+    tokens = lex(prompt[:MAX_PROMPT])
+    stated: set[Fraction] = set()
+    for token, following in zip_longest(tokens, tokens[1:]):
+        if token.value is not None:
+            stated.add(token.value)
+            if following is not None and following.kind == "pct":
+                stated |= {token.value / 100, Fraction(100)}
+        elif token.kind == "word":
+            for word in token.text.lower().split("-"):
+                stated |= implied_numbers(word)
+    stated |= {top / bottom for top, bottom in _written_fractions(tokens)}
+    return frozenset(stated)
+
+
+def _written_fractions(tokens: list[Token]) -> Iterable[tuple[Fraction, Fraction]]:
+    for top, bar, bottom in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if top.value is not None and bar.kind == "/" and bottom.value:
+            yield top.value, bottom.value
+
+
+def uses_only(expression: Expression, numbers: Set[Fraction]) -> bool:
+    """Every operand is among `numbers`."""
+    return all(_is_among(numbers, operand) for operand in _operands(expression, numbers))
+
+
+def uses_any(expression: Expression, numbers: Set[Fraction]) -> bool:
+    """Some operand is among `numbers`."""
+    return any(_is_among(numbers, operand) for operand in _operands(expression, numbers))
+
+
+def _operands(expression: Expression, numbers: Set[Fraction]) -> Iterator[Expression]:
+    """The numbers of an expression. A fraction among `numbers` counts as one: `3/4` where the problem says 75%."""
+    if isinstance(expression, Number) or _is_among(numbers, expression):
+        yield expression
+    else:
+        yield from _operands(expression.left, numbers)
+        yield from _operands(expression.right, numbers)
+
+
+def _is_among(numbers: Set[Fraction], operand: Expression) -> bool:
+    if isinstance(operand, Number):
+        return abs(operand.value) in numbers or abs(written_value(operand)) in numbers
+    is_fraction = operand.op == "/" and isinstance(operand.left, Number) and isinstance(operand.right, Number)
+    return is_fraction and evaluate(operand) in numbers
+
+
+# --- roles of characters -----------------------------------------------------------------------------------------
+
+
+def _roles(equation: Equation, results: set[Fraction]) -> Iterator[Span]:
+    if equation.left is not None:
+        yield from _side_roles(equation.left, results)
+    yield Span(equation.sign.start, equation.sign.end, "equals")
+    if equation.right is None:
         return
-    if isinstance(link.right, Number) or _is_fraction(link):
-        for part in (*numbers(link.right), *operations(link.right)):
+    if isinstance(equation.right, Number) or _ends_in_fraction(equation):
+        for part in (*iter_numbers(equation.right), *iter_operations(equation.right)):
             yield Span(part.start, part.end, "result")
     else:
-        first = next(numbers(link.right))
-        yield Span(first.start, first.end, "result" if link.chained else "operand")
-        yield from _side(link.right, earlier)
+        first = next(iter_numbers(equation.right))
+        yield Span(first.start, first.end, "result" if equation.chained else "operand")
+        yield from _side_roles(equation.right, results)
 
 
-def _is_fraction(link: Link) -> bool:
-    return not link.chained and link.right is not None and [o.op for o in operations(link.right)] == ["/"]
+def _ends_in_fraction(equation: Equation) -> bool:
+    """The right side is a fraction, which is a result: `1/2 + 1/4 = 3/4`."""
+    operators = [] if equation.right is None else [operation.op for operation in iter_operations(equation.right)]
+    return not equation.chained and operators == ["/"]
 
 
-def _side(node: Node, earlier: set[Fraction]) -> Iterator[Span]:
-    for number in numbers(node):
-        carried = number.value in earlier or as_written(number) in earlier
+def _side_roles(expression: Expression, results: set[Fraction]) -> Iterator[Span]:
+    for number in iter_numbers(expression):
+        carried = number.value in results or written_value(number) in results
         yield Span(number.start, number.end, "carry" if carried else "operand")
-    for operation in operations(node):
+    for operation in iter_operations(expression):
         yield Span(operation.start, operation.end, "operator")
 
 
-def _tidy(answer: tuple[Span, ...], roles: list[Span]) -> tuple[Span, ...]:
-    """Sorted and disjoint. The answer wins over the equation it may end; of two roles, the one given first."""
+def _without_overlaps(answer: tuple[Span, ...], roles: list[Span]) -> tuple[Span, ...]:
+    """Spans sorted and disjoint. The answer wins over the equation that it ends, an earlier role over a later one."""
     free = [r for r in roles if r.start < r.end and all(r.end <= a.start or a.end <= r.start for a in answer)]
-    kept: list[Span] = []
-    for span in sorted([*answer, *free], key=lambda s: s.start):
-        if not kept or kept[-1].end <= span.start:
-            kept.append(span)
-    return tuple(kept)
+    disjoint: list[Span] = []
+    for span in sorted([*answer, *free], key=lambda span: span.start):
+        if not disjoint or disjoint[-1].end <= span.start:
+            disjoint.append(span)
+    return tuple(disjoint)

@@ -1,107 +1,113 @@
-"""Where text writes an equation: one link for every equals sign, with the expressions on its two sides.
+"""The equations of a text: one for every equals sign, with the expressions on its two sides.
 
 The left side is the longest expression that ends at the sign, the right side the longest that begins behind it, both
-within a clause. `2 + 3 = 5 * 2 = 10` has two links, which share their middle. A side that cannot be read is `None`;
-a sign behind mere words (`Total = 15`, `the answer = 3`) names something and claims nothing, and makes no link.
+within a clause. `2 + 3 = 5 * 2 = 10` gives two equations that share their middle. A side that cannot be parsed is
+None. A sign behind mere words (`Total = 15`, `the answer = 3`) names something: it claims nothing and gives no
+equation.
 """
 
 from dataclasses import dataclass
 
+from interp.tasks.traces.expressions import Expression, Number, Operation
 from interp.tasks.traces.lexer import Token
-from interp.tasks.traces.nodes import Node, Number, Operation
-from interp.tasks.traces.reader import MAX_TOKENS, read_prefix, read_whole
+from interp.tasks.traces.parser import MAX_TOKENS, parse_exactly, parse_prefix
 
 SIGNS = ("eq", "approx")
 OPERATORS = ("+", "-", "*", "/", "^")
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Equation:
     sign: Token
-    at: int
+    sign_index: int
     """Index of the sign among the tokens."""
-    left: Node | None
-    right: Node | None
+    left: Expression | None
+    right: Expression | None
     start: int
     end: int
     chained: bool = False
-    """Another equals sign follows the right side at once."""
+    """Another equals sign follows the right side directly."""
     loose: bool = False
-    """The text goes on in a way the grammar does not follow, or is ambiguous: only a true reading is to be believed."""
+    """The text around it is ambiguous or outside the grammar: believe the equation only if it is true."""
 
 
-def find_links(tokens: list[Token]) -> list[Link]:
-    links, last = [], 0
-    for at, token in enumerate(tokens):
+def find_equations(tokens: list[Token]) -> list[Equation]:
+    """All equations of the tokens, in order."""
+    equations, clause_start = [], 0
+    for i, token in enumerate(tokens):
         if token.kind == "stop":
-            last = at + 1
+            clause_start = i + 1
         elif token.kind in SIGNS:
-            if (link := _link(tokens, max(last, at - MAX_TOKENS), at)) is not None:
-                links.append(link)
-            last = at + 1
-    return links
+            equation = _equation_at(tokens, max(clause_start, i - MAX_TOKENS), i)
+            if equation is not None:
+                equations.append(equation)
+            clause_start = i + 1
+    return equations
 
 
-def _link(tokens: list[Token], low: int, at: int) -> Link | None:
-    sign = tokens[at]
-    left_at, left = _longest_before(tokens, low, at)
-    high = next((i for i in range(at + 1, len(tokens)) if tokens[i].kind in ("stop", *SIGNS)), len(tokens))
-    right, stop = read_prefix(tokens, at + 1, high)
-    if _is_naming(tokens[low:at], left, right) or (sign.text.isalpha() and not isinstance(left, Operation)):
+def _equation_at(tokens: list[Token], low: int, sign_index: int) -> Equation | None:
+    """The equation at a sign. Its clause begins at token `low`."""
+    sign = tokens[sign_index]
+    left_index, left = _longest_before(tokens, low, sign_index)
+    high = next((i for i in range(sign_index + 1, len(tokens)) if tokens[i].kind in ("stop", *SIGNS)), len(tokens))
+    right, stop = parse_prefix(tokens, sign_index + 1, high)
+    if _is_naming(tokens[low:sign_index], left, right) or (sign.text.isalpha() and not isinstance(left, Operation)):
         return None
-    start = tokens[left_at].start if left_at is not None else sign.start
+    start = tokens[left_index].start if left_index is not None else sign.start
     end = sign.end if right is None else right.end if isinstance(right, Number) else tokens[stop - 1].end
     following = tokens[stop].kind if stop < len(tokens) else "stop"
     chained = right is not None and following in SIGNS
-    after_dash = left_at is not None and left_at > low + 1 and tokens[left_at - 1].kind == "-"
-    bullet = left_at is not None and left_at == low and tokens[low].kind == "-"
-    wordy = _is_multiple(tokens, low, left_at) or (at - 3 >= low and all(t.kind == "word" for t in tokens[at - 3 : at]))
+    after_dash = left_index is not None and left_index > low + 1 and tokens[left_index - 1].kind == "-"
+    bullet = left_index is not None and left_index == low and tokens[low].kind == "-"
+    three_words = sign_index - 3 >= low and all(t.kind == "word" for t in tokens[sign_index - 3 : sign_index])
+    wordy = _is_multiple(tokens, low, left_index) or three_words
     loose = following in (*OPERATORS, "(", "num", "bad", "frac") or after_dash or bullet or wordy
-    return Link(sign, at, left, right, start, end, chained, loose)
+    return Equation(sign, sign_index, left, right, start, end, chained, loose)
 
 
-def _longest_before(tokens: list[Token], low: int, at: int) -> tuple[int | None, Node | None]:
-    for start in range(low, at):
+def _longest_before(tokens: list[Token], low: int, sign_index: int) -> tuple[int | None, Expression | None]:
+    """The longest expression that ends at the sign, and the index of its first token."""
+    for start in range(low, sign_index):
         token = tokens[start]
         signed = token.kind == "-" and _is_unary(tokens, start)
         if signed or token.kind in ("num", "(", "frac"):
-            node = read_whole(tokens, start, at)
-            if node is not None:
-                return (start, node) if _may_begin(tokens, low, start) else (None, None)
+            expression = parse_exactly(tokens, start, sign_index)
+            if expression is not None:
+                return (start, expression) if _may_begin(tokens, low, start) else (None, None)
     return None, None
 
 
-def _is_unary(tokens: list[Token], at: int) -> bool:
-    """A sign of the number behind it, not a dash: glued to that, and to nothing before."""
-    apart = at == 0 or tokens[at - 1].end < tokens[at].start or tokens[at - 1].kind in SIGNS
-    return apart and tokens[at].end == tokens[at + 1].start
+def _is_unary(tokens: list[Token], i: int) -> bool:
+    """The minus is the sign of the number behind it, not a dash: no space behind it, and a space before it."""
+    apart = i == 0 or tokens[i - 1].end < tokens[i].start or tokens[i - 1].kind in SIGNS
+    return apart and tokens[i].end == tokens[i + 1].start
 
 
 def _may_begin(tokens: list[Token], low: int, start: int) -> bool:
-    """An expression torn off something we cannot read (`x + 3 * 4`, `f(3)`) is not one; behind a list mark it is."""
+    """An expression may begin here. It may not if it is torn off something unknown: `x + 3 * 4`, `f(3)`."""
     if start == low:
         return True
     if tokens[start - 1].kind == "word" and tokens[start].kind == "(":
         return tokens[start - 1].end < tokens[start].start
-    while start > low and tokens[start - 1].kind == "(":  # never closed, or closed behind the equation
+    while start > low and tokens[start - 1].kind == "(":  # a bracket never closed, or closed behind the equation
         start -= 1
     before = tokens[start - 1] if start > low else None
-    if before is None or (start - 1 == low and before.kind in OPERATORS):
+    if before is None or (start - 1 == low and before.kind in OPERATORS):  # the operator is a list mark
         return True
-    if before.kind == "-":  # `Total - 5 * 3 = 15`: a dash
+    if before.kind == "-":  # a dash: `Total - 5 * 3 = 15`
         return len(tokens[start - 2].text) > 1 and tokens[start - 2].kind == "word" and before.end < tokens[start].start
     return before.kind not in (*OPERATORS, "bad", "frac")
 
 
 def _is_multiple(tokens: list[Token], low: int, start: int | None) -> bool:
-    """`8 packs of 5 bags * $8`: the text multiplies by 8 before the expression begins."""
+    """The text multiplies the expression by a number before it: `8 packs of 5 bags * $8`."""
     if start is None or start - 2 < low or tokens[start - 1].text.lower() != "of":
         return False
     return any(tokens[i].kind == "num" for i in range(max(low, start - 4), start - 1))
 
 
-def _is_naming(clause: list[Token], left: Node | None, right: Node | None) -> bool:
-    """`Total = 15`, `5 friends = 75 + 15`, `let x = the price`, `x = 3 * 4`; but not `x = 12`, a claimed solution."""
+def _is_naming(clause: list[Token], left: Expression | None, right: Expression | None) -> bool:
+    """The sign names something: `Total = 15`, `5 friends = 75 + 15`, `x = 3 * 4`; but not `x = 12`, a solution."""
     if left is not None:
         return isinstance(left, Number) and bool(left.units)
     if not clause or clause[-1].kind != "word":
@@ -114,4 +120,5 @@ def _is_naming(clause: list[Token], left: Node | None, right: Node | None) -> bo
 
 
 def _is_symbol(token: Token) -> bool:
+    """A letter that stands for a number."""
     return token.kind == "word" and len(token.text) == 1 and token.text not in "aAI"

@@ -1,8 +1,16 @@
-"""Words, numbers and signs of ordinary mathematical text, each with the characters it covers.
+"""Tokens of ordinary mathematical text: words, numbers and signs, each with the characters it covers.
 
-Only ASCII digits are digits: Python's `int` would read Arabic-Indic ones, and a verifier that reads what no problem
-writes can be fooled by it. What looks like a number but is none we know (`10:30`, `1.2.3`, `3,5`) becomes a `bad`
-token, so that an equation holding it stays unjudged instead of being judged on its tail.
+    num, bad          a number; something like a number that is not one (`10:30`, `1.2.3`, `3,5`)
+    + - * / ^         operators, in every common spelling
+    eq, approx        equals signs
+    ( ) frac          brackets, and `\\frac`
+    pct               a percent sign
+    word              a word, or a bracketed aside
+    note              a calculator annotation, `<<48+24=72>>`
+    stop              punctuation, line ends, and signs that end a clause
+
+An equation with a `bad` token is not judged at all, rather than on the part behind it. Only ASCII digits are digits:
+Python's `int` would read Arabic-Indic ones too, and a verifier that reads what no problem writes can be fooled.
 """
 
 import re
@@ -50,7 +58,7 @@ _PATTERNS = (
     ("stop", r"[.,;:!?\"“”—|]"),
     ("bad", r"."),
 )
-# One group per rule: the same kind may be told by several rules, so groups are numbered rather than named.
+# One group per rule. Several rules may give the same kind, so the groups are numbered, not named.
 _LEXER = re.compile("|".join(f"({pattern})" for _, pattern in _PATTERNS), re.IGNORECASE | re.DOTALL)
 _TIMES_X = re.compile(r"[xX](?=\s*(?:\\?[$€£]\s*)?[.(]?[0-9½¼¾])")
 _OPERAND_AHEAD = re.compile(r"\s*(?:\\?[$€£]\s*)?[-(.]?\s*[0-9(\\{]")
@@ -59,13 +67,16 @@ _OPERAND_AHEAD = re.compile(r"\s*(?:\\?[$€£]\s*)?[-(.]?\s*[0-9(\\{]")
 @dataclass(frozen=True, slots=True)
 class Token:
     kind: str
+    """See the module's docstring."""
     text: str
     start: int
     end: int
     value: Fraction | None = None
-    places: int = 0
-    """Decimals written: what a rounded result is held to."""
+    """Of a number."""
+    decimals: int = 0
+    """Number of decimals written."""
     money: bool = False
+    """A currency sign stands before the number."""
 
     @property
     def is_number(self) -> bool:
@@ -73,52 +84,53 @@ class Token:
 
 
 def lex(text: str, start: int = 0, end: int | None = None) -> list[Token]:
+    """The tokens of `text[start:end]`, in order."""
     tokens: list[Token] = []
     money = False
-    for kind, raw, at in _raw_tokens(text, start, len(text) if end is None else end, tokens):
+    for kind, raw, position in _raw_tokens(text, start, len(text) if end is None else end, tokens):
         if kind in ("skip", "money"):
             money = money or kind == "money"
             continue
-        token = _make(kind, raw, at, money)
-        tokens.append(token)
-        money = money and kind in ("note", "-")  # `$<<2*3=6>>6` and `$-6` are money still
+        tokens.append(_token(kind, raw, position, money))
+        money = money and kind in ("note", "-")  # in `$<<2*3=6>>6` and `$-6` the sign belongs to the 6
     return tokens
 
 
-def _raw_tokens(text: str, at: int, end: int, before: list[Token]) -> Iterator[tuple[str, str, int]]:
-    """Kind, text and place of each token; the few signs whose meaning depends on their neighbours are settled here."""
-    while at < end:
-        times = _TIMES_X.match(text, at, end) if _ends_operand(before, spaced=text[at - 1 : at].isspace()) else None
-        match = times or _LEXER.match(text, at, end)
+def _raw_tokens(text: str, position: int, end: int, before: list[Token]) -> Iterator[tuple[str, str, int]]:
+    """Kind, text and position of each token. Signs whose meaning depends on their neighbours are resolved here."""
+    while position < end:
+        spaced = text[position - 1 : position].isspace()
+        times = _TIMES_X.match(text, position, end) if _ends_operand(before, spaced=spaced) else None
+        match = times or _LEXER.match(text, position, end)
         assert match is not None, "the last rule takes any character"
         kind, raw = ("*", match.group()) if times else (_PATTERNS[(match.lastindex or 1) - 1][0], match.group())
         if kind == "power":  # markdown bold is two stars as well
             kind = "^" if _ends_operand(before, False) and _OPERAND_AHEAD.match(text, match.end(), end) else "skip"
         elif kind == "wordop":
-            known = _ends_operand(before, True) and _OPERAND_AHEAD.match(text, match.end(), end)
-            kind = WORD_OPERATORS[raw.lower()] if known else "word"
-        elif kind == "-" and _is_hyphen(text, at, match.end()):
+            between_operands = _ends_operand(before, True) and _OPERAND_AHEAD.match(text, match.end(), end)
+            kind = WORD_OPERATORS[raw.lower()] if between_operands else "word"
+        elif kind == "-" and _is_hyphen(text, position, match.end()):
             kind = "skip"
-        yield kind, raw, at
-        at = match.end()
+        yield kind, raw, position
+        position = match.end()
 
 
 def _ends_operand(before: list[Token], spaced: bool) -> bool:
     return bool(before) and (before[-1].kind in ("num", ")", "pct") or (spaced and before[-1].kind == "word"))
 
 
-def _is_hyphen(text: str, at: int, end: int) -> bool:
-    """`3-page`, glued on both sides with a letter behind: a compound, not a subtraction."""
-    return at > 0 and text[at - 1].isalnum() and text[end : end + 1].isalpha()
+def _is_hyphen(text: str, start: int, end: int) -> bool:
+    """A compound, not a subtraction: `3-page`, without spaces and with a letter behind."""
+    return start > 0 and text[start - 1].isalnum() and text[end : end + 1].isalpha()
 
 
-def _make(kind: str, raw: str, at: int, money: bool) -> Token:
-    end = at + len(raw)
+def _token(kind: str, raw: str, start: int, money: bool) -> Token:
+    end = start + len(raw)
     if kind == "vulgar":
-        return Token("num", raw, at, end, Fraction(*VULGAR[raw]), 0, money)
+        return Token("num", raw, start, end, Fraction(*VULGAR[raw]), 0, money)
     if kind != "num":
-        return Token("word" if kind == "text" else kind, raw, at, end)
+        return Token("word" if kind == "text" else kind, raw, start, end)
     digits = re.sub(r"[^0-9.]", "", raw)
     if len(digits) > MAX_DIGITS:
-        return Token("bad", raw, at, end)
-    return Token("num", raw, at, end, Fraction(digits), len(digits.partition(".")[2]), money)
+        return Token("bad", raw, start, end)
+    return Token("num", raw, start, end, Fraction(digits), len(digits.partition(".")[2]), money)

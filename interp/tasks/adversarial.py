@@ -1,7 +1,11 @@
-"""Tables of adversarial completions, each with the verdict it must get: a verifier is only as good as its worst case.
+"""Tables of adversarial completions, each with the verdict that the verifier must give.
 
-A table is JSONL, named for its verifier. A case states a prompt, the labelled answer, a completion, and under
-`expect` the fields of the verdict that matter in it.
+A table is a JSONL file named for its verifier (`chain`, `math`, `gym`, `traces`). One line is one case:
+
+    {"case": name, "prompt": ..., "answer": ..., "completion": ..., "expect": {field of the verdict: value}}
+
+`holds` and `follows` under `expect` are lists, one value per written step. Lines for `chain` may add `chain` (options
+of the task), lines for `gym` add `dataset` and `id`.
 """
 
 import importlib.util
@@ -24,20 +28,22 @@ class CaseResult:
     table: str
     case: str
     expected: dict[str, Any]
-    got: dict[str, Any]
+    verdict: dict[str, Any]
+    """The same fields, as the verifier judged them."""
 
     @property
-    def agreed(self) -> bool:
-        return self.expected == self.got
+    def passed(self) -> bool:
+        return self.expected == self.verdict
 
 
-def shipped_tables() -> list[Path]:
-    """That of reasoning-gym only where it is installed: it is an extra."""
+def shipped_case_tables() -> list[Path]:
+    """The tables that come with the package; the one for reasoning-gym only where that extra is installed."""
     tables = sorted(package_data("adversarial").glob("*.jsonl"))
     return [table for table in tables if table.stem != "gym" or importlib.util.find_spec("reasoning_gym")]
 
 
-def run_table(table: Path) -> list[CaseResult]:
+def run_case_table(table: Path) -> list[CaseResult]:
+    """The result of every case in a table."""
     if not table.exists():
         raise BadInput(f"{table}: expected a table of cases, got no such file")
     if table.stem not in VERIFIERS:
@@ -46,9 +52,10 @@ def run_table(table: Path) -> list[CaseResult]:
 
 
 def run_case(verifier: str, case: dict[str, Any]) -> CaseResult:
+    """Verify one completion, and take the fields of the verdict that the case expects."""
     verdict = VERIFIERS[verifier](case)
-    got = {name: _field(verdict, name) for name in case["expect"]}
-    return CaseResult(verifier, case["case"], case["expect"], got)
+    fields = {name: _field(verdict, name) for name in case["expect"]}
+    return CaseResult(verifier, case["case"], case["expect"], fields)
 
 
 def _field(verdict: Verdict | Trace, name: str) -> Any:
@@ -57,26 +64,26 @@ def _field(verdict: Verdict | Trace, name: str) -> Any:
     return getattr(verdict, name)
 
 
-def _chain(case: dict[str, Any]) -> Verdict:
+def _verify_chain(case: dict[str, Any]) -> Verdict:
     task = from_json(Chain, case.get("chain", {}))
     return task.verify(Problem(case["case"], case["prompt"], case["answer"]), case["completion"])
 
 
-def _math(case: dict[str, Any]) -> Verdict:
+def _verify_math(case: dict[str, Any]) -> Verdict:
     return verify_text(Problem(case["case"], case["prompt"], case["answer"]), case["completion"])
 
 
-def _gym(case: dict[str, Any]) -> Verdict:
+def _verify_gym(case: dict[str, Any]) -> Verdict:
     return GymTask(case["dataset"]).verify(Problem(case["id"], case["prompt"], case["answer"]), case["completion"])
 
 
-def _traces(case: dict[str, Any]) -> Trace:
+def _annotate(case: dict[str, Any]) -> Trace:
     return annotate(case["completion"], case["prompt"])
 
 
 VERIFIERS: dict[str, Callable[[dict[str, Any]], Verdict | Trace]] = {
-    "chain": _chain,
-    "math": _math,
-    "gym": _gym,
-    "traces": _traces,
+    "chain": _verify_chain,
+    "math": _verify_math,
+    "gym": _verify_gym,
+    "traces": _annotate,
 }

@@ -9,36 +9,36 @@ from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
 from interp.tasks import Chain, Problem
-from interp.tasks.base import ROLES, token_at, token_roles
-from interp.tasks.cases import run_case, run_table, shipped_tables
-from interp.tasks.chain.verify import _places
+from interp.tasks.adversarial import run_case, run_case_table, shipped_case_tables
+from interp.tasks.base import TOKEN_ROLES, token_at, token_roles
+from interp.tasks.chain.verify import match_operations
 
 PROBLEM = Problem("p", "3 + 4 * 2 ?", "4")
 
 
-@pytest.mark.parametrize("table", shipped_tables(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("table", shipped_case_tables(), ids=lambda path: path.stem)
 def test_every_adversarial_case_gets_the_verdict_it_must(table):
-    results = run_table(table)
+    results = run_case_table(table)
     assert len({r.case for r in results}) == len(results) >= 40
-    assert [r for r in results if not r.agreed] == []
+    assert [r for r in results if not r.passed] == []
 
 
 def test_a_table_that_expects_the_wrong_verdict_is_told_so():
     case = {"case": "x", "prompt": PROBLEM.prompt, "answer": "4", "completion": "# 4", "expect": {"correct": False}}
     result = run_case("chain", case)
-    assert not result.agreed and result.got == {"correct": True}
+    assert not result.passed and result.verdict == {"correct": True}
 
 
 def test_the_table_of_an_extra_is_left_out_where_the_extra_is_not_installed(monkeypatch):
-    assert [table.stem for table in shipped_tables()] == ["chain", "gym", "math", "traces"]
+    assert [table.stem for table in shipped_case_tables()] == ["chain", "gym", "math", "traces"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert [table.stem for table in shipped_tables()] == ["chain", "math", "traces"]
+    assert [table.stem for table in shipped_case_tables()] == ["chain", "math", "traces"]
 
 
 def test_a_table_for_no_verifier_is_refused(tmp_path):
     (tmp_path / "poems.jsonl").write_text(json.dumps({}))
     with pytest.raises(BadInput, match="named for its verifier.*got 'poems'"):
-        run_table(tmp_path / "poems.jsonl")
+        run_case_table(tmp_path / "poems.jsonl")
 
 
 def words_of(text: str) -> list[tuple[int, int]]:
@@ -80,7 +80,7 @@ def test_a_verdict_is_given_on_anything_and_is_consistent(completion):
     assert not (verdict.valid and not verdict.correct)
     assert verdict.lucky == (verdict.correct and not verdict.valid)
     assert (verdict.first_error is None) == verdict.valid
-    assert all(span.role in ROLES and span.start < span.end for span in verdict.spans)
+    assert all(span.role in TOKEN_ROLES and span.start < span.end for span in verdict.spans)
     assert all(a.end <= b.start for a, b in zip(verdict.spans, verdict.spans[1:], strict=False))
 
 
@@ -93,10 +93,10 @@ def test_only_a_marked_number_at_the_very_end_is_an_answer(words):
 
 @given(st.lists(st.integers(0, 3), max_size=7), st.lists(st.integers(0, 3), max_size=7))
 def test_steps_take_places_in_order_and_as_many_as_can_be(stated, due):
-    places = [place for place in _places(stated, due) if place is not None]
+    places = [place for place in match_operations(stated, due) if place is not None]
     assert places == sorted(set(places))
     assert [due[place] for place in places] == [
-        s for s, p in zip(stated, _places(stated, due), strict=True) if p is not None
+        s for s, p in zip(stated, match_operations(stated, due), strict=True) if p is not None
     ]
     longest = max(n for n in range(len(due) + 1) for chosen in combinations(due, n) if _is_within(chosen, stated))
     assert len(places) == longest
