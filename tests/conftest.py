@@ -1,4 +1,7 @@
-"""Policies small enough to solve by hand: three families, random weights, a tokenizer of one token a word."""
+"""Tiny policies for all tests: three families, random weights, a tokenizer with one token per word.
+
+The shapes in the signatures of `SHAPE_CHECKED` modules are checked at every call.
+"""
 
 import os
 
@@ -15,18 +18,17 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-SHAPED = [
+SHAPE_CHECKED = [
     "interp.activations",
     "interp.policy",
-    "interp.activations.documents",
     "interp.grpo.advantages",
     "interp.grpo.losses",
     "interp.tsae.metrics",
 ]
-install_import_hook(SHAPED, "beartype.beartype")  # what the shapes promise is checked at every call
+install_import_hook(SHAPE_CHECKED, "beartype.beartype")
 torch.set_num_threads(1)
 # no deadline: the machine may be busy, and the first example pays for imports; the same examples every time, so that
-# what is green stays green (INTERP_FUZZ=1: others at each run)
+# a green suite stays green (INTERP_FUZZ=1: new ones at each run)
 settings.register_profile("suite", deadline=None, derandomize=not os.environ.get("INTERP_FUZZ"))
 settings.load_profile("suite")
 
@@ -36,18 +38,18 @@ CONTEXT = 64
 
 
 def tiny_tokenizer(words: tuple[str, ...] = WORDS) -> Any:
-    """One token a word, at the word's place in `words`."""
+    """A tokenizer with one token per word; a word's id is its index in `words`."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    built = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    built.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = {f"{name}_token": f"<{name}>" for name in ("pad", "bos", "eos", "unk")}
-    return PreTrainedTokenizerFast(tokenizer_object=built, padding_side="left", **special)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, padding_side="left", **special)
 
 
 def tiny_model(family: str = "qwen3", *, seed: int = 0, **changes: Any) -> Any:
-    """Three layers of width 32, four heads over two key-value heads, weights wide enough for opinions."""
+    """Three layers of width 32, four heads over two key-value heads, weights large enough for peaked logits."""
     import transformers
 
     sizes: dict[str, Any] = {
@@ -80,13 +82,13 @@ def tiny_policy(family: str = "qwen3", *, seed: int = 0, **changes: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def tiny() -> Mapping[str, Any]:
-    """A policy of each family, in memory. They are shared: a test that trains one makes its own with `new_policy`."""
+    """A policy of each family. They are shared: a test that changes one makes its own with `new_policy`."""
     return {family: tiny_policy(family) for family in FAMILIES}
 
 
 @pytest.fixture(scope="session")
 def tiny_dirs(tiny: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """The same, saved. They are shared: a test that spoils one copies it first."""
+    """The same policies, saved. They are shared: a test that damages one copies it first."""
     root = tmp_path_factory.mktemp("policies")
     for family, policy in tiny.items():
         policy.save(root / family)
@@ -95,7 +97,7 @@ def tiny_dirs(tiny: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def new_policy() -> Callable[..., Any]:
-    """A policy of one's own: `new_policy("llama", seed=1, tie_word_embeddings=True)`."""
+    """Makes a policy for one test alone: `new_policy("llama", seed=1, tie_word_embeddings=True)`."""
     return tiny_policy
 
 

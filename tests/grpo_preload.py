@@ -1,4 +1,4 @@
-"""What every process of `grpo_world` begins with: they are forked from one that has imported it."""
+"""Modules that the processes of `grpo_fixtures` start with: they are forked from one that has imported this file."""
 
 import interp.credit.registry  # noqa: F401, I001
 import interp.grpo.loop  # noqa: F401

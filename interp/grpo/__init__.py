@@ -1,4 +1,10 @@
-"""GRPO with an advantage for every token: losses, the loop, run directories. It knows credit only as a callable."""
+"""GRPO with an advantage for every token.
+
+`config` settings and the table of losses, `losses` the loss per token, `advantages` rewards to advantages, `batches`
+the problems and rollouts of a step, `learner` the update, `metrics` what a step measures, `run` a run's directory,
+`specs` the spec of a credit scheme or task, `loop` the training loop. Of credit it imports the contract alone
+(`interp.credit.base`).
+"""
 
 from typing import TYPE_CHECKING
 

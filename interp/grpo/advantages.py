@@ -1,6 +1,10 @@
-"""From rewards to advantages: what a rollout earned above its group, in units of how much that varies.
+"""Rewards to advantages: how far a rollout's reward is above its group's mean.
 
-One step's rollouts: draw prompts, answer each a group of times, judge, and settle what every token receives.
+    R_b  = gate_b * reward_b - overlong penalty_b           `assign_advantages`
+    A_b  = (R_b - mean of R in the group) / scale           `advantages`; 0 where all R of a group are equal
+    A_bt = A_b * weights_bt                                 gate and weights come from the credit scheme
+
+The gate is applied before the baseline. After it, only penalties would be left, and the longer answers would pay them.
 """
 
 from dataclasses import dataclass
@@ -9,22 +13,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.credit.base import Credit, CreditScheme, RolloutBatch, with_credit
-from interp.grpo.config import GRPOConfig, Objective, Scale
-from interp.grpo.prompts import Prompts
-from interp.policy.policy import Policy
-from interp.rollouts.record import Rollout
-from interp.rollouts.roll_out import encode, judge
-from interp.tasks.base import Task, hash_of
+from interp.credit.base import Credit, CreditScheme, RolloutBatch
+from interp.grpo.config import Objective, Scale
 
 EPSILON = 1e-4
-"""Beside a deviation, so that a group without contrast divides nothing by nothing."""
+"""Added to a deviation, so that a group of equal rewards does not divide zero by zero."""
 
 
 def advantages(rewards_B: Float[Tensor, " B"], group: int, scale: Scale) -> Float[Tensor, " B"]:
-    """Groups lie one after another. A group whose rewards are all alike gets exactly zero."""
+    """Reward above the group's mean, in units of `scale`. A group of equal rewards gets exactly zero."""
     rewards_PG = rewards_B.view(-1, group)
-    above_PG = (rewards_PG - rewards_PG.mean(1, keepdim=True)) * contrasting(rewards_B, group)[:, None]
+    above_PG = (rewards_PG - rewards_PG.mean(1, keepdim=True)) * mixed_groups(rewards_B, group)[:, None]
     if scale == "group":
         above_PG = above_PG / (rewards_PG.std(1, keepdim=True) + EPSILON)
     elif scale == "batch":
@@ -32,103 +31,40 @@ def advantages(rewards_B: Float[Tensor, " B"], group: int, scale: Scale) -> Floa
     return above_PG.flatten()
 
 
-def contrasting(rewards_B: Float[Tensor, " B"], group: int) -> Bool[Tensor, " P"]:
-    """Which groups hold different rewards: only they teach anything."""
+def mixed_groups(rewards_B: Float[Tensor, " B"], group: int) -> Bool[Tensor, " P"]:
+    """Which groups have different rewards. Only they have a gradient."""
     rewards_PG = rewards_B.view(-1, group)
     return rewards_PG.amax(1) > rewards_PG.amin(1)
 
 
-def fined(
-    rewards_B: Float[Tensor, " B"], lengths_B: Int[Tensor, " B"], limit: int, fine_from: float
+def penalize_overlong(
+    rewards_B: Float[Tensor, " B"], lengths_B: Int[Tensor, " B"], limit: int, overlong_from: float
 ) -> Float[Tensor, " B"]:
-    """Less for rollouts near the length limit: nothing up to `fine_from` of it, one at the limit, linear between."""
-    free = fine_from * limit
-    if free >= limit:
+    """Rewards minus a penalty for length: 0 up to the share `overlong_from` of the limit, 1 at the limit, linear
+    between."""
+    free_length = overlong_from * limit
+    if free_length >= limit:
         return rewards_B
-    return rewards_B - ((lengths_B - free) / (limit - free)).clamp(0, 1)
+    return rewards_B - ((lengths_B - free_length) / (limit - free_length)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
-class Collected:
-    batch: RolloutBatch
-    """What the update is made of."""
-    settled: "Settled"
-    train_BL: Bool[Tensor, "B L"]
-    """The tokens that count in the loss."""
-    drawn: int
-    """Prompts drawn since the run began."""
-    rows: list[Rollout]
-    """All that was sampled; those in the batch say what they received, the others are empty there."""
-
-    @property
-    def advantages_BL(self) -> Float[Tensor, "B L"]:
-        return self.settled.advantages_BL
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What each rollout of a batch is paid, and each of its tokens."""
+class Advantages:
+    """The credit of a batch, the rewards it leaves, and each token's advantage."""
 
     credit: Credit
-    kept_B: Float[Tensor, " B"]
-    """Rewards after the gate."""
-    earned_B: Float[Tensor, " B"]
-    """After the fine for length too: what the baseline is taken of."""
+    gated_rewards_B: Float[Tensor, " B"]
+    """Rewards times gate."""
+    shaped_rewards_B: Float[Tensor, " B"]
+    """Gated rewards minus the overlong penalty: what the group's baseline is taken from."""
     advantages_BL: Float[Tensor, "B L"]
 
 
-@dataclass(frozen=True)
-class Collector:
-    task: Task
-    prompts: Prompts
-    config: GRPOConfig
-    credit: CreditScheme | None
-    run: str
-
-    def collect(self, policy: Policy, step: int, drawn: int) -> Collected:
-        objective, group = self.config.objective(), self.config.sampling.group
-        rows: list[Rollout] = []
-        chosen_B: list[bool] = []
-        for _ in range(self.config.max_draws if objective.redraw else 1):
-            rows += self._roll_out(policy, step, drawn)
-            drawn += self.config.prompts
-            chosen_B += self._chosen(rows[len(chosen_B) :], policy, objective)
-            if sum(chosen_B) >= self.config.prompts * group:
-                break
-        keep = [at for at, chosen in enumerate(chosen_B) if chosen][: self.config.prompts * group]
-        batch = self._batch(
-            [rows[at] for at in keep] or rows[:group], policy
-        )  # a batch without contrast teaches nothing
-        settled = settle(batch, self.credit, objective, self.config.sampling.max_new_tokens)
-        for at, row in zip(keep, with_credit(batch, settled.credit, settled.advantages_BL), strict=False):
-            rows[at] = row
-        train_BL = batch.mask_BL & ~batch.truncated_B[:, None] if objective.mask_truncated else batch.mask_BL
-        return Collected(batch, settled, train_BL, drawn, rows)
-
-    def _roll_out(self, policy: Policy, step: int, drawn: int) -> list[Rollout]:
-        problems = self.prompts(step, drawn, self.config.prompts)
-        encoded = encode(policy, problems, chat=self.config.chat)
-        keys = [hash_of("grpo", step, drawn + at) for at in range(len(problems))]
-        samples = policy.sample(encoded, self.config.sampling, keys=keys, bar=False)
-        return judge(policy, self.task, problems, encoded, samples, run=self.run, step=step, bar=False)
-
-    def _chosen(self, rows: list[Rollout], policy: Policy, objective: Objective) -> list[bool]:
-        """All of them, or where prompts are drawn anew, those whose group has contrast."""
-        if not objective.redraw:
-            return [True] * len(rows)
-        batch = self._batch(rows, policy)
-        settled = settle(batch, self.credit, objective, self.config.sampling.max_new_tokens)
-        return contrasting(settled.kept_B, batch.group).repeat_interleave(batch.group).tolist()
-
-    def _batch(self, rows: list[Rollout], policy: Policy) -> RolloutBatch:
-        return RolloutBatch.of(rows, self.config.sampling.group, policy=policy, seed=self.config.seed)
-
-
-def settle(batch: RolloutBatch, scheme: CreditScheme | None, objective: Objective, limit: int) -> Settled:
-    """Credit, reward, advantage. The gate comes before the baseline: after it, only
-    penalties would be left, and the longer answers would pay them."""
-    credit = Credit.uniform(batch) if scheme is None else scheme(batch).checked(batch)
-    kept_B = credit.gate_B * batch.rewards_B
-    earned_B = fined(kept_B, batch.lengths_B, limit, objective.fine_from)
-    advantages_B = advantages(earned_B, batch.group, objective.scale)
-    return Settled(credit, kept_B, earned_B, torch.where(batch.mask_BL, advantages_B[:, None] * credit.weights_BL, 0.0))
+def assign_advantages(batch: RolloutBatch, scheme: CreditScheme | None, objective: Objective, limit: int) -> Advantages:
+    """Apply the credit scheme (None: uniform credit), the overlong penalty and the baseline, in that order."""
+    credit = Credit.uniform(batch) if scheme is None else scheme(batch).validate(batch)
+    gated_rewards_B = credit.gate_B * batch.rewards_B
+    shaped_rewards_B = penalize_overlong(gated_rewards_B, batch.lengths_B, limit, objective.overlong_from)
+    advantages_B = advantages(shaped_rewards_B, batch.group, objective.scale)
+    advantages_BL = torch.where(batch.mask_BL, advantages_B[:, None] * credit.weights_BL, 0.0)
+    return Advantages(credit, gated_rewards_B, shaped_rewards_B, advantages_BL)

@@ -1,15 +1,13 @@
-"""The losses people expect, as one table. Each is a choice at five places, and nothing else.
+"""The configuration of a run, and the losses of the literature as one table: each is a choice at five places.
 
-    scale       what a rollout's reward is measured in: its group's deviation, the whole batch's, or nothing
-    ratio       of what new and old policy are compared: a token, the whole completion, or a bounded constant weight
-    reduction   what weighs the same in the sum: every rollout, every token, or a token against the longest allowed
-    clip        how far the ratio may move a token before its gradient is cut off
-    filters     whether groups without contrast are drawn anew, truncated rollouts left out, long ones fined
+    scale       unit of a rollout's reward: the deviation of its group, of the whole batch, or none
+    ratio       what is compared between new and old policy: a token, the whole completion, or a bounded constant weight
+    reduction   what has equal weight in the sum: every rollout, every token, or a token against the longest allowed
+    clip        how far the ratio may move a token before its gradient is cut
+    filters     redraw groups of equal rewards, leave truncated rollouts out, penalize overlong ones
 
 Papers: GRPO 2402.03300, Dr.GRPO 2503.20783, DAPO 2503.14476, GSPO 2507.18071, CISPO 2506.13585, Lite PPO 2508.08221.
 BNPO is TRL's name for GRPO averaged over the tokens of the batch.
-
-How to train.
 """
 
 from dataclasses import dataclass, field, replace
@@ -22,6 +20,7 @@ from interp.policy.config import SampleConfig
 Scale = Literal["group", "batch", "none"]
 Ratio = Literal["token", "sequence", "weight"]
 Reduction = Literal["rollout", "token", "longest"]
+Loss = Literal["grpo", "dr-grpo", "bnpo", "dapo", "gspo", "cispo", "lite-ppo"]
 
 
 @dataclass(frozen=True)
@@ -30,48 +29,45 @@ class Objective:
     ratio: Ratio = "token"
     reduction: Reduction = "rollout"
     clip_low: float = 0.2
-    """The ratio counts down to 1 - this."""
+    """The ratio counts down to 1 - clip_low."""
     clip_high: float = 0.2
-    """The ratio counts up to 1 + this."""
+    """The ratio counts up to 1 + clip_high."""
     redraw: bool = False
-    """Draw prompts until the batch is full of groups with contrast (dynamic sampling)."""
+    """Draw problems until the batch is full of groups with different rewards (dynamic sampling)."""
     mask_truncated: bool = False
-    """Leave rollouts out that ran into the length limit."""
-    fine_from: float = 1.0
-    """Fine the reward of rollouts longer than this share of the limit, up to 1 at the limit; 1 fines nothing."""
+    """Leave rollouts that reached the length limit out of the loss."""
+    overlong_from: float = 1.0
+    """Penalize rollouts longer than this share of the length limit, by up to 1 at the limit. 1 penalizes none."""
 
 
 OBJECTIVES: dict[str, Objective] = {
     "grpo": Objective(),
     "dr-grpo": Objective(scale="none", reduction="longest"),
     "bnpo": Objective(reduction="token"),
-    "dapo": Objective(reduction="token", clip_high=0.28, redraw=True, mask_truncated=True, fine_from=0.8),
+    "dapo": Objective(reduction="token", clip_high=0.28, redraw=True, mask_truncated=True, overlong_from=0.8),
     "gspo": Objective(ratio="sequence", clip_low=3e-4, clip_high=4e-4),
     "cispo": Objective(ratio="weight", reduction="token", clip_high=4.0),
     "lite-ppo": Objective(scale="batch", reduction="token"),
 }
 
 
-Loss = Literal["grpo", "dr-grpo", "bnpo", "dapo", "gspo", "cispo", "lite-ppo"]
-
-
 @dataclass(frozen=True)
 class UpdateConfig:
     lr: float = 2e-4
-    """Fits an organism of 0.2 M parameters; a model of billions wants 1e-6, LoRA 1e-5."""
+    """Suits an organism of 0.2 M parameters. A model of billions wants 1e-6, LoRA 1e-5."""
     warm_up: int = 0
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.0
     max_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     inner_epochs: int = 1
-    """Updates per batch. From the second on, ratios leave 1 and clipping has something to do."""
+    """Updates per batch. From the second on, ratios leave 1 and clipping takes effect."""
     beta: float = 0.0
     """Weight of the KL to the base in the loss."""
     micro_tokens: int = 4096
-    """Tokens, padding included, in one forward and backward. Less takes less memory; the gradient is the same."""
+    """Tokens, padding included, in one forward and backward. Fewer take less memory; the gradient is the same."""
     lora_rank: int = 0
-    """Train adapters of this rank instead of the weights. 0 trains the weights."""
+    """Train LoRA adapters of this rank instead of the weights. 0 trains the weights."""
 
     def __post_init__(self) -> None:
         expect_at_least(self, 0, "lr", "warm_up", "weight_decay", "beta", "lora_rank")
@@ -82,30 +78,30 @@ class UpdateConfig:
 @dataclass(frozen=True)
 class GRPOConfig:
     loss: Loss = "grpo"
-    """A row of the table in interp/grpo/objectives.py."""
+    """A row of the table of objectives (interp.grpo.OBJECTIVES)."""
     steps: int = 60
-    """How many, each on a batch of prompts of its own."""
+    """Updates, each on a new batch."""
     prompts: int = 32
-    """Per step."""
+    """Prompts per step."""
     chat: bool = False
-    """Ask as a user's turn in the tokenizer's chat template."""
+    """Put each prompt as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(rows=1024))
-    """Its seed is the run's."""
+    """Its seed is the seed of the run."""
     update: UpdateConfig = field(default_factory=UpdateConfig)
     clip_low: float | None = None
-    """Instead of the loss's own."""
+    """Replaces the loss's own."""
     clip_high: float | None = None
-    """Instead of the loss's own."""
+    """Replaces the loss's own."""
     redraw: bool | None = None
-    """Whether to draw prompts until the batch is full of groups with contrast. Instead of the loss's own."""
+    """Draw problems until the batch is full of groups with different rewards. Replaces the loss's own."""
     max_draws: int = 8
-    """Where prompts are drawn anew: at most this many batches of them a step."""
+    """With redraw: batches of problems drawn per step, at most."""
     save_every: int = 10
-    """Steps between checkpoints. The first and the last are always kept."""
+    """Steps between checkpoints. The first and the last are always saved."""
     kl_every: int = 10
     """Steps between measurements of the KL to the base; every step if beta is not 0. 0 never measures it."""
     patience: int = 10
-    """Steps in a row without contrast in any group, after which there is no signal."""
+    """Steps in a row in which every group has equal rewards, after which there is no signal."""
     without_signal: Literal["stop", "go on"] = "stop"
 
     def __post_init__(self) -> None:
@@ -114,12 +110,12 @@ class GRPOConfig:
         expect_at_least(self, 0, "kl_every")
         if self.sampling.group < 2:
             raise BadInput(
-                f"group must be at least 2; got {self.sampling.group}: an answer is better or worse than the others "
-                "of its group, and alone it teaches nothing"
+                f"group must be at least 2; got {self.sampling.group}: a rollout is compared with the others of its "
+                "group"
             )
         if not self.sampling.temperature > 0:
             raise BadInput(
-                f"temperature must be positive; got {self.sampling.temperature}: all of a group would be alike"
+                f"temperature must be positive; got {self.sampling.temperature}: all rollouts of a group would be equal"
             )
 
     @property
@@ -127,6 +123,7 @@ class GRPOConfig:
         return self.sampling.seed
 
     def objective(self) -> Objective:
+        """The loss's row, with the fields that this config replaces."""
         own = {"clip_low": self.clip_low, "clip_high": self.clip_high, "redraw": self.redraw}
         return replace(OBJECTIVES[self.loss], **{name: value for name, value in own.items() if value is not None})
 

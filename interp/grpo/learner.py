@@ -1,18 +1,19 @@
-"""Adapters instead of weights (peft): put on, taken off for a look at the base, merged for a checkpoint anyone can
-open.
+"""The update: one batch of rollouts with an advantage for every token, in micro-batches of similar length.
 
-AdamW, on float32 copies of the weights where these are in half precision: a step of 1e-6 is lost in a bfloat16,
-and so is much of a gradient that is summed in it.
+    for each inner epoch:   gradient = sum over micro-batches of d/dw  - sum_t w_t (surrogate_t - beta k3_t)
+                            scale it down to max_norm, one AdamW step
 
-The update: one batch of rollouts with an advantage for every token, in micro-batches of like length.
+Rows whose advantages are all zero add exactly nothing to the gradient and are left out, unless the KL to the base is in
+the loss. The first pass over a batch is at ratio 1; its log-probabilities are what later epochs are compared with.
 
-Rows whose advantage is zero throughout add exactly nothing to the gradient and are left out (unless the KL to the
-base is in the loss). The first pass over a batch is at ratio 1 by construction; its log-probabilities are what later
-inner epochs are compared with.
+`Optimizer` steps float32 copies of weights that are stored in half precision: a step of 1e-6 vanishes in bfloat16, and
+so does much of a gradient that is summed in it. `add_adapters`, `disable_adapters` and `merge_adapters` train LoRA
+adapters (peft) instead of the weights; a checkpoint is the merged model, which anyone can open.
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,16 +24,19 @@ from torch import Tensor, nn
 
 from interp.artifacts import BadInput
 from interp.credit.base import RolloutBatch
-from interp.device import evaluating, repeatable
+from interp.device import deterministic, eval_mode
 from interp.grpo.config import GRPOConfig, UpdateConfig
-from interp.grpo.losses import k3, shares, surrogate
+from interp.grpo.losses import k3, surrogate, token_weights
 from interp.policy.policy import Policy
-from interp.policy.score import by_length, completion_logits_of_groups, logprobs_and_entropies
+from interp.policy.score import batches_by_length, grouped_completion_logits, logprobs_and_entropies
+
+# --- adapters ----------------------------------------------------------------------------------------------------
 
 
-def with_adapters(model: Any, rank: int, seed: int) -> Any:
-    """Put adapters into all linear layers of a model, and return peft's handle on them. They begin as nothing, so that
-    step 0 is the base."""
+def add_adapters(model: Any, rank: int, seed: int) -> Any:
+    """Put LoRA adapters into all linear layers of a model, and return peft's handle on them.
+
+    They begin as zero, so step 0 is the base."""
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
@@ -43,8 +47,8 @@ def with_adapters(model: Any, rank: int, seed: int) -> Any:
 
 
 @contextmanager
-def adapters_off(adapters: Any) -> Iterator[bool]:
-    """Whether there are any to take off: for the block, the model is its base."""
+def disable_adapters(adapters: Any) -> Iterator[bool]:
+    """Within the block the model is its base. Yields False if there are no adapters to disable."""
     if adapters is None:
         yield False
         return
@@ -52,77 +56,82 @@ def adapters_off(adapters: Any) -> Iterator[bool]:
         yield True
 
 
-def merged(policy: Policy, adapters: Any) -> Policy:
-    """A whole model with the adapters, if any, worked into its weights. The policy itself goes on as it is. In float32:
-    rounded to half precision, the sum would lose most of what the adapters have learnt."""
+def merge_adapters(policy: Policy, adapters: Any) -> Policy:
+    """A policy with the adapters, if any, added into its weights. The given policy is left as it is.
+
+    The sum is in float32: rounded to half precision it would lose most of what the adapters learned."""
     if adapters is None:
         return policy
     return Policy(copy.deepcopy(adapters).float().merge_and_unload(), policy.tokenizer, policy.path)
 
 
-class Optimiser:
+# --- optimizer ---------------------------------------------------------------------------------------------------
+
+
+class Optimizer:
+    """AdamW on the trainable weights of a model; on float32 copies of those in half precision."""
+
     def __init__(self, model: nn.Module, config: UpdateConfig) -> None:
         self.config = config
-        self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.masters = nn.ParameterDict()
-        self.halves = {name: p for name, p in self.trained.items() if p.dtype != torch.float32}
-        for name, p in self.halves.items():
-            self.masters[name.replace(".", "/")] = nn.Parameter(p.detach().float())
-        self.adam = torch.optim.AdamW(
-            [self._own(name) for name in self.trained], lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.half_precision = {name: p for name, p in self.trainable.items() if p.dtype != torch.float32}
+        self.float_copies = {name: nn.Parameter(p.detach().float()) for name, p in self.half_precision.items()}
+        self.adam = torch.optim.AdamW(self._stepped(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
-    def weights(self) -> nn.ParameterDict:
-        """What the optimiser moves, by name: to be saved and put back."""
-        return nn.ParameterDict({name.replace(".", "/"): self._own(name) for name in self.trained})
+    def _stepped(self) -> list[nn.Parameter]:
+        """The parameters that AdamW steps, in the order of the model."""
+        return [self.float_copies.get(name, parameter) for name, parameter in self.trainable.items()]
 
-    def clip(self) -> Tensor:
-        """Scale the gradient down to the largest norm allowed, and tell the norm it had."""
-        return torch.nn.utils.clip_grad_norm_([self._own(name) for name in self.trained], self.config.max_norm)
+    def master_weights(self) -> nn.ParameterDict:
+        """The parameters that AdamW steps, by name, to be saved and restored."""
+        names = (name.replace(".", "/") for name in self.trainable)
+        return nn.ParameterDict(dict(zip(names, self._stepped(), strict=True)))
 
-    def take_up_gradients(self) -> None:
-        """After each backward: add what half-precision weights were given to the gradients of their copies."""
-        for name, p in self.halves.items():
-            if p.grad is not None:
-                own = self._own(name)
-                own.grad = p.grad.float() if own.grad is None else own.grad.add_(p.grad)
-                p.grad = None
+    def accumulate_grads(self) -> None:
+        """After each backward: move the gradients of half-precision weights to their float32 copies."""
+        for name, parameter in self.half_precision.items():
+            if parameter.grad is not None:
+                float_copy = self.float_copies[name]
+                grad = float_copy.grad
+                float_copy.grad = parameter.grad.float() if grad is None else grad.add_(parameter.grad)
+                parameter.grad = None
 
-    def step(self, at: int) -> None:
+    def clip_grad_norm(self) -> Tensor:
+        """Scale the gradient down to `max_norm`, and return the norm it had."""
+        return torch.nn.utils.clip_grad_norm_(self._stepped(), self.config.max_norm)
+
+    def step(self, step: int) -> None:
+        """One AdamW step at the learning rate of training step `step`."""
         for group in self.adam.param_groups:
-            group["lr"] = self.config.lr * min(1.0, (at + 1) / max(self.config.warm_up, 1))
+            group["lr"] = self.config.lr * min(1.0, (step + 1) / max(self.config.warm_up, 1))
         self.adam.step()
-        self.publish()
-        self.forget()
+        self.sync_weights()
+        self.zero_grad()
 
-    def publish(self) -> None:
-        """Bring the half-precision weights in line with their copies."""
+    def sync_weights(self) -> None:
+        """Round the float32 copies into the half-precision weights."""
         with torch.no_grad():
-            for name, p in self.halves.items():
-                p.copy_(self._own(name))
+            for name, parameter in self.half_precision.items():
+                parameter.copy_(self.float_copies[name])
 
-    def forget(self) -> None:
-        for p in _all(self.trained.values(), self.masters.values()):
-            p.grad = None
-
-    def _own(self, name: str) -> nn.Parameter:
-        return self.masters[name.replace(".", "/")] if name in self.halves else self.trained[name]  # pyright: ignore[reportReturnType]
+    def zero_grad(self) -> None:
+        for parameter in itertools.chain(self.trainable.values(), self.float_copies.values()):
+            parameter.grad = None
 
 
-def _all(*groups: Iterable[Tensor]) -> Iterable[Tensor]:
-    return (p for group in groups for p in group)
+# --- learner -----------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Updated:
-    """What an update did, summed over its micro-batches."""
+class UpdateStats:
+    """Statistics of an update, summed over its micro-batches."""
 
     loss: float = 0.0
-    clipped: float = 0.0
-    """Share of the trained tokens at which clipping cut the gradient off."""
+    clipped_share: float = 0.0
+    """Share of the trained tokens whose gradient was clipped."""
     gradient_norm: float = 0.0
     sampler_gap: float = 0.0
-    """The largest difference between the log-probability a token was drawn with and the one it was trained with."""
+    """Largest difference between a token's log-probability in sampling and in training."""
 
 
 @dataclass
@@ -130,107 +139,116 @@ class Learner:
     base: Policy
     config: GRPOConfig
     policy: Policy = field(init=False)
-    optimiser: Optimiser = field(init=False)
+    """The policy in training: at first a copy of the base."""
+    optimizer: Optimizer = field(init=False)
     adapters: Any = field(init=False, default=None)
-    """In the policy's model, if it is they that are trained."""
+    """peft's handle on the adapters in the policy's model, if they are what is trained."""
 
     def __post_init__(self) -> None:
         model = copy.deepcopy(self.base.model)
         if self.config.update.lora_rank:
-            self.adapters = with_adapters(model, self.config.update.lora_rank, self.config.seed)
+            self.adapters = add_adapters(model, self.config.update.lora_rank, self.config.seed)
         self.policy = Policy(model, self.base.tokenizer, self.base.path)
-        self.optimiser = Optimiser(model, self.config.update)
+        self.optimizer = Optimizer(model, self.config.update)
 
     def update(
-        self, batch: RolloutBatch, advantages_BL: Float[Tensor, "B L"], train_BL: Bool[Tensor, "B L"], step: int
-    ) -> Updated:
-        """Raises FloatingPointError, before it is applied, where loss or gradient is not a number."""
-        told = Updated()
+        self, batch: RolloutBatch, advantages_BL: Float[Tensor, "B L"], mask_BL: Bool[Tensor, "B L"], step: int
+    ) -> UpdateStats:
+        """Train on one batch; `mask_BL` marks the tokens that count in the loss.
+
+        Raises FloatingPointError, before the weights change, if loss or gradient is not finite."""
+        stats = UpdateStats()
         old_BL: Tensor | None = None
-        weights_BL = shares(train_BL, self.config.objective().reduction, self.config.sampling.max_new_tokens)
-        taught_BL = train_BL & (advantages_BL != 0) | (train_BL & (self.config.update.beta > 0))
+        weights_BL = token_weights(mask_BL, self.config.objective().reduction, self.config.sampling.max_new_tokens)
+        # tokens without advantage have a gradient through the KL alone
+        trained_BL = mask_BL & (advantages_BL != 0) | (mask_BL & (self.config.update.beta > 0))
         # no dropout: the policy that is trained is the one that sampled
-        with evaluating(self.policy.model), repeatable(self.policy.device):
+        with eval_mode(self.policy.model), deterministic(self.policy.device):
             for epoch in range(self.config.update.inner_epochs):
-                told.loss = told.clipped = 0.0
-                logprobs_BL = self._accumulate(batch, advantages_BL, weights_BL, taught_BL, old_BL, told)
-                told.gradient_norm = self._step(told.loss, step)
+                stats.loss = stats.clipped_share = 0.0
+                logprobs_BL = self._accumulate(batch, advantages_BL, weights_BL, trained_BL, old_BL, stats)
+                stats.gradient_norm = self._step(stats.loss, step)
                 if epoch == 0:
                     old_BL = logprobs_BL
-                    told.sampler_gap = float(((logprobs_BL - batch.logprobs_BL).abs() * taught_BL).max())
-        return told
+                    stats.sampler_gap = float(((logprobs_BL - batch.logprobs_BL).abs() * trained_BL).max())
+        return stats
 
     def _accumulate(
         self,
         batch: RolloutBatch,
         advantages_BL: Tensor,
         weights_BL: Tensor,
-        taught_BL: Tensor,
+        trained_BL: Tensor,
         old_BL: Tensor | None,
-        told: Updated,
+        stats: UpdateStats,
     ) -> Tensor:
         """Leave the gradient of the batch on the weights, and return the log-probabilities it was taken at."""
         objective, beta = self.config.objective(), self.config.update.beta
         logprobs_BL = batch.logprobs_BL.clone()
-        taught = int(taught_BL.sum())
-        for rows in micro_batches(batch, taught_BL.any(1), self.config.update.micro_tokens):
+        n_trained = int(trained_BL.sum())
+        for rows in micro_batches(batch, trained_BL.any(1), self.config.update.micro_tokens):
             new_RL = self._logprobs(self.policy, batch, rows)
             width = new_RL.shape[1]
-            taught_RL, advantages_RL, weights_RL = (
-                table[rows, :width].to(new_RL.device) for table in (taught_BL, advantages_BL, weights_BL)
+            part_RL, advantages_RL, weights_RL = (
+                table[rows, :width].to(new_RL.device) for table in (trained_BL, advantages_BL, weights_BL)
             )
             old_RL = new_RL.detach() if old_BL is None else old_BL[rows, :width].to(new_RL.device)
-            counts_RL = weights_RL > 0  # more than is taught: the ratio of a completion is that of all its tokens
-            gain_RL, clipped_RL = surrogate(objective, new_RL, old_RL, advantages_RL, counts_RL)
+            mask_RL = weights_RL > 0  # more than is trained: the ratio of a completion is over all its tokens
+            gain_RL, clipped_RL = surrogate(objective, new_RL, old_RL, advantages_RL, mask_RL)
             if beta:
-                # at padding the two may be worlds apart: infinity, masked afterwards, would leave NaN in the gradient
-                reference_RL = torch.where(counts_RL, self.reference(batch, rows), new_RL.detach())
+                # at padding the two may differ without bound: infinity, masked afterwards, would leave NaN in the
+                # gradient
+                reference_RL = torch.where(mask_RL, self.reference_logprobs(batch, rows), new_RL.detach())
                 gain_RL = gain_RL - beta * k3(new_RL, reference_RL)
-            loss = -(weights_RL * torch.where(taught_RL, gain_RL, 0.0)).sum()
+            loss = -(weights_RL * torch.where(part_RL, gain_RL, 0.0)).sum()
             loss.backward()
-            self.optimiser.take_up_gradients()
-            told.loss += float(loss.detach())
-            told.clipped += float(clipped_RL.sum()) / taught
-            logprobs_BL[rows, :width] = torch.where(counts_RL, new_RL.detach(), 0.0).cpu()
+            self.optimizer.accumulate_grads()
+            stats.loss += float(loss.detach())
+            stats.clipped_share += float(clipped_RL.sum()) / n_trained
+            logprobs_BL[rows, :width] = torch.where(mask_RL, new_RL.detach(), 0.0).cpu()
         return logprobs_BL
 
     def _step(self, loss: float, step: int) -> float:
-        norm = float(self.optimiser.clip())
+        norm = float(self.optimizer.clip_grad_norm())
         if not all(map(torch.isfinite, torch.tensor([loss, norm]))):
-            self.optimiser.forget()
-            raise FloatingPointError(f"loss {loss}, norm of the gradient {norm}")
-        self.optimiser.step(step)
+            self.optimizer.zero_grad()
+            raise FloatingPointError(f"loss {loss}, gradient norm {norm}")
+        self.optimizer.step(step)
         return norm
 
     @torch.no_grad()
-    def reference(self, batch: RolloutBatch, rows: list[int]) -> Tensor:
-        """What the base makes of them."""
-        with adapters_off(self.adapters) as without:
-            reference = self.policy if without else self.base
-            with evaluating(reference.model):
+    def reference_logprobs(self, batch: RolloutBatch, rows: list[int]) -> Tensor:
+        """Log-probabilities of rows under the base."""
+        with disable_adapters(self.adapters) as disabled:
+            reference = self.policy if disabled else self.base
+            with eval_mode(reference.model):
                 return self._logprobs(reference, batch, rows)
 
     @torch.no_grad()
     def kl_to_base(self, batch: RolloutBatch) -> float:
-        """In nats per token, estimated on the batch."""
+        """KL(policy || base) in nats per token, estimated on the batch."""
         total = 0.0
-        everything_B = torch.ones(len(batch.rows), dtype=torch.bool)
-        for rows in micro_batches(batch, everything_B, self.config.update.micro_tokens):
-            reference_RL = self.reference(batch, rows)
+        all_rows_B = torch.ones(len(batch.rollouts), dtype=torch.bool)
+        for rows in micro_batches(batch, all_rows_B, self.config.update.micro_tokens):
+            reference_RL = self.reference_logprobs(batch, rows)
             width = reference_RL.shape[1]
-            own_RL = batch.logprobs_BL[rows, :width].to(reference_RL.device)
-            total += float((k3(own_RL, reference_RL) * batch.mask_BL[rows, :width].to(own_RL.device)).sum())
+            logprobs_RL = batch.logprobs_BL[rows, :width].to(reference_RL.device)
+            mask_RL = batch.mask_BL[rows, :width].to(reference_RL.device)
+            total += float((k3(logprobs_RL, reference_RL) * mask_RL).sum())
         return total / int(batch.mask_BL.sum())
 
     def _logprobs(self, policy: Policy, batch: RolloutBatch, rows: list[int]) -> Tensor:
-        prompts, completions = zip(*((batch.rows[at].prompt_ids, batch.rows[at].tokens) for at in rows), strict=True)
-        logits_RLV, tokens_RL = completion_logits_of_groups(policy.model, prompts, completions, policy.pad)
+        prompts = [batch.rollouts[row].prompt_ids for row in rows]
+        completions = [batch.rollouts[row].tokens for row in rows]
+        logits_RLV, tokens_RL = grouped_completion_logits(policy.model, prompts, completions, policy.pad_id)
         return logprobs_and_entropies(logits_RLV, tokens_RL, self.config.sampling.temperature)[0]
 
 
-def micro_batches(batch: RolloutBatch, which_B: Tensor, micro_tokens: int) -> Iterator[list[int]]:
-    """Rows of like length together, as many as keep the padded whole within `micro_tokens`; one at least."""
-    which = which_B.nonzero()[:, 0].tolist()
-    prompts, completions = ([getattr(batch.rows[at], of) for at in which] for of in ("prompt_ids", "tokens"))
-    for part in by_length(prompts, completions, micro_tokens):
-        yield [which[at] for at in part]
+def micro_batches(batch: RolloutBatch, selected_B: Tensor, micro_tokens: int) -> Iterator[list[int]]:
+    """Indices of the selected rows, rows of similar length together. Padded, a micro-batch has at most `micro_tokens`
+    tokens, or is one row."""
+    selected = selected_B.nonzero()[:, 0].tolist()
+    prompts = [batch.rollouts[row].prompt_ids for row in selected]
+    completions = [batch.rollouts[row].tokens for row in selected]
+    for part in batches_by_length(prompts, completions, micro_tokens):
+        yield [selected[index] for index in part]

@@ -1,14 +1,15 @@
-"""The loop.
+"""The training loop.
 
-    1. draw prompts, and sample a group of completions for each
-    2. verify them: the task says what is right, and which step was
-    3. credit: what share of its reward a rollout keeps, what share of its advantage a token gets
-    4. advantage: the reward above the group's mean
-    5. one update, in micro-batches, by the loss's row in `objectives.py`
-    6. every few steps, first and last among them, a checkpoint and the rollouts it wrote
+    1. draw problems, and sample a group of completions for each
+    2. verify them: the task judges answers and steps
+    3. credit: the share of its reward each rollout keeps, the weight of each token
+    4. advantages: the reward above the group's mean, times the weight
+    5. one update, in micro-batches, by the objective of the loss (`config.py`)
+    6. every `save_every` steps, and at the first and last: a checkpoint with the rollouts it sampled
 
-Whatever is drawn is drawn from the hash of what it is for, so that a run killed anywhere and started again ends, on
-the CPU and with as many threads, in the same bits as one that was not.
+After the last update there is one more round of steps 1 to 4, without an update, so that the last policy is measured.
+All randomness comes from hashes of what it is for, so a run that is killed anywhere and started again ends in the same
+bits as one that was not, on the CPU with the same number of threads.
 """
 
 import logging
@@ -24,184 +25,195 @@ import torch
 from tqdm import tqdm
 
 from interp.artifacts import BadInput, to_json
-from interp.credit.base import CreditScheme
-from interp.grpo.advantages import Collected, Collector
+from interp.credit.base import CreditScheme, check_scheme
+from interp.grpo.batches import Collector, Problems, StepBatch, problem_source
 from interp.grpo.config import GRPOConfig
-from interp.grpo.learner import Learner, merged
-from interp.grpo.metrics import Sink, measured
-from interp.grpo.prompts import Level, prompts_for
-from interp.grpo.run import Run, begin, drop_checkpoint, forget_after, identity_of, locked, log, save_checkpoint
+from interp.grpo.learner import Learner, merge_adapters
+from interp.grpo.metrics import Sink, step_metrics
+from interp.grpo.run import Run, append_metrics, drop_checkpoint, locked_run, save_checkpoint, truncate_metrics
+from interp.grpo.specs import spec_of
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
-from interp.tasks.base import Problem, Task
+from interp.tasks.base import Task
 from interp.training_state import interruptible, load_training_state, save_training_state
 
 logger = logging.getLogger(__name__)
 
 
 class NoSignal(BadInput):
-    """Group after group of rollouts that were all rewarded alike."""
+    """In many steps in a row, the rollouts of every group had equal rewards."""
 
 
 class Diverged(ArithmeticError):
-    """Loss or gradient stopped being a number. The last checkpoint is whole."""
+    """Logits, loss or gradient are not finite. The last checkpoint is whole."""
 
 
 def train(
     base: Policy,
     task: Task,
+    problems: Problems = None,
     *,
     out: str | Path,
-    bucket: Level | Sequence[Level] | Sequence[Problem] | None = None,
     config: GRPOConfig | None = None,
     credit: CreditScheme | None = None,
     sinks: Sequence[Sink] = (),
-    bar: bool = True,
+    progress: bool = True,
 ) -> Run:
-    """Train a copy of `base` on problems of a bucket (or depth; several in turn make a curriculum; None is all of
-    them), or on given problems. Killed and called again, it goes on where it was; called on what is finished, it
-    opens it."""
+    """Train a copy of `base` with GRPO, and return the run.
+
+    `problems` is one of: a level of the task (a depth, or the name of a group, such as "deep"); several levels, each
+    for an equal share of the steps, in turn; a list of problems, such as a measured bucket,
+    `buckets.problems("hard")`; or None, the whole training split. `credit` None is plain GRPO. Each sink is called with
+    (step, metrics) after every step.
+
+    If `out` holds the same run, it is resumed where it stopped, or opened if it is finished."""
     config, out = config or GRPOConfig(), Path(out)
-    if credit is not None and not callable(credit):
-        raise BadInput(
-            f"credit must be a function of a batch, as interp.credit has some (StepValidity()), or None; got {credit!r}"
+    check_scheme(credit, base)
+    source = problem_source(task, problems, steps=config.steps, seed=config.seed)
+    spec = {
+        "config": config,
+        "made_from": {"policy": base.fingerprint(), "task": task.fingerprint()},
+        "problems": source.spec(),
+        "credit": spec_of(credit),
+        "task": spec_of(task),
+    }
+    with locked_run(out, spec) as run, interruptible() as stop:
+        learner, collector = Learner(base, config), Collector(task, source, config, credit, run.name)
+        Trainer(run, config, learner, collector, made_from=spec["made_from"], sinks=sinks).run_to_end(
+            stop, progress=progress
         )
-    prompts = prompts_for(task, bucket, steps=config.steps, seed=config.seed)
-    made_from = {"policy": base.fingerprint(), "task": task.fingerprint()}
-    with locked(out), interruptible() as stop:
-        making = {"prompts": prompts.describe(), "credit": identity_of(credit), "world": identity_of(task)}
-        run = begin(out, config, making=making, made_from=made_from)
-        training = _Training(
-            run=run,
-            config=config,
-            learner=Learner(base, config),
-            collector=Collector(task, prompts, config, credit, run.name),
-            made_from=made_from,
-            sinks=sinks,
-        )
-        training.go(stop, bar=bar)
     return run
 
 
-class _Training:
+class Trainer:
+    """The state of a run in training, and its steps."""
+
     def __init__(
         self,
-        *,
         run: Run,
         config: GRPOConfig,
         learner: Learner,
         collector: Collector,
-        made_from: dict[str, str],
+        *,
+        made_from: Mapping[str, str],
         sinks: Sequence[Sink],
     ) -> None:
-        self.run, self.config, self.learner, self.collector = run, config, learner, collector
-        self.made_from, self.sinks = made_from, sinks
-        self.step = self.drawn = self.silent = 0
-        """Updates done, prompts drawn, and steps in a row without contrast."""
+        self.run, self.config, self.learner, self.collector, self.sinks = run, config, learner, collector, sinks
+        self.state_config = to_json({"config": config, "made_from": made_from})
+        self.step = 0
+        """Updates done."""
+        self.problems_drawn = 0
+        self.steps_without_signal = 0
+        """Steps in a row, up to now, in which every group had equal rewards."""
 
-    def go(self, stop: threading.Event, *, bar: bool) -> None:
+    def run_to_end(self, stop: threading.Event, *, progress: bool) -> None:
+        """Resume from the saved state, if any, and train to the last step. If `stop` is set, save and raise
+        KeyboardInterrupt after the step under way."""
         self._resume()
         steps = self.config.steps
-        hidden: dict[str, Any] = {} if bar else {"disable": True}
-        with tqdm(total=steps, initial=min(self.step, steps), desc=self.run.name, unit="step", **hidden) as shown:
+        # with TQDM_DISABLE set, tqdm hides the bar unless `disable` is given
+        hidden: dict[str, Any] = {} if progress else {"disable": True}
+        with tqdm(total=steps, initial=min(self.step, steps), desc=self.run.name, unit="step", **hidden) as bar:
             while self.step <= steps:
                 metrics = self._one_step()
-                shown.set_postfix({name: _short(metrics[name]) for name in ("reward", "valid_rate", "length")})
+                bar.set_postfix({name: _short(metrics[name]) for name in ("reward", "valid_rate", "length")})
                 if self.step <= steps:
-                    shown.update()
+                    bar.update()
                 if stop.is_set() and self.step <= steps:
                     self._save()
-                    raise KeyboardInterrupt(f"stopped before step {self.step}; the same call goes on from there")
+                    raise KeyboardInterrupt(f"stopped before step {self.step}: the same call resumes there")
 
     def _one_step(self) -> dict[str, Any]:
-        """Roll out, keep what is due, learn. After the last update there is one more roll-out, and no update."""
-        at, started = self.step, time.perf_counter()
-        with self._expecting_numbers():
-            collected = self.collector.collect(self.learner.policy, at, self.drawn)
-        sampled = time.perf_counter()
-        if self._due(at):
-            self._save(collected.rows)
-        metrics = {"step": at, **measured(collected, self.config.sampling.group)}
-        if self.config.measures_kl(at) or (self.config.kl_every and at == self.config.steps):
-            metrics["kl_to_base"] = self.learner.kl_to_base(collected.batch)
-        began = time.perf_counter()
-        if at < self.config.steps:
-            metrics |= self._learn(collected)
-        metrics |= {"seconds_sampling": sampled - started, "seconds_learning": time.perf_counter() - began}
-        log(self.run, metrics)
+        """Sample, save a checkpoint if one is due, measure, update."""
+        step, start = self.step, time.perf_counter()
+        with self._raising_diverged():
+            batch = self.collector.collect(self.learner.policy, step, self.problems_drawn)
+        seconds_sampling = time.perf_counter() - start
+        if self._checkpoint_due(step):
+            self._save(batch.rollouts)
+        metrics = {"step": step, **step_metrics(batch, self.config.sampling.group)}
+        if self.config.measures_kl(step) or (self.config.kl_every and step == self.config.steps):
+            metrics["kl_to_base"] = self.learner.kl_to_base(batch.rollout_batch)
+        start = time.perf_counter()
+        if step < self.config.steps:
+            with self._raising_diverged():
+                metrics |= asdict(
+                    self.learner.update(batch.rollout_batch, batch.advantages_BL, batch.loss_mask_BL, step)
+                )
+        metrics |= {"seconds_sampling": seconds_sampling, "seconds_learning": time.perf_counter() - start}
+        append_metrics(self.run, metrics)
         for sink in self.sinks:
-            sink(at, metrics)
-        self.drawn, self.step = collected.drawn, at + 1
-        self._expect_signal(collected, metrics)
-        if at == self.config.steps:
+            sink(step, metrics)
+        self.problems_drawn, self.step = batch.problems_drawn, step + 1
+        self._expect_signal(batch, metrics)
+        if step == self.config.steps:
             self._save_state()
         return metrics
 
-    def _learn(self, collected: Collected) -> Mapping[str, float]:
-        with self._expecting_numbers():
-            told = self.learner.update(collected.batch, collected.settled.advantages_BL, collected.train_BL, self.step)
-        return asdict(told)
-
     @contextmanager
-    def _expecting_numbers(self) -> Iterator[None]:
+    def _raising_diverged(self) -> Iterator[None]:
         try:
             yield
         except FloatingPointError as error:
-            last = max(self.run.kept(), default=0)
+            last = max(self.run.checkpoint_steps(), default=0)
             raise Diverged(
                 f"{self.run.path}: at step {self.step}: {error}. The last good checkpoint, checkpoint-{last}, is whole."
-                " Lower the learning rate or the largest norm of the gradient, and train in another place."
+                " Lower lr or max_norm, and train into another directory."
             ) from error
 
-    def _expect_signal(self, collected: Collected, metrics: Mapping[str, Any]) -> None:
-        self.silent = 0 if metrics["mixed_groups"] else self.silent + 1
-        if self.silent < self.config.patience or self.step > self.config.steps:
+    def _expect_signal(self, batch: StepBatch, metrics: Mapping[str, Any]) -> None:
+        self.steps_without_signal = 0 if metrics["mixed_groups"] else self.steps_without_signal + 1
+        if self.steps_without_signal < self.config.patience or self.step > self.config.steps:
             return
-        rewarded = sum(row.reward > 0 for row in collected.rows)
-        told = (
-            f"no signal: in {self.silent} steps in a row no group had both better and worse rollouts "
-            f"(rewarded in the last step: {rewarded} of {len(collected.rows)}, gate {metrics['gate']:.2f})"
+        rewarded = sum(rollout.reward > 0 for rollout in batch.rollouts)
+        finding = (
+            f"no signal: in {self.steps_without_signal} steps in a row, every group had equal rewards (last step: "
+            f"{rewarded} of {len(batch.rollouts)} rollouts rewarded, gate {metrics['gate']:.2f})"
         )
         if self.config.without_signal == "stop":
             self._save()
-            raise NoSignal(f"{self.run.path}: {told}. Take another bucket, or set without_signal to 'go on'.")
-        if self.silent == self.config.patience:
-            logger.warning("%s: %s; going on", self.run.path, told)
+            raise NoSignal(f"{self.run.path}: {finding}. Choose other problems, or set without_signal to 'go on'.")
+        if self.steps_without_signal == self.config.patience:
+            logger.warning("%s: %s; going on", self.run.path, finding)
 
     def _resume(self) -> None:
-        weights, adam = self.learner.optimiser.weights(), self.learner.optimiser.adam
-        self.step, facts = load_training_state(self.run.state, weights, adam, config=self._making())
-        self.drawn, self.silent = facts.get("drawn", 0), facts.get("silent", 0)
-        self.learner.optimiser.publish()
-        forget_after(self.run, self.step)
-        for step in self.run.kept():
-            if not self._due(step):  # where it was stopped: a run never stopped has none there
+        optimizer = self.learner.optimizer
+        self.step, facts = load_training_state(
+            self.run.state, optimizer.master_weights(), optimizer.adam, config=self.state_config
+        )
+        self.problems_drawn = facts.get("problems_drawn", 0)
+        self.steps_without_signal = facts.get("steps_without_signal", 0)
+        optimizer.sync_weights()
+        truncate_metrics(self.run, self.step)
+        for step in self.run.checkpoint_steps():
+            if not self._checkpoint_due(step):  # saved when the run was stopped; an unstopped run has none there
                 drop_checkpoint(self.run, step)
         if facts and facts["threads"] != torch.get_num_threads():
-            before = facts["threads"]
-            logger.warning("%s was begun with %d threads: with another number bits may differ", self.run.path, before)
+            logger.warning(
+                "%s was begun with %d threads: with another number bits may differ", self.run.path, facts["threads"]
+            )
 
-    def _due(self, step: int) -> bool:
+    def _checkpoint_due(self, step: int) -> bool:
         return step % self.config.save_every == 0 or step == self.config.steps
 
-    def _save(self, rows: list[Rollout] | None = None) -> None:
-        policy = merged(self.learner.policy, self.learner.adapters)
-        save_checkpoint(self.run, policy, self.step, rows)
+    def _save(self, rollouts: list[Rollout] | None = None) -> None:
+        save_checkpoint(self.run, merge_adapters(self.learner.policy, self.learner.adapters), self.step, rollouts)
         self._save_state()
 
     def _save_state(self) -> None:
-        """As it is before the next step."""
+        """Save the state before step `self.step`."""
         save_training_state(
             self.run.state,
-            self.learner.optimiser.weights(),
-            self.learner.optimiser.adam,
+            self.learner.optimizer.master_weights(),
+            self.learner.optimizer.adam,
             step=self.step,
-            config=self._making(),
-            facts={"drawn": self.drawn, "silent": self.silent, "threads": torch.get_num_threads()},
+            config=self.state_config,
+            facts={
+                "problems_drawn": self.problems_drawn,
+                "steps_without_signal": self.steps_without_signal,
+                "threads": torch.get_num_threads(),
+            },
         )
-
-    def _making(self) -> Any:
-        return to_json({"config": self.config, "made_from": self.made_from})
 
 
 def _short(value: float | None) -> str:

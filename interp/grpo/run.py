@@ -1,22 +1,18 @@
-"""What a credit scheme or a task says of itself in a run's manifest, so that a run goes on only with the very same.
+"""A run's directory: its spec, its metrics, and its checkpoints, whole at any moment.
 
-A run's directory: what was configured, what was measured, and the checkpoints, whole at any moment.
-
-    manifest.json      config, prompts, fingerprints of base and task
-    metrics.jsonl      one line a step
-    checkpoint-<k>/    the policy after k updates, an ordinary Hugging Face directory; beside it the rollouts/ it wrote
-    state/             what it takes to go on as if never stopped: weights, moments, step, prompts drawn
+    manifest.json      config, problems, credit, task, fingerprints of base and task
+    metrics.jsonl      one line per step
+    checkpoint-<k>/    the policy after k updates, an ordinary Hugging Face directory, and the rollouts/ it sampled then
+    state/             what it takes to resume bit for bit: weights, moments, step, number of problems drawn
     lock               held by the process that trains
 
-The state is written after the checkpoint of its step, so that a run killed between the two writes that one again.
+The state is written after the checkpoint of its step, so a run killed between the two writes that checkpoint again.
 """
 
-import dataclasses
 import fcntl
 import json
 import os
 import shutil
-import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +22,8 @@ from typing import TYPE_CHECKING, Any
 from interp.artifacts import (
     MANIFEST,
     BadInput,
-    fingerprint,
-    fingerprint_tensors,
     from_json,
-    flatten,
+    open_or_create,
     read_manifest,
     recover,
     to_json,
@@ -37,74 +31,44 @@ from interp.artifacts import (
     writing_dir,
     writing_file,
 )
+from interp.display import HtmlSummary
 from interp.grpo.config import GRPOConfig
+from interp.plots import Point, curves
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.series import Series
-from interp.tasks.chain.task import revived
+from interp.tasks.chain.task import task_from_manifest
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
 
     from interp.policy import Policy
 
-
-def identity_of(value: Any) -> Any:
-    """Its kind and its settings: the fields of a dataclass, the attributes of an object, the code of a function."""
-    if value is None:
-        return None
-    if isinstance(value, types.FunctionType):
-        return {"kind": value.__qualname__, "settings": {"code": _code(value.__code__), **_enclosed(value)}}
-    held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)} if _is_config(value) else _vars(value)
-    return {"kind": type(value).__name__, "settings": {name: _told(item) for name, item in held.items()}}
-
-
-def _told(value: Any) -> Any:
-    """Plain values as they are; whatever has a fingerprint, by that; the rest by what it says of itself."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return fingerprint_tensors(["tensor"], lambda _: value)
-    if callable(own := getattr(value, "fingerprint", None)):
-        return own()
-    if isinstance(value, Mapping):
-        return {str(key): _told(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_told(item) for item in value]
-    plain = value is None or isinstance(value, str | int | float | bool)
-    return to_json(value) if plain else identity_of(value)
-
-
-def _is_config(value: Any) -> bool:
-    return dataclasses.is_dataclass(value) and not isinstance(value, type)
-
-
-def _vars(value: Any) -> dict[str, Any]:
-    return dict(getattr(value, "__dict__", {}))
-
-
-def _code(code: types.CodeType) -> str:
-    consts = [_code(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
-    return fingerprint(code.co_code, *code.co_names, *consts)
-
-
-def _enclosed(function: types.FunctionType) -> dict[str, Any]:
-    """What a function has closed over decides what it does too."""
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return {name: _told(cell.cell_contents) for name, cell in cells}
-
-
 KIND, CHECKPOINT = "grpo-run", "checkpoint"
 METRICS, LOCK, STATE, ROLLOUTS = "metrics.jsonl", "lock", "state", "rollouts"
+HEADLINE = {
+    "reward": "reward",
+    "valid_rate": "valid rate",
+    "lucky_share": "lucky share of rewarded",
+    "direct_share": "direct share",
+    "zero_variance_share": "groups of equal rewards",
+}
+"""Metrics between 0 and 1 that a summary and a figure show, with their labels."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(HtmlSummary):
+    """A training run on disk. `interp.grpo.train` returns it, `Run.open` opens an older one."""
+
     path: Path
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
         read_manifest(path, KIND)
         return cls(Path(path))
+
+    def __repr__(self) -> str:
+        return f"Run({self.path}, {len(self.checkpoint_steps())} checkpoints)"
 
     @property
     def name(self) -> str:
@@ -120,137 +84,143 @@ class Run:
 
     @property
     def series(self) -> Series:
-        """Its checkpoints, the base first. It knows the chain task it was trained on; another has to be given."""
-        return Series.from_dir(self.path, task=revived(self.manifest.get("world")))
+        """Its checkpoints, the base first. A chain task is restored with them; any other has to be given again."""
+        return Series.from_dir(self.path, task=task_from_manifest(self.manifest.get("task")))
 
     def policy(self, *, device: str = "auto", dtype: str = "auto") -> "Policy":
-        """As it is at the last checkpoint."""
+        """The policy at the last checkpoint."""
         return self.series.last.load(device=device, dtype=dtype)
 
     def rollouts(self, step: int) -> Rollouts:
-        """What the checkpoint of a step wrote in that step, with what each token received."""
+        """The rollouts that the checkpoint of a step sampled in training, with the credit each token received."""
         return Rollouts.load(self.checkpoint(step) / ROLLOUTS)
 
-    def metrics(self) -> "pl.DataFrame":
+    def table(self) -> "pl.DataFrame":
+        """Metrics of training: a row per step."""
         import polars as pl
 
-        return pl.DataFrame(read_lines(self.metrics_path), infer_schema_length=None)
+        return pl.DataFrame(read_json_lines(self.metrics_path), infer_schema_length=None)
+
+    def summary(self) -> "pl.DataFrame":
+        """Headline metrics: a row per checkpoint."""
+        import polars as pl
+
+        columns = ["step", *HEADLINE, "length", "entropy_nats_per_token", "kl_to_base"]
+        table = self.table()
+        if table.is_empty():
+            return pl.DataFrame(schema=columns)
+        rows = table.filter(pl.col("step").is_in(self.checkpoint_steps()))
+        return rows.select(column for column in columns if column in rows.columns)
+
+    def figure(self) -> "go.Figure":
+        """Headline metrics by step, as measured on the rollouts of training."""
+        rows = self.table().to_dicts()
+        lines = {
+            label: [Point(row["step"], row[name]) for row in rows if row[name] is not None]
+            for name, label in HEADLINE.items()
+        }
+        return curves({self.name: lines}, x="step", y="share of rollouts or groups")
 
     @property
     def metrics_path(self) -> Path:
         return self.path / METRICS
 
-    def checkpoint(self, step: int) -> Path:
-        return self.path / f"checkpoint-{step}"
-
     @property
     def state(self) -> Path:
         return self.path / STATE
 
-    def kept(self) -> list[int]:
-        """Steps of the checkpoints that are whole."""
+    def checkpoint(self, step: int) -> Path:
+        return self.path / f"checkpoint-{step}"
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps of the complete checkpoints."""
         return sorted(int(p.parent.name.split("-")[1]) for p in self.path.glob(f"checkpoint-*/{MANIFEST}"))
 
-    def __repr__(self) -> str:
-        return f"Run({self.path}, {len(self.kept())} checkpoints)"
 
-
-def begin(path: Path, config: GRPOConfig, *, making: dict[str, Any], made_from: dict[str, str]) -> Run:
-    """Make the directory, or find in it a run of the very same making; another is refused, with what differs.
-    `making` is what besides the config decides how the run goes: prompts, credit, the world."""
-    recover(path / MANIFEST)
-    if (path / MANIFEST).exists():
-        found = read_manifest(path, KIND, made_from=made_from)
-        before = {"config": found["config"], **{key: found.get(key) for key in making}}
-        refuse_changes(path, before, {"config": to_json(config), **to_json(making)})
-    else:
-        write_manifest(path, KIND, config=config, made_from=made_from, **to_json(making))
-    return Run(path)
-
-
-def refuse_changes(path: Path, before: Any, now: Any) -> None:
-    old, new = dict(flatten(before)), dict(flatten(now))
-    if changed := [key for key in {**old, **new} if old.get(key) != new.get(key)]:
-        shown = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in changed)
-        raise BadInput(f"{path} holds a run of another making: {shown}. Ask for the same, or choose another place.")
+# --- open and lock -----------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the directory for this process alone: the system lets go of the lock when the process ends, however it
-    ends."""
-    _expect_ours(path)
+def locked_run(path: Path, spec: Mapping[str, Any]) -> Iterator[Run]:
+    """The run at `path`, created or opened, and held by this process alone within the block.
+
+    `spec` is what decides how the run goes: config, made_from, problems, credit, task. A run with another spec is
+    refused with every field that differs. The system releases the lock when the process ends, however it ends."""
+    open_or_create(path, KIND, spec, may_contain=[LOCK])  # another's directory is refused before anything is written
     try:
         path.mkdir(parents=True, exist_ok=True)
         handle = (path / LOCK).open("a+")
     except OSError as error:
-        raise BadInput(f"{path}: expected a directory that may be written, got: {error.strerror}") from error
+        raise BadInput(f"{path}: expected a directory that can be written, got: {error.strerror}") from error
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             handle.seek(0)
             holder = handle.read().strip() or "another"
-            raise BadInput(
-                f"{path} is being trained in already, by process {holder}: wait for it or stop it"
-            ) from error
+            raise BadInput(f"{path} is in use by process {holder}, which trains it: wait for it or stop it") from error
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
-        yield
+        if open_or_create(path, KIND, spec, may_contain=[LOCK]) is None:
+            write_manifest(path, KIND, **to_json(spec))
+        yield Run(path)
 
 
-def _expect_ours(path: Path) -> None:
-    """Before anything is put there: a run, or what one killed before it was begun has left, or nothing."""
-    if (path / MANIFEST).exists():
-        read_manifest(path, KIND)
-        return
-    found = sorted(os.listdir(path)) if path.is_dir() else []
-    if any(name != LOCK and not name.startswith(f".{MANIFEST}.") for name in found):
-        raise BadInput(f"{path}: expected a run or an empty directory, got {', '.join(found[:5])}")
+# --- checkpoints -------------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(run: Run, policy: "Policy", step: int, rows: list[Rollout] | None) -> None:
-    """The policy after `step` updates, and what it wrote then, if it was given the time. What a killed run left of the
-    same step is replaced."""
-    making, weights = run.manifest, policy.fingerprint()
-    made_from, facts = making["made_from"], {"world": making["world"], "step": step, "run": run.name}
+def save_checkpoint(run: Run, policy: "Policy", step: int, rollouts: list[Rollout] | None) -> None:
+    """Write the policy after `step` updates, and the rollouts it sampled then, if any. An older checkpoint of the same
+    step is replaced."""
+    manifest, weights = run.manifest, policy.fingerprint()
+    made_from = manifest["made_from"]
     recover(run.checkpoint(step))
-    with writing_dir(run.checkpoint(step), overwrite=True) as aside:
-        policy.write_files(aside)
-        if rows is not None:
-            rollouts = Rollouts(
-                rows, config={"run": run.name, "step": step}, made_from={**made_from, "policy": weights}
-            )
-            rollouts.save(aside / ROLLOUTS)
-        write_manifest(aside, CHECKPOINT, config=making["config"], made_from=made_from, weights=weights, **facts)
+    with writing_dir(run.checkpoint(step), overwrite=True) as partial:
+        policy.write_files(partial)
+        if rollouts is not None:
+            config = {"run": run.name, "step": step}
+            Rollouts(rollouts, config=config, made_from={**made_from, "policy": weights}).save(partial / ROLLOUTS)
+        write_manifest(
+            partial,
+            CHECKPOINT,
+            config=manifest["config"],
+            made_from=made_from,
+            weights=weights,
+            task=manifest["task"],
+            step=step,
+            run=run.name,
+        )
 
 
 def drop_checkpoint(run: Run, step: int) -> None:
-    """Out of sight first, so that no reader meets half of one."""
+    """Delete a checkpoint. It is renamed first, so that no reader meets half of one."""
     dropped = run.path / f".checkpoint-{step}.dropped"
     shutil.rmtree(dropped, ignore_errors=True)
     run.checkpoint(step).rename(dropped)
     shutil.rmtree(dropped, ignore_errors=True)
 
 
-def log(run: Run, metrics: dict[str, Any]) -> None:
-    with (run.metrics_path).open("a") as handle:
+# --- metrics -----------------------------------------------------------------------------------------------------
+
+
+def append_metrics(run: Run, metrics: dict[str, Any]) -> None:
+    with run.metrics_path.open("a") as handle:
         handle.write(json.dumps(to_json(metrics)) + "\n")
 
 
-def forget_after(run: Run, step: int) -> None:
-    """Drop the lines of steps that are to be done again, and one cut short by a kill."""
+def truncate_metrics(run: Run, step: int) -> None:
+    """Drop the lines from `step` on, which will be measured again, and a last line that a kill cut short."""
     file = run.metrics_path
     recover(file)
-    kept = "".join(json.dumps(line) + "\n" for line in read_lines(file) if line["step"] < step)
-    if not file.exists() or file.read_text() != kept:
-        with writing_file(file) as aside:
-            aside.write_text(kept)
+    text = "".join(json.dumps(line) + "\n" for line in read_json_lines(file) if line["step"] < step)
+    if not file.exists() or file.read_text() != text:
+        with writing_file(file) as partial:
+            partial.write_text(text)
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """Of a JSON-lines file; a last line that was cut short is not one."""
+def read_json_lines(file: Path) -> list[dict[str, Any]]:
+    """The complete lines of a JSON-lines file; none if there is no file."""
     if not file.exists():
         return []
     lines = file.read_text().split("\n")

@@ -1,86 +1,86 @@
-"""When training stops of itself, with what it has in order, and what it refuses before it begins."""
+"""When training stops by itself, with its last checkpoint whole, and what it refuses before it begins."""
 
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import tiny_policy
-from grpo_world import FirstWord, expect_same, lines_of, small, trained
+from grpo_fixtures import FirstWord, assert_same_run, metric_lines, small_config, train_tiny
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, Mismatch
+from interp.credit import Credit, RolloutBatch, Uniform
 from interp.grpo import Diverged, NoSignal, Run
 from interp.grpo import learner as learning
+from interp.policy import Policy
 from interp.rollouts.series import Series
 from interp.tasks import Chain
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return trained(tmp_path_factory.mktemp("stops") / "run")
+    return train_tiny(tmp_path_factory.mktemp("stops") / "run")
 
 
-# --- no signal ---------------------------------------------------------------------------------------------------
+# --- no signal -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rewards", "told"), [("none", "0 of 16"), ("all", "16 of 16")])
-def test_without_contrast_for_so_many_steps_there_is_no_signal(rewards, told, tmp_path):
-    config = small(patience=3)
-    with pytest.raises(
-        NoSignal, match=rf"in 3 steps in a row no group .*rewarded in the last step: {told}.*Take anoth"
-    ):
-        trained(tmp_path / "run", config, task=FirstWord(rewards))
-    assert len(lines_of(tmp_path / "run")) == 3
+@pytest.mark.parametrize(("rewards", "count"), [("none", "0 of 16"), ("all", "16 of 16")])
+def test_equal_rewards_for_patience_steps_raise_no_signal(rewards, count, tmp_path):
+    config = small_config(patience=3)
+    with pytest.raises(NoSignal, match=rf"in 3 steps in a row.*last step: {count} rollouts rewarded.*Choose other"):
+        train_tiny(tmp_path / "run", config, task=FirstWord(rewards))
+    assert len(metric_lines(tmp_path / "run")) == 3
     with pytest.raises(NoSignal, match="in 4 steps in a row"):
-        trained(tmp_path / "run", config, task=FirstWord(rewards))
+        train_tiny(tmp_path / "run", config, task=FirstWord(rewards))
 
 
-def test_without_signal_it_goes_on_if_told_to_and_learns_nothing(tmp_path):
-    run = trained(tmp_path / "run", small(patience=3, without_signal="go on"), task=FirstWord("none"))
-    assert run.kept() == [0, 2, 4, 6]
-    assert {member.fingerprint() for member in run.series} == {tiny_policy().fingerprint()}
+def test_without_signal_go_on_finishes_with_the_bases_weights(tmp_path):
+    run = train_tiny(tmp_path / "run", small_config(patience=3, without_signal="go on"), task=FirstWord("none"))
+    assert run.checkpoint_steps() == [0, 2, 4, 6]
+    assert {checkpoint.fingerprint() for checkpoint in run.series} == {tiny_policy().fingerprint()}
 
 
-# --- not a number ------------------------------------------------------------------------------------------------
+# --- not finite ------------------------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_not_a_number_stops_it_with_the_last_checkpoint_whole(run, tmp_path, monkeypatch):
-    passed = 0
+def test_a_nan_loss_stops_the_run_with_its_last_checkpoint_whole(run, tmp_path, monkeypatch):
+    calls = 0
 
-    def spoilt(objective, logprobs, *rest):
-        nonlocal passed
-        passed += 1
+    def failing(objective, logprobs, *rest):
+        nonlocal calls
+        calls += 1
         gain, clipped = surrogate(objective, logprobs, *rest)
-        return gain * (float("nan") if passed == 4 else 1), clipped
+        return gain * (float("nan") if calls == 4 else 1), clipped
 
     surrogate = learning.surrogate
-    monkeypatch.setattr(learning, "surrogate", spoilt)
+    monkeypatch.setattr(learning, "surrogate", failing)
     out = tmp_path / "run"
     with pytest.raises(Diverged, match=r"at step 3: loss nan.*The last good checkpoint, checkpoint-2, is whole.*Lower"):
-        trained(out)
+        train_tiny(out)
     series = Series.from_dir(out)
     assert series.steps == (0, 2) and series.last.load(device="cpu").model(torch.tensor([[5]])).logits.isfinite().all()
     monkeypatch.undo()
-    expect_same(trained(out).path, run.path)
+    assert_same_run(train_tiny(out).path, run.path)
 
 
-def test_a_learning_rate_beyond_all_numbers_stops_it(tmp_path):
+def test_a_learning_rate_that_overflows_stops_the_run(tmp_path):
     with pytest.raises(Diverged, match="at step 1: .*checkpoint-0, is whole"):
-        trained(tmp_path / "run", small(update={"lr": 1e30}))
+        train_tiny(tmp_path / "run", small_config(update={"lr": 1e30}))
     assert Series.from_dir(tmp_path / "run").last.fingerprint() == tiny_policy().fingerprint()
 
 
-def test_weights_that_are_not_numbers_stop_it_before_anything_is_kept(tmp_path):
+def test_weights_that_are_not_finite_stop_the_run_before_the_first_checkpoint(tmp_path):
     base = tiny_policy()
     base.model.lm_head.weight.data.fill_(float("inf"))
     with pytest.raises(Diverged, match="at step 0: the policy's logits are not finite"):
-        trained(tmp_path / "run", base=base)
-    assert Run.open(tmp_path / "run").kept() == []
+        train_tiny(tmp_path / "run", base=base)
+    assert Run.open(tmp_path / "run").checkpoint_steps() == []
 
 
-# --- what it refuses ---------------------------------------------------------------------------------------------
+# --- refused calls ---------------------------------------------------------------------------------------------------
 
 SETTINGS = [
-    ({"group": 1}, "group must be at least 2; got 1: an answer is better or worse than the others"),
+    ({"group": 1}, "group must be at least 2; got 1: a rollout is compared with the others"),
     ({"loss": "ppo"}, "loss must be one of grpo, dr-grpo, .*; got 'ppo'"),
     ({"steps": 0}, "steps must be at least 1; got 0"),
     ({"save_every": 0}, "save_every must be at least 1; got 0"),
@@ -92,10 +92,10 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "told"), SETTINGS)
-def test_settings_that_make_no_sense_are_refused(settings, told):
-    with pytest.raises(BadInput, match=told):
-        small(**settings)
+@pytest.mark.parametrize(("settings", "message"), SETTINGS)
+def test_invalid_settings_are_refused(settings, message):
+    with pytest.raises(BadInput, match=message):
+        small_config(**settings)
 
 
 class Empty(FirstWord):
@@ -104,32 +104,57 @@ class Empty(FirstWord):
 
 
 @pytest.mark.parametrize(
-    ("task", "bucket", "told"),
+    ("task", "problems", "message"),
     [
-        (FirstWord(), [], "expected at least one problem to train on, got none: is the bucket empty?"),
-        (Empty(), "hard", "the train split of first-word holds no problem of level 'hard': nothing to train on"),
-        (Chain(), "harder", "harder"),
+        (FirstWord(), [], "expected at least one problem to train on, got an empty list: is the bucket empty?"),
+        (Empty(), "last", "expected a level with training problems, got 'last', of which first-word has none"),
+        (Chain(), "deeper", "level must be a depth or one of shallow, middle, deep; got 'deeper'"),
+        (Chain(), "hard", r"got 'hard', the name of a measured bucket: pass its problems, buckets.problems\('hard'\)"),
     ],
 )
-def test_an_empty_bucket_is_refused_and_nothing_is_begun(task, bucket, told, tmp_path):
-    with pytest.raises(BadInput, match=told):
-        trained(tmp_path / "run", task=task, bucket=bucket)
+def test_problems_that_do_not_exist_are_refused_before_the_run_begins(task, problems, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        train_tiny(tmp_path / "run", task=task, problems=problems)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+class ForAnotherBase:
+    """A credit scheme that was made for another base."""
+
+    def __call__(self, batch: RolloutBatch) -> Credit:
+        return Credit.uniform(batch)
+
+    def expect_base(self, base: Policy) -> None:
+        raise Mismatch(f"expected another base, got {base.fingerprint()}")
+
+
+@pytest.mark.parametrize(
+    ("credit", "message"),
+    [
+        (ForAnotherBase(), rf"expected another base, got {tiny_policy().fingerprint()}"),
+        ("step-validity", "credit must be a function of a batch, .* got 'step-validity'"),
+        (Uniform, "credit must be a function of a batch, .*Uniform.*: make an instance of it"),
+    ],
+)
+def test_a_scheme_for_another_base_or_no_scheme_is_refused_before_the_run_begins(credit, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        train_tiny(tmp_path / "run", credit=credit)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("here")
-    for place in (Path("/proc/x"), tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(BadInput, match=f"{place}: expected a directory that may be written, got: "):
-            trained(place)
+    for path in (Path("/proc/x"), tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(BadInput, match=f"{path}.* expected a directory "):
+            train_tiny(path)
 
 
-def test_a_place_that_holds_something_else_is_refused_and_left_alone(run, tmp_path):
+def test_a_directory_with_other_contents_is_refused_and_left_unchanged(run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "lock").write_text("mine too")
-    with pytest.raises(BadInput, match=r"expected a run or an empty directory, got lock, notes\.txt"):
-        trained(tmp_path)
+    with pytest.raises(BadInput, match=r"expected a directory of kind 'grpo-run' or an empty place, got notes\.txt"):
+        train_tiny(tmp_path)
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"notes.txt": "mine", "lock": "mine too"}
-    with pytest.raises(BadInput, match="expected kind 'grpo-run', got 'checkpoint'"):
-        trained(run.checkpoint(2))
+    with pytest.raises(BadInput, match="exists already and is not of kind 'grpo-run'"):
+        train_tiny(run.checkpoint(2))
     assert not (run.checkpoint(2) / "lock").exists()
