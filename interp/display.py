@@ -32,23 +32,27 @@ def html_table(frame: "pl.DataFrame", max_rows: int = MAX_ROWS) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
 
 
-def text_table(frame: "pl.DataFrame", digits: int = 3) -> str:
+def text_table(frame: "pl.DataFrame", digits: int = 3, *, rule: bool = True) -> str:
     """A data frame as aligned text: the first column to the left, the others to the right."""
     rows = [[_cell(value, digits) for value in row] for row in frame.iter_rows()]
-    return text_columns([name.replace("_", " ") for name in frame.columns], rows)
+    return text_columns([name.replace("_", " ") for name in frame.columns], rows, rule=rule)
 
 
-def text_columns(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows under their head, in columns as wide as they need to be."""
+def text_columns(head: Sequence[str], rows: Sequence[Sequence[object]], *, rule: bool = True) -> str:
+    """Rows under their head, in columns as wide as they need to be. `rule` draws a line below the head."""
+    if not head:
+        return ""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+    rules = ["  ".join("-" * width for width in widths)] if rule else []
+    return "\n".join([lines[0], *rules, *lines[1:]])
 
 
 def _cell(value: Any, digits: int | None = None) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
+        is_tiny = digits is not None and 0 < abs(value) < 0.5 * 10**-digits  # would be printed as zero
+        return f"{value:.4g}" if digits is None else f"{value:.1g}" if is_tiny else f"{value:.{digits}f}"
     return str(value)

@@ -25,7 +25,10 @@ PAGE = """<!doctype html>
 <title>{title}</title>{script}
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem }} p {{ max-width: 50rem }}</style></head>
+h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem }} p {{ max-width: 50rem }}
+table {{ border-collapse: collapse; font-size: 0.9rem }} thead {{ border-bottom: 1px solid #999 }}
+td, th {{ padding: 0.15rem 0 0.15rem 1.2rem; text-align: right; font-weight: normal; vertical-align: bottom }}
+td:first-child, th:first-child {{ text-align: left; padding-left: 0 }} th {{ color: #666 }}</style></head>
 <body><h1>{title}</h1>
 {body}
 </body></html>
@@ -39,6 +42,15 @@ class Point(NamedTuple):
     value: float | None
     low: float | None = None
     high: float | None = None
+
+
+class Part(NamedTuple):
+    """A section of a page. Heading, text and table are HTML."""
+
+    heading: str
+    text: str
+    figure: "go.Figure"
+    table: str = ""
 
 
 Panels = Mapping[str, Mapping[str, Sequence[Point]]]
@@ -89,18 +101,17 @@ def save(figure: "go.Figure", path: Path) -> None:
         aside.write_text(figure.to_html(include_plotlyjs=True))
 
 
-def page(path: Path, title: str, parts: Sequence[tuple[str, str, "go.Figure"]], *, standalone: bool = False) -> None:
-    """Write a page of several figures; each part is a heading, a paragraph and a figure.
+def page(
+    path: Path, title: str, parts: "Sequence[Part | tuple[str, str, go.Figure]]", *, standalone: bool = False
+) -> None:
+    """Write a page of several figures; each part is a heading, a paragraph, a figure, and a table if it has one.
 
     Plotly's script lies once in the directory above, shared by all pages there; in a `standalone` page it is inside."""
-    figures = [
-        figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{i}", config={"displayModeBar": False})
-        for i, (_, _, figure) in enumerate(parts)
-    ]
-    body = "\n".join(
-        f"<h2>{heading}</h2>\n<p>{text}</p>\n{figure}"
-        for (heading, text, _), figure in zip(parts, figures, strict=True)
-    )
+    sections, config = [], {"displayModeBar": False}
+    for i, (heading, text, figure, table) in enumerate(Part(*part) for part in parts):
+        drawing = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{i}", config=config)
+        sections.append(f"<h2>{heading}</h2>\n<p>{text}</p>\n{table}{drawing}")
+    body = "\n".join(sections)
     script = _inline_script() if standalone else _shared_script(path)
     with writing_file(path) as aside:
         aside.write_text(PAGE.format(title=title, script=script, body=body))
@@ -144,15 +155,15 @@ def _panel_grid(rows: Mapping[str, Panels], zero_line: bool) -> "go.Figure":
 def _add_series(figure: "go.Figure", place: tuple[int, int], name: str, points: Sequence[Point], *, mode: str) -> None:
     import plotly.graph_objects as go
 
-    drawn = [(point, point.value) for point in points if point.value is not None]
+    measured = [(point, point.value) for point in points if point.value is not None]
     intervals = {
-        "array": [0 if point.high is None else point.high - value for point, value in drawn],
-        "arrayminus": [0 if point.low is None else value - point.low for point, value in drawn],
+        "array": [0 if point.high is None else point.high - value for point, value in measured],
+        "arrayminus": [0 if point.low is None else value - point.low for point, value in measured],
     }
     figure.add_trace(
         go.Scatter(
-            x=[point.x for point, _ in drawn],
-            y=[value for _, value in drawn],
+            x=[point.x for point, _ in measured],
+            y=[value for _, value in measured],
             error_y={"type": "data", "symmetric": False, **intervals, "thickness": 1.2, "width": 3},
             mode=mode,
             name=name,

@@ -1,4 +1,4 @@
-"""The commands. Their flags are the fields of the config dataclasses they take and of those these hold."""
+"""The commands of `interp`. The flags of a command are the fields of its dataclass and of the configs inside it."""
 
 import os
 import sys
@@ -6,32 +6,28 @@ import warnings
 
 from interp.artifacts import BadInput, versions
 from interp.cli.app import app, say
-from interp.cli.comparison import Compare
 from interp.cli.demo import Demo
 from interp.cli.dictionaries import Collect, EvalTsae, FitTsae
 from interp.cli.features import EarnRoles
 from interp.cli.grpo import Grpo
 from interp.cli.organism import Build, Card
 from interp.cli.rollouts import Bucket, Evaluate, RollOut, Verify
-from interp.cli.studies import Dictionary, Difficulty, FeaturesStudy, RolesStudy
-from interp.cli.tracking import Track
+from interp.cli.studies import STUDY_ARGS
+from interp.cli.tracking import Compare, Track
 
 __all__ = [
+    "STUDY_ARGS",
     "Bucket",
     "Build",
     "Card",
     "Collect",
     "Compare",
     "Demo",
-    "Dictionary",
-    "Difficulty",
     "EarnRoles",
     "EvalTsae",
     "Evaluate",
-    "FeaturesStudy",
     "FitTsae",
     "Grpo",
-    "RolesStudy",
     "RollOut",
     "Track",
     "Verify",
@@ -39,8 +35,8 @@ __all__ = [
 ]
 
 
-def _show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """Ours as all else we say; others' not at all."""
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Warnings of this package as one line on stderr. Those of other packages are not shown."""
     if category is UserWarning:
         sys.stderr.write(f"interp: {message}\n")
 
@@ -49,19 +45,19 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         return say(f"interp {versions('interp').get('interp', 'not installed')}")
     if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_MININTERVAL", "10")  # a bar in a file is a line for each time it moves
-    warnings.showwarning = _show
+        os.environ.setdefault("TQDM_MININTERVAL", "10")  # in a file, each update of a progress bar is a line
+    warnings.showwarning = _show_warning
     try:
         app.cli(prog="interp", description="What reinforcement learning did inside a model.")
     except BadInput as error:
         sys.stderr.write(f"interp: {error}\n")
         sys.exit(2)
-    except OSError as error:  # a full disk, a place that may not be written
+    except OSError as error:  # a full disk, or a directory that may not be written
         sys.stderr.write(f"interp: {error}\n")
         sys.exit(2)
     except ArithmeticError as error:  # a policy that has diverged
         sys.stderr.write(f"interp: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt as stopped:
-        sys.stderr.write(f"interp: {stopped}\n" if stopped.args else "")
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"interp: {interrupt}\n" if interrupt.args else "")
         sys.exit(130)

@@ -1,7 +1,9 @@
-"""What the commands share: the application they hang on, how their flags are made, how they speak."""
+"""What all commands share: the application, how flags are made from fields, and how results are printed."""
 
 import json
 import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -10,25 +12,41 @@ from interp.artifacts import to_json
 from interp.tasks import Task
 
 Flat = tyro.conf.arg(name="", prefix_name=False)
+"""The flags of this field have no prefix."""
 FlatThroughout = tyro.conf.OmitArgPrefixes
+"""Nor have those of the fields inside it."""
+WIDTH = 100
+"""Columns of explanations."""
 app = tyro.extras.SubcommandApp()
 organism_app = tyro.extras.SubcommandApp()
 study_app = tyro.extras.SubcommandApp()
-app.command(organism_app, name="organism", help="Raise a base organism, or measure one again.")
-app.command(study_app, name="study", help="A claim of the literature as an experiment, with its controls.")
+app.command(organism_app, name="organism", help="Train a base organism, or measure one again.")
+app.command(study_app, name="study", help="Test claims of the literature as experiments with controls.")
 
 
-def say(*lines: str) -> None:
-    sys.stdout.write("\n".join(lines) + "\n")
+def say(*parts: str) -> None:
+    sys.stdout.write("\n".join(parts) + "\n")
+
+
+def explain(text: str, *table: str) -> None:
+    """Say wrapped sentences below a blank line, and below them the table they explain."""
+    say("", textwrap.fill(text, WIDTH), *(part for one in table for part in ("", one)))
 
 
 def say_json(value: Any) -> None:
     say(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False))
 
 
-def warn_of_skipped(task: Task) -> list[dict[str, Any]]:
-    skipped = to_json(getattr(task, "skipped", ()))
+def say_saved(path: Path | None) -> None:
+    """Say where a result was saved, if it was."""
+    if path is not None:
+        say("", f"Saved in {path}")
+
+
+def report_skipped(task: Task) -> list[dict[str, Any]]:
+    """Lines of a task's file that were left out, named on stderr and returned as plain values."""
+    skipped = to_json(task.skipped)
     if skipped:
-        listed = [f"  line {row['line']}: {row['reason']}" for row in skipped]
-        sys.stderr.write("\n".join([f"interp: {len(skipped)} lines skipped", *listed]) + "\n")
+        lines = [f"  line {row['line']}: {row['reason']}" for row in skipped]
+        sys.stderr.write("\n".join([f"interp: {len(skipped)} lines skipped", *lines]) + "\n")
     return skipped

@@ -1,4 +1,4 @@
-"""Groups of flags that several commands share: the policy or series to work with, the problems to ask."""
+"""Groups of flags that several commands share: the policy or series, the task, the problems, the output."""
 
 import sys
 from dataclasses import dataclass, field
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from interp.artifacts import BadInput, expect_free
 from interp.checks import expect_at_least
-from interp.organism import shipped, task_for
+from interp.organism import load_task_or_default, shipped_path
 from interp.policy.directory import check_config
 from interp.rollouts.series import Series
-from interp.tasks import BUCKETS, SPLITS, Chain, GymTask, JsonlTask, Problem, Task
+from interp.tasks import SPLITS, Chain, GymTask, JsonlTask, Problem, Task
 from interp.tsae import PRESETS
 
 if TYPE_CHECKING:
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from interp.grpo.metrics import Sink
     from interp.policy import Policy
 
-ENDLESS = 64
-"""Problems asked of a task that never runs out of them, unless told otherwise."""
+DEFAULT_PROBLEMS = 64
+"""Number of problems taken from a task that can make any number of them."""
 
 
 @dataclass(frozen=True)
-class Opened:
+class PolicyArgs:
     """The policy to work with."""
 
     policy: Path | None = None
-    """A local Hugging Face directory. The shipped organism if not given."""
+    """A local Hugging Face directory. Default: the shipped organism."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     dtype: str = "auto"
@@ -38,8 +38,8 @@ class Opened:
 
     @property
     def path(self) -> Path:
-        """Of a directory that holds a model: found out at once, before anything heavy is imported."""
-        path = self.policy or shipped()
+        """The policy's directory. A directory without a model is refused before anything heavy is imported."""
+        path = self.policy or shipped_path()
         check_config(path)
         return path
 
@@ -50,156 +50,160 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class OpenedSeries(Opened):
-    """The policy to work with, or the checkpoints of one."""
+class SeriesArgs(PolicyArgs):
+    """The policy to work with, or a series of its checkpoints."""
 
     series: Path | None = None
     """A directory of checkpoint-<step>/ directories: a run's, or a trainer's output. Instead of --policy."""
     base: Path | None = None
-    """The policy a trainer's --series began with: step 0, which a trainer does not keep."""
+    """The policy before training, as step 0 of a --series whose trainer did not save it."""
     checkpoints: tuple[Path, ...] = ()
     """Hugging Face directories, in order: steps 0, 1, 2, ... Instead of --policy."""
     skip_bad_checkpoints: bool = False
-    """Go on without checkpoints of a --series that cannot be used. They are named."""
+    """Leave out checkpoints of a --series that cannot be loaded. They are named."""
 
     def open(self) -> Series:
-        """One checkpoint or many: whatever cannot be loaded is found out at once."""
+        """The series; a single policy is a series of one. A checkpoint that cannot be loaded is refused at once."""
         if sum(map(bool, (self.policy, self.series, self.checkpoints))) > 1:
             raise BadInput("expected one of --policy, --series and --checkpoints, got several")
         if self.base and not self.series:
-            raise BadInput("--base is step 0 of a --series, and none was given")
+            raise BadInput("--base is step 0 of a --series: expected --series too, got none")
         if self.series:
             series = Series.from_dir(self.series, base=self.base, skip_bad=self.skip_bad_checkpoints)
-            for step, why in series.skipped:
-                sys.stderr.write(f"interp: step {step} is left out: {why}\n")
+            for step, reason in series.skipped:
+                sys.stderr.write(f"interp: step {step} is left out: {reason}\n")
             return series
         return Series.from_dirs(self.checkpoints or [self.path])
 
 
 @dataclass(frozen=True)
-class World:
-    """What is asked about: the chain task, unless --jsonl or --gym names another."""
+class TaskArgs:
+    """The task: the chain task, unless --jsonl or --gym names another."""
 
     jsonl: Path | None = None
     """Your own problems, one {"id", "prompt", "answer", ...} a line."""
     skip_bad: bool = False
-    """Go on past lines of --jsonl that cannot be read. They are counted and listed."""
+    """Leave out lines of --jsonl that cannot be read. They are counted and listed."""
     gym: str | None = None
-    """A dataset of reasoning-gym, by name."""
+    """A reasoning-gym dataset, by name."""
     task: Chain = field(default_factory=Chain)
-    """The chain task's dials. If none is turned, those of the world the policy was raised in."""
+    """Options of the chain task. Default: those of the task that the policy was trained on."""
 
     def open(self, policy: Path) -> Task:
         if self.jsonl and self.gym:
             raise BadInput("expected one of --jsonl and --gym, got both")
         if self.task != Chain() and (self.jsonl or self.gym):
-            raise BadInput("--task flags shape the chain task: leave them out with --jsonl or --gym")
-        if policy == shipped() and (self.jsonl or self.gym):
-            raise BadInput("--jsonl and --gym need a --policy: the organism only knows the words of its own world")
+            raise BadInput("--task flags are for the chain task: leave them out with --jsonl or --gym")
+        if policy == shipped_path() and (self.jsonl or self.gym):
+            raise BadInput(
+                "--jsonl and --gym need a --policy: the organism's tokenizer only has the chain task's words"
+            )
         if self.skip_bad and not self.jsonl:
-            raise BadInput("--skip-bad is about the lines of --jsonl, and none was given")
+            raise BadInput("--skip-bad is for lines of --jsonl: expected --jsonl too, got none")
         if self.jsonl:
             return JsonlTask(self.jsonl, skip_bad=self.skip_bad)
         if self.gym:
             return GymTask(self.gym)
-        return task_for(policy) if self.task == Chain() else self.task
+        return load_task_or_default(policy) if self.task == Chain() else self.task
 
 
 @dataclass(frozen=True)
-class Asked(World):
-    """The problems to ask."""
+class ProblemArgs(TaskArgs):
+    """The task and the problems to take from it."""
 
     split: str | None = None
-    """train, eval, probe or memorised. If not given: all of --jsonl, else eval (or train, to measure buckets on)."""
+    """train, eval, probe or memorised. Default: all lines of --jsonl; else eval (train for `interp bucket`)."""
     level: str | None = None
-    """A bucket (easy, medium, hard) or a depth. All depths in turn if not given."""
+    """A depth, or one of the task's own groups (chain task: shallow, middle, deep). Default: all depths in turn."""
     problems: int | None = None
-    """How many. If not given, all there are in --jsonl, 64 of a task without end."""
+    """Number of problems. Default: all lines of --jsonl; 64 of a task that makes its problems."""
 
-    def draw(self, task: Task, *, otherwise: str = "eval") -> list[Problem]:
-        """Of the split asked for, or `otherwise`."""
+    def select(self, task: Task, *, default_split: str = "eval") -> list[Problem]:
+        """The problems that the flags name, of `default_split` where no --split is given."""
         splits = (*SPLITS, "memorised")
         if self.split is not None and self.split not in splits:
             raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
         expect_at_least(self, 1, "problems")
-        level = None if self.level is None else level_of(self.level)
+        level = None if self.level is None else parse_level(self.level)
         if not isinstance(task, JsonlTask):
-            return task.problems(self.split or otherwise, level, self.problems or ENDLESS)
-        held = [
-            p for s in ([self.split] if self.split else SPLITS) for p in task.problems(s, level, task.size(s, level))
+            return task.problems(self.split or default_split, level, self.problems or DEFAULT_PROBLEMS)
+        available = [
+            problem
+            for split in ([self.split] if self.split else SPLITS)
+            for problem in task.problems(split, level, task.size(split, level))
         ]
-        if len(held) < (self.problems or 1):
-            raise BadInput(
-                f"{self.jsonl}: asked for {self.problems or 'its'} problems, it holds {len(held)} of that kind"
-            )
-        return held[: self.problems]
+        if len(available) < (self.problems or 1):
+            raise BadInput(f"{self.jsonl}: expected {self.problems or 1} such problems or more, got {len(available)}")
+        return available[: self.problems]
 
 
-def level_of(word: str) -> int | str:
-    if word in BUCKETS:
-        return word
-    if not (word.isascii() and word.isdigit()):
-        raise BadInput(f"level must be a depth or one of {', '.join(BUCKETS)}; got {word!r}")
-    return int(word)
+def parse_level(word: str) -> int | str:
+    """A depth where the word is a number, else the name of a group, which the task accepts or refuses."""
+    return int(word) if word.isascii() and word.isdigit() else word
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Where the result goes."""
+class OutputArgs:
+    """The directory for the result."""
 
     out: Path | None = None
-    """A directory to keep the result in, as Parquet with a manifest."""
+    """Save the result in this directory, as Parquet with a manifest."""
     overwrite: bool = False
-    """Replace what is there."""
+    """Replace what is in --out."""
 
     def expect_free(self) -> None:
         expect_free(self.out, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a policy is trained on, by what credit, and who is told."""
+class TrainArgs:
+    """Training problems, credit scheme and metric sinks."""
 
     levels: tuple[str, ...] = ()
-    """A bucket or a depth. Several in turn make a curriculum; none means all depths."""
+    """Depths or groups of the task to train on; several are taken in turn. Default: all depths."""
     buckets: Path | None = None
-    """Train on the problems that `interp bucket --out` measured to be of the one bucket in --levels."""
+    """A result of `interp bucket --out`: train on its problems of one measured --bucket. Instead of --levels."""
+    bucket: Literal["easy", "medium", "hard"] | None = None
+    """The measured bucket of --buckets to train on."""
     credit: str = "uniform"
-    """uniform, entropy, random, position-matched, first-error, step-validity, step-validity-gate or -weights; and what
-    looks inside, with --tsae and --roles: features, features-gate, features-weights or features-permuted."""
+    """uniform, entropy, random, position-matched, first-error, step-validity, step-validity-gate or -weights; with
+    --tsae and --roles: features, features-gate, features-weights or features-control."""
     tsae: Path | None = None
-    """The dictionary that credit by features looks with."""
+    """The dictionary for credit by features."""
     roles: Path | None = None
-    """What its latents have earned, as `interp roles --out` keeps it."""
+    """The roles of its latents, as `interp roles --out` saves them."""
     threads: int | None = None
-    """Of the processor. On the CPU, a run ends in the same bits only with as many as it began with."""
+    """CPU threads. A CPU run ends in the same bits only with the same number of threads throughout."""
     tensorboard: Path | None = None
-    """Write metrics for TensorBoard here too."""
+    """Also write metrics for TensorBoard, into this directory."""
     wandb: str | None = None
-    """Write metrics for this W&B project too, offline: `wandb sync` sends them."""
+    """Also write metrics for this W&B project, offline: `wandb sync` uploads them."""
 
     def problems(self, base: "Policy") -> "list[int | str] | list[Problem] | None":
-        if self.buckets is None:
-            return [level_of(level) for level in self.levels] or None
+        """What to train on: levels of the task, or the problems of one measured bucket. None: the training split."""
+        if (self.buckets is None) != (self.bucket is None):
+            raise BadInput("--buckets and --bucket go together: expected both or neither, got one of them")
+        if self.buckets is None or self.bucket is None:
+            return [parse_level(level) for level in self.levels] or None
         from interp.rollouts import Buckets
 
-        if len(self.levels) != 1:
-            raise BadInput(f"--buckets needs one bucket in --levels; got {len(self.levels)}")
-        return Buckets.load(self.buckets, made_from={"policy": base.fingerprint()}).problems(self.levels[0])
+        if self.levels:
+            raise BadInput("expected one of --levels and --buckets, got both")
+        return Buckets.load(self.buckets, made_from={"policy": base.fingerprint()}).problems(self.bucket)
 
     def scheme(self) -> "CreditScheme":
-        from interp.credit import scheme
+        from interp.credit import make_scheme
 
-        return scheme(self.credit, tsae=self.tsae, roles=self.roles)
+        return make_scheme(self.credit, tsae=self.tsae, roles=self.roles)
 
     def sinks(self) -> "list[Sink]":
-        from interp.grpo import metrics as sinks
+        from interp.grpo import metrics
 
-        wanted = [(sinks.tensorboard, self.tensorboard), (sinks.wandb, self.wandb)]
-        return [sink(str(where)) for sink, where in wanted if where is not None]
+        places = [(metrics.tensorboard, self.tensorboard), (metrics.wandb, self.wandb)]
+        return [sink(str(place)) for sink, place in places if place is not None]
 
-    def settle_in(self) -> None:
-        use_threads(self)
+    def set_threads(self) -> None:
+        set_threads(self)
 
 
 Preset = Literal[
@@ -215,34 +219,34 @@ Preset = Literal[
 ]
 
 
-def chosen_preset() -> str:
-    """What --preset asks for: the other flags of a dictionary have the preset's values unless they are given."""
+def preset_on_command_line() -> str:
+    """The value of --preset. The other flags of a dictionary default to this preset's values."""
     words = sys.argv[1:]
-    after = [word for flag, word in zip(words, words[1:], strict=False) if flag == "--preset"]
-    glued = [word.removeprefix("--preset=") for word in words if word.startswith("--preset=")]
-    named = [word for word in (*after, *glued) if word in PRESETS]
-    return named[-1] if named else "interp"
+    separate = [word for flag, word in zip(words, words[1:], strict=False) if flag == "--preset"]
+    joined = [word.removeprefix("--preset=") for word in words if word.startswith("--preset=")]
+    names = [word for word in (*separate, *joined) if word in PRESETS]
+    return names[-1] if names else "interp"
 
 
 @dataclass(frozen=True)
-class Fitting:
-    """Where a dictionary is fitted, and how it is told of."""
+class FitArgs:
+    """Where a dictionary is fitted, and how the result is printed."""
 
     device: str = "auto"
     """auto, cpu or cuda."""
     threads: int | None = None
-    """Of the processor. On the CPU, a fit ends in the same bits only with as many as it began with."""
+    """CPU threads. A CPU fit ends in the same bits only with the same number of threads throughout."""
     skip_bad: bool = False
-    """Go on without shards of the store that cannot be read. They are counted."""
+    """Leave out shards of the store that cannot be read. They are counted."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
     def open(self, store: Path) -> "Store":
-        use_threads(self)
+        set_threads(self)
         return open_store(store, skip_bad=self.skip_bad)
 
 
-def use_threads(config: Trained | Fitting) -> None:
+def set_threads(config: TrainArgs | FitArgs) -> None:
     import torch
 
     expect_at_least(config, 1, "threads")
@@ -251,12 +255,12 @@ def use_threads(config: Trained | Fitting) -> None:
 
 
 def open_store(path: Path, *, skip_bad: bool) -> "Store":
-    """What is left out of it is told."""
+    """The store at `path`. Shards that are left out are named on stderr."""
     from interp.activations import Store
 
-    opened = Store.open(path, skip_bad=skip_bad)
-    if opened.skipped:
-        left_out = "; ".join(f"{name}: {why}" for name, why in opened.skipped)
-        how_many = f"{len(opened.skipped)} shard{'s' if len(opened.skipped) > 1 else ''}"
-        sys.stderr.write(f"interp: {how_many} left out: {left_out}\n")
-    return opened
+    store = Store.open(path, skip_bad=skip_bad)
+    if store.skipped:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in store.skipped)
+        count = f"{len(store.skipped)} shard{'s' if len(store.skipped) > 1 else ''}"
+        sys.stderr.write(f"interp: {count} left out: {reasons}\n")
+    return store

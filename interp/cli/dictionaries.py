@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from interp.activations import CollectConfig
-from interp.cli.app import Flat, FlatThroughout, app, report_skipped, say, say_json, say_saved
+from interp.cli.app import Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import FitArgs, Preset, SeriesArgs, TaskArgs, open_store, preset_on_command_line
 from interp.display import text_table
 from interp.tsae import TSAEConfig, preset
@@ -52,7 +52,8 @@ def collect_command(config: Annotated[Collect, Flat]) -> None:
     if policy.json:
         size = {"layers": store.layers, "tokens": len(store), "bytes": store.n_bytes, "shards": store.shards}
         return say_json({"out": store.path, "skipped": skipped, **size, "summary": store.summary().to_dicts()})
-    say(f"{store}", "", "What each checkpoint read (reader: its step), by corpus:", "", text_table(store.summary()))
+    say(f"{store}")
+    explain("What each checkpoint read (reader: its step), by corpus:", text_table(store.summary()))
     return say_saved(store.path)
 
 
@@ -102,7 +103,7 @@ class EvalTsae:
     layer: int | None = None
     """The dictionary's layer, if the dictionary does not say."""
     documents: int = 512
-    """Documents on which to measure the loss recovered, where --series, --checkpoints or --policy gives the policies."""
+    """Documents on which to measure the loss recovered, if --series, --checkpoints or --policy gives the policies."""
     allow_unrelated_policies: bool = False
     """Allow activations of policies that the dictionary was not fitted on."""
     skip_bad: bool = False
@@ -148,14 +149,17 @@ def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
 
 def _say_quality(tsae: "TSAE", quality: "Quality", recovery: "LossRecovery | None") -> None:
     tokens = "prompts and completions" if quality.includes_prompts else "completions"
-    say(f"{tsae}", f"{quality}", "")
-    say(f"Measured on {quality.tokens:,} tokens of {tokens}, {MEASURED_ON[quality.is_training_store]}.", "")
-    say(text_table(quality.summary()), "")
-    say("fve: variance explained. l0: active latents per token. Slow blocks have autocorrelation near 1, total variation")
-    say("near 0, long runs and a small smoothness by the measure of the T-SAE paper.")
+    say(f"{tsae}", f"{quality}")
+    measured_on = f"Measured on {quality.tokens:,} tokens of {tokens}, {MEASURED_ON[quality.is_training_store]}."
+    explain(measured_on, text_table(quality.summary()))
+    meaning = (
+        "fve: variance explained. l0: active latents per token. A slow block has autocorrelation near 1, total "
+        "variation near 0, long runs, and a small smoothness by the measure of the T-SAE paper."
+    )
     if quality.membership is not None:
-        say(f"The firing rate alone tells the slow block's latents with AUROC {quality.membership.auroc:.3f}.")
+        meaning += f" Firing rate alone separates the slow block's latents with AUROC {quality.membership.auroc:.3f}."
+    explain(meaning)
     if recovery is None:
-        return say("Loss recovered: not measured. Give the policies by --series, --checkpoints or --policy.")
-    say("", "Loss recovered by reconstructions, against replacing the residual by its mean or by zero:", "")
-    return say(text_table(recovery.summary()))
+        return explain("Loss recovered: not measured. Give the policies by --series, --checkpoints or --policy.")
+    text = "Loss recovered by reconstructions, against replacing the residual by its mean or by zero:"
+    return explain(text, text_table(recovery.summary()))

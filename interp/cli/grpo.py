@@ -1,41 +1,44 @@
-"""Train a policy."""
+"""Train a policy with GRPO."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from interp.cli.app import Flat, FlatThroughout, app, say, say_json, warn_of_skipped
-from interp.cli.args import Opened, Trained, World
+from interp.cli.app import Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
+from interp.cli.args import PolicyArgs, TaskArgs, TrainArgs
+from interp.display import text_table
 from interp.grpo.config import GRPOConfig
 
 
 @dataclass(frozen=True)
 class Grpo:
     out: Path
-    """The run's directory. Asked for again, a run that was stopped goes on."""
-    opened: Annotated[Opened, Flat] = field(default_factory=Opened)
-    world: Annotated[World, Flat] = field(default_factory=World)
-    trained: Annotated[Trained, Flat] = field(default_factory=Trained)
-    training: Annotated[GRPOConfig, Flat, FlatThroughout] = field(default_factory=GRPOConfig)
+    """The run's directory. A repeated command continues a run that was stopped."""
+    policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
+    task: Annotated[TaskArgs, Flat] = field(default_factory=TaskArgs)
+    train: Annotated[TrainArgs, Flat] = field(default_factory=TrainArgs)
+    config: Annotated[GRPOConfig, Flat, FlatThroughout] = field(default_factory=GRPOConfig)
 
 
 @app.command(name="grpo")
 def grpo_command(config: Annotated[Grpo, Flat]) -> None:
-    """Train a policy with GRPO on a bucket, and keep its checkpoints and what they wrote."""
-    from interp.credit import FeatureCredit
+    """Train a policy with GRPO, and save its checkpoints with the rollouts they wrote."""
     from interp.grpo import train
-    from interp.report.training import over_steps
 
-    task = config.world.open(config.opened.path)
-    skipped, credit, sinks = warn_of_skipped(task), config.trained.scheme(), config.trained.sinks()
-    config.trained.settle_in()
-    base = config.opened.load()
-    if isinstance(credit, FeatureCredit):
-        credit.expect_base(base)
-    bucket = config.trained.problems(base)
-    run = train(base, task, bucket=bucket, config=config.training, credit=credit, out=config.out, sinks=sinks)
-    metrics = run.metrics()
-    if config.opened.json:
-        say_json({"run": run.path, "checkpoints": run.series.steps, "skipped": skipped, "last": metrics.to_dicts()[-1]})
-    else:
-        say(over_steps(metrics, config.training.save_every), f"the run is {run.path}: {run.metrics_path}, {run.series}")
+    task = config.task.open(config.policy.path)
+    skipped, credit, sinks = report_skipped(task), config.train.scheme(), config.train.sinks()
+    config.train.set_threads()
+    base = config.policy.load()
+    problems = config.train.problems(base)
+    is_json = config.policy.json
+    run = train(
+        base, task, problems, config=config.config, credit=credit, out=config.out, sinks=sinks, progress=not is_json
+    )
+    if is_json:
+        checkpoints = {"out": run.path, "checkpoints": run.series.steps, "skipped": skipped}
+        summary, last = run.summary().to_dicts(), run.table().to_dicts()[-1]
+        return say_json({**checkpoints, "summary": summary, "last": last})
+    say(f"{run}")
+    text = f"Metrics of the rollouts in training, at each checkpoint (every step: {run.metrics_path}):"
+    explain(text, text_table(run.summary()))
+    return say_saved(run.path)

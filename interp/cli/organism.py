@@ -1,4 +1,4 @@
-"""Raise a base organism, or measure one again."""
+"""Train a base organism, or measure one again."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,20 +14,21 @@ from interp.organism import OrganismConfig
 @dataclass(frozen=True)
 class Build:
     out: Path
-    """The directory to make."""
+    """Directory for the organism. A repeated command continues a training that was stopped."""
     organism: Annotated[OrganismConfig, Flat] = field(default_factory=OrganismConfig)
     overwrite: bool = False
+    """Replace what is in --out."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
 
 @organism_app.command(name="build")
 def organism_build(config: Annotated[Build, Flat]) -> None:
-    """Raise a base organism and measure it. Killed and started again, it goes on where it was."""
+    """Train a base organism and measure it. A repeated command continues a training that was stopped."""
     from interp.organism import build
 
     build(config.organism, config.out, overwrite=config.overwrite)
-    _say_card(config.out, config.json)
+    _say_checks(config.out, config.json)
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,17 @@ class Card:
 
 @organism_app.command(name="card")
 def organism_card(config: Annotated[Card, Flat]) -> None:
-    """Measure an organism again and write its card anew. Its weights are left alone."""
-    from interp.organism import renew_card
+    """Measure an organism again and rewrite its card. Its weights stay as they are."""
+    from interp.organism import update_card
 
-    renew_card(config.organism)
-    _say_card(config.organism, config.json)
+    update_card(config.organism)
+    _say_checks(config.organism, config.json)
 
 
-def _say_card(organism: Path, as_json: bool) -> None:
+def _say_checks(organism: Path, is_json: bool) -> None:
     checks = json.loads((organism / "measured.json").read_text())["checks"]
-    if as_json:
-        say_json({"organism": organism, "checks": checks})
-    else:
-        held = [f"{'yes' if check['held'] else 'NO':3}  {check['claim']}: {check['found']}" for check in checks]
-        say(*held, f"the card is {organism / 'README.md'}")
+    if is_json:
+        return say_json({"organism": organism, "checks": checks})
+    for check in checks:
+        say(f"{'yes' if check['passed'] else 'NO':3}  {check['requirement']}: {check['measured']}")
+    return say("", f"Card: {organism / 'README.md'}")

@@ -1,4 +1,4 @@
-"""What a policy does: roll out, sort by difficulty, evaluate; and the verifiers held to their tables."""
+"""Roll out a policy, bucket problems by difficulty, evaluate; and test the verifiers on adversarial cases."""
 
 import sys
 from dataclasses import dataclass, field
@@ -7,123 +7,183 @@ from typing import Annotated, Any
 
 import tyro
 
-from interp.cli.app import Flat, app, say, say_json, warn_of_skipped
-from interp.cli.args import Asked, Kept, Opened, OpenedSeries, World
+from interp.cli.app import Flat, app, explain, report_skipped, say, say_json, say_saved
+from interp.cli.args import OutputArgs, PolicyArgs, ProblemArgs, SeriesArgs, TaskArgs
+from interp.cli.tables import estimates_table
+from interp.display import text_columns, text_table
 from interp.policy.config import SampleConfig
 from interp.rollouts import BucketConfig, EvaluateConfig
 from interp.tasks import Problem, Task
 
+BY_DEPTH = ("pass_rate", "valid_rate", "lucky_rate", "direct_share", "valid_given_success")
+BY_STEP = ("pass_rate", "valid_rate", "direct_share")
+GALLERY_SIZE = 4
+
 
 @dataclass(frozen=True)
 class RollOut:
-    opened: Annotated[Opened, Flat] = field(default_factory=Opened)
-    asked: Annotated[Asked, Flat] = field(default_factory=Asked)
+    policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
+    problems: Annotated[ProblemArgs, Flat] = field(default_factory=ProblemArgs)
     sampling: Annotated[SampleConfig, Flat] = field(default_factory=SampleConfig)
     run: str = "base"
-    """Name of the run the rollouts belong to."""
+    """Name of the run that the rollouts belong to."""
     step: int = 0
-    """Step of the checkpoint in it."""
+    """Step of the checkpoint in the run."""
     chat: bool = False
-    """Ask as a user's turn in the tokenizer's chat template."""
-    kept: Annotated[Kept, Flat] = field(default_factory=Kept)
+    """Give each problem as a user's turn in the tokenizer's chat template."""
+    output: Annotated[OutputArgs, Flat] = field(default_factory=OutputArgs)
 
 
-def _ready(config: "RollOut | Bucket", *, otherwise: str = "eval") -> tuple[Task, list[Problem], list[dict[str, Any]]]:
-    """Task, problems and skipped lines; whatever can be refused is refused here, before any model is loaded."""
-    config.kept.expect_free()
-    task = config.asked.open(config.opened.path)
-    asked = config.asked.draw(task, otherwise=otherwise)
-    return task, asked, warn_of_skipped(task)
+def _open_problems(
+    config: "RollOut | Bucket", *, default_split: str = "eval"
+) -> tuple[Task, list[Problem], list[dict[str, Any]]]:
+    """The task, the problems and the skipped lines. Bad input is refused here, before a model is loaded."""
+    config.output.expect_free()
+    task = config.problems.open(config.policy.path)
+    problems = config.problems.select(task, default_split=default_split)
+    return task, problems, report_skipped(task)
 
 
 @app.command(name="roll-out")
 def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
-    """Roll a policy out on problems of a task and keep the joined record."""
-    from interp.report.terminal import gallery, shares
+    """Sample answers of a policy to problems of a task, and verify them."""
     from interp.rollouts import roll_out, summarise
+    from interp.rollouts.gallery import gallery
 
-    task, asked, skipped = _ready(config)
-    policy = config.opened.load()
-    rollouts = roll_out(policy, task, asked, config.sampling, run=config.run, step=config.step, chat=config.chat)
-    if config.kept.out:
-        rollouts.save(config.kept.out, overwrite=config.kept.overwrite)
-    summary = summarise(rollouts, "split")
-    if config.opened.json:
-        say_json({"rows": len(rollouts), "out": config.kept.out, "skipped": skipped, "by_split": summary.rows})
-    else:
-        say(shares(summary), "", gallery(rollouts, policy.words, 4))
+    task, problems, skipped = _open_problems(config)
+    policy, output, is_json = config.policy.load(), config.output, config.policy.json
+    rollouts = roll_out(
+        policy,
+        task,
+        problems,
+        config.sampling,
+        run=config.run,
+        step=config.step,
+        chat=config.chat,
+        progress=not is_json,
+    )
+    if output.out:
+        rollouts.save(output.out, overwrite=output.overwrite)
+    by_depth = summarise(rollouts, "depth")
+    if is_json:
+        summary, table = rollouts.summary().to_dicts(), by_depth.table().to_dicts()
+        return say_json(
+            {"rollouts": len(rollouts), "out": output.out, "skipped": skipped, "summary": summary, "table": table}
+        )
+    rows = [([depth], estimates) for depth, estimates in by_depth.estimates.items()]
+    say(f"{rollouts}")
+    explain(
+        "Shares of rollouts by depth, with 95% intervals over problems:", estimates_table(["depth"], rows, BY_DEPTH)
+    )
+    explain("Examples:", gallery(rollouts, policy.token_texts, GALLERY_SIZE))
+    return say_saved(output.out)
 
 
 @dataclass(frozen=True)
 class Bucket:
-    opened: Annotated[Opened, Flat] = field(default_factory=Opened)
-    asked: Annotated[Asked, Flat] = field(default_factory=Asked)
+    policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
+    problems: Annotated[ProblemArgs, Flat] = field(default_factory=ProblemArgs)
     buckets: Annotated[BucketConfig, Flat] = field(default_factory=BucketConfig)
-    kept: Annotated[Kept, Flat] = field(default_factory=Kept)
+    output: Annotated[OutputArgs, Flat] = field(default_factory=OutputArgs)
 
 
 @app.command(name="bucket")
 def bucket_command(config: Annotated[Bucket, Flat]) -> None:
-    """Measure each problem's pass rate under the base policy and sort problems by it."""
-    from interp.report.terminal import bucket_table
+    """Measure each problem's pass rate under the base policy, and sort the problems into easy, medium and hard."""
     from interp.rollouts import bucket
 
-    task, asked, skipped = _ready(config, otherwise="train")
-    measured = bucket(config.opened.load(), task, asked, config=config.buckets)
-    if config.kept.out:
-        measured.save(config.kept.out, overwrite=config.kept.overwrite)
-    if config.opened.json:
-        say_json({"counts": measured.counts(), "out": config.kept.out, "skipped": skipped, "problems": measured.rows})
-    else:
-        say(bucket_table(measured))
+    task, problems, skipped = _open_problems(config, default_split="train")
+    output, is_json = config.output, config.policy.json
+    buckets = bucket(config.policy.load(), task, problems, config=config.buckets, progress=not is_json)
+    if output.out:
+        buckets.save(output.out, overwrite=output.overwrite)
+    if is_json:
+        summary, table = buckets.summary().to_dicts(), buckets.table().to_dicts()
+        return say_json({"out": output.out, "skipped": skipped, "summary": summary, "table": table})
+    say(f"{buckets}", "", text_table(buckets.summary()))
+    explain(
+        "Unambiguous: the whole interval of the pass rate lies in the bucket. hard@8: none of the first 8 samples is "
+        "correct; easy@8: all are."
+    )
+    return say_saved(output.out)
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    opened: Annotated[OpenedSeries, Flat] = field(default_factory=OpenedSeries)
-    world: Annotated[World, Flat] = field(default_factory=World)
+    policy: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
+    task: Annotated[TaskArgs, Flat] = field(default_factory=TaskArgs)
     evaluation: Annotated[EvaluateConfig, Flat] = field(default_factory=EvaluateConfig)
-    kept: Annotated[Kept, Flat] = field(default_factory=Kept)
+    output: Annotated[OutputArgs, Flat] = field(default_factory=OutputArgs)
 
 
 @app.command(name="evaluate")
 def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
     """Measure a policy, or every checkpoint of a series, on the same problems: pass@k by answer and by every step."""
-    from interp.report.evaluation import crossed, over_steps
     from interp.rollouts import evaluate
 
-    config.kept.expect_free()
-    series, opened = config.opened.open(), config.opened
-    task = config.world.open(series.base.path)
-    skipped = warn_of_skipped(task)
-    found = evaluate(series, task, config.evaluation, device=opened.device, dtype=opened.dtype)
-    if config.kept.out:
-        found.save(config.kept.out, overwrite=config.kept.overwrite)
-    if opened.json:
-        table = found.table().to_dicts()
-        say_json({"policies": found.policies, "out": config.kept.out, "skipped": skipped, "table": table})
-    else:
-        say(over_steps(found), "", crossed(found))
+    policy, output = config.policy, config.output
+    output.expect_free()
+    series = policy.open()
+    task = config.task.open(series.base.path)
+    skipped = report_skipped(task)
+    evaluation = evaluate(
+        series, task, config.evaluation, device=policy.device, dtype=policy.dtype, progress=not policy.json
+    )
+    if output.out:
+        evaluation.save(output.out, overwrite=output.overwrite)
+    if policy.json:
+        summary, table = evaluation.summary().to_dicts(), evaluation.table().to_dicts()
+        policies = {"policies": evaluation.policies, "out": output.out, "skipped": skipped}
+        return say_json({**policies, "summary": summary, "table": table})
+    k = max(config.evaluation.k)
+    at_k = (f"pass_at_{k}", f"valid_at_{k}") if k > 1 else ()
+    rows = [
+        ([group, step], evaluation.measures(step, by=by, group=group))
+        for by, groups in (("level", evaluation.groups("level")), ("all", ("all",)))
+        for group in groups
+        for step in evaluation.steps
+    ]
+    say(f"{evaluation}")
+    table = estimates_table(["level", "step"], rows, (*BY_STEP, *at_k))
+    explain("Shares of rollouts by level and step, with 95% intervals over problems:", table)
+    last = evaluation.steps[-1]
+    measures = evaluation.measures(last)
+    if judged := measures["coherent_valid"].n:
+        total = measures["pass_rate"].n
+        cross = [
+            [name, *(measures[f"{coherence}_{validity}"] for validity in ("valid", "invalid"))]
+            for name, coherence in (("every step true", "coherent"), ("a step false", "incoherent"))
+        ]
+        text = f"Step {last}: {judged} of {total} rollouts wrote steps that can be judged. Shares of these:"
+        explain(text, text_columns(["", "valid", "invalid"], cross))
+    return say_saved(output.out)
 
 
 @dataclass(frozen=True)
 class Verify:
     tables: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """JSONL files of cases, each named for its verifier: chain, math, traces or gym. The shipped ones if none."""
+    """JSONL files of cases, each named for its verifier: chain, math, traces or gym. Default: the shipped ones."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
 
 @app.command(name="verify")
 def verify_command(config: Annotated[Verify, Flat]) -> None:
-    """Run the verifiers over tables of adversarial completions. Exits with 1 if any verdict is not the expected one."""
-    from interp.report.terminal import case_table
-    from interp.tasks.cases import run_table, shipped_tables
+    """Test the verifiers on tables of adversarial completions. Exits with 1 if a verdict is not the expected one."""
+    from interp.tasks.adversarial import run_case_table, shipped_case_tables
 
-    results = [result for table in config.tables or shipped_tables() for result in run_table(table)]
+    results = [result for table in config.tables or shipped_case_tables() for result in run_case_table(table)]
+    failed = [result for result in results if not result.passed]
     if config.json:
-        say_json({"cases": len(results), "failed": [r for r in results if not r.agreed]})
+        say_json({"cases": len(results), "failed": failed})
     else:
-        say(case_table(results))
-    if not all(result.agreed for result in results):
+        verifiers = sorted({result.table for result in results})
+        rows = [
+            [verifier, sum(r.table == verifier for r in results), sum(r.table == verifier for r in failed)]
+            for verifier in verifiers
+        ]
+        say(text_columns(["verifier", "cases", "failed"], rows))
+        for r in failed:
+            say(f"{r.table}: {r.case}: expected {r.expected}, got {r.verdict}")
+    if failed:
         sys.exit(1)

@@ -1,75 +1,67 @@
-"""The demo's figures, each with what it shows, on one page that needs nothing beside it."""
+"""The demo's sections with their figures, on one HTML page that opens offline."""
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.demo import text as report
-from interp.demo.arms import BASE, HARD, PAID, SEEN
-from interp.plots import Panels, Point, dots, page
-from interp.tasks.base import BUCKETS
+from interp.demo.text import Section, last_rates
+from interp.display import html_table
+from interp.plots import Panels, Part, Point, dots, page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from interp.features import Roles
     from interp.rollouts import Evaluation
-    from interp.tracking import Comparison, Tracks
 
-TITLE = "What training on hard problems did to a small model, and what its latents say of it"
-MEASURES = {"valid_rate": "valid", "pass_rate": "right", "direct_share": "at once"}
-Part = tuple[str, str, "go.Figure"]
+TITLE = "What training on deep problems did to a small model, and what its latents show"
+MEASURES = {"valid_rate": "valid", "pass_rate": "pass", "direct_share": "direct"}
+READING = {
+    "dictionary": "Figure: each latent by how often it is active and how smooth it is over tokens.",
+    "roles": (
+        "Figure: to the right of the dotted line a latent passes the contrast; below zero its tokens are less likely "
+        "without it. Filled circles have passed all three gates. Bars are 95% intervals over prompts."
+    ),
+    "tracks": "Figure: the most certain changes since the base, each line a latent, with 95% intervals over prompts.",
+    "comparison": "Figure: A is the end of middle training, B the end of deep training.",
+}
 
 
-def write(
-    path: Path,
-    ends: "Mapping[str, Evaluation]",
-    *,
-    roles: "Roles | None" = None,
-    tracks: "Tracks | None" = None,
-    comparison: "Comparison | None" = None,
-) -> Path:
-    """Of all that there is."""
-    first = {name: end for name, end in ends.items() if name != SEEN}
-    parts = [("What training does", report.trained(first), doing(first))]
-    if roles is not None:
-        parts.append(("What latents are for", f"{report.roles_earned(roles)} {ROLES}", roles.figure()))
-    if tracks is not None and roles is not None:
-        changes = tracks.changes()
-        told = " ".join(report.went(changes, bucket, roles) for bucket in changes.buckets)
-        told = f"{told} {report.trusted(tracks.drift())} {TRACKS}"
-        parts.append(("What hard training did to them", told, tracks.figure(roles=roles)))
-    if comparison is not None:
-        said = f"A was trained on medium problems, B on hard ones. {report.apart_in_words(comparison)}"
-        parts.append(("Medium against hard", said, comparison.figure()))
-    if SEEN in ends:
-        shown = {name: ends[name] for name in (BASE, HARD, PAID, SEEN)}
-        drawn = doing(shown, list(ends))
-        parts.append(("Hard again, with credit by latents", report.credited(*list(shown.values())[1:]), drawn))
-    elif roles is not None:
-        parts[1] = (parts[1][0], f"{parts[1][1]} {report.NO_CREDIT}", parts[1][2])
-    page(path, TITLE, [(heading, html.escape(text), figure) for heading, text, figure in parts], alone=True)
+@dataclass(frozen=True)
+class Illustrated:
+    """A section with its figure."""
+
+    section: Section
+    figure: "go.Figure"
+    reading: str = ""
+    """How to read the figure."""
+
+
+def write_page(path: Path, parts: Sequence[Illustrated]) -> Path:
+    page(path, TITLE, [_part(number, part) for number, part in enumerate(parts, 1)], standalone=True)
     return path
 
 
-ROLES = (
-    "To the right of the dotted line a latent tells its tokens apart; below zero, these are less likely without it. "
-    "Filled: it has passed all three gates; the second, falsification, is not to be seen here. Bars are 95% intervals "
-    "over prompts."
-)
-TRACKS = "Each line is a latent: how much stronger than in the base, with its 95% interval over prompts."
+def _part(number: int, part: Illustrated) -> Part:
+    section = part.section
+    text = html.escape(" ".join(filter(None, (section.text, section.note, part.reading))))
+    return Part(f"{number} {html.escape(section.title)}", text, part.figure, html_table(section.table))
 
 
-def doing(ends: "Mapping[str, Evaluation]", names: Sequence[str] = ()) -> "go.Figure":
-    """Rates by bucket, of each that was measured, with intervals over problems. In the colours of all `names`."""
+def rates_figure(evaluations: "Mapping[str, Evaluation]", names: Sequence[str] = ()) -> "go.Figure":
+    """Rates by depth group, with intervals over problems. `names` of all arms fix their colours."""
+    levels = next(iter(evaluations.values())).groups("level")
     panels: Panels = {
-        bucket: {name: [_point(end, bucket, measure) for measure in MEASURES] for name, end in ends.items()}
-        for bucket in BUCKETS
+        level: {
+            name: [_point(evaluation, level, measure) for measure in MEASURES]
+            for name, evaluation in evaluations.items()
+        }
+        for level in levels
     }
-    return dots(panels, y="rate", names=names)
+    return dots(panels, y="share of answers", names=names)
 
 
-def _point(end: "Evaluation", bucket: str, measure: str) -> Point:
-    found = report.rate(end, bucket, measure)
-    return Point(MEASURES[measure], *((found.value, found.low, found.high) if found.n else (None,)))
+def _point(evaluation: "Evaluation", level: str, measure: str) -> Point:
+    rate = last_rates(evaluation, level)[measure]
+    return Point(MEASURES[measure], *((rate.value, rate.low, rate.high) if rate.n else (None,)))

@@ -1,7 +1,7 @@
-"""What the demo asks for, how much of everything, and where it is kept.
+"""The sizes of the demo, and where its parts are saved.
 
-All that takes long is kept under one directory, each part in a place named after what decides it: stopped and started
-again, the demo opens what is there and goes on.
+Everything that takes long is saved under one directory, each part in a place named for what decides it. A demo that is
+stopped and started again opens what is there and continues.
 """
 
 from dataclasses import dataclass, field
@@ -11,33 +11,36 @@ from interp.artifacts import fingerprint_config
 from interp.features.config import RolesConfig
 from interp.grpo.config import GRPOConfig
 from interp.policy.config import SampleConfig
-from interp.tracking.config import AskConfig
+from interp.rollouts import EvaluateConfig
+from interp.tracking.config import CompareConfig
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything: enough to be sure of something, in minutes on two cores."""
+    """How much of everything: enough for significant results, in minutes on two cores."""
 
     problems: int = 40
-    """Of each bucket: what is measured of behaviour."""
+    """Problems of each depth group in an evaluation."""
     answers: int = 8
-    """To each of them."""
+    """Answers to each problem in an evaluation."""
     checkpoints: int = 4
-    """Of a run, besides the base."""
+    """Checkpoints of a run, besides the base."""
     layer: int = 2
-    """Of four, from 0."""
-    tokens: int = 200_000
-    """To fit the dictionary on."""
-    held_out: int = 40_000
-    """To measure it on."""
+    """The layer of the dictionary, of four, counted from 0."""
+    fit_tokens: int = 200_000
+    """Tokens to fit the dictionary on."""
+    held_out_tokens: int = 40_000
+    """Tokens to measure the dictionary on."""
     documents: int = 256
-    """Of those, to measure the loss recovered on."""
+    """Held-out documents to measure the loss recovered on."""
     width: int | None = None
-    """Of the dictionary; 16 latents to a dimension if not given."""
-    earning: RolesConfig = field(
-        default_factory=lambda: RolesConfig(problems=64, most=20, random=12, matched=5, played=0)
+    """Latents of the dictionary. Default: 16 for each dimension of the residual stream."""
+    roles: RolesConfig = field(
+        default_factory=lambda: RolesConfig(
+            problems=64, max_candidates=20, random_latents=12, matched_latents=5, rollout_problems=0
+        )
     )
-    asking: AskConfig = field(default_factory=lambda: AskConfig(problems=48, recovered=64))
+    tracking: CompareConfig = field(default_factory=lambda: CompareConfig(problems=48, loss_rollouts=64))
 
 
 SIZES = Sizes()
@@ -46,29 +49,41 @@ SIZES = Sizes()
 @dataclass(frozen=True)
 class Plan:
     out: Path
-    steps: int
-    """Of GRPO, of every arm."""
-    learn: int
-    """Steps of fitting the dictionary."""
-    seed: int
+    train_steps: int
+    """GRPO steps of each arm. With 0 only the base is measured."""
+    fit_steps: int
+    """Steps of fitting the dictionary. With 0 there is no dictionary, and nothing that needs one."""
+    seed: int = 0
     sizes: Sizes = field(default_factory=lambda: SIZES)
 
     @property
     def training(self) -> GRPOConfig:
-        sampling, every = SampleConfig(rows=1024, seed=self.seed), max(1, self.steps // self.sizes.checkpoints)
-        return GRPOConfig(steps=self.steps, sampling=sampling, save_every=every, without_signal="go on")
+        save_every = max(1, self.train_steps // self.sizes.checkpoints)
+        sampling = SampleConfig(rows=1024, seed=self.seed)
+        return GRPOConfig(steps=self.train_steps, sampling=sampling, save_every=save_every, without_signal="go on")
 
-    def arm(self, name: str, *decided_by: object) -> Path:
-        """The run of an arm; `decided_by` is what decides it besides how all arms are trained."""
-        key = fingerprint_config({"training": self.training, "more": decided_by})
-        return self.out / f"{name.replace(', ', '-').replace(' ', '-')}-{key[:6]}"
-
-    @property
-    def inside(self) -> Path:
-        """Everything that is made with the dictionary."""
-        return self.out / f"inside-{self.key[:6]}"
+    def evaluation(self, levels: tuple[str, ...]) -> EvaluateConfig:
+        sizes = self.sizes
+        return EvaluateConfig(problems=sizes.problems, levels=levels, group=sizes.answers, k=(1,), seed=self.seed)
 
     @property
     def key(self) -> str:
-        """Of all that decides what is found inside."""
-        return fingerprint_config({"training": self.training, "learn": self.learn, "sizes": self.sizes})
+        """Fingerprint of all that decides what is made with the dictionary."""
+        return fingerprint_config({"training": self.training, "fit_steps": self.fit_steps, "sizes": self.sizes})
+
+    def run_dir(self, arm: str, *inputs: object) -> Path:
+        """Directory of an arm's run. `inputs` are what decides it besides the settings that all arms share."""
+        return self.out / self._named(arm, self.training, *inputs)
+
+    def evaluation_dir(self, arm: str, *inputs: object) -> Path:
+        """Directory of the evaluation of an arm's last checkpoint, or of the base."""
+        return self.out / "evaluations" / self._named(arm, self.training, *inputs)
+
+    @staticmethod
+    def _named(arm: str, *inputs: object) -> str:
+        return f"{arm.replace(', ', '-').replace(' ', '-')}-{fingerprint_config({'inputs': inputs})[:6]}"
+
+    @property
+    def dictionary_dir(self) -> Path:
+        """Directory of the dictionary and of all that is made with it."""
+        return self.out / f"dictionary-{self.key[:6]}"

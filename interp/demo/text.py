@@ -1,201 +1,249 @@
-"""What the demo found, in sentences and short tables with their intervals: for the terminal and for its page."""
+"""Each stage's result as a section: a sentence and a table, in which every finding stands beside its control.
 
+A share is written in percent with its 95% interval, "36 [31, 42]"; a difference of shares in percentage points.
+"""
+
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from interp.credit.role_latents import JUDGING, bearers_of
-from interp.report.terminal import grid
+from interp.demo.stages import DEEP, FEATURES, MIDDLE, ORACLE, Dictionary
+from interp.display import text_table
 from interp.rollouts import Evaluation
-from interp.rollouts.intervals import Share, exact
-from interp.tracking.changes import FEW, RARE, STRENGTHENED, UNCHANGED, UNDECIDED, WEAKENED
+from interp.stats import Estimate, exact_share
 from interp.tracking.drift import TRUSTED
-from interp.tracking.plots import surest
+from interp.tracking.verdicts import STRENGTHENED, TOO_FEW_PROMPTS, UNCHANGED, UNDECIDED, WEAKENED
 
 if TYPE_CHECKING:
-    from interp.features import Roles, Trial
+    import polars as pl
+
+    from interp.demo.plan import Plan
+    from interp.features import Roles
+    from interp.features.gates import Trial
+    from interp.tasks import Chain
     from interp.tracking import Changes, Comparison, Drift
-    from interp.tracking.changes import Judged
-    from interp.tsae import Quality
+    from interp.tracking.verdicts import LatentVerdicts
 
-HARD = "hard"
-WHAT_IS_EARNED = (
-    "What are its latents for? Each is held to what the verifier knows of tokens on the base's own answers, tried on\n"
-    "tokens alone, on shuffled order and on another surface, and taken away. Three gates; chance goes through them too."
-)
-WHAT_IS_TRACKED = (
-    "What became of them while the policy was trained on hard problems? Each latent's strength in what every\n"
-    "checkpoint writes, less the base's; at a false-discovery rate of 0.05."
-)
-WHAT_IS_COMPARED = (
-    "And what sets hard training apart from medium? A was trained on medium problems, B on hard ones; both answer\n"
-    "the same. Latents are told at one mix of outcomes, and A is asked a second time, where nothing has changed:"
-)
-CONTROLLED = (
-    "With a control, on three seeds, other latents in their places did no worse (benchmarks/results/credit.json): do "
-    "not take what is seen here for the roles' doing."
-)
-NO_CREDIT = (
-    "No latent has earned a role that credit could go by (reasoning, computation, shortcut): hard is not run again.\n"
-    "That is an outcome. A larger dictionary, or one fitted for longer (--learn), may have some."
-)
+WIDTH = 100
+"""Columns of a terminal."""
+NONE = "-"
+CREDIT_CONTROL = "Control over 3 seeds (benchmarks/results/credit.json): no better than random latents; a format gate."
+NO_CREDIT = "No latent has earned a role that credit uses, so deep training is not repeated with feature credit."
 
 
-def rate(end: Evaluation, bucket: str, measure: str = "valid_rate") -> Share:
-    """Of the last checkpoint."""
-    return end.at(end.steps[-1], by="bucket", group=bucket)[measure]
+@dataclass(frozen=True)
+class Section:
+    title: str
+    text: str
+    """Sentences above the table."""
+    table: "pl.DataFrame"
+    note: str = ""
+    """Sentences below the table."""
+
+    def render(self, number: int) -> str:
+        """For a terminal: numbered, the table indented."""
+        head = textwrap.wrap(f"{number} {self.title}. {self.text}", WIDTH, subsequent_indent="  ")
+        table = textwrap.indent(text_table(self.table, rule=False), "  ")
+        note = textwrap.wrap(self.note, WIDTH, initial_indent="  ", subsequent_indent="  ")
+        return "\n".join([*head, table, *note])
 
 
-def less(one: Share, other: Share) -> str:
-    """The one less the other, each with its own interval (Newcombe, unpaired: both were asked the same problems, which
-    would only make it narrower)."""
-    value = one.value - other.value
-    below = ((one.value - one.low) ** 2 + (other.high - other.value) ** 2) ** 0.5
-    above = ((one.high - one.value) ** 2 + (other.value - other.low) ** 2) ** 0.5
-    return f"{value:+.2f} [{value - below:+.2f}, {value + above:+.2f}]"
+# --- behavior ----------------------------------------------------------------------------------------------------
 
 
-def trained(ends: Mapping[str, Evaluation]) -> str:
-    """What became of easy problems: of the base, medium, hard, and hard where only valid answers are paid."""
-    base, medium, hard, paid = (rate(end, "easy") for end in list(ends.values())[:4])
-    return (
-        f"Of the base's answers to easy problems {base} are valid. What training adds to that:\n"
-        f"on medium problems {less(medium, base)}, on hard ones {less(hard, base)},\n"
-        f"on hard ones where only valid answers are paid {less(paid, base)}."
-    )
-
-
-def explained(found: "Quality") -> str:
-    """How much of the residual it is, and how sparse."""
-    kept = found.recovered and found.recovered.ce_recovered
-    told = [] if found.fve is None else [f"It explains {found.fve:.3f} of the variance of other problems' residuals"]
-    told += [] if kept is None else [f"{kept:.3f} of the loss is kept where it stands in for them"]
-    active = (
-        f"{found.l0.total:.1f} latents are on at a token in the mean; {found.firing.dead_share:.2f} of all never are."
-    )
-    return f"{', and '.join(told)}.\n{active}" if told else active
-
-
-def roles_earned(roles: "Roles") -> str:
-    """How many, of what; and how often latents drawn at random would have."""
-    earned = Counter(roles.of(latent) for latent in {trial.latent for trial in roles.trials if trial.passed})
-    of_what = ", ".join(f"{count} {family}" for family, count in earned.most_common())
-    told, drawn = passing(roles.trials), passing(roles.random)
-    tried = "None tells anything apart, so none was tried further"
-    if told.n:
-        tried = f"Of the {told.n} that tell something apart and were tried further, {told} passed all three gates"
-    count = f"{sum(earned.values())} of {roles.width:,} latents have earned a role{of_what and f' ({of_what})'}"
-    return f"{count}.\n{tried};\nof {drawn.n} drawn at random, {drawn}."
-
-
-def passing(trials: "Sequence[Trial]") -> Share:
-    """Of the latents held to any contrast, the share that passed one: each latent counts once."""
-    tried, passed = {trial.latent for trial in trials}, {trial.latent for trial in trials if trial.passed}
-    if not tried:
-        return Share(float("nan"), 0.0, 1.0, 0)
-    return Share(len(passed) / len(tried), *exact(len(passed), len(tried)), len(tried))
-
-
-def went(changes: "Changes", bucket: str, roles: "Roles") -> str:
-    """Of one bucket: how many latents were strengthened and weakened, and the surest of each sign."""
-    found = changes.buckets[bucket]
-    if (counts := found.counts())[FEW]:
-        return f"On {bucket} problems there are too few prompts to tell what became of the latents."
-    judged = len(found.verdict_F) - counts[RARE]
-    again = None if changes.control is None else changes.control[bucket].counts()
-    control = again and f" (the base asked again: {again[STRENGTHENED]} and {again[WEAKENED]})"
-    told = (
-        f"On {bucket} problems, of {judged} latents that are not too rare: {counts[STRENGTHENED]} strengthened, "
-        f"{counts[WEAKENED]} weakened{control or ''}."
-    )
-    first = [_told(found, latent, roles) for latent in surest(found, 1)]
-    return f"{told}\nThe surest: {'; '.join(first)}." if first else told
-
-
-def by_role(changes: "Changes", roles: "Roles") -> str:
-    """What became of the latents with a role, bucket by bucket."""
-    earned = {latent: roles.of(latent) for latent in sorted({t.latent for t in roles.trials if t.passed})}
-    names, rows = (STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED, RARE), []
-    for bucket, found in changes.buckets.items():
-        for role in dict.fromkeys(earned.values()):
-            verdicts = Counter(found.verdict_F[latent] for latent in earned if earned[latent] == role)
-            rows.append([bucket, role, verdicts.total(), *(verdicts[name] for name in names)])
-    return grid(["bucket", "role", "latents", *names], rows) if rows else "No latent has a role to be told by."
-
-
-def trusted(drift: "Drift") -> str:
-    """Whether the dictionary is to be believed, all the way."""
-    doubted = {step: verdict for step in drift.steps if (verdict := drift.verdict(step)) != TRUSTED}
-    if not doubted:
-        return f"The dictionary fits all {len(drift.steps)} checkpoints."
-    told = ", ".join(f"step {at} ({why})" for at, why in doubted.items())
-    return f"The dictionary is not to be trusted at {told}."
-
-
-def set_apart(comparison: "Comparison") -> str:
-    """Bucket by bucket, in a line each: what B does more of, and how many of its latents are stronger and weaker."""
-    found, rows = comparison.compared(), []
-    behaviour = {(row["bucket"], row["measure"]): row for row in comparison.behaviour().to_dicts()}
-    for bucket, sides in found.buckets.items():
-        between = sides.between.counts()
-        again = None if found.control is None else found.control[bucket].between.counts()
-        told = [_ranged(behaviour[bucket, measure]) for measure in ("valid_rate", "direct_share")]
-        few = between[FEW] > 0
-        counts = ["-"] * 2 if few else [between[STRENGTHENED], between[WEAKENED]]
-        control = "-" if few or again is None else again[STRENGTHENED] + again[WEAKENED]
-        rows.append([bucket, *told, *counts, control, f"{sides.between.change.common:.2f}"])
-    head = ["bucket", "valid, B less A", "direct, B less A", "stronger in B", "weaker in B", "A again", "compared"]
-    return grid(head, rows)
-
-
-def apart_in_words(comparison: "Comparison", bucket: str = HARD) -> str:
-    behaviour = {(row["bucket"], row["measure"]): row for row in comparison.behaviour().to_dicts()}
-    valid, direct = (_ranged(behaviour[bucket, measure]) for measure in ("valid_rate", "direct_share"))
-    found = comparison.compared()
-    counts = found.buckets[bucket].between.counts()
-    said = f"On {bucket} problems, B less A: valid answers {valid}, answers given at once {direct}."
-    if counts[FEW]:
-        return f"{said}\nAt one mix of outcomes nothing can be told of latents there: too few prompts have it in both."
-    again = found.control and found.control[bucket].between.counts()
-    control = f" (A asked again: {again[STRENGTHENED]} and {again[WEAKENED]})" if again else ""
-    return (
-        f"{said}\nLatents at one mix of outcomes: {counts[STRENGTHENED]} stronger in B, {counts[WEAKENED]} "
-        f"weaker{control}."
-    )
-
-
-def what_credit_reads(roles: "Roles") -> str:
-    """Before hard is trained once more."""
-    bearers = bearers_of(roles)
-    of_what = ", ".join(f"{n} of {family}" for family, n in Counter(bearer.family for bearer in bearers).items())
-    missing = [family for family in JUDGING if not any(bearer.family == family for bearer in bearers)]
-    asks = f"\nNone has earned {' or '.join(missing)}, so no reward hangs on that." if missing else ""
-    return f"Now hard once more, with credit by what {len(bearers)} latents show in each answer: {of_what}.{asks}"
-
-
-def credited(hard: Evaluation, paid: Evaluation, seen: Evaluation) -> str:
-    """Hard training as it is, where the verifier says what is paid, and where latents do: one run of each."""
-    lines = [
-        "What credit by latents adds to plain training on hard problems, and what paying valid answers alone does:"
+def base_section(base: Evaluation, task: "Chain", plan: "Plan") -> Section:
+    rows = [
+        {
+            "group": level,
+            "depths": f"{depths[0]} to {depths[-1]}",
+            "pass rate": percent(rates["pass_rate"]),
+            "valid rate": percent(rates["valid_rate"]),
+            "direct answers": percent(rates["direct_share"]),
+            "valid, of correct": percent(rates["valid_given_success"]),
+        }
+        for level, depths in task.depths_of_level().items()
+        if depths and (rates := last_rates(base, level))
     ]
-    asked = (("valid", "easy", "valid_rate"), ("valid", "hard", "valid_rate"), ("right", "hard", "pass_rate"))
-    for what, bucket, measure in asked:
-        plain, ceiling, ours = (rate(end, bucket, measure) for end in (hard, paid, seen))
-        told = f"{less(ours, plain)} and {less(ceiling, plain)}"
-        lines.append(f"{what} answers to {bucket} problems, {plain}: {told};")
-    return "\n".join([*lines, "one run of each: a demo, not a study.", CONTROLLED])
+    text = (
+        f"Chains modulo {task.modulus}: 2 + 1 * 2 is answered by steps (2 + 1 = 3 ; 3 * 2 = 1 ; # 1) or directly "
+        f"(# 1). Percent of {plan.sizes.answers} answers to {plan.sizes.problems} problems [95% interval]; valid: all "
+        "steps right too."
+    )
+    return Section("The base", text, _frame(rows))
 
 
-def _told(found: "Judged", latent: int, roles: "Roles") -> str:
-    change, role = found.change, roles.of(latent)
-    value, low, high = (float(held[latent]) for held in (change.value_F, change.low_F, change.high_F))
-    bounds = "" if np.isnan(low) else f" [{low:+.3f}, {high:+.3f}]"
-    return f"latent {latent} ({role if role != 'none' else 'no role'}), {value:+.3f}{bounds}"
+def training_section(evaluations: Mapping[str, Evaluation], plan: "Plan") -> Section:
+    rows = [{"trained on": name, **_arm_rates(evaluation)} for name, evaluation in evaluations.items()]
+    text = f"{plan.train_steps} steps in each arm, one run each. Accuracy (pass) beside validity:"
+    return Section("GRPO", text, _frame(rows))
 
 
-def _ranged(row: Mapping[str, Any]) -> str:
-    if row["low"] is None:
-        return "-" if row["difference"] is None else f"{row['difference']:+.2f}"
-    return f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+def credit_section(evaluations: Mapping[str, Evaluation], roles: "Roles") -> Section:
+    from interp.credit.role_latents import role_latents
+
+    names = {DEEP: "plain", ORACLE: "oracle: only valid rewarded", FEATURES: "features"}
+    rows = [{"credit": label, **_arm_rates(evaluations[name])} for name, label in names.items()]
+    counts = Counter(latent.family for latent in role_latents(roles))
+    latents = ", ".join(f"{count} {family}" for family, count in counts.items())
+    text = f"Feature credit by {latents} latents, one run:"
+    return Section("Deep again", text, _frame(rows), CREDIT_CONTROL)
+
+
+def _arm_rates(evaluation: Evaluation) -> dict[str, str]:
+    shallow, deep = (last_rates(evaluation, level) for level in ("shallow", "deep"))
+    return {
+        "shallow: pass": percent(shallow["pass_rate"]),
+        "shallow: valid": percent(shallow["valid_rate"]),
+        "deep: pass": percent(deep["pass_rate"]),
+        "deep: valid": percent(deep["valid_rate"]),
+        "direct": percent(deep["direct_share"]),
+    }
+
+
+def last_rates(evaluation: Evaluation, level: str) -> dict[str, Estimate]:
+    """Every measure of one depth group, at the last checkpoint."""
+    return evaluation.measures(evaluation.steps[-1], by="level", group=level)
+
+
+# --- the dictionary ----------------------------------------------------------------------------------------------
+
+
+def dictionary_section(dictionary: Dictionary) -> Section:
+    tsae, quality, recovery = dictionary
+    row = {
+        "latents": f"{tsae.width:,}",
+        "variance explained": quality.fve,
+        "active per token": quality.l0.total,
+        "dead": quality.firing.dead_share,
+        "loss recovered": recovery.from_mean.ce_recovered,
+        "held-out tokens": f"{quality.tokens:,}",
+    }
+    text = "Of the base and the ends of middle and deep. Control: the mean residual recovers 0."
+    return Section("A temporal SAE", text, _frame([row]))
+
+
+def roles_section(roles: "Roles") -> Section:
+    rows = []
+    for family in dict.fromkeys(trial.family for trial in (*roles.trials, *roles.random_trials)):
+        candidates, random_latents = (
+            [trial for trial in trials if trial.family == family] for trials in (roles.trials, roles.random_trials)
+        )
+        rows.append(
+            {
+                "role family": family,
+                "candidates": len(_latents(candidates)),
+                "not falsified": len(_latents(trial for trial in candidates if trial.passes_falsification)),
+                "ablation": len(_latents(trial for trial in candidates if trial.passes_ablation)),
+                "role earned": _count_and_share(candidates),
+                "control": _count_and_share(random_latents),
+            }
+        )
+    text = "Latents that pass the contrast are candidates for two more gates. Control: random latents."
+    return Section("Roles", text, _frame(rows))
+
+
+def _latents(trials: "Any") -> set[int]:
+    return {trial.latent for trial in trials}
+
+
+def passing_share(trials: "Sequence[Trial]") -> Estimate:
+    """Share of latents that pass all gates in some contrast. Each latent counts once."""
+    return exact_share(len(_latents(trial for trial in trials if trial.passes_all)), len(_latents(trials)))
+
+
+def _count_and_share(trials: "Sequence[Trial]") -> str:
+    share = passing_share(trials)
+    return f"{round(share.value * share.n)} of {share.n}: {percent(share)}%" if share.n else NONE
+
+
+# --- latents -----------------------------------------------------------------------------------------------------
+
+
+def tracks_section(changes: "Changes", drift: "Drift", roles: "Roles") -> Section:
+    rows = []
+    for bucket, verdicts in changes.buckets.items():
+        counts = verdicts.counts()
+        control = None if changes.control is None else changes.control[bucket].counts()
+        is_known = not counts[TOO_FEW_PROMPTS]
+        rows.append(
+            {
+                "group": bucket,
+                **{name: counts[name] if is_known else NONE for name in (STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED)},
+                "control": control[STRENGTHENED] + control[WEAKENED] if control and is_known else NONE,
+                "most certain change": most_certain_change(verdicts, roles),
+            }
+        )
+    text = f"Control: changes if the base is resampled. {trust(drift)}"
+    return Section("Latents in deep training", text, _frame(rows))
+
+
+def most_certain_change(verdicts: "LatentVerdicts", roles: "Roles") -> str:
+    """Role and change of the latent with the smallest q among those that changed."""
+    changed = verdicts.most_certain(1)
+    if not changed:
+        return NONE
+    latent = min(changed, key=lambda latent: verdicts.q_F[latent])
+    role = roles.role_of(latent)
+    return f"{role if role != 'none' else 'no role'} {verdicts.estimate(latent):+.2f}"
+
+
+def trust(drift: "Drift") -> str:
+    """Whether the dictionary can be trusted at every checkpoint."""
+    doubtful = [f"{step} ({drift.verdict(step)})" for step in drift.steps if drift.verdict(step) != TRUSTED]
+    if not doubtful:
+        return "The dictionary is trusted throughout."
+    return f"The dictionary is not trusted at step {', '.join(doubtful)}."
+
+
+def comparison_section(comparison: "Comparison") -> Section:
+    latents, rows = comparison.latents(), []
+    behavior = {(row["bucket"], row["measure"]): row for row in comparison.behavior().to_dicts()}
+    for bucket, sides in latents.buckets.items():
+        counts = sides.difference.counts()
+        control = None if latents.control is None else latents.control[bucket].difference.counts()
+        is_known = not counts[TOO_FEW_PROMPTS]
+        rows.append(
+            {
+                "group": bucket,
+                "pass rate": points(behavior[bucket, "pass_rate"]),
+                "valid rate": points(behavior[bucket, "valid_rate"]),
+                "direct answers": points(behavior[bucket, "direct_share"]),
+                "stronger": counts[STRENGTHENED] if is_known else NONE,
+                "weaker": counts[WEAKENED] if is_known else NONE,
+                UNDECIDED: counts[UNDECIDED] if is_known else NONE,
+                "control": control[STRENGTHENED] + control[WEAKENED] if control and is_known else NONE,
+            }
+        )
+    text = "In points; latents at equal outcomes. Control: differences if middle is resampled."
+    return Section(f"{DEEP.capitalize()} less {MIDDLE}", text, _frame(rows))
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+def percent(share: Estimate) -> str:
+    if not share.n:
+        return NONE
+    return f"{Estimate(100 * share.value, 100 * share.low, 100 * share.high):.0f}"
+
+
+def points(row: Mapping[str, Any]) -> str:
+    """A row's difference of shares with its interval, in percentage points."""
+    if row["difference"] is None:
+        return NONE
+    value, low, high = (float("nan") if row[end] is None else 100 * row[end] for end in ("difference", "low", "high"))
+    return f"{Estimate(value, low, high):+.0f}"
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> "pl.DataFrame":
+    import polars as pl
+
+    return pl.DataFrame([{name: _text(value) for name, value in row.items()} for row in rows])
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return NONE
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

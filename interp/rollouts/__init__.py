@@ -4,6 +4,7 @@ problems     problems of a task in a fixed order
 roll_out     sample completions and verify them
 record       the joined record of a rollout
 summary      shares by depth, level or any column
+gallery      examples of rollouts in colour, for a terminal
 pass_at_k    pass@k
 buckets      easy, medium and hard problems, by base pass rate
 evaluate     a policy or every checkpoint of a series on the same problems; `evaluation` is its result
