@@ -48,8 +48,8 @@ def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
 
 def _with_current_names(kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
     renamed: Mapping[str, str] = getattr(kind, "RENAMED_FIELDS", {})
-    if twice := sorted(f"{old} and {renamed[old]}" for old in set(value) & set(renamed) if renamed[old] in value):
-        raise BadInput(f"{kind.__name__}: expected each field under one name, got {'; '.join(twice)}")
+    if repeated := sorted(f"{old} and {renamed[old]}" for old in set(value) & set(renamed) if renamed[old] in value):
+        raise BadInput(f"{kind.__name__}: expected each field under one name, got {'; '.join(repeated)}")
     return {renamed.get(key, key): item for key, item in value.items()}
 
 

@@ -9,6 +9,7 @@ pass_at_k    pass@k
 buckets      easy, medium and hard problems, by base pass rate
 evaluate     a policy or every checkpoint of a series on the same problems; `evaluation` is its result
 series       the checkpoints of one policy
+gallery      examples for a terminal, coloured step by step
 """
 
 from interp.rollouts.buckets import BucketConfig, BucketedProblem, Buckets, bucket

@@ -168,7 +168,7 @@ def test_a_shard_that_cannot_be_read_is_named_and_left_out_only_on_request(store
     with pytest.raises(BadInput, match=rf"1 of 3 shards cannot be read: {message}.*leave them out .skip_bad"):
         Store.open(store.path)
     rest = Store.open(store.path, skip_bad=True)
-    assert rest.shards == ("shard-00000", "shard-00002") and len(left) == 10
+    assert rest.shards == ("shard-00000", "shard-00002") and len(rest) == 10
     assert [name for name, _ in rest.skipped] == ["shard-00001"] and "1 left out" in repr(rest)
     assert rest.documents["shard"].to_list() == [0, 0, 1, 1, 1]
     assert rest.tokens(1).document.tolist() == [2, 2, 3, 4, 4]

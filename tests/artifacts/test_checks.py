@@ -1,4 +1,4 @@
-"""A field that is wrong is refused alone, whatever stands beside it."""
+"""Checks of config fields: the field that is wrong is refused alone, by name, with its value."""
 
 import json
 import math
@@ -8,70 +8,73 @@ import numpy as np
 import pytest
 
 from interp.artifacts import BadInput, to_json
-from interp.checks import expect_at_least, expect_at_most, expect_between, expect_one_of, expect_positive
-from interp.grpo.config import UpdateConfig
-from interp.studies.difficulty import DifficultyConfig
-from interp.studies.features import FeaturesConfig
-from interp.tsae import TSAEConfig
+from interp.checks import (
+    expect_at_least,
+    expect_at_most,
+    expect_between,
+    expect_one_of,
+    expect_positive,
+    expect_type,
+)
 
 
 @dataclass(frozen=True)
-class Held:
-    few: float | None = 3
-    many: float | None = 30
+class Config:
+    rate: float | None = 3
+    limit: float | None = 30
     kind: str | None = "good"
-
-
-def test_what_is_no_number_or_no_whole_one_is_refused_by_the_same_name():
-    told = {"k": "16", "width": 128.0, "revival": "much"}
-    said = ["k must be a whole number; got '16'", "width must be a whole number; got 128.0"]
-    said += ["revival must not be negative; got 'much'"]
-    for (name, value), expected in zip(told.items(), said, strict=True):
-        with pytest.raises(BadInput) as refused:
-            TSAEConfig(**{name: value})
-        assert str(refused.value) == expected
-    assert json.dumps(to_json(TSAEConfig(width=np.int64(128)))) == json.dumps(to_json(TSAEConfig(width=128)))
+    steps: int = 10
+    scale: float = 1.0
 
 
 @pytest.mark.parametrize(
-    ("check", "held", "told"),
+    ("check", "config", "message"),
     [
-        (lambda held: expect_at_least(held, 1, "few", "many"), Held(many=0), "many must be at least 1; got 0"),
-        (lambda held: expect_at_least(held, 0, "few", "many"), Held(few=-0.5), "few must not be negative; got -0.5"),
-        (lambda held: expect_at_most(held, 40, "few", "many"), Held(many=41), "many must be at most 40; got 41"),
-        (lambda held: expect_positive(held, "few", "many"), Held(few=0.0), "few must be positive; got 0.0"),
-        (lambda held: expect_between(held, 3, 30, "few", "many"), Held(few=2), "few must lie between 3 and 30; got 2"),
-        (lambda held: expect_one_of(held, ("good", "fair"), "kind"), Held(kind="bad"),
+        (lambda c: expect_at_least(c, 1, "rate", "limit"), Config(limit=0), "limit must be at least 1; got 0"),
+        (lambda c: expect_at_least(c, 0, "rate", "limit"), Config(rate=-0.5), "rate must not be negative; got -0.5"),
+        (lambda c: expect_at_most(c, 40, "rate", "limit"), Config(limit=41), "limit must be at most 40; got 41"),
+        (lambda c: expect_positive(c, "rate", "limit"), Config(rate=0.0), "rate must be positive; got 0.0"),
+        (lambda c: expect_between(c, 3, 30, "rate", "limit"), Config(rate=2), "rate must lie between 3 and 30; got 2"),
+        (lambda c: expect_one_of(c, ("good", "fair"), "kind"), Config(kind="bad"),
          "kind must be one of good, fair; got 'bad'"),
     ],
 )  # fmt: skip
-def test_the_field_that_is_wrong_is_named_and_no_other(check, held, told):
+def test_the_field_that_is_wrong_is_named_and_no_other(check, config, message):
     with pytest.raises(BadInput) as refused:
-        check(held)
-    assert str(refused.value) == told
-    check(Held())
-    check(Held(few=None, many=None, kind=None))
+        check(config)
+    assert str(refused.value) == message
+    check(Config())
+    check(Config(rate=None, limit=None, kind=None))
 
 
-def test_none_is_let_through_only_where_a_field_may_be_none():
-    with pytest.raises(BadInput, match="^scale must be one of .*; got None$"):
-        TSAEConfig(scale=None)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(BadInput, match="^lr must not be negative; got None$"):
-        UpdateConfig(lr=None)  # pyright: ignore[reportArgumentType]
-    assert TSAEConfig(width=None).width is None
-
-
-@pytest.mark.parametrize("check", [expect_positive, lambda held, name: expect_between(held, 0, 1, name)])
-def test_what_is_no_number_is_refused(check):
-    with pytest.raises(BadInput, match=r"few must .*; got nan"):
-        check(Held(few=math.nan), "few")
-
-
-@pytest.mark.parametrize("config", [DifficultyConfig, FeaturesConfig])
 @pytest.mark.parametrize(
-    ("name", "value", "claim"),
-    [("lr", 0.0, "be positive"), ("first_seed", -1, "not be negative"), ("problems", 0, "be at least 1")],
+    ("field", "value", "message"),
+    [
+        ("steps", "16", "steps must be a whole number; got '16'"),
+        ("steps", 128.0, "steps must be a whole number; got 128.0"),
+        ("scale", "much", "scale must not be negative; got 'much'"),
+        ("scale", None, "scale must not be negative; got None"),
+        ("scale", math.nan, "scale must not be negative; got nan"),
+    ],
 )
-def test_a_study_names_the_one_setting_that_is_wrong(config, name, value, claim):
-    with pytest.raises(BadInput, match=f"^{name} must {claim}; got {value}$"):
-        config(**{name: value})
+def test_a_value_of_the_wrong_type_is_refused_by_the_same_name(field, value, message):
+    with pytest.raises(BadInput) as refused:
+        expect_at_least(Config(**{field: value}), 0, "steps", "scale")
+    assert str(refused.value) == message
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers_and_are_written_as_such():
+    config = Config(steps=np.int64(128))  # pyright: ignore[reportArgumentType]
+    expect_at_least(config, 1, "steps")
+    assert json.dumps(to_json(config)) == json.dumps(to_json(Config(steps=128)))
+
+
+@pytest.mark.parametrize("check", [expect_positive, lambda config, name: expect_between(config, 0, 1, name)])
+def test_nan_is_refused(check):
+    with pytest.raises(BadInput, match=r"rate must .*; got nan"):
+        check(Config(rate=math.nan), "rate")
+
+
+def test_a_value_of_another_type_is_refused_with_a_remedy():
+    with pytest.raises(BadInput, match=r"expected a Config, got '3' \(int\): pass a Config"):
+        expect_type(3, Config, "pass a Config")

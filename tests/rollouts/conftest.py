@@ -32,8 +32,6 @@ def verdict_row() -> Callable[..., Rollout]:
         key: dict[str, Any] = {"run": "x", "step": 0, "problem": prompt, "sample": 0, "split": "eval"}
         verdict: dict[str, Any] = {"reward": float(correct), "correct": correct, "valid": valid, "coherent": coherent}
         verdict["lucky"] = None if valid is None else correct and not valid
-        return Rollout(
-            **key, **empty, **verdict, prompt=prompt, label="1", depth=depth, level=level, format="steps"
-        )
+        return Rollout(**key, **empty, **verdict, prompt=prompt, label="1", depth=depth, level=level, format="steps")
 
     return make

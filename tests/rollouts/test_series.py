@@ -1,4 +1,4 @@
-"""A series is read from whatever left checkpoints behind, in order of step; what could not be loaded is refused."""
+"""A series: checkpoints read from a trainer's directory or a list, in order of step; bad ones are refused."""
 
 import json
 import shutil
@@ -30,11 +30,11 @@ def shared(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def trainer(shared, tmp_path) -> Path:
-    """The same, to be spoiled."""
+    """A copy, for tests that damage it."""
     return Path(shutil.copytree(shared, tmp_path / "trainer"))
 
 
-def test_a_trainer_s_output_is_read_in_order_of_step_and_not_of_name(shared):
+def test_checkpoints_of_a_trainer_are_read_in_order_of_step_and_not_of_name(shared):
     series = Series.from_dir(shared)
     assert series.steps == (2, 9, 10)
     assert series.base == Checkpoint(2, shared / "checkpoint-2") and series.last.step == 10
@@ -42,12 +42,12 @@ def test_a_trainer_s_output_is_read_in_order_of_step_and_not_of_name(shared):
     assert repr(series) == "Series(3 checkpoints, steps 2, 9, 10)"
 
 
-def test_the_base_a_trainer_does_not_keep_is_put_before_its_checkpoints_as_step_0(shared):
+def test_a_base_is_added_as_step_0(shared):
     series = Series.from_dir(str(shared), base=shared / "base")
     assert series.steps == (0, 2, 9, 10) and series.base.path == shared / "base"
 
 
-def test_a_checkpoint_is_loaded_and_known_by_the_fingerprint_of_its_weights(shared):
+def test_a_checkpoint_loads_its_policy_and_has_the_fingerprint_of_its_weights(shared):
     member = Series.from_dir(shared).checkpoint(9)
     loaded = member.load(device="cpu", dtype="float32")
     assert isinstance(loaded, Policy) and loaded.path == member.path
@@ -55,7 +55,7 @@ def test_a_checkpoint_is_loaded_and_known_by_the_fingerprint_of_its_weights(shar
     assert member.fingerprint() != Series.from_dir(shared).checkpoint(10).fingerprint()
 
 
-def test_any_directories_make_a_series_by_mapping_by_pairs_or_in_the_order_given(shared):
+def test_directories_may_be_given_as_a_mapping_as_pairs_or_in_order(shared):
     one, two = shared / "checkpoint-9", str(shared / "checkpoint-2")
     assert Series.from_dirs([one, two]).steps == (0, 1)
     assert Series.from_dirs([one, two]).checkpoint(0).path == one
@@ -69,7 +69,7 @@ def test_a_series_is_a_sequence_and_a_slice_of_it_a_series(shared):
     assert series[::2].steps == (2, 10) and isinstance(series[1:], Series) and len(series[3:]) == 0
 
 
-def test_a_checkpoint_that_a_killed_writer_left_between_two_renames_is_restored(trainer):
+def test_a_checkpoint_caught_between_two_renames_of_a_killed_writer_is_restored(trainer):
     (trainer / "checkpoint-9").rename(trainer / ".checkpoint-9.999999999.retired")
     (trainer / ".checkpoint-12.999999999.partial").mkdir()
     assert Series.from_dir(trainer).steps == (2, 9, 10)
@@ -86,7 +86,7 @@ def test_a_series_is_opened_without_torch(shared):
 
 
 @pytest.mark.parametrize(
-    ("inside", "told"),
+    ("inside", "message"),
     [
         ("nowhere", "expected directories called checkpoint-<step>, got nothing there"),
         ("README.md", "got a file"),
@@ -95,10 +95,10 @@ def test_a_series_is_opened_without_torch(shared):
         ("others", "got checkpoint-last, notes.txt"),
     ],
 )
-def test_a_place_without_checkpoints_is_refused_saying_what_is_there(trainer, inside, told):
+def test_a_directory_without_checkpoints_is_refused_naming_its_contents(trainer, inside, message):
     (trainer / "others" / "checkpoint-last").mkdir(parents=True)
     (trainer / "others" / "notes.txt").touch()
-    with pytest.raises(BadInput, match=told) as caught:
+    with pytest.raises(BadInput, match=message) as caught:
         Series.from_dir(trainer / inside)
     assert str(trainer / inside) in str(caught.value)
 
@@ -121,7 +121,7 @@ def pickle_weights(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("damage", "message"),
     [
         (drop_config, r"checkpoint-9: expected config\.json"),
         (cut_weights, r"checkpoint-9/model\.safetensors: expected \d+ bytes by its own header"),
@@ -129,14 +129,14 @@ def pickle_weights(checkpoint: Path) -> None:
         (pickle_weights, r"checkpoint-9: expected model\.safetensors, got pickled weights"),
     ],
 )
-def test_one_checkpoint_that_could_not_be_loaded_is_refused_by_name(trainer, spoil, told):
-    spoil(trainer / "checkpoint-9")
-    with pytest.raises(BadInput, match=told):
+def test_a_checkpoint_that_cannot_be_loaded_is_refused_by_name(trainer, damage, message):
+    damage(trainer / "checkpoint-9")
+    with pytest.raises(BadInput, match=message):
         Series.from_dir(trainer)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"hidden_size": 16}, r"\(hidden_size 32\), got hidden_size 16"),
         ({"num_hidden_layers": 2}, r"\(num_hidden_layers 3\), got num_hidden_layers 2"),
@@ -146,14 +146,14 @@ def test_one_checkpoint_that_could_not_be_loaded_is_refused_by_name(trainer, spo
         ),
     ],
 )
-def test_checkpoints_of_unlike_architectures_are_refused_naming_both(trainer, changes, told):
+def test_checkpoints_of_different_architectures_are_refused_naming_both(trainer, changes, message):
     file = trainer / "checkpoint-9" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-    with pytest.raises(BadInput, match=rf"checkpoint-9: expected the architecture of \S+/checkpoint-2 {told}"):
+    with pytest.raises(BadInput, match=rf"checkpoint-9: expected the architecture of \S+/checkpoint-2 {message}"):
         Series.from_dir(trainer)
 
 
-def test_a_step_is_there_once(trainer):
+def test_a_step_that_occurs_twice_is_refused(trainer):
     (trainer / "checkpoint-9").rename(trainer / "checkpoint-002")
     with pytest.raises(BadInput, match=r"got step 2 twice: \S+checkpoint-002 and \S+checkpoint-2$"):
         Series.from_dir(trainer)
@@ -166,7 +166,7 @@ def test_a_step_is_there_once(trainer):
 
 
 @pytest.mark.parametrize(
-    ("dirs", "told"),
+    ("dirs", "message"),
     [
         ([], "expected at least one checkpoint, got none"),
         ({}, "expected at least one checkpoint, got none"),
@@ -176,11 +176,23 @@ def test_a_step_is_there_once(trainer):
         (["a", (1, "b")], "expected a step for every directory or for none"),
     ],
 )
-def test_a_list_that_makes_no_series_is_refused(dirs, told):
-    with pytest.raises(BadInput, match=told):
+def test_a_list_that_is_no_series_is_refused(dirs, message):
+    with pytest.raises(BadInput, match=message):
         Series.from_dirs(dirs)
 
 
-def test_a_step_that_is_not_there_is_refused_naming_those_that_are(shared):
+def test_a_missing_step_is_refused_naming_those_there_are(shared):
     with pytest.raises(BadInput, match="expected one of the steps 2, 9, 10; got 3: .*, not a count"):
         Series.from_dir(shared).checkpoint(3)
+
+
+def test_a_series_shows_its_checkpoints_and_those_left_out(trainer):
+    drop_config(trainer / "checkpoint-9")
+    series = Series.from_dir(trainer, skip_bad=True)
+    table = series.table()
+    assert table["step"].to_list() == [2, 10]
+    assert table["fingerprint"].to_list() == [checkpoint.fingerprint() for checkpoint in series]
+    summary = series.summary()
+    assert summary["step"].to_list() == [2, 9, 10]
+    assert ["expected config.json" in (reason or "") for reason in summary["skipped"]] == [False, True, False]
+    assert "Series(2 checkpoints, steps 2, 10)" in series._repr_html_()

@@ -1,0 +1,64 @@
+"""Manifests: what a directory holds and was made from, and refusals that say what to do."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from interp.artifacts import (
+    MANIFEST,
+    SCHEMA,
+    BadInput,
+    Mismatch,
+    read_manifest,
+    write_json,
+    write_manifest,
+    writing_dir,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    with writing_dir(tmp_path / "store") as aside:
+        write_manifest(aside, "store", config={"layer": 2}, made_from={"policy": "abc"}, rows=7)
+    return tmp_path / "store"
+
+
+def test_a_manifest_gives_schema_config_fingerprints_and_further_entries(store):
+    manifest = read_manifest(store, "store", made_from={"policy": "abc"})
+    assert manifest["schema"] == SCHEMA
+    assert manifest["config"] == {"layer": 2}
+    assert manifest["made_from"] == {"policy": "abc"}
+    assert manifest["rows"] == 7
+
+
+def test_another_kind_is_refused_naming_both(store):
+    with pytest.raises(Mismatch, match=r"expected kind 'tsae', got 'store': is this the right directory\?"):
+        read_manifest(store, "tsae")
+
+
+def test_another_schema_is_refused_naming_both_and_what_to_do(store):
+    manifest = json.loads((store / MANIFEST).read_text())
+    write_json(store / MANIFEST, manifest | {"schema": 99})
+    with pytest.raises(Mismatch, match=f"expected schema {SCHEMA}, got 99: make it again with this version"):
+        read_manifest(store, "store")
+
+
+def test_another_fingerprint_is_refused_naming_both_and_what_to_do(store):
+    with pytest.raises(Mismatch, match=r"another policy: expected xyz, got abc\. Use the policy .* or make it again"):
+        read_manifest(store, "store", made_from={"policy": "xyz"})
+    with pytest.raises(Mismatch, match="another teacher: expected xyz, got None"):
+        read_manifest(store, "store", made_from={"teacher": "xyz"})
+
+
+def test_a_missing_directory_and_one_without_a_manifest_get_different_messages(tmp_path):
+    with pytest.raises(BadInput, match="expected a directory of kind 'store', got no such directory"):
+        read_manifest(tmp_path / "nowhere", "store")
+    with pytest.raises(BadInput, match=f"expected a directory of kind 'store', got a directory without {MANIFEST}"):
+        read_manifest(tmp_path, "store")
+
+
+def test_a_manifest_that_does_not_parse_is_refused(store):
+    (store / MANIFEST).write_text('{"kind": ')
+    with pytest.raises(BadInput, match="expected a JSON manifest, got text that does not parse"):
+        read_manifest(store, "store")
