@@ -58,6 +58,7 @@ class UpdateConfig:
     warm_up: int = 0
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.0
+    """Weight decay of AdamW."""
     max_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     inner_epochs: int = 1
@@ -103,6 +104,7 @@ class GRPOConfig:
     patience: int = 10
     """Steps in a row in which every group has equal rewards, after which there is no signal."""
     without_signal: Literal["stop", "go on"] = "stop"
+    """What to do then."""
 
     def __post_init__(self) -> None:
         expect_one_of(self, OBJECTIVES, "loss")

@@ -42,10 +42,13 @@ class BucketConfig:
     confidence: float = 0.95
     """Confidence of the intervals."""
     max_new_tokens: int = 96
+    """Longer completions are cut off, and marked as truncated."""
     temperature: float = 1.0
+    """Temperature of sampling. 0 is greedy."""
     rows: int = 512
     """Completions generated at once; less takes less memory."""
     seed: int = 0
+    """Seed of the samples."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.hard < self.easy <= 1:

@@ -42,10 +42,13 @@ class EvaluateConfig:
     k: tuple[int, ...] = (1, 4, 16)
     """Values of k for pass@k, none above `group`."""
     max_new_tokens: int = 96
+    """Longer completions are cut off, and marked as truncated."""
     temperature: float = 1.0
+    """Temperature of sampling. 0 is greedy."""
     rows: int = 1024
     """Completions generated at once; less takes less memory."""
     seed: int = 0
+    """Seed of the samples."""
     chat: bool = False
     """Give each problem as a user's turn in the tokenizer's chat template."""
 
