@@ -22,6 +22,7 @@ SHAPE_CHECKED = [
     "interp.activations",
     "interp.policy",
     "interp.grpo.advantages",
+    "interp.grpo.learner",
     "interp.grpo.losses",
     "interp.tsae.metrics",
 ]

@@ -32,8 +32,8 @@ Problems = Level | Sequence[Level] | Sequence[Problem] | None
 
 
 class ProblemSource(Protocol):
-    def __call__(self, step: int, drawn: int, n: int) -> list[Problem]:
-        """The next `n` problems, after `drawn` were drawn."""
+    def __call__(self, step: int, already_drawn: int, n: int) -> list[Problem]:
+        """The next `n` problems, after `already_drawn` problems."""
         ...
 
     def spec(self) -> Any:
@@ -63,11 +63,11 @@ class TaskProblems:
         self.task, self.levels, self.steps, self.seed = task, tuple(levels), steps, seed
         self.finite = {level: self._all_problems(level) for level in self.levels or (None,)}
 
-    def __call__(self, step: int, drawn: int, n: int) -> list[Problem]:
+    def __call__(self, step: int, already_drawn: int, n: int) -> list[Problem]:
         level = self.levels[min(step * len(self.levels) // self.steps, len(self.levels) - 1)] if self.levels else None
         if (problems := self.finite[level]) is not None:
-            return draw_from_epochs(problems, drawn, n, self.seed)
-        return self.task.problems("train", level, n, start=self.seed * PROBLEMS_PER_SEED + drawn)
+            return draw_from_epochs(problems, already_drawn, n, self.seed)
+        return self.task.problems("train", level, n, start=self.seed * PROBLEMS_PER_SEED + already_drawn)
 
     def spec(self) -> Any:
         return {"task": self.task.name, "levels": list(self.levels)}
@@ -94,18 +94,18 @@ class ProblemList:
             raise BadInput("expected at least one problem to train on, got an empty list: is the bucket empty?")
         self.problems, self.seed = list(problems), seed
 
-    def __call__(self, step: int, drawn: int, n: int) -> list[Problem]:
-        return draw_from_epochs(self.problems, drawn, n, self.seed)
+    def __call__(self, step: int, already_drawn: int, n: int) -> list[Problem]:
+        return draw_from_epochs(self.problems, already_drawn, n, self.seed)
 
     def spec(self) -> Any:
         return {"problems": len(self.problems), "content": fingerprint(*(str(to_json(p)) for p in self.problems))}
 
 
-def draw_from_epochs(problems: Sequence[Problem], drawn: int, n: int, seed: int) -> list[Problem]:
-    """The next `n` problems of an endless series of shuffled passes over `problems`, after `drawn` were drawn."""
+def draw_from_epochs(problems: Sequence[Problem], already_drawn: int, n: int, seed: int) -> list[Problem]:
+    """The next `n` of an endless series of shuffled passes over `problems`, after `already_drawn` problems."""
     chosen: list[Problem] = []
     while len(chosen) < n:
-        epoch, start = divmod(drawn + len(chosen), len(problems))
+        epoch, start = divmod(already_drawn + len(chosen), len(problems))
         order = list(problems)
         seeded_rng("epoch", seed, epoch).shuffle(order)
         chosen += order[start : start + n - len(chosen)]

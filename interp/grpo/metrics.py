@@ -3,7 +3,7 @@ send them elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -67,7 +67,7 @@ def tensorboard(directory: str | Path) -> Sink:
     return write
 
 
-def wandb(project: str, *, mode: str = "offline") -> Sink:
+def wandb(project: str, *, mode: Literal["offline", "online", "disabled"] = "offline") -> Sink:
     """Writes metrics for Weights & Biases. In mode "offline" nothing is sent until `wandb sync`."""
     try:
         import wandb as service  # pyright: ignore[reportMissingImports]

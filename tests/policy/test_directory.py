@@ -50,7 +50,7 @@ def logits(policy: Policy) -> torch.Tensor:
         return policy.model(torch.tensor([IDS])).logits
 
 
-# --- loading ----------------------------------------------------------------------------------------------
+# --- loading ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -124,7 +124,7 @@ def test_saving_over_a_directory_needs_overwrite(copy, new_policy):
     assert fingerprint_of(copy) == other.fingerprint() != before
 
 
-# --- refused paths ----------------------------------------------------------------------------------
+# --- refused paths ---------------------------------------------------------------------------------------------------
 
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
@@ -137,9 +137,7 @@ def test_a_path_that_is_a_file_is_refused(copy):
 
 def test_a_run_directory_is_refused_with_a_pointer_to_its_checkpoints(copy, tmp_path):
     shutil.copytree(copy, tmp_path / "run" / "checkpoint-0")
-    assert_refused(
-        tmp_path / "run", r"got checkpoint-0: name one of its checkpoints, or open .* a series \(.*--series"
-    )
+    assert_refused(tmp_path / "run", r"got checkpoint-0: name one of its checkpoints, or open .* a series \(.*--series")
 
 
 def test_a_directory_without_a_config_is_refused_with_a_listing(copy):
@@ -165,7 +163,7 @@ def test_a_file_that_is_not_json_is_refused_by_name(copy, name):
     assert_refused(copy, rf"{name}: expected JSON, got text that does not parse")
 
 
-# --- refused code ---------------------------------------------------------------------------------------
+# --- refused code ----------------------------------------------------------------------------------------------------
 
 
 def write_code(path: Path, marker: Path) -> None:
@@ -192,7 +190,7 @@ def test_a_tokenizer_with_its_own_code_is_refused_without_a_prompt_to_the_user(c
     assert not (tmp_path / "marker").exists()
 
 
-# --- refused weights ------------------------------------------------------------------------------------
+# --- refused weights -------------------------------------------------------------------------------------------------
 
 
 def test_pickled_weights_are_refused_by_name_and_never_opened(copy, monkeypatch):
@@ -265,7 +263,7 @@ def test_weights_of_another_shape_are_refused_with_both_shapes(copy):
     assert_refused(copy, r"9 weights .* another shape .*down_proj\.weight: expected \(32, 96\), got \(32, 64\)")
 
 
-# --- refused tokenizers and prompts ---------------------------------------------------------------------
+# --- refused tokenizers and prompts ----------------------------------------------------------------------------------
 
 
 def test_a_directory_without_a_tokenizer_is_refused(copy):

@@ -57,7 +57,7 @@ class ForwardShapes:
         self.handle.remove()
 
 
-# --- drawing tokens -----------------------------------------------------------------------------------------------
+# --- drawing tokens --------------------------------------------------------------------------------------------------
 
 
 def test_draws_follow_the_distribution():
@@ -111,7 +111,7 @@ def test_uniforms_lie_below_one_and_a_longer_stream_extends_a_shorter_one(seed, 
     assert (uniform_stream(seed, key, length + 7)[:length] == numbers).all()
 
 
-# --- log-probabilities and entropies -------------------------------------------------------------------------------
+# --- log-probabilities and entropies ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -149,7 +149,7 @@ def test_after_its_end_a_row_is_padding_and_zeros(tiny):
     assert samples.tokens_BL.shape[1] == samples.lengths_B.max()
 
 
-# --- the end of a row --------------------------------------------------------------------------------------------
+# --- the end of a row ------------------------------------------------------------------------------------------------
 
 
 def test_a_stop_token_ends_its_row_and_counts_in_its_length(tiny):
@@ -237,7 +237,7 @@ def test_no_prompts_give_no_samples(tiny):
     assert samples.lengths_B.shape == (0,)
 
 
-# --- reproducibility ---------------------------------------------------------------------------------------
+# --- reproducibility -------------------------------------------------------------------------------------------------
 
 
 def test_the_same_seed_gives_the_same_samples_twice(policy):
@@ -288,7 +288,7 @@ def test_prompts_of_mixed_lengths_give_the_samples_of_each_alone(policy):
     assert together == apart
 
 
-# --- efficiency ----------------------------------------------------------------------------------------------
+# --- efficiency ------------------------------------------------------------------------------------------------------
 
 
 def test_one_prefill_serves_a_whole_group(tiny):

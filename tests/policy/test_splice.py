@@ -30,7 +30,7 @@ def count_hooks(model):
 
 @pytest.fixture(scope="module")
 def organism():
-    return interp.Policy.load(interp.organism.shipped(), device="cpu")
+    return interp.Policy.load(interp.organism.shipped_path(), device="cpu")
 
 
 @pytest.mark.parametrize("layer", [0, 3])
