@@ -358,7 +358,7 @@ def memory(case: Setting, config: Config) -> dict[str, Any]:
     if config.keep:
         title = f"Peak memory of one GRPO step, in micro-batches of {config.memory_tokens} tokens"
         figure = RESULTS / f"grpo-step-memory{'-gpu' if config.device == 'cuda' else ''}.svg"
-        line_chart(figure, lines, title=title, across="rollouts in a step", up="MiB")
+        line_chart(figure, lines, title=title, x_title="rollouts in a step", y_title="MiB")
     return {
         "peak_memory_mib": peaks,
         "stored_rollouts_mib": stored,

@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 import tyro
-from common import Arm, measured_now, race, standing, write_result
+from common import Arm, provenance, race, stored_part, write_result
 from sae_lens import SAETrainer
 from sae_lens.config import SAETrainerConfig
 from sae_lens.saes.matryoshka_batchtopk_sae import (
@@ -37,14 +37,16 @@ from sae_lens.saes.matryoshka_batchtopk_sae import (
 )
 from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 
-from interp.studies.dictionary.config import PlantedConfig
-from interp.studies.dictionary.planted import plant
+from interp.studies.dictionary_config import PlantedConfig
+from interp.studies.planted import plant
 from interp.tsae import TSAEConfig, preset
-from interp.tsae.batches import Pool, batches
+from interp.tsae.batches import Batch, batches
+from interp.tsae.pools import Pool
 from interp.tsae.contrastive import dense_contrastive_loss
 from interp.tsae.metrics import FVE
-from interp.tsae.step import Batch
-from interp.tsae.trainer import TSAETrainer, measure_statistics
+
+from interp.tsae.statistics import measure_statistics
+from interp.tsae.trainer import TSAETrainer
 
 PEER, DENSE = "SAELens Matryoshka", "SAELens, dense contrast"
 OFF, ON, LIKE_DENSE = "contrast off", "contrast on", "contrast on, as the dense one"
@@ -116,7 +118,7 @@ class Race:
         self.setting, self.device = setting, device
         tokens = max(64 * 1024, 16 * setting.batch)
         each = max(16, min(256, setting.width // 16))
-        planted = PlantedConfig(setting.d_model, each, frequent=0.02, rare=0.002, tokens=tokens)
+        planted = PlantedConfig(setting.d_model, each, frequent_rate=0.02, rare_rate=0.002, tokens=tokens)
         self.pool = _pool(plant(planted).x_ND.to(device), planted.length)
         self.held_out_ND = plant(replace(planted, tokens=8 * setting.batch), draw=1).x_ND.to(device)
         self.statistics = measure_statistics(self.pool.x_PD)
@@ -317,9 +319,9 @@ def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
     device = torch.device(config.device)
     partly = set(config.parts) < set(PARTS)
-    found = standing("tsae", device, "settings") if partly else {}
-    parts = standing("tsae", device, "parts") if partly else {}
-    parts |= {part: measured_now(device) for part in config.parts}
+    found = stored_part("tsae", device, "settings") if partly else {}
+    parts = stored_part("tsae", device, "parts") if partly else {}
+    parts |= {part: provenance(device) for part in config.parts}
     for setting in SETTINGS[device.type]:
         setup, told = Race(setting, device), found.setdefault(setting.name, {})
         if "speed" in config.parts:

@@ -24,11 +24,11 @@ from typing import Any
 
 import torch
 import tyro
-from common import measured_now, peak_memory, standing, write_result
+from common import provenance, peak_memory, stored_part, write_result
 
 from interp.activations import Store
-from interp.studies.dictionary.config import PlantedConfig
-from interp.studies.dictionary.planted import Planted, plant, store_of
+from interp.studies.dictionary_config import PlantedConfig
+from interp.studies.planted import Planted, plant, planted_store
 from interp.tsae import TSAE, TSAEConfig, evaluate, fit, preset
 from interp.tsae.metrics import match_one_to_one
 
@@ -60,10 +60,10 @@ def memory(config: Config, room: Path) -> dict[str, float]:
     found = {}
     for gb in STORES:
         place = room / f"{gb}"
-        planted = plant(PlantedConfig(d_model=256, each=16, tokens=50_000))
+        planted = plant(PlantedConfig(d_model=256, per_kind=16, tokens=50_000))
         copies = max(1, round(gb * 1e9 / planted.x_ND.nbytes))
         many = replace(planted, x_ND=planted.x_ND.repeat(copies, 1))
-        store_of(many, place)
+        planted_store(many, place)
         found[f"{gb:g} GB"] = round(peak_memory(fitting, place, config.device, config.threads))
         print(f"store of {gb:g} GB: {found[f'{gb:g} GB']} MiB", flush=True)
     return found
@@ -86,7 +86,7 @@ def planted_of(d_model: int, tokens: int, seed: int = 0) -> PlantedConfig:
     each = d_model // 2
     k = TSAEConfig().resolved(d_model).k or 0
     frequent = 0.5 * k / (2 * each * 1.1)
-    return PlantedConfig(d_model, each, frequent=frequent, rare=frequent / 10, tokens=tokens, seed=seed)
+    return PlantedConfig(d_model, each, frequent_rate=frequent, rare_rate=frequent / 10, tokens=tokens, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,10 @@ class World:
     @classmethod
     def of(cls, wanted: PlantedConfig, place: Path) -> "World":
         planted = plant(wanted)
-        held_out = store_of(plant(replace(wanted, tokens=32_000), draw=1), place.with_name(f"{place.name}-held-out"))
-        return cls(planted, store_of(planted, place), held_out)
+        held_out = planted_store(
+            plant(replace(wanted, tokens=32_000), draw=1), place.with_name(f"{place.name}-held-out")
+        )
+        return cls(planted, planted_store(planted, place), held_out)
 
     def fitted(self, asked: TSAEConfig, device: str, out: Path | None = None) -> TSAE:
         return fit(self.store, asked, out=out, device=device, progress=False)
@@ -155,16 +157,16 @@ def main(config: Config) -> None:
     told: dict[str, Any] = {"pool_gb": POOL}
     with tempfile.TemporaryDirectory() if config.room is None else nullcontext(config.room) as place:
         room = Path(place)
-        told["parts"] = standing("tsae-scale", device, "parts", {})
-        told |= {part: standing("tsae-scale", device, part, {}) for part in PARTS}
+        told["parts"] = stored_part("tsae-scale", device, "parts", {})
+        told |= {part: stored_part("tsae-scale", device, part, {}) for part in PARTS}
         if not told["memory"] and "memory" not in config.parts:
             raise SystemExit("expected memory to be measured, or a result to take it over from, got neither")
         for part, measure in (("memory", memory), ("revival", revival)):
             if part in config.parts:
-                told["parts"][part], told[part] = measured_now(device), measure(config, room)
+                told["parts"][part], told[part] = provenance(device), measure(config, room)
         keep(told, config, device)
         for d_model in config.sizes if "defaults" in config.parts else ():
-            told["parts"][f"d {d_model}"] = measured_now(device)
+            told["parts"][f"d {d_model}"] = provenance(device)
             told["defaults"][f"d {d_model}"] = defaults(d_model, config, room)
             print(d_model, told["defaults"][f"d {d_model}"], flush=True)
             keep(told, config, device)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp.artifacts import BadInput, Mismatch, changes, read_manifest, recover, to_json, write_manifest, writing_dir
+from interp.artifacts import BadInput, Mismatch, describe_changes, read_manifest, recover, to_json, write_manifest, writing_dir
 
 KIND = "training-state"
 FILE = "state.safetensors"
@@ -75,7 +75,7 @@ def load_training_state(
     if not path.exists():
         return 0, {}
     manifest = read_manifest(path, KIND)
-    if changed := changes(manifest["config"], to_json(config)):
+    if changed := describe_changes(manifest["config"], to_json(config)):
         raise BadInput(f"{path} is the state of a run with another {changed}: finish that run, or delete the state")
     stored = load_file(path / FILE)
     _expect_same_shapes(path, stored, model)

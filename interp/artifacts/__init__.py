@@ -9,7 +9,7 @@ from interp.artifacts.errors import BadInput, Mismatch
 from interp.artifacts.fingerprints import fingerprint, fingerprint_config, fingerprint_tensors
 from interp.artifacts.manifests import MANIFEST, SCHEMA, is_kind, read_manifest, versions, write_manifest
 from interp.artifacts.package_data import package_data
-from interp.artifacts.specs import changes, differing, flatten, open_or_create
+from interp.artifacts.specs import describe_changes, flatten, open_or_create
 from interp.artifacts.writing import expect_free, expect_writable, recover, write_json, writing_dir, writing_file
 
 __all__ = [
@@ -17,8 +17,7 @@ __all__ = [
     "SCHEMA",
     "BadInput",
     "Mismatch",
-    "changes",
-    "differing",
+    "describe_changes",
     "expect_free",
     "expect_writable",
     "fingerprint",

@@ -39,7 +39,7 @@ def open_or_create(
     if not is_kind(path, kind):
         raise BadInput(f"{path} exists already and is not of kind {kind!r}: choose another place (out, --out)")
     manifest = read_manifest(path, kind)
-    if changed := changes({key: manifest.get(key) for key in spec}, to_json(spec)):
+    if changed := describe_changes({key: manifest.get(key) for key in spec}, to_json(spec)):
         raise Mismatch(
             f"{path} ({kind}) was made from other inputs: {changed}. "
             "Repeat the call with the stored inputs, choose another place (out, --out), or delete it."
@@ -47,17 +47,11 @@ def open_or_create(
     return manifest
 
 
-def changes(stored: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+def describe_changes(stored: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     """Every field that differs between two nests of JSON values, as text: "a.b (expected 1, got 2), c (...)"."""
     before, now = dict(flatten(stored)), dict(flatten(expected))
     names = [name for name in dict.fromkeys([*now, *before]) if now.get(name) != before.get(name)]
     return ", ".join(f"{name} (expected {now.get(name)}, got {before.get(name)})" for name in names)
-
-
-def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The dotted names of the fields that differ."""
-    old, new = dict(flatten(before)), dict(flatten(now))
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
 
 
 def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
