@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from interp.features.earn import earn_roles
     from interp.features.families import ROLE_FAMILIES, Contrast, RoleFamily, TokenSelector
     from interp.features.gates import Trial
-    from interp.features.interchange import InterchangeEffects, TextPair, interchange
+    from interp.features.interchange import InterchangeEffects, TextPair, interchange_latents
     from interp.features.labels import LabeledTokens, label_tokens
     from interp.features.roles import Roles
 
@@ -25,7 +25,7 @@ __all__ = [
     "TokenSelector",
     "Trial",
     "earn_roles",
-    "interchange",
+    "interchange_latents",
     "label_tokens",
 ]
 __getattr__ = lazy_exports(
@@ -41,7 +41,7 @@ __getattr__ = lazy_exports(
         "TokenSelector": "interp.features.families",
         "Trial": "interp.features.gates",
         "earn_roles": "interp.features.earn",
-        "interchange": "interp.features.interchange",
+        "interchange_latents": "interp.features.interchange",
         "label_tokens": "interp.features.labels",
     },
 )

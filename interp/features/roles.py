@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 KIND, FILE = "roles", "roles.json"
 SAVED_FIELDS = ("trials", "random_trials", "rollout_effects", "width", "missing_contrasts", "layer")
 NONE = "none"
+MEASURES = ("latent", "family", "contrast", "auroc", "d", "q", "other_surface_auroc")
 GATES = ("passes_contrast", "passes_falsification", "passes_ablation", "passes_all")
 
 
@@ -115,14 +116,17 @@ class Roles(HtmlSummary):
                 of_family = [trial for trial in trials if trial.family == family]
                 passes = {gate: sum(getattr(trial, gate) for trial in of_family) for gate in GATES}
                 rows.append({"family": family, "group": group, "latents": len(of_family), **passes})
-        return pl.DataFrame(rows)
+        schema = {"family": pl.String, "group": pl.String} | dict.fromkeys(("latents", *GATES), pl.Int64)
+        return pl.DataFrame(rows, schema=schema)
 
     def table(self) -> "pl.DataFrame":
         """A row for each trial: candidates, then latents drawn at random (`group`)."""
         import polars as pl
 
         rows = [{"group": group, **_row(trial)} for group, trials in self._groups().items() for trial in trials]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        types = {**dict.fromkeys(("group", "family", "contrast"), pl.String), "latent": pl.Int64}
+        types |= dict.fromkeys(GATES, pl.Boolean)
+        return pl.DataFrame(rows, schema={name: types.get(name, pl.Float64) for name in TABLE_COLUMNS})
 
     def figure(self) -> "go.Figure":
         """Each latent by AUROC and effect of ablation, beside the random latents."""
@@ -136,8 +140,7 @@ class Roles(HtmlSummary):
 
 def _row(trial: Trial) -> dict[str, Any]:
     falsification, ablation, amplification = trial.falsification, trial.ablation, trial.amplification
-    names = ("latent", "family", "contrast", "auroc", "d", "q", "other_surface_auroc")
-    return {name: getattr(trial, name) for name in (*names, *GATES)} | {
+    return {name: getattr(trial, name) for name in (*MEASURES, *GATES)} | {
         "injection_d": falsification and falsification.d,
         "injection_reached_share": falsification and falsification.reached_share,
         "shuffled_share": falsification and falsification.shuffled_share,
@@ -161,3 +164,7 @@ def _behavior_columns(trial: Trial) -> dict[str, float | None]:
 def _columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     ends = {"": "value", "_low": "low", "_high": "high"}
     return {f"{name}{end}": estimate and getattr(estimate, field) for end, field in ends.items()}
+
+
+TABLE_COLUMNS = ("group", *_row(Trial(0, "", "", 0.0, 0.0, 0.0, 0.0, passes_contrast=False)))
+"""Of `Roles.table`, so that a table without rows has them too."""

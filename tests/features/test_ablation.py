@@ -1,5 +1,4 @@
-"""One latent changed, all else as it is: what is measured is what can be worked out by hand and what a whole forward
-gives, and what only fires beside a cause does nothing."""
+"""One latent is edited, all else stays: its effect is the one worked out by hand, and that of a whole forward pass."""
 
 from dataclasses import replace
 
@@ -7,31 +6,36 @@ import numpy as np
 import pytest
 import torch
 from conftest import FAMILIES, tiny_policy
-from grpo_world import a_row
+from features_fixtures import constant_dictionary, label
+from grpo_fixtures import make_rollout
 
-from interp.bootstrap import resampled
-from interp.device import evaluating
-from interp.features import Roles, RolesConfig, Trial
-from interp.features.ablation import ABLATE, AMPLIFY, Bench, Effect, Mean, effect, log_odds, scaled
-from interp.features.falsification import Falsified
-from interp.policy.residual import Edit, splicing
+from interp.device import eval_mode
+from interp.features.ablation import (
+    ABLATE,
+    AMPLIFY,
+    LatentEditor,
+    OutcomeMasks,
+    estimate_effect,
+    log_odds,
+    scale_latent,
+)
+from interp.policy.residual import ResidualEdit, splice_residual
+from interp.stats import Estimate, resampled_prompts
 from interp.tsae import TSAE
 
 LAST, D, TARGET = 2, 32, 7
 LENGTHS = (3, 5, 4)
-ROWS = [
-    a_row(length=n, problem=f"{n}", tokens=tuple((TARGET, 4 + at)[at % 2] for at in range(n)), prompt_ids=prompt)
-    for n, prompt in zip(LENGTHS, ((9, 24, 10, 27), (8, 27), (5, 25, 6, 24, 11, 27)), strict=True)
+PROMPTS = ((9, 24, 10, 27), (8, 27), (5, 25, 6, 24, 11, 27))
+ROLLOUTS = [
+    make_rollout(length=n, problem=f"{n}", tokens=tuple((TARGET, 4 + i)[i % 2] for i in range(n)), prompt_ids=prompt)
+    for n, prompt in zip(LENGTHS, PROMPTS, strict=True)
 ]
-TOKENS = np.concatenate([row.tokens for row in ROWS])
-PROBLEM = np.repeat(np.arange(3), LENGTHS)
+TOKENS = np.concatenate([rollout.tokens for rollout in ROLLOUTS])
+ROLLOUT_OF_TOKEN = np.repeat(np.arange(3), LENGTHS)
 
 
-def always_on(*directions: torch.Tensor, layer: int = LAST) -> TSAE:
-    """Latents that are on at every token, at 1, and add their direction."""
-    W_dec = torch.stack(directions)
-    F = len(W_dec)
-    return TSAE(torch.zeros(D, F), torch.ones(F), W_dec, torch.zeros(D), torch.zeros(F), widths=(F,), layer=layer)
+def draws(prompts: int, n: int = 400) -> np.ndarray:
+    return resampled_prompts(prompts, n, 0).numpy().astype(float)
 
 
 @pytest.fixture(scope="module")
@@ -41,199 +45,201 @@ def policy():
 
 @pytest.fixture(scope="module")
 def cause(policy) -> torch.Tensor:
-    """What makes the target likelier, read off the head."""
+    """A direction that makes the target likelier, read off the head."""
     head = policy.model.lm_head.weight.detach() * policy.model.model.norm.weight.detach()
     return 2 * (head[TARGET] - head.mean(0))
 
 
-@pytest.fixture(scope="module")
-def beside(policy) -> torch.Tensor:
-    """What no word's logit hangs on."""
-    head = policy.model.lm_head.weight.detach() * policy.model.model.norm.weight.detach()
-    return torch.linalg.svd(head.double()).Vh[len(head) :][0].float() * 1e-2
+# --- edits -----------------------------------------------------------------------------------------------------------
 
 
-def test_log_odds_are_those_of_one_word_against_all_others():
+def test_log_odds_are_those_of_one_token_against_all_others():
     found = log_odds(torch.tensor([[0.0, np.log(3.0), 0.0]] * 2), torch.tensor([1, 0]))
     assert found.tolist() == pytest.approx([np.log(3 / 2), np.log(1 / 4)])
-    sure = log_odds(torch.tensor([[0.0, 80.0, 0.0]]), torch.tensor([1]))
-    assert float(sure[0]) == pytest.approx(80 - np.log(2)), "where a probability is 1 to the last bit"
+    certain = log_odds(torch.tensor([[0.0, 80.0, 0.0]]), torch.tensor([1]))
+    assert float(certain[0]) == pytest.approx(80 - np.log(2)), "where the probability is 1 to the last bit"
 
 
-def test_the_measured_effect_is_the_one_worked_out_by_hand(policy, cause):
+def test_the_shift_is_the_one_worked_out_by_hand(policy, cause):
     """At the last layer: norm and head, applied to the residual less what the latent adds."""
-    bench = Bench(policy, always_on(cause), LAST, ROWS)
-    measured, doubled = (np.split(bench.change(0, scale), np.cumsum(LENGTHS)[:-1]) for scale in (ABLATE, AMPLIFY))
-    for row, without, twice in zip(ROWS, measured, doubled, strict=True):
-        ids = torch.tensor([[*row.prompt_ids, *row.tokens]])
-        x_LD, at = policy.capture(ids, [LAST])[LAST][0], len(row.prompt_ids) - 1
+    editor = LatentEditor(policy, constant_dictionary(cause, layer=LAST), LAST, ROLLOUTS)
+    splits = np.cumsum(LENGTHS)[:-1]
+    ablated, doubled = (np.split(editor.log_odds_shift(0, scale), splits) for scale in (ABLATE, AMPLIFY))
+    for rollout, ablated_T, doubled_T in zip(ROLLOUTS, ablated, doubled, strict=True):
+        ids = torch.tensor([[*rollout.prompt_ids, *rollout.tokens]])
+        x_LD, start = policy.capture(ids, [LAST])[LAST][0], len(rollout.prompt_ids) - 1
 
-        def told(x_LD: torch.Tensor, row=row, at=at) -> torch.Tensor:
+        def odds(x_LD: torch.Tensor, rollout=rollout, start=start) -> torch.Tensor:
             logits_LV = policy.model.lm_head(policy.model.model.norm(x_LD))
-            return log_odds(logits_LV[at:-1], torch.tensor(row.tokens))
+            return log_odds(logits_LV[start:-1], torch.tensor(rollout.tokens))
 
         with torch.no_grad():
-            assert without == pytest.approx((told(x_LD - cause) - told(x_LD)).numpy(), abs=1e-3)
-            assert twice == pytest.approx((told(x_LD + cause) - told(x_LD)).numpy(), abs=1e-3)
+            assert ablated_T == pytest.approx((odds(x_LD - cause) - odds(x_LD)).numpy(), abs=1e-3)
+            assert doubled_T == pytest.approx((odds(x_LD + cause) - odds(x_LD)).numpy(), abs=1e-3)
 
 
-def in_a_whole_forward(policy, edit: Edit, layer: int) -> np.ndarray:
-    """Row by row, unpadded, the edit spliced in from the prompt's last token on."""
-    found = []
-    for row in ROWS:
-        ids, begin = torch.tensor([[*row.prompt_ids, *row.tokens]]), len(row.prompt_ids) - 1
-        mask_BL = torch.arange(ids.shape[1])[None] >= begin
+def shift_in_a_whole_forward(policy, edit: ResidualEdit, layer: int) -> np.ndarray:
+    """Rollout by rollout, unpadded, with the edit from the prompt's last token on."""
+    shifts = []
+    for rollout in ROLLOUTS:
+        ids, start = torch.tensor([[*rollout.prompt_ids, *rollout.tokens]]), len(rollout.prompt_ids) - 1
+        mask_BL = torch.arange(ids.shape[1])[None] >= start
 
-        def told(ids=ids, begin=begin, row=row) -> torch.Tensor:
-            return log_odds(policy.model(ids, use_cache=False).logits[0, begin:-1], torch.tensor(row.tokens))
+        def odds(ids=ids, start=start, rollout=rollout) -> torch.Tensor:
+            return log_odds(policy.model(ids, use_cache=False).logits[0, start:-1], torch.tensor(rollout.tokens))
 
-        with torch.no_grad(), evaluating(policy.model):
-            clean_T = told()
-            with splicing(policy.model, layer, edit, mask_BL=mask_BL):
-                found.append((told() - clean_T).numpy())
-    return np.concatenate(found)
+        with torch.no_grad(), eval_mode(policy.model):
+            clean_T = odds()
+            with splice_residual(policy.model, layer, edit, mask_BL=mask_BL):
+                shifts.append((odds() - clean_T).numpy())
+    return np.concatenate(shifts)
 
 
-HEIGHTS = {
+ACTIVATIONS = {
     "everywhere": [[2.0] * 7, [1.0] * 7, [3.0] * 10],
     "in one rollout": [[0.0] * 7, [0.0] * 7, [1.0] * 10],
     "at one token": [[0.0] * 7, [0.0] * 3 + [2.0] + [0.0] * 3, [0.0] * 10],
-    "in prompts alone": [[1.0] * 3 + [0.0] * 4, [1.0] + [0.0] * 6, [1.0] * 5 + [0.0] * 5],
+    "in prompts only": [[1.0] * 3 + [0.0] * 4, [1.0] + [0.0] * 6, [1.0] * 5 + [0.0] * 5],
     "nowhere": [[0.0] * 7, [0.0] * 7, [0.0] * 10],
 }
+CHANGED = {"everywhere": {0, 1, 2}, "in one rollout": {2}, "at one token": {1}}
+"""Rollouts whose tokens change."""
 
 
-def on_as_wanted(policy, layer: int) -> TSAE:
-    """Fewer tokens than dimensions: any heights at all can be read off their residuals."""
-    ids = [torch.tensor([[*row.prompt_ids, *row.tokens]]) for row in ROWS]
+def dictionary_with_activations(policy, layer: int) -> TSAE:
+    """There are fewer tokens than dimensions, so any activations at all can be read off their residuals."""
+    ids = [torch.tensor([[*rollout.prompt_ids, *rollout.tokens]]) for rollout in ROLLOUTS]
     x_ND = torch.cat([policy.capture(row, [layer])[layer][0] for row in ids]).double()
-    wanted_NF = torch.tensor([sum(heights, []) for heights in HEIGHTS.values()]).double().T
-    W_enc, F = torch.linalg.lstsq(x_ND, wanted_NF, driver="gelsd").solution.float(), len(HEIGHTS)
+    z_NF = torch.tensor([sum(z, []) for z in ACTIVATIONS.values()]).double().T
+    W_enc, F = torch.linalg.lstsq(x_ND, z_NF, driver="gelsd").solution.float(), len(ACTIVATIONS)
     W_dec = torch.randn(F, D, generator=torch.Generator().manual_seed(0))
-    return TSAE(W_enc, torch.zeros(F), W_dec, torch.zeros(D), torch.full((F,), 0.5), widths=(F,), layer=layer)
+    bounds = torch.full((F,), 0.5)
+    return TSAE(W_enc, torch.zeros(F), W_dec, torch.zeros(D), bounds, block_widths=(F,), layer=layer)
 
 
 @pytest.mark.parametrize("layer", [0, 1, LAST])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_going_on_from_the_layer_gives_the_change_that_a_whole_forward_gives(tiny, family, layer, monkeypatch):
-    """With rollouts and prompts of several lengths read together, or apart, and latents that are on in some only."""
-    policy, tsae = tiny[family], on_as_wanted(tiny[family], layer)
+def test_reading_on_from_the_layer_gives_the_shift_of_a_whole_forward_pass(tiny, family, layer, monkeypatch):
+    """For rollouts of several lengths in one batch or several, and latents that are active in some only."""
+    policy, tsae = tiny[family], dictionary_with_activations(tiny[family], layer)
     for tokens in (8192, 4):
         monkeypatch.setattr("interp.features.ablation.MICRO_TOKENS", tokens)
-        bench = Bench(policy, tsae, layer, ROWS)
-        for latent, name in enumerate(HEIGHTS):
+        editor = LatentEditor(policy, tsae, layer, ROLLOUTS)
+        for latent, name in enumerate(ACTIVATIONS):
             for scale in (ABLATE, AMPLIFY):
-                change_N = bench.change(latent, scale)
-                whole_N = in_a_whole_forward(policy, scaled(tsae, latent, scale), layer)
-                np.testing.assert_allclose(change_N, whole_N, atol=1e-3)
-                touched = {0, 1, 2} if name == "everywhere" else {2} if name == "in one rollout" else set()
-                touched = {1} if name == "at one token" else touched
-                assert {at for at in range(3) if np.abs(change_N[at == PROBLEM]).max() > 1e-3} == touched
+                shift_N = editor.log_odds_shift(latent, scale)
+                expected_N = shift_in_a_whole_forward(policy, scale_latent(tsae, latent, scale), layer)
+                np.testing.assert_allclose(shift_N, expected_N, atol=1e-3)
+                changed = {i for i in range(3) if np.abs(shift_N[i == ROLLOUT_OF_TOKEN]).max() > 1e-3}
+                assert changed == CHANGED.get(name, set())
 
 
-def test_an_edit_that_changes_nothing_leaves_every_logit_as_it_was(policy, cause):
-    """A latent that is kept at its height, and one that is never on."""
-    kept = Bench(policy, always_on(cause), LAST, ROWS).change(0, 1.0)
-    silent = replace(always_on(cause), threshold=torch.tensor([2.0]))
-    assert len(kept) == len(TOKENS) and np.abs(kept).max() < 1e-5
-    assert not Bench(policy, silent, LAST, ROWS).change(0, ABLATE).any()
+def test_an_edit_that_changes_nothing_shifts_nothing(policy, cause):
+    """A latent scaled by 1, and one that is never active."""
+    tsae = constant_dictionary(cause, layer=LAST)
+    kept_N = LatentEditor(policy, tsae, LAST, ROLLOUTS).log_odds_shift(0, 1.0)
+    assert len(kept_N) == len(TOKENS) and np.abs(kept_N).max() < 1e-5
+    silent = replace(tsae, threshold=torch.tensor([2.0]))
+    assert not LatentEditor(policy, silent, LAST, ROLLOUTS).log_odds_shift(0, ABLATE).any()
 
 
 @pytest.mark.parametrize("layer", [0, LAST])
 def test_an_edit_is_of_one_latent_from_the_last_token_of_the_prompt_on(policy, cause, layer):
-    """That one foretells the first token that is written. The other latent, and what neither explains, stays."""
-    tsae, x_BLD = always_on(cause, -cause, layer=layer), torch.randn(2, 3, D)
-    torch.testing.assert_close(scaled(tsae, 0, ABLATE)(x_BLD), x_BLD - cause)
-    torch.testing.assert_close(scaled(tsae, 1, AMPLIFY)(x_BLD), x_BLD - cause)
-    change_N = Bench(policy, tsae, layer, ROWS).change(0, ABLATE)
-    assert np.abs(change_N[np.r_[0, np.cumsum(LENGTHS)[:-1]]]).min() > 1e-3
+    """That token predicts the first written one. The other latent, and what neither explains, stays."""
+    tsae, x_BLD = constant_dictionary(cause, -cause, layer=layer), torch.randn(2, 3, D)
+    torch.testing.assert_close(scale_latent(tsae, 0, ABLATE)(x_BLD), x_BLD - cause)
+    torch.testing.assert_close(scale_latent(tsae, 1, AMPLIFY)(x_BLD), x_BLD - cause)
+    shift_N = LatentEditor(policy, tsae, layer, ROLLOUTS).log_odds_shift(0, ABLATE)
+    assert np.abs(shift_N[np.r_[0, np.cumsum(LENGTHS)[:-1]]]).min() > 1e-3
 
 
-def test_rollouts_in_which_nothing_was_written_are_passed_over(policy, cause):
-    empty = a_row(length=0, tokens=(), problem="empty")
-    bench = Bench(policy, always_on(cause), LAST, [ROWS[0], empty, *ROWS[1:]])
-    np.testing.assert_allclose(bench.change(0, ABLATE), Bench(policy, always_on(cause), LAST, ROWS).change(0, ABLATE))
+def test_empty_rollouts_are_passed_over(policy, cause):
+    tsae, empty = constant_dictionary(cause, layer=LAST), make_rollout(length=0, tokens=(), problem="empty")
+    with_empty = LatentEditor(policy, tsae, LAST, [ROLLOUTS[0], empty, *ROLLOUTS[1:]])
+    without = LatentEditor(policy, tsae, LAST, ROLLOUTS)
+    np.testing.assert_allclose(with_empty.log_odds_shift(0, ABLATE), without.log_odds_shift(0, ABLATE))
 
 
-def test_several_latents_at_once_are_what_a_whole_forward_without_them_all_gives(policy):
-    """Each at the height it had before any was touched."""
-    tsae, latents = on_as_wanted(policy, 1), [0, 2, 4]
+def test_several_latents_are_ablated_at_once_each_at_the_activation_it_had_before(policy):
+    tsae, latents = dictionary_with_activations(policy, 1), [0, 2, 4]
 
-    def without(x_BLD: torch.Tensor) -> torch.Tensor:
+    def without_latents(x_BLD: torch.Tensor) -> torch.Tensor:
         return x_BLD - tsae.encode(x_BLD)[..., latents] @ tsae.W_dec[latents]
 
-    change_N = Bench(policy, tsae, 1, ROWS).change(latents, ABLATE)
-    np.testing.assert_allclose(change_N, in_a_whole_forward(policy, without, 1), atol=1e-3)
+    shift_N = LatentEditor(policy, tsae, 1, ROLLOUTS).log_odds_shift(latents, ABLATE)
+    np.testing.assert_allclose(shift_N, shift_in_a_whole_forward(policy, without_latents, 1), atol=1e-3)
 
 
-def test_an_effect_is_a_mean_over_tokens_and_apart_from_others_with_intervals_over_prompts():
-    changes, problem = np.array([-1.0, 5.0, -3.0, -2.0, 1.0]), np.array([0, 0, 1, 2, 1])
-    target, against = np.array([True, False, True, True, False]), np.array([False, True, False, False, True])
-    found = effect(changes, target, against, problem, resampled(3, 400, 0).numpy().astype(float))
-    assert found.target.value == pytest.approx(-2) and -3 <= found.target.low < -2 < found.target.high <= -1
-    assert found.apart.value == pytest.approx(-5) and found.apart.low < -5 < found.apart.high < 0
-    alike = effect(changes, target, against, np.zeros(5, int), np.full((5, 1), 1.0))
-    assert (alike.target, alike.apart) == (Mean(-2.0, -2.0, -2.0), Mean(-5.0, -5.0, -5.0))
-    assert str(alike.apart) == "-5.00 [-5.00, -5.00]"
+# --- effects ---------------------------------------------------------------------------------------------------------
 
 
-def test_where_there_are_no_such_tokens_or_no_others_there_is_nothing_to_tell():
-    changes, problem, drawn = np.array([-1.0, 5.0]), np.array([0, 1]), resampled(2, 400, 0).numpy().astype(float)
-    none, every = np.zeros(2, bool), np.ones(2, bool)
-    for target, against, told in ((none, every, False), (every, none, True)):
-        found = effect(changes, target, against, problem, drawn)
-        assert np.isnan([found.apart.value, found.apart.low, found.apart.high]).all()
-        assert (found.target.value == 2) if told else np.isnan(found.target.value)
-    seldom = effect(changes, np.array([True, False]), np.array([False, True]), problem, drawn)
-    assert seldom.apart == Mean(-6.0, -6.0, -6.0), "draws without the one or the other say nothing"
+def test_an_effect_is_a_mean_over_tokens_and_its_difference_from_others_with_intervals_over_prompts():
+    shift_N, problem_N = np.array([-1.0, 5.0, -3.0, -2.0, 1.0]), np.array([0, 0, 1, 2, 1])
+    target_N = np.array([True, False, True, True, False])
+    effect = estimate_effect(shift_N, target_N, ~target_N, problem_N, draws(3))
+    assert effect.target.value == pytest.approx(-2) and -3 <= effect.target.low < -2 < effect.target.high <= -1
+    assert effect.difference.value == pytest.approx(-5) and effect.difference.low < -5 < effect.difference.high < 0
+    one_prompt = estimate_effect(shift_N, target_N, ~target_N, np.zeros(5, int), np.full((5, 1), 1.0))
+    assert one_prompt.target == Estimate(-2.0, -2.0, -2.0, 1) and one_prompt.difference == Estimate(-5.0, -5.0, -5.0, 1)
 
 
-def trial(bench: Bench, latent: int, others: tuple[int, ...]) -> Trial:
-    drawn = resampled(3, 400, 0).numpy().astype(float)
-    these = TOKENS == TARGET, TOKENS != TARGET, PROBLEM, drawn
-    told = {at: effect(bench.change(at, ABLATE), *these) for at in (latent, *others)}
-    withstood = Falsified(d=0.0, p=1.0, way="", reached=0.0, void=0.0)
-    matched = tuple(told[at].apart.value for at in others)
-    return Trial(latent, "computation", "by hand", 0.9, 1.0, 0.0, 0.9, True, withstood, told[latent], None, matched)
+def test_an_effect_without_target_tokens_or_without_others_is_nan():
+    shift_N, problem_N, no_N, all_N = np.array([-1.0, 5.0]), np.array([0, 1]), np.zeros(2, bool), np.ones(2, bool)
+    for target_N, other_N, has_target in ((no_N, all_N, False), (all_N, no_N, True)):
+        effect = estimate_effect(shift_N, target_N, other_N, problem_N, draws(2))
+        assert np.isnan([effect.difference.value, effect.difference.low, effect.difference.high]).all()
+        assert (effect.target.value == 2) if has_target else np.isnan(effect.target.value)
 
 
-def test_a_planted_cause_earns_its_role_and_what_only_fires_beside_it_does_not(policy, cause, beside):
-    """Both are on at the very same tokens: no contrast could tell them apart."""
-    rng = torch.Generator().manual_seed(0)
-    dull = [1e-3 * torch.randn(D, generator=rng) for _ in range(4)]
-    bench = Bench(policy, always_on(cause, beside, *dull), LAST, ROWS)
-    causal, correlate = trial(bench, 0, (2, 3, 4, 5)), trial(bench, 1, (2, 3, 4, 5))
-    assert causal.acts and causal.passed
-    assert correlate.tells_apart and correlate.withstands and not correlate.acts and not correlate.passed
-    roles = Roles((causal, correlate), (), 6, (), {}, RolesConfig(), LAST)
-    assert roles.of(0) == "computation" and roles.of(1) == "none" and roles.latents("computation") == [0]
-    (counts,) = roles.counts().to_dicts()
-    gates = {"tells_apart": 2, "withstands": 2, "acts": 1, "passed": 1}
-    assert counts == {"family": "computation", "of": "candidates", "latents": 2, **gates}
-    assert roles.table()["passed"].to_list() == [True, False]
+def test_draws_without_the_one_or_the_other_kind_of_token_do_not_count():
+    target_N = np.array([True, False])
+    effect = estimate_effect(np.array([-1.0, 5.0]), target_N, ~target_N, np.array([0, 1]), draws(2))
+    assert effect.difference == Estimate(-6.0, -6.0, -6.0, 2)
 
 
-def mean(value: float) -> Mean:
-    return Mean(value, value - 0.05, value + 0.05)
+# --- effects on behavior ---------------------------------------------------------------------------------------------
+
+CHAIN_ROLES, CHAIN_TOKENS = ("operand", "equals", "result", "answer"), (5, 6, 7, 8)
 
 
-@pytest.mark.parametrize(
-    ("target", "apart", "matched", "acts"),
-    [
-        (-0.5, -0.4, (0.0, -0.2), True),
-        (-0.5, -0.04, (0.0,), False),  # what it is not about loses as much, for all we know
-        (-0.04, -0.5, (0.0,), False),  # it is the others that gain
-        (-0.5, -0.09, (0.0, -0.01), False),  # surely, and less than a tenth of a nat
-        (-0.5, -0.11, (0.0, -0.01), True),
-        (-0.5, -0.4, (0.0, -0.6), False),  # a match does as much
-        (-0.5, -0.4, (), False),  # nothing to be held against
-        (float("nan"), float("nan"), (0.0,), False),
-        (-0.5, float("nan"), (0.0,), False),
-    ],
-)
-def test_a_latent_acts_if_its_tokens_lose_surely_by_a_tenth_of_a_nat_more_than_others_and_than_by_any_match(
-    target, apart, matched, acts
-):
-    found = Effect(mean(target), mean(apart))
-    assert Trial(0, "format", "x", 0.9, 1, 0, 0.9, True, None, found, None, matched).acts == acts
-    assert not Trial(0, "format", "x", 0.9, 1, 0, 0.9, True).acts, "before it has been ablated"
+def chain(problem: str, *, valid: bool, correct: bool):
+    fields = {"tokens": CHAIN_TOKENS, "length": 4, "roles": CHAIN_ROLES, "format": "steps"}
+    return make_rollout(problem=problem, valid=valid, correct=correct, **fields)
+
+
+def no_chain(problem: str, roles: tuple[str, ...], format: str, *, correct: bool):
+    fields = {"tokens": CHAIN_TOKENS[: len(roles)], "length": len(roles), "roles": roles, "format": format}
+    return make_rollout(problem=problem, valid=False, correct=correct, **fields)
+
+
+BEHAVED = [
+    chain("a", valid=True, correct=True),
+    chain("a", valid=False, correct=True),
+    chain("b", valid=False, correct=False),
+    no_chain("b", ("marker", "answer"), "direct", correct=True),
+    no_chain("c", ("text",), "malformed", correct=False),
+]
+
+
+def test_chains_answers_and_direct_starts_are_found_by_their_verdicts():
+    masks = OutcomeMasks.from_labels(label(BEHAVED))
+    assert np.flatnonzero(masks.valid_N).tolist() == [0, 1, 2, 3]
+    assert np.flatnonzero(masks.not_valid_N).tolist() == [*range(4, 12)], "a direct answer is no chain"
+    assert np.flatnonzero(masks.right_N).tolist() == [3, 7, 13] and np.flatnonzero(masks.wrong_N).tolist() == [11]
+    assert np.flatnonzero(masks.direct_start_N).tolist() == [12], "its first token only"
+
+
+def test_behavior_effects_are_differences_of_means_over_these_tokens():
+    """Valid chains lose 1 per token but at the answer, others a half; right answers gain 2, the wrong one loses 1."""
+    shift_N = np.zeros(15)
+    shift_N[:4], shift_N[4:12] = -1.0, -0.5
+    shift_N[[3, 7, 13]], shift_N[11], shift_N[12] = 2.0, -1.0, 3.0
+    effects = OutcomeMasks.from_labels(label(BEHAVED)).effects(shift_N, draws(3, 50))
+    chains = (-1 - 1 - 1 + 2) / 4 - (-3 * 0.5 + 2 - 3 * 0.5 - 1) / 8
+    np.testing.assert_allclose(effects.values, (chains, 2.0 - -1.0, 3.0))
+    assert effects.direct_answer.low == effects.direct_answer.high == 3.0, "there is only one"
+
+
+def test_behavior_effects_without_such_tokens_are_nan():
+    effects = OutcomeMasks.from_labels(label(BEHAVED[4:])).effects(np.ones(1), np.ones((2, 1)))
+    assert np.isnan(effects.values).all()

@@ -1,4 +1,4 @@
-"""Is a latent about more than its tokens? Texts in which nothing is computed, tokens put into them, and chance."""
+"""Is a latent about more than its tokens? Injection into shuffled text, shuffling, and random tokens as the control."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,165 +9,155 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_policy
-from grpo_world import a_row
+from features_fixtures import label, make_contrast
+from grpo_fixtures import make_rollout
 
-from interp.features import falsification
-from interp.features.contrasts import COMPUTATION, FORMAT, REASONING, SHORTCUT, Contrast
+from interp.features import falsification, label_tokens
 from interp.features.falsification import (
-    IN_FRONT,
-    ORDERED,
-    WAYS,
-    Falsified,
-    Grounds,
-    apart,
+    MIN_ORDERED_TOKENS,
+    Falsification,
+    InjectionTest,
     falsify,
-    in_void_order,
-    injected,
+    inject,
+    measure_shuffled_share,
+    paired_effect,
     random_runs,
-    shuffled,
-    strongest,
-    ways_for,
+    shuffle_tokens,
+    strongest_runs,
 )
-from interp.features.labels import Scene, facts_of, scene
+from interp.features.families import IN_FRONT, INJECTIONS
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
-from interp.tsae.codes import Codes
 
 D, SPOTTED, FIRST = 32, 9, 8
-ENDED = {"roles": ("text",) * 5 + ("end",), "length": 6}
+SIX_TOKENS = {"roles": ("text",) * 5 + ("end",), "length": 6}
 
 
-def rows(n: int = 40) -> list[Rollout]:
+def random_rollouts(n: int = 40) -> list[Rollout]:
     rng = np.random.default_rng(0)
-    told = []
-    for at in range(n):
-        tokens = tuple(int(token) for token in rng.integers(4, 14, 5)) + (2,)
-        told.append(a_row(problem=f"{at}", tokens=tokens, **ENDED))
-    return told
+    texts = [tuple(int(token) for token in rng.integers(4, 14, 5)) + (2,) for _ in range(n)]
+    return [make_rollout(problem=f"{i}", tokens=tokens, **SIX_TOKENS) for i, tokens in enumerate(texts)]
 
 
-def contrast(positive_N: np.ndarray, negative_N: np.ndarray, family: str = REASONING) -> Contrast:
-    return Contrast("x", family, positive_N, negative_N, np.zeros(len(positive_N), int), (), positive_N, negative_N)
+def rollouts_with_pairs(n: int) -> list[Rollout]:
+    """Every second one has the pair in its middle."""
+    texts = ((SPOTTED, 4, 5, FIRST, 6, 2), (4, FIRST, SPOTTED, 5, 6, 2))
+    return [make_rollout(problem=f"{i}", **SIX_TOKENS, tokens=texts[i % 2]) for i in range(n)]
 
 
-# --- latents that read tokens, and no model at all ---------------------------------------------------------------
+# --- latents that read tokens, without a model -----------------------------------------------------------------------
 
-READERS: dict[str, Callable[[Sequence[int], int], float]] = {
-    "the token": lambda tokens, at: 2.0 * (tokens[at] == SPOTTED),
-    "the pair": lambda tokens, at: 2.0 * (at > 0 and tuple(tokens[at - 1 : at + 1]) == (FIRST, SPOTTED)),
-    "in front": lambda tokens, at: 2.0 * (at == 0 and tokens[0] == SPOTTED),
+LATENTS: dict[str, Callable[[Sequence[int], int], float]] = {
+    "the token": lambda tokens, i: 2.0 * (tokens[i] == SPOTTED),
+    "the pair": lambda tokens, i: 2.0 * (i > 0 and tuple(tokens[i - 1 : i + 1]) == (FIRST, SPOTTED)),
+    "in front": lambda tokens, i: 2.0 * (i == 0 and tokens[0] == SPOTTED),
 }
-TOKEN, PAIR, FRONT = range(len(READERS))
+TOKEN, PAIR, FRONT = range(len(LATENTS))
 
 
-def heights_of(row: Rollout) -> list[list[float]]:
-    return [[reads(row.tokens, at) for reads in READERS.values()] for at in range(len(row.tokens))]
+def activations(rollout: Rollout) -> list[list[float]]:
+    return [[latent(rollout.tokens, i) for latent in LATENTS.values()] for i in range(len(rollout.tokens))]
 
 
-def read(told: Sequence[Rollout]) -> tuple[torch.Tensor, torch.Tensor]:
-    z_NF = torch.tensor([heights for row in told for heights in heights_of(row)])
-    return z_NF, torch.tensor([at for at, row in enumerate(told) for _ in row.tokens])
+def encode(rollouts: Sequence[Rollout]) -> tuple[torch.Tensor, torch.Tensor]:
+    z_NF = torch.tensor([z_F for rollout in rollouts for z_F in activations(rollout)])
+    return z_NF, torch.tensor([i for i, rollout in enumerate(rollouts) for _ in rollout.tokens])
 
 
 @pytest.fixture
-def readers(monkeypatch) -> Callable[..., Grounds]:
-    def look(policy: object, tsae: object, layer: int, told: Sequence[Rollout]) -> Iterator[Any]:
-        z_NF, document_N = read(told)
-        yield SimpleNamespace(codes=Codes.of(z_NF), document_N=document_N)
+def injection_test_on(monkeypatch) -> Callable[[list[Rollout]], InjectionTest]:
+    """An injection test on rollouts, with the latents above."""
 
-    def look_at_one(policy: object, tsae: object, layer: int, told: Sequence[Rollout], latent: int) -> Any:
-        z_NF, document_N = read(told)
-        return z_NF[:, latent].numpy(), document_N.numpy()
+    def encode_rollouts(policy: object, tsae: object, layer: int, rollouts: Sequence[Rollout]) -> Iterator[Any]:
+        z_NF, rollout_N = encode(rollouts)
+        yield SimpleNamespace(codes=label(rollouts, z_NF).codes, rollout_N=rollout_N)
 
-    monkeypatch.setattr(falsification, "look", look)
-    monkeypatch.setattr(falsification, "look_at_one", look_at_one)
+    def latent_on_rollouts(policy: object, tsae: object, layer: int, rollouts: Sequence[Rollout], latent: int) -> Any:
+        z_NF, rollout_N = encode(rollouts)
+        return z_NF[:, latent].numpy(), rollout_N.numpy()
 
-    def grounds(told: list[Rollout], texts: int = 40) -> Grounds:
-        seen, F = Scene(told, Codes.of(read(told)[0]), facts_of(told)), len(READERS)
-        nobody: Any = None
-        tsae = TSAE(*(torch.zeros(n) for n in ((1, F), (F,), (F, 1), (1,), (F,))), widths=(F,))
-        return Grounds(nobody, tsae, 0, seen, texts=texts)
+    monkeypatch.setattr(falsification, "encode_rollouts", encode_rollouts)
+    monkeypatch.setattr(falsification, "latent_on_rollouts", latent_on_rollouts)
 
-    return grounds
+    def make(rollouts: list[Rollout]) -> InjectionTest:
+        F = len(LATENTS)
+        no_policy: Any = None
+        tsae = TSAE(*(torch.zeros(n) for n in ((1, F), (F,), (F, 1), (1,), (F,))), block_widths=(F,))
+        return InjectionTest(no_policy, tsae, 0, label(rollouts, encode(rollouts)[0]), texts=40)
 
-
-def with_pairs(n: int) -> list[Rollout]:
-    """Each second one has the pair in its middle."""
-    return [
-        a_row(problem=f"{at}", **ENDED, tokens=(4, FIRST, SPOTTED, 5, 6, 2) if at % 2 else (SPOTTED, 4, 5, FIRST, 6, 2))
-        for at in range(n)
-    ]
+    return make
 
 
-@pytest.mark.parametrize("family", [REASONING, FORMAT, COMPUTATION])
-def test_a_latent_that_spots_a_token_is_driven_by_it_and_needs_no_order(readers, family):
-    grounds = readers(rows(80))
-    token_N = grounds.seen["token"]
-    found = falsify(grounds, TOKEN, contrast(token_N == SPOTTED, token_N != SPOTTED, family))
-    assert found.by_tokens and found.d > 1 and found.reached == 1
-    assert found.by_order and found.void == 1, "wherever the token stands, it is on"
+@pytest.mark.parametrize("family", ["reasoning", "format", "computation"])
+def test_a_latent_that_spots_a_token_is_driven_by_it_and_survives_shuffling(injection_test_on, family):
+    test = injection_test_on(random_rollouts(80))
+    token_N = test.labeled["token"]
+    result = falsify(test, TOKEN, make_contrast(token_N == SPOTTED, token_N != SPOTTED, family))
+    assert result.driven_by_tokens and result.d > 1 and result.reached_share == 1
+    assert result.survives_shuffling and result.shuffled_share == 1
 
 
 @pytest.mark.parametrize("front", [True, False])
-@pytest.mark.parametrize("way", WAYS)
-def test_random_tokens_are_put_in_just_as_a_latents_own_are(readers, way, front):
-    grounds = readers(rows(80))
-    for at, (row, told_F) in enumerate(zip(grounds.texts, grounds.dull(way, front=front), strict=True)):
-        runs = {n: random_runs(grounds.seen, n, 0, at) for n in (1, 2, 3)}
-        put = injected(row, way, runs, 0, front=front)
-        assert told_F.tolist() == [max(column) for column in zip(*heights_of(put), strict=True)]
+@pytest.mark.parametrize("injection", INJECTIONS)
+def test_random_tokens_are_injected_in_the_same_way_as_a_latents_own(injection_test_on, injection, front):
+    test = injection_test_on(random_rollouts(80))
+    peak_TF = test.random_token_peak(injection, front=front)
+    for i, (text, peak_F) in enumerate(zip(test.texts, peak_TF, strict=True)):
+        runs = {n: random_runs(test.labeled, n, 0, i) for n in (1, 2, 3)}
+        injected = inject(text, injection, runs, 0, front=front)
+        assert peak_F.tolist() == [max(z_N) for z_N in zip(*activations(injected), strict=True)]
 
 
-def test_a_latent_that_needs_a_pair_is_driven_by_pairs_and_not_by_single_tokens_nor_without_order(readers):
-    """So a computation, which is a matter of several tokens, is not put in as such."""
-    grounds = readers(with_pairs(80))
-    at_pair_N = grounds.seen.codes.of_latent(PAIR) > 0
-    elsewhere_N = (grounds.seen["token"] == SPOTTED) & ~at_pair_N
-    of_pairs = falsify(grounds, PAIR, contrast(at_pair_N, elsewhere_N))
-    assert of_pairs.by_tokens and of_pairs.way in ("a pair, twice", "a triple")
-    of_tokens = falsify(grounds, PAIR, contrast(at_pair_N, elsewhere_N, COMPUTATION))
-    assert not of_tokens.by_tokens and of_tokens.d < 0.5
-    assert 0 < of_tokens.void < 0.5 and not of_tokens.by_order, "shuffled, the one follows the other once in five"
+def test_a_latent_that_needs_a_pair_is_driven_by_pairs_but_not_by_single_tokens(injection_test_on):
+    """A computation is a matter of several tokens, so pairs are not injected into its test."""
+    test = injection_test_on(rollouts_with_pairs(80))
+    at_pair_N = test.labeled.codes.latent_activations(PAIR) > 0
+    elsewhere_N = (test.labeled["token"] == SPOTTED) & ~at_pair_N
+    by_pairs = falsify(test, PAIR, make_contrast(at_pair_N, elsewhere_N, "reasoning"))
+    assert by_pairs.driven_by_tokens and by_pairs.injection in ("a pair, twice", "a triple")
+    by_tokens = falsify(test, PAIR, make_contrast(at_pair_N, elsewhere_N, "computation"))
+    assert not by_tokens.driven_by_tokens and by_tokens.d < 0.5
+    assert 0 < by_tokens.shuffled_share < 0.5, "shuffled, one follows the other once in five"
+    assert not by_tokens.survives_shuffling
 
 
-def test_tokens_at_which_both_kinds_are_compared_are_not_put_in(readers):
-    """What tells them apart cannot be the token, which is the same: a latent that spots it is told by another."""
-    grounds = readers(rows(80))
-    spotted_N, first_half_N = grounds.seen["token"] == SPOTTED, grounds.seen["document"] < 40
-    both = contrast(spotted_N & first_half_N, spotted_N & ~first_half_N, COMPUTATION)
-    found = falsify(grounds, TOKEN, both)
-    assert not found.by_tokens and found.d <= 0.1 and found.by_order
+def test_tokens_that_positives_and_negatives_share_are_not_injected(injection_test_on):
+    """The token cannot be what separates them, so it is no argument that it drives the latent."""
+    test = injection_test_on(random_rollouts(80))
+    spotted_N, first_half_N = test.labeled["token"] == SPOTTED, test.labeled["rollout"] < 40
+    result = falsify(test, TOKEN, make_contrast(spotted_N & first_half_N, spotted_N & ~first_half_N, "computation"))
+    assert not result.driven_by_tokens and result.d <= 0.1 and result.survives_shuffling
 
 
-def test_what_begins_an_answer_at_once_is_not_held_against_a_latent_of_shortcuts(readers):
-    grounds = readers(with_pairs(80))
-    begins_N = grounds.seen.codes.of_latent(FRONT) > 0
-    others_N = grounds.seen["token"] == 4
-    assert falsify(grounds, FRONT, contrast(begins_N, others_N)).reached > 0.3
-    found = falsify(grounds, FRONT, contrast(begins_N, others_N, SHORTCUT))
-    as_they_were = np.mean([row.tokens[0] == SPOTTED for row in grounds.texts])
-    assert not found.by_tokens and found.reached == as_they_were < 0.3, "what is put in never comes first"
+def test_nothing_is_injected_in_front_to_falsify_a_shortcut(injection_test_on):
+    test = injection_test_on(rollouts_with_pairs(80))
+    in_front_N = test.labeled.codes.latent_activations(FRONT) > 0
+    others_N = test.labeled["token"] == 4
+    assert falsify(test, FRONT, make_contrast(in_front_N, others_N, "reasoning")).reached_share > 0.3
+    result = falsify(test, FRONT, make_contrast(in_front_N, others_N, "shortcut"))
+    without_injection = np.mean([text.tokens[0] == SPOTTED for text in test.texts])
+    assert not result.driven_by_tokens and result.reached_share == without_injection < 0.3
 
 
-def test_a_latent_that_is_off_where_it_should_be_on_is_not_said_to_be_driven(readers):
-    grounds = readers([a_row(problem=f"{at}", length=6) for at in range(40)])
-    found = falsify(grounds, FRONT, contrast(grounds.seen["token"] == 5, grounds.seen["token"] == 6))
-    assert np.isnan(found.reached) and np.isnan(found.void) and not found.by_tokens and not found.by_order
+def test_a_latent_that_is_inactive_at_its_positives_is_not_driven(injection_test_on):
+    test = injection_test_on([make_rollout(problem=f"{i}", length=6) for i in range(40)])
+    result = falsify(test, FRONT, make_contrast(test.labeled["token"] == 5, test.labeled["token"] == 6))
+    assert np.isnan(result.reached_share) and np.isnan(result.shuffled_share)
+    assert not result.driven_by_tokens and not result.survives_shuffling
 
 
-def test_texts_too_short_to_have_an_order_have_none_to_lose(readers):
-    """An answer at once is a marker and a number; what ends it stays at its end."""
-    for n, has_order in ((ORDERED - 1, False), (ORDERED, True)):
-        told = [a_row(problem=f"{at}", tokens=(SPOTTED, 4, 5, 6)[:n], length=n) for at in range(9)]
-        grounds = readers(told)
-        z_N = grounds.seen.codes.of_latent(TOKEN)
-        found = in_void_order(grounds, TOKEN, told, z_N, z_N > 0)
-        assert found == 1 if has_order else np.isnan(found)
-        assert np.isnan(in_void_order(grounds, TOKEN, told, z_N * 0, z_N > 0)), "nor has a latent that is off"
+@pytest.mark.parametrize(("n", "has_order"), [(MIN_ORDERED_TOKENS - 1, False), (MIN_ORDERED_TOKENS, True)])
+def test_short_texts_have_no_order_to_lose(injection_test_on, n, has_order):
+    rollouts = [make_rollout(problem=f"{i}", tokens=(SPOTTED, 4, 5, 6)[:n], length=n) for i in range(9)]
+    test = injection_test_on(rollouts)
+    z_N = test.labeled.codes.latent_activations(TOKEN)
+    share = measure_shuffled_share(test, TOKEN, rollouts, z_N, z_N > 0)
+    assert share == 1 if has_order else np.isnan(share)
+    assert np.isnan(measure_shuffled_share(test, TOKEN, rollouts, z_N * 0, z_N > 0)), "nor has an inactive latent"
 
 
 @pytest.mark.parametrize(
-    ("told", "by_tokens", "by_order"),
+    ("result", "driven_by_tokens", "survives_shuffling"),
     [
         ((0.8, 0.01, "a triple", 0.5, 0.5), True, True),
         ((0.79, 0.01, "a triple", 0.5, 0.49), False, False),
@@ -176,95 +166,91 @@ def test_texts_too_short_to_have_an_order_have_none_to_lose(readers):
         ((-np.inf, 1.0, "", 0.0, 0.0), False, False),
     ],
 )
-def test_tokens_drive_a_latent_if_they_raise_it_much_surely_and_to_half_its_own_height(told, by_tokens, by_order):
-    found = Falsified(*told)
-    assert (found.by_tokens, found.by_order) == (by_tokens, by_order)
+def test_tokens_drive_a_latent_if_their_effect_is_large_significant_and_reaches_half_its_peak(
+    result, driven_by_tokens, survives_shuffling
+):
+    result = Falsification(*result)
+    assert (result.driven_by_tokens, result.survives_shuffling) == (driven_by_tokens, survives_shuffling)
 
 
-def test_what_is_put_in_is_never_the_thing_itself():
-    assert ways_for(REASONING) == ways_for(FORMAT) == list(WAYS)
-    assert ways_for(COMPUTATION) == ["one, thrice", IN_FRONT, "three, spread"]
-    assert ways_for(SHORTCUT) == [way for way in WAYS if way != IN_FRONT]
-
-
-# --- through a model ---------------------------------------------------------------------------------------------
+# --- through a model -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def spotter() -> TSAE:
-    """On at one token and nowhere else: read off the embedding, before anything is computed with it."""
-    policy, told = tiny_policy(num_hidden_layers=3), rows(200)
-    ids = torch.tensor([[*row.prompt_ids, *row.tokens] for row in told])
+    """Active at one token and nowhere else: fitted to the embedding, before anything is computed."""
+    policy, rollouts = tiny_policy(num_hidden_layers=3), random_rollouts(200)
+    ids = torch.tensor([[*rollout.prompt_ids, *rollout.tokens] for rollout in rollouts])
     x_ND, token_N = policy.capture(ids, [0])[0].flatten(0, 1), ids.flatten()
-    on_N = (token_N == SPOTTED).double()
+    is_spotted_N = (token_N == SPOTTED).double()
     design = torch.cat([x_ND.double(), torch.ones(len(x_ND), 1)], 1)
-    solved = torch.linalg.lstsq(design, on_N[:, None]).solution[:, 0].float()
-    W_enc = solved[:-1, None]
-    return TSAE(W_enc, solved[-1:], W_enc.T.clone(), torch.zeros(D), torch.tensor([0.5]), widths=(1,), layer=0)
+    solution = torch.linalg.lstsq(design, is_spotted_N[:, None]).solution[:, 0].float()
+    W_enc = solution[:-1, None]
+    return TSAE(W_enc, solution[-1:], W_enc.T.clone(), torch.zeros(D), torch.tensor([0.5]), block_widths=(1,), layer=0)
 
 
-def test_a_latent_that_only_spots_a_token_is_found_out(spotter):
-    seen = scene(policy := tiny_policy(), spotter, 0, rows(80))
-    grounds = Grounds(policy, spotter, 0, seen, texts=40)
-    spotted_N = seen["token"] == SPOTTED
-    found = falsify(grounds, 0, contrast(spotted_N, ~spotted_N))
-    assert found.by_tokens and found.d > 1 and found.reached > 0.8
-    assert found.by_order and found.void == pytest.approx(1, abs=0.2), "wherever the token stands, it is on"
+def test_a_latent_that_only_spots_a_token_is_found_through_a_model_too(spotter):
+    policy = tiny_policy()
+    labeled = label_tokens(policy, spotter, 0, random_rollouts(80))
+    spotted_N = labeled["token"] == SPOTTED
+    result = falsify(InjectionTest(policy, spotter, 0, labeled, texts=40), 0, make_contrast(spotted_N, ~spotted_N))
+    assert result.driven_by_tokens and result.d > 1 and result.reached_share > 0.8
+    assert result.survives_shuffling and result.shuffled_share == pytest.approx(1, abs=0.2)
 
 
-# --- texts -------------------------------------------------------------------------------------------------------
+def test_the_peak_is_the_highest_activation_of_each_text(spotter):
+    rollouts, policy = random_rollouts(6), tiny_policy()
+    test = InjectionTest(policy, spotter, 0, label_tokens(policy, spotter, 0, rollouts), texts=6)
+    z_N = test.labeled.codes.latent_activations(0)
+    expected = [z_N[test.labeled["rollout"] == i].max() for i in range(6)]
+    np.testing.assert_allclose(test.peak_activation(rollouts, 0), expected, atol=1e-6)
 
 
-def test_shuffled_text_has_the_same_tokens_and_the_same_end_and_comes_out_alike_again():
-    told = rows()
-    for row, void in zip(told, shuffled(told, 0), strict=True):
-        assert Counter(row.tokens) == Counter(void.tokens) and void.tokens[-1] == 2
-    assert [row.tokens for row in shuffled(told, 0)] == [row.tokens for row in shuffled(told, 0)]
-    assert [row.tokens for row in shuffled(told, 0)] != [row.tokens for row in shuffled(told, 1)]
+# --- texts -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_injected_text_is_the_text_with_the_runs_put_into_it(way):
+def test_shuffled_text_has_the_same_tokens_and_end_and_is_the_same_for_the_same_key():
+    rollouts = random_rollouts()
+    for rollout, shuffled in zip(rollouts, shuffle_tokens(rollouts, 0), strict=True):
+        assert Counter(rollout.tokens) == Counter(shuffled.tokens) and shuffled.tokens[-1] == 2
+    first, again, other = ([row.tokens for row in shuffle_tokens(rollouts, key)] for key in (0, 0, 1))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("injection", INJECTIONS)
+def test_injected_text_is_the_text_with_the_runs_inserted(injection):
     runs = {1: [(90,), (91,), (92,)], 2: [(80, 81)], 3: [(70, 71, 72)]}
-    for row in rows(5):
-        put = injected(row, way, runs, 0)
-        added = Counter(put.tokens) - Counter(row.tokens)
-        assert [token for token in put.tokens if token < 50] == list(row.tokens)
-        assert sum(added.values()) == {"a pair, twice": 4}.get(way, 3) and len(put.roles) == len(put.tokens)
+    for rollout in random_rollouts(5):
+        injected = inject(rollout, injection, runs, 0)
+        inserted = Counter(injected.tokens) - Counter(rollout.tokens)
+        assert [token for token in injected.tokens if token < 50] == list(rollout.tokens)
+        assert sum(inserted.values()) == {"a pair, twice": 4}.get(injection, 3)
+        assert len(injected.roles) == len(injected.tokens)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_nothing_is_put_in_front_where_that_is_asked_for_but_of_an_empty_text(way):
+@pytest.mark.parametrize("injection", INJECTIONS)
+def test_nothing_is_inserted_before_the_first_token_unless_allowed_or_there_is_none(injection):
     runs = {1: [(90,)], 2: [(80, 81)], 3: [(70, 71, 72)]}
-    firsts = {injected(row, way, runs, 0, front=False).tokens[0] for row in rows(40)}
-    assert way == IN_FRONT or max(firsts) < 50
-    assert injected(a_row(length=0, tokens=()), way, runs, 0, front=False).tokens[0] >= 50
+    first_tokens = {inject(rollout, injection, runs, 0, front=False).tokens[0] for rollout in random_rollouts(40)}
+    assert injection == IN_FRONT or max(first_tokens) < 50
+    assert inject(make_rollout(length=0, tokens=()), injection, runs, 0, front=False).tokens[0] >= 50
 
 
-def test_the_strongest_runs_are_those_at_whose_end_a_latent_is_highest_in_the_mean():
-    """7 is at 3 and at 1, 6 at 1.5 twice, 4 at 9 but once; 5, at 8, stands in both kinds."""
-    told = [a_row(tokens=(7, 6, 4, 5)), a_row(tokens=(5, 7, 6), length=3)]
-    height_N = np.array([3, 1.5, 9, 8, 8, 1, 1.5])
-    seen = Scene(told, Codes.of(torch.zeros(7, 1)), facts_of(told))
-    assert strongest(seen, height_N, 1) == [(5,), (7,), (6,)]
-    assert strongest(seen, height_N, 1, {5}) == [(7,), (6,)]
-    assert strongest(seen, height_N, 2) == [(7, 6)], "no run reaches over the end of a text"
-    assert strongest(seen, height_N, 2, {6}) == [(7, 6)] and strongest(seen, height_N, 2, {6, 7}) == []
-    assert strongest(seen, height_N, 3) == [], "none occurs twice"
+def test_the_strongest_runs_are_those_with_the_highest_mean_activation_at_their_end():
+    """7 has 3 and 1; 6 has 1.5 twice; 4 has 9, but once; 5 has 8."""
+    labeled = label([make_rollout(tokens=(7, 6, 4, 5)), make_rollout(tokens=(5, 7, 6), length=3)])
+    z_N = np.array([3, 1.5, 9, 8, 8, 1, 1.5])
+    assert strongest_runs(labeled, z_N, 1) == [(5,), (7,), (6,)]
+    assert strongest_runs(labeled, z_N, 1, {5}) == [(7,), (6,)]
+    assert strongest_runs(labeled, z_N, 2) == [(7, 6)], "no run crosses the end of a text"
+    assert strongest_runs(labeled, z_N, 2, {6}) == [(7, 6)] and strongest_runs(labeled, z_N, 2, {6, 7}) == []
+    assert strongest_runs(labeled, z_N, 3) == [], "none occurs twice"
 
 
-def test_heights_are_the_highest_of_each_text(spotter):
-    told, policy = rows(6), tiny_policy()
-    grounds = Grounds(policy, spotter, 0, scene(policy, spotter, 0, told), texts=6)
-    z_N = grounds.seen.codes.of_latent(0)
-    whole = [z_N[grounds.seen["document"] == at].max() for at in range(6)]
-    np.testing.assert_allclose(grounds.heights(told, 0), whole, atol=1e-6)
-
-
-def test_texts_that_differ_alike_have_the_effect_of_cohen_and_those_that_do_not_differ_none():
+def test_the_paired_effect_is_cohens_d_and_zero_where_nothing_differs():
     rng = np.random.default_rng(0)
-    told, dull = rng.normal(1, 1, 200), rng.normal(0, 1, 200)
-    d, p = apart(told, dull)
+    raised, control = rng.normal(1, 1, 200), rng.normal(0, 1, 200)
+    d, p = paired_effect(raised, control)
     assert d == pytest.approx(1, abs=0.2) and p < 1e-6
-    assert apart(np.zeros(5), np.zeros(5)) == (0.0, 1.0)
-    assert apart(dull, told)[1] > 0.99
+    assert paired_effect(np.zeros(5), np.zeros(5)) == (0.0, 1.0)
+    assert paired_effect(control, raised)[1] > 0.99

@@ -1,71 +1,168 @@
-"""What a latent is held against: others as frequent and as strong. And what is worked out once for all contrasts."""
-
-from typing import Any
+"""What it takes to pass each gate, by hand; a planted cause through all of them; and the latents it is matched with."""
 
 import numpy as np
+import pytest
 import torch
-from grpo_world import a_row
+from conftest import tiny_policy
+from features_fixtures import constant_dictionary, label, label_activations, make_contrast, make_roles, make_trial
+from grpo_fixtures import make_rollout
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from interp.features.config import RolesConfig
-from interp.features.gates import Gates, Matches
-from interp.features.labels import Scene, facts_of
-from interp.tsae.codes import Codes
+from interp.features import LabeledTokens, RolesConfig
+from interp.features.ablation import Effect
+from interp.features.falsification import Falsification
+from interp.features.gates import GateRunner, MatchedLatents
+from interp.stats import Estimate
+from interp.tasks import Chain
+
+LAST, TARGET, NAN = 2, 7, float("nan")
 
 
-def scene_of(*columns: tuple[int, float]) -> Scene:
-    """Latents by how many of 16 tokens they are on at, and how strongly."""
-    z_NF = torch.stack([value * (torch.arange(16) < count) for count, value in columns], 1)
-    rows = [a_row(length=16)]
-    return Scene(rows, Codes.of(z_NF), facts_of(rows))
+# --- thresholds ------------------------------------------------------------------------------------------------------
 
 
-def test_the_nearest_are_those_as_frequent_and_as_strong():
-    """By hand, in logarithms: latent 0 is on at 4 at 1; 1 twice as often; 2 at 1.1; 3 always, at 8; 4 as 0; 5 never."""
-    nearest = Matches(scene_of((4, 1.0), (8, 1.0), (4, 1.1), (16, 8.0), (4, 1.0), (0, 0.0)))
-    assert nearest(0, 9) == [4, 2, 1, 3]
-    assert nearest(0, 2) == [4, 2] and nearest(0, 0) == []
-    assert nearest(3, 1) == [1]
+def around(value: float) -> Estimate:
+    return Estimate(value, value - 0.05, value + 0.05)
 
 
-def test_frequency_and_strength_are_told_in_the_units_in_which_latents_differ():
-    """Frequencies run over a factor of 16, strengths over a fiftieth: to be at the other end of either is as far."""
-    nearest = Matches(scene_of((1, 1.0), (16, 1.0), (1, 1.02), (16, 1.02), (2, 1.0)))
-    assert nearest(0, 9)[0] == 4 and set(nearest(0, 9)[1:3]) == {1, 2} and nearest(0, 9)[3] == 3
+@pytest.mark.parametrize(
+    ("target", "difference", "matched", "passes"),
+    [
+        (-0.5, -0.4, (0.0, -0.2), True),
+        (-0.5, -0.04, (0.0,), False),  # other tokens may lose as much
+        (-0.04, -0.5, (0.0,), False),  # it is the other tokens that gain
+        (-0.5, -0.09, (0.0, -0.01), False),  # significant, but less than a tenth of a nat
+        (-0.5, -0.11, (0.0, -0.01), True),
+        (-0.5, -0.4, (0.0, -0.6), False),  # a matched latent does as much
+        (-0.5, -0.4, (), False),  # there is nothing to compare with
+        (NAN, NAN, (0.0,), False),
+        (-0.5, NAN, (0.0,), False),
+    ],
+)
+def test_ablation_is_passed_if_the_tokens_lose_significantly_and_more_than_others_and_than_without_any_match(
+    target, difference, matched, passes
+):
+    effect = Effect(around(target), around(difference))
+    assert make_trial(0, ablation=effect, matched_ablations=matched).passes_ablation == passes
 
 
-def test_none_is_its_own_match_nor_one_that_is_left_out_and_the_dead_have_none():
-    nearest = Matches(scene_of((4, 1.0), (4, 1.0), (4, 1.0), (0, 0.0)))
-    assert nearest(1, 9) == [0, 2] and nearest(1, 9, but=[0]) == [2] and nearest(1, 9, but=[0, 1, 2]) == []
-    assert nearest(3, 9) == [] and nearest(0, 9, but={3}) == [1, 2]
+@pytest.mark.parametrize(
+    ("driven", "shuffled_share", "surface", "family", "passes"),
+    [
+        (False, 0.1, 0.9, "computation", True),
+        (True, 0.1, 0.9, "computation", False),
+        (False, 0.9, 0.9, "computation", False),
+        (False, 0.1, 0.59, "computation", False),
+        (True, 0.9, 0.9, "format", True),  # its tokens are what it is about
+        (True, 0.9, 0.59, "format", False),
+    ],
+)
+def test_falsification_is_passed_if_tokens_do_not_drive_it_order_matters_and_every_surface_is_separated(
+    driven, shuffled_share, surface, family, passes
+):
+    result = Falsification(1.0 if driven else 0.0, 0.001, "a triple", 1.0, shuffled_share)
+    trial = make_trial(0, family, falsification=result, other_surface_auroc=surface)
+    assert trial.passes_falsification == passes == trial.passes_all
+
+
+def test_a_gate_that_was_not_run_is_not_passed():
+    trial = make_trial(0, falsification=None, ablation=None)
+    assert not trial.passes_falsification and not trial.passes_ablation and not trial.passes_all
+
+
+# --- the runner ------------------------------------------------------------------------------------------------------
+
+
+def test_a_planted_cause_passes_ablation_and_a_latent_that_only_fires_beside_it_does_not():
+    """Both are active at the very same tokens, so no contrast could separate them."""
+    policy, rng = tiny_policy(), torch.Generator().manual_seed(0)
+    head = policy.model.lm_head.weight.detach() * policy.model.model.norm.weight.detach()
+    cause = 2 * (head[TARGET] - head.mean(0))
+    beside = torch.linalg.svd(head.double()).Vh[len(head) :][0].float() * 1e-2  # no logit depends on it
+    weak = [1e-3 * torch.randn(len(cause), generator=rng) for _ in range(4)]
+    tsae = constant_dictionary(cause, beside, *weak, layer=LAST)
+    rollouts = [
+        make_rollout(length=n, problem=f"{n}", tokens=tuple((TARGET, 4 + i)[i % 2] for i in range(n)))
+        for n in (3, 5, 4)
+    ]
+    labeled = label(rollouts, torch.ones(12, tsae.width))
+    is_target_N = labeled["token"] == TARGET
+    contrast = make_contrast(is_target_N, ~is_target_N, "computation")
+    config = RolesConfig(matched_latents=4, injection_texts=2)
+    gates = GateRunner(policy, tsae, LAST, labeled, [contrast], config, {"x": (0, 1)})
+    causal, beside = (gates.evaluate(make_trial(latent, "computation", "x")) for latent in (0, 1))
+    assert len(causal.matched_ablations) == len(beside.matched_ablations) == 4
+    assert causal.passes_ablation and not beside.passes_ablation
+    assert causal.ablation.target.value < -0.1 < beside.ablation.target.value
+
+
+def test_nothing_is_sampled_where_no_role_was_earned():
+    gates = object.__new__(GateRunner)
+    gates.config = RolesConfig(rollout_problems=9)
+    assert gates.sample_edited([], Chain(), progress=False) == []
+
+
+def test_a_role_is_earned_by_all_gates_together():
+    roles = make_roles(
+        make_trial(0, "computation"),
+        make_trial(1, "computation", passes_contrast=False),
+        tsae=constant_dictionary(*torch.ones(3, 4), layer=LAST),
+    )
+    assert [roles.role_of(latent) for latent in range(3)] == ["computation", "none", "none"]
+
+
+# --- matched latents -------------------------------------------------------------------------------------------------
+
+
+def with_frequencies(*latents: tuple[int, float]) -> LabeledTokens:
+    """Latents by the number of 16 tokens at which they are active, and by their activation there."""
+    return label_activations(torch.stack([value * (torch.arange(16) < count) for count, value in latents], 1))
+
+
+def test_the_nearest_latents_have_a_similar_firing_rate_and_activation():
+    """In logarithms, latent 0 fires at 4 tokens with 1; 1 twice as often; 2 with 1.1; 3 always, with 8; 4 as 0; 5
+    never."""
+    matched = MatchedLatents(with_frequencies((4, 1.0), (8, 1.0), (4, 1.1), (16, 8.0), (4, 1.0), (0, 0.0)))
+    assert matched.nearest(0, 9) == [4, 2, 1, 3]
+    assert matched.nearest(0, 2) == [4, 2] and matched.nearest(0, 0) == []
+    assert matched.nearest(3, 1) == [1]
+
+
+def test_firing_rate_and_activation_are_measured_in_their_own_standard_deviations():
+    """Firing rates differ by a factor of 16, activations by 2%: the far end of either is equally far."""
+    matched = MatchedLatents(with_frequencies((1, 1.0), (16, 1.0), (1, 1.02), (16, 1.02), (2, 1.0)))
+    nearest = matched.nearest(0, 9)
+    assert nearest[0] == 4 and set(nearest[1:3]) == {1, 2} and nearest[3] == 3
+
+
+def test_no_latent_matches_itself_an_excluded_latent_or_a_dead_one():
+    matched = MatchedLatents(with_frequencies((4, 1.0), (4, 1.0), (4, 1.0), (0, 0.0)))
+    assert matched.nearest(1, 9) == [0, 2] and matched.nearest(1, 9, exclude=[0]) == [2]
+    assert matched.nearest(1, 9, exclude=[0, 1, 2]) == []
+    assert matched.nearest(3, 9) == [] and matched.nearest(0, 9, exclude={3}) == [1, 2]
+
+
+def test_a_dictionary_of_dead_latents_has_no_matches():
+    matched = MatchedLatents(with_frequencies((0, 0.0), (0, 0.0)))
+    assert matched.nearest(0, 9) == matched.nearest(1, 1) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 16), st.floats(0.1, 9)), min_size=1, max_size=8), st.data())
-def test_matches_come_nearest_first_and_as_many_as_are_asked_for(columns, data):
-    alive = [at for at, (count, _) in enumerate(columns) if count]
+def test_matches_come_nearest_first_and_in_the_number_asked_for(latents, data):
+    alive = [i for i, (count, _) in enumerate(latents) if count]
     assume(alive)
-    nearest = Matches(scene_of(*columns))
-    latent, count = data.draw(st.integers(0, len(columns) - 1)), data.draw(st.integers(0, 9))
-    left_out = data.draw(st.sets(st.integers(0, len(columns) - 1)))
-    found = nearest(latent, count, but=left_out)
+    matched = MatchedLatents(with_frequencies(*latents))
+    latent, count = data.draw(st.integers(0, len(latents) - 1)), data.draw(st.integers(0, 9))
+    excluded = data.draw(st.sets(st.integers(0, len(latents) - 1)))
+    nearest = matched.nearest(latent, count, exclude=excluded)
     if latent not in alive:
-        assert found == []
+        assert nearest == []
         return
-    places = np.log([(c, np.float32(v)) for c, v in columns if c])
-    far = dict(zip(alive, (((places - places[alive.index(latent)]) / nearest.spread_X) ** 2).sum(1), strict=True))
-    assert len(found) == min(count, len(set(alive) - left_out - {latent}))
-    assert [far[other] for other in found] == sorted(far[other] for other in found)
-    assert all(far[other] <= far[rest] + 1e-9 for other in found for rest in set(alive) - left_out - {latent, *found})
-
-
-def test_where_nothing_is_ever_on_nothing_has_a_match():
-    nearest = Matches(scene_of((0, 0.0), (0, 0.0)))
-    assert nearest(0, 9) == nearest(1, 1) == []
-
-
-def test_where_no_role_was_earned_nothing_is_played():
-    nobody: Any = None
-    gates = object.__new__(Gates)
-    gates.config = RolesConfig(played=9)
-    assert gates.played([], nobody, bar=False) == []
+    place_AX = np.log([(count, np.float32(value)) for count, value in latents if count])
+    distance_A = (((place_AX - place_AX[alive.index(latent)]) / matched.std_X) ** 2).sum(1)
+    distance = dict(zip(alive, distance_A, strict=True))
+    rest = set(alive) - excluded - {latent, *nearest}
+    assert len(nearest) == min(count, len(set(alive) - excluded - {latent}))
+    assert [distance[match] for match in nearest] == sorted(distance[match] for match in nearest)
+    assert all(distance[match] <= distance[other] + 1e-9 for match in nearest for other in rest)
