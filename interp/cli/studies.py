@@ -21,7 +21,11 @@ def args_of(study: Study[Any]) -> type:
         f"{study.name.capitalize()}Args",
         [
             ("study", Annotated[study.Config, Flat], field(default_factory=study.Config)),
-            ("out", described(Path, "Where the result goes, and the ledger of runs."), Path("data/results", study.name)),
+            (
+                "out",
+                described(Path, "Where the result goes, and the ledger of runs."),
+                Path("data/results", study.name),
+            ),
             ("runs", described(Path, "Where the runs' own directories go."), Path("runs", study.name)),
             ("rejudge", described(bool, "Judge the runs in the ledger again; run nothing."), False),
             ("json", described(bool, "Print one JSON object and nothing else."), False),
@@ -37,7 +41,7 @@ def command_of(study: Study[Any]) -> Callable[..., None]:
     args: Any = STUDY_ARGS[study.name]
 
     def command(config: Annotated[args, Flat]) -> None:  # pyright: ignore[reportInvalidTypeForm]
-        judgements = study.study(config.study, config.out, config.runs, rejudge=config.rejudge)
+        judgements = study.execute(config.study, config.out, config.runs, rejudge=config.rejudge)
         if config.json:
             return say_json({"out": config.out, "verdicts": {one.claim.name: one.verdicts for one in judgements}})
         say(f"{'as registered':14} {'corrected':14} {'any shape':14} claim")

@@ -98,8 +98,8 @@ class Study(ABC, Generic[C]):
     summary: ClassVar[str]
     """The claim as a whole, in one sentence."""
     Config: type[C]
-    committed: C
-    """Config of the committed ledger, whose first rows do not name what decides them."""
+    committed: C | None = None
+    """Config of a ledger from before rows named what decides them."""
     claims: ClassVar[tuple[Claim, ...]]
     measures: ClassVar[Mapping[str, Measure]]
     """What is reported of every arm in result.json."""
@@ -157,15 +157,18 @@ class Study(ABC, Generic[C]):
 
     # --- what every study does -------------------------------------------------------------------------------------
 
-    def study(self, config: C, out: Path, runs: Path, *, rejudge: bool = False) -> "list[Judgement]":
+    def execute(self, config: C, out: Path, runs: Path, *, rejudge: bool = False) -> "list[Judgement]":
         """Run what is missing, judge, and write the result into `out`. `runs` gets the runs' own directories. With
         `rejudge`, judge the records that are there and run nothing."""
         from interp.studies.report import write_result
 
-        ledger, base = self.open_ledger(out), _base_fingerprint()
-        jobs = self.jobs(config, runs)
         if not rejudge:
-            self._run_missing(jobs, ledger, base, config)
+            self._run_missing(self.jobs(config, runs), self.open_ledger(out), config)
+        return write_result(self, self.load_results(config, out), config, out)
+
+    def load_results(self, config: C, out: Path) -> Results:
+        """The records of a config that are in the ledger of `out`, as numbers."""
+        ledger, base, jobs = self.open_ledger(out), _base_fingerprint(), self.jobs(config, Path())
         rows = [row for job in jobs if (row := ledger.get(self._key(job, base)))]
         if not rows:
             raise BadInput(
@@ -173,7 +176,7 @@ class Study(ABC, Generic[C]):
             )
         if missing := len(jobs) - len(rows):
             logger.warning("%d of %d runs are not in %s; they are left out", missing, len(jobs), out / LEDGER)
-        return write_result(self, Results(self.observations(rows)), config, out)
+        return Results(self.observations(rows))
 
     def jobs(self, config: Any, runs: Path) -> list[Job]:
         """All runs: the first seed of every arm, then the second, and so on."""
@@ -188,7 +191,7 @@ class Study(ABC, Generic[C]):
         from interp.studies.runner import Ledger
 
         ledger = Ledger.open(out / LEDGER)
-        if ledger.unkeyed:
+        if ledger.unkeyed and self.committed is not None:
             jobs = {(job.arm.name, job.seed): job for job in self.jobs(self.committed, Path())}
             for row in map(self.migrate, ledger.unkeyed):
                 if job := jobs.get((row.arm, row.seed)):
@@ -198,9 +201,10 @@ class Study(ABC, Generic[C]):
     def _key(self, job: Job, base: str) -> dict[str, Any]:
         return {"study": self.name, "arm": to_json(job.arm), "seed": job.seed, "base": base}
 
-    def _run_missing(self, jobs: Sequence[Job], ledger: "Ledger", base: str, config: Any) -> None:
+    def _run_missing(self, jobs: Sequence[Job], ledger: "Ledger", config: Any) -> None:
         from interp.studies.runner import Row, run_jobs
 
+        base = _base_fingerprint()
         missing = [job for job in jobs if ledger.get(self._key(job, base)) is None]
         worlds = list({job.seed: job for job in missing if job.seed is not None}.values())
         options = {"processes": config.processes}

@@ -28,19 +28,23 @@ FAST = ("role", "operator", "digit", "result")
 @dataclass(frozen=True)
 class PlantedConfig:
     d_model: int = 64
+    """Width of the planted activations."""
     per_kind: int = 24
     """Latents of each of the four kinds."""
     frequent_rate: float = 0.08
     """Share of tokens at which a frequent latent is active."""
     rare_rate: float = 0.01
+    """Share of tokens at which a rare latent is active."""
     dwell: float = 24.0
     """Tokens for which a slow latent stays active, on average."""
     length: int = 48
     """Tokens of a document."""
     noise: float = 0.05
-    """Of each dimension, where latents have magnitudes around 1."""
+    """Standard deviation of the noise in each dimension. Latents have magnitudes around 1."""
     tokens: int = 200_000
+    """Tokens of the planted activations."""
     seed: int = 0
+    """Seed of the planted activations."""
 
     def __post_init__(self) -> None:
         if not 0 < self.rare_rate <= self.frequent_rate < 1:
@@ -55,25 +59,32 @@ class PlantedConfig:
 @dataclass(frozen=True)
 class DictionaryConfig:
     seeds: int = 5
+    """Seeds of each dictionary."""
     first_seed: int = 106
     """Seeds below were used to find settings, or to find out what the study lacked, and are not reported."""
     worlds: tuple[str, ...] = WORLDS
-    """Which to run: both are needed for the verdict."""
+    """Worlds to run: both are needed for the verdict."""
     planted: PlantedConfig = field(default_factory=PlantedConfig)
     planted_width: int = 256
+    """Latents of a dictionary of planted activations."""
     planted_k: int = 6
+    """Its active latents per token."""
     organism_width: int = 1024
+    """Latents of a dictionary of the organism's activations."""
     organism_k: int = 16
+    """Its active latents per token."""
     steps: int = 2000
-    """Of each dictionary, at 1,024 tokens a step."""
+    """Steps of each fit, at 1,024 tokens a step."""
     layer: int = 2
-    """Of the organism's four, from 0."""
+    """The layer of the organism, of four, counted from 0."""
     tokens: int = 400_000
-    """Of the organism's series to fit on, prompts included."""
+    """Tokens of the organism's series to fit on, prompts included."""
     held_out_tokens: int = 80_000
-    """To measure on, of problems that were not fitted on."""
+    """Tokens to measure on, of other problems."""
     grpo_steps: int = 40
+    """GRPO steps of the organism's series."""
     processes: int = 2
+    """Dictionaries that are fitted at once."""
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.worlds) - set(WORLDS)):

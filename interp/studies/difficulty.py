@@ -65,23 +65,29 @@ ORACLE, FILTERED = (Training("deep", credit=name).name for name in ("step-validi
 @dataclass(frozen=True)
 class DifficultyConfig:
     seeds: int = 8
-    """Of the main arms; the others have at most `few`."""
+    """Seeds of the main arms. The others have at most `few`."""
     few: int = 5
+    """Seeds of the other arms, at most."""
     first_seed: int = 101
     """Seeds below were used to find settings, and are not reported."""
     steps: int = 40
+    """GRPO steps of every arm."""
     prompts: int = 32
+    """Prompts per step."""
     group: int = 8
+    """Rollouts per prompt."""
     lr: float = 2e-4
+    """Learning rate."""
     max_draws: int = 4
     """At equal contrast, groups without contrast are drawn anew, at most this many batches per step."""
     problems: int = 40
-    """Per depth, to evaluate on."""
+    """Problems of each depth to evaluate on."""
     answers: int = 8
-    """Per problem, to evaluate on."""
+    """Answers to each problem."""
     processes: int = 2
+    """Arms that run at once."""
     base_answers: int = 128
-    """Per problem, of the base: every change is against it, so it must be known far better than any arm."""
+    """Answers of the base to each problem: every change is measured against them."""
     parts: tuple[str, ...] = PARTS
     """Which parts to run: all are needed for the verdict."""
 
@@ -394,7 +400,7 @@ class Difficulty(Study[DifficultyConfig]):
             f"{config.steps} steps of {config.prompts} prompts x {config.group}, learning rate {config.lr:g}, from the "
             f"shipped base. Changes are against the base (measured with {config.base_answers} answers a problem) on "
             f"the same {config.problems} held-out problems per depth. They are about these problems and this base. "
-            "Easy, medium and hard problems are the depth groups shallow (depths 1-2), middle (4-5) and deep (8-9), and "
+            "Easy, medium and hard are the depth groups shallow (depths 1-2), middle (4-5) and deep (8-9), and "
             "arms are named by these."
         )
 

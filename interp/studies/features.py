@@ -56,28 +56,35 @@ class FeaturesConfig:
     seeds: int = 5
     """GRPO runs of each arm. Each has dictionaries of its own."""
     first_seed: int = 211
-    """Those below have been seen before, and are not reported."""
+    """Seeds below were used to find settings, and are not reported."""
     dictionaries: int = 3
-    """Per seed: they differ in their own weights' seed alone, and their mean counts."""
+    """Dictionaries per seed, which differ only in the seed of their weights. Their mean counts."""
     steps: int = 40
-    """Of GRPO, as in the difficulty study."""
+    """GRPO steps, as in the difficulty study."""
     prompts: int = 32
+    """Prompts per step."""
     group: int = 8
+    """Rollouts per prompt."""
     lr: float = 2e-4
+    """Learning rate."""
     layer: int = 2
-    """Of four, from 0."""
+    """The layer of the dictionary, of four, counted from 0."""
     tokens: int = 400_000
-    """To fit dictionaries on: of the base and of the ends of training on shallow, middle and deep problems."""
+    """Tokens to fit dictionaries on: of the base and of the ends of training on shallow, middle and deep problems."""
     width: int = 1024
+    """Latents of a dictionary."""
     k: int = 16
+    """Active latents per token."""
     fit_steps: int = 2000
+    """Steps of fitting a dictionary."""
     earn_problems: int = 128
-    """Of each level, to earn roles on."""
+    """Problems of each level to earn roles on."""
     problems: int = 96
-    """Of each level, to measure strengths on: others than roles were earned on."""
+    """Problems of each level to measure activations on: other ones than roles were earned on."""
     answers: int = 4
-    """To each of them."""
+    """Answers to each problem."""
     processes: int = 2
+    """Seeds that run at once."""
 
     def __post_init__(self) -> None:
         counts = (

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,23 @@ from typing import Any
 from interp.artifacts import to_json, versions, write_json, writing_file
 from interp.plots import Point, page
 from interp.stats.estimate import Estimate
-from interp.stats.seeds import rarest_mode_seen
+from interp.stats.shares import exact_interval
 from interp.studies.base import Study, Table
 from interp.studies.judging import Judgement, as_json, judge_claims
 from interp.studies.readings import ANY_SHAPE, EXACT, READINGS, REGISTERED
 from interp.studies.results import Results
 
 PACKAGES = ("interp", "torch", "transformers", "sae-lens")
-READ_THREE_WAYS = """\
-Each claim is judged by its rule, which was written before the runs, with three kinds of intervals over seeds:
-
-- *As registered*: Student's t at 95%, each claim alone; crossings by bootstrap. This takes seeds to have one mode.
-- *Corrected*: the same, but shares of counted latents by exact intervals over clusters, Holm's correction over the
-  study's claims, and no verdict from a lack of evidence.
-- *Any shape* (`verdict` in result.json): Gaffke's interval over the range that a measure cannot leave. It covers also
-  where one seed in five behaves unlike the others, which Student's t does not (it covers 72 to 82% of such means
-  instead of 95%). Its price is width: {modes}. A measure without a range has no such interval. Not corrected for the
-  number of claims.
-
-Where *as registered* and *any shape* differ, the claim stands if the seeds that were not run behave like those that
-were."""
+KINDS_OF_INTERVALS = (
+    "*As registered*: Student's t at 95%, each claim alone; crossings by bootstrap. This takes seeds to have one mode.",
+    "*Corrected*: the same, with Holm's correction over the claims of this study, exact intervals over clusters for "
+    "shares of counted latents (where all latents of all seeds succeed, each seed counts once), and no verdict from a "
+    "lack of evidence. p is that of these intervals.",
+    "*Any shape* (`verdict` in result.json): Gaffke's interval over the range that a measure cannot leave, not "
+    "corrected for the number of claims. It also covers where a few seeds behave unlike the others, which Student's t does not "
+    "(measured coverage of both: `tests/stats/test_coverage.py`). Its price is width. {modes} A measure without a "
+    "range has no such interval.",
+)
 
 
 def write_result(study: Study[Any], results: Results, config: Any, out: Path) -> list[Judgement]:
@@ -96,32 +94,42 @@ def as_markdown(study: Study[Any], results: Results, config: Any, judgements: Se
         f"Made by `{command(study)}`; from the committed records alone by `{command(study)} --rejudge`. Figures are in "
         "`figure.html`, every run is a line of `runs.jsonl`, every number is in `result.json`.",
         "",
-        study.method(config),
+        fill(study.method(config)),
         "",
         "## Verdicts",
         "",
-        READ_THREE_WAYS.format(modes=_modes(results)),
+        "Each claim is judged by its rule, written before the runs, with three kinds of intervals over seeds:",
+        "",
+        *(fill(f"- {kind.format(modes=_modes(results))}", "  ") for kind in KINDS_OF_INTERVALS),
+        "",
+        "A claim that is supported by the second and not by the third stands if the seeds that were not run are like "
+        "those that were.",
         "",
         *markdown_table(_verdict_table(judgements)),
-        *markdown_table(changes_table(judgements)),
+        *markdown_table(changes_table(judgements), "###"),
         "## Claim by claim",
     ]
     for one in judgements:
         lines += ["", *_section(one)]
     for table in study.tables(results, config):
-        lines += ["", f"## {table.title}", "", *markdown_table(table)]
+        lines += ["", *markdown_table(table)[:-1]]
     if study.background:
-        lines += ["", "## What had been seen before", "", study.background]
+        lines += ["", "## What had been seen before", "", fill(study.background)]
     return lines
 
 
 def _modes(results: Results) -> str:
     """What seeds that agree leave open, for each number of seeds in the study."""
-    counts = sorted({len(results.seeds(arm)) for arm in results.arms} - {0, 1})
-    told = [
-        f"{count} seeds that agree may miss a mode of up to {rarest_mode_seen(count):.0%} of seeds" for count in counts
-    ]
-    return "; ".join(told) or "one seed shows no mode but its own"
+    parts = []
+    for count in sorted({len(results.seeds(arm)) for arm in results.arms} - {0, 1}):
+        _, unseen = exact_interval(0, count)
+        needed = unseen / (1 - unseen)
+        shown = f"only one above {needed:.2f} can be shown" if needed < 1 else "none can be shown"
+        parts.append(
+            f"{count} seeds that agree leave room for a mode that {unseen:.0%} of seeds have: of differences of two "
+            f"shares {shown}."
+        )
+    return " ".join(parts)
 
 
 def _verdict_table(judgements: Sequence[Judgement]) -> Table:
@@ -223,13 +231,19 @@ def cell(estimate: Estimate, digits: int = 2) -> str:
     return "" if math.isnan(estimate.value) else format(estimate, f".{digits}f")
 
 
-def markdown_table(table: Table) -> list[str]:
-    """As Markdown lines, with heading and note; nothing without rows."""
+def markdown_table(table: Table, heading: str = "##") -> list[str]:
+    """As Markdown lines with its title and note; nothing without rows."""
     if not table.rows:
         return []
     lines = [f"| {' | '.join(cells)} |" for cells in (table.head, ["---"] * len(table.head), *table.rows)]
-    title = [] if not table.title else [f"### {table.title}", ""]
-    return [*title, *lines, ""]
+    title = [f"{heading} {table.title}", ""] if table.title else []
+    return [*title, *([fill(table.note), ""] if table.note else []), *lines, ""]
+
+
+def fill(text: str, indent: str = "") -> str:
+    """Paragraphs with their lines filled anew, since values may be longer than their place in the source."""
+    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": indent}
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), 120, **options) for part in text.split("\n\n"))
 
 
 # --- figure.html ---------------------------------------------------------------------------------------------------

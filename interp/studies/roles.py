@@ -56,7 +56,7 @@ class RolesStudyConfig:
     seeds: int = 8
     """Organisms, each with a dictionary of its own."""
     first_seed: int = 111
-    """Those below have been seen before, and are not reported."""
+    """Seeds below were used to find settings, and are not reported."""
     cue_rate: float = 0.6
     """How often the cue that stands beside every question names the answer."""
     cue_share: float = 0.3
@@ -64,22 +64,27 @@ class RolesStudyConfig:
     direct_share: float = 0.25
     """Share that is answered directly otherwise. The rest has its steps written."""
     organism_steps: int = 400
-    """For which the shipped organism is trained on, with the cue."""
+    """Steps for which the shipped organism is trained further, with the cue."""
     organism_lr: float = 1e-3
+    """Learning rate of that training."""
     layer: int = 2
-    """Of four, from 0."""
+    """The layer of the dictionary, of four, counted from 0."""
     tokens: int = 300_000
-    """To fit the dictionary on."""
+    """Tokens to fit the dictionary on."""
     width: int = 1024
+    """Latents of the dictionary."""
     k: int = 16
+    """Active latents per token."""
     steps: int = 2000
-    """Of the dictionary."""
+    """Steps of fitting the dictionary."""
     problems: int = 128
-    """Of each level, to earn roles on."""
+    """Problems of each level to earn roles on."""
     max_candidates: int = 400
-    """Of a kind: all of them, as a rule."""
+    """Candidates of each kind of contrast: usually all."""
     random_latents: int = 100
+    """Random latents of each kind of contrast, the control."""
     processes: int = 2
+    """Organisms that run at once."""
 
     def __post_init__(self) -> None:
         counts = ("seeds", "organism_steps", "tokens", "width", "k", "steps", "problems", "max_candidates", "processes")
@@ -302,9 +307,9 @@ of the one put into the other. A carrier moves the log-odds of the next token to
 standard errors over pairs) and by at least a fiftieth of what the whole residual does, for some value. Roles are
 earned on other problems, of all levels (shallow, middle, deep).
 
-The cue names the answer at a rate of {config.cue_rate:g}; {config.cue_share:.0%} of the training data follows it,
-{config.direct_share:.0%} is answered directly without it. Dictionaries of width {config.width}, K {config.k}, layer
-{config.layer}."""
+The cue names the answer at a rate of {config.cue_rate:g}; {config.cue_share:.0%} of the training data follows it, and
+{config.direct_share:.0%} is answered directly without it. Dictionaries: width {config.width}, K {config.k},
+layer {config.layer}."""
 
     def tables(self, results: Results, config: RolesStudyConfig) -> list[Table]:
         return [gates_table(results, thing) for thing in ABOUT]
@@ -364,7 +369,7 @@ def earn_and_compare(seed: int, config: RolesStudyConfig, directory: Path) -> di
     import torch
 
     from interp.features import RolesConfig, earn_roles
-    from interp.features.interchange import interchange
+    from interp.features.interchange import interchange_latents
     from interp.organism import build, load_task
     from interp.policy import Policy, SampleConfig
     from interp.rollouts import roll_out
@@ -389,7 +394,7 @@ def earn_and_compare(seed: int, config: RolesStudyConfig, directory: Path) -> di
     rows = roll_out(policy, task, problems, sampling, purpose="truth", progress=False).rows
     pairs = {"cue": cue_pairs(policy, rows, task.modulus), "computation": operand_pairs(policy, rows, task.modulus)}
     carriers = {
-        thing: find_carriers(some, interchange(policy=policy, tsae=tsae, layer=config.layer, pairs=some))
+        thing: find_carriers(some, interchange_latents(policy=policy, tsae=tsae, layer=config.layer, pairs=some))
         for thing, some in pairs.items()
     }
     return {

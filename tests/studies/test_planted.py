@@ -1,4 +1,4 @@
-"""Planted latents are what they are said to be: alike in rate, apart in time, the same for a seed."""
+"""Planted latents: alike in rate, apart in time, the same for a seed."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ import torch
 from torch.testing import assert_close
 
 from interp.artifacts import BadInput
-from interp.studies.dictionary.config import PlantedConfig
-from interp.studies.dictionary.planted import KINDS, Planted, plant, store_of
+from interp.studies.dictionary_config import KINDS, PlantedConfig
+from interp.studies.planted import Planted, plant, planted_store
 
-CONFIG = PlantedConfig(d_model=24, each=8, frequent=0.1, rare=0.03, dwell=10.0, length=40, tokens=40_000)
+CONFIG = PlantedConfig(d_model=24, per_kind=8, frequent_rate=0.1, rare_rate=0.03, dwell=10.0, length=40, tokens=40_000)
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +19,9 @@ def planted() -> Planted:
 
 
 def of_kind(planted: Planted, kind: str) -> torch.Tensor:
-    """On or off, by document, token and latent."""
-    mine = [own == kind for own in planted.kind_G]
-    return planted.on_NG[:, mine].reshape(-1, planted.length, sum(mine))
+    """Whether each latent of a kind is active, by document and token."""
+    is_kind = [one == kind for one in planted.kind_G]
+    return planted.on_NG[:, is_kind].reshape(-1, planted.length, sum(is_kind))
 
 
 def test_there_are_as_many_of_each_kind_and_their_directions_are_units(planted):
@@ -32,16 +32,16 @@ def test_there_are_as_many_of_each_kind_and_their_directions_are_units(planted):
 
 
 @pytest.mark.parametrize("rate", ["frequent", "rare"])
-@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, frequent=0.5, rare=0.3)], ids=["sparse", "dense"])
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, frequent_rate=0.5, rare_rate=0.3)], ids=["sparse", "dense"])
 def test_slow_and_fast_latents_fire_at_the_same_rate_from_the_first_token_to_the_last(config, rate):
     """Within five standard errors: of independent tokens for the fast, of as many as dwell lets be for the slow."""
-    asked, planted = getattr(config, rate), plant(config)
+    share, planted = getattr(config, f"{rate}_rate"), plant(config)
     for kind, independent in (("slow", config.tokens * 8 / (2 * config.dwell)), ("fast", config.tokens * 8)):
         on_BLG = of_kind(planted, f"{kind} {rate}").float()
-        error = 5 * (asked * (1 - asked) / independent) ** 0.5
-        assert on_BLG.mean().item() == pytest.approx(asked, abs=error)
+        error = 5 * (share * (1 - share) / independent) ** 0.5
+        assert on_BLG.mean().item() == pytest.approx(share, abs=error)
         at_ends = [on_BLG[:, place].mean().item() for place in (0, -1)]
-        assert at_ends == pytest.approx([asked] * 2, abs=5 * (asked * (1 - asked) / (1000 * 8)) ** 0.5)
+        assert at_ends == pytest.approx([share] * 2, abs=5 * (share * (1 - share) / (1000 * 8)) ** 0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -49,7 +49,7 @@ def test_slow_latents_dwell_as_long_as_asked_and_fast_ones_as_chance_has_it(kind
     """The mean stay is one over the share of tokens at which a latent that is on goes off next."""
     on_BLG = of_kind(planted, kind)
     leaving = (on_BLG[:, :-1] & ~on_BLG[:, 1:]).sum() / on_BLG[:, :-1].sum()
-    rate = CONFIG.rare if kind.endswith("rare") else CONFIG.frequent
+    rate = CONFIG.rare_rate if kind.endswith("rare") else CONFIG.frequent_rate
     expected = CONFIG.dwell if kind.startswith("slow") else 1 / (1 - rate)
     assert 1 / leaving.item() == pytest.approx(expected, rel=0.1)
 
@@ -79,17 +79,19 @@ def test_a_seed_has_its_latents_and_a_draw_its_documents(planted):
 
 
 def test_as_a_store_it_is_the_same_document_after_document(planted, tmp_path):
-    store = store_of(planted, tmp_path / "store", shard_documents=300)
+    store = planted_store(planted, tmp_path / "store", shard_documents=300)
     assert (len(store), store.documents.height, len(store.shards), store.layers) == (40_000, 1000, 4, (0,))
     assert torch.equal(torch.cat([store.read(shard, 0) for shard in range(4)]), planted.x_ND)
     assert store.documents["length"].unique().to_list() == [40] and store.documents["prompt"].unique().to_list() == [0]
-    assert store.table(3).document[[0, -1]].tolist() == [900, 999]
-    assert store_of(planted, tmp_path / "store", shard_documents=300).fingerprint() == store.fingerprint()
+    assert store.tokens(3).document[[0, -1]].tolist() == [900, 999]
+    assert planted_store(planted, tmp_path / "store", shard_documents=300).fingerprint() == store.fingerprint()
 
 
-@pytest.mark.parametrize("changes", [{"rare": 0.0}, {"rare": 0.2}, {"frequent": 1.0}])
+@pytest.mark.parametrize("changes", [{"rare_rate": 0.0}, {"rare_rate": 0.2}, {"frequent_rate": 1.0}])
 def test_what_cannot_be_planted_is_refused(changes):
-    with pytest.raises(BadInput, match="expected 0 < rare <= frequent < 1; got rare .* and frequent "):
+    with pytest.raises(
+        BadInput, match="expected 0 < rare_rate <= frequent_rate < 1; got rare_rate .* and frequent_rate "
+    ):
         PlantedConfig(**changes)
 
 

@@ -1,0 +1,115 @@
+"""The committed ledgers, read by the code of now: every measure and every verdict is as it was when they were made.
+
+`committed/` holds verdicts, measures and arms as the code that ran the studies wrote them.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from interp.artifacts import from_json
+from interp.studies import STUDIES
+from interp.studies.base import COMMITTED_BASE, NO_EVIDENCE, NOT_SUPPORTED
+from interp.studies.features_measures import OLD_NAMES
+from interp.studies.readings import REGISTERED
+from interp.studies.training_arms import current_name
+
+RESULTS = Path(__file__).parents[2] / "data" / "results"
+NAMES = list(STUDIES)
+RENAMED_SETTINGS = {
+    "each": "per_kind", "frequent": "frequent_rate", "rare": "rare_rate", "held_out": "held_out_tokens",
+    "follows": "cue_share", "direct": "direct_share", "most": "max_candidates", "random": "random_latents",
+}  # fmt: skip
+
+
+def committed(name: str) -> dict:
+    return json.loads((Path(__file__).parent / "committed" / f"{name}.json").read_text())
+
+
+@cache
+def results_of(name: str):
+    study = STUDIES[name]
+    return study.load_results(study.Config(), RESULTS / name)
+
+
+def expect_equal(estimate, was: dict) -> None:
+    numbers = [float("nan") if was[key] is None else was[key] for key in ("value", "low", "high")]
+    assert [estimate.value, estimate.low, estimate.high] == pytest.approx(numbers, abs=1e-12, nan_ok=True)
+    assert estimate.n == was["n"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_verdict_is_as_registered(name):
+    outcomes = {claim.name: claim.judge(results_of(name).read_as(REGISTERED)).outcome for claim in STUDIES[name].claims}
+    told = {claim: NOT_SUPPORTED if outcome == NO_EVIDENCE else outcome for claim, outcome in outcomes.items()}
+    assert told == committed(name)["verdict"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_measure_of_a_claim_is_as_it_was(name):
+    measures = {
+        f"{claim.name}: {label}": estimate
+        for claim in STUDIES[name].claims
+        for label, estimate in claim.judge(results_of(name)).measures.items()
+    }
+    was = {label.replace(": hard, ", ": deep, "): estimate for label, estimate in committed(name)["measures"].items()}
+    assert measures.keys() == was.keys()
+    for label, estimate in was.items():
+        expect_equal(measures[label], estimate)
+
+
+def flat_arms(name: str) -> dict[tuple[str, str], dict]:
+    """Committed estimates by arm and measure, under the names of now."""
+    arms = committed(name)["arms"]
+    if name == "difficulty":
+        return {
+            (current_name(arm), f"valid rate, {at}"): one for arm, found in arms.items() for at, one in found.items()
+        }
+    if name == "dictionary":
+        return {
+            (f"{world}: {arm}", measure): one
+            for world, by_arm in arms.items()
+            for arm, found in by_arm.items()
+            for measure, one in found.items()
+        }
+    if name == "roles":
+        return {
+            (gate, f"{thing}: {measure}"): one
+            for thing, gates in arms.items()
+            for gate, found in gates.items()
+            for measure, one in found.items()
+        }
+    return {
+        (OLD_NAMES[arm], f"{family}, {kind}"): one
+        for arm, families in arms.items()
+        for family, found in families.items()
+        for kind, one in found.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_estimate_of_an_arm_is_as_it_was(name):
+    study, flat = STUDIES[name], flat_arms(name)
+    assert len(flat) >= 24
+    for (arm, measure), was in flat.items():
+        expect_equal(study.estimate(results_of(name), arm, study.measures[measure]), was)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_committed_config_is_the_one_that_was_run(name):
+    def renamed(config: dict) -> dict:
+        return {RENAMED_SETTINGS.get(key, key): renamed(v) if isinstance(v, dict) else v for key, v in config.items()}
+
+    study = STUDIES[name]
+    assert from_json(study.Config, renamed(committed(name)["config"])) == study.committed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_run_of_the_default_config_is_missing(name):
+    study = STUDIES[name]
+    ledger = study.open_ledger(RESULTS / name)
+    jobs = study.jobs(study.Config(), Path())
+    assert [job for job in jobs if ledger.get(study._key(job, COMMITTED_BASE)) is None] == []
+    assert len(jobs) == {"difficulty": 304, "dictionary": 105, "roles": 8, "features": 20}[name]
