@@ -38,8 +38,8 @@ RETIRED_NAMES = {
     "AGAIN", "Asked", "Bearer", "Bench", "Consequences", "Course", "Dial", "Ground", "Grounds", "Judged", "Looked",
     "Opened", "Outcomes", "Party", "Pile", "Played", "Scene", "Settled", "Stage", "Trainee", "Trained", "bearers_of",
     "drawn", "dull", "everywhere", "fined", "fine_from", "follow", "foot", "forget", "grouped", "height", "heights",
-    "judged", "look", "making", "marked", "of_mean_one", "packaged", "parties_of", "permuted", "publish", "pushing",
-    "revived", "scene", "settle", "stand_ins", "strangers", "take_up_gradients", "telling", "tells_apart", "told",
+    "look", "making", "marked", "of_mean_one", "packaged", "parties_of", "permuted", "publish", "pushing",
+    "scene", "settle", "stand_ins", "strangers", "take_up_gradients", "telling", "tells_apart", "told",
     "twice", "untaught", "withstands",
 }  # fmt: skip
 """Names of functions, classes, parameters and variables that said nothing to a reader who had not written them."""

@@ -1,4 +1,4 @@
-"""The package as others get it: a wheel that works far from the checkout, organism and all."""
+"""The wheel: it carries the organism and the tables, works far from the checkout, and holds nothing else."""
 
 import json
 import os
@@ -13,37 +13,46 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
+def wheel(tmp_path_factory) -> Path:
+    """The directory into which a freshly built wheel was unpacked."""
+    directory = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    with zipfile.ZipFile(next(place.glob("*.whl"))) as wheel:
-        wheel.extractall(place / "site")
-    return place / "site"
+    with zipfile.ZipFile(next(directory.glob("*.whl"))) as archive:
+        archive.extractall(directory / "site")
+    return directory / "site"
 
 
-def elsewhere(unpacked: Path, *words: str) -> str:
-    """Run Python in another folder, with the wheel before the checkout on its path."""
-    environment = os.environ | {"PYTHONPATH": str(unpacked)}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=unpacked.parent, env=environment, capture_output=True, text=True
+def run_python(wheel: Path, *arguments: str) -> str:
+    """What Python prints in another directory, with the wheel before the checkout on its path."""
+    environment = os.environ | {"PYTHONPATH": str(wheel)}
+    process = subprocess.run(
+        [sys.executable, *arguments], cwd=wheel.parent, env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
-def test_the_organism_and_the_tables_travel_with_the_wheel(unpacked):
-    assert (unpacked / "interp/data/organism/model.safetensors").exists()
-    assert len(list((unpacked / "interp/data/adversarial").glob("*.jsonl"))) == 4
-    assert Path(elsewhere(unpacked, "-c", "import interp; print(interp.organism.shipped())").strip()).is_relative_to(
-        unpacked
+def test_the_organism_and_the_adversarial_tables_are_in_the_wheel(wheel):
+    assert (wheel / "interp/data/organism/model.safetensors").exists()
+    assert len(list((wheel / "interp/data/adversarial").glob("*.jsonl"))) == 4
+    path = run_python(wheel, "-c", "import interp; print(interp.organism.shipped_path())")
+    assert Path(path.strip()).is_relative_to(wheel)
+
+
+def test_the_command_rolls_out_the_organism_of_the_wheel(wheel):
+    printed = run_python(wheel, "-m", "interp", "roll-out", "--problems", "4", "--group", "2", "--json")
+    assert json.loads(printed)["rollouts"] == 8
+
+
+def test_nothing_else_is_in_the_wheel(wheel):
+    assert {path.name.split("-")[0] for path in wheel.iterdir()} == {"interp"}
+
+
+def test_importing_the_package_imports_nothing_heavy_and_every_room_is_reached_from_it():
+    code = (
+        "import sys, interp; heavy = {'torch', 'numpy', 'polars', 'transformers', 'plotly'} & set(sys.modules); "
+        "[getattr(interp, name) for name in dir(interp)]; print(sorted(heavy))"
     )
-
-
-def test_the_wheel_rolls_its_organism_out_from_another_folder(unpacked):
-    found = json.loads(elsewhere(unpacked, "-m", "interp", "roll-out", "--problems", "4", "--group", "2", "--json"))
-    assert found["rows"] == 8
-
-
-def test_nothing_else_is_in_the_wheel(unpacked):
-    assert {path.name.split("-")[0] for path in unpacked.iterdir()} == {"interp"}
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
