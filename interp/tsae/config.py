@@ -28,10 +28,11 @@ class ContrastConfig:
     similarity: str = "cosine"
     """cosine or dot."""
     temperature: float = 0.1
+    """Similarities are divided by it."""
     reduction: str = "mean"
     """How the two directions, partner from token and token from partner, are combined: mean or sum."""
     pairing: str = "prev"
-    """A token's partner: `prev` (the token before), `window` (any of the `reach` tokens before) or `past` (any before)."""
+    """A token's partner: `prev` (the token before), `window` (one of the `reach` before it) or `past` (any before)."""
     reach: int = 24
     """Tokens that `window` goes back."""
     run: int = 8
@@ -89,6 +90,7 @@ class TrainingConfig:
     dead_after: int = 256_000
     """Tokens without firing after which a latent is dead, and is revived."""
     seed: int = 0
+    """Seed of the initial weights and of the order of tokens."""
     prompts: bool = False
     """Train on tokens of prompts too, not only of completions."""
     pool_gb: float = 0.5

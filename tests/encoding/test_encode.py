@@ -40,11 +40,15 @@ def by_hand(policy, tsae: TSAE) -> torch.Tensor:
 def test_the_activation_of_one_latent_is_its_column_of_the_codes(tsae, shape):
     x_BD = 2 * torch.randn(*shape, D, generator=torch.Generator().manual_seed(1))
     for latent in range(tsae.width):
-        torch.testing.assert_close(tsae.encode_latent(x_BD, latent), tsae.encode(x_BD)[..., latent], atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(
+            tsae.encode_latent(x_BD, latent), tsae.encode(x_BD)[..., latent], atol=1e-4, rtol=1e-5
+        )
     unit, bound = torch.zeros(24, D), torch.full((24,), 2.0)
     unit[0, 0] = 1
     axis = TSAE(unit.T, torch.zeros(24), unit, torch.zeros(D), bound, block_widths=(24,))
-    assert axis.encode_latent(2 * unit[0], 0) == 0 and axis.encode_latent(3 * unit[0], 0) == 3, "at its threshold it is off"
+    assert axis.encode_latent(2 * unit[0], 0) == 0 and axis.encode_latent(3 * unit[0], 0) == 3, (
+        "at its threshold it is off"
+    )
 
 
 @pytest.mark.parametrize("bound", [2.0, 0.0, -1.0])
@@ -64,7 +68,13 @@ def test_what_is_on_is_told_of_what_was_written_token_by_token(policy, tsae):
     wanted = Codes.from_dense(by_hand(policy, tsae))
     assert torch.equal(part.codes.token_K, wanted.token_K) and torch.equal(part.codes.latent_K, wanted.latent_K)
     torch.testing.assert_close(part.codes.value_K, wanted.value_K, atol=1e-4, rtol=1e-4)
-    assert part.rollout_N.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 2] and part.position_N.tolist() == [0, 1, 2, *range(5), 0]
+    assert part.rollout_N.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 2] and part.position_N.tolist() == [
+        0,
+        1,
+        2,
+        *range(5),
+        0,
+    ]
     assert [STORED_ROLES[at] for at in part.role_N] == [role for row in ROWS for role in row.roles]
 
 

@@ -47,7 +47,9 @@ def test_rows_are_dealt_so_that_most_are_found():
     assert match.latent_P.tolist() == [1, 0]
     assert match.recall(["a", "b"]) == {"a": 1, "b": 1}
     assert match_one_to_one(planted_PD, decoder_FD, min_cosine=0.9).latent_P.tolist() == [0, 1]
-    assert match_one_to_one(planted_PD, decoder_FD, min_cosine=0.9).cosine_P[1] == pytest.approx(across**2 * 0.3 + up**2)
+    assert match_one_to_one(planted_PD, decoder_FD, min_cosine=0.9).cosine_P[1] == pytest.approx(
+        across**2 * 0.3 + up**2
+    )
 
 
 def test_rows_of_one_block_are_told_by_their_place_in_the_whole_decoder():

@@ -140,7 +140,9 @@ def test_firing_by_hand():
     told = firing.compute()
     assert told.active_tokens_F.tolist() == [2, 0, 2, 0, 1]
     assert told.firing_rate_F.tolist() == [0.5, 0, 0.5, 0, 0.25]
-    assert_close(told.mean_when_active_F, torch.tensor([2, math.nan, 2, math.nan, 6], dtype=torch.float64), equal_nan=True)
+    assert_close(
+        told.mean_when_active_F, torch.tensor([2, math.nan, 2, math.nan, 6], dtype=torch.float64), equal_nan=True
+    )
     assert told.dead_share == pytest.approx(2 / 5)
     assert told.dead_share_per_block == (0.5, pytest.approx(1 / 3))
 

@@ -8,15 +8,19 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
-from tsae_fixtures import TINY, fve, held_out, planted_store, small
+from tsae_fixtures import TINY, variance_explained, held_out_documents, small_store, small_config
 
-from interp.studies.dictionary.planted import KINDS, Planted, plant
+from interp.studies.dictionary_config import KINDS
+from interp.studies.planted import Planted, plant
 from interp.tsae import TSAE, fit, fit_all
-from interp.tsae.batches import Pools, batches
+from interp.tsae.batches import batches
+from interp.tsae.pools import Pools
 from interp.tsae.promotion import MIN_FIRINGS, MARGIN, Persistence, count_co_firing, choose_swaps, swap_rows
 from interp.tsae.sparse import Pattern
-from interp.tsae.step import Batch, StepOutput
-from interp.tsae.trainer import TSAETrainer, measure_statistics, sample_tokens
+from interp.tsae.batches import Batch
+from interp.tsae.step import StepOutput
+from interp.tsae.statistics import measure_statistics, sample_tokens
+from interp.tsae.trainer import TSAETrainer
 
 
 def step_of(on_MF: torch.Tensor) -> StepOutput:
@@ -138,7 +142,7 @@ def test_rows_change_places():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory):
-    return planted_store(tmp_path_factory.mktemp("promotion") / "store")
+    return small_store(tmp_path_factory.mktemp("promotion") / "store")
 
 
 def state_by_latent(trainee: TSAETrainer) -> dict[str, torch.Tensor]:
@@ -147,7 +151,7 @@ def state_by_latent(trainee: TSAETrainer) -> dict[str, torch.Tensor]:
     found |= {"on": trainee.persistence.on_F, "both": trainee.persistence.both_F}
     for name in ("W_enc", "b_enc", "W_dec"):
         held = getattr(sae, name)
-        slots = trainee.optimiser.state[held]
+        slots = trainee.optimizer.state[held]
         for kind, value in {"weights": held, "first": slots["exp_avg"], "second": slots["exp_avg_sq"]}.items():
             found[f"{name} {kind}"] = value.detach().T if name == "W_enc" else value.detach()
     return {name: value.clone() for name, value in found.items()}
@@ -155,7 +159,7 @@ def state_by_latent(trainee: TSAETrainer) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("scale", ["rms", "none"])
 def test_a_latent_takes_all_that_is_known_of_it_along_and_the_reconstruction_stays(scale, store):
-    config = small(promote_every=1000, scale=scale, training={"steps": 200})
+    config = small_config(promote_every=1000, scale=scale, training={"steps": 200})
     trainee = TSAETrainer(config, 16, measure_statistics(sample_tokens(store, 0, config)), torch.device("cpu"))
     made = list(batches(Pools(store, 0, prompts=False).read_shards(0, 1, 2, 3), trainee.config, 0))
     for batch in made[:15]:
@@ -164,13 +168,13 @@ def test_a_latent_takes_all_that_is_known_of_it_along_and_the_reconstruction_sta
     assert len(left_N) >= 2
     order_F = torch.arange(64)
     order_F[torch.cat([left_N, right_N])] = torch.cat([right_N, left_N])
-    last, shared = made[-1].scaled(trainee.scale), trainee.optimiser.state[trainee.sae.b_dec]["exp_avg"].clone()
-    before, known = trainee.sae.step(last, alpha=0.0), state_by_latent(trainee)
+    last, shared = made[-1].scaled(trainee.scale), trainee.optimizer.state[trainee.sae.b_dec]["exp_avg"].clone()
+    before, known = trainee.sae.compute_step(last, alpha=0.0), state_by_latent(trainee)
     trainee._promote()
-    after, moved = trainee.sae.step(last, alpha=0.0), state_by_latent(trainee)
+    after, moved = trainee.sae.compute_step(last, alpha=0.0), state_by_latent(trainee)
     assert {name for name in known if not torch.equal(moved[name], known[name][order_F])} == set()
     assert all(known[name].unique(dim=0).shape[0] > 1 for name in known), "none is the same for all latents"
-    assert torch.equal(trainee.optimiser.state[trainee.sae.b_dec]["exp_avg"], shared)
+    assert torch.equal(trainee.optimizer.state[trainee.sae.b_dec]["exp_avg"], shared)
     assert_close(after.xhat_MD, before.xhat_MD, atol=1e-6, rtol=1e-6)
     assert_close(after.dense_codes(64), before.dense_codes(64)[:, order_F], atol=1e-6, rtol=1e-6)
     assert_close(after.losses["mse_64"], before.losses["mse_64"])
@@ -182,13 +186,13 @@ def test_where_blocks_make_no_difference_training_goes_on_as_if_nobody_had_moved
     found = {
         every: fit(
             store,
-            small(promote_every=every, contrast={"alpha": 0.0}, block_weights=(0.0, 1.0), training={"steps": 80}),
+            small_config(promote_every=every, contrast={"alpha": 0.0}, block_weights=(0.0, 1.0), training={"steps": 80}),
             progress=False,
         )
         for every in (None, 5)
     }
     still, moved = (found[every] for every in (None, 5))
-    x_ND, same_N = held_out(tokens=480).x_ND, F.normalize(still.W_dec, dim=1) @ F.normalize(moved.W_dec, dim=1).T
+    x_ND, same_N = held_out_documents(tokens=480).x_ND, F.normalize(still.W_dec, dim=1) @ F.normalize(moved.W_dec, dim=1).T
     assert_close(moved.decode(moved.encode(x_ND)), still.decode(still.encode(x_ND)), atol=1e-4, rtol=1e-4)
     twin_F = same_N.argmax(1)
     assert sorted(twin_F.tolist()) == [*range(64)] and (twin_F != torch.arange(64)).any()
@@ -198,9 +202,9 @@ def test_where_blocks_make_no_difference_training_goes_on_as_if_nobody_had_moved
 def test_latents_stay_where_they_are_for_the_last_three_tenths(store, monkeypatch):
     at: list[int] = []
     monkeypatch.setattr(TSAETrainer, "_promote", lambda self: at.append(self.steps_done))
-    fit(store, small(promote_every=3), progress=False)
+    fit(store, small_config(promote_every=3), progress=False)
     assert at == [3, 6, 9, 12]
-    fit(store, small(promote_every=None), progress=False)
+    fit(store, small_config(promote_every=None), progress=False)
     assert at == [3, 6, 9, 12]
 
 
@@ -217,17 +221,17 @@ def in_slow_block(dictionary: TSAE, unseen: Planted) -> dict[str, int]:
 
 def test_promotion_brings_rare_slow_latents_into_the_slow_block_and_frequent_fast_ones_out(tmp_path):
     """Twelve places for twelve slow latents, half of them rare. Left to itself, the block takes the frequent."""
-    world = replace(TINY, d_model=32, each=6, dwell=24, length=48, rare=0.04, tokens=24_000)
-    store, unseen = planted_store(tmp_path / "store", world, shard_documents=250), plant(world, draw=1)
+    world = replace(TINY, d_model=32, per_kind=6, dwell=24, length=48, rare_rate=0.04, tokens=24_000)
+    store, unseen = small_store(tmp_path / "store", world, shard_documents=250), plant(world, draw=1)
     training = {"steps": 150, "batch": 256, "pool_gb": 1.0, "lr": 0.02}
     sizes = {"width": 32, "k": 3, "blocks": (12 / 32, 20 / 32)}
     configs = {
-        f"{every} {seed}": small(**sizes, promote_every=every, training={**training, "seed": seed})
+        f"{every} {seed}": small_config(**sizes, promote_every=every, training={**training, "seed": seed})
         for every in (10, None)
         for seed in (0, 1)
     }
     fitted = fit_all(store, configs, progress=False)
-    assert all(fve(dictionary, unseen.x_ND) > 0.85 for dictionary in fitted.values())
+    assert all(variance_explained(dictionary, unseen.x_ND) > 0.85 for dictionary in fitted.values())
     found = {name: in_slow_block(dictionary, unseen) for name, dictionary in fitted.items()}
     rare, fast = (
         {every: sum(found[f"{every} {seed}"][kind] for seed in (0, 1)) for every in (10, None)}
