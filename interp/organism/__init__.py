@@ -1,47 +1,58 @@
-"""The base organism: where the shipped one lies, and how another is raised."""
+"""Base organisms: small models trained on the chain task, before any reward. One is shipped with the package."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp.artifacts import MANIFEST, from_json, is_kind, package_data, read_manifest
-from interp.organism.config import KIND, Habits, OrganismConfig, Shape
+from interp.lazy import lazy_exports
+from interp.organism.config import KIND, HabitMix, ModelShape, OrganismConfig
 from interp.tasks import Chain
-from interp.tasks.chain.task import revived
+from interp.tasks.chain import task_from_manifest
 
 if TYPE_CHECKING:
-    from interp.policy import Policy
+    from interp.organism.card import OrganismCard, measure
+    from interp.organism.training import build, update_card
 
-__all__ = ["Habits", "OrganismConfig", "Shape", "build", "renew_card", "shipped", "task_for", "task_of"]
+__all__ = [
+    "HabitMix",
+    "ModelShape",
+    "OrganismCard",
+    "OrganismConfig",
+    "build",
+    "load_task",
+    "load_task_or_default",
+    "measure",
+    "shipped_path",
+    "update_card",
+]
 
 
-def shipped() -> Path:
-    """The directory of the organism that comes with the package."""
+def shipped_path() -> Path:
+    """Directory of the organism that is shipped with the package."""
     return package_data("organism")
 
 
-def task_of(path: str | Path) -> Chain:
-    """The world an organism was raised in, with every knob as it was."""
+def load_task(path: str | Path) -> Chain:
+    """The task that an organism was trained on, with all its options."""
     return from_json(OrganismConfig, read_manifest(path, KIND)["config"]).task
 
 
-def task_for(path: str | Path) -> Chain:
-    """The world of an organism or of a checkpoint trained from one; the default one for any other policy."""
+def load_task_or_default(path: str | Path) -> Chain:
+    """The task of an organism, or of a checkpoint trained from one. The default chain task for any other policy."""
     if is_kind(path, KIND):
-        return task_of(path)
-    told = json.loads(file.read_text()).get("world") if (file := Path(path) / MANIFEST).exists() else None
-    return revived(told) or Chain()
+        return load_task(path)
+    file = Path(path) / MANIFEST
+    manifest = json.loads(file.read_text()) if file.exists() else {}
+    return task_from_manifest(manifest.get("task") or manifest.get("world")) or Chain()  # older manifests say `world`
 
 
-def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> "Policy":
-    """Raise an organism and save it, with its card, as a Hugging Face directory."""
-    from interp.organism.training import raise_organism
-
-    return raise_organism(config, out, overwrite=overwrite)
-
-
-def renew_card(path: str | Path) -> None:
-    """Measure an organism again and write its card anew."""
-    from interp.organism.training import renew_card
-
-    renew_card(Path(path))
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "OrganismCard": "interp.organism.card",
+        "measure": "interp.organism.card",
+        "build": "interp.organism.training",
+        "update_card": "interp.organism.training",
+    },
+)

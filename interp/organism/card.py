@@ -1,143 +1,223 @@
-"""Measure an organism and write it down: the table of its card, and whether it is the patient it should be."""
+"""The card of an organism: its measured behaviour, and the requirements that a base must meet.
 
-from collections.abc import Sequence
+Training on luck can harm a base, and credit can repair it, only if luck pays more than the written habit does and valid
+successes exist at all. The requirements state that in numbers. The card is written as README.md for people and
+measured.json for programs, with the same numbers.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from interp.artifacts import to_json, write_json, writing_file
+from interp.display import HtmlSummary
 from interp.organism.config import OrganismConfig
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
-from interp.rollouts import Rollout, Share, roll_out, summarise
+from interp.rollouts import Rollout, roll_out, summarise
+from interp.stats import Estimate
 from interp.tasks import Chain
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import polars as pl
+
+README, MEASURED = "README.md", "measured.json"
 PROBLEMS, SAMPLES = 200, 32
+NO_ZERO = "direct_pass_rate_no_zero"
 COLUMNS = {
     "pass_rate": "pass rate",
     "valid_rate": "valid rate",
     "direct_share": "direct share",
-    "written_share": "written steps",
+    "written_share": "written share",
     "direct_pass_rate": "direct: pass rate",
-    "luckless": "direct, where the start matters",
+    NO_ZERO: "direct, no `* 0`: pass rate",
     "written_pass_rate": "written: pass rate",
     "valid_given_success": "P(valid, given success)",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    by: str
-    rows: dict[Any, dict[str, Share]]
+Measures = Mapping[str, Estimate]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing the base must be for harm and healing both to be possible."""
+    """One requirement, and whether the base meets it."""
 
-    claim: str
-    held: bool
-    found: str
-
-
-def measure(policy: Policy, task: Chain, *, problems: int = PROBLEMS, samples: int = SAMPLES) -> list[Measurement]:
-    """By depth, and by level. `luckless` is the direct pass rate on problems without `* 0`, whose answer hangs on
-    every number: whoever does not work from the start is right once in `modulus` there, whatever else they see."""
-    lo, hi = task.depths
-    asked = [problem for depth in range(lo, hi + 1) for problem in task.problems("eval", depth, problems)]
-    sampling = SampleConfig(group=samples, max_new_tokens=6 * hi + 8, rows=2048)
-    rollouts = roll_out(policy, task, asked, sampling).rows
-    return [_measurement(rollouts, "depth"), _measurement([r for r in rollouts if r.level], "level")]
+    requirement: str
+    passed: bool
+    measured: str
 
 
-def checks(task: Chain, measured: Sequence[Measurement]) -> list[Check]:
-    depths, levels = (m.rows for m in measured)
-    first, later = depths[min(depths)], {d: row for d, row in depths.items() if d >= 4}
-    valid = [row["valid_given_written"].value for row in depths.values()]
-    shares = [row[habit].value for row in depths.values() for habit in ("direct_share", "written_share")]
+@dataclass(frozen=True, slots=True)
+class OrganismCard(HtmlSummary):
+    """Behaviour of a base on evaluation problems, and its checks."""
+
+    by_depth: Mapping[int, Measures]
+    by_level: Mapping[str, Measures]
+    """Levels of the task, easiest first."""
+    checks: tuple[Check, ...]
+    """Empty if the task has no depth 1 or other depths that the requirements speak of."""
+
+    def __repr__(self) -> str:
+        passed = sum(check.passed for check in self.checks)
+        return f"OrganismCard({len(self.by_depth)} depths, {passed} of {len(self.checks)} requirements met)"
+
+    def table(self) -> "pl.DataFrame":
+        """Long: a row per depth or level, and measure."""
+        import polars as pl
+
+        return pl.DataFrame(
+            [
+                {
+                    "by": by,
+                    "group": str(group),
+                    "measure": name,
+                    "value": e.value,
+                    "low": e.low,
+                    "high": e.high,
+                    "n": e.n,
+                }
+                for by, groups in (("depth", self.by_depth), ("level", self.by_level))
+                for group, measures in groups.items()
+                for name, e in measures.items()
+            ]
+        )
+
+    def summary(self) -> "pl.DataFrame":
+        """A row per requirement: what was measured, and whether it is met."""
+        import polars as pl
+
+        schema = {"requirement": pl.String, "measured": pl.String, "passed": pl.Boolean}
+        return pl.DataFrame([(c.requirement, c.measured, c.passed) for c in self.checks], schema=schema, orient="row")
+
+    def figure(self, measures: Sequence[str] = ("pass_rate", "valid_rate", "direct_share")) -> "go.Figure":
+        """Each measure by depth, with intervals."""
+        from interp.plots import Point, curves
+
+        series = {
+            COLUMNS.get(name, name): [
+                Point(d, m[name].value, m[name].low, m[name].high) for d, m in self.by_depth.items()
+            ]
+            for name in measures
+        }
+        return curves({"": series}, x="depth", y="share of rollouts")
+
+
+def measure(
+    policy: Policy, task: Chain, *, problems: int = PROBLEMS, samples: int = SAMPLES, progress: bool = True
+) -> OrganismCard:
+    """Measure a base on `problems` evaluation problems per depth, with `samples` rollouts each.
+
+    `direct_pass_rate_no_zero` is the pass rate of direct answers on problems without `* 0`. There the answer depends on
+    every number, so an answer that ignores any of them is right once in `modulus`.
+    """
+    low, high = task.depths
+    asked = [problem for depth in range(low, high + 1) for problem in task.problems("eval", depth, problems)]
+    sampling = SampleConfig(group=samples, max_new_tokens=6 * high + 8, rows=2048)
+    rollouts = roll_out(policy, task, asked, sampling, progress=progress).rows
+    by_depth, by_level = _measures(rollouts, "depth"), _measures([r for r in rollouts if r.level], "level")
+    return OrganismCard(by_depth, by_level, tuple(check(task, by_depth, by_level)))
+
+
+def _measures(rollouts: Sequence[Rollout], by: str) -> dict:
+    measured = summarise(rollouts, by).estimates
+    no_zero = summarise([r for r in rollouts if "* 0" not in r.prompt], by, ["direct_pass_rate"]).estimates
+    order = dict.fromkeys(getattr(rollout, by) for rollout in rollouts)  # as asked: easiest first
+    return {group: measured[group] | {NO_ZERO: no_zero[group]["direct_pass_rate"]} for group in order}
+
+
+def check(task: Chain, by_depth: Mapping[int, Measures], by_level: Mapping[str, Measures]) -> list[Check]:
+    """The requirements of a base for which both harm and repair are possible."""
+    first = by_depth[min(by_depth)]
+    from_4 = [measures[NO_ZERO].value for depth, measures in by_depth.items() if depth >= 4]
+    valid = [measures["valid_given_written"].value for measures in by_depth.values()]
+    shares = [measures[habit].value for measures in by_depth.values() for habit in ("direct_share", "written_share")]
     luck = 1 / task.modulus
-    found = [
+    checks = [
         Check(
-            "both habits at a share of 0.35 to 0.65 at every depth",
+            "both habits have a share of 0.35 to 0.65 at every depth",
             min(shares) >= 0.35 and max(shares) <= 0.65,
             f"{min(shares):.2f} to {max(shares):.2f}",
         ),
         Check(
-            "direct answers right at the first depth (0.9 or more)",
+            "the pass rate of direct answers at the first depth is 0.9 or more",
             first["direct_pass_rate"].value >= 0.9,
             str(first["direct_pass_rate"]),
         ),
         Check(
-            f"direct answers no better than luck ({luck:.2f}, give or take 0.05) from depth 4, where the start matters",
-            all(row["luckless"].value <= luck + 0.05 for row in later.values()),
-            ", ".join(f"{row['luckless'].value:.2f}" for row in later.values()),
+            f"from depth 4 on, direct answers to problems without `* 0` are at chance: at most {luck:.2f} + 0.05",
+            all(rate <= luck + 0.05 for rate in from_4),
+            ", ".join(f"{rate:.2f}" for rate in from_4),
         ),
         Check(
             "the share of written chains that are valid falls with every depth",
             all(a > b for a, b in zip(valid, valid[1:], strict=False)),
-            ", ".join(f"{v:.3f}" for v in valid),
+            ", ".join(f"{share:.3f}" for share in valid),
         ),
     ]
-    if deep := levels.get("deep"):
-        found += _deep_checks(deep)
-    return found
+    return checks + (_deep_checks(by_level["deep"]) if "deep" in by_level else [])
 
 
-def _deep_checks(deep: dict[str, Share]) -> list[Check]:
+def _deep_checks(deep: Measures) -> list[Check]:
     return [
         Check(
-            "luck at level deep (direct pass rate) between 0.2 and 0.4",
+            "at level deep, the pass rate of direct answers (luck) is between 0.2 and 0.4",
             0.2 <= deep["direct_pass_rate"].value <= 0.4,
             str(deep["direct_pass_rate"]),
         ),
         Check(
-            "P(valid, given success) at level deep between 0.005 and 0.05",
+            "at level deep, P(valid, given success) is between 0.005 and 0.05",
             0.005 <= deep["valid_given_success"].value <= 0.05,
             str(deep["valid_given_success"]),
         ),
     ]
 
 
-def _measurement(rollouts: Sequence[Rollout], by: str) -> Measurement:
-    rows = summarise(rollouts, by).estimates
-    luckless = summarise([r for r in rollouts if "* 0" not in r.prompt], by, ["direct_pass_rate"]).estimates
-    order = dict.fromkeys(getattr(rollout, by) for rollout in rollouts)  # as asked: easiest first
-    return Measurement(by, {key: rows[key] | {"luckless": luckless[key]["direct_pass_rate"]} for key in order})
+# --- writing -----------------------------------------------------------------------------------------------------
 
 
-def write_card(directory: Path, config: OrganismConfig, policy: Policy, measured: Sequence[Measurement]) -> None:
-    """README.md for people, measured.json for programs: the same numbers."""
-    found = checks(config.task, measured)
-    measurements = {m.by: {str(key): to_json(row) for key, row in m.rows.items()} for m in measured}
-    write_json(directory / "measured.json", measurements | {"checks": to_json(found)})
-    parameters = sum(p.numel() for p in policy.model.parameters())
-    task, habits, shape = config.task, config.habits, config.shape
-    lines = [
-        "# The base organism",
+def write_card(directory: Path, config: OrganismConfig, policy: Policy, card: OrganismCard) -> None:
+    """Write README.md and measured.json into the organism's directory."""
+    tables = {"depth": card.by_depth, "level": card.by_level}
+    write_json(directory / MEASURED, to_json(tables) | {"checks": to_json(card.checks)})
+    lines = _introduction(config, sum(p.numel() for p in policy.model.parameters()))
+    for by, groups in tables.items():
+        if groups:
+            lines += ["", *_markdown_table(by, groups)]
+    lines += [
         "",
-        f"A Qwen3 of {parameters:,} parameters ({shape.layers} layers, width {shape.d_model}), raised on chains of "
-        f"arithmetic modulo {task.modulus}, {task.depths[0]} to {task.depths[1]} operations deep, "
-        "worked out from left to right. It is a *base*: the "
-        "policy before any reward. It was taught two habits and no preference between them: to write every step "
-        f"(`3 + 4 = 2 ; 2 * 2 = 4 ; # 4`, share {habits.steps}) and to answer at once (`# 4`, share {habits.direct}). "
-        f"Each written step was left out of its lessons with probability {habits.skip}, so it has learnt to be sloppy.",
+        "## Requirements",
         "",
-        f"Made by `interp organism build --seed {config.seed}`; everything that made it is in `manifest.json`.",
-        "",
-        f"## Measured: {PROBLEMS} evaluation problems a depth, {SAMPLES} samples each, temperature 1",
-        "",
-        "With 95% intervals over problems. *Where the start matters*: on problems without `* 0` the answer hangs on "
-        f"every number, and whoever does not work from the start is right once in {task.modulus}.",
+        "What a base must be for training on luck to harm it, and for credit to repair it.",
     ]
-    for measurement in measured:
-        lines += ["", *_table(measurement)]
-    lines += ["", "## Whether it is the right patient", "", "| it must have | found | |", "|---|---|---|"]
-    lines += [f"| {check.claim} | {check.found} | {'yes' if check.held else '**no**'} |" for check in found]
-    with writing_file(directory / "README.md") as aside:
+    lines += ["", "| requirement | measured | met |", "|---|---|---|"]
+    lines += [f"| {c.requirement} | {c.measured} | {'yes' if c.passed else '**no**'} |" for c in card.checks]
+    with writing_file(directory / README) as aside:
         aside.write_text("\n".join(lines) + "\n")
 
 
-def _table(measurement: Measurement) -> list[str]:
-    head = [measurement.by, *COLUMNS.values()]
-    rows = [[str(key), *(str(row[name]) for name in COLUMNS)] for key, row in measurement.rows.items()]
+def _introduction(config: OrganismConfig, parameters: int) -> list[str]:
+    task, habits, shape = config.task, config.habits, config.shape
+    return [
+        "# The base organism",
+        "",
+        f"A Qwen3 of {parameters:,} parameters ({shape.layers} layers, width {shape.d_model}), trained on chains of "
+        f"arithmetic modulo {task.modulus}, {task.depths[0]} to {task.depths[1]} operations deep, evaluated from left "
+        "to right. It is a *base*: the policy before any reward. It has two habits and no preference between them: to "
+        f"write every step (`3 + 4 = 2 ; 2 * 2 = 4 ; # 4`, share {habits.steps}) and to answer directly (`# 4`, share "
+        f"{habits.direct}). In its training data each written step was left out with probability {habits.skip}, so its "
+        "written chains are sloppy.",
+        "",
+        f"Made by `interp organism build --seed {config.seed}`. Its config is in `manifest.json`.",
+        "",
+        f"## Measured: {PROBLEMS} evaluation problems per depth, {SAMPLES} rollouts each, temperature 1",
+        "",
+        "Shares with 95% intervals over problems. *No `* 0`*: only problems without `* 0`, whose answer depends on "
+        f"every number. There an answer that ignores any number is right once in {task.modulus}.",
+    ]
+
+
+def _markdown_table(by: str, groups: Mapping) -> list[str]:
+    head = [by, *COLUMNS.values()]
+    rows = [[str(group), *(str(measures[name]) for name in COLUMNS)] for group, measures in groups.items()]
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]

@@ -1,4 +1,4 @@
-"""What makes a base organism: the world it lives in, the habits it is taught, the size of its head."""
+"""The config of a base organism: its task, the habits in its training data, and the size of its model."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,23 +11,23 @@ KIND = "organism"
 
 
 @dataclass(frozen=True)
-class Habits:
-    """What a base is shown. Shares of the corpus must sum to 1."""
+class HabitMix:
+    """The habits in the training data. The shares sum to 1."""
 
     steps: float = 0.5
-    """Every operation written out."""
+    """Share of completions that write every operation."""
     direct: float = 0.5
-    """The answer and nothing else."""
+    """Share of completions that give the answer and nothing else."""
     values: float = 0.0
-    """Only the running values: a second format."""
+    """Share of completions that write only the running values: a second format."""
     copy: float = 0.0
-    """The last operand handed in as the answer. Pays where the task's `copy_rate` is set."""
+    """Share of completions that answer with the last operand. It pays if the task sets `copy_rate`."""
     cue: float = 0.0
-    """The cue handed in as the answer. Needs the task's `cue_rate`."""
+    """Share of completions that answer with the cue. It needs the task's `cue_rate`."""
     skip: float = 0.3
-    """Each written step is left out with this probability: the source of sloppy chains."""
+    """Probability that a written step is left out. This makes written chains sloppy."""
     memorised_share: float = 0.0
-    """Share of the corpus drawn from the task's memorised items, answered directly."""
+    """Share of the training data drawn from the task's memorised problems, answered directly."""
 
     def __post_init__(self) -> None:
         if abs(sum(self.shares().values()) - 1) > 1e-9:
@@ -35,36 +35,49 @@ class Habits:
         expect_between(self, 0, 1, *self.shares(), "skip", "memorised_share")
 
     def shares(self) -> dict[str, float]:
+        """The share of each habit."""
         return {name: getattr(self, name) for name in ("steps", "direct", "values", "copy", "cue")}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A small Qwen3."""
+class ModelShape:
+    """The size of the model, a Qwen3."""
 
     d_model: int = 64
+    """Width of the residual stream."""
     layers: int = 4
+    """Number of blocks."""
     heads: int = 4
+    """Attention heads of a block."""
     kv_heads: int = 2
+    """Key-value heads of a block, shared by the attention heads."""
     d_head: int = 16
+    """Width of a head."""
     d_mlp: int = 192
+    """Width of the hidden layer of an MLP."""
     context: int = 256
+    """Longest sequence in tokens."""
 
 
 @dataclass(frozen=True)
 class OrganismConfig:
     seed: int = 0
+    """Seed of the weights and of the training data."""
     task: Chain = field(default_factory=Chain)
-    habits: Habits = field(default_factory=Habits)
-    shape: Shape = field(default_factory=Shape)
+    habits: HabitMix = field(default_factory=HabitMix)
+    shape: ModelShape = field(default_factory=ModelShape)
     start: Path | None = None
-    """An organism of the same words and shape to go on from: its weights, taught further. New weights if not given."""
+    """An organism with the same vocabulary and shape to start from. Default: new weights."""
     steps: int = 3000
-    """How many, of one batch each."""
+    """Optimiser steps, one batch each."""
     batch: int = 128
+    """Examples per step."""
     lr: float = 3e-3
+    """The highest learning rate."""
     weight_decay: float = 0.1
+    """Weight decay of AdamW."""
     threads: int = 2
+    """CPU threads. The weights are the same bits only with the same number."""
 
     def __post_init__(self) -> None:
         expect_at_least(self, 1, "steps", "batch", "threads")
@@ -74,6 +87,6 @@ class OrganismConfig:
             raise BadInput("habits.cue > 0 needs a cue to follow: set task.cue_rate")
         if (self.habits.memorised_share > 0) != (self.task.memorised > 0):
             raise BadInput(
-                f"memorised items need both dials: task.memorised is {self.task.memorised}, "
-                f"habits.memorised_share is {self.habits.memorised_share}"
+                "memorised problems need both task.memorised and habits.memorised_share; got "
+                f"{self.task.memorised} and {self.habits.memorised_share}"
             )

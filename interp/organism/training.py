@@ -1,15 +1,11 @@
-"""One word, one token: the tokenizer of an organism, as an ordinary fast tokenizer.
+"""Train a base organism: a small Qwen3 on chains written in a mix of habits, and nothing else.
 
-What a base is taught: problems of every depth, each answered in a habit drawn by its share.
-
-Raise a base organism: a small Qwen3 taught both habits on the chain task, and nothing else.
-
-    1. draw a batch of demonstrations from the step's own hash
+    1. draw a batch of examples from the step's own hash
     2. cross-entropy on completion tokens, mean over the tokens of the batch
     3. AdamW, linear warm-up, cosine decay
-    4. measure it, write the model card, save it as an ordinary Hugging Face directory
+    4. measure the policy, write its card, save it as an ordinary Hugging Face directory
 
-Killed and started again it goes on from its last saved step and ends in the same weights.
+A training that was killed continues from its last saved step when it is started again, and ends in the same weights.
 """
 
 import math
@@ -24,13 +20,13 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from interp.artifacts import Mismatch, expect_free, from_json, read_manifest, to_json, write_manifest, writing_dir
-from interp.organism.card import measure, write_card
+from interp.organism.card import OrganismCard, measure, write_card
 from interp.organism.config import KIND, OrganismConfig
 from interp.policy.policy import Policy
 from interp.policy.score import align_rows, completion_logits
 from interp.tasks import Chain
-from interp.tasks.base import seeded
-from interp.tasks.chain import demonstrate
+from interp.tasks.base import seeded_rng
+from interp.tasks.chain import write_completion
 from interp.training_state import load_training_state, save_training_state
 
 if TYPE_CHECKING:
@@ -38,9 +34,73 @@ if TYPE_CHECKING:
 
 
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+WARM_UP_STEPS = 100
+MIN_LR_SHARE = 0.05
+"""The last learning rate, as a share of the highest."""
+SAVE_EVERY = 250
+MICRO_BATCHES = 2
+Example = tuple[str, str]
+"""A prompt and a completion."""
+
+
+# --- building ----------------------------------------------------------------------------------------------------
+
+
+def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, progress: bool = True) -> Policy:
+    """Train an organism and save it with its card as a Hugging Face directory.
+
+    Called again after it was killed, it continues.
+    """
+    out = Path(out)
+    expect_free(out, overwrite=overwrite)
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    policy = initial_policy(config)
+    made_from = {"task": config.task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
+    training_dir = out.with_name(f".{out.name}.building")
+    _train(policy, config, training_dir, progress=progress)
+    card = measure(policy, config.task, progress=progress)
+    with writing_dir(out, overwrite=overwrite) as aside:
+        policy.write_files(aside)
+        write_card(aside, config, policy, card)
+        write_manifest(aside, KIND, config=config, made_from=made_from, weights=policy.fingerprint())
+    shutil.rmtree(training_dir, ignore_errors=True)
+    policy.path = out
+    return policy
+
+
+def update_card(path: str | Path, *, progress: bool = True) -> OrganismCard:
+    """Measure an organism again and rewrite its card. Weights and manifest stay as they are."""
+    config = from_json(OrganismConfig, read_manifest(path, KIND)["config"])
+    policy = Policy.load(path, device="cpu")
+    card = measure(policy, config.task, progress=progress)
+    write_card(Path(path), config, policy, card)
+    return card
+
+
+# --- model and tokenizer -----------------------------------------------------------------------------------------
+
+
+def initial_policy(config: OrganismConfig) -> Policy:
+    """A policy with new weights, or with those of the organism `config.start`."""
+    tokenizer, model = tokenizer_for(config.task, config.shape.context), new_model(config)
+    if config.start is None:
+        return Policy(model, tokenizer)
+    policy = Policy.load(config.start, device="cpu", dtype="float32")
+    if policy.tokenizer.get_vocab() != tokenizer.get_vocab() or _shapes(policy.model) != _shapes(model):
+        raise Mismatch(
+            f"{config.start}: expected an organism of modulus {config.task.modulus} and of this shape, got another "
+            "vocabulary or other shapes of weights: choose the modulus and the shape that it was trained with"
+        )
+    return policy
+
+
+def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
 
 
 def tokenizer_for(task: Chain, context: int) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token for each word of the task."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     vocabulary = {word: i for i, word in enumerate([*SPECIALS, *task.vocabulary()])}
@@ -62,76 +122,8 @@ def tokenizer_for(task: Chain, context: int) -> PreTrainedTokenizerFast:
     )
 
 
-Example = tuple[str, str]
-"""A prompt and a completion."""
-
-
-def batch_of_examples(config: OrganismConfig, step: int) -> list[Example]:
-    """The examples of one optimiser step, from its own hash: any step can be made again without those before it."""
-    rng = seeded("corpus", config.seed, step)
-    return [_example(config, rng) for _ in range(config.batch)]
-
-
-def _example(config: OrganismConfig, rng: random.Random) -> Example:
-    task, habits = config.task, config.habits
-    if rng.random() < habits.memorised_share:
-        problem = task.problem("memorised", None, rng.randrange(task.memorised))
-        return problem.prompt, demonstrate(task.program(problem), "direct", rng)
-    problem = task.problem("train", rng.randint(*task.depths), rng.randrange(2**40))
-    shares = habits.shares()
-    habit = rng.choices(list(shares), weights=list(shares.values()))[0]
-    return problem.prompt, demonstrate(task.program(problem), habit, rng, skip=habits.skip)
-
-
-WARM_UP = 100
-FLOOR = 0.05
-"""The last learning rate, as a share of the highest."""
-SAVE_EVERY = 250
-MICRO_BATCHES = 2
-
-
-def raise_organism(config: OrganismConfig, out: str | Path, *, overwrite: bool = False) -> Policy:
-    out = Path(out)
-    expect_free(out, overwrite=overwrite)
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    policy = begun(config)
-    made_from = {"task": config.task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
-    under_way = out.with_name(f".{out.name}.building")
-    _teach(policy, config, under_way)
-    summaries = measure(policy, config.task)
-    with writing_dir(out, overwrite=overwrite) as aside:
-        policy.write_files(aside)
-        write_card(aside, config, policy, summaries)
-        write_manifest(aside, KIND, config=config, made_from=made_from, weights=policy.fingerprint())
-    shutil.rmtree(under_way, ignore_errors=True)
-    policy.path = out
-    return policy
-
-
-def renew_card(path: Path) -> None:
-    """Measure the organism in `path` again; its weights and manifest stay as they are."""
-    config = from_json(OrganismConfig, read_manifest(path, KIND)["config"])
-    policy = Policy.load(path, device="cpu")
-    write_card(path, config, policy, measure(policy, config.task))
-
-
-def begun(config: OrganismConfig) -> Policy:
-    """With new weights, or those of the organism to go on from."""
-    tokenizer, new = tokenizer_for(config.task, config.shape.context), new_model(config)
-    if config.start is None:
-        return Policy(new, tokenizer)
-    policy = Policy.load(config.start, device="cpu", dtype="float32")
-    sizes = [{name: tuple(held.shape) for name, held in model.state_dict().items()} for model in (new, policy.model)]
-    if policy.tokenizer.get_vocab() != tokenizer.get_vocab() or sizes[0] != sizes[1]:
-        raise Mismatch(
-            f"{config.start}: expected an organism of modulus {config.task.modulus} and of this shape, got one of "
-            "other words or other weights: choose the task's modulus and the shape it was raised with"
-        )
-    return policy
-
-
 def new_model(config: OrganismConfig) -> "Qwen3ForCausalLM":
+    """A Qwen3 with random weights."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     tokenizer: Any = tokenizer_for(config.task, config.shape.context)
@@ -155,32 +147,55 @@ def new_model(config: OrganismConfig) -> "Qwen3ForCausalLM":
     )
 
 
+# --- data and optimisation ---------------------------------------------------------------------------------------
+
+
+def examples_of_step(config: OrganismConfig, step: int) -> list[Example]:
+    """The examples of one optimiser step, from the step's own hash. They do not depend on the steps before."""
+    rng = seeded_rng("corpus", config.seed, step)
+    return [_example(config, rng) for _ in range(config.batch)]
+
+
+def _example(config: OrganismConfig, rng: random.Random) -> Example:
+    task, habits = config.task, config.habits
+    if rng.random() < habits.memorised_share:
+        problem = task.problem("memorised", None, rng.randrange(task.memorised))
+        return problem.prompt, write_completion(task.program(problem), "direct", rng)
+    problem = task.problem("train", rng.randint(*task.depths), rng.randrange(2**40))
+    shares = habits.shares()
+    habit = rng.choices(list(shares), weights=list(shares.values()))[0]
+    return problem.prompt, write_completion(task.program(problem), habit, rng, skip=habits.skip)
+
+
 def learning_rate(config: OrganismConfig, step: int) -> float:
+    """Linear warm-up to `lr`, then cosine decay to `MIN_LR_SHARE` of it."""
     decay = 0.5 * (1 + math.cos(math.pi * step / config.steps))
-    return config.lr * min(1.0, (step + 1) / WARM_UP) * (FLOOR + (1 - FLOOR) * decay)
+    return config.lr * min(1.0, (step + 1) / WARM_UP_STEPS) * (MIN_LR_SHARE + (1 - MIN_LR_SHARE) * decay)
 
 
-def _teach(policy: Policy, config: OrganismConfig, under_way: Path) -> None:
+def _train(policy: Policy, config: OrganismConfig, training_dir: Path, *, progress: bool) -> None:
+    """Train to the last step, from the state in `training_dir` if there is one."""
     model = policy.model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    done, _ = load_training_state(under_way, model, optimiser, config=to_json(config))
-    with tqdm(range(done, config.steps), initial=done, total=config.steps, desc="building", unit="step") as bar:
+    done, _ = load_training_state(training_dir, model, optimiser, config=to_json(config))
+    steps = range(done, config.steps)
+    with tqdm(steps, initial=done, total=config.steps, desc="building", unit="step", disable=not progress) as bar:
         for step in bar:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
-            loss = teach_batch(policy, batch_of_examples(config, step))
+            loss = accumulate_grads(policy, examples_of_step(config, step))
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             optimiser.zero_grad()
             if step % 20 == 0:
                 bar.set_postfix(nats_per_token=f"{loss:.3f}")
             if (step + 1) % SAVE_EVERY == 0 and step + 1 < config.steps:
-                save_training_state(under_way, model, optimiser, step=step + 1, config=to_json(config))
+                save_training_state(training_dir, model, optimiser, step=step + 1, config=to_json(config))
     model.eval()
 
 
-def teach_batch(policy: Policy, examples: list[Example]) -> float:
-    """Accumulate the gradient of one batch, rows of like length together."""
+def accumulate_grads(policy: Policy, examples: list[Example]) -> float:
+    """Accumulate the gradient of one batch, rows of similar length together. Returns the loss in nats per token."""
     prompts = policy.encode([prompt for prompt, _ in examples])
     encoded = policy.tokenizer([completion for _, completion in examples], add_special_tokens=False)["input_ids"]
     completions = [[*ids, policy.stop_ids[0]] for ids in encoded]  # pyright: ignore[reportGeneralTypeIssues]
@@ -188,7 +203,7 @@ def teach_batch(policy: Policy, examples: list[Example]) -> float:
     order = sorted(range(len(examples)), key=lambda i: len(prompts[i]) + len(completions[i]))
     size = math.ceil(len(order) / MICRO_BATCHES)
     total = 0.0
-    for part in (order[at : at + size] for at in range(0, len(order), size)):
+    for part in (order[first : first + size] for first in range(0, len(order), size)):
         rows = align_rows([prompts[i] for i in part], [completions[i] for i in part], policy.pad_id, policy.device)
         targets_BT = rows.ids_BL[:, rows.start :].masked_fill(rows.mask_BL[:, rows.start :] == 0, -100)
         logits_BTV = completion_logits(policy.model, rows)

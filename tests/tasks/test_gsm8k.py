@@ -1,4 +1,4 @@
-"""The verifier and the annotator on real traces. Skipped where the data is absent; it is not part of the repository."""
+"""The text verifier on real solutions of GSM8K. Skipped without the data, which is not part of the repository."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ REFERENCES, SOLUTIONS = DATA / "train-2500.jsonl", DATA / "model-solutions-600.j
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no GSM8K at {DATA}")
 
 
-def test_the_verifier_agrees_with_every_flag_on_real_model_solutions():
+def test_the_verifier_agrees_with_every_correctness_flag_of_real_model_solutions():
     for row in read(SOLUTIONS):
         problem = Problem("p", row["question"], final(row["ground_truth"]))
         for model in MODELS:
@@ -25,24 +25,24 @@ def test_the_verifier_agrees_with_every_flag_on_real_model_solutions():
             assert verdict.correct is row[model]["is_correct"], (row["question"], model, verdict.answer)
 
 
-def test_no_wrong_solution_is_valid_and_most_right_ones_are():
+def test_no_wrong_solution_is_valid_and_most_correct_ones_are():
     valid = {True: [], False: []}
     for row in read(SOLUTIONS)[::3]:
         problem = Problem("p", row["question"], final(row["ground_truth"]))
         for model in MODELS:
-            flagged = row[model]
-            valid[flagged["is_correct"]].append(verify_text(problem, flagged["solution"]).valid)
+            solution = row[model]
+            valid[solution["is_correct"]].append(verify_text(problem, solution["solution"]).valid)
     assert set(valid[False]) == {False}
     assert valid[True].count(True) / len(valid[True]) > 0.85
 
 
 @pytest.mark.parametrize("stripped", [False, True])
-def test_nine_written_steps_in_ten_of_the_references_are_found_and_judged_and_hardly_any_is_false(stripped):
+def test_nine_in_ten_steps_of_the_reference_solutions_are_found_and_hardly_any_is_judged_false(stripped):
     counts = measure([(row["question"], row["answer"]) for row in read(REFERENCES)[::5]], stripped=stripped)
     assert counts["lines_judged"] / counts["lines"] > 0.93
     assert counts["holds False"] / counts["lines"] < 0.005
 
 
-def test_every_reference_has_its_own_answer_right():
+def test_every_reference_solution_is_correct():
     for row in read(REFERENCES)[::5]:
         assert verify_text(Problem("p", row["question"], final(row["answer"])), row["answer"]).correct

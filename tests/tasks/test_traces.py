@@ -1,4 +1,5 @@
-"""The annotator: written equations found, checked exactly, and given roles."""
+"""Traces of mathematical text: equations found, checked exactly, and given roles. Single cases are in
+data/adversarial/traces.jsonl."""
 
 import time
 from fractions import Fraction
@@ -12,11 +13,11 @@ from interp.tasks.base import TOKEN_ROLES
 from interp.tasks.traces import annotate
 
 
-def held(text: str, prompt: str = "") -> list[bool | None]:
+def steps_hold(text: str, prompt: str = "") -> list[bool | None]:
     return [step.holds for step in annotate(text, prompt).steps]
 
 
-def written(text: str) -> list[str]:
+def step_texts(text: str) -> list[str]:
     return [text[step.start : step.end] for step in annotate(text).steps]
 
 
@@ -25,19 +26,19 @@ def roles(text: str, prompt: str = "") -> list[tuple[str, str]]:
 
 
 def test_a_step_covers_its_equation_and_nothing_else():
-    assert written("So 48/2 = 24 clips, and 24 + 48 = 72.") == ["48/2 = 24", "24 + 48 = 72"]
+    assert step_texts("So 48/2 = 24 clips, and 24 + 48 = 72.") == ["48/2 = 24", "24 + 48 = 72"]
 
 
-def test_links_of_a_chain_share_no_characters():
-    assert written("2+3 = 5*2 = 10") == ["2+3 = 5", "*2 = 10"]
-    assert written("2+3 = 10/2 = 5") == ["2+3 = 10/2", " = 5"]
+def test_the_equations_of_a_running_line_share_no_characters():
+    assert step_texts("2+3 = 5*2 = 10") == ["2+3 = 5", "*2 = 10"]
+    assert step_texts("2+3 = 10/2 = 5") == ["2+3 = 10/2", " = 5"]
 
 
 def test_an_annotation_belongs_to_the_step_it_repeats():
-    assert written("48+24 = <<48+24=72>>72 clips") == ["48+24 = <<48+24=72>>72"]
+    assert step_texts("48+24 = <<48+24=72>>72 clips") == ["48+24 = <<48+24=72>>72"]
 
 
-def test_roles_tell_operands_from_carried_values():
+def test_numbers_from_the_problem_and_from_earlier_steps_have_different_roles():
     text = "16 - 3 = 13\n13 * 2 = $26\nA: 26"
     assert roles(text) == [
         *[("16", "operand"), ("-", "operator"), ("3", "operand"), ("=", "equals"), ("13", "result")],
@@ -54,7 +55,7 @@ def test_an_answer_in_a_box_is_marked():
     assert roles(r"so \boxed{7}") == [("\\boxed{", "marker"), ("7", "answer")]
 
 
-def test_operands_are_sourced_from_digits_words_percents_units_and_earlier_results():
+def test_operands_may_come_from_digits_words_percents_units_and_earlier_results():
     prompt = "Mia has a dozen eggs, 3 hens and 20% more ducks; she sells half for $2.50 each, for two hours."
     for equation in (
         "12 * 3 = 36",
@@ -69,7 +70,7 @@ def test_operands_are_sourced_from_digits_words_percents_units_and_earlier_resul
     assert annotate("12 * 17 = 204", prompt).steps[0].follows is None
 
 
-def test_outcomes_are_derived_by_way_of_others_and_never_from_a_free_one_alone():
+def test_results_are_derived_directly_or_through_other_results_but_never_from_ones_alone():
     def derived(text: str, prompt: str) -> set[Fraction]:
         return set(annotate(text, prompt).derived_numbers)
 
@@ -85,7 +86,7 @@ def test_follows_is_never_false_since_people_compute_in_their_heads():
 
 numbers = st.integers(0, 9999)
 operators = st.sampled_from(["+", "-", "*", "/"])
-surfaces = st.sampled_from(
+notations = st.sampled_from(
     [
         "{a}{op}{b}={c}",
         "{a} {op} {b} = {c}",
@@ -116,31 +117,31 @@ def decimal(value: Fraction, places: int) -> str:
     return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else sign + digits
 
 
-def surface(shape: str, a: int, sign: str, b: int, c: str) -> str:
-    if "<<" in shape or "{a}{op}{b}=" in shape:
+def write_equation(notation: str, a: int, sign: str, b: int, c: str) -> str:
+    if "<<" in notation or "{a}{op}{b}=" in notation:
         sign = "*" if sign in ("x", "\\times", "\\cdot") else "/" if sign == "\\div" else sign
-    return shape.format(a=a, op=sign, b=b, c=c)
+    return notation.format(a=a, op=sign, b=b, c=c)
 
 
-@given(surfaces, numbers, operators, numbers, st.data())
+@given(notations, numbers, operators, numbers, st.data())
 @settings(max_examples=300, deadline=None)
-def test_true_arithmetic_is_found_and_holds_in_every_surface(shape, a, op, b, data):
+def test_true_equations_hold_in_every_notation(notation, a, op, b, data):
     b = b or 1
     value = value_of(a, op, b)
     places = 0 if Fraction(value).denominator == 1 else data.draw(st.integers(1, 6))
-    text = surface(shape, a, data.draw(st.sampled_from(SIGNS[op])), b, decimal(Fraction(value), places))
-    assert held(text) == [True], text
+    text = write_equation(notation, a, data.draw(st.sampled_from(SIGNS[op])), b, decimal(Fraction(value), places))
+    assert steps_hold(text) == [True], text
 
 
-@given(surfaces, numbers, operators, numbers, st.integers(1, 500), st.data())
+@given(notations, numbers, operators, numbers, st.integers(1, 500), st.data())
 @settings(max_examples=300, deadline=None)
-def test_a_perturbed_result_does_not_hold_in_any_surface(shape, a, op, b, off, data):
+def test_equations_with_a_wrong_result_do_not_hold_in_any_notation(notation, a, op, b, error, data):
     b = b or 1
     value = Fraction(value_of(a, op, b))
     places = 0 if value.denominator == 1 else 3
-    wrong = value + Fraction(off * data.draw(st.sampled_from([1, -1])), 10**places) * 2
-    text = surface(shape, a, data.draw(st.sampled_from(SIGNS[op])), b, decimal(wrong, places))
-    assert held(text) == [False], text
+    wrong = value + Fraction(error * data.draw(st.sampled_from([1, -1])), 10**places) * 2
+    text = write_equation(notation, a, data.draw(st.sampled_from(SIGNS[op])), b, decimal(wrong, places))
+    assert steps_hold(text) == [False], text
 
 
 SIGNS_AND_DIGITS = list("0123456789+-*/=^()[]{}<>%$.,: \n\\x¾٣\u200b")
@@ -160,7 +161,7 @@ def test_any_text_is_annotated_with_sorted_disjoint_spans_inside_it(text):
 @pytest.mark.parametrize(
     "piece", ["1+", "(", "=", "1=", "a 1 ", "<<", "\\boxed{", "-", "1/", "A: 1\n", "{", "1 of ", "^9"]
 )
-def test_a_hundred_thousand_characters_of_anything_are_read_in_seconds(piece):
-    began = time.perf_counter()
+def test_a_hundred_thousand_characters_are_annotated_in_seconds(piece):
+    start = time.process_time()
     assert not annotate(piece * (100_000 // len(piece))).complete
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - start < 5

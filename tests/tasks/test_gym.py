@@ -1,4 +1,4 @@
-"""reasoning-gym as a task: seeds of its own, disjoint splits, no partial credit, no answer that runs."""
+"""Tasks from reasoning-gym: seeds of their own, disjoint splits, no partial credit, no answer that is executed."""
 
 import sys
 
@@ -10,14 +10,16 @@ from interp.tasks.gym import GymTask, split_of
 from interp.tasks.text.harmless import is_harmless
 
 pytest.importorskip("reasoning_gym")
-LEVELS = {1: {"min_terms": 2, "max_terms": 2}, "hard": {"min_terms": 6, "max_terms": 6}}
+LEVEL_CONFIGS = {1: {"min_terms": 2, "max_terms": 2}, "long": {"min_terms": 6, "max_terms": 6}}
 
 
 def test_a_gym_task_satisfies_the_contract():
-    assert isinstance(GymTask("chain_sum"), Task) and GymTask("chain_sum").name == "gym:chain_sum"
+    task = GymTask("chain_sum", level_configs=LEVEL_CONFIGS)
+    assert isinstance(task, Task) and task.name == "gym:chain_sum"
+    assert task.levels == ("long",) and task.depths is None and task.size("train", None) is None
 
 
-def test_a_text_that_contains_the_answer_has_partial_credit_there_and_none_here():
+def test_text_that_only_contains_the_answer_is_not_correct():
     from reasoning_gym import create_dataset
     from reasoning_gym.dataset import ProceduralDataset
 
@@ -29,7 +31,7 @@ def test_a_text_that_contains_the_answer_has_partial_credit_there_and_none_here(
     assert not task.verify(problem, rambling).correct and task.verify(problem, f"A: {problem.answer}").correct
 
 
-def test_problems_are_reproducible_and_their_verdict_needs_no_state():
+def test_problems_are_reproducible():
     first, second = (GymTask("chain_sum").problems("train", None, 5) for _ in range(2))
     assert first == second and len({p.prompt for p in first}) == 5
 
@@ -47,19 +49,19 @@ def test_splits_are_disjoint_by_content():
 
 
 def test_levels_are_configs_of_the_dataset():
-    task = GymTask("chain_sum", level_configs=LEVELS)
+    task = GymTask("chain_sum", level_configs=LEVEL_CONFIGS)
     assert task.problem("eval", 1, 0).prompt.count("+") + task.problem("eval", 1, 0).prompt.count("-") == 1
-    assert task.problem("eval", "hard", 0).level == "hard" and task.problem("eval", 1, 0).depth == 1
-    assert task.verify(task.problem("eval", "hard", 0), task.problem("eval", "hard", 0).answer).correct
-    with pytest.raises(BadInput, match="no level 2; it has 1, 'hard'"):
+    assert task.problem("eval", "long", 0).level == "long" and task.problem("eval", 1, 0).depth == 1
+    assert task.verify(task.problem("eval", "long", 0), task.problem("eval", "long", 0).answer).correct
+    with pytest.raises(BadInput, match="no level 2; it has 1, 'long'"):
         task.problem("eval", 2, 0)
 
 
 def test_the_fingerprint_covers_levels_of_both_kinds_and_the_version_of_reasoning_gym(monkeypatch):
-    task = GymTask("chain_sum", level_configs=LEVELS)
+    task = GymTask("chain_sum", level_configs=LEVEL_CONFIGS)
     before = task.fingerprint()
-    assert before == GymTask("chain_sum", level_configs=dict(reversed(LEVELS.items()))).fingerprint()
-    assert before != GymTask("chain_sum", level_configs={**LEVELS, 1: {"max_terms": 3}}).fingerprint()
+    assert before == GymTask("chain_sum", level_configs=dict(reversed(LEVEL_CONFIGS.items()))).fingerprint()
+    assert before != GymTask("chain_sum", level_configs={**LEVEL_CONFIGS, 1: {"max_terms": 3}}).fingerprint()
     monkeypatch.setattr("interp.tasks.gym.versions", lambda *packages: {"reasoning-gym": "0.0.1"})
     assert before != task.fingerprint()
 
@@ -70,7 +72,7 @@ def test_a_question_space_too_small_for_a_split_is_refused(monkeypatch):
         GymTask("coin_flip").problem("eval", None, 0)
 
 
-def test_unknown_datasets_and_configs_are_refused_with_what_is_known():
+def test_unknown_datasets_and_configs_are_refused_with_the_known_ones():
     with pytest.raises(BadInput, match="did you mean chain_sum"):
         GymTask("chain_sums").problem("eval", None, 0)
     with pytest.raises(BadInput, match=r"refuses the config .*Its options: .*min_terms"):
@@ -85,7 +87,7 @@ def test_a_problem_of_another_task_is_refused():
         GymTask("chain_sum").verify(problem, "7")
 
 
-def test_without_reasoning_gym_the_extra_is_named(monkeypatch):
+def test_without_reasoning_gym_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(BadInput, match=r"pip install 'interp\[gym\]'"):
         GymTask("chain_sum", seed=7).problem("eval", None, 0)
@@ -117,5 +119,5 @@ def test_literals_and_small_arithmetic_are_harmless(text):
         *["exec", "a[0]", "\x00", "True < x"],
     ],
 )
-def test_whatever_runs_grows_or_reaches_out_is_not(text):
+def test_code_large_numbers_and_attributes_are_not_harmless(text):
     assert not is_harmless(text)

@@ -1,0 +1,36 @@
+"""The tables of adversarial completions, and the program that runs them."""
+
+import json
+
+import pytest
+
+from interp.artifacts import BadInput
+from interp.tasks.adversarial import run_case, run_case_table, shipped_case_tables
+
+
+@pytest.mark.parametrize("table", shipped_case_tables(), ids=lambda path: path.stem)
+def test_every_adversarial_case_gets_the_verdict_it_must_get(table):
+    results = run_case_table(table)
+    assert len({result.case for result in results}) == len(results) >= 40
+    assert [result for result in results if not result.passed] == []
+
+
+def test_a_case_with_another_verdict_than_expected_fails():
+    case = {"case": "x", "prompt": "3 + 4 * 2 ?", "answer": "4", "completion": "# 4", "expect": {"correct": False}}
+    result = run_case("chain", case)
+    assert not result.passed and result.verdict == {"correct": True}
+
+
+def test_the_table_of_an_extra_is_left_out_where_the_extra_is_not_installed(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert [table.stem for table in shipped_case_tables()] == ["chain", "gym", "math", "traces"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert [table.stem for table in shipped_case_tables()] == ["chain", "math", "traces"]
+
+
+def test_a_table_that_is_absent_or_names_no_verifier_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="expected a table of cases, got no such file"):
+        run_case_table(tmp_path / "chain.jsonl")
+    (tmp_path / "poems.jsonl").write_text(json.dumps({}))
+    with pytest.raises(BadInput, match="named for its verifier.*got 'poems'"):
+        run_case_table(tmp_path / "poems.jsonl")
