@@ -38,6 +38,7 @@ from interp.studies.difficulty_measures import (
     fall,
     lead,
 )
+from interp.studies.readings import LEVEL
 from interp.studies.results import Arm, Measure, Observation, Results
 from interp.studies.runner import Row
 from interp.studies.training_arms import (
@@ -109,7 +110,10 @@ def on_both_rates(rule: RateRule) -> Callable[[Results], Verdict]:
     """A rule about the valid rate, with the same about the pass rate beside it."""
 
     def judge(results: Results) -> Verdict:
-        valid, passed = rule(results, "valid_rate"), rule(results, "pass_rate")
+        valid = rule(results, "valid_rate")
+        if results.level != LEVEL:
+            return valid  # only the outcome is asked for
+        passed = rule(results, "pass_rate")
         in_pass_rate = {f"pass rate: {name}": one for name, one in {**passed.measures, **passed.beside}.items()}
         note = f"By the same rule the pass rate would say: {passed.outcome}."
         return replace(valid, beside={**valid.beside, **in_pass_rate}, beside_note=note)
@@ -164,7 +168,12 @@ U = (
 def lowers_handled(arm: str) -> RateRule:
     def rule(results: Results, rate: str) -> Verdict:
         found = change(results, arm, HANDLED, rate)
-        return judge_below([found], {f"{arm}: change at depths 1-3": found})
+        depths = tuple(map(int, results.baseline(BASE)["final"]))
+        beside = {
+            f"{arm}: change at all depths": change(results, arm, depths, rate),
+            f"{arm}: change at depths 8-9": change(results, arm, DEEP, rate),
+        }
+        return judge_below([found], {f"{arm}: change at depths 1-3": found}, beside=beside)
 
     return rule
 
@@ -255,6 +264,7 @@ def crosses_zero(
 
     def rule(results: Results, rate: str) -> Verdict:
         found: dict[str, Estimate] = {}
+        ends: dict[str, Estimate] = {}
         outcomes: list[str] = []
         for reduction, loss in REDUCTIONS.items():
             for where, depths in (("depths 1-3", HANDLED), ("where it was trained", trained)):
@@ -265,7 +275,10 @@ def crosses_zero(
                 outcomes.append(SUPPORTED if curve.crosses else NOT_SUPPORTED if curve.never else INCONCLUSIVE)
                 found[f"{name} at the crossing, {where}, {reduction}"] = curve.dose
                 found[f"share of draws that cross, {where}, {reduction}"] = Estimate(curve.share, n=curve.n)
-        return Verdict(outcomes[0], found)  # the mean over rollouts at the depths the base handles decides
+                for place in (0, -1):
+                    label = f"change at dose {doses[place]:g}, {where}, {reduction}"
+                    ends[label] = change(results, arms[place], depths, rate)
+        return Verdict(outcomes[0], found, ends)  # the mean over rollouts at the depths the base handles decides
 
     return rule
 

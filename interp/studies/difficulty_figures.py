@@ -131,7 +131,7 @@ def figures(results: Results) -> list[Figure]:
     by_level = [
         Figure(
             f"What training on each level changed: {rate.replace('_', ' ')}",
-            f"{CHANGE[rate].capitalize()} {what} Below: at equal numbers of groups with contrast.",
+            f"{CHANGE[rate].capitalize()} {what} The right half: at equal numbers of groups with contrast.",
             dots(by_level_panels(results, rate), y=CHANGE[rate]),
             ("inverted-u", "inverted-u-at-equal-contrast", "hard-harms") if rate == RATES[0] else (),
         )

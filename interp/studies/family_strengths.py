@@ -25,7 +25,6 @@ from interp.features.roles import Roles
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.studies.features_measures import (
-    AGAIN,
     BASE,
     CAUSAL,
     FAMILIES,
@@ -33,6 +32,7 @@ from interp.studies.features_measures import (
     FIXED,
     LUCK_ALONE,
     ON_POLICY,
+    RESAMPLED,
     TRAINED_ON,
     VALID_ALONE,
 )
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from interp.grpo.run import Run
     from interp.studies.features import FeaturesConfig
 
-STREAMS = {AGAIN: "base, asked again"}
+STREAMS = {RESAMPLED: "base, asked again"}
 """Purposes under which answers are sampled, where it is not `strengths`: each is a stream of random numbers."""
 
 
@@ -165,7 +165,7 @@ def measure_dictionary(number: int, seed: int, config: "FeaturesConfig", directo
     text = sample_answers(base, seed, config, split="probe")
     meter = FamilyMeter.on(tsae, config.layer, roles, base, text)
     strengths, behavior = {}, {}
-    for arm, policy in {**policies, AGAIN: base}.items():
+    for arm, policy in {**policies, RESAMPLED: base}.items():
         rollouts = sample_answers(policy, seed, config, purpose=STREAMS.get(arm, "strengths"))
         strengths[arm], behavior[arm] = meter.measure(policy, rollouts), behavior_by_level(rollouts)
     families = {name: {"latents": one.latents, "matches": one.matches} for name, one in meter.families.items()}

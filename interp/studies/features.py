@@ -26,7 +26,6 @@ from interp.studies.base import (
     decided_by,
 )
 from interp.studies.features_measures import (
-    AGAIN,
     AGREEMENT,
     ALL_ARMS,
     BASE,
@@ -35,6 +34,7 @@ from interp.studies.features_measures import (
     LEVELS,
     LUCK_ALONE,
     OLD_NAMES,
+    RESAMPLED,
     TRAINED_ON,
     VALID_ALONE,
     change_beyond_matches,
@@ -283,7 +283,7 @@ runs are a replication."""
                 dictionaries.setdefault(row.seed, []).append(row.record)
         found = []
         for seed, records in dictionaries.items():
-            by_arm = {arm: observe_arm(records, arm) for arm in (*TRAINED_ON, AGAIN)}
+            by_arm = {arm: observe_arm(records, arm) for arm in (*TRAINED_ON, RESAMPLED)}
             for arm, record in {BASE: {}, **by_arm}.items():
                 more = {
                     "behavior": records[-1]["behavior"].get(arm, {}),  # all dictionaries have the same policies

@@ -6,15 +6,18 @@ from interp.plots import Panels, dots
 from interp.studies.base import Figure, Table
 from interp.studies.features_measures import (
     ABOUT,
-    AGAIN,
     ALL_ARMS,
     BASE,
+    CAUSAL,
     FAMILIES,
     FIXED,
     KINDS,
     LEVELS,
+    LUCK_ALONE,
     ON_POLICY,
+    RESAMPLED,
     TRAINED_ON,
+    VALID_ALONE,
     agrees,
     behavior,
     change_of,
@@ -28,6 +31,9 @@ CLAIMED = {
     "computation": ("easy-computation", "medium-computation"),
     "deliberative": ("easy-deliberative", "medium-deliberative", "hard-success", "hard-valid-alone"),
 }
+KIND_LABELS = {FIXED: "activation, fixed text", ON_POLICY: "activation, on-policy", CAUSAL: "effect of ablation"}
+ARM_LABELS = {LUCK_ALONE: "luck only", VALID_ALONE: "valid only"}
+"""Short, where six arms stand side by side."""
 WITH_MATCHES = (*KINDS, f"{FIXED}, matches", f"{ON_POLICY}, matches")
 
 
@@ -57,7 +63,7 @@ def latents_table(results: Results) -> Table:
 def strength_table(results: Results, family: str) -> Table:
     rows = [
         [arm, *(cell(results.mean(arm, change_of(family, kind))) for kind in WITH_MATCHES)]
-        for arm in (*TRAINED_ON, AGAIN)
+        for arm in (*TRAINED_ON, RESAMPLED)
     ]
     rows.append(
         ["seeds whose dictionaries agree in sign", *(_agreeing(results, family, kind) for kind in WITH_MATCHES)]
@@ -94,17 +100,22 @@ def figures(results: Results) -> list[Figure]:
     parts = []
     for family, about in ABOUT.items():
         panels: Panels = {
-            "": {kind: [point(arm, results.mean(arm, change_of(family, kind))) for arm in TRAINED_ON] for kind in KINDS}
+            "": {
+                label: [point(arm, results.mean(arm, change_of(family, kind))) for arm in TRAINED_ON]
+                for kind, label in KIND_LABELS.items()
+            }
         }
         figure = dots(panels, y="change, as a share of the base's")
         text = "Change of strength after training on each level, mean over seeds, 95% intervals (Student's)."
         parts.append(Figure(f"{family.capitalize()}: {about}", text, figure, CLAIMED[family]))
     answers: Panels = {
         f"{name} answers": {
-            f"{level} problems": [point(arm, results.mean(arm, behavior(level, name))) for arm in (BASE, *TRAINED_ON)]
+            f"{level} problems": [
+                point(ARM_LABELS.get(arm, arm), results.mean(arm, behavior(level, name))) for arm in (BASE, *TRAINED_ON)
+            ]
             for level in LEVELS
         }
         for name in ("valid", "correct", "direct")
     }
-    text = "Shares of answers after each training, by the level of the problem."
+    text = "Shares of answers after each training, by the level of the problem. Luck only and valid only are deep arms."
     return [*parts, Figure("Behavior beside it", text, dots(answers, y="share of answers"))]

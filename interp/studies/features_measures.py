@@ -5,7 +5,7 @@ from typing import Any
 
 from interp.studies.results import Measure, Record, share
 
-BASE, AGAIN = "base", "base, sampled again"
+BASE, RESAMPLED = "base", "base, sampled again"
 LUCK_ALONE, VALID_ALONE = "deep, only luck paid", "deep, only valid answers paid"
 TRAINED_ON = {"shallow": "shallow", "middle": "middle", "deep": "deep", LUCK_ALONE: "deep", VALID_ALONE: "deep"}
 """Arms, and the level each is trained on."""
@@ -18,7 +18,7 @@ OLD_NAMES = {
     "hard": "deep",
     "hard, luck alone paid": LUCK_ALONE,
     "hard, valid alone paid": VALID_ALONE,
-    "base, asked again": AGAIN,
+    "base, asked again": RESAMPLED,
 }
 """Arms and levels in the committed records."""
 FAMILIES = {"direct": "direct", "computation": "result", "deliberative": "valid"}

@@ -23,9 +23,9 @@ KINDS_OF_INTERVALS = (
     "shares of counted latents (where all latents of all seeds succeed, each seed counts once), and no verdict from a "
     "lack of evidence. p is that of these intervals.",
     "*Any shape* (`verdict` in result.json): Gaffke's interval over the range that a measure cannot leave, not "
-    "corrected for the number of claims. It also covers where a few seeds behave unlike the others, which Student's t does not "
-    "(measured coverage of both: `tests/stats/test_coverage.py`). Its price is width. {modes} A measure without a "
-    "range has no such interval.",
+    "corrected for the number of claims. It also covers where a few seeds behave unlike the others, which Student's t "
+    "does not (coverage of both: `tests/stats/test_coverage.py`). Its price is width. {modes} A measure with no range "
+    "has no such interval.",
 )
 
 
@@ -174,10 +174,10 @@ def why_changed(judgement: Judgement) -> str:
 
 
 def _why_not_any_shape(judgement: Judgement) -> str:
-    measures = judgement.by_reading[ANY_SHAPE.name].measures.values()
-    if any(one.n and not one.has_interval for one in measures):
-        return "no interval for any shape: a measure without a range"
-    return f"{min(one.n for one in measures)} seeds leave room for a mode that none of them has"
+    estimates = _measures(judgement, ANY_SHAPE.name).values()
+    if not any(one.has_interval for one in estimates):
+        return "a measure without a range has no interval for any shape"
+    return f"{min(one.n for one in estimates)} seeds leave room for a mode that none of them has"
 
 
 def p_text(p_value: float) -> str:
@@ -250,13 +250,14 @@ def fill(text: str, indent: str = "") -> str:
 
 
 def _with_verdicts(text: str, claims: Sequence[str], judgements: Sequence[Judgement]) -> str:
+    """A paragraph, and below it a line for each claim."""
     by_name: Mapping[str, Judgement] = {one.claim.name: one for one in judgements}
-    told = [
-        f"{by_name[name].claim.text} <b>{by_name[name].registered.capitalize()}</b> as registered, "
-        f"{by_name[name].corrected} after corrections, {by_name[name].verdict} for seeds of any shape."
+    lines = [
+        f"<br>{by_name[name].claim.text} <b>{by_name[name].registered.capitalize()}</b> as registered; "
+        f"{by_name[name].corrected} corrected; {by_name[name].verdict} for any shape."
         for name in claims
     ]
-    return " ".join([text, *told])
+    return "\n".join([text, *lines])
 
 
 def point(x: float | str, estimate: Estimate) -> Point:

@@ -127,7 +127,8 @@ class Results:
         return replace(sample, counts=(counts,))
 
     def _seeded(self, arm: str) -> dict[int, Record]:
-        return {seed: record for seed, record in sorted(self.records(arm).items(), key=str) if seed is not None}
+        records = self.records(arm)
+        return {seed: records[seed] for seed in self.seeds(arm)}
 
 
 def _number(value: float | None) -> float:

@@ -102,12 +102,12 @@ class RolesStudyConfig:
 
 def precision(thing: str) -> Measure:
     """Share of the latents that passed which carry the thing."""
-    return _agreement(thing, "precision", lambda found: (found["hits"], found["said"]))
+    return _agreement(thing, "precision", lambda counts: (counts["hits"], counts["said"]))
 
 
 def recall(thing: str) -> Measure:
     """Share of carriers that passed."""
-    return _agreement(thing, "recall", lambda found: (found["hits"], found["carriers"]))
+    return _agreement(thing, "recall", lambda counts: (counts["hits"], counts["carriers"]))
 
 
 def recall_by_effect(thing: str) -> Measure:

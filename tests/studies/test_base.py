@@ -164,7 +164,7 @@ def test_the_result_is_written_as_data_as_a_table_and_as_a_page_that_needs_no_ne
         assert part in text
     page = (out / "figure.html").read_text()
     assert 'src="../plotly.min.js"' in page and "https://cdn" not in page
-    assert "The good coin is better. <b>Supported</b> as registered" in page
+    assert "<br>The good coin is better. <b>Supported</b> as registered; supported corrected" in page
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)

@@ -10,7 +10,6 @@ from interp.studies.base import INCONCLUSIVE, NO_EVIDENCE, NOT_SUPPORTED, SUPPOR
 from interp.studies.features import FeaturesConfig, strengthened, strengths_agree, through_success
 from interp.studies.features_figures import figures, tables
 from interp.studies.features_measures import (
-    AGAIN,
     AGREEMENT,
     ALL_ARMS,
     BASE,
@@ -18,6 +17,7 @@ from interp.studies.features_measures import (
     KINDS,
     LEVELS,
     LUCK_ALONE,
+    RESAMPLED,
     TRAINED_ON,
     agrees,
     change_of,
@@ -33,11 +33,11 @@ def dictionary_row(seed: int, number: int = 0, **changes: float) -> Row:
     kinds = (*KINDS, *(f"{kind}, matches" for kind in KINDS[:2]))
     strengths = {
         arm: {family: {kind: changes.get(f"{arm}_{family}_{kind}", 2.0) for kind in kinds} for family in FAMILIES}
-        for arm in (BASE, *TRAINED_ON, AGAIN)
+        for arm in (BASE, *TRAINED_ON, RESAMPLED)
     }
     rates = {level: {"valid": 0.5, "correct": 0.6, "direct": 0.1} for level in LEVELS}
     families = {family: {"latents": [1], "matches": [2]} for family in FAMILIES}
-    behavior = {arm: rates for arm in (BASE, *TRAINED_ON, AGAIN)}
+    behavior = {arm: rates for arm in (BASE, *TRAINED_ON, RESAMPLED)}
     return Row({"families": families, "strengths": strengths, "behavior": behavior}, f"dictionary {number}", seed)
 
 
@@ -135,7 +135,7 @@ def test_committed_records_have_their_arms_and_levels_renamed():
     assert (row.arm, row.seed) == ("policies", 211) and row.record["training"] == {LUCK_ALONE: {"valid_rate": 0.1}}
     record = {"seed": 211, "dictionary": 2, "strengths": {"base, asked again": {}, "easy": {}}}
     row = STUDY.migrate({**record, "behaviour": {"easy": {"hard": {"valid": 0.1}}}})
-    assert row.arm == "dictionary 2" and set(row.record["strengths"]) == {AGAIN, "shallow"}
+    assert row.arm == "dictionary 2" and set(row.record["strengths"]) == {RESAMPLED, "shallow"}
     assert row.record["behavior"] == {"shallow": {"deep": {"valid": 0.1}}}
 
 
