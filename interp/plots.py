@@ -107,14 +107,17 @@ def page(
     """Write a page of several figures; each part is a heading, a paragraph, a figure, and a table if it has one.
 
     Plotly's script lies once in the directory above, shared by all pages there; in a `standalone` page it is inside."""
-    sections, config = [], {"displayModeBar": False}
-    for i, (heading, text, figure, table) in enumerate(Part(*part) for part in parts):
-        drawing = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{i}", config=config)
-        sections.append(f"<h2>{heading}</h2>\n<p>{text}</p>\n{table}{drawing}")
-    body = "\n".join(sections)
+    full_parts = [part if isinstance(part, Part) else Part(*part) for part in parts]
+    body = "\n".join(_section(i, part) for i, part in enumerate(full_parts))
     script = _inline_script() if standalone else _shared_script(path)
     with writing_file(path) as aside:
         aside.write_text(PAGE.format(title=title, script=script, body=body))
+
+
+def _section(index: int, part: Part) -> str:
+    config = {"displayModeBar": False}
+    figure = part.figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{index}", config=config)
+    return f"<h2>{part.heading}</h2>\n<p>{part.text}</p>\n{part.table}{figure}"
 
 
 def _inline_script() -> str:

@@ -39,10 +39,10 @@ def to_json(value: Any) -> Any:
 
 def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
     """An instance of the dataclass `kind` from the JSON that `to_json` made of one, old field names included."""
-    hints, known = typing.get_type_hints(kind), {f.name for f in dataclasses.fields(typing.cast(Any, kind))}
+    hints, names = typing.get_type_hints(kind), {f.name for f in dataclasses.fields(typing.cast(Any, kind))}
     value = _with_current_names(kind, value)
-    if unknown := sorted(set(value) - known):
-        raise BadInput(f"{kind.__name__} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    if unknown := sorted(set(value) - names):
+        raise BadInput(f"{kind.__name__} has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
     return kind(**{key: _parse(hints[key], item) for key, item in value.items()})
 
 

@@ -49,5 +49,5 @@ def mean_pass_at_k(rollouts: Iterable[Rollout], k: int, criterion: str = "correc
     outcomes: dict[str, list[bool | None]] = defaultdict(list)
     for rollout in rollouts:
         outcomes[rollout.prompt].append(getattr(rollout, criterion))  # a prompt that occurs twice is one problem
-    known = [group for group in outcomes.values() if None not in group]
-    return clustered_share([pass_at_k(len(group), sum(map(bool, group)), k) for group in known], [1] * len(known))
+    complete = [group for group in outcomes.values() if None not in group]
+    return clustered_share([pass_at_k(len(group), sum(map(bool, group)), k) for group in complete], [1] * len(complete))

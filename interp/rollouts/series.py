@@ -241,8 +241,8 @@ def _expect_same_architecture(
     base: Checkpoint, expected: dict[str, Any], checkpoint: Checkpoint, config: dict[str, Any]
 ) -> None:
     if differing := [key for key in ARCHITECTURE if expected.get(key) != config.get(key)]:
-        wanted, got = (", ".join(f"{key} {values.get(key)}" for key in differing) for values in (expected, config))
+        base_values, got = (", ".join(f"{key} {values.get(key)}" for key in differing) for values in (expected, config))
         raise BadInput(
-            f"{checkpoint.path}: expected the architecture of {base.path} ({wanted}), got {got}: "
+            f"{checkpoint.path}: expected the architecture of {base.path} ({base_values}), got {got}: "
             "a series is one policy in training, and only policies of one architecture can be compared"
         )
