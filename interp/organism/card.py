@@ -112,9 +112,9 @@ def measure(
     every number, so an answer that ignores any of them is right once in `modulus`.
     """
     low, high = task.depths
-    asked = [problem for depth in range(low, high + 1) for problem in task.problems("eval", depth, problems)]
+    problem_list = [problem for depth in range(low, high + 1) for problem in task.problems("eval", depth, problems)]
     sampling = SampleConfig(group=samples, max_new_tokens=6 * high + 8, rows=2048)
-    rollouts = roll_out(policy, task, asked, sampling, progress=progress).rows
+    rollouts = roll_out(policy, task, problem_list, sampling, progress=progress).rows
     by_depth, by_level = _measures(rollouts, "depth"), _measures([r for r in rollouts if r.level], "level")
     return OrganismCard(by_depth, by_level, tuple(check(task, by_depth, by_level)))
 

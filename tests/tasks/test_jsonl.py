@@ -107,9 +107,9 @@ def test_splits_by_hash_are_disjoint_by_content_and_the_same_in_any_order_of_lin
     for split in SPLITS:
         again = backward.problems(split, None, backward.size(split, None))
         assert {(p.id, p.prompt) for p in again} == {(p.id, p.prompt) for p in problems[split]}
-    sizes = {split: len(found) for split, found in problems.items()}
+    sizes = {split: len(in_split) for split, in_split in problems.items()}
     assert sum(sizes.values()) == 400 and sizes["train"] > 250 and min(sizes.values()) > 10
-    prompts = [{problem.prompt for problem in found} for found in problems.values()]
+    prompts = [{problem.prompt for problem in in_split} for in_split in problems.values()]
     assert sum(map(len, prompts)) == len(set.union(*prompts))
 
 

@@ -124,8 +124,8 @@ def _answer(kind: str, text: str, marker_start: int, start: int, end: int) -> An
     raw = text[start : min(end, start + MAX_TAGGED)]
     start += len(raw) - len(raw.lstrip())
     raw = raw.strip()
-    shown = raw.rstrip(".,").rstrip() if len(raw) > 1 else raw
-    return Answer(kind, clean(shown), start, start + len(shown), start if kind == "bare" else marker_start, raw)
+    stripped = raw.rstrip(".,").rstrip() if len(raw) > 1 else raw
+    return Answer(kind, clean(stripped), start, start + len(stripped), start if kind == "bare" else marker_start, raw)
 
 
 def clean(text: str) -> str:

@@ -37,7 +37,7 @@ ONE = frozenset({Fraction(1)})
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What was found in a text."""
+    """The annotation of one text."""
 
     steps: tuple[Step, ...]
     derived_numbers: frozenset[Fraction]
@@ -60,14 +60,14 @@ def annotate(text: str, prompt: str = "", can_read: Callable[[str], bool] = is_n
     `prompt` states the numbers that operands may come from. `can_read` says which texts count as an answer.
     """
     answer = find_answer(text, can_read)
-    found = [s for s in find_steps(text[:MAX_TEXT]) if answer is None or not answer.start <= s.start < answer.end]
+    checked = [s for s in find_steps(text[:MAX_TEXT]) if answer is None or not answer.start <= s.start < answer.end]
     stated = stated_numbers(prompt)
     stated_sources = stated - ONE or stated
     steps: list[Step] = []
     roles: list[Span] = []
     results: set[Fraction] = set()
     derived: set[Fraction] = set()
-    for step in found:
+    for step in checked:
         follows = True if step.left is not None and uses_only(step.left, stated | ONE | results) else None
         steps.append(Step(step.start, step.end, step.holds, follows))
         for equation in step.equations:
