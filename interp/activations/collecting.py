@@ -27,6 +27,7 @@ def collect(
     *,
     layer: int | Sequence[int] | None = None,
     tokens: int | None = None,
+    gb: float | None = None,
     corpora: Sequence[str] | None = None,
     config: CollectConfig | None = None,
     out: str | Path | None = None,
@@ -36,11 +37,11 @@ def collect(
 ) -> Store:
     """Collect residuals of one layer or several at every checkpoint: `collect(series, layer=2, tokens=1_000_000)`.
 
-    `layer`, `tokens` and `corpora` override the fields of `config`. `task` is the task of the series, where it knows
-    one. The store lies beside the checkpoints unless `out` says otherwise. A repeated call opens a finished store and
-    goes on with a stopped one. `device` and `dtype` are those the checkpoints are loaded in. Mistakes are refused
+    `layer`, `tokens`, `gb` and `corpora` override the fields of `config`. `task` is the task of the series, where it
+    knows one. The store lies beside the checkpoints unless `out` says otherwise. A repeated call opens a finished store
+    and goes on with a stopped one. `device` and `dtype` are those the checkpoints are loaded in. Mistakes are refused
     before any checkpoint is loaded."""
-    config = _override(config, layer, tokens, corpora)
+    config = _override(config, layer=layer, tokens=tokens, gb=gb, corpora=corpora)
     task = series.task if task is None else task
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: collect(series, task, ...)")
@@ -75,8 +76,10 @@ def collect(
 
 def _override(
     config: CollectConfig | None,
+    *,
     layer: int | Sequence[int] | None,
     tokens: int | None,
+    gb: float | None,
     corpora: Sequence[str] | None,
 ) -> CollectConfig:
     if isinstance(corpora, str):
@@ -86,6 +89,8 @@ def _override(
         changes["layers"] = (layer,) if isinstance(layer, int) else tuple(layer)
     if tokens is not None:
         changes["tokens"] = tokens
+    if gb is not None:
+        changes["gb"] = gb
     if corpora is not None:
         changes["corpora"] = tuple(corpora)
     if config is not None:
