@@ -42,6 +42,7 @@ from common import RESULTS, Arm, line_chart, peak_memory, write_result
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, PrinterCallback, Qwen3Config, Qwen3ForCausalLM
 
+from interp.display import text_columns
 from interp.grpo import GRPOConfig, UpdateConfig
 from interp.grpo.batches import Collector, StepBatch, problem_source
 from interp.grpo.learner import Learner
@@ -49,7 +50,6 @@ from interp.grpo.metrics import step_metrics
 from interp.organism import shipped_path
 from interp.policy import SampleConfig
 from interp.policy.policy import Policy
-from interp.display import text_columns
 from interp.tasks import Chain
 from interp.tasks.base import Problem, Task, Verdict, seeded_rng
 
@@ -391,7 +391,8 @@ def main(config: Config) -> None:
             **memory_results, config=config.__dict__,
         )  # fmt: skip
     columns = ["seconds", "sampling", "tokens", "length", "reward", "rows_trained"]
-    print(text_columns(["arm", *columns], [[name, *(f"{arm[key]:,.3f}" for key in columns)] for name, arm in arms.items()]))
+    rows = [[name, *(f"{arm[key]:,.3f}" for key in columns)] for name, arm in arms.items()]
+    print(text_columns(["arm", *columns], rows))
     print(f"{rates[OURS] / rates[TRL]:.2f} times the steps of TRL at its best micro-batch, {best} of", end=" ")
     print(", ".join(f"{batch} ({arms[TRL]['seconds']:.3f} s)" for batch, arms in races.items()))
     for name, peaks in memory_results.get("peak_memory_mib", {}).items():

@@ -15,11 +15,11 @@ import tyro
 from common import Arm, peak_memory, race, write_result
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from interp.display import text_columns
 from interp.organism import shipped_path
 from interp.policy import SampleConfig
 from interp.policy.policy import Policy
 from interp.policy.sample import Sampler
-from interp.display import text_columns
 from interp.tasks import Chain
 
 
@@ -98,7 +98,8 @@ def main(config: Config) -> None:
         "sampler", torch.device(config.device), "tokens per second", rates, "transformers generate",
         peak_memory_mib=memory, config=config.__dict__,
     )  # fmt: skip
-    print(text_columns(["arm", "tokens/s", "peak MiB"], [[name, f"{rates[name]:,.0f}", memory[name]] for name in makers]))
+    rows = [[name, f"{rates[name]:,.0f}", memory[name]] for name in makers]
+    print(text_columns(["arm", "tokens/s", "peak MiB"], rows))
 
 
 if __name__ == "__main__":
