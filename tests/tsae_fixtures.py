@@ -91,3 +91,16 @@ def variance_explained(tsae: TSAE, x_ND: Tensor) -> float:
     """1 - squared error of the reconstruction / squared distance from the mean."""
     error = (tsae.decode(tsae.encode(x_ND)) - x_ND).pow(2).sum()
     return 1 - float(error / (x_ND - x_ND.mean(0)).pow(2).sum())
+
+
+def identity_tsae(d_model: int, *, layer: int | None = 0, scale: float = 1.0) -> TSAE:
+    """Each direction once with each sign: reconstructs every residual exactly, times `scale`."""
+    both_FD = torch.cat([torch.eye(d_model), -torch.eye(d_model)])
+    zeros_F, zeros_D = torch.zeros(2 * d_model), torch.zeros(d_model)
+    blocks = (d_model, d_model)
+    return TSAE(both_FD.T.contiguous(), zeros_F, scale * both_FD, zeros_D, zeros_F, block_widths=blocks, layer=layer)
+
+
+def silent_tsae(tsae: TSAE) -> TSAE:
+    """The same dictionary with thresholds that no activation exceeds: reconstructs b_dec."""
+    return replace(tsae, threshold=torch.full_like(tsae.threshold, 1e9))

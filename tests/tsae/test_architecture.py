@@ -14,9 +14,9 @@ from sae_fixtures import (
     activations,
     dead_mask,
     gradients,
-    training_sae,
-    step_input,
     set_weights,
+    step_input,
+    training_sae,
 )
 from sae_lens import SAE, SAETrainer
 from sae_lens.config import SAETrainerConfig
@@ -36,7 +36,13 @@ from interp.tsae.sae_config import ARCHITECTURE, ContrastiveTemporalTrainingSAEC
 
 pytestmark = pytest.mark.filterwarnings("ignore:WARNING. You have only set one matryoshka level")
 
-DEAD = {"no mask": None, "none": dead_mask(0), "few": dead_mask(3), "as many as revive": dead_mask(D // 2), "many": dead_mask(40)}
+DEAD = {
+    "no mask": None,
+    "none": dead_mask(0),
+    "few": dead_mask(3),
+    "as many as revive": dead_mask(D // 2),
+    "many": dead_mask(40),
+}
 
 
 @pytest.mark.parametrize("which", DEAD)
@@ -45,7 +51,10 @@ def test_without_a_contrast_it_equals_matryoshka_batchtopk(which, coefficient):
     config = MatryoshkaBatchTopKTrainingSAEConfig(
         d_in=D, d_sae=WIDTH, k=K, matryoshka_widths=list(ENDS), aux_loss_coefficient=coefficient
     )
-    reference_sae, own_sae = set_weights(MatryoshkaBatchTopKTrainingSAE(config)), training_sae(aux_loss_coefficient=coefficient)
+    reference_sae, own_sae = (
+        set_weights(MatryoshkaBatchTopKTrainingSAE(config)),
+        training_sae(aux_loss_coefficient=coefficient),
+    )
     for seed in range(3):  # thresholds follow over batches
         inputs = step_input(activations(seed=seed), DEAD[which])
         reference, own = reference_sae.training_forward_pass(inputs), own_sae.training_forward_pass(inputs)

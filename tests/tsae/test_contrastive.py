@@ -15,8 +15,8 @@ from interp.tsae.contrastive import (
     dense_contrastive_loss,
     false_negatives,
     info_nce,
-    pair_similarities,
     normalize_rows,
+    pair_similarities,
 )
 from interp.tsae.sparse import Pattern
 
@@ -129,7 +129,11 @@ def test_loss_and_gradient_equal_those_of_the_dense_loss_and_of_loops(similarity
     for implementation in (contrastive_loss, dense_contrastive_loss, looped_loss):
         leaf_N = slow_MF.reshape(-1)[entries_N].requires_grad_()
         whole_MF = torch.zeros_like(slow_MF).reshape(-1).index_put((entries_N,), leaf_N).reshape(slow_MF.shape)
-        inputs = (leaf_N, Pattern.from_flat(entries_N, *slow_MF.shape)) if implementation is contrastive_loss else (whole_MF,)
+        inputs = (
+            (leaf_N, Pattern.from_flat(entries_N, *slow_MF.shape))
+            if implementation is contrastive_loss
+            else (whole_MF,)
+        )
         value = implementation(*inputs, PAIRS, documents, **options)
         results.append((value, *torch.autograd.grad(value, leaf_N)))
     assert_close(results[0], results[2])
@@ -165,7 +169,9 @@ def test_false_negatives_are_the_entries_within_a_document_but_for_the_pair_itse
     document_P = torch.tensor([0, 0, 0, 1, 1, 2, 2])
     expected_PP = (document_P[:, None] == document_P) & ~torch.eye(7, dtype=torch.bool)
     assert torch.equal(ignored_PP, expected_PP)
-    crossing = torch.tensor([[0, 4], [4, 0]])  # as in the shuffled control: each partner is of the other anchor's document
+    crossing = torch.tensor(
+        [[0, 4], [4, 0]]
+    )  # as in the shuffled control: each partner is of the other anchor's document
     assert false_negatives(DOCUMENTS, crossing).tolist() == [[False, True], [True, False]]
 
 

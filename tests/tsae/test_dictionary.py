@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
-from tsae_fixtures import TENSORS, held_out_documents, small_store, small_config
+from tsae_fixtures import TENSORS, held_out_documents, small_config, small_store
 
 from interp.artifacts import BadInput, Mismatch, read_manifest
 from interp.tsae import TSAE, TSAEConfig, fit
@@ -298,7 +298,9 @@ def test_a_saved_dictionary_converts_to_saelens(fitted):
     sae, x_ND = tsae.to_sae_lens(), held_out_documents(tokens=96).x_ND
     assert_close(sae.encode(x_ND), tsae.encode(x_ND), atol=1e-5, rtol=1e-5)
     assert sae.cfg.metadata.hook_name == "blocks.0.hook_resid_post"
-    with pytest.raises(BadInput, match="expected a dictionary that was saved, got one without a path: fit it with out="):
+    with pytest.raises(
+        BadInput, match="expected a dictionary that was saved, got one without a path: fit it with out="
+    ):
         replace(tsae, path=None).to_sae_lens()
 
 

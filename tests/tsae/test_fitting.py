@@ -248,9 +248,7 @@ def test_a_dictionary_worse_than_the_mean_is_returned_with_a_warning(store):
 def test_a_layer_that_the_store_lacks_is_refused(store, tmp_path):
     with pytest.raises(BadInput, match=r"expected one of its layers \(0\), got 7: choose one of these"):
         fit(store, small_config(), layer=7, progress=False)
-    two_layers = store_with_layout(
-        tmp_path / "two", [[(10, 0)] * 40], layers=(1, 2), d_model=16, fill=noise_residuals
-    )
+    two_layers = store_with_layout(tmp_path / "two", [[(10, 0)] * 40], layers=(1, 2), d_model=16, fill=noise_residuals)
     with pytest.raises(BadInput, match="layers? .*1, 2"):
         fit(two_layers, small_config(), progress=False)
 
@@ -318,7 +316,9 @@ def test_activations_that_are_all_equal_are_refused(tmp_path):
 
 def test_pools_too_small_for_a_batch_are_refused(tmp_path):
     store = store_with_layout(tmp_path / "store", [[(10, 0)] * 12] * 2, d_model=16, fill=noise_residuals)
-    with pytest.raises(BadInput, match=r"expected a batch of 128 tokens in each pool, got 10 on average: raise pool_gb"):
+    with pytest.raises(
+        BadInput, match=r"expected a batch of 128 tokens in each pool, got 10 on average: raise pool_gb"
+    ):
         fit(store, small_config(training={"pool_gb": 1e-9}), progress=False)
 
 

@@ -67,9 +67,7 @@ SIZES = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=12), min_size
 def test_an_epoch_holds_every_document_once_in_pools_of_limited_size(sizes, tokens_per_pool, epoch):
     pools = pools_of_sizes(sizes, tokens_per_pool)
     slices_by_pool = pools.epoch(epoch)
-    documents = [
-        (part.shard, i) for slices in slices_by_pool for part in slices for i in range(part.start, part.end)
-    ]
+    documents = [(part.shard, i) for slices in slices_by_pool for part in slices for i in range(part.start, part.end)]
     assert sorted(documents) == [(shard, i) for shard, lengths in enumerate(sizes) for i in range(len(lengths))]
     slack = 2 * sum(max(lengths) for lengths in sizes)
     for slices in slices_by_pool:

@@ -1,4 +1,4 @@
-"""Probes read what is there on documents they have not seen, and nothing from labels dealt at random."""
+"""Probes read labels on held-out documents, and find nothing in permuted labels; AUROC and logistic regression."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,11 @@ DOCUMENTS, LENGTH = 120, 10
 GROUP = torch.arange(DOCUMENTS).repeat_interleave(LENGTH)
 
 
-def noise(width: int, seed: int = 0) -> torch.Tensor:
+def random_codes(width: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(len(GROUP), width, generator=torch.Generator().manual_seed(seed))
 
 
-def tokens_of(classes: int, seed: int = 1) -> torch.Tensor:
+def random_labels(classes: int, seed: int = 1) -> torch.Tensor:
     """A label for every token, without memory."""
     return torch.randint(classes, (len(GROUP),), generator=torch.Generator().manual_seed(seed))
 
@@ -28,7 +28,7 @@ def tokens_of(classes: int, seed: int = 1) -> torch.Tensor:
 
 
 def test_auroc_by_hand_with_ties_counting_half():
-    """On 3 and 2, off 2 and 1: of four pairs three are in order and one is tied."""
+    """Positives 3 and 2, negatives 2 and 1: of four pairs, three are in order and one is tied."""
     assert auroc(np.array([3.0, 2, 2, 1]), np.array([True, True, False, False])) == 3.5 / 4
     assert auroc(np.array([1.0, 1, 1]), np.array([True, False, False])) == 0.5
     assert auroc(np.array([1.0, 2]), np.array([True, True])) is None
@@ -39,15 +39,15 @@ def test_auroc_by_hand_with_ties_counting_half():
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=30))
 def test_auroc_is_the_share_of_pairs_in_order(pairs):
     score_N, on_N = np.array([float(s) for s, _ in pairs]), np.array([on for _, on in pairs])
-    won = [(a > b) + (a == b) / 2 for a in score_N[on_N] for b in score_N[~on_N]]
-    assert auroc(score_N, on_N) == (pytest.approx(sum(won) / len(won)) if won else None)
+    in_order = [(a > b) + (a == b) / 2 for a in score_N[on_N] for b in score_N[~on_N]]
+    assert auroc(score_N, on_N) == (pytest.approx(sum(in_order) / len(in_order)) if in_order else None)
 
 
 # --- documents -----------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=60), st.floats(0, 1), st.integers(0, 9))
-def test_documents_are_held_out_whole_and_some_are_on_each_side(groups, share, seed):
+def test_documents_are_held_out_whole_and_both_sides_have_some(groups, share, seed):
     group_N = torch.tensor([*groups, 10, 11])
     test_N = held_out_rows(group_N, share, seed)
     assert not set(group_N[test_N].tolist()) & set(group_N[~test_N].tolist())
@@ -56,22 +56,24 @@ def test_documents_are_held_out_whole_and_some_are_on_each_side(groups, share, s
 
 
 def test_one_document_cannot_be_split():
-    with pytest.raises(BadInput, match="expected two at least, got 1"):
+    with pytest.raises(BadInput, match="expected at least two documents, .*; got 1"):
         held_out_rows(torch.zeros(5, dtype=torch.int64), 0.3, 0)
 
 
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=9), st.integers(0, 50))
-def test_each_document_takes_the_labels_of_another_in_their_order(lengths, seed):
-    """Every row's label is its own number, so that one sees whence it came."""
+def test_each_document_takes_the_labels_of_another_in_order(lengths, seed):
+    """The label of each row is its own index, so the result shows where each label came from."""
     group_N = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
-    from_N = permute_labels(torch.arange(len(group_N)), group_N, seed)
+    source_N = permute_labels(torch.arange(len(group_N)), group_N, seed)
     donors = []
     for group, length in enumerate(lengths):
-        got = from_N[group_N == group]
-        (donor,) = set(group_N[got].tolist())
+        own_source = source_N[group_N == group]
+        (donor,) = set(group_N[own_source].tolist())
         first = int((group_N == donor).nonzero()[0, 0])
-        places = got - first
-        assert torch.equal((places[1:] - places[:-1]) % lengths[donor], torch.ones(length - 1).long() % lengths[donor])
+        positions = own_source - first
+        assert torch.equal(
+            (positions[1:] - positions[:-1]) % lengths[donor], torch.ones(length - 1).long() % lengths[donor]
+        )
         assert donor != group
         donors.append(donor)
     assert sorted(donors) == list(range(len(lengths)))
@@ -85,7 +87,7 @@ def test_rows_of_a_document_need_not_lie_together():
 # --- logistic regression -------------------------------------------------------------------------------------------
 
 
-def test_the_fit_is_the_minimum_that_scipy_finds():
+def test_logistic_regression_finds_the_minimum_that_scipy_finds():
     rng = np.random.default_rng(0)
     x_NK, on_N = rng.normal(size=(200, 3)), rng.random(200) < 0.3
     on_N |= x_NK[:, 0] > 1
@@ -94,14 +96,14 @@ def test_the_fit_is_the_minimum_that_scipy_finds():
         signed = np.where(on_N, 1, -1) * (x_NK @ theta[:3] + theta[3])
         return np.logaddexp(0, -signed).mean() + 0.05 / 2 * (theta[:3] ** 2).sum()
 
-    best = minimize(loss, np.zeros(4), tol=1e-12).x
+    scipy_minimum = minimize(loss, np.zeros(4), tol=1e-12).x
     questions_NC = torch.from_numpy(np.stack([on_N, ~on_N], 1))
     weight_KC, bias_C = fit_logistic(torch.from_numpy(x_NK), questions_NC, 0.05)
-    np.testing.assert_allclose([*weight_KC[:, 0], bias_C[0]], best, atol=1e-4)
-    np.testing.assert_allclose([*weight_KC[:, 1], bias_C[1]], -best, atol=1e-4)
+    np.testing.assert_allclose([*weight_KC[:, 0], bias_C[0]], scipy_minimum, atol=1e-4)
+    np.testing.assert_allclose([*weight_KC[:, 1], bias_C[1]], -scipy_minimum, atol=1e-4)
 
 
-def test_classes_that_can_be_told_perfectly_are_held_by_the_penalty():
+def test_the_penalty_bounds_the_weights_of_separable_classes():
     """By hand: x of 1 and -1, so w solves sigmoid(-w) = l2 w, and w = 1 at l2 = sigmoid(-1)."""
     x_NK = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
     weight_KC, bias_C = fit_logistic(x_NK, torch.tensor([[True], [False]]), float(torch.tensor(-1.0).sigmoid()))
@@ -109,88 +111,88 @@ def test_classes_that_can_be_told_perfectly_are_held_by_the_penalty():
     assert bias_C.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_it_can_be_fitted_where_gradients_are_off():
+def test_probes_run_in_inference_mode():
     with torch.inference_mode():
-        z_NF = noise(4)
+        z_NF = random_codes(4)
         assert probe(z_NF, (z_NF[:, 0] > 0).long(), GROUP)[0].auroc > 0.99
 
 
 # --- probes --------------------------------------------------------------------------------------------------------
 
 
-def test_one_latent_that_bears_the_label_is_found_and_suffices():
-    label_N = tokens_of(2)
-    z_NF = noise(30).relu()
+def test_a_latent_equal_to_the_label_is_found_and_suffices():
+    label_N = random_labels(2)
+    z_NF = random_codes(30).relu()
     z_NF[:, 17] = label_N.float()
-    for found in probe(z_NF, label_N, GROUP):
-        assert found.auroc == pytest.approx(1, abs=0.01 if found.k is None else 0)
-        assert found.latents[1][:1] == (() if found.k is None else (17,))
+    for result in probe(z_NF, label_N, GROUP):
+        assert result.auroc == pytest.approx(1, abs=0.01 if result.k is None else 0)
+        assert result.latents[1][:1] == (() if result.k is None else (17,))
 
 
-def test_a_latent_that_is_off_on_the_class_tells_it_as_well():
-    label_N = tokens_of(2)
-    z_NF = noise(5).relu()
+def test_a_latent_that_is_inactive_on_the_class_is_found_too():
+    label_N = random_labels(2)
+    z_NF = random_codes(5).relu()
     z_NF[:, 3] = 1 - label_N.float()
     assert probe(z_NF, label_N, GROUP, ProbeConfig(ks=(1,)))[0].auroc == 1
 
 
 def test_a_label_over_five_latents_needs_five():
-    """Each of the classes adds to five latents of its own."""
-    label_N = tokens_of(3)
-    z_NF = noise(40)
-    for this in range(3):
-        z_NF[:, 5 * this : 5 * this + 5] += (label_N == this)[:, None]
-    one, five, every = probe(z_NF, label_N, GROUP, ProbeConfig(ks=(1, 5, None)))
-    assert one.auroc < five.auroc - 0.05
-    assert abs(five.auroc - every.auroc) < 0.03
-    assert [set(five.latents[this]) for this in range(3)] == [set(range(5 * t, 5 * t + 5)) for t in range(3)]
-    assert five.auroc == pytest.approx(sum(five.by_class.values()) / 3)
+    """Each class raises five latents of its own."""
+    label_N = random_labels(3)
+    z_NF = random_codes(40)
+    for label in range(3):
+        z_NF[:, 5 * label : 5 * label + 5] += (label_N == label)[:, None]
+    k1, k5, all_latents = probe(z_NF, label_N, GROUP, ProbeConfig(ks=(1, 5, None)))
+    assert k1.auroc < k5.auroc - 0.05
+    assert abs(k5.auroc - all_latents.auroc) < 0.03
+    assert [set(k5.latents[label]) for label in range(3)] == [set(range(5 * t, 5 * t + 5)) for t in range(3)]
+    assert k5.auroc == pytest.approx(sum(k5.by_class.values()) / 3)
 
 
-def test_the_mean_difference_is_standardised():
-    """A loud latent whose mean differs by more, and tells less, is not the one to pick."""
-    label_N = tokens_of(2)
-    z_NF = noise(2) * torch.tensor([1.0, 1000])
+def test_the_difference_in_means_is_standardized():
+    """A latent of large activations with a larger but less certain difference is not chosen."""
+    label_N = random_labels(2)
+    z_NF = random_codes(2) * torch.tensor([1.0, 1000])
     z_NF[:, 0] += 3 * label_N
     z_NF[:, 1] += 200 * label_N
     assert probe(z_NF, label_N, GROUP, ProbeConfig(ks=(1,)))[0].latents == {1: (0,)}
 
 
-def test_a_latent_that_never_varies_is_never_the_best():
-    label_N = tokens_of(2)
-    z_NF = torch.cat([torch.full((len(GROUP), 1), 0.1), noise(1) + label_N[:, None]], 1)
+def test_a_constant_latent_is_never_chosen():
+    label_N = random_labels(2)
+    z_NF = torch.cat([torch.full((len(GROUP), 1), 0.1), random_codes(1) + label_N[:, None]], 1)
     assert probe(z_NF, label_N, GROUP, ProbeConfig(ks=(1,)))[0].latents == {1: (1,)}
 
 
-def test_k_beyond_the_block_is_all_of_it():
-    label_N, z_NF = tokens_of(2), noise(3) + tokens_of(2)[:, None]
-    beyond, every = probe(z_NF, label_N, GROUP, ProbeConfig(ks=(20, None)))
+def test_k_beyond_the_width_uses_all_latents():
+    label_N, z_NF = random_labels(2), random_codes(3) + random_labels(2)[:, None]
+    beyond, all_latents = probe(z_NF, label_N, GROUP, ProbeConfig(ks=(20, None)))
     assert beyond.k == 20 and sorted(beyond.latents[1]) == [0, 1, 2]
-    assert beyond.auroc == pytest.approx(every.auroc, abs=1e-4)
+    assert beyond.auroc == pytest.approx(all_latents.auroc, abs=1e-4)
 
 
-def test_what_identifies_a_document_does_not_pass_for_its_label():
-    """Every document has a direction of its own, by which a probe that had seen it would tell any label it bears."""
+def test_what_identifies_a_document_does_not_predict_its_label():
+    """Every document has its own direction. A probe tested on documents it was trained on would read any label."""
     label_N = torch.randint(2, (DOCUMENTS,), generator=torch.Generator().manual_seed(3))[GROUP]
-    own_NF = torch.nn.functional.one_hot(GROUP).float()
-    found = probe(own_NF, label_N, GROUP, ProbeConfig(ks=(None,)))[0].auroc
-    assert abs(found - 0.5) < 0.1
-    shuffled = torch.arange(len(GROUP))  # as if each token were a document
-    assert probe(own_NF, label_N, shuffled, ProbeConfig(ks=(None,)))[0].auroc > 0.99
+    one_hot_NF = torch.nn.functional.one_hot(GROUP).float()
+    held_out_auroc = probe(one_hot_NF, label_N, GROUP, ProbeConfig(ks=(None,)))[0].auroc
+    assert abs(held_out_auroc - 0.5) < 0.1
+    token_N = torch.arange(len(GROUP))  # as if each token were a document
+    assert probe(one_hot_NF, label_N, token_N, ProbeConfig(ks=(None,)))[0].auroc > 0.99
 
 
-@pytest.mark.parametrize("of_document", [True, False])
-def test_the_control_finds_nothing(of_document):
-    label_N = tokens_of(3)
-    label_N = label_N[GROUP * LENGTH] if of_document else label_N
-    z_NF = noise(10) + 3 * torch.nn.functional.one_hot(label_N, 10)
-    for real, chance in zip(probe(z_NF, label_N, GROUP), control_probe(z_NF, label_N, GROUP), strict=True):
-        assert real.auroc > 0.8
-        assert abs(chance.auroc - 0.5) < 0.1
-        assert chance.k == real.k
+@pytest.mark.parametrize("per_document", [True, False])
+def test_the_control_probe_finds_nothing(per_document):
+    label_N = random_labels(3)
+    label_N = label_N[GROUP * LENGTH] if per_document else label_N
+    z_NF = random_codes(10) + 3 * torch.nn.functional.one_hot(label_N, 10)
+    for probed, control in zip(probe(z_NF, label_N, GROUP), control_probe(z_NF, label_N, GROUP), strict=True):
+        assert probed.auroc > 0.8
+        assert abs(control.auroc - 0.5) < 0.1
+        assert control.k == probed.k
 
 
-def test_a_label_that_place_tells_is_not_told_by_place_in_the_control():
+def test_a_label_decided_by_position_is_not_read_in_the_control():
     place_N = torch.arange(len(GROUP)) % LENGTH
     place_NF, label_N = torch.nn.functional.one_hot(place_N).float(), (place_N < LENGTH // 2).long()
     config = ProbeConfig(ks=(None,))
@@ -198,30 +200,30 @@ def test_a_label_that_place_tells_is_not_told_by_place_in_the_control():
     assert abs(control_probe(place_NF, label_N, GROUP, config)[0].auroc - 0.5) < 0.1
 
 
-def test_rows_without_a_label_and_their_documents_are_not_there():
-    label_N, z_NF = tokens_of(2), noise(6)
+def test_rows_without_a_label_are_left_out():
+    label_N, z_NF = random_labels(2), random_codes(6)
     z_NF[:, 2] += label_N
     label_N[: 4 * LENGTH] = -1
     z_NF[: 4 * LENGTH] = 1e6
-    kept = slice(4 * LENGTH, None)
-    assert probe(z_NF, label_N, GROUP) == probe(z_NF[kept], label_N[kept], GROUP[kept])
-    assert control_probe(z_NF, label_N, GROUP) == control_probe(z_NF[kept], label_N[kept], GROUP[kept])
+    labeled = slice(4 * LENGTH, None)
+    assert probe(z_NF, label_N, GROUP) == probe(z_NF[labeled], label_N[labeled], GROUP[labeled])
+    assert control_probe(z_NF, label_N, GROUP) == control_probe(z_NF[labeled], label_N[labeled], GROUP[labeled])
 
 
-def test_a_class_of_one_document_cannot_be_judged():
-    label_N, z_NF = tokens_of(2), noise(6)
+def test_a_class_of_one_document_has_no_auroc():
+    label_N, z_NF = random_labels(2), random_codes(6)
     label_N[:LENGTH] = 2
-    found = probe(z_NF, label_N, GROUP, ProbeConfig(ks=(1,)))[0]
-    assert found.by_class[2] is None
-    assert found.auroc == pytest.approx((found.by_class[0] + found.by_class[1]) / 2)
+    result = probe(z_NF, label_N, GROUP, ProbeConfig(ks=(1,)))[0]
+    assert result.by_class[2] is None
+    assert result.auroc == pytest.approx((result.by_class[0] + result.by_class[1]) / 2)
 
 
-def test_the_same_question_has_the_same_answer_twice():
-    label_N, z_NF = tokens_of(4), noise(12)
+def test_the_same_probe_gives_the_same_result():
+    label_N, z_NF = random_labels(4), random_codes(12)
     assert probe(z_NF, label_N, GROUP) == probe(z_NF, label_N, GROUP)
     assert probe(z_NF, label_N, GROUP) != probe(z_NF, label_N, GROUP, ProbeConfig(seed=1))
 
 
-def test_labels_must_be_of_two_classes_and_of_every_row():
-    with pytest.raises(BadInput, match=r"labels of two classes at least, got \[3\]"):
-        probe(noise(2), torch.where(GROUP > 3, 3, -1), GROUP)
+def test_labels_of_a_single_class_are_refused():
+    with pytest.raises(BadInput, match=r"labels of at least two classes, got \[3\]"):
+        probe(random_codes(2), torch.where(GROUP > 3, 3, -1), GROUP)

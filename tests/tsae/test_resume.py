@@ -232,16 +232,14 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
 def test_a_dictionary_of_another_config_is_not_overwritten(case, finished, store):
     config, messages = CHANGES[case]
     for message in messages:
-        with pytest.raises(BadInput, match=f"holds a tsae made from other inputs: .*{message}"):
+        with pytest.raises(BadInput, match=f"made from other inputs: .*{message}"):
             fit(store, config, out=finished, progress=False)
 
 
 def test_a_dictionary_of_another_store_layer_or_start_is_not_overwritten(finished, store, tmp_path):
     with pytest.raises(BadInput, match=r"made from other inputs: spec\.store .expected "):
         fit(small_store(tmp_path / "other", draw=1), small_config(), out=finished, progress=False)
-    two_layers = store_with_layout(
-        tmp_path / "two", [[(10, 0)] * 40], layers=(0, 1), d_model=16, fill=noise_residuals
-    )
+    two_layers = store_with_layout(tmp_path / "two", [[(10, 0)] * 40], layers=(0, 1), d_model=16, fill=noise_residuals)
     fit(two_layers, small_config(), layer=0, out=tmp_path / "of two", progress=False)
     with pytest.raises(BadInput, match=r"made from other inputs: spec\.layer .expected 1, got 0."):
         fit(two_layers, small_config(), layer=1, out=tmp_path / "of two", progress=False)

@@ -14,9 +14,9 @@ from sae_fixtures import (
     activations,
     dead_mask,
     gradients,
-    training_sae,
     partners_batch,
     runs_batch,
+    training_sae,
 )
 from torch import Tensor
 from torch.testing import assert_close
@@ -49,7 +49,9 @@ def active_mask(hidden_MF: Tensor, n: int, n_slow: int, k: int, slow_k: int | No
         if slow_k is None:
             parts.append(largest_mask(rows, k))
         else:
-            parts.append(torch.cat([largest_mask(rows[:, :n_slow], slow_k), largest_mask(rows[:, n_slow:], k - slow_k)], 1))
+            parts.append(
+                torch.cat([largest_mask(rows[:, :n_slow], slow_k), largest_mask(rows[:, n_slow:], k - slow_k)], 1)
+            )
     return torch.cat(parts)
 
 
@@ -111,7 +113,10 @@ def test_loss_and_gradient_with_a_contrast_equal_those_of_the_dense_formulas(
 def test_contrast_and_revival_add_up():
     sae, batch = training_sae(together=16), runs_batch()
     both = sae.compute_step(batch, alpha=2.0, dead_F=dead_mask(20))
-    contrast_only, revival_only = sae.compute_step(batch, alpha=2.0), sae.compute_step(batch, alpha=0.0, dead_F=dead_mask(20))
+    contrast_only, revival_only = (
+        sae.compute_step(batch, alpha=2.0),
+        sae.compute_step(batch, alpha=0.0, dead_F=dead_mask(20)),
+    )
     assert set(both.losses) == {"mse_12", "mse_32", "mse_64", "contrast", "revival"}
     assert_close(both.loss, contrast_only.loss + revival_only.losses["revival"])
 
@@ -137,7 +142,9 @@ def test_partners_change_nothing_but_the_contrast():
     without_partners = sae.compute_step(Batch(batch.x_MD[:60], 60), alpha=0.0, dead_F=dead_mask(20))
     expected = gradients(sae, without_partners.loss)
     for x_MD in (batch.x_MD, torch.cat([batch.x_MD[:60], 100 * batch.x_MD[60:]])):
-        with_partners = sae.compute_step(Batch(x_MD, 60, batch.pairs_P2, batch.documents_M), alpha=0.0, dead_F=dead_mask(20))
+        with_partners = sae.compute_step(
+            Batch(x_MD, 60, batch.pairs_P2, batch.documents_M), alpha=0.0, dead_F=dead_mask(20)
+        )
         assert with_partners.thresholds == pytest.approx(without_partners.thresholds)
         assert torch.equal(with_partners.fire_counts_F, without_partners.fire_counts_F)
         assert_close(with_partners.loss, without_partners.loss)
@@ -166,7 +173,9 @@ def test_slow_k_is_the_number_of_active_slow_latents(slow_k):
             slow = int((pattern.columns_N < sae.n_slow).sum())
             assert (slow, len(pattern.columns_N) - slow) == (slow_k * rows, (K - slow_k) * rows)
         codes_MF = step.dense_codes(WIDTH)
-        smallest_by_block = [part[part > 0].min().item() for part in (codes_MF[:, : sae.n_slow], codes_MF[:, sae.n_slow :])]
+        smallest_by_block = [
+            part[part > 0].min().item() for part in (codes_MF[:, : sae.n_slow], codes_MF[:, sae.n_slow :])
+        ]
         assert step.thresholds == pytest.approx(smallest_by_block)
 
 
