@@ -151,7 +151,7 @@ class GateRunner:
             matched_ablations=tuple(effects.by_contrast[trial.contrast].difference.value for effects in matched),
             ablated_behavior=ablated.behavior,
             amplified_behavior=amplified.behavior,
-            matched_behavior=tuple(np.mean([effects.behavior.values for effects in matched], 0)) if matched else (),
+            matched_behavior=_means([effects.behavior.values for effects in matched]),
         )
 
     def edit_effects(self, latent: int, scale: float) -> EditEffects:
@@ -211,3 +211,7 @@ class MatchedLatents:
 
 def with_progress(items: Sequence[Item], what: str, progress: bool) -> Iterable[Item]:
     return tqdm(items, desc=f"gates, {what}", unit="latent", delay=1, leave=False, disable=not progress)
+
+
+def _means(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(np.mean(rows, 0).tolist()) if rows else ()

@@ -1,6 +1,7 @@
 """Roles earned from end to end, and what the contrast gate does with every latent."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,7 +184,7 @@ def test_a_level_named_twice_is_refused():
 
 
 def test_the_contrast_gate_needs_significance_effect_size_and_auroc_together():
-    measures = ({}, {"auroc": 0.55}, {"d": 0.1}, {"q": 0.5}, {"q": float("nan")})
+    measures: tuple[dict[str, Any], ...] = ({}, {"auroc": 0.55}, {"d": 0.1}, {"q": 0.5}, {"q": float("nan")})
     trials = correct_trials([make_trial(i, **measure) for i, measure in enumerate(measures)], FEW)
     assert [trial.passes_contrast for trial in trials] == [True, False, False, False, False]
     assert trials[0].q == pytest.approx(0.001 * 4 / 3)

@@ -62,7 +62,8 @@ def test_pairs_in_one_call_have_the_effects_they_have_alone(policy):
     tsae = axes_dictionary(D, 0, 0.0)
     together = interchange_latents(policy, tsae, 0, PAIRS)
     for i, pair in enumerate(PAIRS):
-        np.testing.assert_allclose(together.shift_PF[i], interchange_latents(policy, tsae, 0, [pair]).shift_PF[0], atol=1e-4)
+        alone = interchange_latents(policy, tsae, 0, [pair])
+        np.testing.assert_allclose(together.shift_PF[i], alone.shift_PF[0], atol=1e-4)
 
 
 def test_texts_of_two_lengths_are_refused():

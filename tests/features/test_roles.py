@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,9 +88,9 @@ def test_the_table_has_a_row_for_each_trial():
 
 
 def test_the_figure_has_a_panel_for_each_family_and_only_latents_that_were_ablated():
-    figure = some_roles().figure()
-    assert len(figure.data) == 3 * 2
-    points = {(trace.name, trace.xaxis): len(trace.x) for trace in figure.data}
+    traces: Any = some_roles().figure().data
+    assert len(traces) == 3 * 2
+    points = {(trace.name, trace.xaxis): len(trace.x) for trace in traces}
     assert points["role earned", "x"] == points["random latent", "x"] == 1 and points["candidate", "x"] == 0
     assert sum(count for (_, axis), count in points.items() if axis == "x2") == 0, "latent 4 was not ablated"
 

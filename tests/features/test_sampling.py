@@ -137,7 +137,8 @@ def test_only_the_last_position_is_edited():
 def test_a_shift_is_a_mean_over_problems_with_its_interval_over_draws_of_them():
     change_P = np.array([0.5, 0.0, -0.25, 1.0])
     means_B = resampled_prompts(4, DRAWS, 0).numpy().astype(float) @ change_P / 4
-    assert estimate_shift(change_P) == Estimate(0.3125, *np.percentile(means_B, [2.5, 97.5]), 4)
+    low, high = np.percentile(means_B, [2.5, 97.5])
+    assert estimate_shift(change_P) == Estimate(0.3125, low, high, 4)
 
 
 @pytest.mark.parametrize(("clean", "edited", "change"), [

@@ -1,0 +1,72 @@
+"""The contract of credit: batches of whole groups, gates in [0, 1], weights of mean 1."""
+
+import pytest
+import torch
+from grpo_fixtures import make_rollout
+
+from interp.artifacts import BadInput
+from interp.credit import Credit, RolloutBatch, attach_credit, normalize_weights
+
+NAN, INF = float("nan"), float("inf")
+
+
+def batch_of(*rollouts, group: int = 2) -> RolloutBatch:
+    return RolloutBatch.from_rollouts(rollouts, group)
+
+
+def uniform_except(batch: RolloutBatch, gate: float = 1.0, weight: float = 1.0, row: int = 1) -> Credit:
+    """Uniform credit with another gate and weight for one rollout."""
+    credit = Credit.uniform(batch)
+    credit.gate_B[row] = gate
+    credit.weights_BL[row] *= weight
+    return credit
+
+
+def test_a_batch_has_whole_groups_and_zeros_beyond_the_end_of_a_rollout():
+    batch = batch_of(make_rollout(1, length=3, truncated=True), make_rollout(length=1))
+    assert batch.mask_BL.tolist() == [[True, True, True], [True, False, False]]
+    assert batch.lengths_B.tolist() == [3, 1] and batch.truncated_B.tolist() == [True, False]
+    assert batch.tokens_BL.tolist() == [[4, 5, 6], [4, 0, 0]] and batch.rewards_B.tolist() == [1, 0]
+    assert batch.per_token(lambda rollout: [2.0] * len(rollout.tokens)).tolist() == [[2, 2, 2], [2, 0, 0]]
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_rollouts_that_are_no_whole_groups_are_refused(n):
+    with pytest.raises(BadInput, match=f"expected whole groups of 2 rollouts, got {n} rollouts"):
+        batch_of(*[make_rollout()] * n)
+
+
+@pytest.mark.parametrize("gate", [NAN, -0.01, 1.01, INF])
+def test_a_gate_outside_zero_and_one_is_refused(gate):
+    batch = batch_of(make_rollout(), make_rollout())
+    with pytest.raises(BadInput, match=r"a gate must lie in \[0, 1\]; got "):
+        uniform_except(batch, gate=gate).validate(batch)
+
+
+@pytest.mark.parametrize("weight", [NAN, 0.0, 1.01, -1.0, INF])
+def test_weights_of_another_mean_than_one_are_refused_with_the_rollout(weight):
+    batch = batch_of(make_rollout(), make_rollout(length=2))
+    with pytest.raises(BadInput, match="mean 1 over the tokens of each rollout; rollout 1 has .*normalize_weights"):
+        uniform_except(batch, weight=weight).validate(batch)
+
+
+def test_credit_of_another_shape_is_refused():
+    batch, wider = batch_of(make_rollout(), make_rollout()), batch_of(make_rollout(length=9), make_rollout())
+    with pytest.raises(BadInput, match=r"gate of shape \(2,\) and weights of shape \(2, 4\), got \(2,\) and \(2, 9\)"):
+        Credit.uniform(wider).validate(batch)
+    with pytest.raises(BadInput, match=r"got \(4,\) and \(4, 4\)"):
+        Credit.uniform(batch_of(*[make_rollout()] * 4)).validate(batch)
+
+
+def test_normalized_weights_keep_their_proportions_and_ignore_padding():
+    mask_BL = torch.arange(3) < torch.tensor([[3], [2]])
+    weights_BL = normalize_weights(torch.tensor([[1.0, 2, 3], [0, 0, 5]]), mask_BL)
+    assert weights_BL.tolist() == [[0.5, 1, 1.5], [1, 1, 0]]
+
+
+def test_rollouts_record_what_their_tokens_received():
+    batch = batch_of(make_rollout(length=3), make_rollout(length=1))
+    advantages_BL = torch.tensor([[1.0, 2, 3], [4, 0, 0]])
+    first, second = attach_credit(batch, uniform_except(batch, gate=0.5), advantages_BL)
+    assert (first.advantages, first.credit, first.gate) == ((1, 2, 3), (1, 1, 1), 1)
+    assert (second.advantages, second.credit, second.gate) == ((4,), (1,), 0.5)
