@@ -37,10 +37,10 @@ def collect(
 ) -> Store:
     """Collect residuals of one layer or several at every checkpoint: `collect(series, layer=2, tokens=1_000_000)`.
 
-    `layer`, `tokens`, `gb` and `corpora` override the fields of `config`. `task` is the task of the series, where it
-    knows one. The store lies beside the checkpoints unless `out` says otherwise. A repeated call opens a finished store
-    and goes on with a stopped one. `device` and `dtype` are those the checkpoints are loaded in. Mistakes are refused
-    before any checkpoint is loaded."""
+    `layer`, `tokens`, `gb` and `corpora` override the fields of `config`. Default task: that of the series. The store
+    lies beside the checkpoints unless `out` says otherwise. A repeated call opens a finished store and goes on with a
+    stopped one. `device` and `dtype` are those the checkpoints are loaded in. Mistakes are refused before any
+    checkpoint is loaded."""
     config = _override(config, layer=layer, tokens=tokens, gb=gb, corpora=corpora)
     task = series.task if task is None else task
     if task is None:

@@ -161,10 +161,10 @@ def test_one_corpus_and_some_levels_can_be_chosen(series, tmp_path):
 def test_layer_tokens_gb_and_corpora_override_the_config(series, tmp_path):
     config = CollectConfig((0, 1), **SMALL)
     store = collect(
-        series, TASK, layer=2, tokens=600, gb=2, corpora=["probe"], config=config, out=tmp_path / "a", progress=False
+        series, TASK, layer=2, tokens=600, gb=2.0, corpora=["probe"], config=config, out=tmp_path / "a", progress=False
     )
     assert store.layers == (2,) and store.config["tokens"] == 600 and store.config["corpora"] == ["probe"]
-    listed = collect_small(series, tmp_path / "b", 2, tokens=600, gb=2, corpora=("probe",))
+    listed = collect_small(series, tmp_path / "b", 2, tokens=600, gb=2.0, corpora=("probe",))
     assert contents(store.path) == contents(listed.path)
 
 
