@@ -1,4 +1,4 @@
-"""The command that earns roles, as a person meets it."""
+"""The commands that earn roles and that use them."""
 
 import contextlib
 import io
@@ -6,19 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from commands import run
 from conftest import tiny_policy
+from features_fixtures import axes_dictionary
 
 from interp.features import Roles
 from interp.rollouts import Rollouts
-from interp.tsae import TSAE, TSAEConfig
+from interp.tsae import TSAEConfig
 
 D = 64
-TOLD = {
+SAE_LENS_CONFIG = {
     "architecture": "jumprelu",
     "d_in": D,
     "d_sae": 2 * D,
@@ -28,119 +29,142 @@ TOLD = {
     "normalize_activations": "none",
     "metadata": {},
 }
-LEVELS = ("--levels", "1", "2", "--problems", "8", "--group", "4")
-FEW = (*LEVELS, "--most", "2", "--random", "2", "--matched", "3", "--texts", "8", "--played", "2")
+FEW_PROBLEMS = ("--levels", "1", "2", "--problems", "8", "--group", "4", "--rollout-problems", "2")
+FEW_LATENTS = ("--max-candidates", "2", "--random-latents", "2", "--matched-latents", "3", "--injection-texts", "8")
+FEW = (*FEW_PROBLEMS, *FEW_LATENTS)
+TRACK_ONCE = ("--levels", "1", "--problems", "2", "--group", "2", "--loss-rollouts", "0")
 
 
 @pytest.fixture(scope="module")
 def tsae(tmp_path_factory) -> Path:
-    """The axes of the organism's residual, as a dictionary fitted here would lie on a disk."""
-    both, path = torch.cat([torch.eye(D), -torch.eye(D)]), tmp_path_factory.mktemp("dictionary") / "tsae"
-    config, bounds = TSAEConfig(width=2 * D, k=8, blocks=(0.5, 0.5)), torch.full((2 * D,), 0.5)
-    told = {"widths": (D, D), "layer": 2, "config": config, "cfg": TOLD}
-    TSAE(both.T.contiguous(), torch.zeros(2 * D), both, torch.zeros(D), bounds, **told).save(path)
+    """The axes of the organism's residual, saved like a dictionary fitted here."""
+    path = tmp_path_factory.mktemp("dictionary") / "tsae"
+    config = TSAEConfig(width=2 * D, k=8, blocks=(0.5, 0.5))
+    replace(axes_dictionary(D, layer=2), config=config, sae_lens_cfg=SAE_LENS_CONFIG).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
-def kept(tsae, tmp_path_factory) -> tuple[dict, Path]:
-    """What was said as JSON, and where it lies."""
-    out, said = tmp_path_factory.mktemp("roles") / "roles", io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+def saved(tsae, tmp_path_factory) -> tuple[dict, Path]:
+    """What the command printed as JSON, and the roles it saved."""
+    out, printed = tmp_path_factory.mktemp("roles") / "roles", io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         assert run(patch, "roles", "--tsae", tsae, *FEW, "--out", out, "--json") == 0
-    return json.loads(said.getvalue()), out
+    return json.loads(printed.getvalue()), out
 
 
-def test_roles_are_earned_and_told_as_json_and_kept_where_asked(kept):
-    told, out = kept
-    assert set(told) == {"out", "skipped", "counts", "missing", "trials"} and told["out"] == str(out)
-    roles = Roles.load(out)
-    assert (roles.layer, roles.width) == (2, 2 * D) and roles.config.levels == (1, 2) and roles.config.matched == 3
-    assert [row["latent"] for row in told["trials"]] == [trial.latent for trial in roles.trials]
-    assert {"copy", "cue"} <= set(told["missing"]) and list(roles.missing) == told["missing"]
-
-
-def test_what_the_policy_wrote_already_is_not_asked_again_and_told_in_words(kept, tsae, monkeypatch, capsys, tmp_path):
-    """Of other problems: levels and numbers of the settings are not heeded."""
-    asked = ("--split", "train", "--level", "easy", "--problems", "10", "--group", "4", "--out", tmp_path / "wrote")
-    assert run(monkeypatch, "roll-out", *asked) == 0
-    capsys.readouterr()
-    monkeypatch.setattr("interp.features.earn.roll_out", None)
-    assert run(monkeypatch, "roles", "--tsae", tsae, *FEW, "--rollouts", tmp_path / "wrote") == 0
-    told = capsys.readouterr().out
-    assert told.startswith("Roles(layer 2, 128 latents: ") and "How many latents passed each gate:" in told
-    assert "Contrasts that could not be made, for want of tokens: " in told and "cue" in told
-    assert "the roles are" not in told
-    assert run(monkeypatch, "roles", "--tsae", tsae, "--rollouts", kept[1]) == 2
-    assert "expected kind 'rollouts', got 'roles'" in capsys.readouterr().err
-
-
-def refused(monkeypatch, capsys, *words: object) -> str:
-    assert run(monkeypatch, "roles", *words) == 2
+def expect_refusal(monkeypatch, capsys, *words: object) -> str:
+    """The one line of error that a command ends with."""
+    assert run(monkeypatch, *words) == 2
     error = capsys.readouterr().err
     assert error.startswith("interp: ") and error.count("\n") == 1
     return error
 
 
-def test_what_cannot_be_is_refused_before_any_work(kept, tsae, monkeypatch, capsys, tmp_path):
-    def at_work(*_: object, **__: object) -> None:
-        raise AssertionError("there is nothing to be worked on")
+def fail(*_: object, **__: object) -> None:
+    raise AssertionError("work has begun")
 
+
+# --- roles -----------------------------------------------------------------------------------------------------------
+
+
+def test_roles_are_earned_printed_as_json_and_saved(saved):
+    printed, out = saved
+    assert set(printed) == {"out", "skipped", "missing_contrasts", "summary", "table"} and printed["out"] == str(out)
+    roles = Roles.load(out)
+    assert (roles.layer, roles.width) == (2, 2 * D)
+    assert (roles.config.levels, roles.config.matched_latents) == ((1, 2), 3)
+    latents = [trial.latent for trial in (*roles.trials, *roles.random_trials)]
+    assert [row["latent"] for row in printed["table"]] == latents
+    assert {"copy", "cue"} <= set(printed["missing_contrasts"])
+    assert list(roles.missing_contrasts) == printed["missing_contrasts"]
+
+
+def test_rollouts_that_are_given_are_not_sampled_again_and_the_result_is_printed(tsae, monkeypatch, capsys, tmp_path):
+    """They answer other problems: the settings' levels and numbers are not used."""
+    words = ("--split", "train", "--level", "shallow", "--problems", "10", "--group", "4")
+    assert run(monkeypatch, "roll-out", *words, "--out", tmp_path / "rollouts") == 0
+    capsys.readouterr()
+    monkeypatch.setattr("interp.features.earn.roll_out", fail)
+    assert run(monkeypatch, "roles", "--tsae", tsae, *FEW, "--rollouts", tmp_path / "rollouts") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Roles(layer 2, 128 latents: ")
+    assert "passes_falsification" in printed.replace(" ", "_") and "cue" in printed
+
+
+def test_roles_are_no_rollouts(tsae, saved, monkeypatch, capsys):
+    error = expect_refusal(monkeypatch, capsys, "roles", "--tsae", tsae, "--rollouts", saved[1])
+    assert "expected kind 'rollouts', got 'roles'" in error
+
+
+def test_rollouts_and_policies_that_do_not_fit_are_refused_before_any_work(tsae, monkeypatch, capsys, tmp_path):
     tiny_policy().save(tmp_path / "other")
-    Rollouts([], made_from={"policy": "another"}).save(tmp_path / "wrote")
-    for name in ("roll_out", "scene"):
-        monkeypatch.setattr(f"interp.features.earn.{name}", at_work)
-    told = refused(monkeypatch, capsys, "--tsae", tsae, *FEW, "--rollouts", tmp_path / "wrote")
-    assert "expected what the policy itself wrote" in told and "got rollouts of another" in told
-    told = refused(monkeypatch, capsys, "--tsae", tsae, *FEW, "--policy", tmp_path / "other")
-    assert "expected a policy of d_model 64, as the dictionary's; got 32" in told
-    assert "got one of layer 2" in refused(monkeypatch, capsys, "--tsae", tsae, *FEW, "--layer", "1")
-    for words, why in (
+    Rollouts([], made_from={"policy": "another"}).save(tmp_path / "rollouts")
+    for name in ("roll_out", "label_tokens"):
+        monkeypatch.setattr(f"interp.features.earn.{name}", fail)
+    words = ("roles", "--tsae", tsae, *FEW)
+    error = expect_refusal(monkeypatch, capsys, *words, "--rollouts", tmp_path / "rollouts")
+    assert "expected rollouts of this policy" in error and "got rollouts of another" in error
+    error = expect_refusal(monkeypatch, capsys, *words, "--policy", tmp_path / "other")
+    assert "expected a policy of d_model 64, as the dictionary's; got 32" in error
+    assert "got one of layer 2" in expect_refusal(monkeypatch, capsys, *words, "--layer", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
         (("--levels", "1", "1"), "levels must be named once each"),
-        (("--matched", "0"), "matched must be at least 1; got 0"),
+        (("--matched-latents", "0"), "matched_latents must be at least 1; got 0"),
         (("--levels", "12"), "depth must lie between 1 and 10; got 12"),
-    ):
-        assert why in refused(monkeypatch, capsys, "--tsae", tsae, *words)
-    monkeypatch.setattr("interp.tsae.TSAE.load", at_work)
-    told = refused(monkeypatch, capsys, "--tsae", tsae, *FEW, "--out", kept[1])
-    assert "exists already" in told and Roles.load(kept[1]).width == 2 * D
+    ],
+)
+def test_settings_out_of_range_are_refused_before_any_work(tsae, monkeypatch, capsys, words, problem):
+    for name in ("roll_out", "label_tokens"):
+        monkeypatch.setattr(f"interp.features.earn.{name}", fail)
+    assert problem in expect_refusal(monkeypatch, capsys, "roles", "--tsae", tsae, *words)
 
 
-ONCE = ("--levels", "1", "--problems", "2", "--group", "2", "--recovered", "0")
+def test_an_occupied_directory_is_refused_before_anything_is_loaded(tsae, saved, monkeypatch, capsys):
+    monkeypatch.setattr("interp.tsae.TSAE.load", fail)
+    assert "exists already" in expect_refusal(monkeypatch, capsys, "roles", "--tsae", tsae, *FEW, "--out", saved[1])
 
 
-def test_a_single_checkpoint_has_a_track_without_changes_in_words_and_as_json(tsae, monkeypatch, capsys, tmp_path):
-    words = ("track", "--tsae", tsae, *ONCE, "--out", tmp_path / "tracks")
+# --- tracking with roles ---------------------------------------------------------------------------------------------
+
+
+def test_a_single_checkpoint_is_tracked_without_changes(tsae, monkeypatch, capsys, tmp_path):
+    words = ("track", "--tsae", tsae, *TRACK_ONCE, "--out", tmp_path / "tracks")
     assert run(monkeypatch, *words, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["out"] == str(tmp_path / "tracks") and list(told["drift"]) == ["0"] and told["not_fitted_on"] == []
-    assert told["counts"] == told["latents"] == []
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["out"] == str(tmp_path / "tracks") and len(printed["drift"]) == 1
+    assert printed["summary"] == printed["table"] == []
     assert run(monkeypatch, *words) == 0
-    said = capsys.readouterr().out
-    assert f"the tracks are {tmp_path / 'tracks'}" in said and "one checkpoint has no changes" in said
+    assert "There is one checkpoint, so there are no changes" in capsys.readouterr().out
 
 
-def test_roles_that_do_not_belong_are_refused_before_anything_is_tracked(tsae, kept, monkeypatch, capsys, tmp_path):
-    words = ("track", "--tsae", tsae, *ONCE, "--out", tmp_path / "tracks", "--roles")
-    other = shutil.copytree(kept[1], tmp_path / "roles")
+def test_roles_that_do_not_belong_to_the_dictionary_are_refused_before_tracking(
+    tsae, saved, monkeypatch, capsys, tmp_path
+):
+    other = shutil.copytree(saved[1], tmp_path / "roles")
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["made_from"]["tsae"] = "another"
     (other / "manifest.json").write_text(json.dumps(manifest))
-    for roles, why in (
+    for roles, problem in (
         (tmp_path / "nowhere", "kind 'roles', got no such directory: is the path right?"),
         (tsae, "expected kind 'roles', got 'tsae'"),
-        (other, "expected roles of the latents of this dictionary"),
+        (other, "another"),
     ):
-        assert run(monkeypatch, *words, roles) == 2
-        assert why in capsys.readouterr().err and not (tmp_path / "tracks").exists()
+        words = ("track", "--tsae", tsae, *TRACK_ONCE, "--out", tmp_path / "tracks", "--roles", roles)
+        assert problem in expect_refusal(monkeypatch, capsys, *words)
+        assert not (tmp_path / "tracks").exists()
 
 
 @pytest.mark.parametrize("words", [["roles"], ["study", "roles"]])
-def test_help_comes_without_torch(words):
+def test_help_comes_without_heavy_imports(words):
     code = (
         f"import sys; sys.argv = ['interp', *{words}, '--help']\nfrom interp import cli\n"
         "try: cli.main()\nexcept SystemExit as stop: assert not stop.code\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'polars', 'transformers')))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert told.returncode == 0 and "usage: interp" in told.stdout, told.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0 and "usage: interp" in result.stdout, result.stderr
