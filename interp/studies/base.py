@@ -244,20 +244,20 @@ def _run(job: Job) -> dict[str, Any]:
 
 
 def judge_above(
-    deciding: Sequence[Estimate], measures: Mapping[str, Estimate], bound: float = 0.0, **more: Any
+    deciding: Sequence[Estimate], measures: Mapping[str, Estimate], bound: float = 0.0, **options: Any
 ) -> Verdict:
     """Supported where every deciding interval lies above the bound, not supported where one lies below it."""
     if any(one.is_below(bound) for one in deciding):
-        return Verdict(NOT_SUPPORTED, measures, ways=len(deciding), **more)
+        return Verdict(NOT_SUPPORTED, measures, ways=len(deciding), **options)
     outcome = SUPPORTED if all(one.is_above(bound) for one in deciding) else INCONCLUSIVE
-    return Verdict(outcome, measures, **more)
+    return Verdict(outcome, measures, **options)
 
 
 def judge_below(
-    deciding: Sequence[Estimate], measures: Mapping[str, Estimate], bound: float = 0.0, **more: Any
+    deciding: Sequence[Estimate], measures: Mapping[str, Estimate], bound: float = 0.0, **options: Any
 ) -> Verdict:
     """Supported where every deciding interval lies below the bound, not supported where one lies above it."""
     if any(one.is_above(bound) for one in deciding):
-        return Verdict(NOT_SUPPORTED, measures, ways=len(deciding), **more)
+        return Verdict(NOT_SUPPORTED, measures, ways=len(deciding), **options)
     outcome = SUPPORTED if all(one.is_below(bound) for one in deciding) else INCONCLUSIVE
-    return Verdict(outcome, measures, **more)
+    return Verdict(outcome, measures, **options)

@@ -52,24 +52,24 @@ INTERP, MATRYOSHKA, WEIGHTED, SHUFFLED = "interp", "matryoshka", "matryoshka-wei
 
 
 def as_good(results: Results) -> Verdict:
-    found = {
+    measures = {
         f"{world}: FVE, ours minus BatchTopK": results.difference(
             arm(world, INTERP), arm(world, "batchtopk"), quality("fve")
         )
         for world in (PLANTED, ORGANISM)
     }
-    return judge_above(list(found.values()), found, -TOLERANCE)
+    return judge_above(list(measures.values()), measures, -TOLERANCE)
 
 
 def loss_recovered(results: Results) -> Verdict:
     names = {"CE recovered": "ce_recovered", "KL recovered": "kl_recovered"}
-    found = {name: results.mean(arm(ORGANISM, INTERP), quality(key)) for name, key in names.items()}
-    return judge_above(list(found.values()), found, RECOVERED)
+    measures = {name: results.mean(arm(ORGANISM, INTERP), quality(key)) for name, key in names.items()}
+    return judge_above(list(measures.values()), measures, RECOVERED)
 
 
 def planted_found(results: Results) -> Verdict:
-    found = results.mean(arm(PLANTED, INTERP), RECALL)
-    return judge_above([found], {"all planted latents": found}, RECALLED)
+    recall = results.mean(arm(PLANTED, INTERP), RECALL)
+    return judge_above([recall], {"all planted latents": recall}, RECALLED)
 
 
 WORTH = (
@@ -106,11 +106,11 @@ def beats(name: str, other: str = MATRYOSHKA) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
         own, reference = (results.mean(arm(PLANTED, one), SLOW_AND_RARE) for one in (name, other))
         difference = results.difference(arm(PLANTED, name), arm(PLANTED, other), SLOW_AND_RARE)
-        found = {name: own, other: reference, "difference, by seed": difference}
+        measures = {name: own, other: reference, "difference, by seed": difference}
         if is_disjoint(own, reference):
-            return Verdict(SUPPORTED, found)
+            return Verdict(SUPPORTED, measures)
         is_worse = is_disjoint(reference, own) or difference.is_within(-LEVEL_TO, LEVEL_TO)
-        return Verdict(NOT_SUPPORTED if is_worse else INCONCLUSIVE, found)
+        return Verdict(NOT_SUPPORTED if is_worse else INCONCLUSIVE, measures)
 
     return rule
 
@@ -122,15 +122,19 @@ def is_disjoint(upper: Estimate, lower: Estimate) -> bool:
 
 def time_matters(results: Results) -> Verdict:
     ours, shuffled, weighted = (arm(PLANTED, name) for name in (INTERP, SHUFFLED, WEIGHTED))
-    found = {name: results.mean(arm(PLANTED, name), SLOW_AND_RARE) for name in (INTERP, SHUFFLED, WEIGHTED)}
+    measures = {name: results.mean(arm(PLANTED, name), SLOW_AND_RARE) for name in (INTERP, SHUFFLED, WEIGHTED)}
+    excess = results.difference(shuffled, weighted, SLOW_AND_RARE)
     beside = {
         "interp minus shuffled, by seed": results.difference(ours, shuffled, SLOW_AND_RARE),
-        "shuffled minus matryoshka-weighted, by seed": results.difference(shuffled, weighted, SLOW_AND_RARE),
+        "shuffled minus matryoshka-weighted, by seed": excess,
     }
-    if not is_disjoint(found[INTERP], found[SHUFFLED]):
-        worse = is_disjoint(found[SHUFFLED], found[INTERP])
-        return Verdict(NOT_SUPPORTED if worse else NO_EVIDENCE, found, beside)
-    return Verdict(INCONCLUSIVE if is_disjoint(found[SHUFFLED], found[WEIGHTED]) else SUPPORTED, found, beside)
+    if not is_disjoint(measures[INTERP], measures[SHUFFLED]):
+        worse = is_disjoint(measures[SHUFFLED], measures[INTERP])
+        return Verdict(NOT_SUPPORTED if worse else NO_EVIDENCE, measures, beside)
+    is_gone = not is_disjoint(measures[SHUFFLED], measures[WEIGHTED])
+    if not results.is_registered:
+        is_gone = excess.is_below(LEVEL_TO)  # shown, and not merely not refuted
+    return Verdict(SUPPORTED if is_gone else INCONCLUSIVE, measures, beside)
 
 
 SHARE = "Share of planted slow-and-rare latents matched one to one by decoder rows of the slow block (cosine 0.7). "
@@ -193,8 +197,8 @@ FOUND_RARE = (
         "Matryoshka's (same weights). Not supported: ours is not above theirs. Else inconclusive.",
         time_matters,
         (
-            'That the effect is "gone" rests on a difference that is not significant, which is not equality: by seed, '
-            f"shuffled minus Matryoshka is not surely within {LEVEL_TO}.",
+            'The registered rule takes a difference that is not significant for "gone". The other readings ask that '
+            f"shuffled pairs lie surely less than {LEVEL_TO} above Matryoshka (same weights). Equality is not shown.",
         ),
     ),
 )
@@ -206,12 +210,12 @@ def sign(name: str, other: str, measure: Measure, *, up: bool = True) -> Callabl
     def rule(results: Results) -> Verdict:
         first, second = arm(ORGANISM, name), arm(ORGANISM, other)
         difference = results.difference(first, second, measure)
-        found = {
+        measures = {
             name: results.mean(first, measure),
             other: results.mean(second, measure),
             "difference, by seed": difference,
         }
-        return (judge_above if up else judge_below)([difference], found)
+        return (judge_above if up else judge_below)([difference], measures)
 
     return rule
 
@@ -219,16 +223,16 @@ def sign(name: str, other: str, measure: Measure, *, up: bool = True) -> Callabl
 def smoothness_is_moved(results: Results) -> Verdict:
     ours, theirs = arm(ORGANISM, INTERP), arm(ORGANISM, MATRYOSHKA)
     slow, whole = (results.difference(ours, theirs, QUALITY[f"autocorrelation{one}"]) for one in (", slow block", ""))
-    found = {"slow block, ours minus Matryoshka's": slow, "whole dictionary": whole}
+    measures = {"slow block, ours minus Matryoshka's": slow, "whole dictionary": whole}
     rough = "the paper's smoothness, slow block"
     beside = {f"{rough}, ours minus Matryoshka's": results.difference(ours, theirs, QUALITY[rough])}
     if math.isnan(slow.value) or math.isnan(whole.value):
-        return Verdict(INCONCLUSIVE, found, beside)
+        return Verdict(INCONCLUSIVE, measures, beside)
     if slow.below or whole.above:
-        return Verdict(NOT_SUPPORTED, found, beside, ways=2)
+        return Verdict(NOT_SUPPORTED, measures, beside, ways=2)
     if not slow.above:
-        return Verdict(NO_EVIDENCE, found, beside)
-    return Verdict(INCONCLUSIVE if whole.below else SUPPORTED, found, beside)
+        return Verdict(NO_EVIDENCE, measures, beside)
+    return Verdict(INCONCLUSIVE if whole.below else SUPPORTED, measures, beside)
 
 
 READ_OFF = (

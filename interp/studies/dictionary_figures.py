@@ -73,12 +73,12 @@ def facts_table(results: Results, block: str) -> Table:
         [name, *(cell(results.mean(arm(ORGANISM, name), auroc(fact, block))) for fact in FACTS)]
         for name in dictionaries(results, ORGANISM)
     ]
-    for name, of, what in (
+    for name, source, what in (
         ("interp, shuffled labels", "interp", "shuffled labels"),
         ("all dimensions of the residual", RESIDUAL, "all dimensions"),
         ("the same, random weights", RESIDUAL_RANDOM, "all dimensions"),
     ):
-        rows.append([name, *(cell(results.mean(arm(ORGANISM, of), auroc(fact, what))) for fact in FACTS)])
+        rows.append([name, *(cell(results.mean(arm(ORGANISM, source), auroc(fact, what))) for fact in FACTS)])
     head = ["arm", *(f"{fact} (slow)" for fact in SLOW), *(f"{fact} (fast)" for fact in FAST)]
     return Table(f"Organism: AUROC of probes of five latents of the {block}, on other problems", head, rows)
 

@@ -43,8 +43,8 @@ def mean_auroc(name: str, facts: Sequence[str]) -> Measure:
 
     def value(record: Record) -> float | None:
         scores = [auroc(fact).value_of(record) for fact in facts]
-        known = [score for score in scores if score is not None]
-        return sum(known) / len(known) if len(known) == len(facts) else None
+        available = [score for score in scores if score is not None]
+        return sum(available) / len(available) if len(available) == len(facts) else None
 
     return share(name, value)
 

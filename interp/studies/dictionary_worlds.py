@@ -62,7 +62,7 @@ class World:
 @cache
 def vocabulary() -> list[str]:
     tokenizer: Any = Policy.load(shipped_path(), device="cpu").tokenizer
-    return [tokenizer.convert_ids_to_tokens(at) for at in range(len(tokenizer))]
+    return [tokenizer.convert_ids_to_tokens(token) for token in range(len(tokenizer))]
 
 
 def make_world(name: str, directory: Path, config: DictionaryConfig, seed: int) -> World:

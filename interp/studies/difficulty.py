@@ -125,12 +125,12 @@ def inverted_u(*, contrast: bool) -> RateRule:
     def rule(results: Results, rate: str) -> Verdict:
         easy, medium, hard = (Training(level, contrast=contrast).name for level in OLD_LEVELS.values())
         depths = tuple(map(int, results.baseline(BASE)["final"]))
-        found = {
+        measures = {
             "medium minus easy": results.difference(medium, easy, at_depths(depths, rate)),
             "medium minus hard": results.difference(medium, hard, at_depths(depths, rate)),
         }
         low = results.difference(medium, easy, at_depths(HANDLED, rate))
-        return judge_above(list(found.values()), found, beside={"medium minus easy, depths 1-3 alone": low})
+        return judge_above(list(measures.values()), measures, beside={"medium minus easy, depths 1-3 alone": low})
 
     return rule
 
@@ -167,13 +167,13 @@ U = (
 
 def lowers_handled(arm: str) -> RateRule:
     def rule(results: Results, rate: str) -> Verdict:
-        found = change(results, arm, HANDLED, rate)
+        handled = change(results, arm, HANDLED, rate)
         depths = tuple(map(int, results.baseline(BASE)["final"]))
         beside = {
             f"{arm}: change at all depths": change(results, arm, depths, rate),
             f"{arm}: change at depths 8-9": change(results, arm, DEEP, rate),
         }
-        return judge_below([found], {f"{arm}: change at depths 1-3": found}, beside=beside)
+        return judge_below([handled], {f"{arm}: change at depths 1-3": handled}, beside=beside)
 
     return rule
 
@@ -181,15 +181,15 @@ def lowers_handled(arm: str) -> RateRule:
 def harm_under_any_loss(results: Results, rate: str) -> Verdict:
     verdict = lowers_handled(Training("deep", "dr-grpo").name)(results, rate)
     token_mean = Training("deep", REDUCTIONS["token mean"]).name  # Dr.GRPO also drops the division by the deviation
-    more = {f"{token_mean} (mean over tokens): change at depths 1-3": change(results, token_mean, HANDLED, rate)}
-    return replace(verdict, measures={**verdict.measures, **more})
+    beside = {f"{token_mean} (mean over tokens): change at depths 1-3": change(results, token_mean, HANDLED, rate)}
+    return replace(verdict, measures={**verdict.measures, **beside})
 
 
 def luck_is_the_channel(results: Results, rate: str) -> Verdict:
     excess = results.difference(HARD, MEDIUM, LUCKY)
     rescue = results.difference(FILTERED, HARD, at_depths(HANDLED, rate))
     after = change(results, FILTERED, HANDLED, rate)
-    found = {
+    measures = {
         "P(lucky | success) on hard": results.mean(HARD, LUCKY),
         "P(lucky | success) on medium": results.mean(MEDIUM, LUCKY),
         "their difference": excess,
@@ -197,8 +197,8 @@ def luck_is_the_channel(results: Results, rate: str) -> Verdict:
         "valid-only: change at depths 1-3": after,
     }
     if after.below:
-        return Verdict(NOT_SUPPORTED, found, ways=3)
-    return judge_above([excess, rescue], found)
+        return Verdict(NOT_SUPPORTED, measures, ways=3)
+    return judge_above([excess, rescue], measures)
 
 
 def shortening_leads(results: Results) -> Verdict:
@@ -263,7 +263,7 @@ def crosses_zero(
     """The change falls with the lucky successes that are paid, and rises with the valid ones."""
 
     def rule(results: Results, rate: str) -> Verdict:
-        found: dict[str, Estimate] = {}
+        measures: dict[str, Estimate] = {}
         ends: dict[str, Estimate] = {}
         outcomes: list[str] = []
         for reduction, loss in REDUCTIONS.items():
@@ -273,12 +273,12 @@ def crosses_zero(
                 if curve is None:
                     return Verdict(INCONCLUSIVE)  # this part was not run
                 outcomes.append(SUPPORTED if curve.crosses else NOT_SUPPORTED if curve.never else INCONCLUSIVE)
-                found[f"{name} at the crossing, {where}, {reduction}"] = curve.dose
-                found[f"share of draws that cross, {where}, {reduction}"] = Estimate(curve.share, n=curve.n)
+                measures[f"{name} at the crossing, {where}, {reduction}"] = curve.dose
+                measures[f"share of draws that cross, {where}, {reduction}"] = Estimate(curve.share, n=curve.n)
                 for place in (0, -1):
                     label = f"change at dose {doses[place]:g}, {where}, {reduction}"
                     ends[label] = change(results, arms[place], depths, rate)
-        return Verdict(outcomes[0], found, ends)  # the mean over rollouts at the depths the base handles decides
+        return Verdict(outcomes[0], measures, ends)  # the mean over rollouts at the depths the base handles decides
 
     return rule
 
@@ -314,22 +314,25 @@ DOSES = (
 
 
 def ceiling(results: Results, rate: str) -> Verdict:
-    found = {
+    measures = {
         "oracle: change on hard": change(results, ORACLE, DEEP, rate),
         "oracle: change at depths 1-3": change(results, ORACLE, HANDLED, rate),
         "oracle minus plain on hard": results.difference(ORACLE, HARD, at_depths(DEEP, rate)),
         "oracle minus plain at depths 1-3": results.difference(ORACLE, HARD, at_depths(HANDLED, rate)),
     }
     plain = {"plain: change on hard": change(results, HARD, DEEP, rate)}
-    return judge_above(list(found.values()), found | plain)
+    return judge_above(list(measures.values()), measures | plain)
 
 
 def rescue_costs_the_middle(results: Results, rate: str) -> Verdict:
     depths = RANGES["depths 4-7"]
-    found = change(results, ORACLE, depths, rate)
+    oracle = change(results, ORACLE, depths, rate)
     against = results.difference(ORACLE, MEDIUM, at_depths(depths, rate))
-    named = {"oracle on hard: change at depths 4-7": found, "oracle on hard minus plain on medium, depths 4-7": against}
-    return judge_below([found], named)
+    measures = {
+        "oracle on hard: change at depths 4-7": oracle,
+        "oracle on hard minus plain on medium, depths 4-7": against,
+    }
+    return judge_below([oracle], measures)
 
 
 CREDIT = (

@@ -77,9 +77,9 @@ def tables(results: Results, config: "DifficultyConfig") -> list[Table]:
 
 def arithmetic_table(results: Results, config: "DifficultyConfig") -> Table:
     """What groups hand out at the base's pass rate, depth by depth, and what the runs were fed."""
-    every = tuple(map(int, results.baseline(BASE)["final"]))
+    all_depths = tuple(map(int, results.baseline(BASE)["final"]))
     rows = []
-    for level, depths in zip(LEVELS, (SHALLOW, MIDDLE, DEEP, every), strict=True):
+    for level, depths in zip(LEVELS, (SHALLOW, MIDDLE, DEEP, all_depths), strict=True):
         rates = [results.baseline(BASE)["final"][str(depth)]["pass_rate"] for depth in depths]
         predicted = (
             rates,
@@ -103,12 +103,12 @@ def arithmetic_table(results: Results, config: "DifficultyConfig") -> Table:
 
 
 def arms_table(results: Results, rate: str, note: str) -> Table:
-    own = [f"{mean_over_depths(results.baseline(BASE)['final'], at, rate):.3f}" for at in RANGES.values()]
+    own = [f"{mean_over_depths(results.baseline(BASE)['final'], depths, rate):.3f}" for depths in RANGES.values()]
     rows = [
         [
             arm,
             str(len(results.seeds(arm))),
-            *(cell(change(results, arm, at, rate)) for at in RANGES.values()),
+            *(cell(change(results, arm, depths, rate)) for depths in RANGES.values()),
             cell(results.mean(arm, CONTRAST), 0),
         ]
         for arm in results.arms
@@ -204,8 +204,10 @@ def over_steps_panels(results: Results) -> Panels:
         if not (records := list(results.records(arm.name).values())):
             continue
         direct = [
-            Measure("direct share", lambda record, at=at: smooth(record["steps"]["direct_share"], WINDOW)[at], 0, 1)
-            for at in range(len(records[0]["steps"]["step"]))
+            Measure(
+                "direct share", lambda record, place=place: smooth(record["steps"]["direct_share"], WINDOW)[place], 0, 1
+            )
+            for place in range(len(records[0]["steps"]["step"]))
         ]
         panels[name] = {
             "direct share (deep problems, training)": [

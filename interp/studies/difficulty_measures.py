@@ -31,8 +31,8 @@ def at_depths(depths: Sequence[int], rate: str = "valid_rate") -> Measure:
 
 def lucky_given_success(record: Record) -> float | None:
     """Share of luck among what was rewarded in the first steps."""
-    known = [value for value in record["steps"]["lucky_share"][:FIRST] if value is not None]
-    return sum(known) / len(known) if known else None
+    shares = [value for value in record["steps"]["lucky_share"][:FIRST] if value is not None]
+    return sum(shares) / len(shares) if shares else None
 
 
 def watched(record: Record, rate: str) -> list[float]:

@@ -24,6 +24,7 @@ from interp.studies.base import (
     Table,
     Verdict,
     decided_by,
+    judge_above,
 )
 from interp.studies.features_measures import (
     AGREEMENT,
@@ -101,39 +102,38 @@ class FeaturesConfig:
 
 def strengthened(arm: str, family: str, *, up: bool) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
-        found = {kind: results.mean(arm, change_of(family, kind)) for kind in KINDS}
+        changes = {kind: results.mean(arm, change_of(family, kind)) for kind in KINDS}
         beyond = results.mean(arm, change_beyond_matches(family))
-        named = {f"{kind} strength": one for kind, one in found.items()} | {"fixed, less its matches'": beyond}
+        measures = {f"{kind} strength": change for kind, change in changes.items()} | {
+            "fixed, less its matches'": beyond
+        }
         with_claim, against = ("above", "below") if up else ("below", "above")
-        for_it, against_it = ([getattr(one, side) for one in found.values()] for side in (with_claim, against))
+        for_it, against_it = ([getattr(change, side) for change in changes.values()] for side in (with_claim, against))
         if any(against_it):
-            return Verdict(NOT_SUPPORTED, named, ways=len(KINDS))
+            return Verdict(NOT_SUPPORTED, measures, ways=len(KINDS))
         if not any(for_it):
-            return Verdict(NO_EVIDENCE, named)
-        return Verdict(SUPPORTED if all(for_it) and getattr(beyond, with_claim) else INCONCLUSIVE, named)
+            return Verdict(NO_EVIDENCE, measures)
+        return Verdict(SUPPORTED if all(for_it) and getattr(beyond, with_claim) else INCONCLUSIVE, measures)
 
     return rule
 
 
 def through_success(results: Results) -> Verdict:
-    found: dict[str, Estimate] = {
+    measures: dict[str, Estimate] = {
         f"{kind} strength, less that with luck alone paid": results.difference(
             "deep", LUCK_ALONE, change_of("deliberative", kind)
         )
         for kind in KINDS
     }
-    is_above = [one.above for one in found.values()]
+    is_above = [one.above for one in measures.values()]
     if not any(is_above):
-        return Verdict(NO_EVIDENCE, found)
-    return Verdict(SUPPORTED if all(is_above) else INCONCLUSIVE, found)
+        return Verdict(NO_EVIDENCE, measures)
+    return Verdict(SUPPORTED if all(is_above) else INCONCLUSIVE, measures)
 
 
 def strengths_agree(results: Results) -> Verdict:
-    found = results.mean(ALL_ARMS, AGREEMENT)
-    named = {"share of arms and families": found}
-    if found.is_above(AGREEING):
-        return Verdict(SUPPORTED, named)
-    return Verdict(NOT_SUPPORTED if found.is_below(AGREEING) else INCONCLUSIVE, named)
+    agreement = results.mean(ALL_ARMS, AGREEMENT)
+    return judge_above([agreement], {"share of arms and families": agreement}, AGREEING)
 
 
 STRENGTH = (
@@ -281,18 +281,18 @@ runs are a replication."""
         for row in rows:
             if row.arm != POLICIES:
                 dictionaries.setdefault(row.seed, []).append(row.record)
-        found = []
+        observations = []
         for seed, records in dictionaries.items():
             by_arm = {arm: observe_arm(records, arm) for arm in (*TRAINED_ON, RESAMPLED)}
             for arm, record in {BASE: {}, **by_arm}.items():
-                more = {
+                beside = {
                     "behavior": records[-1]["behavior"].get(arm, {}),  # all dictionaries have the same policies
                     "training": training.get(seed, {}).get(arm, {}),
                 }
-                found.append(Observation(arm, seed, {**record, **more}))
+                observations.append(Observation(arm, seed, {**record, **beside}))
             latents = [{name: one["latents"] for name, one in record["families"].items()} for record in records]
-            found.append(Observation(ALL_ARMS, seed, {"agreement": sign_agreement(by_arm), "latents": latents}))
-        return found
+            observations.append(Observation(ALL_ARMS, seed, {"agreement": sign_agreement(by_arm), "latents": latents}))
+        return observations
 
     def method(self, config: FeaturesConfig) -> str:
         return f"""\

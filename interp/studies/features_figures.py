@@ -72,9 +72,9 @@ def strength_table(results: Results, family: str) -> Table:
 
 
 def _agreeing(results: Results, family: str, kind: str) -> str:
-    found = [results.mean(arm, agrees(family, kind)).value for arm in TRAINED_ON]
-    known = [value for value in found if not math.isnan(value)]
-    return f"{sum(known) / len(known):.2f}" if known else ""
+    estimates = [results.mean(arm, agrees(family, kind)).value for arm in TRAINED_ON]
+    numbers = [value for value in estimates if not math.isnan(value)]
+    return f"{sum(numbers) / len(numbers):.2f}" if numbers else ""
 
 
 def behavior_table(results: Results) -> Table:

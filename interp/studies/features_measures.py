@@ -75,8 +75,8 @@ def observe_arm(records: Sequence[Record], arm: str) -> dict[str, Any]:
     agree: dict[str, dict[str, float]] = {}
     for family in FAMILIES:
         for kind in (*KINDS, f"{FIXED}, matches", f"{ON_POLICY}, matches"):
-            found = [relative_change(record, arm, family, kind) for record in records]
-            values = [value for value in found if value is not None]
+            dictionary_changes = [relative_change(record, arm, family, kind) for record in records]
+            values = [value for value in dictionary_changes if value is not None]
             if values:
                 changes.setdefault(family, {})[kind] = sum(values) / len(values)
             if len(values) > 1:

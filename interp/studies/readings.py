@@ -33,7 +33,7 @@ class Sample:
     """Of a share: its own. Of a difference of shares: both. Empty for everything else."""
 
     @property
-    def known(self) -> list[float]:
+    def numbers(self) -> list[float]:
         return [value for _, value in sorted(self.values.items()) if math.isfinite(value)]
 
     @property
@@ -90,10 +90,10 @@ def _student_as_registered(sample: Sample, level: float) -> Estimate:
     """Student's t interval; of zero width where all seeds are alike."""
     from interp.stats.seeds import student_interval
 
-    found = student_interval(sample.known, level)
-    if found.n > 1 and not found.has_interval:
-        return Estimate(found.value, found.value, found.value, found.n)
-    return found
+    estimate = student_interval(sample.numbers, level)
+    if estimate.n > 1 and not estimate.has_interval:
+        return Estimate(estimate.value, estimate.value, estimate.value, estimate.n)
+    return estimate
 
 
 def _exact_or_student(sample: Sample, level: float) -> Estimate:
@@ -107,7 +107,7 @@ def _exact_or_student(sample: Sample, level: float) -> Estimate:
     if len(pairs) == 2 and pairs[0][0]:
         first, second = pairs
         return paired_share_difference(second, first, level)  # the second of its arguments less the first
-    return student_interval(sample.known, level)
+    return student_interval(sample.numbers, level)
 
 
 def _hits_and_items(counts: Counts) -> tuple[list[float], list[float]]:
@@ -118,10 +118,10 @@ def _any_shape(sample: Sample, level: float) -> Estimate:
     """Gaffke's interval. A measure without a range has a mean and no interval."""
     from interp.stats.seeds import bounded_interval
 
-    known = sample.known
-    if not sample.is_bounded or not known:
-        return Estimate(sum(known) / len(known) if known else math.nan, n=len(known))
-    return bounded_interval(known, sample.low, sample.high, level)
+    numbers = sample.numbers
+    if not sample.is_bounded or not numbers:
+        return Estimate(sum(numbers) / len(numbers) if numbers else math.nan, n=len(numbers))
+    return bounded_interval(numbers, sample.low, sample.high, level)
 
 
 REGISTERED = Reading("as registered", _student_as_registered, bootstraps_crossings=True)

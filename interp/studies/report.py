@@ -124,10 +124,10 @@ def _modes(results: Results) -> str:
     for count in sorted({len(results.seeds(arm)) for arm in results.arms} - {0, 1}):
         _, unseen = exact_interval(0, count)
         needed = unseen / (1 - unseen)
-        shown = f"only one above {needed:.2f} can be shown" if needed < 1 else "none can be shown"
+        possible = f"only one above {needed:.2f} can be shown" if needed < 1 else "none can be shown"
         parts.append(
             f"{count} seeds that agree leave room for a mode that {unseen:.0%} of seeds have: of differences of two "
-            f"shares {shown}."
+            f"shares {possible}."
         )
     return " ".join(parts)
 

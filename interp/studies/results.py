@@ -68,6 +68,11 @@ class Results:
         return other
 
     @property
+    def is_registered(self) -> bool:
+        """Read as the study was registered, where a lack of difference passes for equality."""
+        return self.reading == REGISTERED
+
+    @property
     def arms(self) -> list[str]:
         return list(self.by_arm)
 

@@ -153,17 +153,16 @@ MEASURES = {
 
 def is_precise(thing: str) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
-        found = results.mean(ALL, precision(thing))
-        return judge_above([found], {"precision": found}, PRECISE)
+        estimate = results.mean(ALL, precision(thing))
+        return judge_above([estimate], {"precision": estimate}, PRECISE)
 
     return rule
 
 
 def is_found(thing: str) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
-        found = {"recall by effect": results.mean(ALL, recall_by_effect(thing))}
-        more = {"recall": results.mean(ALL, recall(thing))}
-        return judge_above(list(found.values()), found | more, FOUND)
+        by_effect, by_number = results.mean(ALL, recall_by_effect(thing)), results.mean(ALL, recall(thing))
+        return judge_above([by_effect], {"recall by effect": by_effect, "recall": by_number}, FOUND)
 
     return rule
 
@@ -171,7 +170,7 @@ def is_found(thing: str) -> Callable[[Results], Verdict]:
 def gates_matter(thing: str) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
         difference = results.difference(ALL, FIRST, precision(thing))
-        found = {
+        measures = {
             "after all three": results.mean(ALL, precision(thing)),
             "after the first": results.mean(FIRST, precision(thing)),
             "difference, by organism": difference,
@@ -182,17 +181,17 @@ def gates_matter(thing: str) -> Callable[[Results], Verdict]:
             "falsification after contrast and ablation": results.difference(ALL, FIRST_AND_THIRD, precision(thing)),
         }
         if difference.above:
-            return Verdict(SUPPORTED, found, beside)
+            return Verdict(SUPPORTED, measures, beside)
         is_level = difference.is_within(-LEVEL_TO, LEVEL_TO)
-        return Verdict(NOT_SUPPORTED if difference.below or is_level else INCONCLUSIVE, found, beside)
+        return Verdict(NOT_SUPPORTED if difference.below or is_level else INCONCLUSIVE, measures, beside)
 
     return rule
 
 
 def chance_is_rare(thing: str) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
-        found = results.mean(ALL, alarm_rate(thing))
-        return judge_below([found], {"passed": found}, ALARMS)
+        estimate = results.mean(ALL, alarm_rate(thing))
+        return judge_below([estimate], {"passed": estimate}, ALARMS)
 
     return rule
 
@@ -290,13 +289,17 @@ eight new seeds, 111 to 118. Claims, predictions and rules are as they were: the
 
     def observations(self, rows: Sequence[Row]) -> list[Observation]:
         """One observation per organism and gate; latents drawn at random are an arm of their own."""
-        found = []
+        observations = []
         for row in rows:
             things = row.record["things"]
             for gate in GATES:
-                found.append(Observation(gate, row.seed, {thing: one["gates"][gate] for thing, one in things.items()}))
-            found.append(Observation(RANDOM, row.seed, {thing: one["at random"] for thing, one in things.items()}))
-        return found
+                observations.append(
+                    Observation(gate, row.seed, {thing: one["gates"][gate] for thing, one in things.items()})
+                )
+            observations.append(
+                Observation(RANDOM, row.seed, {thing: one["at random"] for thing, one in things.items()})
+            )
+        return observations
 
     def method(self, config: RolesStudyConfig) -> str:
         return f"""\
@@ -426,10 +429,10 @@ def compare_gate_by_gate(roles: "EarnedRoles", kind: str, carriers: "Carriers") 
 
     trials = [trial for trial in roles.trials if trial.kind == kind]
     random_trials = [trial for trial in roles.random_trials if trial.kind == kind]
-    found: dict[str, Any] = {}
+    by_gate: dict[str, Any] = {}
     for name, gates in GATES.items():
         passed = [trial.latent for trial in trials if all(getattr(trial, gate) for gate in gates)]
         chance = {trial.latent: all(getattr(trial, gate) for gate in gates) for trial in random_trials}
-        found[name] = {**compare_with_carriers(carriers, passed), "false alarms": false_alarms(carriers, chance)}
+        by_gate[name] = {**compare_with_carriers(carriers, passed), "false alarms": false_alarms(carriers, chance)}
     random_latents = [trial.latent for trial in random_trials]
-    return {"gates": found, "at random": compare_with_carriers(carriers, random_latents)}
+    return {"gates": by_gate, "at random": compare_with_carriers(carriers, random_latents)}

@@ -43,7 +43,7 @@ def sample_facts(store: Store, layer: int, vocabulary: Sequence[str], documents:
     the word of each token id."""
     step = max(1, store.documents.height // documents)
     sampled = store.documents.with_row_index("document").gather_every(step)
-    problems = {problem: at for at, problem in enumerate(sampled["problem"].unique(maintain_order=True))}
+    problems = {problem: index for index, problem in enumerate(sampled["problem"].unique(maintain_order=True))}
     activations, document_ids, problem_ids, labels = [], [], [], []
     for (shard,), part in sampled.sort("document").group_by("shard", maintain_order=True):
         shard = int(shard)  # pyright: ignore[reportArgumentType]

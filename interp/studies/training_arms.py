@@ -81,7 +81,9 @@ def current_name(name: str) -> str:
 
 
 def luck_arms(loss: str) -> list[Training]:
-    return [Training("deep", loss, credit="valid-only") if at == 0 else Training("deep", loss, luck=at) for at in LUCK]
+    return [
+        Training("deep", loss, credit="valid-only") if luck == 0 else Training("deep", loss, luck=luck) for luck in LUCK
+    ]
 
 
 def valid_arms(loss: str) -> list[Training]:

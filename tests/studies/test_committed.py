@@ -43,8 +43,8 @@ def expect_equal(estimate, was: dict) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_verdict_is_as_registered(name):
     outcomes = {claim.name: claim.judge(results_of(name).read_as(REGISTERED)).outcome for claim in STUDIES[name].claims}
-    told = {claim: NOT_SUPPORTED if outcome == NO_EVIDENCE else outcome for claim, outcome in outcomes.items()}
-    assert told == committed(name)["verdict"]
+    verdicts = {claim: NOT_SUPPORTED if outcome == NO_EVIDENCE else outcome for claim, outcome in outcomes.items()}
+    assert verdicts == committed(name)["verdict"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,27 +65,29 @@ def flat_arms(name: str) -> dict[tuple[str, str], dict]:
     arms = committed(name)["arms"]
     if name == "difficulty":
         return {
-            (current_name(arm), f"valid rate, {at}"): one for arm, found in arms.items() for at, one in found.items()
+            (current_name(arm), f"valid rate, {depths}"): one
+            for arm, by_measure in arms.items()
+            for depths, one in by_measure.items()
         }
     if name == "dictionary":
         return {
             (f"{world}: {arm}", measure): one
             for world, by_arm in arms.items()
-            for arm, found in by_arm.items()
-            for measure, one in found.items()
+            for arm, by_measure in by_arm.items()
+            for measure, one in by_measure.items()
         }
     if name == "roles":
         return {
             (gate, f"{thing}: {measure}"): one
             for thing, gates in arms.items()
-            for gate, found in gates.items()
-            for measure, one in found.items()
+            for gate, by_measure in gates.items()
+            for measure, one in by_measure.items()
         }
     return {
         (OLD_NAMES[arm], f"{family}, {kind}"): one
         for arm, families in arms.items()
-        for family, found in families.items()
-        for kind, one in found.items()
+        for family, by_measure in families.items()
+        for kind, one in by_measure.items()
     }
 
 

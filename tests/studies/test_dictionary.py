@@ -26,6 +26,7 @@ from interp.studies.dictionary_figures import figures, tables
 from interp.studies.dictionary_measures import SLOW_AND_RARE, SLOW_FACTS
 from interp.studies.dictionary_worlds import tsae_config
 from interp.studies.judging import judge_claims
+from interp.studies.readings import REGISTERED, Reading
 from interp.studies.results import Observation, Results
 from interp.tsae import PRESETS as ALL_PRESETS
 
@@ -58,20 +59,22 @@ def organism(name: str, slow: float, fast: float, **quality: float) -> list[Obse
             seed,
             {
                 "quality": metrics | {"autocorrelation": 0.0} | quality,
-                "read": {fact: {"slow block": (slow if fact in SLOW else fast) + at / 1000} for fact in (*SLOW, *FAST)},
+                "read": {
+                    fact: {"slow block": (slow if fact in SLOW else fast) + place / 1000} for fact in (*SLOW, *FAST)
+                },
             },
         )
-        for at, seed in enumerate(SEEDS)
+        for place, seed in enumerate(SEEDS)
     ]
 
 
 def whole_study() -> list[Observation]:
     good = ("interp", "promotion-only", "batchtopk")
-    found = [one for name in PRESETS for one in planted(name, HIGH if name in good else LOW)]
+    observations = [one for name in PRESETS for one in planted(name, HIGH if name in good else LOW)]
     for name in (*PRESETS, RANDOM):
         is_better = name in ("interp", "contrast-only")
-        found += organism(name, 0.8 if is_better else 0.7, 0.6 if is_better else 0.9)
-    return found
+        observations += organism(name, 0.8 if is_better else 0.7, 0.6 if is_better else 0.9)
+    return observations
 
 
 # --- measures ------------------------------------------------------------------------------------------------------
@@ -110,13 +113,23 @@ def test_time_matters_only_where_shuffled_partners_do_worse_and_no_better_than_w
     assert time_matters(results).outcome == outcome
 
 
+def test_an_effect_is_gone_as_registered_where_no_difference_is_seen_and_else_where_none_can_be_large():
+    spread, near = (0.0, 0.3, 0.1), (0.1, 0.12, 0.14)
+    arms = [*planted("interp", (1.0, 1.0, 1.0)), *planted("matryoshka-weighted", near)]
+    unsure, sure = (Results([*arms, *planted("shuffled", shares)]) for shares in (spread, near))
+    student = Reading("Student's", REGISTERED.interval)
+    assert [time_matters(one).outcome for one in (unsure, sure)] == [SUPPORTED, SUPPORTED]
+    outcomes = [time_matters(one.read_as(student)).outcome for one in (unsure, sure)]
+    assert outcomes == [INCONCLUSIVE, SUPPORTED]
+
+
 @pytest.mark.parametrize(
     ("slow", "whole", "outcome"), [(0.3, 0.0, INCONCLUSIVE), (0.3, 0.2, NOT_SUPPORTED), (0.0, 0.0, NOT_SUPPORTED)]
 )
 def test_smoothness_is_moved_only_where_the_slow_block_gains_and_the_whole_does_not(slow, whole, outcome):
     ours = organism("interp", 0.8, 0.8, autocorrelation_slow=slow, autocorrelation=whole)
-    found = smoothness_is_moved(Results([*ours, *organism("matryoshka", 0.8, 0.8)]))
-    assert found.outcome in (outcome, SUPPORTED if outcome == INCONCLUSIVE else outcome)
+    verdict = smoothness_is_moved(Results([*ours, *organism("matryoshka", 0.8, 0.8)]))
+    assert verdict.outcome in (outcome, SUPPORTED if outcome == INCONCLUSIVE else outcome)
 
 
 def test_the_gate_depends_on_four_claims():

@@ -32,8 +32,8 @@ ARMS = {
     "hard": Training("deep"),
     "hard_dr": Training("deep", "dr-grpo"),
     "hard_valid": Training("deep", credit="valid-only"),
-    **{f"luck_{at}": arm for at, arm in enumerate(luck_arms("grpo"))},
-    **{f"luck_token_{at}": arm for at, arm in enumerate(luck_arms("bnpo"))},
+    **{f"luck_{dose}": arm for dose, arm in enumerate(luck_arms("grpo"))},
+    **{f"luck_token_{dose}": arm for dose, arm in enumerate(luck_arms("bnpo"))},
 }
 
 
@@ -65,28 +65,28 @@ def results(**ends: float) -> Results:
     return Results(observations)
 
 
-def verdicts(found: Results) -> dict[str, str]:
-    return {claim.name: claim.judge(found).outcome for claim in STUDY.claims}
+def verdicts(study_results: Results) -> dict[str, str]:
+    return {claim.name: claim.judge(study_results).outcome for claim in STUDY.claims}
 
 
 # --- measures ------------------------------------------------------------------------------------------------------
 
 
 def test_a_change_is_against_the_base_at_the_same_depths():
-    found = results(hard=0.1)
-    assert change(found, ARMS["hard"].name, (1, 2, 3)).value == pytest.approx(-0.2)
-    assert change(found, ARMS["hard"].name, (4, 5)).value == pytest.approx(0.0)
-    assert mean_over_depths(found.baseline(BASE)["final"], [1, 4], "valid_rate") == pytest.approx(0.15)
+    study_results = results(hard=0.1)
+    assert change(study_results, ARMS["hard"].name, (1, 2, 3)).value == pytest.approx(-0.2)
+    assert change(study_results, ARMS["hard"].name, (4, 5)).value == pytest.approx(0.0)
+    assert mean_over_depths(study_results.baseline(BASE)["final"], [1, 4], "valid_rate") == pytest.approx(0.15)
 
 
 def test_what_moves_first_is_measured_in_steps():
-    found, one = results(hard=0.1), record({})
+    study_results, one = results(hard=0.1), record({})
     assert half_time(one, "pass_rate") == 20.0  # from 0.5 to 0.1 over 40 steps, evenly
     assert half_time(one, "valid_rate") != half_time(one, "valid_rate"), "NaN: it never moved"
     assert half_time(one, "direct_share") == 10.0  # from 0.5 at step 0 to 1 at step 20
-    assert found.mean(ARMS["hard"].name, lead("direct_share", "pass_rate")).value == 10
-    assert found.mean(ARMS["hard"].name, fall("pass_rate")).value == pytest.approx(0.4)
-    assert verdicts(found)["shortening-leads"] == SUPPORTED
+    assert study_results.mean(ARMS["hard"].name, lead("direct_share", "pass_rate")).value == 10
+    assert study_results.mean(ARMS["hard"].name, fall("pass_rate")).value == pytest.approx(0.4)
+    assert verdicts(study_results)["shortening-leads"] == SUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -103,18 +103,18 @@ def test_arithmetic_predicts_the_masses_of_groups_of_eight_in_the_literature(rat
 
 
 def test_claims_are_judged_by_their_rules():
-    found = verdicts(results(easy=0.4, medium=0.6, hard=0.1, hard_dr=0.5, hard_valid=0.8))
-    assert found["inverted-u"] == SUPPORTED and found["hard-harms"] == SUPPORTED
-    assert found["harm-under-any-loss"] == NOT_SUPPORTED
-    assert found["luck-is-the-channel"] == SUPPORTED
-    found = verdicts(results(easy=0.7, medium=0.6, hard=0.5, hard_valid=0.2))
-    assert found["inverted-u"] == NOT_SUPPORTED and found["hard-harms"] == NOT_SUPPORTED
-    assert found["luck-is-the-channel"] == NOT_SUPPORTED
+    outcomes = verdicts(results(easy=0.4, medium=0.6, hard=0.1, hard_dr=0.5, hard_valid=0.8))
+    assert outcomes["inverted-u"] == SUPPORTED and outcomes["hard-harms"] == SUPPORTED
+    assert outcomes["harm-under-any-loss"] == NOT_SUPPORTED
+    assert outcomes["luck-is-the-channel"] == SUPPORTED
+    outcomes = verdicts(results(easy=0.7, medium=0.6, hard=0.5, hard_valid=0.2))
+    assert outcomes["inverted-u"] == NOT_SUPPORTED and outcomes["hard-harms"] == NOT_SUPPORTED
+    assert outcomes["luck-is-the-channel"] == NOT_SUPPORTED
 
 
 def test_the_pass_rate_stands_beside_the_valid_rate():
-    found = {claim.name: claim.judge(results(easy=0.4, medium=0.6, hard=0.1)) for claim in STUDY.claims}
-    harm = found["hard-harms"]
+    claim = next(claim for claim in STUDY.claims if claim.name == "hard-harms")
+    harm = claim.judge(results(easy=0.4, medium=0.6, hard=0.1))
     assert harm.measures["deep, grpo: change at depths 1-3"].value == pytest.approx(-0.2)
     assert harm.beside["pass rate: deep, grpo: change at depths 1-3"].value == 0, "answers are as often right"
     assert harm.beside_note == "By the same rule the pass rate would say: inconclusive."
@@ -125,7 +125,7 @@ def test_arms_that_were_not_run_leave_every_claim_inconclusive():
 
 
 def test_the_dose_of_luck_is_where_the_change_crosses_zero():
-    falling = {f"{kind}_{at}": 0.5 - 0.1 * at for kind in ("luck", "luck_token") for at in range(5)}
+    falling = {f"{kind}_{dose}": 0.5 - 0.1 * dose for kind in ("luck", "luck_token") for dose in range(5)}
     rising = {name: 0.6 - end for name, end in falling.items()}
     assert verdicts(results(**rising))["dose-of-luck"] == NOT_SUPPORTED
     claim = next(claim for claim in STUDY.claims if claim.name == "dose-of-luck")
@@ -139,8 +139,8 @@ def test_the_dose_of_luck_is_where_the_change_crosses_zero():
 
 def test_arms_that_serve_in_several_parts_are_run_once():
     jobs = STUDY.jobs(DifficultyConfig(), Path("runs"))
-    main = [job.seed for job in jobs if job.arm.name == "deep, grpo"]
-    assert sorted(main) == list(range(101, 109)), "eight seeds, though the doses ask for five of them"
+    main = {job.seed for job in jobs if job.arm.name == "deep, grpo"}
+    assert main == set(range(101, 109)), "eight seeds, though the doses ask for five of them"
     assert len([job for job in jobs if job.arm.name == "middle, grpo, valid 0.5"]) == 5
     assert [job.seed for job in jobs if job.arm.name == BASE] == [None]
 
@@ -177,9 +177,9 @@ def test_unknown_parts_are_refused():
 
 
 def test_every_table_and_figure_is_there_though_arms_are_missing():
-    found = results(easy=0.4, medium=0.6, hard=0.1)
-    by_title = {table.title: table for table in tables(found, DifficultyConfig())}
+    study_results = results(easy=0.4, medium=0.6, hard=0.1)
+    by_title = {table.title: table for table in tables(study_results, DifficultyConfig())}
     row = next(row for row in by_title["Change in valid rate, every arm"].rows if row[0] == "deep, grpo")
     assert row[:3] == ["deep, grpo", "5", "-0.20 [-0.20, -0.20]"]
     assert "Change in pass rate, every arm" in by_title
-    assert len(figures(found)) == 7
+    assert len(figures(study_results)) == 7

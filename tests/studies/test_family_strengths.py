@@ -59,10 +59,10 @@ def test_ablating_several_latents_at_once_ablates_their_sum():
         zeros = (torch.zeros(D), torch.zeros(F))
         return TSAE(torch.zeros(D, F), torch.ones(F), W_dec, *zeros, block_widths=(F,), layer=LAST)
 
-    apart, together = (
+    separate, together = (
         LatentEditor(tiny_policy(), tsae, LAST, rows) for tsae in (dictionary(one, other), dictionary(one + other))
     )
-    np.testing.assert_allclose(apart.log_odds_shift((0, 1), ABLATE), together.log_odds_shift(0, ABLATE), atol=1e-4)
+    np.testing.assert_allclose(separate.log_odds_shift((0, 1), ABLATE), together.log_odds_shift(0, ABLATE), atol=1e-4)
 
 
 def test_behavior_is_counted_level_by_level():

@@ -65,23 +65,25 @@ def every_kind(arm: str, family: str, value: float) -> dict[str, float]:
 
 
 def test_a_change_is_a_share_of_the_bases_and_a_seed_is_the_mean_of_its_dictionaries():
-    found = results(dictionary_row(0, 0, shallow_direct_fixed=3.0), dictionary_row(0, 1, shallow_direct_fixed=1.0))
-    assert found.values("shallow", change_of("direct", "fixed")) == {0: 0.0}
+    study_results = results(
+        dictionary_row(0, 0, shallow_direct_fixed=3.0), dictionary_row(0, 1, shallow_direct_fixed=1.0)
+    )
+    assert study_results.values("shallow", change_of("direct", "fixed")) == {0: 0.0}
     one = results(dictionary_row(0, 0, shallow_direct_fixed=3.0))
     assert one.values("shallow", change_of("direct", "fixed")) == {0: 0.5}
 
 
 def test_a_family_that_was_nothing_in_the_base_has_no_change():
-    found = results(dictionary_row(0, 0, **{f"{BASE}_direct_fixed": 0.0}))
-    assert found.mean("shallow", change_of("direct", "fixed")).n == 0
+    study_results = results(dictionary_row(0, 0, **{f"{BASE}_direct_fixed": 0.0}))
+    assert study_results.mean("shallow", change_of("direct", "fixed")).n == 0
 
 
 def test_a_dictionary_in_which_a_family_has_no_latent_is_left_out_and_not_counted():
     bare = dictionary_row(0)
     for strengths in bare.record["strengths"].values():
         del strengths["direct"]
-    found = results(bare, dictionary_row(0, 1, shallow_direct_fixed=3.0))
-    assert found.values("shallow", change_of("direct", "fixed")) == {0: 0.5}
+    study_results = results(bare, dictionary_row(0, 1, shallow_direct_fixed=3.0))
+    assert study_results.values("shallow", change_of("direct", "fixed")) == {0: 0.5}
 
 
 def test_kinds_of_strength_agree_where_their_signs_do():
@@ -150,7 +152,7 @@ def test_dictionaries_of_a_seed_share_its_policies():
 
 def test_every_table_and_figure_is_there():
     training = [Row({"training": {arm: {"valid_rate": 0.1, "lucky_share": None} for arm in TRAINED_ON}}, "policies", 0)]
-    found = results(*training, dictionary_row(0, shallow_direct_fixed=2.5))
-    titles = [table.title for table in tables(found)]
+    study_results = results(*training, dictionary_row(0, shallow_direct_fixed=2.5))
+    titles = [table.title for table in tables(study_results)]
     assert titles[0] == "Latents with a role, by family" and "Strength: direct" in titles
-    assert len(figures(found)) == len(FAMILIES) + 1
+    assert len(figures(study_results)) == len(FAMILIES) + 1

@@ -26,8 +26,8 @@ def results(*values: float) -> Results:
 
 
 def above(bound: float, *, ways: int = 1) -> Claim:
-    def judge(found: Results) -> Verdict:
-        mean = found.mean("a", SCORE)
+    def judge(study_results: Results) -> Verdict:
+        mean = study_results.mean("a", SCORE)
         return judge_above([mean] * ways, {"mean": mean}, bound)
 
     return Claim(f"above {bound}", "", "", "", judge)
@@ -71,8 +71,8 @@ def test_holm_multiplies_the_smallest_p_value_by_the_number_of_claims():
 def test_five_seeds_cannot_support_a_difference_whatever_its_shape():
     """D = w (-1) + (1 - w) 1 with w ~ Beta(1, 5): its 2.5% quantile lies below zero."""
 
-    def judge(found: Results) -> Verdict:
-        difference = found.difference("a", "b", SCORE)
+    def judge(study_results: Results) -> Verdict:
+        difference = study_results.difference("a", "b", SCORE)
         return judge_above([difference], {"difference": difference})
 
     both = Results(Observation(arm, seed, {"score": float(arm == "a")}) for arm in ("a", "b") for seed in range(5))
@@ -82,7 +82,9 @@ def test_five_seeds_cannot_support_a_difference_whatever_its_shape():
 
 
 def test_a_lack_of_evidence_counts_as_not_supported_only_as_registered():
-    (judgement,) = judge_claims([Claim("nothing", "", "", "", lambda found: Verdict(NO_EVIDENCE))], results(*VALUES))
+    (judgement,) = judge_claims(
+        [Claim("nothing", "", "", "", lambda study_results: Verdict(NO_EVIDENCE))], results(*VALUES)
+    )
     assert (judgement.registered, judgement.corrected, judgement.verdict) == (NOT_SUPPORTED, INCONCLUSIVE, INCONCLUSIVE)
     assert set(judgement.p_values.values()) == {1.0} and judgement.is_changed
 

@@ -95,8 +95,8 @@ def test_texts_of_an_operand_pair_differ_in_it_alone_and_call_for_their_own_resu
         question, step = [place for place in range(len(text)) if text[place] != other[place]]
         assert question < prompt < step == len(text) - 2
         for words, next_token in ((text, pair.next_token), (other, pair.other_next_token)):
-            left, op, right = words[-4:-1]
-            assert next_token == number_token(policy, apply(op, int(left), int(right), TASK.modulus))
+            left_value, op, right = words[-4:-1]
+            assert next_token == number_token(policy, apply(op, int(left_value), int(right), TASK.modulus))
             program = parse_prompt(" ".join(words[:prompt]), TASK.modulus)
             place = (len(words) - prompt) // 6
             assert program.operations[place] == (op, int(right))
@@ -155,8 +155,8 @@ def test_latents_that_passed_are_counted_against_the_carriers():
     effects = InterchangeEffects(np.array([[3.0, 1.0, 0.0]] * 4), np.full(4, 4.0))
     carriers = find_carriers([TextPair((1,), (2,), 4, 6)] * 4, effects)
     assert carriers.latents == {0, 1}
-    found = compare_with_carriers(carriers, [0, 2])
-    assert (found["precision"], found["recall"], found["recall by effect"]) == (0.5, 0.5, 0.75)
+    comparison = compare_with_carriers(carriers, [0, 2])
+    assert (comparison["precision"], comparison["recall"], comparison["recall by effect"]) == (0.5, 0.5, 0.75)
     assert compare_with_carriers(carriers, [])["precision"] is None
     assert false_alarms(carriers, {0: True, 2: True, 3: False}) == {"others": 2, "passed": 1, "rate": 0.5}
 
@@ -177,13 +177,15 @@ def test_roles_are_compared_with_the_carriers_gate_by_gate():
     effects = InterchangeEffects(np.array([[3.0, 1.0, 0.0, 0.0, 1.0]] * 4), np.full(4, 4.0))
     carriers = find_carriers([TextPair((1,), (2,), 7, 8)] * 4, effects)
     assert carriers.latents == {0, 1, 4}
-    found = compare_gate_by_gate(roles, "cue", carriers)
-    counts = {name: (one["said"], one["hits"], one["false alarms"]["rate"]) for name, one in found["gates"].items()}
+    comparison = compare_gate_by_gate(roles, "cue", carriers)
+    counts = {
+        name: (one["said"], one["hits"], one["false alarms"]["rate"]) for name, one in comparison["gates"].items()
+    }
     assert counts == {
         "the first gate": (3, 2, 0.5),
         "the first two": (2, 2, 0.5),
         "the first and the third": (2, 1, 0.5),
         "all three": (1, 1, 0.5),
     }
-    assert found["gates"]["all three"]["recall by effect"] == pytest.approx(0.6)
-    assert found["at random"]["precision"] == pytest.approx(1 / 3)
+    assert comparison["gates"]["all three"]["recall by effect"] == pytest.approx(0.6)
+    assert comparison["at random"]["precision"] == pytest.approx(1 / 3)

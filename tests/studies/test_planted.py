@@ -59,17 +59,17 @@ def test_a_token_is_the_sum_of_what_is_on_and_a_little_noise(planted):
     assert torch.equal(quiet.on_NG, planted.on_NG)
     noise_ND = planted.x_ND - quiet.x_ND
     assert noise_ND.std().item() == pytest.approx(CONFIG.noise, rel=0.02)
-    for at in range(32):
-        alone_N = quiet.on_NG[:, at] & (quiet.on_NG.sum(1) == 1)
-        sizes_N = quiet.x_ND[alone_N] @ quiet.directions_GD[at]
-        assert_close(quiet.x_ND[alone_N], sizes_N[:, None] * quiet.directions_GD[at], atol=1e-5, rtol=1e-5)
+    for latent in range(32):
+        alone_N = quiet.on_NG[:, latent] & (quiet.on_NG.sum(1) == 1)
+        sizes_N = quiet.x_ND[alone_N] @ quiet.directions_GD[latent]
+        assert_close(quiet.x_ND[alone_N], sizes_N[:, None] * quiet.directions_GD[latent], atol=1e-5, rtol=1e-5)
         assert (sizes_N > 0.2).all() and sizes_N.mean().item() == pytest.approx(1, abs=0.1)
     assert (quiet.x_ND[~quiet.on_NG.any(1)] == 0).all()
 
 
 def test_a_seed_has_its_latents_and_a_draw_its_documents(planted):
-    again, other_draw, other_seed = plant(CONFIG), plant(CONFIG, draw=1), plant(replace(CONFIG, seed=1))
-    assert torch.equal(again.x_ND, planted.x_ND) and torch.equal(again.on_NG, planted.on_NG)
+    same_seed, other_draw, other_seed = plant(CONFIG), plant(CONFIG, draw=1), plant(replace(CONFIG, seed=1))
+    assert torch.equal(same_seed.x_ND, planted.x_ND) and torch.equal(same_seed.on_NG, planted.on_NG)
     assert torch.equal(other_draw.directions_GD, planted.directions_GD)
     assert not torch.equal(other_draw.on_NG, planted.on_NG)
     assert not torch.equal(other_seed.directions_GD, planted.directions_GD)

@@ -19,9 +19,9 @@ def shares(*counts: tuple[float, float]) -> Sample:
 
 
 def test_as_registered_a_mean_has_students_interval():
-    found = REGISTERED.interval(sample(0.1, 0.2, 0.3), 0.95)
-    assert (found.value, found.n) == (pytest.approx(0.2), 3)
-    assert found.low == pytest.approx(0.2 - 4.30265 * 0.1 / 3**0.5, abs=1e-5)  # t(2 degrees of freedom) = 4.30265
+    estimate = REGISTERED.interval(sample(0.1, 0.2, 0.3), 0.95)
+    assert (estimate.value, estimate.n) == (pytest.approx(0.2), 3)
+    assert estimate.low == pytest.approx(0.2 - 4.30265 * 0.1 / 3**0.5, abs=1e-5)  # t(2 degrees of freedom) = 4.30265
 
 
 def test_as_registered_seeds_that_agree_have_an_interval_of_zero_width_and_nowhere_else():

@@ -38,8 +38,8 @@ def results(**columns: tuple[Any, ...]) -> Results:
     )
 
 
-def verdicts(found: Results) -> dict[str, str]:
-    outcomes = {claim.name: claim.judge(found).outcome for claim in STUDY.claims}
+def verdicts(study_results: Results) -> dict[str, str]:
+    outcomes = {claim.name: claim.judge(study_results).outcome for claim in STUDY.claims}
     for name, outcome in outcomes.items():
         thing = next(thing for thing in ABOUT if name.startswith(thing))
         assert outcomes[name.replace(thing, "cue")] == outcome, "the same records, the same verdicts"

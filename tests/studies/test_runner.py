@@ -46,9 +46,9 @@ def test_a_ledger_finds_its_rows_again_by_what_decides_them(tmp_path):
     ledger = Ledger.open(path)
     ledger.add({"width": 8, "seed": 1}, Row({"value": 0.5}, "wide", 1))
     ledger.add({"seed": 2, "width": 8}, Row({"value": 0.7}, "wide", 2))
-    again = Ledger.open(path)
-    assert again.get({"seed": 1, "width": 8}) == Row({"value": 0.5}, "wide", 1)
-    assert again.get({"seed": 1, "width": 9}) is None
+    reopened = Ledger.open(path)
+    assert reopened.get({"seed": 1, "width": 8}) == Row({"value": 0.5}, "wide", 1)
+    assert reopened.get({"seed": 1, "width": 9}) is None
     assert [json.loads(line)["seed"] for line in path.read_text().splitlines()].count(1) == 1
 
 
