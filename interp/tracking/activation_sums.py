@@ -48,8 +48,8 @@ class ActivationSums:
 
     def column(self, name: str) -> np.ndarray:
         """One property of every row."""
-        place = self.key_names.index(name)
-        return np.array([key[place] for key in self.row_of_key])
+        column = self.key_names.index(name)
+        return np.array([key[column] for key in self.row_of_key])
 
     def row_indices(self, keys: Sequence[Key]) -> Int[Tensor, " K"]:
         """The row of each key. A new key gets a new row of zeros."""
@@ -95,7 +95,7 @@ class ActivationSums:
         cls,
         key_names: Sequence[str],
         width: int,
-        keys: Sequence[Key],
+        keys: Sequence[Sequence[Any]],
         tensors: Mapping[str, Tensor],
         latents: Sequence[int] | None = None,
     ) -> "ActivationSums":

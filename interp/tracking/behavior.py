@@ -72,8 +72,9 @@ class BehaviorCounts:
 
 def rate_difference(first: PromptCounts, second: PromptCounts) -> Estimate:
     """The second rate less the first, paired by prompt. No interval if both have trials at fewer than 8 prompts."""
-    pairs = ((counts.successes_P.tolist(), counts.trials_P.tolist()) for counts in (first, second))
-    difference = paired_share_difference(*pairs)
+    difference = paired_share_difference(
+        (first.successes_P.tolist(), first.trials_P.tolist()), (second.successes_P.tolist(), second.trials_P.tolist())
+    )
     if difference.n < MIN_PROMPTS:
         return Estimate(difference.value, n=difference.n)
     return difference

@@ -1,6 +1,6 @@
 """Two checkpoints A and B of tracks compared: their behavior, and their latents.
 
-Latents are compared within rollouts of one outcome, unless something else is asked: a checkpoint that is right more
+Latents are compared within rollouts of one outcome, unless `match` says otherwise: a checkpoint that is right more
 often has more of what goes with being right, and that alone is no change inside.
 """
 
@@ -82,7 +82,8 @@ class Comparison(HtmlSummary):
         """Every latent in every bucket compared.
 
         `match` compares each prompt with itself within rollouts of one outcome, of like length, or of both: by default
-        of one outcome on-policy, and not at all on the probe corpus, where the text is the same."""
+        of one outcome on-policy, and not at all on the probe corpus, where the text is the same. The more rollouts a
+        problem has (`sampling.group`), the larger the share of the base's tokens that can be compared."""
         if match is None:
             match = ("outcome",) if corpus == ON_POLICY else ()
         if corpus not in (ON_POLICY, PROBE):

@@ -40,7 +40,9 @@ def test_track_shows_changes_and_where_latents_are_active(tmp_path, monkeypatch,
     assert command(*out, "--latents", "3", "7", "--measure", "mean_when_active", "--json") == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {row["latent"] for row in result["breakdown"]} == {3, 7}
-    assert {"role", "mean_when_active"} <= set(result["breakdown"][0]) and result["latents"]
+    assert {"role", "mean_when_active"} <= set(result["breakdown"][0]) and {
+        row["latent"] for row in result["table"]
+    } == set(range(2 * D))
     assert command("--out", tmp_path / "one", "--steps", "0", "--json") == 0
     assert {"out", "drift"} <= set(json.loads(capsys.readouterr().out))
 
@@ -56,11 +58,12 @@ def test_compare_takes_two_directories_and_a_dictionary_of_sae_lens(tmp_path, mo
     assert "expected a layer, got none" in capsys.readouterr().err
     words += ["--layer", LAYER, "--max-new-tokens", "6", "--corpus", "probe"]
     assert run(monkeypatch, *words, "--figure", tmp_path / "c.html") == 0
-    assert f"A: {tmp_path / 'first'}" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert str(tmp_path / "first") in output and "B less A" in output and "pass_rate" in output
     assert "<html" in (tmp_path / "c.html").read_text()[:200]
     assert run(monkeypatch, *words, "--json") == 0
     result = json.loads(capsys.readouterr().out)
-    assert {row["latent"] for row in result["latents"]} == set(range(2 * D))
-    assert set(result["drift"]) == {"A", "B"}
+    assert {row["latent"] for row in result["table"]} == set(range(2 * D))
+    assert [row["verdict"] for row in result["drift"]] and set(result["checkpoints"]) == {"A", "B"}
     assert {row["measure"] for row in result["behavior"]} >= {"pass_rate", "valid_rate"}
     assert run(monkeypatch, *words[:2], tmp_path / "nowhere", *words[3:]) == 2

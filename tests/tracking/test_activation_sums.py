@@ -47,10 +47,10 @@ def test_sums_do_not_depend_on_how_tokens_are_batched(tokens, cuts):
 
 
 @given(TOKENS, TOKENS)
-def test_merged_sums_equal_the_sums_of_all_tokens(left, right):
-    merged = sums_of(left)
-    merged.merge(sums_of(right))
-    assert as_dict(merged) == as_dict(sums_of(left + right))
+def test_merged_sums_equal_the_sums_of_all_tokens(first, second):
+    merged = sums_of(first)
+    merged.merge(sums_of(second))
+    assert as_dict(merged) == as_dict(sums_of(first + second))
 
 
 @given(TOKENS)

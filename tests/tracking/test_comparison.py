@@ -246,8 +246,10 @@ def test_the_figure_has_rates_above_and_latents_below(runs):
 
 def test_a_repeated_comparison_is_opened_and_loads_no_checkpoint(runs, home, monkeypatch):
     monkeypatch.setattr(tracker, "SumsCollector", None)
-    again = compare(axes_dictionary(), home / "one", home / "other", TASK, SMALL_COMPARISON, out=runs.path, **OPTIONS)
-    assert again.table().equals(runs.table()) and Comparison.open(runs.path).table().equals(runs.table())
+    reopened = compare(
+        axes_dictionary(), home / "one", home / "other", TASK, SMALL_COMPARISON, out=runs.path, **OPTIONS
+    )
+    assert reopened.table().equals(runs.table()) and Comparison.open(runs.path).table().equals(runs.table())
 
 
 def test_by_default_a_comparison_is_kept_beside_the_checkpoints_of_b(home):

@@ -219,8 +219,8 @@ def test_a_track_that_is_stopped_and_repeated_ends_in_the_same_sums(tracks, run,
 
 def test_a_repeated_call_opens_the_tracks_and_loads_no_checkpoint(tracks, run, monkeypatch):
     monkeypatch.setattr(tracker, "SumsCollector", None)
-    again = track(axes_dictionary(), Series.from_dir(run), TASK, SMALL, out=tracks.path, progress=False)
-    assert again.steps == tracks.steps and repr(again) == repr(tracks)
+    reopened = track(axes_dictionary(), Series.from_dir(run), TASK, SMALL, out=tracks.path, progress=False)
+    assert reopened.steps == tracks.steps and repr(reopened) == repr(tracks)
 
 
 def test_tracks_made_from_other_inputs_are_not_overwritten(tracks, run):
