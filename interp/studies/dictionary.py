@@ -398,5 +398,5 @@ def passes_gate(judgements: "Sequence[Judgement]") -> dict[str, bool]:
     """Whether dictionaries may be used for anything else, by each kind of verdict."""
     gate = [one for one in judgements if one.claim.name in GATE]
     return {
-        kind: all(getattr(one, kind) == SUPPORTED for one in gate) for kind in ("registered", "corrected", "verdict")
+        kind: all(getattr(one, kind) == SUPPORTED for one in gate) for kind in ("registered", "verdict", "any_shape")
     }

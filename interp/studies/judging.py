@@ -41,14 +41,14 @@ class Judgement:
         return NOT_SUPPORTED if outcome == NO_EVIDENCE else outcome
 
     @property
-    def corrected(self) -> str:
-        """With exact shares, after Holm, and never from a lack of evidence."""
+    def verdict(self) -> str:
+        """With exact shares, after Holm's correction, and never from a lack of evidence."""
         outcome = self.outcome(EXACT.name)
         return outcome if self.holm[EXACT.name] <= ALPHA else INCONCLUSIVE
 
     @property
-    def verdict(self) -> str:
-        """For seeds of any shape, and never from a lack of evidence."""
+    def any_shape(self) -> str:
+        """For seeds of any shape, each claim alone, and never from a lack of evidence."""
         return self.outcome(ANY_SHAPE.name)
 
     def outcome(self, reading: str) -> str:
@@ -57,7 +57,7 @@ class Judgement:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        return {"as registered": self.registered, "corrected": self.corrected, "any shape": self.verdict}
+        return {"as registered": self.registered, "corrected": self.verdict, "any shape": self.any_shape}
 
     @property
     def is_changed(self) -> bool:
@@ -110,4 +110,9 @@ def claim_p_value(outcome_at: Callable[[float], str]) -> float:
 
 def as_json(judgement: Judgement) -> dict[str, Any]:
     """The verdicts of one claim as plain values."""
-    return {**judgement.verdicts, "p": dict(judgement.p_values), "p after Holm": dict(judgement.holm)}
+    return {
+        "verdict": judgement.verdict,
+        **judgement.verdicts,
+        "p": dict(judgement.p_values),
+        "p after Holm": dict(judgement.holm),
+    }

@@ -19,13 +19,12 @@ from interp.studies.results import Results
 PACKAGES = ("interp", "torch", "transformers", "sae-lens")
 KINDS_OF_INTERVALS = (
     "*As registered*: Student's t at 95%, each claim alone; crossings by bootstrap. This takes seeds to have one mode.",
-    "*Corrected*: the same, with Holm's correction over the claims of this study, exact intervals over clusters for "
-    "shares of counted latents (where all latents of all seeds succeed, each seed counts once), and no verdict from a "
-    "lack of evidence. p is that of these intervals.",
-    "*Any shape* (`verdict` in result.json): Gaffke's interval over the range that a measure cannot leave, not "
-    "corrected for the number of claims. It also covers where a few seeds behave unlike the others, which Student's t "
-    "does not (coverage of both: `tests/stats/test_coverage.py`). Its price is width. {modes} A measure with no range "
-    "has no such interval.",
+    "*Corrected* (`verdict` in result.json): the same, with Holm's correction over the claims of this study, exact "
+    "intervals over clusters for shares of counted latents (where all latents of all seeds succeed, each seed counts "
+    "once), and no verdict from a lack of evidence. p is that of these intervals.",
+    "*Any shape*: Gaffke's interval over the range that a measure cannot leave, not corrected for the number of "
+    "claims. It also covers where a few seeds behave unlike the others, which Student's t does not (coverage of "
+    "both: `tests/stats/test_coverage.py`). Its price is width. {modes} A measure with no range has no such interval.",
 )
 
 
@@ -49,6 +48,7 @@ def write_result(study: Study[Any], results: Results, config: Any, out: Path) ->
 def as_data(study: Study[Any], results: Results, config: Any, judgements: Sequence[Judgement]) -> dict[str, Any]:
     return {
         "claim": study.summary,
+        "texts": {one.claim.name: one.claim.text for one in judgements},
         "prediction": {one.claim.name: one.claim.prediction for one in judgements},
         "verdict": {one.claim.name: one.verdict for one in judgements},
         "verdicts": {one.claim.name: as_json(one) for one in judgements},
@@ -140,9 +140,9 @@ def _verdict_table(judgements: Sequence[Judgement]) -> Table:
             one.registered,
             p_text(one.p_values[EXACT.name]),
             p_text(one.holm[EXACT.name]),
-            one.corrected,
-            p_text(one.p_values[ANY_SHAPE.name]),
             one.verdict,
+            p_text(one.p_values[ANY_SHAPE.name]),
+            one.any_shape,
         )
         for one in judgements
     ]
@@ -152,11 +152,7 @@ def _verdict_table(judgements: Sequence[Judgement]) -> Table:
 def changes_table(judgements: Sequence[Judgement]) -> Table:
     """Claims whose verdict depends on the statistics, and why."""
     head = ("claim", "as registered", "corrected", "any shape", "why")
-    rows = [
-        (one.claim.name, one.registered, one.corrected, one.verdict, why_changed(one))
-        for one in judgements
-        if one.is_changed
-    ]
+    rows = [(one.claim.name, *one.verdicts.values(), why_changed(one)) for one in judgements if one.is_changed]
     return Table("What changed by the new statistics", head, rows)
 
 
@@ -164,11 +160,11 @@ def why_changed(judgement: Judgement) -> str:
     reasons = []
     if judgement.by_reading[REGISTERED.name].outcome == "no evidence":
         reasons.append("the rule called a lack of evidence not supported")
-    if judgement.outcome(EXACT.name) != judgement.corrected:
+    if judgement.outcome(EXACT.name) != judgement.verdict:
         reasons.append(f"p {p_text(judgement.holm[EXACT.name])} after Holm")
-    elif judgement.corrected != judgement.registered and not reasons:
+    elif judgement.verdict != judgement.registered and not reasons:
         reasons.append("exact intervals of shares")
-    if judgement.verdict != judgement.registered and judgement.verdict != judgement.corrected:
+    if judgement.any_shape not in (judgement.registered, judgement.verdict):
         reasons.append(_why_not_any_shape(judgement))
     return "; ".join(reasons)
 
@@ -191,8 +187,8 @@ def _section(judgement: Judgement) -> list[str]:
     lines = [
         f"### {claim.text}",
         "",
-        f"As registered: **{judgement.registered}**. Corrected: **{judgement.corrected}**. Any shape: "
-        f"**{judgement.verdict}**.",
+        f"As registered: **{judgement.registered}**. Corrected: **{judgement.verdict}**. Any shape: "
+        f"**{judgement.any_shape}**.",
         "",
         f"*Predicted.* {claim.prediction}",
         "",
@@ -207,7 +203,7 @@ def _section(judgement: Judgement) -> list[str]:
 
 
 def _measure_table(judgement: Judgement, names: Sequence[str]) -> Table:
-    readings = ("Student's t (as registered)", "exact shares", "any shape")
+    readings = ("Student's t (as registered)", "exact shares, Fieller's crossings", "any shape")
     rows = []
     for name in names:
         estimates = list(_in_every_reading(judgement, name).values())
@@ -254,7 +250,7 @@ def _with_verdicts(text: str, claims: Sequence[str], judgements: Sequence[Judgem
     by_name: Mapping[str, Judgement] = {one.claim.name: one for one in judgements}
     lines = [
         f"<br>{by_name[name].claim.text} <b>{by_name[name].registered.capitalize()}</b> as registered; "
-        f"{by_name[name].corrected} corrected; {by_name[name].verdict} for any shape."
+        f"{by_name[name].verdict} corrected; {by_name[name].any_shape} for any shape."
         for name in claims
     ]
     return "\n".join([text, *lines])
