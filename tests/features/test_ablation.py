@@ -54,8 +54,8 @@ def cause(policy) -> torch.Tensor:
 
 
 def test_log_odds_are_those_of_one_token_against_all_others():
-    found = log_odds(torch.tensor([[0.0, np.log(3.0), 0.0]] * 2), torch.tensor([1, 0]))
-    assert found.tolist() == pytest.approx([np.log(3 / 2), np.log(1 / 4)])
+    odds = log_odds(torch.tensor([[0.0, np.log(3.0), 0.0]] * 2), torch.tensor([1, 0]))
+    assert odds.tolist() == pytest.approx([np.log(3 / 2), np.log(1 / 4)])
     certain = log_odds(torch.tensor([[0.0, 80.0, 0.0]]), torch.tensor([1]))
     assert float(certain[0]) == pytest.approx(80 - np.log(2)), "where the probability is 1 to the last bit"
 

@@ -99,8 +99,8 @@ def test_rollouts_that_are_given_are_used_instead_of_new_ones(policy, task, tsae
     problems = [problem for depth in (1, 2) for problem in task.problems("train", depth, 12)]
     rollouts = roll_out(policy, task, problems, FEW.sampling, purpose="roles", progress=False)
     monkeypatch.setattr("interp.features.earn.roll_out", None)
-    given = earn_roles(tsae, policy, task, config, rollouts=rollouts, progress=False)
-    assert given.fingerprint() == sampled.fingerprint() and given.rollout_effects == ()
+    from_given = earn_roles(tsae, policy, task, config, rollouts=rollouts, progress=False)
+    assert from_given.fingerprint() == sampled.fingerprint() and from_given.rollout_effects == ()
 
 
 def test_a_problem_of_two_levels_is_answered_once(policy, task, tsae, monkeypatch):
@@ -109,8 +109,8 @@ def test_a_problem_of_two_levels_is_answered_once(policy, task, tsae, monkeypatc
     class Answered(Exception):
         pass
 
-    def roll_out(policy: Policy, task: object, asked: list, *_: object, **__: object) -> None:
-        problems.extend(problem.id for problem in asked)
+    def roll_out(policy: Policy, task: object, to_answer: list, *_: object, **__: object) -> None:
+        problems.extend(problem.id for problem in to_answer)
         raise Answered
 
     monkeypatch.setattr("interp.features.earn.roll_out", roll_out)

@@ -18,10 +18,10 @@ def separate(z: list[list[float]], positive: list[bool], stratum: list[int] | No
 
 
 def test_auroc_is_one_for_a_latent_of_positives_only_and_zero_for_one_of_negatives_only():
-    found = separate([[1, 0, 2, 0], [3, 0, 2, 0], [0, 1, 2, 0], [0, 5, 2, 0]], [True, True, False, False])
-    assert found.auroc_F.tolist() == [1, 0, 0.5, 0.5]
-    assert found.d_F[0] > 1 and found.d_F[1] < -0.9 and found.d_F[2] == found.d_F[3] == 0
-    assert (found.positives, found.negatives, found.comparable_share) == (2, 2, 1)
+    separation = separate([[1, 0, 2, 0], [3, 0, 2, 0], [0, 1, 2, 0], [0, 5, 2, 0]], [True, True, False, False])
+    assert separation.auroc_F.tolist() == [1, 0, 0.5, 0.5]
+    assert separation.d_F[0] > 1 and separation.d_F[1] < -0.9 and separation.d_F[2] == separation.d_F[3] == 0
+    assert (separation.positives, separation.negatives, separation.comparable_share) == (2, 2, 1)
 
 
 activations = st.sampled_from([0.0, 0.0, 0.5, 1.0, 2.0])
@@ -31,25 +31,25 @@ tokens = st.lists(st.tuples(activations, st.booleans(), st.integers(0, 2)), min_
 @given(tokens)
 def test_auroc_is_the_share_of_pairs_that_the_positive_wins_within_strata_weighted_by_positives(tokens):
     values, positive, strata = (list(column) for column in zip(*tokens, strict=True))
-    found, total, weight = separate([[value, 0.0] for value in values], positive, strata), 0.0, 0
+    separation, total, weight = separate([[value, 0.0] for value in values], positive, strata), 0.0, 0
     for stratum in set(strata):
         ones, zeros = ([v for v, p, s in tokens if s == stratum and p == kind] for kind in (True, False))
         if ones and zeros:
             wins = [(a > b) + (a == b) / 2 for a in ones for b in zeros]
             total, weight = total + len(ones) * sum(wins) / len(wins), weight + len(ones)
     if not weight:
-        assert np.isnan(found.auroc_F).all() and found.comparable_share == 0
+        assert np.isnan(separation.auroc_F).all() and separation.comparable_share == 0
     else:
-        assert found.auroc_F == pytest.approx([total / weight, 0.5])
-        assert found.comparable_share == pytest.approx(weight / sum(positive))
+        assert separation.auroc_F == pytest.approx([total / weight, 0.5])
+        assert separation.comparable_share == pytest.approx(weight / sum(positive))
 
 
 def test_the_effect_size_is_cohens_d():
     rng = np.random.default_rng(0)
     ones, zeros = rng.random(50) + 1.5, rng.random(70) + 1
-    found = separate([[float(v)] for v in [*ones, *zeros]], [True] * 50 + [False] * 70)
+    separation = separate([[float(v)] for v in [*ones, *zeros]], [True] * 50 + [False] * 70)
     pooled = ((ones.var() * 50 + zeros.var() * 70) / 120) ** 0.5
-    assert found.d_F[0] == pytest.approx((ones.mean() - zeros.mean()) / pooled, rel=1e-4)
+    assert separation.d_F[0] == pytest.approx((ones.mean() - zeros.mean()) / pooled, rel=1e-4)
 
 
 def test_means_are_taken_within_strata_and_weighted_by_positives():
@@ -68,8 +68,8 @@ def test_without_a_stratum_of_both_kinds_the_means_are_unknown():
 def test_a_latent_that_only_follows_the_mix_of_strata_separates_nothing_within_them():
     """Active at every token of stratum 1 and at none of 0; most positives are in 1."""
     z = [[1.0]] * 12 + [[0.0]] * 12
-    found = separate(z, [True] * 9 + [False] * 3 + [True] * 3 + [False] * 9, [1] * 12 + [0] * 12)
-    assert found.auroc_F[0] == 0.5 and found.d_F[0] == 0
+    separation = separate(z, [True] * 9 + [False] * 3 + [True] * 3 + [False] * 9, [1] * 12 + [0] * 12)
+    assert separation.auroc_F[0] == 0.5 and separation.d_F[0] == 0
 
 
 def test_a_token_of_both_kinds_is_refused():
