@@ -1,0 +1,77 @@
+"""README and guide are run: their Python from top to bottom, their commands one by one, in the order they are read."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from interp import cli
+
+ROOT = Path(__file__).parent.parent
+GUIDE = ["organism", "training", "credit", "activations", "dictionaries", "roles", "tracking", "own-data"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / "guide" / f"{name}.md" for name in GUIDE)]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    return [line for page in PAGES for block in blocks(page, "bash") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory) -> Path:
+    """The directory in which all pages are run, one after the other."""
+    return tmp_path_factory.mktemp("workshop")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, workshop, monkeypatch, capsys):
+    monkeypatch.chdir(workshop)
+    names: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+    if page.stem == "own-data":
+        out = capsys.readouterr().out
+        assert "True True steps" in out and "[(True, True), (False, True)]" in out, "what its comments promise"
+    assert "interp" in names
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_of_the_pages_runs(command, workshop, monkeypatch, capsys):
+    monkeypatch.chdir(workshop)
+    words = shlex.split(command)
+    assert words[0] == "interp"
+    monkeypatch.setattr(sys, "argv", words)
+    try:
+        cli.main()
+    except SystemExit as stop:
+        assert not stop.code
+    assert capsys.readouterr().out
+
+
+def test_the_two_commands_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^make (\w+)", "".join(blocks(ROOT / "README.md", "")), re.MULTILINE)
+    assert targets == ["demo", "test"]
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_folder_of_the_file_tree_exists():
+    tree = next(block for block in blocks(ROOT / "README.md", "") if block.startswith("interp/"))
+    rooms = re.findall(r"^  (\w+)/", tree, re.MULTILINE)
+    assert len(rooms) >= 12
+    for room in rooms:
+        assert (ROOT / "interp" / room).is_dir(), room
+    packages = {path.parent.name for path in (ROOT / "interp").glob("*/__init__.py")}
+    assert packages - set(re.findall(r"(\w+)/", tree)) <= {"artifacts"}
+
+
+def test_the_numbers_of_readme_and_findings_are_those_of_the_results():
+    made = subprocess.run([sys.executable, "docs/numbers.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
