@@ -23,15 +23,15 @@ HEADLINES = (
      "that success on deep problems is luck is built into the organism"),
     ("difficulty", "ceiling", ("oracle: change at depths 1-3", "pass rate: oracle: change at depths 1-3"),
      "an oracle, not a method"),
-    ("dictionary", "slow-and-rare", ("interp", "matryoshka"), "promotion sorts: sorting BatchTopK afterwards finds as many"),
+    ("dictionary", "slow-and-rare", ("interp", "matryoshka"), "sorting BatchTopK afterwards finds as many"),
     ("dictionary", "slow-facts", ("interp", "matryoshka"), "random weights, read the same way, reach nearly as much"),
     ("dictionary", "smoothness-is-moved",
      ("slow block, ours minus Matryoshka's", "the paper's smoothness, slow block, ours minus Matryoshka's"),
      "by the paper's own smoothness ours is rougher"),
     ("roles", "cue-precise", ("precision",), "the truth shares its intervention with the ablation gate"),
     ("roles", "computation-precise", ("precision",), "reasoning and direct answers have no truth yet"),
-    ("features", "hard-direct", ("fixed strength", "on-policy strength"), "on the policy's own text, not on fixed text"),
-    ("features", "hard-valid-alone", ("fixed strength", "causal strength"), "the change by ablation has small denominators"),
+    ("features", "hard-direct", ("fixed strength", "on-policy strength"), "on its own text, not on fixed text"),
+    ("features", "hard-valid-alone", ("fixed strength", "causal strength"), "by ablation: small denominators"),
 )  # fmt: skip
 
 
@@ -44,7 +44,9 @@ def benchmark(name: str) -> dict[str, Any]:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+    """Rows under their head as Markdown; a bar inside a cell is escaped."""
+    lines = [[cell.replace("|", "\\|") for cell in cells] for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def interval(estimate: dict[str, Any]) -> str:
