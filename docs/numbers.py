@@ -1,4 +1,4 @@
-"""Write the numbers of README.md and docs/findings.md from the result files; with --check, refuse texts that differ.
+"""Write the numbers of README.md, docs/findings.md and the newest entry of LOG.md from the result files; with --check, refuse texts that differ.
 
 A region between `<!-- begin: NAME -->` and `<!-- end: NAME -->` is made by the function of that name below. Nothing in
 such a region is typed by hand.
@@ -110,6 +110,17 @@ def all_claims() -> str:
     return "\n\n".join(parts)
 
 
+def changed() -> str:
+    """Claims whose verdict after correction is not the registered one."""
+    rows = []
+    for study in STUDIES:
+        data = result(study)
+        for name, one in data["verdicts"].items():
+            if one["corrected"] != one["as registered"]:
+                rows.append([study, name, one["as registered"], one["corrected"], p_values(one)[1]])
+    return table(["study", "claim", "as registered", "corrected", "p after Holm"], rows)
+
+
 def modes() -> str:
     """What seeds that agree leave open, by their number."""
     counts = (3, 5, 8, 14)
@@ -124,8 +135,14 @@ def p_values(verdicts: dict[str, Any]) -> list[str]:
     return [text(verdicts[key].get("exact shares")) for key in ("p", "p after Holm")]
 
 
-REGIONS: dict[str, Callable[[], str]] = {"found": found, "speed": speed, "all-claims": all_claims, "modes": modes}
-PAGES = ("README.md", "docs/findings.md")
+REGIONS: dict[str, Callable[[], str]] = {
+    "found": found,
+    "speed": speed,
+    "all-claims": all_claims,
+    "modes": modes,
+    "changed": changed,
+}
+PAGES = ("README.md", "docs/findings.md", "LOG.md")
 
 
 def filled(text: str) -> str:
