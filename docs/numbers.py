@@ -1,4 +1,4 @@
-"""Write the numbers of README.md, docs/findings.md and the newest entry of LOG.md from the result files; with --check, refuse texts that differ.
+"""Write the numbers of README.md, docs/findings.md and LOG.md from the result files; with --check, refuse stale texts.
 
 A region between `<!-- begin: NAME -->` and `<!-- end: NAME -->` is made by the function of that name below. Nothing in
 such a region is typed by hand.
