@@ -1,6 +1,9 @@
-"""Commands as a user gives them, in this process."""
+"""Run a command of `interp` in this process, as a user types it."""
 
+import json
 import sys
+import warnings
+from typing import Any
 
 import pytest
 
@@ -8,10 +11,35 @@ from interp import cli
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """What `interp` ends with."""
+    """The exit code of `interp WORDS`."""
     monkeypatch.setattr(sys, "argv", ["interp", *map(str, words)])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main sets it; this restores it afterwards
+    monkeypatch.setenv("TQDM_MININTERVAL", "10")
     try:
         cli.main()
     except SystemExit as stop:
         return int(str(stop.code or 0))
     return 0
+
+
+def run_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> Any:
+    """What `interp WORDS --json` prints, which must be one JSON object and nothing else."""
+    capsys.readouterr()
+    assert run(monkeypatch, *words, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def run_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """What `interp WORDS` prints for people."""
+    capsys.readouterr()
+    assert run(monkeypatch, *words) == 0
+    return capsys.readouterr().out
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """The error of `interp WORDS`, which must be one line and exit code 2."""
+    capsys.readouterr()
+    assert run(monkeypatch, *words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("interp: ") and error.count("\n") == 1
+    return error

@@ -37,7 +37,7 @@ def _interval(value: float | None, low: float | None, high: float | None, *, spe
 
 def drop_zero_columns(frame: "pl.DataFrame", names: Sequence[str]) -> "pl.DataFrame":
     """Without those columns of counts that are zero in every row."""
-    return frame.drop([name for name in names if name in frame.columns and not frame[name].fill_null(0).any()])
+    return frame.drop([name for name in names if name in frame.columns and not frame[name].fill_null(0).sum()])
 
 
 def most_certain(frame: "pl.DataFrame", verdicts: Sequence[str], n: int) -> "pl.DataFrame":

@@ -16,16 +16,43 @@ if TYPE_CHECKING:
     from interp.rollouts import Evaluation
 
 TITLE = "What training on deep problems did to a small model, and what its latents show"
-MEASURES = {"valid_rate": "valid", "pass_rate": "pass", "direct_share": "direct"}
-READING = {
-    "dictionary": "Figure: each latent by how often it is active and how smooth it is over tokens.",
-    "roles": (
-        "Figure: to the right of the dotted line a latent passes the contrast; below zero its tokens are less likely "
-        "without it. Filled circles have passed all three gates. Bars are 95% intervals over prompts."
+MEASURES = {"pass_rate": "pass", "valid_rate": "valid", "direct_share": "direct"}
+NOTES = {
+    "base": (
+        "A correct answer that is not valid is lucky: the last column is the share of correct answers that "
+        "are valid. Bars are 95% intervals over problems, here and in all figures of rates."
     ),
-    "tracks": "Figure: the most certain changes since the base, each line a latent, with 95% intervals over prompts.",
-    "comparison": "Figure: A is the end of middle training, B the end of deep training.",
+    "training": (
+        "All arms start from the same base. In the last one an answer is rewarded only if every step is "
+        "right, which needs a verifier of steps. Pass rates alone do not show what was learned."
+    ),
+    "dictionary": (
+        "The loss recovered is 1 if the reconstruction in place of the residual costs nothing, and 0 if it is "
+        "as bad as the mean residual. Figure: each latent by how often it is active and how smooth it is over "
+        "tokens."
+    ),
+    "roles": (
+        "A latent passes the contrast if it separates the family's tokens; it is falsified if tokens alone "
+        "drive it, in any order or on one surface only; it passes ablation if the family's tokens are less "
+        "likely without it. Random latents go through the same gates. Figure: to the right of the dotted line "
+        "a latent passes the contrast; below zero its tokens are less likely without it, compared with other "
+        "tokens. Filled circles have passed all gates."
+    ),
+    "tracks": (
+        "Number of latents by the verdict on their mean activation at the last checkpoint less the base, at a "
+        "false-discovery rate of 0.05. Unchanged is shown by equivalence; undecided latents may have changed. "
+        "The control counts latents that change if the base is sampled a second time. Figure: the most "
+        "certain changes since the base, each line a latent, with 95% intervals over prompts."
+    ),
+    "comparison": (
+        "Rates of the end of deep training less those of the end of middle training, paired by prompt; "
+        "latents that are stronger or weaker after deep training, within rollouts of one outcome. The control "
+        "counts latents that differ if the end of middle training is sampled a second time. Figure: A is "
+        "middle, B is deep; below, changes since the base of the latents that differ most certainly."
+    ),
+    "credit": "One run of each arm: a demonstration, not a study.",
 }
+"""What a section says on the page besides its text: what the numbers mean, and how to read the figure."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +61,8 @@ class Illustrated:
 
     section: Section
     figure: "go.Figure"
-    reading: str = ""
-    """How to read the figure."""
+    note: str
+    """What the numbers mean, and how to read the figure."""
 
 
 def write_page(path: Path, parts: Sequence[Illustrated]) -> Path:
@@ -45,7 +72,7 @@ def write_page(path: Path, parts: Sequence[Illustrated]) -> Path:
 
 def _part(number: int, part: Illustrated) -> Part:
     section = part.section
-    text = html.escape(" ".join(filter(None, (section.text, section.note, part.reading))))
+    text = html.escape(" ".join(filter(None, (section.text, section.note, part.note))))
     return Part(f"{number} {html.escape(section.title)}", text, part.figure, html_table(section.table))
 
 

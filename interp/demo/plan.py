@@ -77,7 +77,7 @@ class Plan:
 
     def evaluation_dir(self, arm: str, *inputs: object) -> Path:
         """Directory of the evaluation of an arm's last checkpoint, or of the base."""
-        return self.out / "evaluations" / self._named(arm, self.training, *inputs)
+        return self.out / "evaluations" / self._named(arm, *inputs)
 
     @staticmethod
     def _named(arm: str, *inputs: object) -> str:

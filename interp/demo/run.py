@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interp.demo import text
-from interp.demo.page import READING, Illustrated, rates_figure, write_page
+from interp.demo.page import NOTES, Illustrated, rates_figure, write_page
 from interp.demo.plan import Plan
 from interp.demo.stages import BASE, DEEP, FEATURES, ORACLE, Stages
 from interp.demo.text import NO_CREDIT, Section
@@ -51,8 +51,7 @@ class Demo:
             self._track(tsae, roles)
             self._compare(tsae, roles)
             self._train_with_features(tsae, roles)
-        with self._timed("page"):
-            page = write_page(self.plan.out / "demo.html", self.parts)
+        page = write_page(self.plan.out / "demo.html", self.parts)
         self.say(f"Page with all figures (opens offline): {page}")
         self.say(f"Seconds: {', '.join(f'{stage} {seconds:.0f}' for stage, seconds in self.seconds.items())}")
         evaluations = {name: evaluation.table().to_dicts() for name, evaluation in self.evaluations.items()}
@@ -62,25 +61,25 @@ class Demo:
         with self._timed("base"):
             self.evaluations[BASE] = self.stages.measure_base()
         section = text.base_section(self.evaluations[BASE], self.stages.task, self.plan)
-        self._show(section, rates_figure(self.evaluations))
+        self._show(section, rates_figure(self.evaluations), "base")
 
     def _train_arms(self) -> None:
         with self._timed("training"):
             self.evaluations |= self.stages.train_arms()
-        self._show(text.training_section(self.evaluations, self.plan), rates_figure(self.evaluations))
+        self._show(text.training_section(self.evaluations, self.plan), rates_figure(self.evaluations), "training")
 
     def _fit_dictionary(self) -> "TSAE":
         with self._timed("dictionary"):
             dictionary = self.stages.fit_dictionary()
         self.result["dictionary"] = dictionary.quality.headline() | dictionary.recovery.headline()
-        self._show(text.dictionary_section(dictionary), dictionary.quality.figure(), READING["dictionary"])
+        self._show(text.dictionary_section(dictionary), dictionary.quality.figure(), "dictionary")
         return dictionary.tsae
 
     def _earn_roles(self, tsae: "TSAE") -> "Roles":
         with self._timed("roles"):
             roles = self.stages.earn_roles(tsae)
         self.result["roles"] = _summary_and_table(roles.summary(), roles.table())
-        self._show(text.roles_section(roles), roles.figure(), READING["roles"])
+        self._show(text.roles_section(roles), roles.figure(), "roles")
         return roles
 
     def _track(self, tsae: "TSAE", roles: "Roles") -> None:
@@ -89,7 +88,7 @@ class Demo:
             changes, drift = tracks.changes(roles=roles), tracks.drift()
         self.result["tracks"] = _summary_and_table(changes.summary(), _without_rare(changes.table()))
         self.result["tracks"]["drift"] = drift.summary().to_dicts()
-        self._show(text.tracks_section(changes, drift, roles), tracks.figure(roles=roles), READING["tracks"])
+        self._show(text.tracks_section(changes, drift, roles), tracks.figure(roles=roles), "tracks")
 
     def _compare(self, tsae: "TSAE", roles: "Roles") -> None:
         with self._timed("comparison"):
@@ -98,19 +97,19 @@ class Demo:
         self.result["comparison"] = _summary_and_table(latents.summary(), _without_rare(latents.table()))
         self.result["comparison"]["relations"] = latents.relations().to_dicts()
         self.result["comparison"]["behavior"] = comparison.behavior().to_dicts()
-        self._show(section, comparison.figure(), READING["comparison"])
+        self._show(section, comparison.figure(), "comparison")
 
     def _train_with_features(self, tsae: "TSAE", roles: "Roles") -> None:
-        with self._timed("feature credit"):
+        with self._timed("credit"):
             evaluation = self.stages.train_with_features(tsae, roles)
         if evaluation is None:
             return self.say(NO_CREDIT)
         self.evaluations[FEATURES] = evaluation
         shown = {name: self.evaluations[name] for name in (BASE, DEEP, ORACLE, FEATURES)}
-        return self._show(text.credit_section(shown, roles), rates_figure(shown, list(self.evaluations)))
+        return self._show(text.credit_section(shown, roles), rates_figure(shown, list(self.evaluations)), "credit")
 
-    def _show(self, section: Section, figure: "go.Figure", reading: str = "") -> None:
-        self.parts.append(Illustrated(section, figure, reading))
+    def _show(self, section: Section, figure: "go.Figure", note: str) -> None:
+        self.parts.append(Illustrated(section, figure, NOTES[note]))
         self.say(section.render(len(self.parts)))
 
     @contextmanager

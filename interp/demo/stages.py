@@ -88,7 +88,7 @@ class Stages:
             out=self.plan.run_dir(name, *inputs),
             progress=self.progress,
         )
-        return self._evaluate(name, run.series.last, *inputs)
+        return self._evaluate(name, run.series.last, self.plan.training, *inputs)
 
     def _evaluate(self, name: str, policy: "Policy | Checkpoint", *inputs: object) -> "Evaluation":
         from interp.rollouts import Evaluation, evaluate

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from interp.demo.stages import DEEP, FEATURES, MIDDLE, ORACLE, Dictionary
+from interp.demo.stages import DEEP, FEATURES, ORACLE, Dictionary
 from interp.display import text_table
 from interp.rollouts import Evaluation
 from interp.stats import Estimate, exact_share
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of a terminal."""
 NONE = "-"
-CREDIT_CONTROL = "Control over 3 seeds (benchmarks/results/credit.json): no better than random latents; a format gate."
+CREDIT_CONTROL = "Control (benchmarks/results/credit.json): random latents do no worse; what acts is a format gate."
 NO_CREDIT = "No latent has earned a role that credit uses, so deep training is not repeated with feature credit."
 
 
@@ -98,7 +98,7 @@ def _arm_rates(evaluation: Evaluation) -> dict[str, str]:
         "shallow: valid": percent(shallow["valid_rate"]),
         "deep: pass": percent(deep["pass_rate"]),
         "deep: valid": percent(deep["valid_rate"]),
-        "direct": percent(deep["direct_share"]),
+        "deep: direct": percent(deep["direct_share"]),
     }
 
 
@@ -120,7 +120,7 @@ def dictionary_section(dictionary: Dictionary) -> Section:
         "loss recovered": recovery.from_mean.ce_recovered,
         "held-out tokens": f"{quality.tokens:,}",
     }
-    text = "Of the base and the ends of middle and deep. Control: the mean residual recovers 0."
+    text = "Of the base and the ends of middle and deep. Control: the mean residual, at 0."
     return Section("A temporal SAE", text, _frame([row]))
 
 
@@ -175,7 +175,7 @@ def tracks_section(changes: "Changes", drift: "Drift", roles: "Roles") -> Sectio
                 "most certain change": most_certain_change(verdicts, roles),
             }
         )
-    text = f"Control: changes if the base is resampled. {trust(drift)}"
+    text = f"Control: base resampled. {trust(drift)}"
     return Section("Latents in deep training", text, _frame(rows))
 
 
@@ -216,8 +216,8 @@ def comparison_section(comparison: "Comparison") -> Section:
                 "control": control[STRENGTHENED] + control[WEAKENED] if control and is_known else NONE,
             }
         )
-    text = "In points; latents at equal outcomes. Control: differences if middle is resampled."
-    return Section(f"{DEEP.capitalize()} less {MIDDLE}", text, _frame(rows))
+    text = "Latents at equal outcomes. Control: middle resampled."
+    return Section("Deep less middle, in percentage points", text, _frame(rows))
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------
