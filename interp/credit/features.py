@@ -149,27 +149,30 @@ class FeatureCredit:
         return gate_B
 
     def _read(self, batch: RolloutBatch) -> "list[GroupReadout]":
-        """The weighted sums of every group at every token, from the live policy."""
-        policy = _expect_policy(batch, self.tsae)
-        rollouts = [rollout for rollout in batch.rollouts if rollout.tokens]
-        layer, weights_RS = self.roles.layer, self._weights_RS
-        sums_BLS, chunks = torch.zeros(*batch.mask_BL.shape, weights_RS.shape[1]), []
-        for chunk in (
-            encode_rollouts(policy, self._sub_dictionary, layer, rollouts, micro_tokens=MICRO_TOKENS)
-            if rollouts
-            else ()
-        ):
-            codes = chunk.codes
-            terms_KS = weights_RS[codes.latent_K] * codes.value_K.float()[:, None]
-            chunks.append(torch.zeros(codes.tokens, terms_KS.shape[1]).index_add_(0, codes.token_K, terms_KS))
-        if chunks:
-            sums_BLS[batch.mask_BL] = torch.cat(chunks)
-        effects, evidences = (half.unbind(-1) for half in sums_BLS.chunk(2, -1))
+        """What each group of latents says at every token, from the live policy."""
+        effects, evidences = (half_BLG.unbind(-1) for half_BLG in self._weighted_sums(batch).chunk(2, -1))
         selected = [
             batch.per_token(lambda rollout, selector=group.selector: selector.mask(rollout.roles)).bool()
             for group in self._groups
         ]
         return [GroupReadout(*fields) for fields in zip(self._groups, effects, evidences, selected, strict=True)]
+
+    def _weighted_sums(self, batch: RolloutBatch) -> Float[Tensor, "B L S"]:
+        """The effect of each group at every token, then the evidence of each group; zero beyond the end."""
+        policy, weights_RS = _expect_policy(batch, self.tsae), self._weights_RS
+        sums_BLS = torch.zeros(*batch.mask_BL.shape, weights_RS.shape[1])
+        rollouts = [rollout for rollout in batch.rollouts if rollout.tokens]
+        if not rollouts:
+            return sums_BLS
+        sums = []
+        for chunk in encode_rollouts(
+            policy, self._sub_dictionary, self.roles.layer, rollouts, micro_tokens=MICRO_TOKENS
+        ):
+            codes = chunk.codes
+            terms_KS = weights_RS[codes.latent_K] * codes.value_K.float()[:, None]
+            sums.append(torch.zeros(codes.tokens, terms_KS.shape[1]).index_add_(0, codes.token_K, terms_KS))
+        sums_BLS[batch.mask_BL] = torch.cat(sums)
+        return sums_BLS
 
     @cached_property
     def _groups(self) -> list[LatentGroup]:
