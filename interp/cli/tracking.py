@@ -152,8 +152,9 @@ def _say_breakdown(breakdown: "pl.DataFrame", config: Track) -> None:
 
     if breakdown.is_empty():
         return explain(f"The latents are active nowhere: nothing was written ({config.corpus} text).")
-    steps = breakdown["step"].unique(maintain_order=True)
-    ends = breakdown.filter(pl.col("step").is_in([steps[0], steps[-1]])).sort("latent", "bucket", maintain_order=True)
+    steps, buckets = (breakdown[name].unique(maintain_order=True) for name in ("step", "bucket"))
+    ends = breakdown.filter(pl.col("step").is_in([steps[0], steps[-1]]))
+    ends = ends.sort("latent", pl.col("bucket").cast(pl.Enum(buckets)), maintain_order=True)
     text = f"Where the latents are active, by {config.by}, at the first and the last checkpoint (all: --json):"
     return explain(text, text_table(ends.select("latent", "bucket", pl.exclude("latent", "bucket"))))
 

@@ -1,15 +1,14 @@
 """The commands `track` and `compare`: flags, JSON, figures and refusals."""
 
 import json
+import shutil
 from pathlib import Path
 
-from commands import run
+from commands import refused, run
 from conftest import tiny_policy
-from tracking_fixtures import (
-    LAYER,
-    D,
-    save_as_sae_lens,
-)
+from tracking_fixtures import LAYER, D, save_as_sae_lens
+
+TRACK_ONCE = ("--levels", "1", "--problems", "2", "--group", "2", "--loss-rollouts", "0")
 
 
 def write_problems(path: Path, key: str, value: object, n: int) -> Path:
@@ -67,3 +66,30 @@ def test_compare_takes_two_directories_and_a_dictionary_of_sae_lens(tmp_path, mo
     assert [row["verdict"] for row in result["drift"]] and set(result["checkpoints"]) == {"A", "B"}
     assert {row["measure"] for row in result["behavior"]} >= {"pass_rate", "valid_rate"}
     assert run(monkeypatch, *words[:2], tmp_path / "nowhere", *words[3:]) == 2
+
+
+def test_a_single_checkpoint_is_tracked_without_changes(axes_tsae, monkeypatch, capsys, tmp_path):
+    words = ("track", "--tsae", axes_tsae, *TRACK_ONCE, "--out", tmp_path / "tracks")
+    assert run(monkeypatch, *words, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["out"] == str(tmp_path / "tracks") and len(printed["drift"]) == 1
+    assert printed["summary"] == printed["table"] == []
+    assert run(monkeypatch, *words) == 0
+    assert "There is one checkpoint, so there are no changes" in capsys.readouterr().out
+
+
+def test_roles_that_do_not_belong_to_the_dictionary_are_refused_before_tracking(
+    axes_tsae, axes_roles, monkeypatch, capsys, tmp_path
+):
+    other = shutil.copytree(axes_roles[1], tmp_path / "roles")
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["made_from"]["tsae"] = "another"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    for roles, problem in (
+        (tmp_path / "nowhere", "kind 'roles', got no such directory: is the path right?"),
+        (axes_tsae, "expected kind 'roles', got 'tsae'"),
+        (other, "another"),
+    ):
+        words = ("track", "--tsae", axes_tsae, *TRACK_ONCE, "--out", tmp_path / "tracks", "--roles", roles)
+        assert problem in refused(monkeypatch, capsys, *words)
+        assert not (tmp_path / "tracks").exists()
