@@ -66,7 +66,7 @@ def time_per_token(width: int, config: Config) -> dict[str, float]:
     """Microseconds per token: of all after sampling, of encoding alone, and their difference."""
     tsae, policy, task = random_dictionary(width), Policy.load(shipped_path(), device="cpu"), load_task(shipped_path())
     tracking = track_config(config, 16)
-    collector = SumsCollector(policy, tsae, LAYER, tracking)
+    collector = SumsCollector(tsae, policy, LAYER, tracking)
     waves = list(collector.sample(task, corpus_problems(task, ON_POLICY, tracking), run="benchmark", step=0))
     tokens = sum(len(tracked.rollout.tokens) for wave in waves for tracked in wave)
     x_ND = torch.randn(tokens, policy.d_model)

@@ -166,7 +166,7 @@ class FeatureCredit:
             return sums_BLS
         sums = []
         for chunk in encode_rollouts(
-            policy, self._sub_dictionary, self.roles.layer, rollouts, micro_tokens=MICRO_TOKENS
+            self._sub_dictionary, policy, self.roles.layer, rollouts, micro_tokens=MICRO_TOKENS
         ):
             codes = chunk.codes
             terms_KS = weights_RS[codes.latent_K] * codes.value_K.float()[:, None]

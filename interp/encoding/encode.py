@@ -40,7 +40,7 @@ class EncodedChunk:
 
 @torch.no_grad()
 def encode_rollouts(
-    policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout], *, micro_tokens: int = MICRO_TOKENS
+    tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout], *, micro_tokens: int = MICRO_TOKENS
 ) -> Iterator[EncodedChunk]:
     """Codes at every completion token, chunk by chunk. Every rollout must have a completion token."""
     tsae, table = tsae.to(policy.device), token_table(rollouts)
@@ -55,7 +55,7 @@ def encode_rollouts(
 
 @torch.no_grad()
 def latent_on_rollouts(
-    policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout], latent: int
+    tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout], latent: int
 ) -> tuple[Float[ndarray, " N"], Int[ndarray, " N"]]:
     """Activation of one latent at every completion token, and the index of each token's rollout."""
     x_ND = _completion_residuals(policy, layer, rollouts, MICRO_TOKENS)

@@ -55,7 +55,7 @@ class _ReadBatch:
 class LatentEditor:
     """Rollouts read once up to the layer. Each edit of a latent is read on from there."""
 
-    def __init__(self, policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout]) -> None:
+    def __init__(self, tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout]) -> None:
         self.policy, self.tsae, self.layer = policy, tsae.to(policy.device), layer
         prompts, completions = [list(row.prompt_ids) for row in rollouts], [list(row.tokens) for row in rollouts]
         starts = np.cumsum([0, *map(len, completions)])

@@ -65,14 +65,14 @@ def earn_roles(
         # the fingerprint of the weights on disk: in half precision the loaded weights are others
         expect_shared_policy(tsae, {"policy-0": weights}, "policy")
     rows = _answers(policy, task, config, progress) if rollouts is None else _expect_own(rollouts, policy, task).rows
-    labeled = label_tokens(policy, tsae, layer, rows, decoys=task.decoys)
+    labeled = label_tokens(tsae, policy, layer, rows, decoys=task.decoys)
     contrasts, missing = make_contrasts(labeled)
     trials = [trial for contrast in contrasts for trial in contrast_trials(labeled, contrast, config)]
     trials = correct_trials(trials, config)
     passing = {
         of_kind[0].kind: {trial.latent for trial in of_kind if trial.passes_contrast} for of_kind in by_kind(trials)
     }
-    gates = GateRunner(policy, tsae.to(policy.device), layer, labeled, contrasts, config, passing)
+    gates = GateRunner(tsae.to(policy.device), policy, layer, labeled, contrasts, config, passing)
     candidates, random_trials = (
         [gates.evaluate(trial) for trial in with_progress(selected, what, progress)]
         for what, selected in {

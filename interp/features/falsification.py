@@ -66,7 +66,7 @@ class InjectionTest:
     """The texts that tokens are injected into, and the peak that random tokens reach: the same for all latents."""
 
     def __init__(
-        self, policy: Policy, tsae: TSAE, layer: int, labeled: LabeledTokens, *, texts: int, seed: int = 0
+        self, tsae: TSAE, policy: Policy, layer: int, labeled: LabeledTokens, *, texts: int, seed: int = 0
     ) -> None:
         self.policy, self.tsae, self.layer, self.labeled, self.seed = policy, tsae.to("cpu"), layer, labeled, seed
         self.texts = shuffle_tokens(evenly_spaced(labeled.rollouts, texts), seed)
@@ -78,7 +78,7 @@ class InjectionTest:
         if key not in self._random_peaks:
             peak_TF = np.zeros((len(self.texts), self.tsae.width), np.float32)
             texts = self._with_random_tokens(injection, front)
-            for chunk in encode_rollouts(self.policy, self.tsae, self.layer, texts):
+            for chunk in encode_rollouts(self.tsae, self.policy, self.layer, texts):
                 codes = chunk.codes
                 index_K = chunk.rollout_N[codes.token_K].numpy(), codes.latent_K.numpy()
                 np.maximum.at(peak_TF, index_K, codes.value_K.numpy())
@@ -87,7 +87,7 @@ class InjectionTest:
 
     def peak_activation(self, rollouts: Sequence[Rollout], latent: int) -> Float[ndarray, " T"]:
         """Peak of one latent in each rollout."""
-        z_N, rollout_N = latent_on_rollouts(self.policy, self.tsae, self.layer, rollouts, latent)
+        z_N, rollout_N = latent_on_rollouts(self.tsae, self.policy, self.layer, rollouts, latent)
         peak_T = np.zeros(len(rollouts))
         np.maximum.at(peak_T, rollout_N, z_N)
         return peak_T
@@ -138,7 +138,7 @@ def measure_shuffled_share(
     texts, natural = shuffle_tokens(originals, test.seed), float(z_N[positive_N].mean())
     if np.median([len(row.tokens) for row in texts]) < MIN_ORDERED_TOKENS or natural <= 0:
         return float("nan")
-    shuffled_z_N, _ = latent_on_rollouts(test.policy, test.tsae, test.layer, texts, latent)
+    shuffled_z_N, _ = latent_on_rollouts(test.tsae, test.policy, test.layer, texts, latent)
     positive_tokens = np.unique(test.labeled["token"][positive_N])
     alike_N = np.isin(np.array([token for row in texts for token in row.tokens]), positive_tokens)
     return float(shuffled_z_N[alike_N].sum()) / max(1, int(alike_N.sum())) / natural

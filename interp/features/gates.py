@@ -116,8 +116,8 @@ class GateRunner:
 
     def __init__(
         self,
-        policy: Policy,
         tsae: TSAE,
+        policy: Policy,
         layer: int,
         labeled: LabeledTokens,
         contrasts: Sequence[Contrast],
@@ -128,9 +128,9 @@ class GateRunner:
         self.labeled, self.config, self.passing = labeled, config, passing
         self.contrasts = {contrast.name: contrast for contrast in contrasts}
         self.injection_test = InjectionTest(
-            policy, tsae, layer, labeled, texts=config.injection_texts, seed=config.test_seed
+            tsae, policy, layer, labeled, texts=config.injection_texts, seed=config.test_seed
         )
-        self.editor = LatentEditor(policy, tsae, layer, labeled.rollouts)
+        self.editor = LatentEditor(tsae, policy, layer, labeled.rollouts)
         self.matched = MatchedLatents(labeled)
         self.outcomes = OutcomeMasks.from_labels(labeled)
         prompts = int(labeled["problem"].max()) + 1
@@ -173,7 +173,7 @@ class GateRunner:
             return []
         editor, problems = self.editor, self.config.rollout_problems
         sampling = AblatedSampling.prepare(
-            editor.policy, editor.tsae, editor.layer, task, self.labeled.rollouts, problems, GROUP
+            editor.tsae, editor.policy, editor.layer, task, self.labeled.rollouts, problems, GROUP
         )
         effects = []
         for latent in with_progress(latents, "latents with a role", progress):

@@ -53,7 +53,7 @@ class InterchangeEffects:
 
 
 @torch.no_grad()
-def interchange_latents(policy: Policy, tsae: TSAE, layer: int, pairs: Sequence[TextPair]) -> InterchangeEffects:
+def interchange_latents(tsae: TSAE, policy: Policy, layer: int, pairs: Sequence[TextPair]) -> InterchangeEffects:
     """Interchange every latent, and the whole residual, in every pair of texts."""
     tsae = tsae.to(policy.device)
     shift_PF, full_shift_P = np.zeros((len(pairs), tsae.width)), np.zeros(len(pairs))

@@ -50,11 +50,11 @@ class LabeledTokens:
 
 
 def label_tokens(
-    policy: Policy, tsae: TSAE, layer: int, rollouts: Sequence[Rollout], *, decoys: Decoys | None = None
+    tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout], *, decoys: Decoys | None = None
 ) -> LabeledTokens:
     """Encode rollouts, the policy's own or another's, and label their tokens. Empty rollouts are left out."""
     rows = [row for row in rollouts if row.tokens]
-    chunks = list(encode_rollouts(policy, tsae, layer, rows))
+    chunks = list(encode_rollouts(tsae, policy, layer, rows))
     return LabeledTokens(rows, Codes.concat([chunk.codes for chunk in chunks]), token_facts(rows, decoys))
 
 

@@ -54,8 +54,8 @@ class RolloutEffect:
 class AblatedSampling:
     """Problems that a policy has answered without an edit, to be answered again with edits."""
 
-    policy: Policy
     tsae: TSAE
+    policy: Policy
     layer: int
     task: Task
     problems: Sequence[Problem]
@@ -65,7 +65,7 @@ class AblatedSampling:
 
     @classmethod
     def prepare(
-        cls, policy: Policy, tsae: TSAE, layer: int, task: Task, rows: Sequence[Rollout], count: int, group: int
+        cls, tsae: TSAE, policy: Policy, layer: int, task: Task, rows: Sequence[Rollout], count: int, group: int
     ) -> "AblatedSampling":
         """Answer `count` of the rollouts' problems, evenly spaced (all, if there are fewer), `group` times each."""
         problems, sampling = evenly_spaced(answered_problems(rows), count), SampleConfig(group=group, rows=1024)
@@ -73,7 +73,7 @@ class AblatedSampling:
         clean_PM = outcome_rates(clean, sampling.group)
         if all(row.valid is None for row in clean):
             clean_PM[:, list(MEASURES).index("valid")] = np.nan
-        return cls(policy, tsae, layer, task, problems, sampling, clean_PM)
+        return cls(tsae, policy, layer, task, problems, sampling, clean_PM)
 
     def run(self, latent: int, scale: float, *, match_of: int | None = None) -> RolloutEffect:
         """Answer the problems with one latent scaled."""

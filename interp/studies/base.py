@@ -169,7 +169,7 @@ class Study(ABC, Generic[C]):
     def load_results(self, config: C, out: Path) -> Results:
         """The records of a config that are in the ledger of `out`, as numbers."""
         ledger, base, jobs = self.open_ledger(out), _base_fingerprint(), self.jobs(config, Path())
-        rows = [row for job in jobs if (row := ledger.get(self._key(job, base)))]
+        rows = [row for job in jobs if (row := ledger.get(self.ledger_key(job, base)))]
         if not rows:
             raise BadInput(
                 f"expected records of this config and base in {out / LEDGER}, got none: leave out --rejudge to run them"
@@ -195,29 +195,29 @@ class Study(ABC, Generic[C]):
             jobs = {(job.arm.name, job.seed): job for job in self.jobs(self.committed, Path())}
             for row in map(self.migrate, ledger.unkeyed):
                 if job := jobs.get((row.arm, row.seed)):
-                    ledger.adopt(self._key(job, COMMITTED_BASE), row)
+                    ledger.adopt(self.ledger_key(job, COMMITTED_BASE), row)
         return ledger
 
-    def _key(self, job: Job, base: str) -> dict[str, Any]:
+    def ledger_key(self, job: Job, base: str) -> dict[str, Any]:
         return {"study": self.name, "arm": to_json(job.arm), "seed": job.seed, "base": base}
 
     def _run_missing(self, jobs: Sequence[Job], ledger: "Ledger", config: Any) -> None:
         from interp.studies.runner import Row, run_jobs
 
         base = _base_fingerprint()
-        missing = [job for job in jobs if ledger.get(self._key(job, base)) is None]
+        missing = [job for job in jobs if ledger.get(self.ledger_key(job, base)) is None]
         worlds = list({job.seed: job for job in missing if job.seed is not None}.values())
         options = {"processes": config.processes}
         if type(self).prepare is not Study.prepare:
             run_jobs(worlds, _prepare, lambda job, record: None, name=f"{self.name}: worlds", **options)
 
         def finish(job: Job, record: dict[str, Any]) -> None:
-            ledger.add(self._key(job, base), Row(record, job.arm.name, job.seed))
+            ledger.add(self.ledger_key(job, base), Row(record, job.arm.name, job.seed))
 
         run_jobs(missing, _run, finish, name=self.name, **options)
 
 
-def decided_by(config: Any, *but: str) -> dict[str, Any]:
+def deciding_fields(config: Any, *but: str) -> dict[str, Any]:
     """The fields of a config as plain values, but for some that decide no record: counts of seeds and of cores."""
     names = [one.name for one in fields(config) if one.name not in ("seeds", "first_seed", "processes", *but)]
     return {name: to_json(getattr(config, name)) for name in names}

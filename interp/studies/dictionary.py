@@ -31,7 +31,7 @@ from interp.studies.dictionary_config import (
     DictionaryConfig,
     world_spec,
 )
-from interp.studies.dictionary_measures import FAST_FACTS, QUALITY, RECALL, SLOW_AND_RARE, SLOW_FACTS, arm, quality
+from interp.studies.dictionary_measures import FAST_FACTS, QUALITY, RECALL, SLOW_AND_RARE, SLOW_FACTS, arm_name, quality
 from interp.studies.results import Arm, Measure, Results
 from interp.studies.runner import Row
 
@@ -54,7 +54,7 @@ INTERP, MATRYOSHKA, WEIGHTED, SHUFFLED = "interp", "matryoshka", "matryoshka-wei
 def as_good(results: Results) -> Verdict:
     measures = {
         f"{world}: FVE, ours minus BatchTopK": results.difference(
-            arm(world, INTERP), arm(world, "batchtopk"), quality("fve")
+            arm_name(world, INTERP), arm_name(world, "batchtopk"), quality("fve")
         )
         for world in (PLANTED, ORGANISM)
     }
@@ -63,12 +63,12 @@ def as_good(results: Results) -> Verdict:
 
 def loss_recovered(results: Results) -> Verdict:
     names = {"CE recovered": "ce_recovered", "KL recovered": "kl_recovered"}
-    measures = {name: results.mean(arm(ORGANISM, INTERP), quality(key)) for name, key in names.items()}
+    measures = {name: results.mean(arm_name(ORGANISM, INTERP), quality(key)) for name, key in names.items()}
     return judge_above(list(measures.values()), measures, RECOVERED)
 
 
 def planted_found(results: Results) -> Verdict:
-    recall = results.mean(arm(PLANTED, INTERP), RECALL)
+    recall = results.mean(arm_name(PLANTED, INTERP), RECALL)
     return judge_above([recall], {"all planted latents": recall}, RECALLED)
 
 
@@ -104,34 +104,34 @@ def beats(name: str, other: str = MATRYOSHKA) -> Callable[[Results], Verdict]:
     """Disjoint intervals of the two arms; level where the difference by seed surely is within 0.1."""
 
     def rule(results: Results) -> Verdict:
-        own, reference = (results.mean(arm(PLANTED, one), SLOW_AND_RARE) for one in (name, other))
-        difference = results.difference(arm(PLANTED, name), arm(PLANTED, other), SLOW_AND_RARE)
+        own, reference = (results.mean(arm_name(PLANTED, one), SLOW_AND_RARE) for one in (name, other))
+        difference = results.difference(arm_name(PLANTED, name), arm_name(PLANTED, other), SLOW_AND_RARE)
         measures = {name: own, other: reference, "difference, by seed": difference}
-        if is_disjoint(own, reference):
+        if lies_above(own, reference):
             return Verdict(SUPPORTED, measures)
-        is_worse = is_disjoint(reference, own) or difference.is_within(-LEVEL_TO, LEVEL_TO)
+        is_worse = lies_above(reference, own) or difference.is_within(-LEVEL_TO, LEVEL_TO)
         return Verdict(NOT_SUPPORTED if is_worse else INCONCLUSIVE, measures)
 
     return rule
 
 
-def is_disjoint(upper: Estimate, lower: Estimate) -> bool:
+def lies_above(upper: Estimate, lower: Estimate) -> bool:
     """The one interval lies wholly above the other."""
     return upper.is_above(lower.high)
 
 
 def time_matters(results: Results) -> Verdict:
-    ours, shuffled, weighted = (arm(PLANTED, name) for name in (INTERP, SHUFFLED, WEIGHTED))
-    measures = {name: results.mean(arm(PLANTED, name), SLOW_AND_RARE) for name in (INTERP, SHUFFLED, WEIGHTED)}
+    ours, shuffled, weighted = (arm_name(PLANTED, name) for name in (INTERP, SHUFFLED, WEIGHTED))
+    measures = {name: results.mean(arm_name(PLANTED, name), SLOW_AND_RARE) for name in (INTERP, SHUFFLED, WEIGHTED)}
     excess = results.difference(shuffled, weighted, SLOW_AND_RARE)
     beside = {
         "interp minus shuffled, by seed": results.difference(ours, shuffled, SLOW_AND_RARE),
         "shuffled minus matryoshka-weighted, by seed": excess,
     }
-    if not is_disjoint(measures[INTERP], measures[SHUFFLED]):
-        worse = is_disjoint(measures[SHUFFLED], measures[INTERP])
+    if not lies_above(measures[INTERP], measures[SHUFFLED]):
+        worse = lies_above(measures[SHUFFLED], measures[INTERP])
         return Verdict(NOT_SUPPORTED if worse else NO_EVIDENCE, measures, beside)
-    is_gone = not is_disjoint(measures[SHUFFLED], measures[WEIGHTED])
+    is_gone = not lies_above(measures[SHUFFLED], measures[WEIGHTED])
     if not results.is_registered:
         is_gone = excess.is_below(LEVEL_TO)  # shown, and not merely not refuted
     return Verdict(SUPPORTED if is_gone else INCONCLUSIVE, measures, beside)
@@ -208,7 +208,7 @@ def sign(name: str, other: str, measure: Measure, *, up: bool = True) -> Callabl
     """Whether one arm surely lies above (or below) another on the organism, by seed."""
 
     def rule(results: Results) -> Verdict:
-        first, second = arm(ORGANISM, name), arm(ORGANISM, other)
+        first, second = arm_name(ORGANISM, name), arm_name(ORGANISM, other)
         difference = results.difference(first, second, measure)
         measures = {
             name: results.mean(first, measure),
@@ -221,18 +221,18 @@ def sign(name: str, other: str, measure: Measure, *, up: bool = True) -> Callabl
 
 
 def smoothness_is_moved(results: Results) -> Verdict:
-    ours, theirs = arm(ORGANISM, INTERP), arm(ORGANISM, MATRYOSHKA)
+    ours, theirs = arm_name(ORGANISM, INTERP), arm_name(ORGANISM, MATRYOSHKA)
     slow, whole = (results.difference(ours, theirs, QUALITY[f"autocorrelation{one}"]) for one in (", slow block", ""))
     measures = {"slow block, ours minus Matryoshka's": slow, "whole dictionary": whole}
     rough = "the paper's smoothness, slow block"
     beside = {f"{rough}, ours minus Matryoshka's": results.difference(ours, theirs, QUALITY[rough])}
     if math.isnan(slow.value) or math.isnan(whole.value):
         return Verdict(INCONCLUSIVE, measures, beside)
-    if slow.below or whole.above:
+    if slow.is_negative or whole.is_positive:
         return Verdict(NOT_SUPPORTED, measures, beside, ways=2)
-    if not slow.above:
+    if not slow.is_positive:
         return Verdict(NO_EVIDENCE, measures, beside)
-    return Verdict(INCONCLUSIVE if whole.below else SUPPORTED, measures, beside)
+    return Verdict(INCONCLUSIVE if whole.is_negative else SUPPORTED, measures, beside)
 
 
 READ_OFF = (
@@ -327,7 +327,7 @@ FVE 0.993 and 0.986, loss recovered 1.00 for all; probes of five latents of the 
 and was made after a contrast alone had failed at the gate on seed 0, at every temperature, weight and budget tried."""
 
     def arms(self, config: DictionaryConfig) -> list[Arm]:
-        named = {arm(world, name): (world, name) for world in config.worlds for name in ARMS[world]}
+        named = {arm_name(world, name): (world, name) for world in config.worlds for name in ARMS[world]}
         return [
             Arm(
                 key,
@@ -357,7 +357,7 @@ and was made after a contrast alone had failed at the gate on seed 0, at every t
         for scores in record.get("read", {}).values():
             if "labels dealt anew" in scores:
                 scores["shuffled labels"] = scores.pop("labels dealt anew")
-        return Row(record, arm(record["world"], str(record["arm"])), record["seed"])
+        return Row(record, arm_name(record["world"], str(record["arm"])), record["seed"])
 
     def facts(self, judgements: "Sequence[Judgement]") -> dict[str, Any]:
         return {"gate": passes_gate(judgements)}

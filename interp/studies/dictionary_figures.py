@@ -15,7 +15,7 @@ from interp.studies.dictionary_config import (
     RESIDUAL_RANDOM,
     SLOW,
 )
-from interp.studies.dictionary_measures import FAST_FACTS, QUALITY, SLOW_FACTS, arm, auroc, block_recall, quality
+from interp.studies.dictionary_measures import FAST_FACTS, QUALITY, SLOW_FACTS, arm_name, auroc, block_recall, quality
 from interp.studies.report import cell, point
 from interp.studies.results import Measure, Results
 
@@ -32,7 +32,7 @@ ON_PLANTED = ("planted latents found",)
 def dictionaries(results: Results, world: str) -> list[str]:
     """Arms of a world that are dictionaries and were run, in the order of the presets."""
     order = (*PRESETS, *((RANDOM,) if world == ORGANISM else ()))
-    return [name for name in order if results.seeds(arm(world, name))]
+    return [name for name in order if results.seeds(arm_name(world, name))]
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def tables(results: Results) -> list[Table]:
 
 def kinds_table(results: Results) -> Table:
     rows = [
-        [name, *(cell(results.mean(arm(PLANTED, name), block_recall(kind))) for kind in KINDS)]
+        [name, *(cell(results.mean(arm_name(PLANTED, name), block_recall(kind))) for kind in KINDS)]
         for name in dictionaries(results, PLANTED)
     ]
     note = "Intervals in this and the following tables are Student's, and may reach beyond what a share can be."
@@ -61,7 +61,7 @@ def kinds_table(results: Results) -> Table:
 def quality_table(results: Results, world: str, title: str, but: Sequence[str]) -> Table:
     names = dictionaries(results, world)
     rows = [
-        [title, *(cell(results.mean(arm(world, name), measure), 3) for name in names)]
+        [title, *(cell(results.mean(arm_name(world, name), measure), 3) for name in names)]
         for title, measure in QUALITY.items()
         if title not in but
     ]
@@ -70,7 +70,7 @@ def quality_table(results: Results, world: str, title: str, but: Sequence[str]) 
 
 def facts_table(results: Results, block: str) -> Table:
     rows = [
-        [name, *(cell(results.mean(arm(ORGANISM, name), auroc(fact, block))) for fact in FACTS)]
+        [name, *(cell(results.mean(arm_name(ORGANISM, name), auroc(fact, block))) for fact in FACTS)]
         for name in dictionaries(results, ORGANISM)
     ]
     for name, source, what in (
@@ -78,7 +78,7 @@ def facts_table(results: Results, block: str) -> Table:
         ("all dimensions of the residual", RESIDUAL, "all dimensions"),
         ("the same, random weights", RESIDUAL_RANDOM, "all dimensions"),
     ):
-        rows.append([name, *(cell(results.mean(arm(ORGANISM, source), auroc(fact, what))) for fact in FACTS)])
+        rows.append([name, *(cell(results.mean(arm_name(ORGANISM, source), auroc(fact, what))) for fact in FACTS)])
     head = ["arm", *(f"{fact} (slow)" for fact in SLOW), *(f"{fact} (fast)" for fact in FAST)]
     return Table(f"Organism: AUROC of probes of five latents of the {block}, on other problems", head, rows)
 
@@ -87,7 +87,10 @@ def pairs_table(results: Results) -> Table:
     rows = [
         [
             title,
-            *(cell(results.difference(arm(ORGANISM, one), arm(ORGANISM, other), auroc(fact)), 3) for fact in FACTS),
+            *(
+                cell(results.difference(arm_name(ORGANISM, one), arm_name(ORGANISM, other), auroc(fact)), 3)
+                for fact in FACTS
+            ),
         ]
         for title, (one, other) in PAIRS.items()
     ]
@@ -130,7 +133,7 @@ def figures(results: Results) -> list[Figure]:
 
 def kinds_panel(results: Results):
     return {
-        name: [point(kind, results.mean(arm(PLANTED, name), block_recall(kind))) for kind in KINDS]
+        name: [point(kind, results.mean(arm_name(PLANTED, name), block_recall(kind))) for kind in KINDS]
         for name in dictionaries(results, PLANTED)
         if name != "batchtopk"
     }
@@ -140,7 +143,7 @@ def cost_panels(results: Results) -> Panels:
     titles = {PLANTED: "planted latents", ORGANISM: "organism"}
     return {
         title: {
-            name: [point("", results.difference(arm(world, name), arm(world, "batchtopk"), quality("fve")))]
+            name: [point("", results.difference(arm_name(world, name), arm_name(world, "batchtopk"), quality("fve")))]
             for name in dictionaries(results, world)
             if name not in (RANDOM, "batchtopk")
         }
@@ -151,7 +154,7 @@ def cost_panels(results: Results) -> Panels:
 def facts_panel(results: Results):
     facts: Mapping[str, Measure] = {"slow facts": SLOW_FACTS, "fast facts": FAST_FACTS}
     return {
-        name: [point(title, results.mean(arm(ORGANISM, name), measure)) for title, measure in facts.items()]
+        name: [point(title, results.mean(arm_name(ORGANISM, name), measure)) for title, measure in facts.items()]
         for name in dictionaries(results, ORGANISM)
         if name != "batchtopk"
     }
@@ -160,7 +163,9 @@ def facts_panel(results: Results):
 def smoothness_panel(results: Results):
     blocks = {"slow block": "autocorrelation_slow", "other block": "autocorrelation_fast", "whole": "autocorrelation"}
     return {
-        name: [point(block, results.mean(arm(ORGANISM, name), quality(key, -1, 1))) for block, key in blocks.items()]
+        name: [
+            point(block, results.mean(arm_name(ORGANISM, name), quality(key, -1, 1))) for block, key in blocks.items()
+        ]
         for name in dictionaries(results, ORGANISM)
         if name not in (RANDOM, "batchtopk")
     }

@@ -9,7 +9,7 @@ from interp.studies.results import Measure, Record, share
 PER_KIND = DictionaryConfig().planted.per_kind
 
 
-def arm(world: str, name: str) -> str:
+def arm_name(world: str, name: str) -> str:
     return f"{world}: {name}"
 
 
@@ -29,7 +29,7 @@ def block_recall(kind: str) -> Measure:
     )
 
 
-def all_found(record: Record) -> float | None:
+def recall_of(record: Record) -> float | None:
     return record.get("recall")
 
 
@@ -51,8 +51,8 @@ def mean_auroc(name: str, facts: Sequence[str]) -> Measure:
 
 RECALL = share(
     "planted latents found",
-    all_found,
-    counts_of=lambda record: (round((all_found(record) or 0) * len(KINDS) * PER_KIND), len(KINDS) * PER_KIND),
+    recall_of,
+    counts_of=lambda record: (round((recall_of(record) or 0) * len(KINDS) * PER_KIND), len(KINDS) * PER_KIND),
 )
 SLOW_AND_RARE = block_recall("slow rare")
 SLOW_FACTS, FAST_FACTS = mean_auroc("slow facts", SLOW), mean_auroc("fast facts", FAST)

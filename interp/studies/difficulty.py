@@ -22,7 +22,7 @@ from interp.studies.base import (
     Study,
     Table,
     Verdict,
-    decided_by,
+    deciding_fields,
     judge_above,
     judge_below,
 )
@@ -196,7 +196,7 @@ def luck_is_the_channel(results: Results, rate: str) -> Verdict:
         "valid-only minus plain at depths 1-3": rescue,
         "valid-only: change at depths 1-3": after,
     }
-    if after.below:
+    if after.is_negative:
         return Verdict(NOT_SUPPORTED, measures, ways=3)
     return judge_above([excess, rescue], measures)
 
@@ -209,7 +209,7 @@ def shortening_leads(results: Results) -> Verdict:
         for late in ("pass_rate", "valid_rate")
     }
     falls = {f"fall of the {names[rate]}": results.mean(HARD, fall(rate)) for rate in ("pass_rate", "valid_rate")}
-    if not falls["fall of the pass rate"].above:
+    if not falls["fall of the pass rate"].is_positive:
         return Verdict(INCONCLUSIVE, leads | falls)  # nothing fell, so nothing can have led
     return judge_above([leads["direct share before pass rate"]], leads | falls)
 
@@ -382,7 +382,7 @@ class Difficulty(Study[DifficultyConfig]):
 
     def arms(self, config: DifficultyConfig) -> list[Arm]:
         measured = {"problems": config.problems, "base_answers": config.base_answers}
-        decided = decided_by(config, "few", "base_answers", "parts")
+        decided = deciding_fields(config, "few", "base_answers", "parts")
         trainings = dict.fromkeys(arm for part in config.parts for arm in part_arms(part))
         return [Arm(BASE, measured), *(Arm(one.name, {"training": asdict(one), **decided}) for one in trainings)]
 
@@ -393,7 +393,7 @@ class Difficulty(Study[DifficultyConfig]):
         return range(config.first_seed, config.first_seed + count)
 
     def world_spec(self, config: DifficultyConfig) -> Any:
-        return decided_by(config, "few", "parts", "problems", "answers", "base_answers")
+        return deciding_fields(config, "few", "parts", "problems", "answers", "base_answers")
 
     def run(self, arm: Arm, seed: int | None, config: DifficultyConfig, directory: Path) -> dict[str, Any]:
         if seed is None:

@@ -77,8 +77,8 @@ class FamilyMeter:
     """Tokens of the text that the families earned their roles with."""
 
     @classmethod
-    def on(cls, tsae: TSAE, layer: int, roles: Roles, base: Policy, text: Sequence[Rollout]) -> "FamilyMeter":
-        tokens = label_tokens(base, tsae, layer, text)
+    def from_roles(cls, tsae: TSAE, layer: int, roles: Roles, base: Policy, text: Sequence[Rollout]) -> "FamilyMeter":
+        tokens = label_tokens(tsae, base, layer, text)
         contrasts, _ = make_contrasts(tokens)
         target_N = {}
         for name, kind in FAMILIES.items():
@@ -89,8 +89,8 @@ class FamilyMeter:
 
     def measure(self, policy: Policy, rollouts: Sequence[Rollout]) -> dict[str, dict[str, float]]:
         """Strength of each family in a policy that wrote `rollouts`."""
-        fixed, own = (label_tokens(policy, self.tsae, self.layer, rows) for rows in (self.text, rollouts))
-        editor, strengths = LatentEditor(policy, self.tsae, self.layer, self.text), {}
+        fixed, own = (label_tokens(self.tsae, policy, self.layer, rows) for rows in (self.text, rollouts))
+        editor, strengths = LatentEditor(self.tsae, policy, self.layer, self.text), {}
         for name, family in self.families.items():
             shift_N = editor.log_odds_shift(family.latents, ABLATE)
             target_N = self.target_N[name]
@@ -163,7 +163,7 @@ def measure_dictionary(number: int, seed: int, config: "FeaturesConfig", directo
     tsae = fit_dictionary(number, seed, config, directory, runs)
     roles = earn_base_roles(tsae, base, seed, config)
     text = sample_answers(base, seed, config, split="probe")
-    meter = FamilyMeter.on(tsae, config.layer, roles, base, text)
+    meter = FamilyMeter.from_roles(tsae, config.layer, roles, base, text)
     strengths, behavior = {}, {}
     for arm, policy in {**policies, RESAMPLED: base}.items():
         rollouts = sample_answers(policy, seed, config, purpose=STREAMS.get(arm, "strengths"))

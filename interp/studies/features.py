@@ -23,7 +23,7 @@ from interp.studies.base import (
     Study,
     Table,
     Verdict,
-    decided_by,
+    deciding_fields,
     judge_above,
 )
 from interp.studies.features_measures import (
@@ -125,7 +125,7 @@ def through_success(results: Results) -> Verdict:
         )
         for kind in KINDS
     }
-    is_above = [one.above for one in measures.values()]
+    is_above = [one.is_positive for one in measures.values()]
     if not any(is_above):
         return Verdict(NO_EVIDENCE, measures)
     return Verdict(SUPPORTED if all(is_above) else INCONCLUSIVE, measures)
@@ -246,7 +246,7 @@ runs are a replication."""
 
     def arms(self, config: FeaturesConfig) -> list[Arm]:
         names = [POLICIES, *(f"dictionary {number}" for number in range(config.dictionaries))]
-        return [Arm(name, decided_by(config, "dictionaries")) for name in names]
+        return [Arm(name, deciding_fields(config, "dictionaries")) for name in names]
 
     def world_spec(self, config: FeaturesConfig) -> Any:
         return {name: getattr(config, name) for name in TRAINING}

@@ -19,7 +19,7 @@ from interp.studies.readings import ANY_SHAPE, EXACT, LEVEL, READINGS, REGISTERE
 from interp.studies.results import Results
 
 ALPHA = 1 - LEVEL
-SMALLEST = 1e-9
+SMALLEST_P = 1e-9
 """p-values below this are told as this."""
 
 
@@ -66,7 +66,7 @@ class Judgement:
 
 def judge_claims(claims: Sequence[Claim], results: Results) -> list[Judgement]:
     """Every claim in every reading."""
-    verdicts = [{one.name: claim.judge(results.read_as(one)) for one in READINGS} for claim in claims]
+    verdicts = [{one.name: claim.judge(results.with_reading(one)) for one in READINGS} for claim in claims]
     p_values = {
         reading.name: [
             min(1.0, verdict[reading.name].ways * _p_value(claim, results, reading))
@@ -87,7 +87,7 @@ def judge_claims(claims: Sequence[Claim], results: Results) -> list[Judgement]:
 
 
 def _p_value(claim: Claim, results: Results, reading: Reading) -> float:
-    return claim_p_value(lambda level: claim.judge(results.read_as(reading, level)).outcome)
+    return claim_p_value(lambda level: claim.judge(results.with_reading(reading, level)).outcome)
 
 
 def claim_p_value(outcome_at: Callable[[float], str]) -> float:
@@ -99,7 +99,7 @@ def claim_p_value(outcome_at: Callable[[float], str]) -> float:
         if not holds(high):
             return 1.0
     else:
-        holds, low, high = (lambda alpha: outcome_at(1 - alpha) == plain), SMALLEST, ALPHA
+        holds, low, high = (lambda alpha: outcome_at(1 - alpha) == plain), SMALLEST_P, ALPHA
         if holds(low):
             return low
     while high / low > 1.002:

@@ -76,7 +76,7 @@ class Reading:
         first, last = (self.interval(sample, level) for sample in (samples[0], samples[-1]))
         if not falling:
             first, last = last, first
-        crosses, never = first.above and last.below, first.below or last.above
+        crosses, never = first.is_positive and last.is_negative, first.is_negative or last.is_positive
         return Curve(self._dose(doses, samples, falling) if locate else Estimate(math.nan), crosses, never, n=first.n)
 
     def _dose(self, doses: Sequence[float], samples: Sequence[Sample], falling: bool) -> Estimate:

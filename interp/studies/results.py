@@ -61,7 +61,7 @@ class Results:
             self.by_arm.setdefault(one.arm, {})[one.seed] = one.record
         self.reading, self.level = reading, level
 
-    def read_as(self, reading: Reading, level: float = LEVEL) -> "Results":
+    def with_reading(self, reading: Reading, level: float = LEVEL) -> "Results":
         """The same observations with other intervals."""
         other = Results((), reading, level)
         other.by_arm = self.by_arm

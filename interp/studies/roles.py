@@ -21,7 +21,7 @@ from interp.studies.base import (
     Study,
     Table,
     Verdict,
-    decided_by,
+    deciding_fields,
     judge_above,
     judge_below,
 )
@@ -128,7 +128,7 @@ def alarm_rate(thing: str) -> Measure:
     )
 
 
-def count(thing: str, key: str) -> Measure:
+def count_of(thing: str, key: str) -> Measure:
     return Measure(f"{thing}: {key}", lambda record: record.get(thing, {}).get(key))
 
 
@@ -180,10 +180,10 @@ def gates_matter(thing: str) -> Callable[[Results], Verdict]:
             "ablation after contrast": results.difference(FIRST_AND_THIRD, FIRST, precision(thing)),
             "falsification after contrast and ablation": results.difference(ALL, FIRST_AND_THIRD, precision(thing)),
         }
-        if difference.above:
+        if difference.is_positive:
             return Verdict(SUPPORTED, measures, beside)
         is_level = difference.is_within(-LEVEL_TO, LEVEL_TO)
-        return Verdict(NOT_SUPPORTED if difference.below or is_level else INCONCLUSIVE, measures, beside)
+        return Verdict(NOT_SUPPORTED if difference.is_negative or is_level else INCONCLUSIVE, measures, beside)
 
     return rule
 
@@ -275,7 +275,7 @@ positives were not taken evenly from all levels. That was mended, no threshold w
 eight new seeds, 111 to 118. Claims, predictions and rules are as they were: the runs are a replication."""
 
     def arms(self, config: RolesStudyConfig) -> list[Arm]:
-        return [Arm("organism", decided_by(config))]
+        return [Arm("organism", deciding_fields(config))]
 
     def world_spec(self, config: RolesStudyConfig) -> Any:
         return {name: getattr(config, name) for name in (*ORGANISM, "layer", "tokens")}
@@ -340,9 +340,9 @@ def gates_table(results: Results, thing: str) -> Table:
 
     rows = []
     for gate in GATES:
-        counts = [cell(results.mean(gate, count(thing, key)), 1) for key in ("said", "carriers")]
+        counts = [cell(results.mean(gate, count_of(thing, key)), 1) for key in ("said", "carriers")]
         shares = [cell(results.mean(gate, of(thing))) for of in SHARES.values()]
-        pooled = results.read_as(EXACT).mean(gate, precision(thing))
+        pooled = results.with_reading(EXACT).mean(gate, precision(thing))
         rows.append([gate, *counts, *shares, cell(results.mean(gate, alarm_rate(thing)), 3), cell(pooled)])
     rows.append(["drawn at random", "", "", cell(results.mean(RANDOM, precision(thing))), "", "", "", ""])
     head = ["after", "latents", "carriers", *SHARES, "false alarms among random latents", "precision, exact"]
@@ -397,7 +397,7 @@ def earn_and_compare(seed: int, config: RolesStudyConfig, directory: Path) -> di
     rows = roll_out(policy, task, problems, sampling, purpose="truth", progress=False).rows
     pairs = {"cue": cue_pairs(policy, rows, task.modulus), "computation": operand_pairs(policy, rows, task.modulus)}
     carriers = {
-        thing: find_carriers(some, interchange_latents(policy=policy, tsae=tsae, layer=config.layer, pairs=some))
+        thing: find_carriers(some, interchange_latents(tsae, policy, config.layer, some))
         for thing, some in pairs.items()
     }
     return {

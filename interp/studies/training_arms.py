@@ -172,13 +172,13 @@ def measure(
     """Every rate at each depth, on the same problems and the same streams of random numbers for all arms and seeds."""
     from interp.organism import load_task, shipped_path
     from interp.policy.config import SampleConfig
-    from interp.rollouts import roll_out, summarise
+    from interp.rollouts import roll_out, summarize
 
     task = load_task(shipped_path())
     problems = [problem for depth in depths for problem in task.problems("eval", depth, config.problems)]
     sampling = SampleConfig(group=answers, rows=1024)
     rollouts = roll_out(policy, task, problems, sampling, purpose="evaluate", progress=False)
-    estimates = summarise(rollouts, "depth", MEASURED).estimates
+    estimates = summarize(rollouts, "depth", MEASURED).estimates
     return {
         str(depth): {name: round(one.value, 5) for name, one in rates.items()} for depth, rates in estimates.items()
     }

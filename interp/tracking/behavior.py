@@ -84,7 +84,7 @@ def rate_verdict(difference: Estimate) -> str:
     """more, less, undecided or too few prompts."""
     if difference.n < MIN_PROMPTS:
         return TOO_FEW_PROMPTS
-    return MORE if difference.above else LESS if difference.below else UNDECIDED
+    return MORE if difference.is_positive else LESS if difference.is_negative else UNDECIDED
 
 
 def behavior_rows(counts: Mapping[str, BehaviorCounts], prompts: Mapping[str, int]) -> list[dict[str, Any]]:

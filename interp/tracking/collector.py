@@ -26,8 +26,8 @@ TOKENS_AT_ONCE = 65_536
 class SumsCollector:
     """A policy and a dictionary, and how rollouts are sampled and encoded."""
 
-    policy: Policy
     tsae: TSAE
+    policy: Policy
     layer: int
     config: CompareConfig
 
@@ -52,7 +52,7 @@ class SumsCollector:
         for part in split_by_tokens(written, TOKENS_AT_ONCE):
             groups, rows = sums.group_rollouts(part), [tracked.rollout for tracked in part]
             for chunk in encode_rollouts(
-                self.policy, self.tsae, self.layer, rows, micro_tokens=self.config.micro_tokens
+                self.tsae, self.policy, self.layer, rows, micro_tokens=self.config.micro_tokens
             ):
                 sums.update(chunk, chunk.codes.decode(self.tsae), groups)
 

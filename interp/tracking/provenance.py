@@ -44,7 +44,7 @@ def expect_measured_on(buckets: Buckets | None, base: Checkpoint) -> None:
         )
 
 
-def expect_width(policy: "Policy", tsae: TSAE, checkpoint: Checkpoint) -> None:
+def expect_width(tsae: TSAE, policy: "Policy", checkpoint: Checkpoint) -> None:
     if policy.d_model != tsae.d_model:
         raise Mismatch(
             f"{checkpoint.path}: expected a policy of d_model {tsae.d_model}, as the dictionary's; got "

@@ -67,8 +67,8 @@ def track(
             continue
         if checkpoint.step not in collectors:
             policy = checkpoint.load(device=device, dtype=dtype)
-            expect_width(policy, tsae, checkpoint)
-            collectors = {checkpoint.step: SumsCollector(policy, tsae, layer, config)}
+            expect_width(tsae, policy, checkpoint)
+            collectors = {checkpoint.step: SumsCollector(tsae, policy, layer, config)}
         collector = collectors[checkpoint.step]
         if corpus == PROBE:
             base, probe = checkpoints[0], problems[PROBE]

@@ -344,7 +344,7 @@ def third_token_contrasts(labeled: LabeledTokens) -> Iterator[Contrast]:
 def texts_with_mark(policy) -> Rollouts:
     """Twenty of 24 texts have MARK as third token. After it comes what loses most when its latent is ablated."""
     candidates = [make_rollout(length=3, tokens=(DULL, MARK, token), problem=f"{token}") for token in range(4, 24)]
-    shift_N = LatentEditor(policy, one_hot_dictionary(), LAYER, candidates).log_odds_shift(MARK, ABLATE)[2::3]
+    shift_N = LatentEditor(one_hot_dictionary(), policy, LAYER, candidates).log_odds_shift(MARK, ABLATE)[2::3]
     target = range(4, 24)[int(shift_N.argmin())]
     texts = [(DULL, OTHER, OTHER if i % 6 == 0 else MARK, target, DULL) for i in range(24)]
     return Rollouts([make_rollout(length=5, tokens=text, problem=f"p{i}") for i, text in enumerate(texts)])

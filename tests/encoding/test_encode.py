@@ -38,7 +38,7 @@ def codes_one_by_one(policy: Policy, tsae: TSAE) -> torch.Tensor:
 
 
 def test_rollouts_are_encoded_at_every_completion_token(policy, tsae):
-    (chunk,) = encode_rollouts(policy, tsae, LAYER, ROLLOUTS)
+    (chunk,) = encode_rollouts(tsae, policy, LAYER, ROLLOUTS)
     expected = Codes.from_dense(codes_one_by_one(policy, tsae))
     assert torch.equal(chunk.codes.token_K, expected.token_K) and torch.equal(chunk.codes.latent_K, expected.latent_K)
     torch.testing.assert_close(chunk.codes.value_K, expected.value_K, atol=1e-4, rtol=1e-4)
@@ -49,17 +49,17 @@ def test_rollouts_are_encoded_at_every_completion_token(policy, tsae):
 
 def test_the_size_of_the_chunks_does_not_matter(tsae, monkeypatch):
     policy = tiny_policy()
-    (whole,) = encode_rollouts(policy, tsae, LAYER, ROLLOUTS)
+    (whole,) = encode_rollouts(tsae, policy, LAYER, ROLLOUTS)
     monkeypatch.setattr(encode_module, "CHUNK_TOKENS", 4)
-    chunks = list(encode_rollouts(policy, tsae, LAYER, ROLLOUTS, micro_tokens=4))
+    chunks = list(encode_rollouts(tsae, policy, LAYER, ROLLOUTS, micro_tokens=4))
     assert [chunk.codes.tokens for chunk in chunks] == [4, 4, 1]
     assert torch.equal(Codes.concat([chunk.codes for chunk in chunks]).latent_K, whole.codes.latent_K)
     assert torch.cat([chunk.rollout_N for chunk in chunks]).tolist() == whole.rollout_N.tolist()
 
 
 def test_latent_on_rollouts_equals_its_column_of_the_codes(policy, tsae):
-    (chunk,) = encode_rollouts(policy, tsae, LAYER, ROLLOUTS)
+    (chunk,) = encode_rollouts(tsae, policy, LAYER, ROLLOUTS)
     for latent in range(tsae.width):
-        z_N, rollout_N = latent_on_rollouts(policy, tsae, LAYER, ROLLOUTS, latent)
+        z_N, rollout_N = latent_on_rollouts(tsae, policy, LAYER, ROLLOUTS, latent)
         np.testing.assert_allclose(z_N, chunk.codes.latent_activations(latent), atol=1e-4, rtol=1e-4)
         assert rollout_N.tolist() == chunk.rollout_N.tolist()

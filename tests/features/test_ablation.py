@@ -62,7 +62,7 @@ def test_log_odds_are_those_of_one_token_against_all_others():
 
 def test_the_shift_is_the_one_worked_out_by_hand(policy, cause):
     """At the last layer: norm and head, applied to the residual less what the latent adds."""
-    editor = LatentEditor(policy, constant_dictionary(cause, layer=LAST), LAST, ROLLOUTS)
+    editor = LatentEditor(constant_dictionary(cause, layer=LAST), policy, LAST, ROLLOUTS)
     splits = np.cumsum(LENGTHS)[:-1]
     ablated, doubled = (np.split(editor.log_odds_shift(0, scale), splits) for scale in (ABLATE, AMPLIFY))
     for rollout, ablated_T, doubled_T in zip(ROLLOUTS, ablated, doubled, strict=True):
@@ -124,7 +124,7 @@ def test_reading_on_from_the_layer_gives_the_shift_of_a_whole_forward_pass(tiny,
     policy, tsae = tiny[family], dictionary_with_activations(tiny[family], layer)
     for tokens in (8192, 4):
         monkeypatch.setattr("interp.features.ablation.MICRO_TOKENS", tokens)
-        editor = LatentEditor(policy, tsae, layer, ROLLOUTS)
+        editor = LatentEditor(tsae, policy, layer, ROLLOUTS)
         for latent, name in enumerate(ACTIVATIONS):
             for scale in (ABLATE, AMPLIFY):
                 shift_N = editor.log_odds_shift(latent, scale)
@@ -137,10 +137,10 @@ def test_reading_on_from_the_layer_gives_the_shift_of_a_whole_forward_pass(tiny,
 def test_an_edit_that_changes_nothing_shifts_nothing(policy, cause):
     """A latent scaled by 1, and one that is never active."""
     tsae = constant_dictionary(cause, layer=LAST)
-    kept_N = LatentEditor(policy, tsae, LAST, ROLLOUTS).log_odds_shift(0, 1.0)
+    kept_N = LatentEditor(tsae, policy, LAST, ROLLOUTS).log_odds_shift(0, 1.0)
     assert len(kept_N) == len(TOKENS) and np.abs(kept_N).max() < 1e-5
     silent = replace(tsae, threshold=torch.tensor([2.0]))
-    assert not LatentEditor(policy, silent, LAST, ROLLOUTS).log_odds_shift(0, ABLATE).any()
+    assert not LatentEditor(silent, policy, LAST, ROLLOUTS).log_odds_shift(0, ABLATE).any()
 
 
 @pytest.mark.parametrize("layer", [0, LAST])
@@ -149,14 +149,14 @@ def test_an_edit_is_of_one_latent_from_the_last_token_of_the_prompt_on(policy, c
     tsae, x_BLD = constant_dictionary(cause, -cause, layer=layer), torch.randn(2, 3, D)
     torch.testing.assert_close(scale_latent(tsae, 0, ABLATE)(x_BLD), x_BLD - cause)
     torch.testing.assert_close(scale_latent(tsae, 1, AMPLIFY)(x_BLD), x_BLD - cause)
-    shift_N = LatentEditor(policy, tsae, layer, ROLLOUTS).log_odds_shift(0, ABLATE)
+    shift_N = LatentEditor(tsae, policy, layer, ROLLOUTS).log_odds_shift(0, ABLATE)
     assert np.abs(shift_N[np.r_[0, np.cumsum(LENGTHS)[:-1]]]).min() > 1e-3
 
 
 def test_empty_rollouts_are_passed_over(policy, cause):
     tsae, empty = constant_dictionary(cause, layer=LAST), make_rollout(length=0, tokens=(), problem="empty")
-    with_empty = LatentEditor(policy, tsae, LAST, [ROLLOUTS[0], empty, *ROLLOUTS[1:]])
-    without = LatentEditor(policy, tsae, LAST, ROLLOUTS)
+    with_empty = LatentEditor(tsae, policy, LAST, [ROLLOUTS[0], empty, *ROLLOUTS[1:]])
+    without = LatentEditor(tsae, policy, LAST, ROLLOUTS)
     np.testing.assert_allclose(with_empty.log_odds_shift(0, ABLATE), without.log_odds_shift(0, ABLATE))
 
 
@@ -166,7 +166,7 @@ def test_several_latents_are_ablated_at_once_each_at_the_activation_it_had_befor
     def without_latents(x_BLD: torch.Tensor) -> torch.Tensor:
         return x_BLD - tsae.encode(x_BLD)[..., latents] @ tsae.W_dec[latents]
 
-    shift_N = LatentEditor(policy, tsae, 1, ROLLOUTS).log_odds_shift(latents, ABLATE)
+    shift_N = LatentEditor(tsae, policy, 1, ROLLOUTS).log_odds_shift(latents, ABLATE)
     np.testing.assert_allclose(shift_N, shift_in_a_whole_forward(policy, without_latents, 1), atol=1e-3)
 
 

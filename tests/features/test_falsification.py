@@ -68,11 +68,11 @@ def encode(rollouts: Sequence[Rollout]) -> tuple[torch.Tensor, torch.Tensor]:
 def injection_test_on(monkeypatch) -> Callable[[list[Rollout]], InjectionTest]:
     """An injection test on rollouts, with the latents above."""
 
-    def encode_rollouts(policy: object, tsae: object, layer: int, rollouts: Sequence[Rollout]) -> Iterator[Any]:
+    def encode_rollouts(tsae: object, policy: object, layer: int, rollouts: Sequence[Rollout]) -> Iterator[Any]:
         z_NF, rollout_N = encode(rollouts)
         yield SimpleNamespace(codes=label(rollouts, z_NF).codes, rollout_N=rollout_N)
 
-    def latent_on_rollouts(policy: object, tsae: object, layer: int, rollouts: Sequence[Rollout], latent: int) -> Any:
+    def latent_on_rollouts(tsae: object, policy: object, layer: int, rollouts: Sequence[Rollout], latent: int) -> Any:
         z_NF, rollout_N = encode(rollouts)
         return z_NF[:, latent].numpy(), rollout_N.numpy()
 
@@ -83,7 +83,7 @@ def injection_test_on(monkeypatch) -> Callable[[list[Rollout]], InjectionTest]:
         F = len(LATENTS)
         no_policy: Any = None
         tsae = TSAE(*(torch.zeros(n) for n in ((1, F), (F,), (F, 1), (1,), (F,))), block_widths=(F,))
-        return InjectionTest(no_policy, tsae, 0, label(rollouts, encode(rollouts)[0]), texts=40)
+        return InjectionTest(tsae, no_policy, 0, label(rollouts, encode(rollouts)[0]), texts=40)
 
     return make
 
@@ -191,16 +191,16 @@ def spotter() -> TSAE:
 
 def test_a_latent_that_only_spots_a_token_is_found_through_a_model_too(spotter):
     policy = tiny_policy()
-    labeled = label_tokens(policy, spotter, 0, random_rollouts(80))
+    labeled = label_tokens(spotter, policy, 0, random_rollouts(80))
     spotted_N = labeled["token"] == SPOTTED
-    result = falsify(InjectionTest(policy, spotter, 0, labeled, texts=40), 0, make_contrast(spotted_N, ~spotted_N))
+    result = falsify(InjectionTest(spotter, policy, 0, labeled, texts=40), 0, make_contrast(spotted_N, ~spotted_N))
     assert result.driven_by_tokens and result.d > 1 and result.reached_share > 0.8
     assert result.survives_shuffling and result.shuffled_share == pytest.approx(1, abs=0.2)
 
 
 def test_the_peak_is_the_highest_activation_of_each_text(spotter):
     rollouts, policy = random_rollouts(6), tiny_policy()
-    test = InjectionTest(policy, spotter, 0, label_tokens(policy, spotter, 0, rollouts), texts=6)
+    test = InjectionTest(spotter, policy, 0, label_tokens(spotter, policy, 0, rollouts), texts=6)
     z_N = test.labeled.codes.latent_activations(0)
     expected = [z_N[test.labeled["rollout"] == i].max() for i in range(6)]
     np.testing.assert_allclose(test.peak_activation(rollouts, 0), expected, atol=1e-6)

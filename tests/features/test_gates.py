@@ -90,7 +90,7 @@ def test_a_planted_cause_passes_ablation_and_a_latent_that_only_fires_beside_it_
     is_target_N = labeled["token"] == TARGET
     contrast = make_contrast(is_target_N, ~is_target_N, "computation")
     config = RolesConfig(matched_latents=4, injection_texts=2)
-    gates = GateRunner(policy, tsae, LAST, labeled, [contrast], config, {"x": (0, 1)})
+    gates = GateRunner(tsae, policy, LAST, labeled, [contrast], config, {"x": (0, 1)})
     causal, beside = (gates.evaluate(make_trial(latent, "computation", "x")) for latent in (0, 1))
     assert len(causal.matched_ablations) == len(beside.matched_ablations) == 4
     assert causal.passes_ablation and not beside.passes_ablation

@@ -29,7 +29,7 @@ def last_logits(policy, ids) -> torch.Tensor:
 
 
 def test_with_the_whole_residual_of_the_last_layer_the_policy_reads_the_other_text(policy):
-    effects = interchange_latents(policy, axes_dictionary(D, LAST, 0.0), LAST, PAIRS)
+    effects = interchange_latents(axes_dictionary(D, LAST, 0.0), policy, LAST, PAIRS)
     for pair, full_shift in zip(PAIRS, effects.full_shift_P, strict=True):
         change_V = last_logits(policy, pair.other_text) - last_logits(policy, pair.text)
         assert full_shift == pytest.approx(float(change_V[pair.other_next_token] - change_V[pair.next_token]), abs=1e-4)
@@ -38,7 +38,7 @@ def test_with_the_whole_residual_of_the_last_layer_the_policy_reads_the_other_te
 def test_a_latent_shifts_what_its_own_share_of_the_difference_shifts(policy):
     """One axis is taken from the other text by hand; the layers above read it."""
     pair, layer = PAIRS[0], 1
-    effects = interchange_latents(policy, axes_dictionary(D, layer, 0.0), layer, [pair])
+    effects = interchange_latents(axes_dictionary(D, layer, 0.0), policy, layer, [pair])
     with torch.no_grad():
         states = [
             policy.model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[layer + 1][0, -1]
@@ -60,9 +60,9 @@ def test_a_latent_shifts_what_its_own_share_of_the_difference_shifts(policy):
 
 def test_pairs_in_one_call_have_the_effects_they_have_alone(policy):
     tsae = axes_dictionary(D, 0, 0.0)
-    together = interchange_latents(policy, tsae, 0, PAIRS)
+    together = interchange_latents(tsae, policy, 0, PAIRS)
     for i, pair in enumerate(PAIRS):
-        alone = interchange_latents(policy, tsae, 0, [pair])
+        alone = interchange_latents(tsae, policy, 0, [pair])
         np.testing.assert_allclose(together.shift_PF[i], alone.shift_PF[0], atol=1e-4)
 
 

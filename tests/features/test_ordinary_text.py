@@ -90,7 +90,7 @@ def test_what_is_not_known_of_text_is_labeled_unknown(rollouts):
 
 
 def test_contrasts_are_made_of_what_is_known_and_surfaces_of_problems_where_depth_is_not(policy, task, tsae, rollouts):
-    labeled = label_tokens(policy, tsae, LAYER, rollouts.rows, decoys=task.decoys)
+    labeled = label_tokens(tsae, policy, LAYER, rollouts.rows, decoys=task.decoys)
     contrasts, missing = make_contrasts(labeled)
     by_name = {contrast.name: contrast for contrast in contrasts}
     results = {f"result {WORDS.index(str(total))}" for total in TOTALS if 2 * (total - 3) >= 20}

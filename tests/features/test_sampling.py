@@ -59,7 +59,7 @@ def tsae(policy) -> TSAE:
 
 @pytest.fixture(scope="module")
 def sampling(policy, tsae, rollouts) -> AblatedSampling:
-    return AblatedSampling.prepare(policy, tsae, LAST, FirstWord(), rollouts, 12, 4)
+    return AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, 12, 4)
 
 
 def test_the_problems_are_those_that_were_answered_in_order(rollouts):
@@ -72,7 +72,7 @@ def test_the_problems_are_those_that_were_answered_in_order(rollouts):
 @pytest.mark.parametrize(("count", "per_depth"), [(24, 8), (12, 4), (18, 6), (3, 1), (99, 8)])
 def test_equally_many_problems_of_each_depth_are_answered_again(policy, tsae, rollouts, count, per_depth, monkeypatch):
     monkeypatch.setattr("interp.features.sampling.sample_answers", lambda *_: [make_rollout()] * 4)
-    problems = AblatedSampling.prepare(policy, tsae, LAST, FirstWord(), rollouts, count, 4).problems
+    problems = AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, count, 4).problems
     assert [sum(problem.depth == depth for problem in problems) for depth in DEPTHS] == [per_depth] * 3
 
 
@@ -152,5 +152,5 @@ def test_answers_that_cannot_be_judged_are_not_valid_and_nan_where_no_clean_answ
     monkeypatch.setattr(
         "interp.features.sampling.sample_answers", lambda *_: [make_rollout(valid=valid) for valid in next(outcomes)]
     )
-    valid = AblatedSampling.prepare(policy, tsae, LAST, FirstWord(), rollouts, 1, 2).run(1, ABLATE).valid.value
+    valid = AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, 1, 2).run(1, ABLATE).valid.value
     assert valid == change if change is not None else np.isnan(valid)

@@ -9,7 +9,7 @@ import pytest
 from interp.artifacts import BadInput
 from interp.plots import Point, dots
 from interp.studies import STUDIES
-from interp.studies.base import LEDGER, SUPPORTED, Claim, Figure, Study, Table, Verdict, decided_by, judge_above
+from interp.studies.base import LEDGER, SUPPORTED, Claim, Figure, Study, Table, Verdict, deciding_fields, judge_above
 from interp.studies.results import Arm, share
 
 SCORE = share("score", lambda record: record.get("score"))
@@ -45,7 +45,10 @@ class Coins(Study[CoinConfig]):
     background = "Nothing had been seen."
 
     def arms(self, config):
-        return [Arm("base", "base"), *(Arm(name, {"name": name, **decided_by(config)}) for name in ("good", "bad"))]
+        return [
+            Arm("base", "base"),
+            *(Arm(name, {"name": name, **deciding_fields(config)}) for name in ("good", "bad")),
+        ]
 
     def seeds(self, arm, config):
         return (None,) if arm.name == "base" else super().seeds(arm, config)
@@ -111,7 +114,7 @@ def test_a_study_that_is_started_again_runs_what_is_missing(tmp_path, out, inlin
 def test_a_record_depends_on_its_arm_and_not_on_how_many_runs_there_are(tmp_path):
     def keys(base: str = "base", **settings) -> dict:
         jobs = Coins().jobs(CoinConfig(**settings), tmp_path)
-        return {(job.arm.name, job.seed): Coins()._key(job, base) for job in jobs}
+        return {(job.arm.name, job.seed): Coins().ledger_key(job, base) for job in jobs}
 
     plain, more = keys(), keys(seeds=9, processes=2)
     assert plain.items() <= more.items() and len(more) == 2 * 9 + 1
@@ -179,7 +182,7 @@ def test_every_claim_has_a_name_of_its_own_a_prediction_and_a_rule(study):
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
 def test_every_run_of_a_study_has_a_key_of_its_own(study, tmp_path):
     jobs = study.jobs(study.Config(), tmp_path)
-    keys = {json.dumps(study._key(job, "base"), sort_keys=True) for job in jobs}
+    keys = {json.dumps(study.ledger_key(job, "base"), sort_keys=True) for job in jobs}
     assert len(keys) == len(jobs) > 5
     fewer = study.jobs(replace(study.Config(), processes=1), tmp_path)
-    assert keys == {json.dumps(study._key(job, "base"), sort_keys=True) for job in fewer}
+    assert keys == {json.dumps(study.ledger_key(job, "base"), sort_keys=True) for job in fewer}

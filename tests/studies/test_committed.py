@@ -42,7 +42,9 @@ def expect_equal(estimate, was: dict) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_verdict_is_as_registered(name):
-    outcomes = {claim.name: claim.judge(results_of(name).read_as(REGISTERED)).outcome for claim in STUDIES[name].claims}
+    outcomes = {
+        claim.name: claim.judge(results_of(name).with_reading(REGISTERED)).outcome for claim in STUDIES[name].claims
+    }
     verdicts = {claim: NOT_SUPPORTED if outcome == NO_EVIDENCE else outcome for claim, outcome in outcomes.items()}
     assert verdicts == committed(name)["verdict"]
 
@@ -113,5 +115,5 @@ def test_no_run_of_the_default_config_is_missing(name):
     study = STUDIES[name]
     ledger = study.open_ledger(RESULTS / name)
     jobs = study.jobs(study.Config(), Path())
-    assert [job for job in jobs if ledger.get(study._key(job, COMMITTED_BASE)) is None] == []
+    assert [job for job in jobs if ledger.get(study.ledger_key(job, COMMITTED_BASE)) is None] == []
     assert len(jobs) == {"difficulty": 304, "dictionary": 105, "roles": 8, "features": 20}[name]

@@ -9,7 +9,7 @@ from interp.artifacts import BadInput
 from interp.cli.args import Preset
 from interp.studies import STUDIES
 from interp.studies.base import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
-from interp.studies.dictionary import GATE, arm, beats, passes_gate, smoothness_is_moved, time_matters
+from interp.studies.dictionary import GATE, arm_name, beats, passes_gate, smoothness_is_moved, time_matters
 from interp.studies.dictionary_config import (
     ARMS,
     FAST,
@@ -39,7 +39,7 @@ def planted(name: str, shares: tuple[float, ...]) -> list[Observation]:
     kinds = dict.fromkeys(KINDS, 0.0)
     return [
         Observation(
-            arm(PLANTED, name),
+            arm_name(PLANTED, name),
             seed,
             {
                 "quality": {"fve": 0.94},
@@ -55,7 +55,7 @@ def organism(name: str, slow: float, fast: float, **quality: float) -> list[Obse
     metrics = {"fve": 0.99, "ce_recovered": 0.99, "kl_recovered": 0.99, "autocorrelation_slow": 0.1}
     return [
         Observation(
-            arm(ORGANISM, name),
+            arm_name(ORGANISM, name),
             seed,
             {
                 "quality": metrics | {"autocorrelation": 0.0} | quality,
@@ -119,7 +119,7 @@ def test_an_effect_is_gone_as_registered_where_no_difference_is_seen_and_else_wh
     unsure, sure = (Results([*arms, *planted("shuffled", shares)]) for shares in (spread, near))
     student = Reading("Student's", REGISTERED.interval)
     assert [time_matters(one).outcome for one in (unsure, sure)] == [SUPPORTED, SUPPORTED]
-    outcomes = [time_matters(one.read_as(student)).outcome for one in (unsure, sure)]
+    outcomes = [time_matters(one.with_reading(student)).outcome for one in (unsure, sure)]
     assert outcomes == [INCONCLUSIVE, SUPPORTED]
 
 
@@ -139,7 +139,7 @@ def test_the_gate_depends_on_four_claims():
     assert {outcomes[name] for name in GATE} == {SUPPORTED} and passes_gate(judgements)["registered"]
     assert outcomes["contrast-on-organism"] == SUPPORTED and outcomes["promotion-on-organism"] == INCONCLUSIVE
     assert outcomes["slow-facts"] == outcomes["fast-facts-leave"] == outcomes["learned-not-given"] == SUPPORTED
-    worse = [one for one in observations if one.arm != arm(PLANTED, "interp")]
+    worse = [one for one in observations if one.arm != arm_name(PLANTED, "interp")]
     low = [Observation(one.arm, one.seed, {**one.record, "quality": {"fve": 0.9}}) for one in planted("interp", HIGH)]
     assert not passes_gate(judge_claims(STUDY.claims, Results([*worse, *low])))["registered"]
 
@@ -156,8 +156,8 @@ def test_arms_of_a_world_share_width_k_steps_and_seed_and_differ_in_what_they_ar
 
 def test_planted_latents_have_no_random_weights_and_the_organism_has_controls_without_a_dictionary():
     names = {job.arm.name for job in STUDY.jobs(DictionaryConfig(), Path("runs"))}
-    assert names == {arm(world, name) for world in ARMS for name in ARMS[world]}
-    assert arm(ORGANISM, RESIDUAL) in names and arm(PLANTED, RANDOM) not in names
+    assert names == {arm_name(world, name) for world in ARMS for name in ARMS[world]}
+    assert arm_name(ORGANISM, RESIDUAL) in names and arm_name(PLANTED, RANDOM) not in names
 
 
 def test_the_flag_names_every_preset():

@@ -60,7 +60,7 @@ def test_ablating_several_latents_at_once_ablates_their_sum():
         return TSAE(torch.zeros(D, F), torch.ones(F), W_dec, *zeros, block_widths=(F,), layer=LAST)
 
     separate, together = (
-        LatentEditor(tiny_policy(), tsae, LAST, rows) for tsae in (dictionary(one, other), dictionary(one + other))
+        LatentEditor(tsae, tiny_policy(), LAST, rows) for tsae in (dictionary(one, other), dictionary(one + other))
     )
     np.testing.assert_allclose(separate.log_odds_shift((0, 1), ABLATE), together.log_odds_shift(0, ABLATE), atol=1e-4)
 

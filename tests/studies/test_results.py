@@ -52,16 +52,16 @@ def test_the_range_of_a_difference_follows_from_the_measure():
 
 def test_the_same_observations_are_read_with_other_intervals():
     plain = Results(Observation("a", seed, {"hits": 23 + seed % 2, "items": 24}) for seed in range(3))
-    widths = [plain.read_as(reading).mean("a", COUNTED).width for reading in (REGISTERED, EXACT, ANY_SHAPE)]
+    widths = [plain.with_reading(reading).mean("a", COUNTED).width for reading in (REGISTERED, EXACT, ANY_SHAPE)]
     assert widths[0] != widths[1] != widths[2] and len(set(widths)) == 3
-    assert plain.read_as(REGISTERED, 0.99).mean("a", COUNTED).width > widths[0]
+    assert plain.with_reading(REGISTERED, 0.99).mean("a", COUNTED).width > widths[0]
 
 
 def test_a_difference_of_counted_shares_keeps_the_counts_of_both():
     both = Results(
         Observation(arm, seed, {"hits": hits, "items": 24}) for arm, hits in (("a", 24), ("b", 6)) for seed in (1, 2)
     )
-    estimate = both.read_as(EXACT).difference("a", "b", COUNTED)
+    estimate = both.with_reading(EXACT).difference("a", "b", COUNTED)
     assert estimate.value == pytest.approx(0.75) and 0 < estimate.width < 2 and estimate.low < 0.75 < estimate.high
 
 
