@@ -123,8 +123,8 @@ def _select_active(
 ) -> tuple[Int[Tensor, " N"], tuple[float, float]]:
     """Flat indices of the active entries, k a token on average, and the smallest active entry of each budget.
 
-    The n reconstructed tokens and the others are selected from apart; so are, with `slow_k`, the slow block and the
-    rest."""
+    The budget of the n reconstructed tokens and that of the others are separate. With `slow_k`, so are the budgets of
+    the slow block and of the rest."""
     k, slow_k, width, n_slow = cfg.k, cfg.slow_k, hidden_MF.shape[1], cfg.n_slow
     budgets = [(0, width, k)] if slow_k is None else [(0, n_slow, slow_k), (n_slow, width, k - slow_k)]
     parts, thresholds = list[Tensor](), list[float]()
@@ -191,13 +191,13 @@ def _revival(
     """Squared error of the dead latents nearest to firing as a model of the residual (arXiv 2406.04093, A.2). The
     weight is lower if few latents are dead."""
     dead_N = dead_F.nonzero()[:, 0]
-    wanted = cfg.d_in // 2 if cfg.revived is None else cfg.revived
-    count = min(wanted, len(dead_N))
+    max_revived = cfg.d_in // 2 if cfg.revived is None else cfg.revived
+    count = min(max_revived, len(dead_N))
     nearest_nK = hidden_nF[:, dead_N].topk(count, dim=1, sorted=False).indices.sort(dim=1).values
     rows_N = torch.arange(len(residual_nD), device=dead_N.device).repeat_interleave(count)
     pattern = Pattern(rows_N, dead_N[nearest_nK].reshape(-1), len(residual_nD), hidden_nF.shape[1])
     acts_N = hidden_nF[pattern.rows_N, pattern.columns_N] / norms_F[pattern.columns_N]
     acts_N = encoder_entries(acts_N, centred_nD, params.encoder, pattern)
     xhat_nD = sparse_matmul(acts_N, params.W_dec_FD, pattern)
-    scale = min(len(dead_N) / wanted, 1.0)
+    scale = min(len(dead_N) / max_revived, 1.0)
     return cfg.aux_loss_coefficient * scale * (xhat_nD - residual_nD).pow(2).sum(-1).mean()

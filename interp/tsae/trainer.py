@@ -105,8 +105,8 @@ class TSAETrainer(nn.Module):
         self.sae.update_thresholds(step)
         self._update_counts(step, batch)
         self.steps_done += 1
-        every = self.config.promote_every
-        if every and self.steps_done % every == 0 and self.steps_done < self.promotion_end:
+        interval = self.config.promote_every
+        if interval and self.steps_done % interval == 0 and self.steps_done < self.promotion_end:
             self._promote()
         if self.measures_this_step:
             self._measure_batch(step, batch)
