@@ -5,15 +5,14 @@ import sys
 
 import pytest
 from commands import refused, run_json
-from conftest import tiny_policy
 
 from interp.cli.args import preset_on_command_line
 
 
 @pytest.fixture
-def roll_out(tmp_path):
+def roll_out(new_policy, tmp_path):
     """Words of a command for a tiny policy on problems of a file, with a function that writes the file."""
-    tiny_policy().save(tmp_path / "policy")
+    new_policy().save(tmp_path / "policy")
     problems = tmp_path / "problems.jsonl"
     words = ("roll-out", "--jsonl", problems, "--policy", tmp_path / "policy", "--group", "2", "--max-new-tokens", "4")
     return words, lambda *lines: problems.write_text("\n".join(lines))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from commands import refused, run, run_json, run_text
-from conftest import tiny_policy
 
 from interp.organism import shipped_path
 
@@ -31,9 +30,11 @@ def tsae(stores) -> Path:
     return stores / "tsae"
 
 
-def test_residuals_of_a_series_are_collected_and_counted_by_checkpoint_and_corpus(monkeypatch, capsys, tmp_path):
+def test_residuals_of_a_series_are_collected_and_counted_by_checkpoint_and_corpus(
+    new_policy, monkeypatch, capsys, tmp_path
+):
     for step in (0, 10):
-        tiny_policy(seed=step).save(tmp_path / "run" / f"checkpoint-{step}")
+        new_policy(seed=step).save(tmp_path / "run" / f"checkpoint-{step}")
     lines = [
         {"id": f"{split}{i}", "prompt": f"{i} {sign} 1 =", "answer": "1", "split": split}
         for split, sign in (("train", "+"), ("probe", "-"))

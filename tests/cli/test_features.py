@@ -2,7 +2,6 @@
 
 import pytest
 from commands import refused, run
-from conftest import tiny_policy
 
 from interp.features import Roles
 from interp.rollouts import Rollouts
@@ -44,9 +43,9 @@ def test_roles_are_no_rollouts(axes_tsae, axes_roles, monkeypatch, capsys):
 
 
 def test_rollouts_and_policies_that_do_not_fit_are_refused_before_any_work(
-    axes_tsae, roles_flags, monkeypatch, capsys, tmp_path
+    new_policy, axes_tsae, roles_flags, monkeypatch, capsys, tmp_path
 ):
-    tiny_policy().save(tmp_path / "other")
+    new_policy().save(tmp_path / "other")
     Rollouts([], made_from={"policy": "another"}).save(tmp_path / "rollouts")
     for name in ("roll_out", "label_tokens"):
         monkeypatch.setattr(f"interp.features.earn.{name}", fail)

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 from commands import refused, run
-from conftest import tiny_policy
 from tracking_fixtures import LAYER, D, save_as_sae_lens
 
 TRACK_ONCE = ("--levels", "1", "--problems", "2", "--group", "2", "--loss-rollouts", "0")
@@ -21,9 +20,9 @@ def write_problems(path: Path, key: str, value: object, n: int) -> Path:
     return path
 
 
-def test_track_shows_changes_and_where_latents_are_active(tmp_path, monkeypatch, capsys):
+def test_track_shows_changes_and_where_latents_are_active(new_policy, tmp_path, monkeypatch, capsys):
     for step in (0, 20):
-        tiny_policy(seed=step).save(tmp_path / "run" / f"checkpoint-{step}")
+        new_policy(seed=step).save(tmp_path / "run" / f"checkpoint-{step}")
     problems, tsae = write_problems(tmp_path / "mine.jsonl", "depth", 1, 8), save_as_sae_lens(tmp_path / "sae")
     words = ["track", "--tsae", tsae, "--layer", LAYER, "--series", tmp_path / "run", "--jsonl", problems]
     words += ["--levels", "1", "--group", "2", "--loss-rollouts", "0", "--max-new-tokens", "6", "--device", "cpu"]
@@ -46,9 +45,9 @@ def test_track_shows_changes_and_where_latents_are_active(tmp_path, monkeypatch,
     assert {"out", "drift"} <= set(json.loads(capsys.readouterr().out))
 
 
-def test_compare_takes_two_directories_and_a_dictionary_of_sae_lens(tmp_path, monkeypatch, capsys):
+def test_compare_takes_two_directories_and_a_dictionary_of_sae_lens(new_policy, tmp_path, monkeypatch, capsys):
     for name, seed in (("first", 0), ("second", 1)):
-        tiny_policy(seed=seed).save(tmp_path / name)
+        new_policy(seed=seed).save(tmp_path / name)
     problems = write_problems(tmp_path / "mine.jsonl", "bucket", "easy", 20)
     words = ["compare", tmp_path / "first", tmp_path / "second", "--jsonl", problems, "--levels", "easy"]
     words += ["--group", "2", "--loss-rollouts", "4", "--tsae", save_as_sae_lens(tmp_path / "sae")]
