@@ -47,7 +47,7 @@ def _open_problems(
 @app.command(name="roll-out")
 def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     """Sample answers of a policy to problems of a task, and verify them."""
-    from interp.rollouts import roll_out, summarise
+    from interp.rollouts import roll_out, summarize
     from interp.rollouts.gallery import gallery
 
     task, problems, skipped = _open_problems(config)
@@ -64,7 +64,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     )
     if output.out:
         rollouts.save(output.out, overwrite=output.overwrite)
-    by_depth = summarise(rollouts, "depth")
+    by_depth = summarize(rollouts, "depth")
     if is_json:
         summary, table = rollouts.summary().to_dicts(), by_depth.table().to_dicts()
         return say_json(

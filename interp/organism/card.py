@@ -15,7 +15,7 @@ from interp.display import HtmlSummary
 from interp.organism.config import OrganismConfig
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
-from interp.rollouts import Rollout, roll_out, summarise
+from interp.rollouts import Rollout, roll_out, summarize
 from interp.stats import Estimate
 from interp.tasks import Chain
 
@@ -120,8 +120,8 @@ def measure(
 
 
 def _measures(rollouts: Sequence[Rollout], by: str) -> dict:
-    measured = summarise(rollouts, by).estimates
-    no_zero = summarise([r for r in rollouts if "* 0" not in r.prompt], by, ["direct_pass_rate"]).estimates
+    measured = summarize(rollouts, by).estimates
+    no_zero = summarize([r for r in rollouts if "* 0" not in r.prompt], by, ["direct_pass_rate"]).estimates
     order = dict.fromkeys(getattr(rollout, by) for rollout in rollouts)  # as asked: easiest first
     return {group: measured[group] | {NO_ZERO: no_zero[group]["direct_pass_rate"]} for group in order}
 

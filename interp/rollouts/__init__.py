@@ -19,7 +19,7 @@ from interp.rollouts.pass_at_k import mean_pass_at_k, pass_at_k
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
 from interp.rollouts.roll_out import roll_out, verify_samples
 from interp.rollouts.series import Checkpoint, Series
-from interp.rollouts.summary import Summary, summarise
+from interp.rollouts.summary import Summary, summarize
 
 __all__ = [
     "BucketConfig",
@@ -38,6 +38,6 @@ __all__ = [
     "mean_pass_at_k",
     "pass_at_k",
     "roll_out",
-    "summarise",
+    "summarize",
     "verify_samples",
 ]

@@ -21,7 +21,7 @@ from interp.rollouts.pass_at_k import mean_pass_at_k
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import roll_out
 from interp.rollouts.series import Checkpoint, Series
-from interp.rollouts.summary import HEADLINE_MEASURES, summarise
+from interp.rollouts.summary import HEADLINE_MEASURES, summarize
 from interp.tasks.base import Problem, Task
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def measure_rollouts(rollouts: Sequence[Rollout], ks: Iterable[int]) -> GroupEst
 
 
 def _measure_group(rollouts: Sequence[Rollout], ks: Sequence[int]) -> "dict[str, Estimate]":
-    (measures,) = summarise(rollouts, "step").estimates.values()
+    (measures,) = summarize(rollouts, "step").estimates.values()
     by_answer = {f"pass_at_{k}": mean_pass_at_k(rollouts, k) for k in ks}
     by_every_step = {f"valid_at_{k}": mean_pass_at_k(rollouts, k, "valid") for k in ks}
     return measures | by_answer | by_every_step

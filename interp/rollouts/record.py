@@ -107,15 +107,15 @@ class Rollouts(Sequence[Rollout], HtmlSummary):
 
     def summary(self) -> "pl.DataFrame":
         """A row per depth: rollouts, pass rate, valid rate and share of direct answers."""
-        from interp.rollouts.summary import HEADLINE_MEASURES, summarise
+        from interp.rollouts.summary import HEADLINE_MEASURES, summarize
 
-        return summarise(self.rows, "depth", HEADLINE_MEASURES).summary()
+        return summarize(self.rows, "depth", HEADLINE_MEASURES).summary()
 
     def figure(self) -> "go.Figure":
         """Pass rate, valid rate and share of direct answers by depth, with intervals over problems."""
-        from interp.rollouts.summary import HEADLINE_MEASURES, summarise
+        from interp.rollouts.summary import HEADLINE_MEASURES, summarize
 
-        return summarise(self.rows, "depth", HEADLINE_MEASURES).figure()
+        return summarize(self.rows, "depth", HEADLINE_MEASURES).figure()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         with writing_dir(path, overwrite=overwrite) as aside:

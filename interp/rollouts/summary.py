@@ -22,7 +22,7 @@ Measure = tuple[Callable[[Rollout], bool | None], Callable[[Rollout], bool]]
 """Which rollouts are successes, and among which rollouts."""
 
 
-def _is_coherence_and_validity_known(rollout: Rollout) -> bool:
+def _is_fully_judged(rollout: Rollout) -> bool:
     return rollout.coherent is not None and rollout.valid is not None
 
 
@@ -46,10 +46,10 @@ MEASURES: dict[str, Measure] = {
     "direct_shortcut_share": (lambda r: r.shortcut == "direct", lambda r: True),
     "copy_shortcut_share": (lambda r: r.shortcut == "copy", lambda r: True),
     "cue_shortcut_share": (lambda r: r.shortcut == "cue", lambda r: True),
-    "coherent_valid": (lambda r: r.coherent and r.valid, _is_coherence_and_validity_known),
-    "coherent_invalid": (lambda r: r.coherent and not r.valid, _is_coherence_and_validity_known),
-    "incoherent_valid": (lambda r: not r.coherent and r.valid, _is_coherence_and_validity_known),
-    "incoherent_invalid": (lambda r: not r.coherent and not r.valid, _is_coherence_and_validity_known),
+    "coherent_valid": (lambda r: r.coherent and r.valid, _is_fully_judged),
+    "coherent_invalid": (lambda r: r.coherent and not r.valid, _is_fully_judged),
+    "incoherent_valid": (lambda r: not r.coherent and r.valid, _is_fully_judged),
+    "incoherent_invalid": (lambda r: not r.coherent and not r.valid, _is_fully_judged),
 }
 """Every measure. Validity that is not known (None) is left out, not counted as invalid; `judged_share` is the share in
 which it is known."""
@@ -108,7 +108,7 @@ class Summary(HtmlSummary):
         return curves({"": series}, x=self.by, y="share of rollouts")
 
 
-def summarise(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:
+def summarize(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:
     """Every measure (or those named) for each value of the column `by`. Groups are in order, None last."""
     if by not in (columns := [f.name for f in fields(Rollout)]):
         raise BadInput(f"by must be a column of the record, one of {', '.join(columns)}; got {by!r}")

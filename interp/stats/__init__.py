@@ -2,12 +2,14 @@
 
 estimate      `Estimate(value, low, high, n)`
 shares        exact and clustered shares, and differences of shares
-seeds         means over few seeds: bounded (any shape), Student's, sign test
-curves        where a mean curve crosses zero
-bootstrap     changes of all latents at once, over prompts; `cells` matches like with like, `when_active` is for means
-              over active tokens, `percentiles` for a mean over tokens
+seeds         means over few seeds: bounded (any shape), Student's, sign test; `simplex` holds the exact computation
+curves        where a mean curve crosses zero, when a curve has gone half its way
+bootstrap     changes of all latents at once, over prompts
+cells         the same with each prompt x stratum cell compared with itself
+when_active   the same for means over active tokens
+percentiles   percentile intervals for means over tokens
 multiple      Benjamini-Hochberg, Holm
-equivalence   equal only where the difference is surely small
+equivalence   verdict and p-value of "the difference is too small to matter"
 
 Nothing is imported before it is used.
 """
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
         bounded_interval,
         bounded_p_value,
         paired_differences,
-        rarest_mode_seen,
+        rarest_detectable_mode,
         sign_p_value,
         student_interval,
         student_p_value,
@@ -80,7 +82,7 @@ __all__ = [
     "paired_differences",
     "paired_share_difference",
     "percentile_estimate",
-    "rarest_mode_seen",
+    "rarest_detectable_mode",
     "resampled_prompts",
     "share_difference",
     "sign_p_value",
@@ -120,7 +122,7 @@ __getattr__ = lazy_exports(
         "bounded_interval": "interp.stats.seeds",
         "bounded_p_value": "interp.stats.seeds",
         "paired_differences": "interp.stats.seeds",
-        "rarest_mode_seen": "interp.stats.seeds",
+        "rarest_detectable_mode": "interp.stats.seeds",
         "sign_p_value": "interp.stats.seeds",
         "student_interval": "interp.stats.seeds",
         "student_p_value": "interp.stats.seeds",

@@ -13,8 +13,8 @@ Strata are compared in one of two ways.
     by stratum   r_t = sum_s m_s r_ts, with m_s the base's share of tokens in stratum s (direct standardisation)
     by cell      every prompt x stratum cell is compared with itself (`interp.stats.cells`)
 
-By stratum is right where strata do not select prompts. Where they do, as outcomes do, it is not: after training, other
-problems fill the stratum "valid", and what differs between problems looks like a change. Then compare by cell.
+Comparing by stratum is right where strata do not select prompts. Outcomes do select them: after training, other
+problems fill the stratum "valid", and a difference between problems looks like a change. Then compare by cell.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ from torch import Tensor
 
 from interp.artifacts import BadInput
 from interp.stats.cells import match_cells
+from interp.stats.estimate import LEVEL
 
 DRAWS = 400
-LEVEL = 0.95
 MIN_PROMPTS = 8
-"""With fewer there is no interval: of the bucket or, where strata are matched, of the rarest of them."""
+"""Fewest prompts for an interval: in the bucket or, where strata are compared, in the rarest stratum."""
 MIN_COMMON = 0.5
-"""Share of the base's tokens that has to be comparable: with less there is no interval either."""
+"""Smallest share of the base's tokens that must be comparable for an interval."""
 
 
 @dataclass(frozen=True)
@@ -64,30 +64,31 @@ class ChangeEstimates:
     """Prompts behind the interval: by stratum, those of the rarest stratum at any checkpoint; by cell, those with a
     cell that is compared."""
     common: float
-    """Share of the base's tokens in strata or cells that are compared: 1 where nothing is matched."""
+    """Share of the base's tokens in the strata or cells that are compared; 1 where there is a single stratum."""
 
 
 # --- weights of checkpoints ----------------------------------------------------------------------------------------
 
 
 def last_minus_first(checkpoints: int) -> Float[np.ndarray, " T"]:
+    """Weights of the last checkpoint less the first."""
     if checkpoints < 2:
-        raise BadInput(f"a change is between two checkpoints: expected two at least, got {checkpoints}")
+        raise BadInput(f"a change is between two checkpoints: expected two at least, got {checkpoints}: add one")
     weights_T = np.zeros(checkpoints)
     weights_T[0], weights_T[-1] = -1, 1
     return weights_T
 
 
 def slope_weights(steps: Int[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
-    """Rise of the least-squares line from the first checkpoint to the last."""
+    """Weights of the rise of the least-squares line, from the first checkpoint to the last."""
     if len(steps) < 2:
-        raise BadInput(f"a slope is over checkpoints: expected two at least, got {len(steps)}")
+        raise BadInput(f"a slope is over checkpoints: expected two at least, got {len(steps)}: add one")
     centred_T = steps - steps.mean()
     return centred_T / (centred_T**2).sum() * (steps[-1] - steps[0])
 
 
 def compared_checkpoints(weights_T: Float[np.ndarray, " T"], also_compared: Sequence[int] = ()) -> list[int]:
-    """Those with a weight, those named besides, and the base."""
+    """Indices of the checkpoints that are compared: those with a weight, `also_compared`, and the base."""
     return sorted({0, *np.flatnonzero(weights_T).tolist(), *also_compared})
 
 
@@ -105,8 +106,9 @@ def estimate_changes(
 ) -> ChangeEstimates:
     """Change of every latent, with its interval and p-value.
 
-    `by_cell` compares each prompt x stratum cell with itself, else each stratum. `also_compared` are checkpoints that
-    strata or cells have to occur at although they have no weight, so that several changes are told of the same text."""
+    `by_cell` compares each prompt x stratum cell with itself; otherwise strata are compared. `also_compared` are
+    checkpoints without a weight at which a stratum or cell must occur all the same. With them, several changes can be
+    measured on the same text."""
     compared = compared_checkpoints(weights_T, also_compared)
     if by_cell:
         amount_T1PF, tokens_T1P, common, prompts = match_cells(sums.amount_TSPF, sums.tokens_TSP, compared)
@@ -144,8 +146,8 @@ def keep_common_strata(sums: PromptSums, compared: list[int]) -> tuple[PromptSum
 def ratios(
     sums: PromptSums, counts_BP: Float[Tensor, "B P"], mix_BS: Float[Tensor, "B S"] | None = None
 ) -> list[Float[Tensor, "B F"]]:
-    """Amount per token at each checkpoint and in each draw of prompts, at a mix of strata: the base's, if none is
-    given."""
+    """Amount per token at each checkpoint and in each draw of prompts. Strata are weighted by `mix_BS`; default: the
+    base's mix in that draw."""
     mix_BS = stratum_mix(sums.tokens_TSP[0], counts_BP) if mix_BS is None else mix_BS
     by_checkpoint = []
     for amount_SPF, tokens_SP in zip(sums.amount_TSPF, sums.tokens_TSP, strict=True):
@@ -167,7 +169,7 @@ def stratum_mix(tokens_SP: Float[Tensor, "S P"], counts_BP: Float[Tensor, "B P"]
 
 
 def resampled_prompts(prompts: int, draws: int, seed: int) -> Float[Tensor, "B P"]:
-    """How often each prompt occurs in each draw of as many prompts, with replacement."""
+    """How often each prompt occurs in each draw: a draw takes `prompts` prompts with replacement."""
     rng = np.random.default_rng([seed, prompts])
     return torch.from_numpy(rng.multinomial(prompts, np.full(prompts, 1 / prompts), draws).astype(np.float32))
 
@@ -175,8 +177,9 @@ def resampled_prompts(prompts: int, draws: int, seed: int) -> Float[Tensor, "B P
 def student_interval_from_spread(
     value_F: np.ndarray, spread_F: np.ndarray, degrees_of_freedom: int | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """95% interval value +- t spread, and the two-sided p-value of "the value is zero". Without any spread p is 1 where
-    the value is zero, and 0 elsewhere."""
+    """95% interval value +- t spread (low and high), and the two-sided p-value of "the value is zero".
+
+    Where the spread is zero, the p-value is 1 if the value is zero, and 0 otherwise."""
     from scipy.special import stdtr, stdtrit
 
     reach_F = stdtrit(degrees_of_freedom, (1 + LEVEL) / 2) * spread_F

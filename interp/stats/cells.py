@@ -1,8 +1,9 @@
-"""Like with like: each prompt x stratum cell is compared with itself, at all checkpoints that are compared.
+"""Matching by cell: each prompt x stratum cell is compared with itself, at all checkpoints that are compared.
 
-To compare within an outcome is to select problems: those that are solved now and were not before are harder ones, and
-what is stronger on harder problems looks strengthened among the valid. So the problem is held fixed as well. A cell is
-one prompt and one stratum (an outcome, a length); r_tc is a latent's amount per token (or per active token) in it; and
+Comparing within an outcome selects problems. The problems that are solved after training and were not before are
+harder ones, so a latent that is stronger on harder problems looks strengthened among valid rollouts. Matching by cell
+holds the problem fixed as well. A cell is one prompt and one stratum (an outcome, a length); r_tc is a latent's amount
+per token (or per active token) in it; and
 
     r_t = sum_c w_c r_tc / sum_c w_c        w_c = 1 / sum_t (1 / n_tc)
 
@@ -12,14 +13,14 @@ and Robins, 1985):
 
     sum_c (a_1c n_0c - a_0c n_1c) / (n_0c + n_1c)  /  sum_c n_0c n_1c / (n_0c + n_1c)
 
-Why not the base's tokens n_0c for weights? A cell holds a few rollouts of unlike lengths. If the rollouts of a cell are
-the same at both checkpoints, but for chance, the numerator above is zero in expectation, exactly, however few they are:
-shuffle them, and a_1 n_0 - a_0 n_1 = a_1 n - a n_1 is zero in the mean, with a and n the cell's totals. With weights
-n_0c it is not, since E(1/n) > 1/E(n): a latent that is active once in each rollout seems strengthened, by a third in
-the test. Where the base has little of a cell, w_c is its mix: w_c -> n_0c as n_1c grows.
+Why not weight by the base's tokens n_0c? A cell holds a few rollouts of different lengths. If the rollouts of a cell
+differ between the checkpoints by chance alone, the numerator above is exactly zero in expectation, however few they
+are: shuffle them, and a_1 n_0 - a_0 n_1 = a_1 n - a n_1 has mean zero, with a and n the cell's totals. With weights
+n_0c the mean is not zero, since E(1/n) > 1/E(n): a latent that is active once in each rollout seems strengthened, by a
+third in the test. As n_1c grows, w_c -> n_0c, the base's own mix.
 
-What is compared is the overlap, so it comes with its share of the base's tokens. A cell belongs to one prompt, so the
-matched sums are sums over prompts again, and are drawn like those that are not matched.
+Only the overlap is compared, so its share of the base's tokens is reported too. A cell belongs to one prompt, so the
+matched sums are sums over prompts again, and prompts are drawn in the same way as without matching.
 """
 
 import torch
@@ -30,9 +31,10 @@ from torch import Tensor
 def match_cells(
     amount_TSPF: Float[Tensor, "T S P F"], tokens_TSP: Float[Tensor, "T S P"], compared: list[int]
 ) -> tuple[Float[Tensor, "T 1 P F"], Float[Tensor, "T 1 P"], float, int]:
-    """Amounts and tokens of one stratum, in which every checkpoint has the same tokens at each prompt (the summed
-    weights of its cells); the share of the base's tokens in cells that are compared; and the number of prompts that
-    have such a cell. Only of compared checkpoints do the amounts mean anything."""
+    """Matched amounts and tokens, the share of the base's tokens that is compared, and the number of prompts compared.
+
+    Amounts and tokens have a single stratum, in which every checkpoint has the same tokens at each prompt: the summed
+    weights of the prompt's cells. The amounts are meaningful at the `compared` checkpoints only."""
     weight_SP = overlap_weights(tokens_TSP[compared])
     amount_TPF = matched_amounts(amount_TSPF, tokens_TSP[..., None], weight_SP[..., None])
     weight_P = weight_SP.sum(0)
@@ -42,13 +44,13 @@ def match_cells(
 
 
 def overlap_weights(count_TX: Float[Tensor, "T *X"]) -> Float[Tensor, "*X"]:
-    """1 / sum_t (1 / n_t); zero where a checkpoint has none."""
+    """Weight of each cell, 1 / sum_t (1 / n_t); zero where a checkpoint has no tokens in it."""
     return 1 / (1 / count_TX).sum(0)  # 1 / 0 is infinite, and 1 / infinity zero
 
 
 def matched_amounts(
     amount_TSPF: Float[Tensor, "T S P F"], count_TSPX: Float[Tensor, "T S P X"], weight_SPX: Float[Tensor, "S P X"]
 ) -> Float[Tensor, "T P F"]:
-    """sum_s w_s amount_ts / count_ts of each prompt. What a checkpoint lacks counts as zero."""
+    """Weighted amount at each prompt, sum_s w_s amount_ts / count_ts. A cell that a checkpoint lacks adds zero."""
     scale_TSPX = torch.where(count_TSPX > 0, weight_SPX / count_TSPX.clamp(min=1e-9), 0.0)
     return (amount_TSPF * scale_TSPX).sum(1)

@@ -1,4 +1,4 @@
-"""Equality is shown, never assumed: two things are equal only where their difference is surely small."""
+"""Equivalence: two quantities count as equal only if their difference is surely smaller than a margin."""
 
 import math
 from typing import Literal
@@ -15,7 +15,7 @@ def equivalence_verdict(difference: Estimate, margin: float) -> Verdict:
 
     equivalent   the whole interval lies within [-margin, margin], even if it excludes zero: sure and small is small
     different    the whole interval lies on one side of zero, and is not within the margin
-    undecided    all else, and where there is no interval
+    undecided    any other interval, or none
 
     With a 95% interval this is two one-sided tests (TOST; Schuirmann, 1987) at 2.5% each."""
     _expect_margin(margin)
@@ -27,8 +27,8 @@ def equivalence_verdict(difference: Estimate, margin: float) -> Verdict:
 def equivalence_p_value(value: float, standard_error: float, degrees_of_freedom: float, margin: float) -> float:
     """p-value of "the difference is `margin` or more, on either side": the larger of the two one-sided tests (TOST).
 
-    max(P(T > (value + margin) / se), P(T < (value - margin) / se)) with Student's T. Zero spread, like a NaN, tells
-    nothing: NaN."""
+    max(P(T > (value + margin) / se), P(T < (value - margin) / se)) with Student's T. NaN if the standard error is zero
+    or NaN."""
     from scipy.special import stdtr
 
     _expect_margin(margin)

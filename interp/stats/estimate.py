@@ -1,6 +1,6 @@
-"""One estimate with its interval, and how many independent observations stand behind it.
+"""An estimate: a value, its interval, and the number of independent observations behind it.
 
-A number that is not known is NaN, never None: an estimate without an interval has NaN for both ends, and one of nothing
+An unknown number is NaN, never None: an estimate without an interval has NaN for both ends, an estimate without data
 has NaN for all three. In JSON a NaN is null (`interp.artifacts.to_json`), and null is read back as NaN.
 """
 
@@ -9,12 +9,14 @@ from dataclasses import dataclass, fields
 
 from interp.artifacts import BadInput
 
+LEVEL = 0.95
+"""Confidence of an interval, unless another is given."""
 NO_DATA = "no data"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its interval (95% unless its maker says otherwise)."""
+    """A value with its interval: 95%, unless the function that gives it was asked for another `level`."""
 
     value: float
     low: float = math.nan
@@ -25,7 +27,7 @@ class Estimate:
     def __post_init__(self) -> None:
         for field in fields(self)[:3]:
             number = getattr(self, field.name)
-            # one NaN for all, so that estimates that know nothing are equal; records write it as None
+            # always the same NaN object, so that two estimates without data are equal; records write it as None
             number = math.nan if number is None or math.isnan(number) else float(number)
             object.__setattr__(self, field.name, number)
         if math.isnan(self.low) != math.isnan(self.high) or self.low > self.high:
@@ -40,12 +42,12 @@ class Estimate:
         return self.high - self.low
 
     @property
-    def above(self) -> bool:
+    def is_positive(self) -> bool:
         """The whole interval lies above zero."""
         return self.is_above(0)
 
     @property
-    def below(self) -> bool:
+    def is_negative(self) -> bool:
         """The whole interval lies below zero."""
         return self.is_below(0)
 

@@ -5,9 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.stats.estimate import Estimate
-
-LEVEL = 0.95
+from interp.stats.estimate import LEVEL, Estimate
 
 
 def token_means(
@@ -16,7 +14,7 @@ def token_means(
     """Mean over tokens in each draw of prompts, sum_p count_p sum_p / sum_p count_p n_p. NaN in a draw without tokens.
 
     `prompt_N` is the prompt of each token, `counts_BP` how often each draw has each prompt
-    (`interp.stats.resampled_prompts`). A row of ones is the mean of all tokens as they are."""
+    (`interp.stats.resampled_prompts`). A row of ones gives the plain mean over all tokens."""
     prompts = counts_BP.shape[1]
     sum_P, tokens_P = np.bincount(prompt_N, value_N, prompts), np.bincount(prompt_N, minlength=prompts)
     tokens_B = counts_BP @ tokens_P
@@ -24,8 +22,8 @@ def token_means(
 
 
 def percentile_estimate(value: float, draws_B: Float[np.ndarray, " B"], n: int, level: float = LEVEL) -> Estimate:
-    """A value with the percentiles of what draws make of it (Efron, 1979). Draws that are NaN are left out; a value
-    that is NaN has no interval. `n` is the number of prompts drawn from."""
+    """A value with the percentile interval of its bootstrap draws (Efron, 1979). Draws that are NaN are left out; a
+    value that is NaN has no interval. `n` is the number of prompts."""
     if math.isnan(value) or np.isnan(draws_B).all():
         return Estimate(value, n=n)
     tail = (100 - 100 * level) / 2

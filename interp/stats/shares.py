@@ -1,7 +1,7 @@
 """Intervals for shares: exact, over clusters, and of the difference of two shares.
 
-Rollouts of one problem are alike, so the evidence for a share is problems (clusters), not rollouts. No interval here
-has zero width: 51 of 51 is [0.930, 1.000], and 8 clusters in which all succeed are [0.631, 1.000].
+Rollouts of one problem are alike, so intervals count problems (clusters), not rollouts. No interval here has zero
+width: 51 of 51 is [0.930, 1.000], and 8 clusters in which all succeed are [0.631, 1.000].
 """
 
 import math
@@ -11,10 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from interp.artifacts import BadInput
-from interp.stats.estimate import Estimate
+from interp.stats.estimate import LEVEL, Estimate
 from interp.stats.simplex import first_beyond, simplex_cdf
-
-LEVEL = 0.95
 
 
 def exact_interval(successes: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
@@ -22,11 +20,11 @@ def exact_interval(successes: float, trials: float, level: float = LEVEL) -> tup
 
         low = Beta^-1(q; k, n - k + 1)        high = Beta^-1(1 - q; k + 1, n - k)
 
-    Takes fractions, for effective trials."""
+    Successes and trials may be fractions, for effective trials."""
     from scipy.special import betaincinv
 
     if not 0 <= successes <= trials or not trials > 0:
-        raise BadInput(f"expected 0 <= successes <= trials, with trials > 0; got {successes} of {trials}")
+        raise BadInput(f"expected 0 <= successes <= trials, with trials > 0; got {successes} of {trials}: swapped?")
     tail = (1 - level) / 2
     low = 0.0 if successes <= 0 else float(betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes >= trials else float(betaincinv(successes + 1, trials - successes, 1 - tail))
@@ -41,18 +39,18 @@ def exact_share(successes: int, trials: int, level: float = LEVEL) -> Estimate:
 
 
 def clustered_share(successes_C: Sequence[float], trials_C: Sequence[float], level: float = LEVEL) -> Estimate:
-    """Share over clusters (problems, prompts, organisms), with an interval that allows for their differences.
+    """Share over clusters (problems, prompts, organisms), with an interval that allows for differences between them.
 
     Korn and Graubard (1998): the exact interval at the effective number of trials
 
         n* = p (1 - p) / v * (t[n - 1] / t[C - 1])^2        v = C / (C - 1) * sum_c (k_c - p n_c)^2 / n^2
 
-    with n trials in C clusters, at most n and at least 1. Where all or none succeed, v says nothing and every cluster
-    counts as one trial. `n` of the estimate is the number of trials.
+    with n trials in C clusters, at most n and at least 1. If all or none succeed, v is zero, and every cluster counts
+    as one trial. `n` of the estimate is the number of trials.
 
-    It takes no cluster to be unlike all that were seen. One in five of 5 clusters at 0.2 and the others at 0.95 are
-    covered 7 times in 10; a rare thing of which one cluster in 25 has nearly all, of 40 clusters, 86 times in 100. What
-    covers these is `bounded_share`."""
+    It assumes that unseen clusters are like those seen. Two cases in which they are not: with one cluster in five at
+    0.2 and the others at 0.95, 5 clusters are covered 7 times in 10; with nearly all successes in one cluster of 25, 40
+    clusters are covered 86 times in 100. `bounded_share` covers both."""
     k_C, n_C = np.asarray(successes_C, float), np.asarray(trials_C, float)
     k_C, n_C = k_C[n_C > 0], n_C[n_C > 0]
     total = float(n_C.sum())
@@ -78,11 +76,11 @@ def _effective_trials(k_C: Float[np.ndarray, " C"], n_C: Float[np.ndarray, " C"]
 
 
 def bounded_share(successes_C: Sequence[float], trials_C: Sequence[float], level: float = LEVEL) -> Estimate:
-    """Share over clusters with an interval that holds however unlike the clusters may be: Gaffke's, inverted.
+    """Share over clusters with an interval that holds however different the clusters are: Gaffke's, inverted.
 
     If the share is p, then y_c = k_c - p n_c has mean zero over clusters and cannot leave [-p N, (1 - p) N], with N the
-    trials of the largest. The interval is of all p at which `bounded_p_value` of "the mean of y is zero" is not below
-    1 - level. Wider than `clustered_share`: of clusters without a success it excludes none rarer than 0.025^(1/C)."""
+    trials of the largest cluster. The interval holds every p at which `bounded_p_value` of "the mean of y is zero" is
+    at least 1 - level. It is wider than `clustered_share`."""
     k_C, n_C = np.asarray(successes_C, float), np.asarray(trials_C, float)
     k_C, n_C = k_C[n_C > 0], n_C[n_C > 0]
     if not n_C.sum():
@@ -134,12 +132,13 @@ def paired_share_difference(
     return Estimate(difference.value, difference.low, difference.high, int(((n1_C > 0) & (n2_C > 0)).sum()))
 
 
-def _distance(own: float, other: float, correlation: float) -> float:
-    return max(0.0, own**2 - 2 * correlation * own * other + other**2) ** 0.5
+def _distance(a: float, b: float, correlation: float) -> float:
+    """sqrt(a^2 - 2 r a b + b^2): the distance from the difference to one end of its interval."""
+    return max(0.0, a**2 - 2 * correlation * a * b + b**2) ** 0.5
 
 
 def _correlation(k1_C: np.ndarray, n1_C: np.ndarray, k2_C: np.ndarray, n2_C: np.ndarray) -> float:
-    """Of what each cluster has above its share; zero where either never varies."""
+    """Correlation over clusters of k_c - p n_c of the two shares; zero if either never varies."""
     above = [k_C - k_C.sum() / max(n_C.sum(), 1e-9) * n_C for k_C, n_C in ((k1_C, n1_C), (k2_C, n2_C))]
     spread = (above[0] ** 2).sum() * (above[1] ** 2).sum()
     return float((above[0] * above[1]).sum() / spread**0.5) if spread > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Means with weights that are uniform on the simplex: what bounded intervals are made of."""
+"""Distribution of a mean whose weights are uniform on the simplex; bounded intervals are its quantiles."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,16 @@ import numpy as np
 from jaxtyping import Float
 
 GRID = 65
-"""Places at once in the search for a quantile."""
+"""Points of each grid in the search for a quantile."""
 
 
 def simplex_cdf(points_XM: Float[np.ndarray, "X M"], bound_X: Float[np.ndarray, " X"]) -> Float[np.ndarray, " X"]:
-    """P(sum_i w_i x_i <= bound) with w uniform on the simplex: the share of a simplex on one side of a hyperplane.
+    """P(sum_i w_i x_i <= bound) for each row of points x, with w uniform on the simplex: the share of a simplex on one
+    side of a hyperplane.
 
     Exact, by the recursion of Varsi (1973) and Ali (1973): with u = x - bound, for each u_h <= 0 and, in turn, each
     u_k > 0, A_k <- (u_k A_k - u_h A_(k-1)) / (u_k - u_h), from A_0 = 1 and zero elsewhere; the last A is the share.
-    Only convex combinations, so nothing cancels and ties are no matter."""
+    All steps are convex combinations, so nothing cancels, and points may be tied."""
     u_XM = np.sort(points_XM, axis=1) - bound_X[:, None]
     is_low_XM = u_XM <= 0
     share_XM = is_low_XM.astype(float)  # the low ones stand for A_0
@@ -31,7 +32,8 @@ def simplex_cdf(points_XM: Float[np.ndarray, "X M"], bound_X: Float[np.ndarray, 
 def first_beyond(
     cdf: Callable[[Float[np.ndarray, " G"]], Float[np.ndarray, " G"]], tail: float, low: float, high: float
 ) -> float:
-    """Where a rising function passes `tail`, or `high` if it has not by then: search on ever finer grids."""
+    """The first point at which a rising function passes `tail`, or `high` if it never does: search on ever finer
+    grids."""
     grid_G = np.linspace(low, high, GRID)
     for _ in range(8):
         is_beyond_G = cdf(grid_G) > tail

@@ -1,15 +1,15 @@
-"""How much the mean activation of latents when active has changed: bootstrap over prompts.
+"""Change of each latent's mean activation when active: bootstrap over prompts.
 
-It is a ratio of sums over prompts, sum of activations over active tokens,
+The mean when active is a ratio of sums over prompts, the sum of activations over the number of active tokens:
 
     h_t = sum_p mass_tp / sum_p active_tp
 
-whose denominator is each latent's own; so are the strata or cells that can be compared, their weights, and the prompts
-behind the interval. Its degrees of freedom are those prompts less one. (Simulated, of latents that do not change and
-are active at 5 prompts of 64: with 63 degrees of freedom 1 in 100 has p < 0.001; with their own, none has.) A draw in
-which a latent is never active is left out of its spread.
+Every latent has its own denominator, and so its own comparable strata or cells, weights, and prompts behind the
+interval. The degrees of freedom are the latent's prompts less one. (In a simulation of latents that do not change and
+are active at 5 prompts of 64, 1 in 100 has p < 0.001 with 63 degrees of freedom; with 4, none has.) A draw in which a
+latent is never active is left out of its spread.
 
-By stratum, strata are weighed by the base's active tokens. By cell (`interp.stats.cells`), the overlap weights are of
+By stratum, strata are weighted by the base's active tokens. By cell (`interp.stats.cells`), the overlap weights count
 active tokens. A latent that is not active in a cell at one of the checkpoints gives that cell no weight.
 """
 
@@ -35,14 +35,14 @@ from interp.stats.bootstrap import (
 from interp.stats.cells import match_cells, matched_amounts, overlap_weights
 
 MIN_ACTIVE_PROMPTS = 5
-"""Prompts at which a latent has to be active, at each checkpoint that is compared, for an interval."""
+"""Fewest prompts at which a latent must be active, at each compared checkpoint, for an interval."""
 LATENTS_AT_ONCE = 1024
-"""The draws of all latents at once would not fit into memory."""
+"""Latents per chunk: the draws of all latents at once would not fit into memory."""
 
 
 @dataclass(frozen=True)
 class ActiveSums(PromptSums):
-    """`amount_TSPF` is the sum of activations."""
+    """Sums over tokens with counts of active tokens beside them. `amount_TSPF` is the sum of activations."""
 
     active_TSPF: Float[Tensor, "T S P F"]
     """Tokens at which a latent was active."""
@@ -57,9 +57,11 @@ def estimate_active_changes(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> ChangeEstimates:
-    """As `interp.stats.bootstrap.estimate_changes`, over the same draws. A latent that is never active at a compared
-    checkpoint has NaN for its change. One that is active at few prompts, or in little that can be compared, has NaN for
-    its interval."""
+    """Change of every latent's mean activation when active, with its interval and p-value.
+
+    Arguments and draws of prompts are those of `interp.stats.bootstrap.estimate_changes`. A latent that is never active
+    at a compared checkpoint has NaN for its change. A latent that is active at few prompts, or in few of the comparable
+    tokens, has NaN for its interval."""
     compared, parts = compared_checkpoints(weights_T, also_compared), []
     no_latents_TSPF = sums.amount_TSPF[..., :0]
     if by_cell:
@@ -80,9 +82,11 @@ def estimate_active_changes(
 def _match_strata(
     mass_TSPF: Tensor, active_TSPF: Tensor, compared: list[int]
 ) -> tuple[Tensor, Tensor, Bool[Tensor, "S F"], Int[Tensor, " F"]]:
-    """The sums as they are, the strata that are compared, and the prompts behind each latent: strata in which all
-    compared checkpoints have it active at `MIN_PROMPTS` prompts or more (at any, where there is one stratum), and the
-    prompts of the rarest. No prompts where these strata hold too little of the base's active tokens."""
+    """The sums unchanged, the strata in which each latent is compared, and the number of prompts behind each latent.
+
+    A stratum is compared if the latent is active in it at `MIN_PROMPTS` prompts or more at every compared checkpoint
+    (at one prompt, if there is a single stratum). The prompts are those of the rarest such stratum, or 0 if these
+    strata hold too few of the base's active tokens."""
     prompts_SF = (active_TSPF[compared] > 0).sum(2).min(0).values
     is_common_SF = prompts_SF >= (MIN_PROMPTS if len(prompts_SF) > 1 else 1)
     base_SF = active_TSPF[0].sum(1)
@@ -94,7 +98,7 @@ def _match_strata(
 def _match_cells(
     mass_TSPF: Tensor, active_TSPF: Tensor, compared: list[int]
 ) -> tuple[Tensor, Tensor, Bool[Tensor, "1 F"], Int[Tensor, " F"]]:
-    """Sums of one stratum, with the same denominator at every checkpoint."""
+    """The matched sums as one stratum, with the same denominator at every checkpoint; otherwise as `_match_strata`."""
     weight_SPF = overlap_weights(active_TSPF[compared])
     base_SPF = active_TSPF[0]
     common_F = (base_SPF * (weight_SPF > 0)).sum((0, 1)) / base_SPF.sum((0, 1)).clamp(min=1)
@@ -114,7 +118,7 @@ def _changes_of_chunk(
     compared: list[int],
     counts_BP: Float[Tensor, "B P"],
 ) -> tuple[np.ndarray, ...]:
-    """Ratio at each checkpoint, change, interval and p-value. Without draws there is no interval."""
+    """Ratio at each checkpoint, change, low, high and p-value. Without draws the last three are NaN."""
     once_1P = torch.ones(1, counts_BP.shape[1])
     ratio_TF = active_ratios(mass_TSPF, active_TSPF, is_common_SF, once_1P)[:, 0].double().numpy()
     value_F = _weighted(weights_T, ratio_TF)
@@ -136,8 +140,9 @@ def active_ratios(
     is_common_SF: Bool[Tensor, "S F"],
     counts_BP: Float[Tensor, "B P"],
 ) -> Float[Tensor, "T B F"]:
-    """Mean activation when active at each checkpoint and in each draw, over the common strata at the base's mix. NaN
-    where there is none, or where a latent is not active in one of them."""
+    """Mean activation when active at each checkpoint and in each draw, over the common strata at the base's mix.
+
+    NaN without a common stratum, or where a latent is not active in one of them."""
     ratio_TBF = torch.zeros(len(mass_TSPF), len(counts_BP), mass_TSPF.shape[-1])
     total_BF = torch.zeros(ratio_TBF.shape[1:])
     for stratum, is_common_F in enumerate(is_common_SF):
@@ -149,6 +154,6 @@ def active_ratios(
 
 
 def _weighted(weights_T: Float[np.ndarray, " T"], ratio_TX: np.ndarray) -> np.ndarray:
-    """Without the checkpoints of no weight: a latent that has no value there may have a change all the same."""
+    """sum_t weight_t ratio_t over checkpoints with a weight: a NaN at one without a weight must not count."""
     weighted = np.flatnonzero(weights_T)
     return np.tensordot(weights_T[weighted], ratio_TX[weighted], 1)

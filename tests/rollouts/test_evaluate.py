@@ -6,7 +6,7 @@ import pytest
 
 from interp.artifacts import BadInput, Mismatch, to_json
 from interp.organism import shipped_path
-from interp.rollouts import EvaluateConfig, Evaluation, Series, evaluate, mean_pass_at_k, roll_out, summarise
+from interp.rollouts import EvaluateConfig, Evaluation, Series, evaluate, mean_pass_at_k, roll_out, summarize
 from interp.rollouts.evaluate import measure_rollouts, select_problems
 from interp.rollouts.summary import HEADLINE_MEASURES
 from interp.tasks import Chain, JsonlTask, Problem
@@ -49,7 +49,7 @@ def test_a_rollout_without_depth_or_level_is_counted_in_all_alone(counted_by_han
 
 def test_every_measure_of_a_summary_is_there_and_pass_at_k_by_answer_and_by_every_step(verdict_row):
     measures = measure_rollouts([verdict_row("a", True, True) for _ in range(4)], [4, 1])["all", "all"]
-    of_a_summary = summarise([verdict_row("a", True)], "step").estimates[0]
+    of_a_summary = summarize([verdict_row("a", True)], "step").estimates[0]
     assert [*measures] == [*of_a_summary, "pass_at_1", "pass_at_4", "valid_at_1", "valid_at_4"]
 
 
@@ -74,7 +74,7 @@ def test_every_checkpoint_gets_the_same_problems_and_draws_of_its_own(evaluation
 def test_an_evaluation_agrees_with_rollouts_of_the_same_problems(evaluation, organism):
     rows = roll_out(organism, TASK, TASK.problems("eval", 3, 4), SMALL.sampling(), step=7, purpose="evaluate")
     measures = evaluation.measures(7, by="depth", group=3)
-    for name, estimate in summarise(rows).estimates[3].items():
+    for name, estimate in summarize(rows).estimates[3].items():
         assert measures[name] == estimate, name
     assert measures["pass_at_4"] == mean_pass_at_k(rows, 4)
     assert measures["valid_at_4"] == mean_pass_at_k(rows, 4, "valid")

@@ -6,7 +6,7 @@ import pytest
 
 from interp.artifacts import BadInput
 from interp.policy import SampleConfig
-from interp.rollouts import Rollouts, roll_out, summarise
+from interp.rollouts import Rollouts, roll_out, summarize
 from interp.rollouts.summary import HEADLINE_MEASURES, MEASURES
 from interp.tasks import Chain
 
@@ -19,7 +19,7 @@ def rollouts(organism) -> Rollouts:
 
 
 def test_shares_are_counts_of_the_rollouts_of_a_group(rollouts):
-    for depth, measures in summarise(rollouts).estimates.items():
+    for depth, measures in summarize(rollouts).estimates.items():
         group = [r for r in rollouts if r.depth == depth]
         direct = [r for r in group if r.format == "direct"]
         assert measures["pass_rate"].value == sum(r.correct for r in group) / len(group)
@@ -29,23 +29,23 @@ def test_shares_are_counts_of_the_rollouts_of_a_group(rollouts):
 
 def test_a_problem_that_occurs_twice_is_still_one_problem(rollouts):
     repeated = [*rollouts, *(replace(r, problem=r.problem + "/again") for r in rollouts)]
-    once, doubled = (summarise(rows).estimates[4]["pass_rate"] for rows in (rollouts, repeated))
+    once, doubled = (summarize(rows).estimates[4]["pass_rate"] for rows in (rollouts, repeated))
     assert doubled.value == once.value and doubled.high - doubled.low > 0.9 * (once.high - once.low)
 
 
 def test_shortcuts_are_counted_by_kind(verdict_row):
     rows = [replace(verdict_row("a", True), shortcut=kind) for kind in ("direct", "direct", "cue", None)]
-    measures = summarise(rows).estimates[1]
+    measures = summarize(rows).estimates[1]
     assert [measures[f"{kind}_shortcut_share"].value for kind in ("direct", "copy", "cue")] == [0.5, 0.0, 0.25]
 
 
 def test_groups_are_in_order_and_rollouts_without_a_group_come_last(verdict_row):
     rows = [verdict_row("a", True, depth=depth) for depth in (3, None, 1)]
-    assert list(summarise(rows).estimates) == [1, 3, None]
+    assert list(summarize(rows).estimates) == [1, 3, None]
 
 
 def test_the_table_is_long_and_the_summary_has_a_row_per_group(rollouts):
-    summary = summarise(rollouts)
+    summary = summarize(rollouts)
     assert summary.table().columns == ["depth", "measure", "value", "low", "high", "n"]
     assert summary.table().height == len(summary.estimates) * len(MEASURES)
     assert summary.summary().columns == ["depth", "rollouts", *HEADLINE_MEASURES]
@@ -55,4 +55,4 @@ def test_the_table_is_long_and_the_summary_has_a_row_per_group(rollouts):
 
 def test_what_is_no_column_of_the_record_is_refused(rollouts):
     with pytest.raises(BadInput, match="by must be a column of the record, one of run, step, .*; got 'colour'"):
-        summarise(rollouts, by="colour")
+        summarize(rollouts, by="colour")

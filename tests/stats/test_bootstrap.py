@@ -1,4 +1,4 @@
-"""Changes by stratum, solved by hand; draws of prompts, and the spread that comes of them."""
+"""Changes by stratum, solved by hand; draws of prompts, and the spread of their ratios."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_a_stratum_that_a_checkpoint_lacks_is_left_out_and_its_share_reported():
     assert estimate_changes(absent_between, last_minus_first(3)).common == 1
 
 
-def test_too_little_in_common_has_no_interval():
+def test_without_enough_in_common_there_is_no_interval():
     """Nothing in common; a third of the base's tokens; a stratum with a single prompt."""
     nothing = estimate_changes(same_at_every_prompt([[3, 0], [0, 9]], [[30, 0], [0, 30]]), last_minus_first(2))
     assert nothing.common == 0 and np.isnan(nothing.low_F).all()
@@ -66,7 +66,7 @@ def test_too_little_in_common_has_no_interval():
     assert one_prompt.common == pytest.approx(0.25) and np.isnan(one_prompt.p_F).all()
 
 
-def test_a_stratum_that_becomes_common_brings_no_false_discoveries():
+def test_a_stratum_that_becomes_frequent_brings_no_false_discoveries():
     """400 latents that do not change while valid rollouts go from 4 in 100 to 97, independently of the prompt."""
     rng, discoveries = np.random.default_rng(0), []
     for _ in range(6):
@@ -105,7 +105,7 @@ def test_the_spread_of_a_mean_over_prompts_is_its_standard_error():
     assert (half_width_F / error_F).mean() == pytest.approx(2.001, rel=0.02), "Student's t with 59 degrees of freedom"
 
 
-def test_what_a_prompt_does_to_both_checkpoints_cancels():
+def test_the_effect_of_a_prompt_on_both_checkpoints_cancels():
     rng = np.random.default_rng(0)
     shared_PF = rng.random((40, 50)) * 5
     amount_TPF = np.stack([shared_PF, shared_PF + 0.01 * rng.random((40, 50))])

@@ -1,8 +1,8 @@
-"""Like with like: cells solved by hand, and changes that selection of problems must not make.
+"""Changes by cell: solved by hand, and unaffected by the selection of problems.
 
 The world of most tests: 64 problems, 4 rollouts of each at both checkpoints. The harder half is valid 1 time in 10
-before and 6 in 10 later, the easier half 90 and 95 in 100. Latents are three times stronger on the harder half, and
-both checkpoints read them alike. Among the valid there are more of the harder problems later.
+before and 6 in 10 later, the easier half 90 and 95 in 100. Latents are three times stronger on the harder half, the
+same at both checkpoints. Valid rollouts come from the harder problems more often later.
 """
 
 from itertools import permutations
@@ -27,7 +27,7 @@ from interp.stats.cells import overlap_weights
 
 PROBLEMS, LATENTS = 64, 400
 EASIER, HARDER = (0.9, 0.95), (0.1, 0.6)
-"""How often they are valid, before and later."""
+"""Share of valid rollouts on the easier and the harder half, before and later."""
 
 
 def world(
@@ -43,7 +43,7 @@ def world(
     spread: float = 0.2,
 ) -> ActiveSums:
     """Sums by checkpoint, outcome, problem and latent. `once`: every latent is active at one token of each rollout,
-    however long. `growth`: at the last checkpoint all are so many times as strong."""
+    whatever its length. `growth`: factor of all activations at the last checkpoint."""
     rng, checkpoints = np.random.default_rng(seed), len(easier)
     is_harder_P = np.arange(PROBLEMS) >= PROBLEMS // 2
     own_PF = rng.uniform(0.5, 1.5, latents) * rng.lognormal(0, spread, (PROBLEMS, latents))
@@ -63,17 +63,18 @@ def world(
 
 
 def pooled(sums: ActiveSums) -> ActiveSums:
-    """Unmatched: one stratum."""
+    """The sums over all strata as one: no matching."""
     return ActiveSums(*(part.sum(1, keepdim=True) for part in (sums.amount_TSPF, sums.tokens_TSP, sums.active_TSPF)))
 
 
 def strengthened(change: ChangeEstimates) -> int:
-    """Found at a false-discovery rate of 0.05, and not within a fifth of what it was."""
+    """Number of latents that rise at a false-discovery rate of 0.05, by more than a fifth."""
     reach_F = np.maximum(np.abs(change.low_F), np.abs(change.high_F))
     return int(((benjamini_hochberg(change.p_F) <= 0.05) & (change.value_F > 0) & ~unchanged(change, reach_F)).sum())
 
 
 def unchanged(change: ChangeEstimates, reach_F: np.ndarray | None = None) -> np.ndarray:
+    """Whether the whole interval of each latent is within a fifth of its base value."""
     reach_F = np.maximum(np.abs(change.low_F), np.abs(change.high_F)) if reach_F is None else reach_F
     return reach_F <= 0.2 * np.abs(change.ratio_TF[0])
 
@@ -81,7 +82,7 @@ def unchanged(change: ChangeEstimates, reach_F: np.ndarray | None = None) -> np.
 # --- by hand -------------------------------------------------------------------------------------------------------
 
 
-def test_between_two_checkpoints_the_change_is_mantel_and_haenszel_s_rate_difference():
+def test_between_two_checkpoints_the_change_is_the_mantel_haenszel_rate_difference():
     """Cells of (amount, tokens), before and after: (2, 10) and (9, 30); (4, 20) and (3, 5); one that is gone later.
     Numerator: (9 * 10 - 2 * 30) / 40 + (3 * 20 - 4 * 5) / 25 = 2.35; denominator 300 / 40 + 100 / 25 = 11.5."""
     amount = torch.tensor([[[2.0, 4], [7, 0]], [[9, 3], [0, 0]]])[..., None]
@@ -92,12 +93,12 @@ def test_between_two_checkpoints_the_change_is_mantel_and_haenszel_s_rate_differ
     assert result.common == pytest.approx(30 / 60) and result.prompts == 2
 
 
-def test_weights_are_half_the_harmonic_mean_and_near_the_base_s_tokens_where_the_other_has_many():
+def test_overlap_weights_are_half_the_harmonic_mean_of_the_token_counts():
     assert overlap_weights(torch.tensor([[10.0, 4.0, 3.0, 0.0], [10.0, 1e9, 0.0, 0.0]])).tolist() == [5, 4, 0, 0]
     assert overlap_weights(torch.tensor([[6.0], [3.0], [2.0]])).tolist() == [1]
 
 
-def test_if_rollouts_of_a_cell_are_dealt_out_by_chance_the_change_is_zero_in_the_mean_exactly():
+def test_if_rollouts_of_a_cell_are_shuffled_the_expected_change_is_exactly_zero():
     """Five rollouts of (amount, length), two of them before and three later, in every order."""
     rollouts = [(1.0, 5.0), (1.0, 60.0), (4.0, 20.0), (0.0, 30.0), (1.0, 7.0)]
     changes, by_base_tokens = [], []
@@ -110,11 +111,11 @@ def test_if_rollouts_of_a_cell_are_dealt_out_by_chance_the_change_is_zero_in_the
         assert tokens[0] == tokens[1] == pytest.approx(n0 * n1 / (n0 + n1))
         by_base_tokens.append(n0 * (a1 / n1 - a0 / n0))
     assert np.mean(changes) == pytest.approx(0, abs=1e-6)
-    assert np.mean(by_base_tokens) > 0.1, "which is what other weights would make of it"
+    assert np.mean(by_base_tokens) > 0.1, "weights by the base's tokens are biased"
 
 
-def test_only_the_mix_of_cells_changes_and_no_change_is_found():
-    """Two problems and two outcomes with a strength of their own each; ten times that, so that there is an interval."""
+def test_a_change_in_the_mix_of_cells_alone_is_no_change():
+    """Two problems and two outcomes, each cell with its own strength; ten copies, so that there is an interval."""
     strength = np.array([[0.1, 0.5], [0.3, 0.9]])
     tokens = np.tile(np.array([[[30, 10], [10, 40]], [[10, 40], [30, 5]]]), (1, 1, 10)).astype(float)
     amount = tokens * np.tile(strength, (1, 10))
@@ -126,14 +127,14 @@ def test_only_the_mix_of_cells_changes_and_no_change_is_found():
     assert result.value_F == pytest.approx([0], abs=1e-7) and result.common == 1 and result.prompts == 20
 
 
-def test_where_no_cell_is_shared_there_is_no_interval():
+def test_without_a_shared_cell_there_is_no_interval():
     tokens = torch.zeros(2, 2, 16)
     tokens[0, 0], tokens[1, 1] = 5, 5
     result = estimate_changes(PromptSums(tokens[..., None] * 0.2, tokens), last_minus_first(2), by_cell=True)
     assert result.common == 0 and result.prompts == 0 and np.isnan([result.low_F, result.high_F, result.p_F]).all()
 
 
-def test_less_than_half_of_the_base_s_tokens_in_common_is_too_little():
+def test_with_less_than_half_of_the_base_tokens_in_common_there_is_no_interval():
     tokens = torch.full((2, 2, 16), 5.0)
     tokens[0, 1] = 6
     tokens[1, 1] = 0
@@ -141,7 +142,7 @@ def test_less_than_half_of_the_base_s_tokens_in_common_is_too_little():
     assert result.common == pytest.approx(5 / 11) and np.isnan(result.p_F).all()
 
 
-def test_a_checkpoint_that_is_only_looked_at_need_not_share_cells_and_one_compared_besides_does():
+def test_a_checkpoint_without_weight_must_share_cells_only_if_it_is_also_compared():
     rng = np.random.default_rng(0)
     tokens = torch.full((3, 2, 16), 5.0)
     tokens[1, 1] = 0
@@ -168,7 +169,7 @@ def reference(sums: PromptSums, active: Tensor | None, compared: list[int]) -> n
     return result
 
 
-def test_ratios_are_those_of_a_reference_in_plain_loops():
+def test_ratios_equal_those_of_a_reference_in_plain_loops():
     sums = world(3, latents=5, easier=(0.9, 0.5, 0.95), harder=(0.1, 0.3, 0.6), rollouts=2)
     for weights_T, compared in ((last_minus_first(3), [0, 2]), (slope_weights(np.array([0, 2, 7])), [0, 1, 2])):
         rate = estimate_changes(sums, weights_T, by_cell=True)
@@ -179,11 +180,11 @@ def test_ratios_are_those_of_a_reference_in_plain_loops():
             assert change.value_F == pytest.approx(weights_T @ ratio_TF, abs=1e-5)
 
 
-# --- latents that both checkpoints read alike ----------------------------------------------------------------------
+# --- latents that do not change ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_problems_that_come_to_be_solved_change_no_latent_cell_by_cell_and_stratum_by_stratum_they_do(seed):
+def test_newly_solved_problems_change_latents_by_stratum_but_not_by_cell(seed):
     """The simulation that showed matching by outcome alone to be wrong."""
     sums = world(seed)
     estimates = {
@@ -205,7 +206,7 @@ def test_problems_that_come_to_be_solved_change_no_latent_cell_by_cell_and_strat
 
 CASES = {
     "as in the other tests": {},
-    "once in each rollout, of unlike length": {"once": True, "lengths": (10, 60)},
+    "once in each rollout, of different lengths": {"once": True, "lengths": (10, 60)},
     "many rollouts": {"rollouts": 16},
     "a policy that moved far": {"easier": (0.5, 0.97), "harder": (0.05, 0.5)},
     "three checkpoints": {"easier": (0.9, 0.93, 0.95), "harder": (0.1, 0.3, 0.6)},
@@ -213,7 +214,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_p_values_cell_by_cell_are_those_of_chance_where_nothing_changed(name):
+def test_p_values_by_cell_are_uniform_if_nothing_changed(name):
     """40 worlds of 40 latents: 1 in 20 below 0.05, hardly any below 0.001."""
     p = {"rate": [], "active": []}
     for seed in range(40):
@@ -227,8 +228,8 @@ def test_p_values_cell_by_cell_are_those_of_chance_where_nothing_changed(name):
         assert 0.02 < np.mean(p_X < 0.05) < 0.08 and np.mean(p_X < 0.001) < 0.004, (kind, np.mean(p_X < 0.05))
 
 
-def test_a_real_change_is_found_cell_by_cell_at_its_size():
-    """All latents a third stronger at the second checkpoint, whoever is solved."""
+def test_a_real_change_is_found_by_cell_at_its_true_size():
+    """All latents are a third stronger at the second checkpoint, on every problem."""
     sums = world(7, growth=4 / 3)
     for estimate in (estimate_changes, estimate_active_changes):
         change = estimate(sums, last_minus_first(2), by_cell=True)

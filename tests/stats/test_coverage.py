@@ -1,6 +1,6 @@
-"""How often 95% intervals hold the truth: every method on every shape, by simulation.
+"""Coverage of 95% intervals: every method on every shape, by simulation.
 
-Coverage of the mean over n seeds, 4,000 samples each; `test_the_table_is_what_is_measured` computes it anew.
+Coverage of the mean over n seeds, 4,000 samples each; `test_the_table_above_shows_the_measured_coverage` computes it anew.
 
 | shape                  | n | percentile | Student | clustered | bounded |
 |------------------------|---|------------|---------|-----------|---------|
@@ -57,12 +57,12 @@ def shapes(name: str, n: int) -> tuple[ndarray, float]:
 
 SHAPES = ("normal", "one in five at 0.8", "one in two at 0.8", "0.99 of 24 items", "0.98 of 6 items")
 ITEMS = {"0.99 of 24 items": 24, "0.98 of 6 items": 6}
-"""Of which every seed's share is."""
+"""Items behind each seed's share, where the value is a share of items."""
 SEEDS = (3, 5, 8)
 
 
 def student_covers(values_XN: ndarray, truth: float) -> ndarray:
-    """With zero width where all seeds are equal, as a mean over seeds was told before."""
+    """Whether Student's interval covers, with zero width where all seeds are equal."""
     n = values_XN.shape[1]
     reach_X = student.ppf(0.975, n - 1) * values_XN.std(1, ddof=1) / n**0.5
     return np.abs(values_XN.mean(1) - truth) <= reach_X + 1e-12
@@ -106,7 +106,7 @@ def measured() -> dict[tuple[str, int], dict[str, float]]:
     return {(shape, n): coverage(shape, n) for shape in SHAPES for n in SEEDS}
 
 
-def test_the_table_is_what_is_measured(measured):
+def test_the_table_above_shows_the_measured_coverage(measured):
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in (__doc__ or "").splitlines() if "|" in line
     ]
@@ -120,24 +120,24 @@ def test_the_table_is_what_is_measured(measured):
             )
 
 
-def test_a_bounded_interval_covers_whatever_the_shape(measured):
+def test_bounded_intervals_cover_distributions_of_any_shape(measured):
     assert min(result["bounded"] for result in measured.values()) >= 0.945
 
 
-def test_a_clustered_share_covers_where_student_and_percentiles_fail_at_the_edge(measured):
+def test_clustered_shares_cover_near_0_and_1_where_student_intervals_do_not(measured):
     edges = {key: result for key, result in measured.items() if key[0] in ITEMS}
     assert min(result["clustered"] for result in edges.values()) >= 0.95
     assert max(result["Student"] for result in edges.values()) < 0.91
 
 
-def test_student_covers_one_mode_and_not_two_and_percentiles_neither(measured):
+def test_student_intervals_cover_one_mode_but_not_two_and_percentiles_cover_neither(measured):
     normal, rare = "normal", "one in five at 0.8"
     for n in SEEDS:
         assert 0.94 <= measured[normal, n]["Student"] <= 0.96 and measured[normal, n]["percentile"] < 0.91
         assert measured[rare, n]["Student"] < 0.85 and measured[rare, n]["percentile"] < 0.85
 
 
-def test_the_simulated_intervals_are_those_of_the_functions():
+def test_the_vectorized_intervals_equal_those_of_the_functions():
     for shape in SHAPES:
         values_XN, truth = shapes(shape, 5)
         values_XN = values_XN[:60]
@@ -153,8 +153,8 @@ def test_the_simulated_intervals_are_those_of_the_functions():
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 8])
-def test_no_distribution_of_three_values_is_covered_less_than_a_bounded_interval_says(n):
-    """Exactly, outcome by outcome: 300 distributions, of which a third have a value at each end, at two levels."""
+def test_bounded_intervals_cover_every_distribution_of_three_values(n):
+    """Exact coverage, summed over all outcomes: 300 distributions, a third of them with a value at each end."""
     rng = np.random.default_rng(n)
     counts_X3 = np.array([(i, j, n - i - j) for i in range(n + 1) for j in range(n + 1 - i)])
     for which in range(300):
@@ -175,8 +175,8 @@ def test_no_distribution_of_three_values_is_covered_less_than_a_bounded_interval
 @pytest.mark.parametrize("spread", [0.0, 0.1, 0.2])
 @pytest.mark.parametrize("rate", [0.1, 0.35, 0.6])
 @pytest.mark.parametrize("clusters", [3, 5, 10, 40])
-def test_shares_of_unlike_clusters_are_covered_at_least_92_times_in_100(rate, spread, clusters):
-    """Each cluster has a rate of its own (beta, of the given spread), 16 trials; the interval holds the mean of all."""
+def test_clustered_shares_of_different_clusters_are_covered_at_least_92_times_in_100(rate, spread, clusters):
+    """Each cluster has its own rate (beta, of the given spread) and 16 trials; the truth is the mean rate."""
     hits = beta_binomial(rate, spread * min(1, 2 * rate), clusters, 500)
     covered = [not clustered_share(row, [16] * clusters).excludes(rate) for row in hits]
     assert np.mean(covered) >= 0.92
@@ -192,19 +192,19 @@ def beta_binomial(rate: float, spread: float, clusters: int, samples: int) -> nd
 
 
 @pytest.mark.parametrize("clusters", [5, 8, 20])
-def test_a_second_mode_among_few_clusters_may_be_missed_by_a_clustered_share_and_not_by_a_bounded_one(clusters):
+def test_a_second_mode_among_few_clusters_is_missed_by_clustered_but_not_by_bounded_shares(clusters):
     """24 trials each, one cluster in five at 0.2, the others at 0.95."""
     rng = np.random.default_rng(clusters)
     hits = rng.binomial(24, np.where(rng.random((1000, clusters)) < 0.2, 0.2, 0.95))
     clustered = np.mean([not clustered_share(row, [24] * clusters).excludes(0.8) for row in hits])
     assert clustered < 0.9 if clusters < 10 else clustered >= 0.94
-    covered_X = bounded_covers(hits / 24, 0.8)  # of clusters of one size, what `bounded_share` does
+    covered_X = bounded_covers(hits / 24, 0.8)  # equals `bounded_share` for clusters of one size
     assert covered_X.mean() >= 0.945
     is_covered = [not bounded_share(row, [24] * clusters).excludes(0.8) for row in hits[:9]]
     assert is_covered == covered_X[:9].tolist()
 
 
-def test_a_rare_thing_that_few_clusters_have_may_be_missed_by_a_clustered_share_and_not_by_a_bounded_one():
+def test_successes_in_few_clusters_are_missed_by_clustered_but_not_by_bounded_shares():
     """40 clusters of 16 trials; nearly all of a share of 0.02 lies in one cluster of 25."""
     hits = beta_binomial(0.02, 0.1, 40, 1000)
     clustered = np.mean([not clustered_share(row, [16] * 40).excludes(0.02) for row in hits])
@@ -214,7 +214,7 @@ def test_a_rare_thing_that_few_clusters_have_may_be_missed_by_a_clustered_share_
 # --- crossings -----------------------------------------------------------------------------------------------------
 
 
-def test_crossings_are_covered_as_often_as_they_say_and_by_percentiles_they_were_not():
+def test_fieller_intervals_cover_crossings_and_percentile_intervals_do_not():
     """Five seeds, y = 0.5 - x and noise of 0.15 at each of five doses: the mean crosses at 0.5."""
     rng, doses = np.random.default_rng(0), np.linspace(0, 1, 5)
     which_BN = rng.integers(0, 5, (400, 5))

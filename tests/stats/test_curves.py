@@ -1,4 +1,4 @@
-"""Curves: where they cross zero, solved by hand; when they have gone half their way; smoothing."""
+"""Curves: where they cross zero, solved by hand; time to half; smoothing."""
 
 import math
 
@@ -13,7 +13,7 @@ from interp.stats import bounded_p_value, crossing, smooth, student_p_value, tim
 
 
 def by_seed(*rows: list[float]) -> list[dict[int, float]]:
-    """By dose and by seed, from lists by dose."""
+    """Values by dose and by seed, from a list of seeds' values for each dose."""
     return [dict(enumerate(row)) for row in rows]
 
 
@@ -26,9 +26,9 @@ def test_a_mean_curve_crosses_zero_where_the_line_between_doses_does():
     assert result.dose.low < 1.5 < result.dose.high
 
 
-def test_the_interval_of_a_crossing_is_fieller_s():
-    """Seeds y = 1 - x + e: the mean at x is 1 - x, its standard error that of e everywhere, so that the doses not
-    excluded are 1 +- t s / sqrt(n)."""
+def test_the_interval_of_a_crossing_is_fiellers():
+    """Seeds y = 1 - x + e: the mean at x is 1 - x with the standard error of e, so the interval of the crossing is
+    1 +- t s / sqrt(n)."""
     result = crossing([0, 2], by_seed(list(1 + NOISE), list(-1 + NOISE)), falling=True)
     reach = student.ppf(0.975, 4) * NOISE.std(ddof=1) / math.sqrt(5)
     assert (result.dose.low, result.dose.high) == pytest.approx((1 - reach, 1 + reach), abs=1e-6)
@@ -49,19 +49,19 @@ def test_a_curve_that_crosses_the_other_way_is_refuted_and_has_p_one():
     assert right.is_sure and right.dose.value == pytest.approx(0.5) and right.dose.has_interval
 
 
-def test_a_crossing_that_hangs_on_the_seeds_has_no_interval():
+def test_a_crossing_that_depends_on_one_seed_has_no_interval():
     """The mean falls to -0.2, but four seeds in five stay at 2."""
     result = crossing([0, 1], by_seed([1.0, 1.1, 0.9, 1.0, 1.0], [-9.0, 2.0, 2.1, 1.9, 2.0]), falling=True)
     assert 0 < result.dose.value < 1 and not result.dose.has_interval and not result.is_sure and not result.is_refuted
 
 
-def test_what_student_takes_for_a_sure_crossing_is_none_where_a_mode_may_be_unseen():
+def test_a_crossing_that_is_sure_by_student_may_be_unsure_with_bounds():
     rows = by_seed(*(list(mean + NOISE / 10) for mean in (0.5, -0.1)))
     assert crossing([0, 1], rows, falling=True).is_sure
     assert not crossing([0, 1], rows, falling=True, bounds=(-0.3, 0.7)).is_sure
 
 
-def test_a_bounded_crossing_has_an_interval_where_the_ends_are_far_enough_apart():
+def test_a_bounded_crossing_has_an_interval_if_the_ends_are_far_from_zero():
     seeds = np.linspace(-0.02, 0.02, 8)
     rows = by_seed(list(0.9 + seeds), list(-0.9 + seeds))
     bounded, narrow = (crossing([0, 1], rows, falling=True, bounds=bounds) for bounds in ((-1, 1), None))
@@ -70,14 +70,14 @@ def test_a_bounded_crossing_has_an_interval_where_the_ends_are_far_enough_apart(
 
 @settings(max_examples=25)
 @given(st.floats(0.1, 0.9), st.floats(0.01, 0.05))
-def test_the_interval_of_a_crossing_holds_the_crossing(where, noise):
+def test_the_interval_of_a_crossing_contains_the_crossing(where, noise):
     rows = by_seed(*(list(where - dose + noise * NOISE * 5) for dose in (0.0, 0.5, 1.0)))
     result = crossing([0.0, 0.5, 1.0], rows, falling=True)
     if result.dose.has_interval:
         assert result.dose.low <= where <= result.dose.high
 
 
-def test_only_seeds_with_every_dose_count_and_doses_have_to_rise():
+def test_only_seeds_with_every_dose_are_used_and_unsorted_doses_are_refused():
     rows = [{1: 1.0, 2: 1.2, 3: 9.0}, {1: -1.0, 2: -1.2}]
     assert crossing([0, 1], rows, falling=True).dose.value == pytest.approx(0.5)
     for doses, values in (([1, 0], rows), ([0, 1], rows[:1]), ([0, 1], [{1: 1.0}, {2: -1.0}]), ([], [])):
@@ -85,13 +85,13 @@ def test_only_seeds_with_every_dose_count_and_doses_have_to_rise():
             crossing(doses, values, falling=True)
 
 
-def test_a_curve_has_gone_half_its_way_when_it_stays_beyond_the_middle():
+def test_time_to_half_is_when_a_curve_stays_beyond_the_middle():
     assert time_to_half([0, 10, 20], [0, 0.4, 1]) == pytest.approx(10 + 10 * 0.1 / 0.6)
     assert time_to_half([0, 10, 20, 30], [0, 0.8, 0.2, 1]) == pytest.approx(20 + 10 * 0.3 / 0.8)
     assert time_to_half([0, 10], [1, 0]) == 5
     assert math.isnan(time_to_half([0, 10, 20], [1, 3, 1]))
 
 
-def test_a_running_mean_narrows_at_the_ends_so_that_nothing_is_moved():
+def test_windows_of_a_running_mean_narrow_towards_the_ends():
     assert smooth([1, 2, 6, 2, 1], 3) == [1, 3, 10 / 3, 3, 1]
     assert smooth([0, 1, 2, 3, 4], 5) == pytest.approx([0, 1, 2, 3, 4])

@@ -1,4 +1,4 @@
-"""Equality is shown by an interval within a margin, and never by a difference that was not found."""
+"""Equivalence is shown by an interval within a margin, never by a difference that is not significant."""
 
 import math
 
@@ -22,12 +22,12 @@ from interp.stats import Estimate, equivalence_p_value, equivalence_verdict, stu
         (math.nan, math.nan, "undecided"),
     ],
 )
-def test_a_difference_is_sure_surely_small_or_neither(low, high, verdict):
+def test_a_difference_is_different_equivalent_or_undecided(low, high, verdict):
     middle = 0.0 if math.isnan(low) else (low + high) / 2
     assert equivalence_verdict(Estimate(middle, low, high, 5), 0.1) == verdict
 
 
-def test_a_margin_of_nothing_is_refused():
+def test_a_margin_that_is_not_above_zero_is_refused():
     for margin in (0, -1, math.nan):
         with pytest.raises(BadInput, match="expected a margin above zero"):
             equivalence_verdict(Estimate(0, -1, 1, 5), margin)
@@ -39,7 +39,7 @@ def test_the_p_value_is_the_larger_of_two_one_sided_tests():
     assert math.isnan(equivalence_p_value(0.0, 0.0, 9, 0.1)) and math.isnan(equivalence_p_value(0.0, math.nan, 9, 0.1))
 
 
-def test_the_verdict_and_the_p_value_agree_at_a_fortieth():
+def test_the_verdict_and_the_p_value_agree_at_0_025():
     rng = np.random.default_rng(0)
     for _ in range(200):
         values = rng.normal(0.03, 0.05, 6)
@@ -48,8 +48,8 @@ def test_the_verdict_and_the_p_value_agree_at_a_fortieth():
         assert (equivalence_verdict(estimate, 0.1) == "equivalent") == (p <= 0.025)
 
 
-def test_things_that_differ_by_the_margin_are_called_equivalent_one_time_in_forty_at_most():
-    """And things that are the same, with little noise, nearly always."""
+def test_a_difference_of_the_margin_is_called_equivalent_one_time_in_forty_at_most():
+    """With little noise, a difference of zero is called equivalent nearly always."""
     rng = np.random.default_rng(1)
     at_margin, same = rng.normal(0.1, 0.03, (2000, 6)), rng.normal(0, 0.03, (500, 6))
     wrong = np.mean([equivalence_verdict(student_interval(v), 0.1) == "equivalent" for v in at_margin])

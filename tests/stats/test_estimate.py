@@ -12,34 +12,36 @@ from interp.stats import Estimate
 
 
 def test_an_estimate_is_above_or_below_a_bound_only_with_its_whole_interval():
-    assert Estimate(0.2, 0.1, 0.3, 5).above and not Estimate(0.2, 0.1, 0.3, 5).below
-    assert Estimate(-0.2, -0.3, -0.1, 5).below and not Estimate(0.2, -0.1, 0.5, 5).above
+    assert Estimate(0.2, 0.1, 0.3, 5).is_positive and not Estimate(0.2, 0.1, 0.3, 5).is_negative
+    assert Estimate(-0.2, -0.3, -0.1, 5).is_negative and not Estimate(0.2, -0.1, 0.5, 5).is_positive
     assert Estimate(0.9, 0.85, 0.95, 5).is_above(0.8) and not Estimate(0.9, 0.75, 0.95, 5).is_above(0.8)
     assert Estimate(0.1, 0.0, 0.15, 5).is_below(0.2) and not Estimate(0.1, 0.0, 0.2, 5).is_below(0.2)
 
 
-def test_an_estimate_excludes_what_lies_outside_its_interval_and_not_its_ends():
+def test_an_estimate_excludes_numbers_outside_its_interval_but_not_its_ends():
     estimate = Estimate(0.5, 0.25, 0.75, 4)
     assert estimate.excludes(0.2) and estimate.excludes(0.8)
     assert not estimate.excludes(0.25) and not estimate.excludes(0.75)
 
 
-def test_an_interval_lies_within_bounds_that_it_touches():
+def test_an_interval_that_touches_the_bounds_lies_within_them():
     assert Estimate(0, -0.1, 0.1, 5).is_within(-0.1, 0.1) and not Estimate(0, -0.1, 0.11, 5).is_within(-0.1, 0.1)
 
 
-def test_without_an_interval_nothing_is_shown():
+def test_without_an_interval_every_comparison_is_false():
     alone = Estimate(0.5, n=1)
-    assert not (alone.above or alone.below or alone.excludes(9) or alone.is_within(-9, 9) or alone.has_interval)
+    assert not (
+        alone.is_positive or alone.is_negative or alone.excludes(9) or alone.is_within(-9, 9) or alone.has_interval
+    )
 
 
-def test_what_is_not_known_is_nan_whether_none_or_nan_is_given_and_equal_to_itself():
+def test_none_and_nan_both_become_nan_and_estimates_without_data_are_equal():
     assert Estimate(None, None, None, 0) == Estimate(float("nan")) == Estimate(math.nan)  # pyright: ignore[reportArgumentType]
     assert math.isnan(Estimate(0.5).low)
 
 
 @pytest.mark.parametrize("ends", [(0.5, math.nan), (math.nan, 0.5), (0.6, 0.4)])
-def test_half_an_interval_or_one_upside_down_is_refused(ends):
+def test_an_interval_with_one_end_or_with_swapped_ends_is_refused(ends):
     with pytest.raises(BadInput, match="expected an interval with low <= high, or NaN for both"):
         Estimate(0.5, *ends)
 
@@ -58,7 +60,7 @@ def test_half_an_interval_or_one_upside_down_is_refused(ends):
         (Estimate(math.nan), "no data"),
     ],
 )
-def test_an_estimate_is_written_in_few_digits_and_in_more_where_it_is_rare_or_sure(estimate, text):
+def test_an_estimate_is_written_with_more_digits_if_it_is_small_or_its_interval_narrow(estimate, text):
     assert str(estimate) == f"{estimate}" == text
 
 

@@ -1,4 +1,4 @@
-"""Changes by stratum: against references in plain loops, and what they were before they came here."""
+"""Changes by stratum: against a reference in plain loops, and against recorded values."""
 
 import math
 from typing import Any
@@ -72,7 +72,7 @@ def in_plain_loops(sums: ActiveSums, weights: list[float], draws_BP: np.ndarray,
 @pytest.mark.parametrize("is_active", [False, True])
 @pytest.mark.parametrize("strata", [1, 3])
 @pytest.mark.parametrize("over", ["end", "slope"])
-def test_changes_by_stratum_are_those_of_a_reference_in_plain_loops(strata, over, is_active):
+def test_changes_by_stratum_equal_those_of_a_reference_in_plain_loops(strata, over, is_active):
     sums = random_sums(np.random.default_rng(strata), strata)
     weights_T = last_minus_first(3) if over == "end" else slope_weights(np.array([0, 10, 40]))
     estimate = estimate_active_changes if is_active else estimate_changes
@@ -95,12 +95,12 @@ EARLIER = {
     ("active", 3): [[0.022631943225860596, -0.02865368127822876], [-0.130296431554234, -0.15070325198202197],
                     [0.1755603180059552, 0.09339588942556445], [0.757782414240122, 0.6267135015041986]],
 }  # fmt: skip
-"""Value, low, high and p of two latents, as the code before this room had them, to the last bit."""
+"""Recorded value, low, high and p of two latents."""
 
 
 @pytest.mark.parametrize(("kind", "strata"), EARLIER)
-def test_changes_by_stratum_are_what_they_were_before_they_came_here(kind, strata):
-    """To the rounding of a matrix product, which is not the same on every machine."""
+def test_changes_by_stratum_equal_recorded_values(kind, strata):
+    """Equal up to the rounding of a matrix product, which differs between machines."""
     rng, shape = np.random.default_rng(strata), (3, strata, 24, 2)
     active = rng.integers(0, 6, shape)
     mass, tokens = active * rng.integers(1, 9, shape) / 8, rng.integers(6, 40, shape[:3])
@@ -111,7 +111,7 @@ def test_changes_by_stratum_are_what_they_were_before_they_came_here(kind, strat
         assert getattr(result, name) == pytest.approx(expected, rel=1e-4, abs=1e-7), name
 
 
-def test_latents_drawn_for_a_few_at_once_come_to_the_same(monkeypatch):
+def test_the_number_of_latents_per_chunk_does_not_matter(monkeypatch):
     sums = random_sums(np.random.default_rng(5), 2, latents=7)
     for by_cell in (False, True):
         whole = estimate_active_changes(sums, last_minus_first(3), by_cell=by_cell)
@@ -122,7 +122,7 @@ def test_latents_drawn_for_a_few_at_once_come_to_the_same(monkeypatch):
             assert getattr(parts, name) == pytest.approx(getattr(whole, name), nan_ok=True)
 
 
-def test_a_slope_is_the_least_squares_line_s_rise():
+def test_a_slope_is_the_rise_of_the_least_squares_line():
     steps, values = np.array([0, 10, 40]), np.array([0.2, 0.1, 0.6])
     assert slope_weights(steps) @ values == pytest.approx(linregress(steps, values).slope * 40)
     assert slope_weights(np.array([0, 7])) == pytest.approx(last_minus_first(2))
@@ -131,12 +131,12 @@ def test_a_slope_is_the_least_squares_line_s_rise():
             weights()
 
 
-def test_what_never_varies_is_surely_changed_or_surely_not():
+def test_without_spread_the_p_value_is_0_or_1():
     low, high, p = student_interval_from_spread(np.array([0.3, 0.0]), np.array([0.0, 0.0]), 9)
     assert p.tolist() == [0.0, 1.0] and low.tolist() == high.tolist() == [0.3, 0.0]
 
 
-def test_with_too_few_prompts_or_without_any_there_is_no_interval():
+def test_with_few_or_no_prompts_there_is_no_interval():
     few = PromptSums(torch.ones(2, 1, 7, 3), torch.full((2, 1, 7), 10.0))
     result = estimate_changes(few, last_minus_first(2))
     assert result.prompts == 7 and np.isnan([result.low_F, result.high_F, result.p_F]).all()
@@ -146,7 +146,7 @@ def test_with_too_few_prompts_or_without_any_there_is_no_interval():
             assert np.isnan(estimate(none, last_minus_first(2), by_cell=by_cell).p_F).all()
 
 
-def test_a_latent_that_is_never_active_at_one_checkpoint_has_no_change_when_active_and_never_zero():
+def test_the_change_when_active_is_nan_and_not_zero_for_a_latent_that_is_inactive_at_one_checkpoint():
     active = torch.ones(2, 1, 10, 2)
     active[1, ..., 0] = 0
     sums = ActiveSums(active * 2, torch.full((2, 1, 10), 20.0), active)
@@ -157,8 +157,8 @@ def test_a_latent_that_is_never_active_at_one_checkpoint_has_no_change_when_acti
 
 @pytest.mark.parametrize("by_cell", [False, True])
 @pytest.mark.parametrize("prompts", [5, 8, 24, 64])
-def test_p_values_when_active_are_no_smaller_than_they_say_however_rare_the_latent(prompts, by_cell):
-    """1,000 latents that do not change and are active at as many prompts of 64."""
+def test_p_values_when_active_are_calibrated_for_rare_latents(prompts, by_cell):
+    """1,000 latents that do not change and are active at `prompts` of 64 prompts."""
     rng = np.random.default_rng(prompts)
     active = np.zeros((2, 1, 64, 1000))
     for latent in range(1000):
@@ -169,7 +169,7 @@ def test_p_values_when_active_are_no_smaller_than_they_say_however_rare_the_late
     assert np.mean(p_F < 0.05) < 0.07 and np.mean(p_F < 0.001) < 0.004
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say_and_corrected_nothing_is_found():
+def test_intervals_of_changes_are_calibrated_and_the_correction_finds_nothing():
     """2,000 latents that do not change."""
     rng = np.random.default_rng(1)
     tokens = rng.integers(5, 20, (2, 1, 48))

@@ -1,4 +1,4 @@
-"""The room of statistics: light to import, and all its names are there."""
+"""The package `interp.stats` is light to import, and every public name exists."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def test_shares_and_seeds_need_no_torch():
 
 
 @pytest.mark.parametrize("name", stats.__all__)
-def test_every_public_name_is_there_and_is_no_module(name):
+def test_every_public_name_exists_and_is_no_module(name):
     assert not hasattr(getattr(stats, name), "__path__") and type(getattr(stats, name)).__name__ != "module"
 
 

@@ -16,20 +16,20 @@ def test_a_mean_over_tokens_counts_each_prompt_as_often_as_it_is_drawn():
     assert result[:3] == pytest.approx([4, 2, 8]) and math.isnan(result[3])
 
 
-def test_the_percentiles_leave_out_draws_without_tokens():
+def test_percentiles_leave_out_draws_without_tokens():
     draws = np.array([*range(101), math.nan])
     result = percentile_estimate(50.0, draws, 7)
     assert (result.low, result.high, result.n) == pytest.approx((2.5, 97.5, 7))
     assert percentile_estimate(50.0, draws, 7, level=0.5).low == pytest.approx(25)
 
 
-def test_what_has_no_tokens_has_no_estimate():
+def test_without_tokens_there_is_no_estimate():
     assert percentile_estimate(math.nan, np.array([1.0]), 3) == Estimate(math.nan, n=3)
     assert not percentile_estimate(1.0, np.array([math.nan]), 3).has_interval
 
 
-def test_percentiles_over_many_prompts_hold_the_truth_as_often_as_they_say():
-    """64 prompts of 1 to 8 tokens; what a token tells hangs on its prompt."""
+def test_percentile_intervals_over_many_prompts_are_calibrated():
+    """64 prompts of 1 to 8 tokens; the values of a prompt's tokens are correlated."""
     rng, covered = np.random.default_rng(0), []
     counts_BP = resampled_prompts(64, 400, 0).double().numpy()
     counts_BP = np.concatenate([np.ones((1, 64)), counts_BP])

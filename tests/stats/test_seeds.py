@@ -1,4 +1,4 @@
-"""Means over few seeds: by hand, against independent references, and by what must hold for any values."""
+"""Means over few seeds: by hand, against independent references, and properties for any values."""
 
 import math
 
@@ -15,7 +15,7 @@ from interp.stats import (
     bounded_p_value,
     exact_share,
     paired_differences,
-    rarest_mode_seen,
+    rarest_detectable_mode,
     sign_p_value,
     student_interval,
     student_p_value,
@@ -29,13 +29,13 @@ shares = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
 
 @given(st.integers(1, 9), st.data())
-def test_of_zeros_and_ones_the_bounded_interval_is_that_of_clopper_and_pearson(n, data):
+def test_for_zeros_and_ones_the_bounded_interval_is_clopper_pearson(n, data):
     k = data.draw(st.integers(0, n))
     result, exact = bounded_interval([1] * k + [0] * (n - k), 0, 1), exact_share(k, n)
     assert (result.value, result.low, result.high) == pytest.approx((exact.value, exact.low, exact.high), abs=1e-9)
 
 
-def test_equal_values_leave_room_for_a_mode_that_none_of_them_has():
+def test_equal_values_leave_room_for_an_unseen_mode():
     """D = c (1 - w) with w ~ Beta(1, 5), so that P(D <= t) = (t / c)^5: the lower end is c 0.025^(1/5)."""
     result = bounded_interval([0.7] * 5, 0, 1)
     assert result.low == pytest.approx(0.7 * 0.025**0.2) and result.high == pytest.approx(1 - 0.3 * 0.025**0.2)
@@ -55,8 +55,8 @@ def test_the_ends_of_the_bounded_interval_are_quantiles_of_dirichlet_weighted_me
 
 
 @given(shares, st.floats(-0.2, 1.2))
-def test_the_share_of_a_simplex_below_a_bound_is_the_divided_difference_of_powers(values, bound):
-    """For distinct points, sum_i (bound - x_i)_+^(m-1) / prod_(j != i) (x_j - x_i): as good as its cancellation."""
+def test_the_simplex_cdf_is_the_divided_difference_of_powers(values, bound):
+    """For distinct points, sum_i (bound - x_i)_+^(m-1) / prod_(j != i) (x_j - x_i), which cancels if points are near."""
     points = np.unique(np.round([*values, 0.05], 2))
     assume(len(points) > 1 and min(np.diff(points)) > 0.05 and len(points) < 6)
     m = len(points)
@@ -64,14 +64,14 @@ def test_the_share_of_a_simplex_below_a_bound_is_the_divided_difference_of_power
     assert simplex_cdf(points[None], np.array([bound]))[0] == pytest.approx(direct, abs=1e-6)
 
 
-def test_shares_of_a_simplex_are_told_for_many_rows_at_once_and_ties_are_no_matter():
+def test_the_simplex_cdf_takes_many_rows_and_tied_points():
     rows = np.array([[0.2, 0.2, 0.2], [0.2, 0.2, 0.2], [0, 0, 1], [1, 0, 0]])
     result = simplex_cdf(rows, np.array([0.2, 0.19, 0.5, 0.5]))
     assert result == pytest.approx([1, 0, beta.cdf(0.5, 1, 2), beta.cdf(0.5, 1, 2)])
 
 
 @given(shares)
-def test_a_bounded_interval_holds_its_mean_within_the_range_and_moves_with_the_values(values):
+def test_a_bounded_interval_contains_its_mean_stays_in_the_range_and_moves_with_the_values(values):
     result = bounded_interval(values, 0, 1)
     assert 0 <= result.low <= result.value + 1e-12 and result.value - 1e-12 <= result.high <= 1
     mirrored = bounded_interval([1 - value for value in values], 0, 1)
@@ -93,19 +93,19 @@ def test_the_bounded_p_value_is_the_interval_inverted(values, null):
 
 
 @pytest.mark.parametrize("level", [0.001, 0.2, 0.5, 0.9, 0.999])
-def test_a_bounded_interval_narrows_with_its_level_and_holds_the_mean_at_every_level(level):
+def test_a_bounded_interval_narrows_with_its_level_and_contains_the_mean(level):
     result = bounded_interval([0.2, 0.3, 0.8], 0, 1, level)
     wider = bounded_interval([0.2, 0.3, 0.8], 0, 1, 1 - (1 - level) / 2)
     assert wider.low <= result.low <= result.value <= result.high <= wider.high
 
 
-def test_of_zeros_and_ones_the_bounded_p_value_is_the_binomial_test_s():
+def test_for_zeros_and_ones_the_bounded_p_value_is_that_of_the_binomial_test():
     """Four of five above a share of 0.3: P(X >= 4) = 5 * 0.3^4 * 0.7 + 0.3^5."""
     p = bounded_p_value([1, 1, 1, 1, 0], 0, 1, 0.3, "above")
     assert p == pytest.approx(5 * 0.3**4 * 0.7 + 0.3**5) == binomtest(4, 5, 0.3, "greater").pvalue
 
 
-def test_values_outside_the_range_are_refused_by_name_and_rounding_is_not():
+def test_values_outside_the_range_are_refused_unless_it_is_rounding():
     with pytest.raises(BadInput, match=r"expected values within \[0, 1\], got \[0.2, 1.3\]"):
         bounded_interval([0.2, 1.3], 0, 1)
     with pytest.raises(BadInput, match=r"expected values within \[1, 0\]"):
@@ -116,13 +116,13 @@ def test_values_outside_the_range_are_refused_by_name_and_rounding_is_not():
 # --- Student -------------------------------------------------------------------------------------------------------
 
 
-def test_a_mean_has_student_s_interval_and_counts_the_seeds_it_is_of():
+def test_the_student_interval_leaves_out_missing_values_and_counts_the_others():
     """t of two degrees of freedom is 4.30265, the deviation 1."""
     result = student_interval([1.0, 2.0, 3.0, None, math.nan])
     assert (result.value, result.n) == (2.0, 3) and result.low == pytest.approx(2 - 4.30265 / 3**0.5, abs=1e-4)
 
 
-def test_one_seed_or_seeds_that_never_vary_have_no_interval_and_no_p_value():
+def test_one_seed_or_equal_seeds_have_no_student_interval_and_no_p_value():
     assert student_interval([0.5]) == Estimate(0.5, n=1) and student_interval([]) == Estimate(math.nan)
     assert student_interval([0.1] * 7) == Estimate(sum([0.1] * 7) / 7, n=7)
     for values in ([0.5], [0.1] * 7, []):
@@ -133,10 +133,12 @@ values = st.lists(st.floats(-10, 10), min_size=2, max_size=9)
 
 
 @given(values, st.floats(-10, 10))
-def test_student_s_p_value_is_that_of_scipy_and_is_the_interval_inverted(x, null):
+def test_the_student_p_value_equals_scipy_and_is_the_interval_inverted(x, null):
     assume(np.std(x) > 1e-3)
-    for alternative, theirs in (("two-sided", "two-sided"), ("above", "greater"), ("below", "less")):
-        assert student_p_value(x, null, alternative) == pytest.approx(ttest_1samp(x, null, alternative=theirs).pvalue)
+    for alternative, scipy_name in (("two-sided", "two-sided"), ("above", "greater"), ("below", "less")):
+        assert student_p_value(x, null, alternative) == pytest.approx(
+            ttest_1samp(x, null, alternative=scipy_name).pvalue
+        )
     result = student_interval(x)
     assume(min(abs(null - result.low), abs(null - result.high)) > 1e-6)
     assert (student_p_value(x, null) <= 0.05) == result.excludes(null)
@@ -145,35 +147,35 @@ def test_student_s_p_value_is_that_of_scipy_and_is_the_interval_inverted(x, null
 # --- signs and pairs -----------------------------------------------------------------------------------------------
 
 
-def test_eight_seeds_of_one_sign_are_most_seeds_and_five_are_not_surely():
+def test_the_sign_test_of_n_equal_signs_is_2_to_the_power_1_minus_n():
     assert sign_p_value([0.1] * 8) == 2 / 2**8 and sign_p_value([-0.1] * 5) == 2 / 2**5
     assert sign_p_value([-0.1] * 5, alternative="below") == 1 / 2**5 and sign_p_value([0.0] * 5) == 1
     assert math.isnan(sign_p_value([None]))
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=12))
-def test_the_sign_test_is_a_binomial_test_of_what_is_not_tied(x):
+def test_the_sign_test_is_a_binomial_test_of_the_values_that_are_not_tied(x):
     up, down = sum(v > 0 for v in x), sum(v < 0 for v in x)
     if up + down:
-        for alternative, theirs in (("above", "greater"), ("below", "less"), ("two-sided", "two-sided")):
+        for alternative, scipy_name in (("above", "greater"), ("below", "less"), ("two-sided", "two-sided")):
             assert sign_p_value(x, alternative=alternative) == pytest.approx(
-                binomtest(up, up + down, 0.5, theirs).pvalue
+                binomtest(up, up + down, 0.5, scipy_name).pvalue
             )
 
 
-def test_an_alternative_that_is_none_is_refused():
+def test_an_unknown_alternative_is_refused():
     with pytest.raises(BadInput, match="alternative must be one of above, below, two-sided; got 'up'"):
         sign_p_value([1.0], alternative="up")  # pyright: ignore[reportArgumentType]
 
 
-def test_arms_are_compared_seed_by_seed_where_both_have_a_value():
-    one, other = {1: 0.9, 2: 0.5, 3: None, 4: 0.7}, {2: 0.25, 1: 0.4, 3: 0.1, 5: 0.0, 4: math.nan}
-    assert paired_differences(one, other) == [0.5, 0.25]
+def test_paired_differences_use_the_seeds_that_both_arms_have():
+    first, second = {1: 0.9, 2: 0.5, 3: None, 4: 0.7}, {2: 0.25, 1: 0.4, 3: 0.1, 5: 0.0, 4: math.nan}
+    assert paired_differences(first, second) == [0.5, 0.25]
 
 
-def test_n_seeds_show_a_mode_of_this_share_nineteen_times_in_twenty():
+def test_n_seeds_show_the_rarest_detectable_mode_nineteen_times_in_twenty():
     for n in (3, 5, 8, 14):
-        assert (1 - rarest_mode_seen(n)) ** n == pytest.approx(0.05)
-    assert rarest_mode_seen(14) < 0.2 < rarest_mode_seen(13)
+        assert (1 - rarest_detectable_mode(n)) ** n == pytest.approx(0.05)
+    assert rarest_detectable_mode(14) < 0.2 < rarest_detectable_mode(13)
     with pytest.raises(BadInput, match="expected one seed or more"):
-        rarest_mode_seen(0)
+        rarest_detectable_mode(0)
