@@ -120,7 +120,7 @@ def _say_role_latents(rows: "pl.DataFrame") -> None:
 def _say_rollout_effects(roles: "Roles") -> None:
     from interp.display import text_columns
 
-    shown = [effect.latent for effect in roles.rollout_effects if effect.match_of is None][: 4 * LATENTS_SHOWN]
+    latents = [effect.latent for effect in roles.rollout_effects if effect.match_of is None][: 4 * LATENTS_SHOWN]
     rows = [
         [
             effect.latent if effect.match_of is None else f"match of {effect.match_of}",
@@ -131,7 +131,7 @@ def _say_rollout_effects(roles: "Roles") -> None:
             effect.direct,
         ]
         for effect in roles.rollout_effects
-        if effect.latent in shown or effect.match_of in shown
+        if effect.latent in latents or effect.match_of in latents
     ]
     head = ["latent", "role", "edit", "valid rate", "pass rate", "direct share"]
     text = "Changes in what the policy writes with a latent ablated or doubled, beside the nearest match:"

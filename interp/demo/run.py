@@ -105,8 +105,8 @@ class Demo:
         if evaluation is None:
             return self.say(NO_CREDIT)
         self.evaluations[FEATURES] = evaluation
-        shown = {name: self.evaluations[name] for name in (BASE, DEEP, ORACLE, FEATURES)}
-        return self._show(text.credit_section(shown, roles), rates_figure(shown, list(self.evaluations)), "credit")
+        arms = {name: self.evaluations[name] for name in (BASE, DEEP, ORACLE, FEATURES)}
+        return self._show(text.credit_section(arms, roles), rates_figure(arms, list(self.evaluations)), "credit")
 
     def _show(self, section: Section, figure: "go.Figure", note: str) -> None:
         self.parts.append(Illustrated(section, figure, NOTES[note]))
