@@ -15,8 +15,8 @@ def texts(tokens) -> list[str]:
 
 
 def test_there_is_one_example_of_each_kind_that_occurs():
-    found = examples([VALID, VALID, LUCKY])
-    assert found == {"valid chain": VALID, "direct answer, lucky": LUCKY}
+    by_kind = examples([VALID, VALID, LUCKY])
+    assert by_kind == {"valid chain": VALID, "direct answer, lucky": LUCKY}
 
 
 def test_steps_and_answers_are_coloured_by_their_verdict():
