@@ -1,4 +1,4 @@
-"""What needs a dictionary and a policy: rollouts encoded token by token, and the loss recovered by reconstructions."""
+"""Rollouts encoded with a dictionary, and the loss recovered by its reconstructions: both need a policy too."""
 
 from typing import TYPE_CHECKING
 

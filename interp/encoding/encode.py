@@ -1,6 +1,6 @@
 """Rollouts through a dictionary: the active latents at every completion token.
 
-Prompts are read but not encoded: a dictionary is fitted on completions, and a policy acts in them.
+Prompts are read by the policy but not encoded: dictionaries are fitted on completions, where a policy acts.
 """
 
 from collections.abc import Iterator, Sequence

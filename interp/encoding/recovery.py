@@ -238,7 +238,7 @@ def _expect_every_reader(store: Store, series: Series) -> None:
     readers = sorted(set(store.documents["reader"].to_list())) if "reader" in store.documents.columns else []
     if missing := [step for step in readers if step not in series.steps]:
         raise BadInput(
-            f"{store.path} was read by checkpoints {', '.join(map(str, readers))}: expected them in the series, got "
+            f"{store.path}: expected a series with the checkpoints that read it ({', '.join(map(str, readers))}), got "
             f"{', '.join(map(str, series.steps))} without {', '.join(map(str, missing))}: name the series it was "
             "collected from"
         )

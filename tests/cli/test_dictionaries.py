@@ -107,4 +107,4 @@ def test_a_series_without_a_checkpoint_that_read_the_store_is_refused(tsae, stor
     shutil.copytree(shipped_path(), tmp_path / "run" / "checkpoint-30")
     words = ("tsae-eval", "--tsae", tsae, "--store", stores / "held-out", "--series", tmp_path / "run")
     error = refused(monkeypatch, capsys, *words)
-    assert "was read by checkpoints 0: expected them in the series, got 30 without 0" in error
+    assert "expected a series with the checkpoints that read it (0), got 30 without 0" in error
