@@ -85,6 +85,8 @@ def _padded(
 
 @dataclass(frozen=True)
 class Credit:
+    """The gate and the token weights of a batch."""
+
     gate_B: Float[Tensor, " B"]
     """Share of its reward that each rollout keeps, in [0, 1]."""
     weights_BL: Float[Tensor, "B L"]

@@ -17,6 +17,8 @@ from interp.credit.base import Credit, RolloutBatch, normalize_weights
 
 @dataclass(frozen=True)
 class TopEntropy:
+    """Credit for the tokens of highest entropy, and none for the others."""
+
     share: float = 0.2
     """Share of a batch's tokens that receive credit."""
 

@@ -20,8 +20,8 @@ reward:
     ramp(e) = (e - threshold) / (1 - threshold), clipped to [0, 1]
 
 The gate reaches 0: after division by the group's standard deviation, a lone success that kept a hundredth of its reward
-would be taught as hard as one that kept all. It asks for reasoning as well as for no shortcut, since many lucky answers
-are written out and sloppy. A family without a role latent is not asked for. Failures keep what they have.
+would be reinforced as strongly as one that kept all. The gate requires reasoning as well as no shortcut, since many
+lucky answers are written out and sloppy. A family without a role latent is not required. Failures keep their reward.
 
 Weights. The effect of each latent above its negatives, at its selector's tokens; a latent of every token counts by how
 it changes:
@@ -76,6 +76,8 @@ MICRO_TOKENS = 1024
 
 @dataclass(frozen=True, eq=False)
 class FeatureCredit:
+    """Credit by the latents with a role: a gate on each success, and a weight for each token."""
+
     tsae: TSAE
     roles: Roles
     gate: bool = True
@@ -187,7 +189,10 @@ class FeatureCredit:
     def _weights_RS(self) -> Float[Tensor, "R S"]:
         """Weight of each latent in the effect of each group, then in the evidence of each group."""
         belongs_RG = torch.tensor([[latent in group.latents for group in self._groups] for latent in self.latents])
-        weights = ([latent.effect_weight for latent in self.latents], [one.evidence_weight for one in self.latents])
+        weights = (
+            [latent.effect_weight for latent in self.latents],
+            [latent.evidence_weight for latent in self.latents],
+        )
         return torch.cat([belongs_RG * torch.tensor(weights_R)[:, None] for weights_R in weights], 1)
 
 

@@ -1,4 +1,4 @@
-"""The ceiling: credit by the verifier, which knows of every step whether it is right.
+"""The ceiling: credit by the verifier, which knows whether each step is right.
 
 `FirstError` splits a rollout at its first mistake (after arXiv 2609.02817): a success credits the tokens before it, a
 failure blames the tokens from it on. It only moves weight within a rollout. `StepValidity` also closes the gate on
@@ -17,6 +17,8 @@ from interp.rollouts.record import Rollout
 
 @dataclass(frozen=True)
 class FirstError:
+    """Credit before the first mistake of a success; blame from the first mistake of a failure on."""
+
     def __call__(self, batch: RolloutBatch) -> Credit:
         weights_BL = batch.per_token(_first_error_weights)
         return Credit(torch.ones(len(batch.rollouts)), normalize_weights(weights_BL, batch.mask_BL))
@@ -32,6 +34,8 @@ def _first_error_weights(rollout: Rollout) -> Sequence[float]:
 
 @dataclass(frozen=True)
 class StepValidity:
+    """Credit for right steps, and a gate that is closed to lucky successes."""
+
     gate: bool = True
     """Lucky successes keep nothing of their reward."""
     weights: bool = True

@@ -2,7 +2,7 @@
 
 `RandomTokens` selects as many tokens as the entropy scheme does, on average. `PositionMatched` also keeps their
 positions: at each position of the completion, it deals the entropy scheme's selections out among the rollouts at
-random. What it leaves of an effect is due to positions, not to tokens.
+random. An effect that remains under it is due to positions, not to tokens.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from interp.tasks.base import hash_of
 
 @dataclass(frozen=True)
 class RandomTokens:
+    """Credit for random tokens, and none for the others."""
+
     share: float = 0.2
     """Share of a batch's tokens that receive credit, on average."""
 
@@ -31,6 +33,8 @@ class RandomTokens:
 
 @dataclass(frozen=True)
 class PositionMatched:
+    """Credit for random tokens at the positions that the entropy scheme selects."""
+
     share: float = 0.2
     """Share of a batch's tokens that the entropy scheme would select."""
 

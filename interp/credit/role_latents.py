@@ -126,10 +126,10 @@ def role_latents(roles: Roles) -> list[RoleLatent]:
 
 
 def control_latents(roles: Roles, latents: Sequence[RoleLatent], seed: int) -> list[RoleLatent]:
-    """A random latent without a role in the place of each: the control.
+    """The control: each latent replaced by a random one without a role.
 
-    It is drawn from the roles' random latents that were tested in the same kind of contrast and vary at its tokens. It
-    has the effect of the latent it replaces, and its own means. No latent is drawn twice."""
+    The random latent is one that was tested in the same kind of contrast and varies at its tokens. It keeps its own
+    means and takes the effect of the latent it replaces. No latent is drawn twice."""
     excluded, controls = {trial.latent for trial in roles.trials if trial.passes_all}, []
     for kind in dict.fromkeys(latent.kind for latent in latents):
         replaced = [latent for latent in latents if latent.kind == kind]
@@ -164,7 +164,7 @@ def expect_same_dictionary(tsae: TSAE, roles: Roles) -> None:
 
 
 def expect_role_latents(latents: Sequence[RoleLatent], families: Sequence[str]) -> None:
-    """Refuse roles with which credit would never change anything."""
+    """Refuse roles without a latent that credit could use."""
     if not any(latent.family in families for latent in latents):
         raise BadInput(
             f"expected a latent with a role of {', '.join(families)}, got none: this credit would never change "
@@ -173,7 +173,7 @@ def expect_role_latents(latents: Sequence[RoleLatent], families: Sequence[str]) 
 
 
 def warn_missing_families(latents: Sequence[RoleLatent]) -> None:
-    """Warn of a gate that asks for less than it could: one that knows shortcuts alone pays sloppy luck."""
+    """Warn of each gate family without a role latent. A gate by shortcuts alone, say, pays for sloppy luck."""
     for family in gate_families():
         if not any(latent.family == family for latent in latents):
             warnings.warn(f"no latent has earned a role of {family}: the gate does not use it", stacklevel=4)

@@ -16,6 +16,8 @@ from interp.tasks.base import hash_of
 
 @dataclass(frozen=True)
 class RewardSubsample:
+    """Rewards for a random share of the lucky successes, and of the valid ones."""
+
     lucky_paid: float = 1.0
     """Share of the lucky successes that keep their reward."""
     valid_paid: float = 1.0

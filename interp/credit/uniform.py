@@ -7,5 +7,7 @@ from interp.credit.base import Credit, RolloutBatch
 
 @dataclass(frozen=True)
 class Uniform:
+    """The same credit for every token: plain GRPO."""
+
     def __call__(self, batch: RolloutBatch) -> Credit:
         return Credit.uniform(batch)

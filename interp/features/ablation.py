@@ -1,12 +1,12 @@
-"""The third gate: what a latent does, measured by ablating it (or doubling it) and reading on from its layer.
+"""The third gate: effects of a latent, measured by ablating it (or doubling it) and resuming from its layer.
 
     x <- x + (scale - 1) z_i(x) d_i        scale 0 ablates, 2 amplifies; the rest of x, error included, stays as it is
 
 Effects are changes in the log-odds of tokens that were written, log p / (1 - p), in nats per token: where the policy is
 almost sure, log p can hardly change and the log-odds can. Intervals are over prompts. The text stays as it is: this is
-a change in what the policy would write. For what it then does write, see `interp.features.sampling`.
+a change in what the policy would write. `interp.features.sampling` lets it write under the edit.
 
-`BehaviorEffects` measures the same edit on what a policy is judged by, whatever role the latent has.
+`BehaviorEffects` measures the same edit on the outcomes a policy is judged by, whatever role the latent has.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ ABLATE, AMPLIFY = 0.0, 2.0
 
 @dataclass(frozen=True)
 class _ReadBatch:
-    """Some rollouts, read up to the layer."""
+    """Some rollouts, run up to the layer."""
 
     rows: AlignedRows
     edited_BL: Bool[Tensor, "B L"]
@@ -53,7 +53,7 @@ class _ReadBatch:
 
 
 class LatentEditor:
-    """Rollouts read once up to the layer. Each edit of a latent is read on from there."""
+    """Rollouts run once up to the layer. The forward pass of each edit resumes there."""
 
     def __init__(self, tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout]) -> None:
         self.policy, self.tsae, self.layer = policy, tsae.to(policy.device), layer
@@ -82,7 +82,7 @@ class LatentEditor:
     def log_odds_shift(self, latent: int | Sequence[int], scale: float) -> Float[ndarray, " N"]:
         """Change in the log-odds of every token when one latent, or several at once, are scaled.
 
-        Rollouts in which none of them is active are not read again: their change is 0."""
+        Rollouts in which none of them is active are not run again: their change is 0."""
         shift_N, latents = np.zeros(self.tokens), [latent] if isinstance(latent, int) else list(latent)
         for batch in self._batches:
             x_BLD = output_residual(batch.output)
@@ -136,7 +136,7 @@ class Effect:
     target: Estimate
     """On the tokens that the latent should make likelier."""
     difference: Estimate
-    """That, less the effect on tokens of the same kind that it should not make likelier."""
+    """`target` less the effect on tokens of the same kind that the latent should not make likelier."""
 
 
 def estimate_effect(
@@ -158,12 +158,12 @@ def estimate_effect(
     )
 
 
-# --- effects on what a policy is judged by ----------------------------------------------------------------------------
+# --- effects on behavior ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class BehaviorEffects:
-    """Effects of one edit on what a policy is judged by, in nats per token. NaN where there are no such tokens."""
+    """Effects of one edit on the outcomes a policy is judged by, in nats per token. NaN without such tokens."""
 
     valid_chain: Estimate
     """On the tokens of valid chains, less those of other written chains."""

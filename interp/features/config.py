@@ -20,7 +20,7 @@ class RolesConfig:
     min_d: float = 0.3
     """Effect size (Cohen's d) that a latent needs to pass a contrast."""
     false_discovery_rate: float = 0.05
-    """Of the contrast gate, over all latents and contrasts together."""
+    """False-discovery rate of the contrast gate, over all latents and contrasts together."""
     max_candidates: int = 40
     """Latents of each kind of contrast that go on to the later gates: those of highest AUROC."""
     random_latents: int = 40

@@ -3,8 +3,8 @@
 1. The policy answers problems; its rollouts are encoded and their tokens labeled.
 2. Every latent is tested in every contrast: AUROC and d within strata, p-value by a bootstrap over prompts of the
    difference in mean activation, Benjamini-Hochberg over all latents and contrasts together.
-3. The best candidates of each kind of contrast, and as many random latents, are falsified and ablated.
-4. The policy answers some problems again with each latent that has earned a role ablated and doubled.
+3. The best candidates of each kind of contrast, and random latents as the control, are falsified and ablated.
+4. The policy answers some problems again, with each latent that has earned a role ablated and doubled.
 """
 
 from dataclasses import replace
@@ -190,7 +190,7 @@ def correct_trials(trials: list[Trial], config: RolesConfig) -> list[Trial]:
     ]
 
 
-# --- who goes on ------------------------------------------------------------------------------------------------------
+# --- candidates and random latents ------------------------------------------------------------------------------------
 
 
 def best_trials(trials: list[Trial]) -> list[Trial]:
@@ -204,7 +204,7 @@ def best_trials(trials: list[Trial]) -> list[Trial]:
 
 
 def select_candidates(trials: list[Trial], config: RolesConfig) -> list[Trial]:
-    """Of each kind of contrast, the latents of highest AUROC among those that passed it."""
+    """The latents of highest AUROC in each kind of contrast, among those that passed it."""
     passing = [trial for trial in best_trials(trials) if trial.passes_contrast]
     by_auroc = (sorted(of_kind, key=lambda trial: (-trial.auroc, trial.latent)) for of_kind in by_kind(passing))
     return [trial for of_kind in by_auroc for trial in of_kind[: config.max_candidates]]

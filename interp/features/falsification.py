@@ -1,13 +1,13 @@
 """The second gate: is a latent about more than the tokens at which it fires? Three tests, each with its control.
 
 injection      The tokens, pairs and triples at which the latent is strongest are injected into text in which nothing is
-               computed. (Tokens that a contrast's positives and negatives share are not injected.) As many random
-               tokens are the control. The best of several injections counts, its p-value multiplied by their number. A
-               latent that rises more is driven by tokens
-shuffling      The rollouts in which the latent does what its contrast is about, tokens shuffled: if it is as active at
-               the same tokens then, it does not depend on what they say together. Answers of two tokens have no order
-other surface  Does the latent separate the contrast's tokens on each of several surfaces alone (other operands, depths,
-               positions)? That is measured with the contrast (`interp.features.earn`)
+               computed. (Tokens that a contrast's positives and negatives share are not injected.) The control injects
+               as many random tokens. The best of several injections counts, its p-value multiplied by their number. A
+               latent that rises more than under random tokens is driven by tokens.
+shuffling      The tokens of rollouts with positives are shuffled. A latent that stays as active at the same tokens does
+               not depend on their order. Answers of two tokens have no order.
+other surface  The latent must separate the contrast's tokens on each of several surfaces alone (other operands, depths,
+               positions). This is measured with the contrast (`interp.features.earn`).
 
 Text in which nothing is computed is what the policy wrote, its tokens shuffled within each completion.
 """

@@ -87,6 +87,8 @@ class Contrast:
 
 @dataclass(frozen=True)
 class RoleFamily:
+    """A row of the table: all that the gates and credit need to know of a family."""
+
     name: str
     contrasts: Callable[[LabeledTokens], Iterator[Contrast]]
     """Yields the family's contrasts, whether or not they have enough tokens."""

@@ -46,6 +46,8 @@ class TextPair:
 
 @dataclass(frozen=True)
 class InterchangeEffects:
+    """Effects of interchange in each pair of texts, latent by latent."""
+
     shift_PF: Float[ndarray, "P F"]
     """Shift towards the other text, in nats, for each pair and latent. 0 where the latent is the same in both texts."""
     full_shift_P: Float[ndarray, " P"]

@@ -1,4 +1,4 @@
-"""Labeled tokens: the latents that are active at every token of some rollouts, and what is known of the token.
+"""Labeled tokens: the active latents at every token of some rollouts, and facts about the token.
 
 Facts, one number or string for each token, in the order of the rollouts:
 

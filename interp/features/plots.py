@@ -14,8 +14,8 @@ GREY = "#9aa3ab"
 def plot_roles(table: "pl.DataFrame", min_auroc: float) -> "go.Figure":
     """One panel for each role family, from `Roles.table()`.
 
-    Filled circles have earned the role. Bars are intervals over prompts. Left of the dotted line the contrast gate is
-    shut."""
+    Filled circles have earned the role. Bars are intervals over prompts. Latents left of the dotted line fail the
+    contrast gate."""
     import plotly.graph_objects as go
     import polars as pl
     from plotly.subplots import make_subplots

@@ -43,6 +43,8 @@ GATES = ("passes_contrast", "passes_falsification", "passes_ablation", "passes_a
 
 @dataclass(frozen=True)
 class Roles(HtmlSummary):
+    """The trials of a dictionary's latents, and the roles they earned."""
+
     trials: tuple[Trial, ...]
     """Candidates: latents that passed the first gate, each in its best contrast of a kind."""
     random_trials: tuple[Trial, ...]
@@ -107,7 +109,7 @@ class Roles(HtmlSummary):
         return sorted(latent for latent in passed if self.role_of(latent) == family)
 
     def summary(self) -> "pl.DataFrame":
-        """How many latents of each family passed each gate: candidates, and latents drawn at random."""
+        """Number of latents that passed each gate: a row per family for candidates, and one for random latents."""
         import polars as pl
 
         rows = []
@@ -167,4 +169,4 @@ def _columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
 
 
 TABLE_COLUMNS = ("group", *_row(Trial(0, "", "", 0.0, 0.0, 0.0, 0.0, passes_contrast=False)))
-"""Of `Roles.table`, so that a table without rows has them too."""
+"""Columns of `Roles.table`. A table without rows has them too."""

@@ -1,9 +1,9 @@
-"""What a policy writes with one latent ablated or doubled: problems answered again, with the same random numbers.
+"""Sampling with one latent ablated or doubled: problems answered again, with the same random numbers.
 
-`interp.features.ablation` asks how much less likely the written text would have been. Here the policy writes its own:
-how often is it then valid, correct, direct? Every rollout uses the random numbers of the unedited one, so that a latent
-that does nothing changes nothing. The last token of the prompt and all tokens after it are edited. Beside each latent
-stands its nearest match, with a similar firing rate and activation.
+`interp.features.ablation` measures how much less likely the written text would have been. Here the policy writes text,
+and the rates of valid, correct and direct answers are compared. Every rollout uses the random numbers of the
+unedited one, so that a latent without effect changes nothing. The last token of the prompt and all tokens after it are
+edited. The control of each latent is its nearest match, with a similar firing rate and activation.
 """
 
 from collections.abc import Callable, Sequence

@@ -56,7 +56,10 @@ def measure_separation(
 ) -> Separation:
     """Separation of positive from negative tokens by every latent. Tokens that are neither are left out."""
     if bool((positive_N & negative_N).any()):
-        raise BadInput("a token is positive or negative; got some that are both")
+        raise BadInput(
+            f"expected tokens that are positive or negative, got {int((positive_N & negative_N).sum())} that are both: "
+            "make the two masks disjoint"
+        )
     used_N = positive_N | negative_N
     codes, positive_N = codes.select_tokens(torch.from_numpy(used_N)), positive_N[used_N]
     _, stratum_N = np.unique(stratum_N[used_N], return_inverse=True)

@@ -25,6 +25,8 @@ Loss = Literal["grpo", "dr-grpo", "bnpo", "dapo", "gspo", "cispo", "lite-ppo"]
 
 @dataclass(frozen=True)
 class Objective:
+    """A loss, as a choice at each of the five places."""
+
     scale: Scale = "group"
     ratio: Ratio = "token"
     reduction: Reduction = "rollout"
@@ -53,6 +55,8 @@ OBJECTIVES: dict[str, Objective] = {
 
 @dataclass(frozen=True)
 class UpdateConfig:
+    """How a batch updates the weights."""
+
     lr: float = 2e-4
     """Suits an organism of 0.2 M parameters. A model of billions wants 1e-6, LoRA 1e-5."""
     warm_up: int = 0
@@ -78,6 +82,8 @@ class UpdateConfig:
 
 @dataclass(frozen=True)
 class GRPOConfig:
+    """Everything that decides a run, besides its base, task, problems and credit."""
+
     loss: Loss = "grpo"
     """A row of the table of objectives (interp.grpo.OBJECTIVES)."""
     steps: int = 60
@@ -87,7 +93,7 @@ class GRPOConfig:
     chat: bool = False
     """Put each prompt as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(rows=1024))
-    """Its seed is the seed of the run."""
+    """Sampling of rollouts. Its seed is the seed of the run."""
     update: UpdateConfig = field(default_factory=UpdateConfig)
     clip_low: float | None = None
     """Replaces the loss's own."""
@@ -104,7 +110,7 @@ class GRPOConfig:
     patience: int = 10
     """Steps in a row in which every group has equal rewards, after which there is no signal."""
     without_signal: Literal["stop", "go on"] = "stop"
-    """What to do then."""
+    """What to do without signal."""
 
     def __post_init__(self) -> None:
         expect_one_of(self, OBJECTIVES, "loss")

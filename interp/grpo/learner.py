@@ -136,6 +136,8 @@ class UpdateStats:
 
 @dataclass
 class Learner:
+    """A policy in training: its weights or adapters, its optimizer, and the update."""
+
     base: Policy
     config: GRPOConfig
     policy: Policy = field(init=False)

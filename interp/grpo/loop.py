@@ -1,4 +1,4 @@
-"""The training loop.
+"""The training loop: `train` runs GRPO from a base, or resumes it.
 
     1. draw problems, and sample a group of completions for each
     2. verify them: the task judges answers and steps

@@ -1,4 +1,4 @@
-"""The metrics of a step: one flat dictionary, a line of `metrics.jsonl`. And sinks: callables `(step, metrics)` that
+"""Metrics of a step, as one flat dictionary and a line of `metrics.jsonl`; and sinks, callables `(step, metrics)` that
 send them elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence

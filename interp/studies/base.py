@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
 NO_EVIDENCE = "no evidence"
-"""Not supported because nothing was shown, rather than because the opposite was. Only `as registered` calls this not
-supported; elsewhere it is inconclusive."""
+"""Not supported because nothing was shown, rather than the opposite. The reading `as registered` calls this not
+supported; the others call it inconclusive."""
 LEDGER = "runs.jsonl"
 COMMITTED_BASE = "71cfd0d8dac8ae7a"
 """Fingerprint of the shipped base when the committed ledgers were made."""
@@ -40,10 +40,10 @@ class Verdict:
     outcome: str
     measures: Mapping[str, Estimate] = field(default_factory=dict)
     beside: Mapping[str, Estimate] = field(default_factory=dict)
-    """Estimates that the rule does not use, and a reader should see beside it."""
+    """Estimates that the rule does not use, for a reader to see beside it."""
     beside_note: str = ""
     ways: int = 1
-    """Number of measures any one of which could have decided this: the p-value is taken so many times."""
+    """Number of measures that could each have decided this alone. The p-value is multiplied by it (Bonferroni)."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,13 @@ class Claim:
     rule: str
     judge: Callable[[Results], Verdict] = field(compare=False)
     caveats: tuple[str, ...] = ()
-    """What the claim does not show, or shows in part."""
+    """Limits: what the claim does not show, or shows only in part."""
 
 
 @dataclass(frozen=True)
 class Table:
+    """A table of the result's README."""
+
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -70,6 +72,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
+    """A figure of the result's page, with its text."""
+
     title: str
     text: str
     figure: "go.Figure"
@@ -102,9 +106,9 @@ class Study(ABC, Generic[C]):
     """Config of a ledger from before rows named what decides them."""
     claims: ClassVar[tuple[Claim, ...]]
     measures: ClassVar[Mapping[str, Measure]]
-    """What is reported of every arm in result.json."""
+    """Measures that result.json reports of every arm."""
     background: ClassVar[str] = ""
-    """What had been seen before the runs."""
+    """What was known before the runs."""
 
     # --- what a study states ---------------------------------------------------------------------------------------
 
@@ -116,11 +120,11 @@ class Study(ABC, Generic[C]):
         return range(config.first_seed, config.first_seed + config.seeds)
 
     def world_spec(self, config: Any) -> Any:
-        """What decides everything that `prepare` makes; runs of another spec have a directory of their own."""
+        """Everything that decides what `prepare` makes. Runs of another spec have a directory of their own."""
         return None
 
     def prepare(self, config: C, seed: int, directory: Path) -> None:
-        """Make what the arms of a seed share. Called again, it makes what is missing."""
+        """Make what the arms of a seed share. A repeated call makes what is missing."""
         return
 
     @abstractmethod
@@ -134,11 +138,11 @@ class Study(ABC, Generic[C]):
         return Row(record, record["arm"], record["seed"])
 
     def observations(self, rows: "Sequence[Row]") -> Sequence[Observation]:
-        """What the records say, one observation per arm and seed."""
+        """Observations from the records, one per arm and seed."""
         return [Observation(row.arm, row.seed, row.record) for row in rows]
 
     def estimate(self, results: Results, arm: str, measure: Measure) -> Estimate:
-        """What result.json reports of an arm."""
+        """The estimate of an arm that result.json reports."""
         return results.mean(arm, measure)
 
     @abstractmethod
@@ -217,9 +221,11 @@ class Study(ABC, Generic[C]):
         run_jobs(missing, _run, finish, name=self.name, **options)
 
 
-def deciding_fields(config: Any, *but: str) -> dict[str, Any]:
-    """The fields of a config as plain values, but for some that decide no record: counts of seeds and of cores."""
-    names = [one.name for one in fields(config) if one.name not in ("seeds", "first_seed", "processes", *but)]
+def deciding_fields(config: Any, *excluded: str) -> dict[str, Any]:
+    """The fields of a config that decide a record, as plain values. Counts of seeds and of processes decide none."""
+    names = [
+        field.name for field in fields(config) if field.name not in ("seeds", "first_seed", "processes", *excluded)
+    ]
     return {name: to_json(getattr(config, name)) for name in names}
 
 

@@ -1,4 +1,4 @@
-"""Does a temporal dictionary's slow block find slow latents, rare ones too, at little cost to what a dictionary is for?
+"""Study: does a temporal dictionary's slow block find slow latents, rare ones too, at little cost elsewhere?
 
 Two worlds: planted latents, known exactly, and the organism before and after GRPO on hard problems, which are the chain
 task's deep ones (depths 8-9). The unit of evidence is a seed.
@@ -38,12 +38,12 @@ from interp.studies.runner import Row
 if TYPE_CHECKING:
     from interp.studies.judging import Judgement
 
-TOLERANCE = 0.01
-"""Of variance explained: what a slow block may cost."""
-RECOVERED, RECALLED = 0.95, 0.8
-LEVEL_TO = 0.1
-"""Shares this near to one another count as level."""
-GATE = ("as-good", "loss-recovered", "planted-found", "slow-and-rare")
+MAX_FVE_COST = 0.01
+"""Variance explained that a slow block may cost."""
+MIN_RECOVERED, MIN_RECALL = 0.95, 0.8
+EQUAL_WITHIN = 0.1
+"""Shares that surely differ by less count as equal."""
+GATE_CLAIMS = ("as-good", "loss-recovered", "planted-found", "slow-and-rare")
 """The claims that must hold for the dictionaries to be used for anything else."""
 INTERP, MATRYOSHKA, WEIGHTED, SHUFFLED = "interp", "matryoshka", "matryoshka-weighted", "shuffled"
 
@@ -58,18 +58,18 @@ def as_good(results: Results) -> Verdict:
         )
         for world in (PLANTED, ORGANISM)
     }
-    return judge_above(list(measures.values()), measures, -TOLERANCE)
+    return judge_above(list(measures.values()), measures, -MAX_FVE_COST)
 
 
 def loss_recovered(results: Results) -> Verdict:
     names = {"CE recovered": "ce_recovered", "KL recovered": "kl_recovered"}
     measures = {name: results.mean(arm_name(ORGANISM, INTERP), quality(key)) for name, key in names.items()}
-    return judge_above(list(measures.values()), measures, RECOVERED)
+    return judge_above(list(measures.values()), measures, MIN_RECOVERED)
 
 
 def planted_found(results: Results) -> Verdict:
     recall = results.mean(arm_name(PLANTED, INTERP), RECALL)
-    return judge_above([recall], {"all planted latents": recall}, RECALLED)
+    return judge_above([recall], {"all planted latents": recall}, MIN_RECALL)
 
 
 WORTH = (
@@ -78,22 +78,22 @@ WORTH = (
         "A temporal dictionary reconstructs as well as an ordinary one.",
         "Yes, to within 0.01 of the variance; closer on planted latents than on the organism.",
         "FVE on held-out tokens, ours minus BatchTopK, by seed, in both worlds. Supported: both intervals lie above "
-        f"-{TOLERANCE}. Not supported: one lies below it. Else inconclusive.",
+        f"-{MAX_FVE_COST}. Not supported: one lies below it. Else inconclusive.",
         as_good,
     ),
     Claim(
         "loss-recovered",
-        "Spliced into the policy, it keeps what the policy does.",
+        "Spliced into the policy, a temporal dictionary preserves its predictions.",
         "Yes: 0.99 and more, against the mean in the residual's place.",
-        f"CE and KL recovered on the organism. Supported: both intervals lie above {RECOVERED}. Not supported: one "
+        f"CE and KL recovered on the organism. Supported: both intervals lie above {MIN_RECOVERED}. Not supported: one "
         "lies below it. Else inconclusive.",
         loss_recovered,
     ),
     Claim(
         "planted-found",
-        "It finds the latents that are there.",
+        "A temporal dictionary finds the planted latents.",
         "Yes, nearly all of them: width is ample.",
-        f"Planted latents matched one to one (cosine 0.7). Supported: the interval lies above {RECALLED}. Not "
+        f"Planted latents matched one to one (cosine 0.7). Supported: the interval lies above {MIN_RECALL}. Not "
         "supported: below it. Else inconclusive.",
         planted_found,
     ),
@@ -101,7 +101,8 @@ WORTH = (
 
 
 def beats(name: str, other: str = MATRYOSHKA) -> Callable[[Results], Verdict]:
-    """Disjoint intervals of the two arms; level where the difference by seed surely is within 0.1."""
+    """The rule that one arm is above another: by disjoint intervals; equal if the difference by seed is surely within
+    0.1."""
 
     def rule(results: Results) -> Verdict:
         own, reference = (results.mean(arm_name(PLANTED, one), SLOW_AND_RARE) for one in (name, other))
@@ -109,7 +110,7 @@ def beats(name: str, other: str = MATRYOSHKA) -> Callable[[Results], Verdict]:
         measures = {name: own, other: reference, "difference, by seed": difference}
         if lies_above(own, reference):
             return Verdict(SUPPORTED, measures)
-        is_worse = lies_above(reference, own) or difference.is_within(-LEVEL_TO, LEVEL_TO)
+        is_worse = lies_above(reference, own) or difference.is_within(-EQUAL_WITHIN, EQUAL_WITHIN)
         return Verdict(NOT_SUPPORTED if is_worse else INCONCLUSIVE, measures)
 
     return rule
@@ -133,7 +134,7 @@ def time_matters(results: Results) -> Verdict:
         return Verdict(NOT_SUPPORTED if worse else NO_EVIDENCE, measures, beside)
     is_gone = not lies_above(measures[SHUFFLED], measures[WEIGHTED])
     if not results.is_registered:
-        is_gone = excess.is_below(LEVEL_TO)  # shown, and not merely not refuted
+        is_gone = excess.is_below(EQUAL_WITHIN)  # shown, and not merely not refuted
     return Verdict(SUPPORTED if is_gone else INCONCLUSIVE, measures, beside)
 
 
@@ -153,7 +154,7 @@ KIND_WORLD = "The planted world is kind to promotion: slow latents are surely sl
 FOUND_RARE = (
     Claim(
         "slow-and-rare",
-        "Its slow block holds the slow latents, the rare ones too.",
+        "The slow block of a temporal dictionary holds the slow latents, the rare ones too.",
         "Yes, nearly all; Matryoshka's holds the frequent ones, slow or fast.",
         ABOVE,
         beats(INTERP),
@@ -166,24 +167,30 @@ FOUND_RARE = (
         ABOVE,
         beats("paper"),
     ),
-    Claim("released", "The loss of the released code does.", "No: level with Matryoshka.", ABOVE, beats("released")),
+    Claim(
+        "released",
+        "The loss of the released code puts slow and rare latents into the slow block.",
+        "No: level with Matryoshka.",
+        ABOVE,
+        beats("released"),
+    ),
     Claim(
         "weights-alone",
-        "To weigh the slow block's own error less, as ours does, is enough.",
+        "A smaller weight on the slow block's own error, as in ours, is enough to put slow and rare latents there.",
         "No: level with Matryoshka.",
         ABOVE,
         beats(WEIGHTED),
     ),
     Claim(
         "contrast-alone",
-        "Our contrast does so without promotion.",
+        "Our contrast puts slow and rare latents into the slow block without promotion.",
         "No: level with Matryoshka.",
         ABOVE_WEIGHTED,
         beats("contrast-only", WEIGHTED),
     ),
     Claim(
         "promotion-alone",
-        "Promotion does so without a contrast.",
+        "Promotion puts slow and rare latents into the slow block without a contrast.",
         "Yes, nearly all.",
         ABOVE_WEIGHTED,
         beats("promotion-only", WEIGHTED),
@@ -191,14 +198,15 @@ FOUND_RARE = (
     ),
     Claim(
         "time-matters",
-        "It is time that does it: with partners dealt out at random the effect is gone.",
+        "The effect depends on time: with random partners it is gone.",
         "Yes.",
         "The same share. Supported: ours above that of shuffled pairs with disjoint intervals, and theirs not above "
         "Matryoshka's (same weights). Not supported: ours is not above theirs. Else inconclusive.",
         time_matters,
         (
             'The registered rule takes a difference that is not significant for "gone". The other readings ask that '
-            f"shuffled pairs lie surely less than {LEVEL_TO} above Matryoshka (same weights). Equality is not shown.",
+            f"shuffled pairs lie surely less than {EQUAL_WITHIN} above Matryoshka (same weights). Equality is not "
+            "shown.",
         ),
     ),
 )
@@ -238,7 +246,7 @@ def smoothness_is_moved(results: Results) -> Verdict:
 READ_OFF = (
     Claim(
         "slow-facts",
-        "On the organism, slow facts are easier to read from the slow block.",
+        "On the organism, slow facts are easier to read from our slow block than from Matryoshka's.",
         "Yes, if little: format and steps left.",
         "AUROC of probes of five latents, mean over slow facts (format, valid, depth, steps left, running value), ours "
         "minus Matryoshka's, by seed. Supported: the interval lies above zero. Not supported: below. Else "
@@ -248,7 +256,7 @@ READ_OFF = (
     ),
     Claim(
         "contrast-on-organism",
-        "There it is the contrast that does it.",
+        "On the organism, the contrast alone makes slow facts easier to read from the slow block.",
         "Yes: it alone does as well as ours.",
         "The same, the contrast alone minus Matryoshka with the same weights of its blocks.",
         sign("contrast-only", WEIGHTED, SLOW_FACTS),
@@ -256,7 +264,7 @@ READ_OFF = (
     ),
     Claim(
         "promotion-on-organism",
-        "And promotion does too.",
+        "On the organism, promotion alone makes slow facts easier to read from the slow block.",
         "No.",
         "The same, promotion alone minus Matryoshka with the same weights of its blocks.",
         sign("promotion-only", WEIGHTED, SLOW_FACTS),
@@ -264,7 +272,7 @@ READ_OFF = (
     ),
     Claim(
         "fast-facts-leave",
-        "And fast facts are harder to read from it than from Matryoshka's slow block.",
+        "On the organism, fast facts are harder to read from our slow block than from Matryoshka's.",
         "Yes, if little.",
         "The same for fast facts (role, operator, digit, result). Supported: the interval lies below zero. Not "
         "supported: above. Else inconclusive.",
@@ -272,7 +280,7 @@ READ_OFF = (
     ),
     Claim(
         "learned-not-given",
-        "What the slow block says is of what the policy learned, not of the words alone.",
+        "The slow block encodes what the policy learned, not only the words that it reads.",
         "Yes, but most of it is in the words: random weights that read them come near.",
         "Mean over slow facts, ours on the policy minus ours on random weights reading the same documents, by seed. "
         "Supported: the interval lies above zero. Not supported: below. Else inconclusive.",
@@ -280,7 +288,7 @@ READ_OFF = (
     ),
     Claim(
         "smoothness-is-moved",
-        "The slow block is smoother than Matryoshka's, and the dictionary as a whole is not.",
+        "Our slow block is smoother than Matryoshka's, and the dictionary as a whole is not.",
         "Smoother in the slow block; as a whole a little too.",
         "Lag-1 autocorrelation on the organism, ours minus Matryoshka's, by seed. Supported: the slow block's interval "
         "lies above zero and the whole's holds zero. Not supported: the slow block's does not lie above zero, or the "
@@ -396,7 +404,7 @@ others than the dictionary was. *Living* latents are those that fired on what is
 
 def passes_gate(judgements: "Sequence[Judgement]") -> dict[str, bool]:
     """Whether dictionaries may be used for anything else, by each kind of verdict."""
-    gate = [one for one in judgements if one.claim.name in GATE]
+    gate = [one for one in judgements if one.claim.name in GATE_CLAIMS]
     return {
         kind: all(getattr(one, kind) == SUPPORTED for one in gate) for kind in ("registered", "verdict", "any_shape")
     }

@@ -11,14 +11,14 @@ PRESETS = (
 )  # fmt: skip
 """Arms, by their presets."""
 RANDOM = "interp, random weights"
-"""Ours, on a policy of random weights that reads the same text. On the organism alone, as the two below."""
+"""The arm `interp` on a policy of random weights that reads the same text. On the organism alone, as the two below."""
 RESIDUAL = "the residual itself"
 RESIDUAL_RANDOM = "the residual itself, random weights"
-"""No dictionaries: what the facts can be read from without one."""
+"""Arms without a dictionary: probes of the residual."""
 PLANTED, ORGANISM = WORLDS = ("planted", "organism")
 ARMS = {PLANTED: PRESETS, ORGANISM: (*PRESETS, RANDOM, RESIDUAL, RESIDUAL_RANDOM)}
 KINDS = ("slow frequent", "slow rare", "fast frequent", "fast rare")
-"""Of planted latents."""
+"""Kinds of planted latents."""
 SLOW = ("format", "valid", "depth", "steps left", "running value")
 """Facts of the organism's answers that hold for a whole answer, or for a step of it."""
 FAST = ("role", "operator", "digit", "result")
@@ -27,6 +27,8 @@ FAST = ("role", "operator", "digit", "result")
 
 @dataclass(frozen=True)
 class PlantedConfig:
+    """The planted latents, and the documents made of them."""
+
     d_model: int = 64
     """Width of the planted activations."""
     per_kind: int = 24
@@ -99,7 +101,7 @@ class DictionaryConfig:
 
 
 def world_spec(world: str, config: DictionaryConfig) -> dict[str, object]:
-    """What decides a world, besides its seed."""
+    """Everything that decides a world besides its seed."""
     if world == PLANTED:
         return {"planted": config.planted}
     return {name: getattr(config, name) for name in ("layer", "tokens", "held_out_tokens", "grpo_steps")}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from interp.plots import Panels, dots
+from interp.plots import Panels, Point, dots
 from interp.studies.base import Figure, Table
 from interp.studies.dictionary_config import (
     FAST,
@@ -41,8 +41,8 @@ def dictionaries(results: Results, world: str) -> list[str]:
 def tables(results: Results) -> list[Table]:
     return [
         kinds_table(results),
-        quality_table(results, PLANTED, "Planted latents: every measure", but=ON_ORGANISM),
-        quality_table(results, ORGANISM, "Organism: every measure", but=ON_PLANTED),
+        quality_table(results, PLANTED, "Planted latents: every measure", excluded=ON_ORGANISM),
+        quality_table(results, ORGANISM, "Organism: every measure", excluded=ON_PLANTED),
         facts_table(results, "slow block"),
         facts_table(results, "other block"),
         pairs_table(results),
@@ -58,12 +58,12 @@ def kinds_table(results: Results) -> Table:
     return Table("Planted latents found by rows of the slow block, by kind", ["arm", *KINDS], rows, note)
 
 
-def quality_table(results: Results, world: str, title: str, but: Sequence[str]) -> Table:
+def quality_table(results: Results, world: str, title: str, excluded: Sequence[str]) -> Table:
     names = dictionaries(results, world)
     rows = [
         [title, *(cell(results.mean(arm_name(world, name), measure), 3) for name in names)]
         for title, measure in QUALITY.items()
-        if title not in but
+        if title not in excluded
     ]
     return Table(title, ["measure", *names], rows)
 
@@ -131,7 +131,7 @@ def figures(results: Results) -> list[Figure]:
     ]
 
 
-def kinds_panel(results: Results):
+def kinds_panel(results: Results) -> dict[str, list[Point]]:
     return {
         name: [point(kind, results.mean(arm_name(PLANTED, name), block_recall(kind))) for kind in KINDS]
         for name in dictionaries(results, PLANTED)
@@ -151,7 +151,7 @@ def cost_panels(results: Results) -> Panels:
     }
 
 
-def facts_panel(results: Results):
+def facts_panel(results: Results) -> dict[str, list[Point]]:
     facts: Mapping[str, Measure] = {"slow facts": SLOW_FACTS, "fast facts": FAST_FACTS}
     return {
         name: [point(title, results.mean(arm_name(ORGANISM, name), measure)) for title, measure in facts.items()]
@@ -160,7 +160,7 @@ def facts_panel(results: Results):
     }
 
 
-def smoothness_panel(results: Results):
+def smoothness_panel(results: Results) -> dict[str, list[Point]]:
     blocks = {"slow block": "autocorrelation_slow", "other block": "autocorrelation_fast", "whole": "autocorrelation"}
     return {
         name: [

@@ -19,7 +19,7 @@ def quality(key: str, low: float = -math.inf, high: float = math.inf) -> Measure
 
 
 def block_recall(kind: str) -> Measure:
-    """Share of planted latents of a kind that a decoder row of the slow block of their own stands for."""
+    """Share of planted latents of a kind that are matched one to one by decoder rows of the slow block."""
 
     def value(record: Record) -> float | None:
         return record.get("slow_block_recall_by_kind", {}).get(kind)
@@ -34,12 +34,12 @@ def recall_of(record: Record) -> float | None:
 
 
 def auroc(fact: str, block: str = "slow block") -> Measure:
-    """Of a probe of five latents of a block."""
+    """AUROC of a probe of five latents of a block."""
     return share(f"{block}: {fact}", lambda record: record.get("read", {}).get(fact, {}).get(block))
 
 
 def mean_auroc(name: str, facts: Sequence[str]) -> Measure:
-    """Mean over facts; nothing where one of them could not be probed."""
+    """Mean AUROC over facts; None where one of them could not be probed."""
 
     def value(record: Record) -> float | None:
         scores = [auroc(fact).value_of(record) for fact in facts]

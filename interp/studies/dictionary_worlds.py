@@ -36,6 +36,8 @@ DOCUMENTS = 1200
 
 @dataclass(frozen=True)
 class World:
+    """The stores of one world and seed, and what they were made from."""
+
     fitted: Store
     held_out: Store
     layer: int
@@ -45,7 +47,7 @@ class World:
     """The same two stores as random weights read them."""
 
     def stores(self, arm: str) -> tuple[Store, Store]:
-        """What an arm is fitted on, and what it is measured on."""
+        """The stores that an arm is fitted on and measured on."""
         if arm not in (RANDOM, RESIDUAL_RANDOM):
             return self.fitted, self.held_out
         assert self.random is not None, "only the organism has random weights"
@@ -66,7 +68,7 @@ def vocabulary() -> list[str]:
 
 
 def make_world(name: str, directory: Path, config: DictionaryConfig, seed: int) -> World:
-    """A world of a seed; what is there already is read, not made again."""
+    """A world of a seed. An existing one is opened, not made again."""
     with file_lock(directory / name):
         if name == PLANTED:
             return _planted_world(directory / name, config, seed)
@@ -160,8 +162,8 @@ def run_arm(world_name: str, arm: str, config: DictionaryConfig, seed: int, dire
 
 
 def planted_recall(tsae: "TSAE", world: World) -> dict[str, Any]:
-    """Share of planted latents that a decoder row of their own stands for (cosine 0.7), by kind: in the whole
-    dictionary, and in its slow block."""
+    """Share of planted latents matched one to one by decoder rows (cosine 0.7), by kind: rows of the whole dictionary,
+    and of its slow block."""
     from interp.tsae.metrics import match_one_to_one
 
     assert world.planted is not None

@@ -1,4 +1,4 @@
-"""Is learning an inverted U in difficulty, does training on hard problems harm, and is luck the channel?
+"""Study: is learning an inverted U in difficulty, does training on hard problems harm, and is luck the channel?
 
 Parent paper: arXiv 2605.28388. Easy, medium and hard problems of the chain task are its depth groups shallow (depths
 1-2), middle (4-5) and deep (8-9): a design of the task, not buckets measured by pass rate. Everything is a change
@@ -66,8 +66,8 @@ ORACLE, FILTERED = (Training("deep", credit=name).name for name in ("step-validi
 @dataclass(frozen=True)
 class DifficultyConfig:
     seeds: int = 8
-    """Seeds of the main arms. The others have at most `few`."""
-    few: int = 5
+    """Seeds of the main arms. The others have at most `other_seeds`."""
+    other_seeds: int = 5
     """Seeds of the other arms, at most."""
     first_seed: int = 101
     """Seeds below were used to find settings, and are not reported."""
@@ -97,7 +97,17 @@ class DifficultyConfig:
             raise BadInput(f"parts must be some of {', '.join(PARTS)}; got {', '.join(unknown)}")
         expect_positive(self, "lr")
         expect_at_least(self, 0, "first_seed")
-        counts = ("seeds", "few", "steps", "prompts", "max_draws", "problems", "answers", "base_answers", "processes")
+        counts = (
+            "seeds",
+            "other_seeds",
+            "steps",
+            "prompts",
+            "max_draws",
+            "problems",
+            "answers",
+            "base_answers",
+            "processes",
+        )
         expect_at_least(self, 1, *counts)
 
 
@@ -107,7 +117,7 @@ RateRule = Callable[[Results, str], Verdict]
 
 
 def on_both_rates(rule: RateRule) -> Callable[[Results], Verdict]:
-    """A rule about the valid rate, with the same about the pass rate beside it."""
+    """A rule about the valid rate, with the same rule about the pass rate beside it."""
 
     def judge(results: Results) -> Verdict:
         valid = rule(results, "valid_rate")
@@ -149,11 +159,11 @@ U = (
         "medium minus easy and of medium minus hard both lie above zero. Not supported: one of them lies below. "
         "Else inconclusive.",
         on_both_rates(inverted_u(contrast=False)),
-        (DESIGNED_LUCK, "The literature tells it in pass rate, which stands beside the valid rate."),
+        (DESIGNED_LUCK, "The literature reports the pass rate, which stands beside the valid rate."),
     ),
     Claim(
         "inverted-u-at-equal-contrast",
-        "The inverted U is there at equal numbers of groups with contrast too.",
+        "Learning is an inverted U at equal numbers of groups with contrast too.",
         "The same order: groups with contrast are not what hard lacks.",
         "The same rule, on the arms at equal contrast.",
         on_both_rates(inverted_u(contrast=True)),
@@ -196,7 +206,7 @@ def luck_is_the_channel(results: Results, rate: str) -> Verdict:
         "valid-only minus plain at depths 1-3": rescue,
         "valid-only: change at depths 1-3": after,
     }
-    if after.is_negative:
+    if excess.is_negative or rescue.is_negative or after.is_negative:
         return Verdict(NOT_SUPPORTED, measures, ways=3)
     return judge_above([excess, rescue], measures)
 
@@ -217,7 +227,7 @@ def shortening_leads(results: Results) -> Verdict:
 HARM = (
     Claim(
         "hard-harms",
-        "Training on hard problems lowers what the base could do.",
+        "Training on hard problems harms: the valid rate falls where the base already answered validly.",
         "Yes under GRPO: luck pays the short answer, and a mean over rollouts gives each of its tokens more.",
         "Change in valid rate at depths 1 to 3 after GRPO on hard. Supported: its interval lies below zero. Not "
         "supported: above. Else inconclusive.",
@@ -235,23 +245,23 @@ HARM = (
     ),
     Claim(
         "luck-is-the-channel",
-        "The harm comes of lucky successes: more of the rewarded are lucky on hard, and paying only valid ones "
-        "removes the harm.",
+        "Lucky successes cause the harm: more of the rewarded answers are lucky on hard problems, and rewarding only "
+        "valid ones removes the harm.",
         "P(lucky | success) above 0.95 on hard against about 0.6 to 0.8 on medium; paid for validity alone, hard "
         "training heals.",
         "Supported: P(lucky | success) in the first ten steps is higher on hard than on medium, valid-only reward "
         "beats the plain one on depths 1 to 3, and its own change there is not below zero (each by its interval). "
         "Not supported: one of these is reversed. Else inconclusive.",
         on_both_rates(luck_is_the_channel),
-        (DESIGNED_LUCK, "So that nearly all successes on deep problems are lucky is largely planted."),
+        (DESIGNED_LUCK, "That nearly all successes on deep problems are lucky is therefore largely planted."),
     ),
     Claim(
         "shortening-leads",
         "Answers get shorter, and more of them direct, before accuracy falls.",
         "Direct share reaches half its way some five steps before the pass rate at depths 1 to 3 does.",
         "Steps from half-way of the direct share (in training, mean of five steps) to half-way of the held-out pass "
-        "rate at depths 1 to 3, GRPO on hard. Supported: the interval lies above zero. Not supported: below. Else "
-        "inconclusive.",
+        "rate at depths 1 to 3, GRPO on hard. Supported: the interval lies above zero. Not supported: below. Else, or "
+        "where the interval of the fall of that pass rate does not lie above zero, inconclusive.",
         shortening_leads,
     ),
 )
@@ -291,7 +301,7 @@ BOOTSTRAP = (
 DOSES = (
     Claim(
         "dose-of-luck",
-        "Harm turns into healing at a dose of luck that can be named.",
+        "As fewer lucky successes are rewarded, harm turns into a gain at an identifiable dose of luck.",
         "Under the mean over rollouts, at about half of the luck of the hard problems; under the mean over tokens "
         "later, or never.",
         "The share of lucky successes paid on hard at which the change at depths 1 to 3 crosses zero, mean over "
@@ -302,7 +312,7 @@ DOSES = (
     ),
     Claim(
         "dose-of-valid",
-        "Harm turns into healing at a dose of valid successes that can be named.",
+        "As more valid successes are rewarded, harm turns into a gain at an identifiable dose.",
         "On medium, at about a quarter of its valid successes under the mean over rollouts, earlier under the mean "
         "over tokens.",
         "The share of valid successes paid on medium at which the change at depths 1 to 3 crosses zero, mean over "
@@ -338,8 +348,8 @@ def rescue_costs_the_middle(results: Results, rate: str) -> Verdict:
 CREDIT = (
     Claim(
         "ceiling",
-        "Credit that knows each step turns hard training into healing: more valid answers on hard, and nothing lost "
-        "at depths 1 to 3.",
+        "Oracle credit by step turns the harm of hard training into a gain: more valid answers on hard problems, and "
+        "no loss at depths 1 to 3.",
         "Yes, by a wide margin.",
         "Supported: under the step-validity oracle the changes in valid rate on hard and at depths 1 to 3 both lie "
         "above zero, and both lie above those of plain GRPO. Not supported: one of them lies below. Else "
@@ -348,7 +358,7 @@ CREDIT = (
     ),
     Claim(
         "rescue-costs-the-middle",
-        "The rescue is paid for at middle depths.",
+        "The gain from oracle credit costs validity at middle depths.",
         "Other bases paid at depth 6; this one, at seed 0, did not. We predict no cost in valid rate.",
         "Change in valid rate at depths 4 to 7 under the step-validity oracle. Supported: its interval lies below "
         "zero. Not supported: above. Else inconclusive.",
@@ -382,18 +392,18 @@ class Difficulty(Study[DifficultyConfig]):
 
     def arms(self, config: DifficultyConfig) -> list[Arm]:
         measured = {"problems": config.problems, "base_answers": config.base_answers}
-        decided = deciding_fields(config, "few", "base_answers", "parts")
+        decided = deciding_fields(config, "other_seeds", "base_answers", "parts")
         trainings = dict.fromkeys(arm for part in config.parts for arm in part_arms(part))
         return [Arm(BASE, measured), *(Arm(one.name, {"training": asdict(one), **decided}) for one in trainings)]
 
     def seeds(self, arm: Arm, config: DifficultyConfig) -> Sequence[int | None]:
         if arm.name == BASE:
             return (None,)
-        count = config.seeds if TRAININGS[arm.name] in MAIN else min(config.few, config.seeds)
+        count = config.seeds if TRAININGS[arm.name] in MAIN else min(config.other_seeds, config.seeds)
         return range(config.first_seed, config.first_seed + count)
 
     def world_spec(self, config: DifficultyConfig) -> Any:
-        return deciding_fields(config, "few", "parts", "problems", "answers", "base_answers")
+        return deciding_fields(config, "other_seeds", "parts", "problems", "answers", "base_answers")
 
     def run(self, arm: Arm, seed: int | None, config: DifficultyConfig, directory: Path) -> dict[str, Any]:
         if seed is None:

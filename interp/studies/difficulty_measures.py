@@ -1,4 +1,4 @@
-"""Measures of the difficulty study, and what arithmetic alone predicts of it.
+"""Measures of the difficulty study, and what arithmetic alone predicts.
 
 Every measure is read off the record of one run. Changes are against the base on the same problems.
 """
@@ -15,7 +15,7 @@ SHALLOW, MIDDLE, DEEP = (1, 2), (4, 5), (8, 9)
 RANGES = {"depths 1-3": HANDLED, "depths 4-7": (4, 5, 6, 7), "depths 8-9": DEEP}
 RATES = ("valid_rate", "pass_rate")
 FIRST = 10
-"""Steps over which the successes that training was fed at first are counted."""
+"""First steps of a run, over which its rewarded answers are counted."""
 WINDOW = 5
 """Steps over which a training curve is averaged."""
 
@@ -30,23 +30,23 @@ def at_depths(depths: Sequence[int], rate: str = "valid_rate") -> Measure:
 
 
 def lucky_given_success(record: Record) -> float | None:
-    """Share of luck among what was rewarded in the first steps."""
+    """Share of lucky answers among those rewarded in the first steps."""
     shares = [value for value in record["steps"]["lucky_share"][:FIRST] if value is not None]
     return sum(shares) / len(shares) if shares else None
 
 
 def watched(record: Record, rate: str) -> list[float]:
-    """A rate at the depths the base handles, along the run."""
+    """A rate at the depths the base handles, at every checkpoint that was evaluated."""
     return [mean_over_depths(record["watched"][step], HANDLED, rate) for step in sorted(record["watched"], key=int)]
 
 
 def fall(rate: str) -> Measure:
-    """What a rate lost from the beginning of a run to its end, at the depths the base handles."""
+    """Loss of a rate from the beginning of a run to its end, at the depths the base handles."""
     return Measure(f"fall of the {rate}", lambda record: watched(record, rate)[0] - watched(record, rate)[-1], -1, 1)
 
 
 def half_time(record: Record, name: str) -> float:
-    """Step at which a curve had gone half its way: of training (mean of five steps), or held out."""
+    """Step at which a curve has gone half its way: a metric of training (mean of five steps), or a held-out rate."""
     from interp.stats.curves import smooth, time_to_half
 
     if name in ("direct_share", "length"):
@@ -55,7 +55,7 @@ def half_time(record: Record, name: str) -> float:
 
 
 def lead(early: str, late: str, steps: int = 40) -> Measure:
-    """Steps from half-way of the one to half-way of the other."""
+    """Steps from half-way of the early curve to half-way of the late one."""
     return Measure("lead", lambda record: half_time(record, late) - half_time(record, early), -steps, steps)
 
 
@@ -67,7 +67,7 @@ CHANGES = {
 
 
 def change(results: Results, arm: str, depths: Sequence[int], rate: str = "valid_rate") -> Estimate:
-    """Against the base."""
+    """Change of a rate against the base, mean over depths."""
     return results.difference(arm, BASE, at_depths(depths, rate))
 
 

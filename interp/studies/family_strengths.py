@@ -1,12 +1,12 @@
-"""How strong a family of latents is in a policy, measured three ways, and one dictionary of the features study.
+"""Strength of a family of latents in a policy, measured three ways; and one dictionary of the features study.
 
-fixed       their activation per token, on text that is the same for all policies (the base wrote it)
-on-policy   the same, on what the policy itself writes
-causal      how much less likely the tokens they earned their roles with are without all of them at once, in the fixed
-            text (log-odds)
+fixed       activation of the family per token, on text that is the same for all policies (the base wrote it)
+on-policy   the same, on text that the policy writes
+causal      drop in the log-odds of the tokens that the family's roles are about, in the fixed text, when all its
+            latents are ablated at once
 
-Beside the first two stand the family's matches: for each latent one that is as frequent and as strong in the base, and
-that no contrast said anything of. What all latents do is no doing of a family.
+The first two are also measured on matches: for each latent one of similar firing rate and activation in the base that
+passed no contrast. A change that matches share is not the family's own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,17 +45,19 @@ if TYPE_CHECKING:
     from interp.studies.features import FeaturesConfig
 
 STREAMS = {RESAMPLED: "base, asked again"}
-"""Purposes under which answers are sampled, where it is not `strengths`: each is a stream of random numbers."""
+"""Purposes under which answers are sampled, other than `strengths`. Each is a stream of random numbers."""
 
 
 @dataclass(frozen=True)
 class Family:
+    """The latents of a family in one dictionary, and their matches."""
+
     latents: tuple[int, ...]
     matches: tuple[int, ...]
 
 
 def find_families(roles: Roles, base: LabeledTokens) -> dict[str, Family]:
-    """Families with a latent at least."""
+    """The families that have a latent, with their matches."""
     candidates, nearest, families = {trial.latent for trial in roles.trials}, MatchedLatents(base).nearest, {}
     for name, kind in FAMILIES.items():
         latents = tuple(sorted({trial.latent for trial in roles.trials if trial.kind == kind and trial.passes_all}))
@@ -74,7 +76,7 @@ class FamilyMeter:
     text: Sequence[Rollout]
     families: Mapping[str, Family]
     target_N: Mapping[str, Bool[np.ndarray, " N"]]
-    """Tokens of the text that the families earned their roles with."""
+    """Tokens of the text that the roles of each family are about."""
 
     @classmethod
     def from_roles(cls, tsae: TSAE, layer: int, roles: Roles, base: Policy, text: Sequence[Rollout]) -> "FamilyMeter":
@@ -105,9 +107,9 @@ class FamilyMeter:
 
 
 def mean_activation(tokens: LabeledTokens, latents: Sequence[int]) -> float:
-    """Activation of all the latents together per token."""
-    is_one_K = np.isin(tokens.codes.latent_K.numpy(), latents)
-    return float(tokens.codes.value_K.numpy()[is_one_K].sum()) / len(tokens)
+    """Summed activation of some latents, per token."""
+    is_selected_K = np.isin(tokens.codes.latent_K.numpy(), latents)
+    return float(tokens.codes.value_K.numpy()[is_selected_K].sum()) / len(tokens)
 
 
 # --- one seed's policies, and one of its dictionaries --------------------------------------------------------------
@@ -120,7 +122,7 @@ def scheme_of(arm: str) -> "CreditScheme | None":
 
 
 def train_arm(arm: str, seed: int, config: "FeaturesConfig", directory: Path) -> "Run":
-    """An arm's training run; what is there already is read, not run again."""
+    """The training run of an arm. A finished run is opened, not run again."""
     from interp.grpo import train
     from interp.grpo.config import GRPOConfig, UpdateConfig
     from interp.organism import load_task, shipped_path

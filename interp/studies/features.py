@@ -1,9 +1,9 @@
-"""Which families of features does training on each difficulty strengthen?
+"""Study: which families of features does training on each difficulty strengthen?
 
 The claims are those of arXiv 2605.28388, which says neither how features were assigned to families nor what strength
 is. Families here are latents that have earned their role in the base. Easy, medium and hard problems of the chain task
-are its depth groups shallow (depths 1-2), middle (4-5) and deep (8-9). The unit of evidence is a seed: a training run
-of each arm; of a seed, the mean over its dictionaries counts.
+are its depth groups shallow (depths 1-2), middle (4-5) and deep (8-9). The unit of evidence is a seed, a training run
+of each arm; it counts by the mean over its dictionaries.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ from interp.studies.runner import Row
 POLICIES = "policies"
 TRAINING = ("steps", "prompts", "group", "lr")
 """Settings that decide a training run."""
-AGREEING = 0.8
+MIN_AGREEMENT = 0.8
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,22 @@ def strengthened(arm: str, family: str, *, up: bool) -> Callable[[Results], Verd
         measures = {f"{kind} strength": change for kind, change in changes.items()} | {
             "fixed, less its matches'": beyond
         }
-        with_claim, against = ("above", "below") if up else ("below", "above")
-        for_it, against_it = ([getattr(change, side) for change in changes.values()] for side in (with_claim, against))
-        if any(against_it):
+        agrees, contradicts = (is_up, is_down) if up else (is_down, is_up)
+        if any(map(contradicts, changes.values())):
             return Verdict(NOT_SUPPORTED, measures, ways=len(KINDS))
-        if not any(for_it):
+        if not any(map(agrees, changes.values())):
             return Verdict(NO_EVIDENCE, measures)
-        return Verdict(SUPPORTED if all(for_it) and getattr(beyond, with_claim) else INCONCLUSIVE, measures)
+        return Verdict(SUPPORTED if all(map(agrees, (*changes.values(), beyond))) else INCONCLUSIVE, measures)
 
     return rule
+
+
+def is_up(change: Estimate) -> bool:
+    return change.is_positive
+
+
+def is_down(change: Estimate) -> bool:
+    return change.is_negative
 
 
 def through_success(results: Results) -> Verdict:
@@ -133,19 +140,18 @@ def through_success(results: Results) -> Verdict:
 
 def strengths_agree(results: Results) -> Verdict:
     agreement = results.mean(ALL_ARMS, AGREEMENT)
-    return judge_above([agreement], {"share of arms and families": agreement}, AGREEING)
+    return judge_above([agreement], {"share of arms and families": agreement}, MIN_AGREEMENT)
 
 
 STRENGTH = (
     "Change against the base as a share of the base's, by seed (the mean over its dictionaries), three ways: on fixed "
     "text, on-policy, by ablation. "
 )
-UP = STRENGTH + (
-    "Supported: all three intervals lie above zero, and on fixed text the family's change above its matches' too. Not "
-    "supported: none of the three lies above zero, or one lies below. Else inconclusive."
+UP, DOWN = (
+    f"{STRENGTH}Supported: all three intervals lie {side} zero, and on fixed text the family's change {side} its "
+    f"matches' too. Not supported: none of the three lies {side} zero, or one lies {other_side}. Else inconclusive."
+    for side, other_side in (("above", "below"), ("below", "above"))
 )
-DOWN = UP.replace("above zero, and", "below zero, and").replace("above its matches'", "below its matches'")
-DOWN = DOWN.replace("none of the three lies above zero, or one lies below", "none lies below zero, or one lies above")
 ABSENCE = (
     '"Not supported" may rest on a lack of evidence: the rule says so where none of the three intervals excludes zero.'
 )
@@ -155,16 +161,17 @@ SMALL_BASE = (
 )
 
 
-def claim(name: str, text: str, prediction: str, arm: str, family: str, *, up: bool = True, more: str = "") -> Claim:
-    caveats = (ABSENCE, SMALL_BASE, *((more,) if more else ()))
-    return Claim(name, text, prediction, UP if up else DOWN, strengthened(arm, family, up=up), caveats)
+def claim(name: str, text: str, prediction: str, arm: str, family: str, *, up: bool = True) -> Claim:
+    """A claim that an arm strengthens a family or, with `up` False, weakens it."""
+    rule = UP if up else DOWN
+    return Claim(name, text, prediction, rule, strengthened(arm, family, up=up), (ABSENCE, SMALL_BASE))
 
 
 EASY, MEDIUM, HARD = LEVELS
 CLAIMS = (
     claim(
         "easy-direct",
-        "Easy problems strengthen what answers at once.",
+        "Easy problems strengthen direct answering.",
         "No: it is weakened, as the habit is.",
         EASY,
         "direct",
@@ -188,7 +195,7 @@ CLAIMS = (
     claim("medium-deliberative", "Medium problems strengthen deliberation.", "Yes.", MEDIUM, "deliberative"),
     claim(
         "hard-direct",
-        "Hard problems strengthen what answers at once.",
+        "Hard problems strengthen direct answering.",
         "On-policy alone: it is more often there.",
         HARD,
         "direct",
@@ -211,10 +218,10 @@ CLAIMS = (
     ),
     Claim(
         "strengths-agree",
-        "The three kinds of strength say the same.",
+        "The three measures of strength agree.",
         "No: what is on more often need not do more.",
         "Of all arms and families, the share in which the three changes have the same sign, by seed. Supported: the "
-        f"interval lies above {AGREEING}. Not supported: below it. Else inconclusive.",
+        f"interval lies above {MIN_AGREEMENT}. Not supported: below it. Else inconclusive.",
         strengths_agree,
         ("In no arm and family do all three changes surely differ from zero: this is mostly the sign of noise.",),
     ),
@@ -266,7 +273,7 @@ runs are a replication."""
         return measure_dictionary(int(arm.name.removeprefix("dictionary ")), seed, config, directory)
 
     def migrate(self, record: dict[str, Any]) -> Row:
-        """Arms and levels had other names."""
+        """A record under the current names of arms and levels."""
         seed, number = record["seed"], record["dictionary"]
         if number is None:
             return Row({"training": renamed(record["paid"])}, POLICIES, seed)
@@ -299,13 +306,13 @@ runs are a replication."""
 Every arm is plain GRPO on problems of one level, from the shipped organism, as in the difficulty study: easy, medium
 and hard problems are the depth groups shallow (depths 1-2), middle (4-5) and deep (8-9). In two arms on deep problems
 only lucky successes are paid, or only valid ones. Each seed has {config.dictionaries} dictionaries, fitted on the
-base and on the ends of training on shallow, middle and deep problems, and for each dictionary the latents that have
-earned a role in the base, in three gates: `direct` (a direct answer), `computation` (a result about to be written),
-`deliberative` (all steps are done, so the answer may be announced). How strong a family is in a policy is measured
+base and on the last checkpoints of training on shallow, middle and deep problems. For each dictionary, roles are earned
+in the base, in three gates: `direct` (a direct answer), `computation` (a result about to be written),
+`deliberative` (all steps are done, so the answer may be announced). The strength of a family in a policy is measured
 three ways: *fixed* (its activation per token on text that the base wrote), *on-policy* (on what the policy writes)
 and *causal* (how much less likely its tokens in the fixed text are without all of its latents at once). All are
-changes against the base, as a share of what it was there. *Matches* are latents that no contrast said anything of, as
-frequent and as strong. Of a seed, the mean over its dictionaries counts."""
+changes against the base, as a share of what it was there. *Matches* are latents of similar firing
+rate and activation that passed no contrast. A seed counts by the mean over its dictionaries."""
 
     def tables(self, results: Results, config: FeaturesConfig) -> list[Table]:
         from interp.studies.features_figures import tables
@@ -319,5 +326,5 @@ frequent and as strong. Of a seed, the mean over its dictionaries counts."""
 
 
 def renamed(by_name: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping from arms or levels, under their names of now."""
+    """A mapping from arms or levels, under their current names."""
     return {OLD_NAMES.get(name, name): value for name, value in by_name.items()}

@@ -1,4 +1,4 @@
-"""Measures of the features study: arms, families and what is read off one seed of an arm."""
+"""Arms and families of the features study, and its measures of one seed of an arm."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ LUCK_ALONE, VALID_ALONE = "deep, only luck paid", "deep, only valid answers paid
 TRAINED_ON = {"shallow": "shallow", "middle": "middle", "deep": "deep", LUCK_ALONE: "deep", VALID_ALONE: "deep"}
 """Arms, and the level each is trained on."""
 FITTED_ON = ("shallow", "middle", "deep")
-"""Arms whose ends dictionaries are fitted on, beside the base."""
+"""Arms whose last checkpoints dictionaries are fitted on, beside the base."""
 LEVELS = ("shallow", "middle", "deep")
 OLD_NAMES = {
     "easy": "shallow",
@@ -22,7 +22,7 @@ OLD_NAMES = {
 }
 """Arms and levels in the committed records."""
 FAMILIES = {"direct": "direct", "computation": "result", "deliberative": "valid"}
-"""By the kind of contrast that their latents earned their role in."""
+"""Families, and the kind of contrast that their latents earned their role in."""
 ABOUT = {
     "direct": "a direct answer",
     "computation": "a result about to be written",
@@ -48,7 +48,7 @@ def change_beyond_matches(family: str) -> Measure:
 
 
 def agrees(family: str, kind: str) -> Measure:
-    """Whether all dictionaries of a seed say the same sign."""
+    """Whether the change has the same sign in all dictionaries of a seed."""
     return share(f"{family}, {kind}, same sign", lambda record: record.get("agree", {}).get(family, {}).get(kind))
 
 
@@ -70,7 +70,7 @@ def relative_change(record: Record, arm: str, family: str, kind: str) -> float |
 
 
 def observe_arm(records: Sequence[Record], arm: str) -> dict[str, Any]:
-    """One seed of one arm: changes, mean over the dictionaries in which the family has a latent."""
+    """Changes of one seed and arm: means over the dictionaries in which the family has a latent."""
     changes: dict[str, dict[str, float]] = {}
     agree: dict[str, dict[str, float]] = {}
     for family in FAMILIES:

@@ -2,8 +2,8 @@
 
 The p-value of a claim is the smallest a at which its rule still says the same with intervals at level 1 - a. Where a
 rule asks for several things at once this is the largest of their p-values (an intersection-union test), so that no
-correction is due for their number. Where one of several things refutes a claim, the smallest of their p-values is taken
-as often as there are things (Bonferroni). Holm's correction is over the claims of one study.
+correction is due for their number. Where any one of several things refutes a claim, the smallest of their p-values is
+multiplied by their number (Bonferroni). Holm's correction is over the claims of one study.
 """
 
 import math
@@ -20,7 +20,7 @@ from interp.studies.results import Results
 
 ALPHA = 1 - LEVEL
 SMALLEST_P = 1e-9
-"""p-values below this are told as this."""
+"""Smallest p-value that is reported."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def _p_value(claim: Claim, results: Results, reading: Reading) -> float:
 
 
 def claim_p_value(outcome_at: Callable[[float], str]) -> float:
-    """The smallest a at which a rule says with intervals at level 1 - a what it says at 95%. Of an inconclusive rule,
-    the smallest at which it would not be; 1 where no level decides."""
+    """The smallest a at which a rule has the same outcome with intervals at level 1 - a as at 95%. For an inconclusive
+    outcome, the smallest a at which it is conclusive; 1 if there is none."""
     plain = outcome_at(LEVEL)
     if plain in (INCONCLUSIVE, NO_EVIDENCE):
         holds, low, high = (lambda alpha: outcome_at(1 - alpha) not in (INCONCLUSIVE, NO_EVIDENCE)), ALPHA, 1 - 1e-6

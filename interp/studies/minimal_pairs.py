@@ -1,8 +1,8 @@
-"""Ground truth of roles by minimal pairs: two texts that differ in one thing alone, and which latents carry it.
+"""Ground truth of roles by minimal pairs: two texts that differ in one thing alone, and the latents that carry it.
 
-A pair differs in the cue that is shown, or in the operand of the step being written. Interchange puts the value of one
-latent in the one text into the other; a latent carries the thing if that moves the log-odds of the next token towards
-the other text's, surely (2.58 standard errors over pairs) and by at least a fiftieth of what the whole residual does.
+A pair differs in the cue, or in the operand of the step being written. Interchange gives one latent in one text its
+value in the other text. The latent is a carrier if this moves the log-odds of the next token towards the other text's
+token, by more than 2.58 standard errors over pairs and by at least a fiftieth of the effect of the whole residual.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ from interp.tasks.base import seeded_rng
 from interp.tasks.chain.program import Program, apply, parse_prompt
 
 STANDARD_ERRORS = 2.58
-"""By which a latent's effect must lie above zero (99%)."""
+"""Standard errors by which the effect of a carrier lies above zero (99%)."""
 MIN_SHARE = 0.02
-"""Of what the whole residual does: carriers have an effect that counts."""
+"""Smallest effect of a carrier, as a share of the whole residual's."""
 
 
 # --- pairs ---------------------------------------------------------------------------------------------------------
@@ -105,7 +105,8 @@ class Carriers:
 
 
 def find_carriers(pairs: Sequence[TextPair], effects: InterchangeEffects) -> Carriers:
-    """A latent may stand for one value only: effects are averaged value by value, over the pairs about it."""
+    """The carriers among all latents. A latent may stand for one value only, so effects are averaged value by value,
+    over the pairs about it."""
     next_P2 = np.array([(pair.next_token, pair.other_next_token) for pair in pairs])
     n_latents = effects.shift_PF.shape[1]
     effect_F, carries_F = np.zeros(n_latents), np.zeros(n_latents, bool)
@@ -113,7 +114,7 @@ def find_carriers(pairs: Sequence[TextPair], effects: InterchangeEffects) -> Car
         about_P = (next_P2 == value).any(1)
         shift_PF, whole = effects.shift_PF[about_P], float(effects.full_shift_P[about_P].mean())
         if whole <= 0:
-            continue  # the policy does not heed it: there is nothing to carry
+            continue  # the policy does not use this value, so no latent can carry it
         mean_F = shift_PF.mean(0)
         error_F = shift_PF.std(0, ddof=1) / np.sqrt(len(shift_PF))
         effect_F = np.maximum(effect_F, mean_F / whole)

@@ -1,8 +1,8 @@
 """Activations with known latents: slow or fast, frequent or rare, two by two, more of them than dimensions.
 
-Each latent is a random unit direction. Slow latents switch on and off rarely, so that they stay as they are for tens of
-tokens; fast latents are drawn anew at every token. Half of each kind is frequent and half rare, at the same rates: only
-time tells slow from fast, and the firing rate, which a Matryoshka prefix goes by, says nothing of it.
+Each latent is a random unit direction. Slow latents switch rarely and stay on for tens of tokens; fast latents are
+drawn anew at every token. Half of each kind is frequent and half rare, at the same rates. So slow and fast latents
+differ in time alone, and not in firing rate, by which a Matryoshka prefix selects latents.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Planted:
     directions_GD: Float[Tensor, "G D"]
     kind_G: list[str]
     on_NG: Bool[Tensor, "N G"]
-    """Which latents are active, token by token, document after document."""
+    """Whether each latent is active at each token, document after document."""
     x_ND: Float[Tensor, "N D"]
     length: int
 

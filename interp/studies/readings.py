@@ -19,7 +19,7 @@ from interp.stats.estimate import Estimate
 LEVEL = 0.95
 DRAWS = 4000
 Counts = Mapping[int, tuple[float, float]]
-"""By seed: hits, and the items they are among."""
+"""Numbers of hits and of items, by seed."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sample:
     low: float = -math.inf
     high: float = math.inf
     counts: tuple[Counts, ...] = ()
-    """Of a share: its own. Of a difference of shares: both. Empty for everything else."""
+    """One for a share, two for a difference of shares, none for everything else."""
 
     @property
     def numbers(self) -> list[float]:
@@ -47,11 +47,11 @@ class Curve:
 
     dose: Estimate
     crosses: bool
-    """Surely."""
+    """Whether the mean surely crosses zero."""
     never: bool
-    """Surely not."""
+    """Whether it surely does not."""
     share: float = math.nan
-    """Of bootstrap draws that cross, where the bootstrap decides."""
+    """Share of bootstrap draws that cross, where the bootstrap decides."""
     n: int = 0
 
 

@@ -11,7 +11,7 @@ from interp.artifacts import to_json, versions, write_json, writing_file
 from interp.plots import Point, page
 from interp.stats.estimate import Estimate
 from interp.stats.shares import exact_interval
-from interp.studies.base import Study, Table
+from interp.studies.base import NO_EVIDENCE, Study, Table
 from interp.studies.judging import Judgement, as_json, judge_claims
 from interp.studies.readings import ANY_SHAPE, EXACT, READINGS, REGISTERED
 from interp.studies.results import Results
@@ -119,7 +119,7 @@ def as_markdown(study: Study[Any], results: Results, config: Any, judgements: Se
 
 
 def _modes(results: Results) -> str:
-    """What seeds that agree leave open, for each number of seeds in the study."""
+    """The share of seeds that a mode may have when no seed shows it, for each number of seeds in the study."""
     parts = []
     for count in sorted({len(results.seeds(arm)) for arm in results.arms} - {0, 1}):
         _, unseen = exact_interval(0, count)
@@ -158,7 +158,7 @@ def changes_table(judgements: Sequence[Judgement]) -> Table:
 
 def why_changed(judgement: Judgement) -> str:
     reasons = []
-    if judgement.by_reading[REGISTERED.name].outcome == "no evidence":
+    if judgement.by_reading[REGISTERED.name].outcome == NO_EVIDENCE:
         reasons.append("the rule called a lack of evidence not supported")
     if judgement.outcome(EXACT.name) != judgement.verdict:
         reasons.append(f"p {p_text(judgement.holm[EXACT.name])} after Holm")
@@ -216,7 +216,7 @@ def _measure_table(judgement: Judgement, names: Sequence[str]) -> Table:
 
 
 def digits_of(estimate: Estimate) -> int:
-    """As many as tell the ends of a narrow interval apart."""
+    """Decimals that tell the ends of a narrow interval apart."""
     if not estimate.has_interval or not estimate.width > 0:
         return 3
     return math.ceil(-math.log10(estimate.width)) + 1
@@ -228,7 +228,7 @@ def cell(estimate: Estimate, digits: int = 2) -> str:
 
 
 def markdown_table(table: Table, heading: str = "##") -> list[str]:
-    """As Markdown lines with its title and note; nothing without rows."""
+    """A table as Markdown lines, with its title and note; no lines without rows."""
     if not table.rows:
         return []
     lines = [f"| {' | '.join(cells)} |" for cells in (table.head, ["---"] * len(table.head), *table.rows)]

@@ -1,7 +1,7 @@
 """A study's records as numbers: means over seeds and differences paired by seed, with intervals.
 
-The unit of evidence is a seed. `Results` answers in one reading (which intervals) and at one level, so that a rule is
-written once and judged in all of them.
+The unit of evidence is a seed. `Results` has one reading (a choice of intervals) and one level. So a rule is written
+once and judged in every reading.
 """
 
 import math
@@ -21,13 +21,13 @@ class Arm:
 
     name: str
     spec: Any = None
-    """Everything that decides a record of this arm, besides its seed, as a dataclass or plain values: the ledger's
-    key."""
+    """Everything that decides a record of this arm besides its seed, as a dataclass or plain values. It is part of the
+    ledger's key."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What one seed of one arm came to."""
+    """The record of one seed of one arm."""
 
     arm: str
     seed: int | None
@@ -44,7 +44,7 @@ class Measure:
     low: float = -math.inf
     high: float = math.inf
     counts_of: Callable[[Record], tuple[float, float]] | None = None
-    """Of a share of counted items: hits, and the items they are among."""
+    """For a share of counted items: the number of hits and the number of items."""
 
 
 def share(name: str, value_of: Callable[[Record], float | None], **options: Any) -> Measure:
@@ -69,7 +69,7 @@ class Results:
 
     @property
     def is_registered(self) -> bool:
-        """Read as the study was registered, where a lack of difference passes for equality."""
+        """Whether the reading is the registered one, in which a lack of difference counts as equality."""
         return self.reading == REGISTERED
 
     @property
@@ -107,7 +107,7 @@ class Results:
         return self.reading.crossing(doses, samples, falling=falling, level=self.level, locate=self.level == LEVEL)
 
     def values(self, arm: str, measure: Measure) -> dict[int, float]:
-        """By seed; NaN where a record has no such number."""
+        """The measure of an arm by seed; NaN where a record has no such number."""
         return {seed: _number(measure.value_of(record)) for seed, record in self._seeded(arm).items()}
 
     def difference_sample(self, first: str, second: str, measure: Measure) -> Sample:

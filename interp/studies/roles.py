@@ -1,4 +1,4 @@
-"""Do latents that have earned a role carry what the role is about?
+"""Study: do latents that have earned a role carry what the role is about?
 
 Organisms are taught a planted cue. Latents earn roles in three gates (contrast, falsification, ablation), and are
 compared with the latents that interchange shows to carry the cue, or a result about to be written. The unit of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from interp.studies.minimal_pairs import Carriers
     from interp.tsae import TSAE
 
-PRECISE, FOUND, ALARMS, LEVEL_TO = 0.8, 0.5, 0.05, 0.05
+MIN_PRECISION, MIN_RECALL, MAX_FALSE_ALARMS, EQUAL_WITHIN = 0.8, 0.5, 0.05, 0.05
 ABOUT = {"cue": "a planted cue", "computation": "a result about to be written"}
 CONTRASTS = {"cue": "cue", "computation": "result"}
 """The kind of contrast that looks for each."""
@@ -111,12 +111,12 @@ def recall(thing: str) -> Measure:
 
 
 def recall_by_effect(thing: str) -> Measure:
-    """The same, each carrier by its effect."""
+    """Share of the carriers' effects that falls to latents that passed."""
     return share(f"{thing}: recall by effect", lambda record: record.get(thing, {}).get("recall by effect"))
 
 
 def alarm_rate(thing: str) -> Measure:
-    """Share of random latents that do not carry the thing and pass all the same."""
+    """Share of the random latents that do not carry the thing which passed."""
 
     def alarms(record: Record) -> Record:
         return record.get(thing, {}).get("false alarms", {})
@@ -154,7 +154,7 @@ MEASURES = {
 def is_precise(thing: str) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
         estimate = results.mean(ALL, precision(thing))
-        return judge_above([estimate], {"precision": estimate}, PRECISE)
+        return judge_above([estimate], {"precision": estimate}, MIN_PRECISION)
 
     return rule
 
@@ -162,7 +162,7 @@ def is_precise(thing: str) -> Callable[[Results], Verdict]:
 def is_found(thing: str) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
         by_effect, by_number = results.mean(ALL, recall_by_effect(thing)), results.mean(ALL, recall(thing))
-        return judge_above([by_effect], {"recall by effect": by_effect, "recall": by_number}, FOUND)
+        return judge_above([by_effect], {"recall by effect": by_effect, "recall": by_number}, MIN_RECALL)
 
     return rule
 
@@ -182,7 +182,7 @@ def gates_matter(thing: str) -> Callable[[Results], Verdict]:
         }
         if difference.is_positive:
             return Verdict(SUPPORTED, measures, beside)
-        is_level = difference.is_within(-LEVEL_TO, LEVEL_TO)
+        is_level = difference.is_within(-EQUAL_WITHIN, EQUAL_WITHIN)
         return Verdict(NOT_SUPPORTED if difference.is_negative or is_level else INCONCLUSIVE, measures, beside)
 
     return rule
@@ -191,7 +191,7 @@ def gates_matter(thing: str) -> Callable[[Results], Verdict]:
 def chance_is_rare(thing: str) -> Callable[[Results], Verdict]:
     def rule(results: Results) -> Verdict:
         estimate = results.mean(ALL, alarm_rate(thing))
-        return judge_below([estimate], {"passed": estimate}, ALARMS)
+        return judge_below([estimate], {"passed": estimate}, MAX_FALSE_ALARMS)
 
     return rule
 
@@ -211,21 +211,23 @@ def claims_about(thing: str) -> tuple[Claim, ...]:
             f"Latents that pass three gates for {ABOUT[thing]} carry it.",
             "Yes, four in five and more.",
             f"The share of them that interchange shows to be carriers, by organism. Supported: the interval lies above "
-            f"{PRECISE}. Not supported: below it. Else inconclusive.",
+            f"{MIN_PRECISION}. Not supported: below it. Else inconclusive.",
             is_precise(thing),
             SHARED,
         ),
         Claim(
             f"{thing}-found",
-            f"And they are most of what carries {ABOUT[thing]}.",
+            f"Latents that pass three gates are most of what carries {ABOUT[thing]}.",
             "Yes, by what they do; by their number less.",
             "The carriers' effects that fall to latents that passed, as a share of all carriers' effects. Supported: "
-            f"the interval lies above {FOUND}. Not supported: below it. Else inconclusive.",
+            f"the interval lies above {MIN_RECALL}. Not supported: below it. Else inconclusive.",
             is_found(thing),
+            SHARED,
         ),
         Claim(
             f"{thing}-gates-matter",
-            f"The later gates make the roles truer: a contrast alone names others too ({ABOUT[thing]}).",
+            f"The later gates make roles more precise: a contrast alone also selects latents that do not carry "
+            f"{ABOUT[thing]}.",
             "Yes.",
             "Precision after three gates minus precision after the first, by organism. Supported: the interval lies "
             "above zero. Not supported: below, or within 0.05 of zero at both ends. Else inconclusive.",
@@ -233,15 +235,17 @@ def claims_about(thing: str) -> tuple[Claim, ...]:
             (
                 "What falsification adds depends on the order: nothing after ablation, which leaves little to gain "
                 "(for the cue nothing at all). Alone after the contrast it lifts precision on results.",
+                *SHARED,
             ),
         ),
         Claim(
             f"{thing}-chance",
-            f"Latents drawn at random that do not carry {ABOUT[thing]} hardly ever pass.",
-            f"Yes: fewer than one in {1 / ALARMS:.0f}.",
-            f"The share of them that pass all gates, by organism. Supported: the interval lies below {ALARMS}. Not "
-            "supported: above it. Else inconclusive.",
+            f"Random latents that do not carry {ABOUT[thing]} rarely pass three gates.",
+            f"Yes: fewer than one in {1 / MAX_FALSE_ALARMS:.0f}.",
+            "The share of them that pass all gates, by organism. Supported: the interval lies below "
+            f"{MAX_FALSE_ALARMS}. Not supported: above it. Else inconclusive.",
             chance_is_rare(thing),
+            SHARED,
         ),
     )
 
@@ -305,9 +309,9 @@ eight new seeds, 111 to 118. Claims, predictions and rules are as they were: the
         return f"""\
 Organisms trained on from the shipped one, each on data of its own, with a cue beside every question that names the
 answer at a known rate, and with the habit of following it. The truth is known without roles, by minimal pairs: two
-texts that differ in the cue alone (or in the operand of the step being written alone), and latent by latent the value
-of the one put into the other. A carrier moves the log-odds of the next token towards the other text's surely (2.58
-standard errors over pairs) and by at least a fiftieth of what the whole residual does, for some value. Roles are
+texts differ in the cue alone (or in the operand of the step being written alone), and each latent in one text is given
+its value in the other. A carrier moves the log-odds of the next token towards the other text's token, by more than 2.58
+standard errors over pairs and by at least a fiftieth of the effect of the whole residual, for some value. Roles are
 earned on other problems, of all levels (shallow, middle, deep).
 
 The cue names the answer at a rate of {config.cue_rate:g}; {config.cue_share:.0%} of the training data follows it, and

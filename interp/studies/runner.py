@@ -58,11 +58,11 @@ class Ledger:
         return self.rows.get(fingerprint_config(spec))
 
     def adopt(self, spec: object, row: Row) -> None:
-        """Take a row under its spec in memory. The file changes with the next `add`."""
+        """Add a row in memory alone. The next `add` writes it to the file."""
         self.rows.setdefault(fingerprint_config(spec), row)
 
     def add(self, spec: object, row: Row) -> None:
-        """Take a row, and write the file."""
+        """Add a row, and write the file."""
         self.rows[fingerprint_config(spec)] = row
         with writing_file(self.path) as aside:
             lines = ({"key": key, **to_json(row)} for key, row in sorted(self.rows.items()))

@@ -1,9 +1,9 @@
-"""Facts about each token of the organism's answers, slow ones and fast ones: what a block of latents may encode.
+"""Slow and fast facts about each token of the organism's answers, for probes of a dictionary's blocks.
 
 Slow facts hold for a whole answer, or for a step of it; fast facts for one token. "valid", "steps left" and "running
-value" are asked only where steps are written, since in a direct answer they would say again that it is direct. The
-running value is not asked at tokens that are that value, where it would be the digit again. All facts come from the
-store: the roles of tokens, the tokens themselves, and the table of documents.
+value" apply only where steps are written: in a direct answer they would repeat that it is direct. The running value
+does not apply at tokens that are that value, where it would repeat the digit. All facts come from the store: the roles
+of tokens, the tokens themselves, and the table of documents.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class FactSample:
     problem_N: Int[Tensor, " N"]
     """Probes are tested on other problems, since documents of one problem are alike."""
     labels: dict[str, Int[Tensor, " N"]]
-    """By fact; -1 where it does not apply."""
+    """Label of each token, by fact; -1 where the fact does not apply."""
 
 
 def sample_facts(store: Store, layer: int, vocabulary: Sequence[str], documents: int) -> FactSample:

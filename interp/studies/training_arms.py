@@ -1,4 +1,4 @@
-"""Arms of the difficulty study: which problems, loss and credit a run is trained with, and one run of it.
+"""Arms of the difficulty study (problems, loss and credit of a run), and one run of an arm.
 
 Parts of the study; an arm of several parts is run once:
 
@@ -41,6 +41,8 @@ WATCH_EVERY = 5
 
 @dataclass(frozen=True)
 class Training:
+    """What a run is trained on, by which loss and credit."""
+
     problems: str
     """A level of the chain task, a depth, or all."""
     loss: str = "grpo"
@@ -70,12 +72,12 @@ class Training:
 
     @property
     def level(self) -> str | int | None:
-        """As a task takes it."""
+        """The problems as a level of the task; None for all."""
         return None if self.problems == "all" else int(self.problems) if self.problems.isdigit() else self.problems
 
 
 def current_name(name: str) -> str:
-    """An arm's name with the levels as they are called now."""
+    """The current name of an arm in the committed records."""
     problems, _, rest = name.partition(", ")
     return f"{OLD_LEVELS.get(problems, problems)}, {rest}"
 
@@ -146,7 +148,7 @@ def train_arm(training: Training, seed: int, config: "DifficultyConfig", directo
     grpo, scheme = grpo_config(training, seed, config), training.scheme()
     try:
         run = train(base, task, training.level, config=grpo, credit=scheme, out=out, progress=False)
-    except Diverged as error:  # a result too: it must not keep the other arms from theirs
+    except Diverged as error:  # a result too: the other arms must still run
         return {"diverged": str(error)}
     watched = [one for one in run.series if one.step % WATCH_EVERY == 0] if training in MAIN else []
     depths, answers, metrics = range(task.depths[0], task.depths[1] + 1), config.answers, run.table()
@@ -158,6 +160,7 @@ def train_arm(training: Training, seed: int, config: "DifficultyConfig", directo
 
 
 def measure_base(config: "DifficultyConfig") -> dict[str, Any]:
+    """Every rate of the base at each depth."""
     from interp.organism import load_task, shipped_path
     from interp.policy import Policy
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from interp.artifacts import BadInput
 from interp.display import HtmlSummary
-from interp.tracking.verdicts import STRENGTHENED, TOO_FEW_PROMPTS, VERDICTS, WEAKENED, LatentVerdicts
+from interp.tracking.verdicts import STRENGTHENED, TOO_FEW_PROMPTS, VERDICTS, WEAKENED, LatentVerdicts, latents_by_role
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,8 +78,8 @@ class Changes(HtmlSummary):
         return pl.concat(parts)
 
     def summary(self, *, by_role: bool = False) -> "pl.DataFrame":
-        """Number of latents with each verdict: a row for each bucket (and role, if wanted) and comparison. Comparisons
-        are the change itself, `base resampled` and `same text`.
+        """Number of latents with each verdict: a row for each bucket and comparison, and with `by_role` for each role.
+        Comparisons are the change itself, `base resampled` and `same text`.
 
         `common_share` is the share of the base's tokens that could be compared. `strengthened_on_both` counts latents
         that were strengthened on the same text too: not only because other text was written."""
@@ -92,9 +92,8 @@ class Changes(HtmlSummary):
             row = {"bucket": bucket, "comparison": comparison, "prompts": verdicts.change.prompts}
             row["common_share"] = verdicts.change.common
             if by_role and self.role_F is not None:
-                role_F = np.array(self.role_F)
-                for role in sorted(set(self.role_F), key=lambda role: (role == "none", role)):
-                    rows.append({**row, "role": role, **self._counts(bucket, verdicts, role_F == role)})
+                for role, has_role_F in latents_by_role(self.role_F):
+                    rows.append({**row, "role": role, **self._counts(bucket, verdicts, has_role_F)})
             else:
                 rows.append({**row, **self._counts(bucket, verdicts)})
         return pl.DataFrame(rows, infer_schema_length=None)

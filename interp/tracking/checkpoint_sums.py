@@ -39,6 +39,8 @@ one token, bin 1 is two or three, and so on."""
 
 
 class TrackedRollout(NamedTuple):
+    """A rollout, with its bucket and its prompt."""
+
     bucket: str
     prompt: int
     """Number of its prompt in the bucket."""
@@ -57,7 +59,7 @@ def log2_bin(n: int) -> int:
 
 
 def sums_path(tracks: Path, step: int, corpus: str) -> Path:
-    """Where the sums of a checkpoint on a corpus are kept, in a directory of tracks."""
+    """Path of the sums of a checkpoint on a corpus, in a directory of tracks."""
     return tracks / f"sums-{step}-{corpus}"
 
 
@@ -76,6 +78,8 @@ class RolloutGroups:
 
 @dataclass
 class CheckpointSums:
+    """All sums of one checkpoint on one corpus."""
+
     step: int
     corpus: str
     width: int
@@ -184,7 +188,7 @@ def _table(
 
 
 def _unflatten(flat_K: Int[Tensor, " K"], sizes: Sequence[int]) -> list[list[int]]:
-    """The indices that each number was made of."""
+    """The indices that each flat index stands for."""
     columns = []
     for size in reversed(sizes):
         columns.append((flat_K % size).tolist())

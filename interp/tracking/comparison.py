@@ -18,7 +18,7 @@ from interp.tracking.config import ON_POLICY, PROBE, RESAMPLED
 from interp.tracking.drift import Drift, TrustThresholds
 from interp.tracking.latent_comparison import BucketComparison, LatentComparison
 from interp.tracking.measures import MEAN_ACTIVATION, BucketSums, bucket_sums, expect_matchable, expect_measure
-from interp.tracking.provenance import expect_roles_of
+from interp.tracking.provenance import expect_roles_of, role_of_each_latent
 from interp.tracking.tracks import Tracks
 from interp.tracking.verdicts import LatentVerdicts
 
@@ -94,9 +94,7 @@ class Comparison(HtmlSummary):
         control = None
         if corpus == ON_POLICY and self.a in self.tracks.resampled_steps:
             control = self._by_bucket([*before, (self.a, RESAMPLED)], measure, match)
-        role_F = None
-        if self.roles is not None:
-            role_F = tuple(self.roles.role_of(latent) for latent in range(self.roles.width))
+        role_F = role_of_each_latent(self.roles, self.tracks.made_from["tsae"])
         buckets = self._by_bucket([*before, (self.b, corpus)], measure, match)
         return LatentComparison(buckets, control, corpus, measure, tuple(match), role_F)
 

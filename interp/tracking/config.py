@@ -61,7 +61,7 @@ class CompareConfig:
 
 @dataclass(frozen=True)
 class TrackConfig(CompareConfig):
-    """The same, and which checkpoints of the series."""
+    """Problems, rollouts and batches as in `CompareConfig`, and the checkpoints of the series to track."""
 
     steps: tuple[int, ...] = ()
-    """Steps of the checkpoints to track besides the base: names, not a count. All if not given."""
+    """Steps of the checkpoints to track besides the base, not their number. Empty: all."""

@@ -28,6 +28,8 @@ TRUSTED, REFIT, UNKNOWN = "trust", "refit", "cannot tell"
 
 @dataclass(frozen=True)
 class TrustThresholds:
+    """The fit at which a dictionary is trusted on a checkpoint."""
+
     max_unexplained_ratio: float = 2.0
     """Unexplained variance, at most this many times that of the base."""
     min_fve: float = 0.7
@@ -56,6 +58,8 @@ class DictionaryFit:
 
 @dataclass(frozen=True, repr=False)
 class Drift(HtmlSummary):
+    """Fit of a dictionary on every checkpoint, corpus and bucket, and the verdicts."""
+
     fits: tuple[DictionaryFit, ...]
     """The base comes first."""
     thresholds: TrustThresholds
@@ -75,7 +79,7 @@ class Drift(HtmlSummary):
         return () if self.fitted_on is None else tuple(step for step in self.steps if step not in self.fitted_on)
 
     def verdict(self, step: int) -> str:
-        """trust, refit, or cannot tell: refit if any corpus and bucket asks for it, trust only if all were measured."""
+        """trust, refit, or cannot tell: refit if any corpus and bucket says so, trust only if all were measured."""
         verdicts = [self._verdict_on(fit) for fit in self.fits if fit.step == step]
         return next(verdict for verdict in (REFIT, UNKNOWN, TRUSTED) if verdict in verdicts)
 

@@ -6,7 +6,7 @@ to A, it did not significantly change from the base to B, and the difference of 
 are estimated on the same prompts and cells, so the difference of the two changes is the change from A to B.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from interp.tracking.verdicts import (
     VERDICTS,
     WEAKENED,
     LatentVerdicts,
+    latents_by_role,
 )
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ class LatentComparison(HtmlSummary):
         return pl.concat(parts)
 
     def summary(self, *, by_role: bool = False) -> "pl.DataFrame":
-        """Number of latents with each verdict on B less A: a row for each bucket (and role, if wanted), and as many for
-        the control."""
+        """Number of latents with each verdict on B less A: a row for each bucket, and with `by_role` for each role;
+        and as many rows for the control."""
         return self._counts(VERDICTS, by_role, lambda comparison: comparison.difference.verdict_F)
 
     def relations(self, *, by_role: bool = False) -> "pl.DataFrame":
@@ -126,7 +127,9 @@ class LatentComparison(HtmlSummary):
         Rows as in `summary`."""
         return self._counts(RELATIONS, by_role, lambda comparison: comparison.relation_F)
 
-    def _counts(self, names: tuple[str, ...], by_role: bool, names_of: Any) -> "pl.DataFrame":
+    def _counts(
+        self, names: tuple[str, ...], by_role: bool, names_of: Callable[[BucketComparison], np.ndarray]
+    ) -> "pl.DataFrame":
         import polars as pl
 
         if by_role and self.role_F is None:
@@ -150,9 +153,7 @@ class LatentComparison(HtmlSummary):
         if not by_role or self.role_F is None:
             yield None, np.ones(width, dtype=bool)
             return
-        role_F = np.array(self.role_F)
-        for role in sorted(set(self.role_F), key=lambda role: (role == "none", role)):
-            yield role, role_F == role
+        yield from latents_by_role(self.role_F)
 
 
 def _columns(comparison: BucketComparison) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What belongs together: tracks and their inputs, buckets and their base, roles and their dictionary, tokenizers."""
+"""Checks that inputs belong together (buckets and base, roles and dictionary, tokenizers), and the spec of tracks."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -59,6 +59,12 @@ def expect_roles_of(roles: "Roles | None", tsae: str) -> None:
             f"expected roles of the latents of this dictionary, {tsae}; got roles of another's, {earned_by}: earn them "
             "with this one (earn_roles)"
         )
+
+
+def role_of_each_latent(roles: "Roles | None", tsae: str) -> tuple[str, ...] | None:
+    """Role of each latent, of the dictionary with this fingerprint. None without roles."""
+    expect_roles_of(roles, tsae)
+    return None if roles is None else tuple(roles.role_of(latent) for latent in range(roles.width))
 
 
 def expect_one_vocabulary(checkpoints: Sequence[Checkpoint]) -> None:

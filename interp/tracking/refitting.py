@@ -45,8 +45,9 @@ class LatentMatch(HtmlSummary):
         return f"LatentMatch({int((self.latent_F != NO_LATENT).sum())} of {len(self.latent_F)} latents matched)"
 
     def matched_share(self, latents: Iterable[int] | None = None) -> float:
-        """Share of old latents with a match: of all, or of those named. A latent that never fires is not moved by a
-        refit and matches for that reason alone, so name those that are active."""
+        """Share of old latents with a match: of all, or of `latents`.
+
+        A refit does not move a latent that never fires, so it matches for that reason alone: name active ones."""
         counted = list(range(len(self.latent_F))) if latents is None else sorted(latents)
         return float((self.latent_F[counted] != NO_LATENT).double().mean())
 
@@ -58,6 +59,7 @@ class LatentMatch(HtmlSummary):
         return pl.DataFrame({"before": range(len(after)), "after": after, "cosine": self.cosine_F.tolist()})
 
     def summary(self) -> "pl.DataFrame":
+        """One row: the number and share of latents with a match, and the median cosine."""
         import polars as pl
 
         matched = int((self.latent_F != NO_LATENT).sum())

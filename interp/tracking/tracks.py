@@ -24,7 +24,7 @@ from interp.tracking.measures import (
     expect_measure,
     measure_from_sums,
 )
-from interp.tracking.provenance import expect_roles_of
+from interp.tracking.provenance import role_of_each_latent
 from interp.tracking.verdicts import LatentVerdicts
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ KIND = "tracks"
 
 
 class Tracks(HtmlSummary):
-    """What every checkpoint's latents did on each corpus; `changes` tests what changed."""
+    """Activation sums of every checkpoint on each corpus; `changes` tests which latents changed."""
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path, self.manifest = path, manifest
@@ -163,8 +163,7 @@ class Tracks(HtmlSummary):
         itself within rollouts of one outcome, of like length, or of both. On-policy changes come with two controls: the
         base's rollouts against a second set of them, and the same checkpoints on the probe corpus (never matched, since
         the text is the same). With `roles`, latents can be counted by role."""
-        expect_roles_of(roles, self.made_from["tsae"])
-        role_F = None if roles is None else tuple(roles.role_of(latent) for latent in range(roles.width))
+        role_F = role_of_each_latent(roles, self.made_from["tsae"])
         steps = tuple(self.steps if steps is None else steps)
         verdicts = self.verdicts(steps, corpus=corpus, measure=measure, over=over, match=match)
         control = same_text = None
@@ -247,12 +246,11 @@ class Tracks(HtmlSummary):
         strengthened and as many weakened. With `roles`, each is labelled with its role."""
         from interp.tracking.plots import plot_tracks
 
-        expect_roles_of(roles, self.made_from["tsae"])
+        role_F = role_of_each_latent(roles, self.made_from["tsae"])
         base, *later = self.steps
         if not later:
             raise BadInput(f"{self.path}: expected two checkpoints or more to draw changes, got 1")
         by_step = {step: self.verdicts((base, step), corpus=corpus, measure=measure) for step in later}
-        role_F = None if roles is None else [roles.role_of(latent) for latent in range(roles.width)]
         return plot_tracks(by_step, base=base, corpus=corpus, measure=measure, n_latents=n_latents, role_F=role_F)
 
     def drift(self, thresholds: TrustThresholds | None = None) -> Drift:

@@ -2,17 +2,17 @@
 
 strengthened, weakened   q <= 0.05 (Benjamini-Hochberg over the latents of a bucket that are not too rare)
 unchanged                the whole interval lies within 0.2 of the value at the reference checkpoint, even if it
-                         excludes zero. It is shown by equivalence (`interp.stats.equivalence`), never
-                         by absence of evidence.
+                         excludes zero: a test of equivalence (`interp.stats.equivalence`), never a lack of evidence
 undecided                none of these: the interval is too wide to say
 too rare                 active at fewer than 5 prompts
 too few prompts          too few prompts for an interval or, if strata are matched, too little in common to compare
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from interp.stats.bootstrap import MIN_COMMON, MIN_PROMPTS, ChangeEstimates
 from interp.stats.estimate import Estimate
@@ -56,6 +56,12 @@ class LatentVerdicts:
         for verdict in (STRENGTHENED, WEAKENED):
             selected += [int(latent) for latent in order_F if self.verdict_F[latent] == verdict][:n]
         return selected
+
+
+def latents_by_role(role_F: Sequence[str]) -> Iterator[tuple[str, Bool[np.ndarray, " F"]]]:
+    """Each role and the latents that have it: roles in alphabetical order, `none` last."""
+    for role in sorted(set(role_F), key=lambda role: (role == "none", role)):
+        yield role, np.array(role_F) == role
 
 
 def assign_verdicts(change: ChangeEstimates, prompts_F: Int[np.ndarray, " F"], *, reference: int = 0) -> LatentVerdicts:

@@ -74,7 +74,7 @@ def test_a_latent_that_only_follows_the_mix_of_strata_separates_nothing_within_t
 
 def test_a_token_of_both_kinds_is_refused():
     codes, both_N = Codes.from_dense(torch.ones(2, 1)), np.array([True, False])
-    with pytest.raises(BadInput, match="positive or negative; got some that are both"):
+    with pytest.raises(BadInput, match="positive or negative, got 1 that are both"):
         measure_separation(codes, both_N, both_N, np.zeros(2, int))
 
 

@@ -1,4 +1,4 @@
-"""The committed ledgers, read by the code of now: every measure and every verdict is as it was when they were made.
+"""The committed ledgers, read by the current code: every measure and every verdict is as it was when they were made.
 
 `committed/` holds verdicts, measures and arms as the code that ran the studies wrote them.
 """
@@ -21,6 +21,7 @@ NAMES = list(STUDIES)
 RENAMED_SETTINGS = {
     "each": "per_kind", "frequent": "frequent_rate", "rare": "rare_rate", "held_out": "held_out_tokens",
     "follows": "cue_share", "direct": "direct_share", "most": "max_candidates", "random": "random_latents",
+    "few": "other_seeds",
 }  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def test_every_measure_of_a_claim_is_as_it_was(name):
 
 
 def flat_arms(name: str) -> dict[tuple[str, str], dict]:
-    """Committed estimates by arm and measure, under the names of now."""
+    """Committed estimates by arm and measure, under their current names."""
     arms = committed(name)["arms"]
     if name == "difficulty":
         return {

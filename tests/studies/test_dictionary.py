@@ -9,7 +9,7 @@ from interp.artifacts import BadInput
 from interp.cli.args import Preset
 from interp.studies import STUDIES
 from interp.studies.base import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
-from interp.studies.dictionary import GATE, arm_name, beats, passes_gate, smoothness_is_moved, time_matters
+from interp.studies.dictionary import GATE_CLAIMS, arm_name, beats, passes_gate, smoothness_is_moved, time_matters
 from interp.studies.dictionary_config import (
     ARMS,
     FAST,
@@ -136,7 +136,7 @@ def test_the_gate_depends_on_four_claims():
     observations = whole_study()
     judgements = judge_claims(STUDY.claims, Results(observations))
     outcomes = {one.claim.name: one.registered for one in judgements}
-    assert {outcomes[name] for name in GATE} == {SUPPORTED} and passes_gate(judgements)["registered"]
+    assert {outcomes[name] for name in GATE_CLAIMS} == {SUPPORTED} and passes_gate(judgements)["registered"]
     assert outcomes["contrast-on-organism"] == SUPPORTED and outcomes["promotion-on-organism"] == INCONCLUSIVE
     assert outcomes["slow-facts"] == outcomes["fast-facts-leave"] == outcomes["learned-not-given"] == SUPPORTED
     worse = [one for one in observations if one.arm != arm_name(PLANTED, "interp")]

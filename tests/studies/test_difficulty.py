@@ -148,7 +148,9 @@ def test_arms_that_serve_in_several_parts_are_run_once():
 def test_a_record_depends_on_what_was_run_and_not_on_how_well_the_base_is_measured():
     config = DifficultyConfig()
     specs = {arm.name: arm.spec for arm in STUDY.arms(config)}
-    more = {arm.name: arm.spec for arm in STUDY.arms(replace(config, base_answers=1, seeds=3, few=1, processes=1))}
+    more = {
+        arm.name: arm.spec for arm in STUDY.arms(replace(config, base_answers=1, seeds=3, other_seeds=1, processes=1))
+    }
     assert {name for name in specs if specs[name] != more[name]} == {BASE}
     longer = {arm.name: arm.spec for arm in STUDY.arms(replace(config, steps=41))}
     assert {name for name in specs if specs[name] != longer[name]} == set(specs) - {BASE}

@@ -83,7 +83,7 @@ def test_a_crossing_that_depends_on_the_seeds_has_no_interval():
 
 @settings(max_examples=10)  # each is a whole bootstrap
 @given(st.floats(0.1, 0.9), st.floats(0.01, 0.05))
-def test_the_interval_of_a_crossing_holds_the_crossing(where, noise):
+def test_the_interval_of_a_crossing_contains_the_crossing(where, noise):
     doses = [0.0, 0.5, 1.0]
     values = by_dose(*([where - dose + noise * sign for sign in (-1, -0.5, 0, 0.5, 1)] for dose in doses))
     dose, draws = bootstrap_crossing(doses, values, falling=True)
