@@ -1,12 +1,12 @@
-"""What reinforcement learning did inside a model, each claim with its control.
+"""Measure what reinforcement learning changed inside a model, and use it in training.
 
     tasks, policy, organism    problems and verifiers; a local causal LM; the shipped base
-    rollouts, activations      what a policy writes, and its residuals on disk
-    tsae, encoding             temporal SAEs, and rollouts through one
-    features, tracking         roles of latents, and latents through the checkpoints of a run
+    rollouts, activations      completions of a policy with their verdicts; its residuals on disk
+    tsae, encoding             temporal SAEs; rollouts encoded by one
+    features, tracking         roles of latents; latents through the checkpoints of a run
     credit, grpo               credit for tokens, and training with it
-    studies, demo              claims put to the test, and a guided run of everything
-    stats, artifacts           estimates with intervals; what is written to disk
+    studies, demo              claims with controls, tested; a guided run of the whole loop
+    stats, artifacts           estimates with intervals; atomic files, manifests and fingerprints
 
 Nothing is imported before it is used: `import interp` is instant.
 """

@@ -14,8 +14,8 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 def resolve_device(device: str = "auto", dtype: str = "auto") -> tuple[torch.device, torch.dtype | None]:
     """The device and the dtype to load weights in. A dtype of None keeps the precision the weights are stored in.
 
-    Device "auto" takes CUDA, then MPS, then the CPU. Dtype "auto" keeps the stored precision, so that the weights stay
-    what they are; on the CPU it is float32, which represents half precision exactly and is faster there."""
+    Device "auto" takes CUDA, then MPS, then the CPU. Dtype "auto" keeps the stored precision, so that loading does not
+    change the weights; on the CPU it is float32, which represents half precision exactly and is faster there."""
     resolved = _available_device(device)
     if dtype == "auto":
         return resolved, torch.float32 if resolved.type == "cpu" else None
@@ -50,9 +50,9 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """On the CPU, the same bits each time, with several threads too. On other devices nothing is promised.
+    """Deterministic algorithms within the block, on the CPU: the same bits at every run, with several threads too.
 
-    Without it, threads sum the gradient of a gather in any order."""
+    Without them, threads sum the gradient of a gather in any order. On other devices this does nothing."""
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     if device.type == "cpu":

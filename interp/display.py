@@ -1,4 +1,4 @@
-"""How a result shows itself: as HTML in a notebook, as aligned text in a terminal."""
+"""Tables for people: results as HTML in a notebook, as aligned text in a terminal."""
 
 import html
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_ROWS = 30
+"""Rows of a table that a notebook shows."""
 
 
 class HtmlSummary:
@@ -28,8 +29,8 @@ def html_table(frame: "pl.DataFrame", max_rows: int = MAX_ROWS) -> str:
         "<tr>" + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row) + "</tr>"
         for row in frame.head(max_rows).iter_rows()
     )
-    more = f"<p>and {frame.height - max_rows} more rows</p>" if frame.height > max_rows else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
+    note = f"<p>and {frame.height - max_rows} more rows</p>" if frame.height > max_rows else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
 
 
 def text_table(frame: "pl.DataFrame", digits: int = 3, *, rule: bool = True) -> str:

@@ -20,6 +20,7 @@ PALETTE = (
 GROUP_WIDTH = 0.7
 """Share of the distance between two groups over which the series of a group are spread."""
 SCRIPT = "plotly.min.js"
+"""Name of the script that pages share."""
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>{script}
@@ -58,15 +59,16 @@ Panels = Mapping[str, Mapping[str, Sequence[Point]]]
 
 
 def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero_line: bool = False) -> "go.Figure":
-    """Panels side by side with one y axis; every series is a line with markers. `x` names the axis of all, or of
-    each."""
+    """Panels side by side with one y axis; every series is a line with markers.
+
+    `x` is the title of every x axis, or a mapping from panel to title."""
     figure = _panel_grid({y: panels}, zero_line)
     for column, (title, series) in enumerate(panels.items(), 1):
         figure.update_xaxes(title_text=x if isinstance(x, str) else x[title], row=1, col=column)
         for name, points in series.items():
             _add_series(figure, (1, column), name, points, mode="lines+markers")
         if not any(point.value is not None for points in series.values() for point in points):
-            names = ", ".join(series) or "nothing to be shown"
+            names = ", ".join(series) or "no data"
             figure.add_annotation(
                 text=names, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=1, col=column
             )
@@ -76,7 +78,7 @@ def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero_line: boo
 def dots(panels: Panels, *, y: str, zero_line: bool = True, names: Sequence[str] = ()) -> "go.Figure":
     """Panels side by side with one y axis; groups along x, in each group one dot per series.
 
-    `names` lists all series of which only some may be in this figure, so that colours agree with other figures."""
+    `names` lists all series, also those missing from this figure, so that colours agree with other figures."""
     return dot_rows({y: panels}, zero_line=zero_line, names=names)
 
 
@@ -104,9 +106,10 @@ def save(figure: "go.Figure", path: Path) -> None:
 def page(
     path: Path, title: str, parts: "Sequence[Part | tuple[str, str, go.Figure]]", *, standalone: bool = False
 ) -> None:
-    """Write a page of several figures; each part is a heading, a paragraph, a figure, and a table if it has one.
+    """Write an HTML page of several figures; each part is a heading, a paragraph, a figure, and an optional table.
 
-    Plotly's script lies once in the directory above, shared by all pages there; in a `standalone` page it is inside."""
+    Plotly's script is written once into the directory above and shared by all pages there; a `standalone` page contains
+    it."""
     full_parts = [part if isinstance(part, Part) else Part(*part) for part in parts]
     body = "\n".join(_section(i, part) for i, part in enumerate(full_parts))
     script = _inline_script() if standalone else _shared_script(path)

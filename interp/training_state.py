@@ -3,7 +3,7 @@
     <path>/state.safetensors    weights/<name> for each parameter and buffer, <slot>/<name> for each moment of AdamW
     <path>/manifest.json        config, step, and the other facts the loop needs to resume
 
-Data position and random numbers are not saved: every step draws from its own hash. No pickle is written or read.
+Data position and random state are not saved: every step seeds its own random numbers. No pickle is written or read.
 """
 
 import signal
@@ -16,7 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp.artifacts import BadInput, Mismatch, describe_changes, read_manifest, recover, to_json, write_manifest, writing_dir
+from interp.artifacts import (
+    BadInput,
+    Mismatch,
+    describe_changes,
+    read_manifest,
+    recover,
+    to_json,
+    write_manifest,
+    writing_dir,
+)
 
 KIND = "training-state"
 FILE = "state.safetensors"
@@ -93,7 +102,7 @@ def load_training_state(
 
 
 def _state_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters, each under one of its names, and the buffers that belong to the model's state."""
+    """Parameters and persistent buffers by name. A shared parameter is listed once."""
     parameters = dict(model.named_parameters())
     parameter_names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     state = model.state_dict(keep_vars=True)
@@ -101,7 +110,7 @@ def _state_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _with_layout_of(parameter: Tensor, moment: Tensor) -> Tensor:
-    """A fused optimizer wants the moments of a column-major parameter to be column-major too."""
+    """A copy of `moment` in the memory layout of its parameter, as a fused optimizer requires."""
     return torch.empty_like(parameter, dtype=moment.dtype, memory_format=torch.preserve_format).copy_(moment)
 
 
@@ -112,5 +121,5 @@ def _expect_same_shapes(path: Path, stored: Mapping[str, Tensor], model: nn.Modu
         name = different[0]
         raise Mismatch(
             f"{path} is the state of another architecture: {len(different)} weights differ, e.g. {name}: expected "
-            f"{expected.get(name, 'none')}, got {shapes.get(name, 'none')}. Resume with the policy it was begun with."
+            f"{expected.get(name, 'none')}, got {shapes.get(name, 'none')}. Resume with the model that was saved."
         )

@@ -1,7 +1,12 @@
-"""Artifacts on disk: written atomically, with a manifest that says what each was made from, and refused if they differ.
+"""Artifacts on disk: written atomically, with a manifest of their inputs, and refused if the inputs differ.
 
-`writing` atomic files and directories, `manifests` what a directory holds, `specs` the same inputs or refuse, `configs`
-dataclasses as JSON, `fingerprints` of text, configs and tensors, `package_data` files that come with the package.
+writing        atomic writes of files and directories
+manifests      `manifest.json`: kind, config and fingerprints of the inputs
+specs          `open_or_create`: open an artifact made from the same inputs, or refuse it
+configs        config dataclasses as JSON
+fingerprints   fingerprints of text, configs and tensors
+package_data   files that are shipped with the package
+errors         `BadInput` and `Mismatch`
 """
 
 from interp.artifacts.configs import from_json, to_json

@@ -38,7 +38,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
-    """An instance of the dataclass `kind` from the JSON that `to_json` made of one, old field names included."""
+    """An instance of the dataclass `kind` from the JSON of `to_json`. Old field names are accepted."""
     hints, names = typing.get_type_hints(kind), {f.name for f in dataclasses.fields(typing.cast(Any, kind))}
     value = _with_current_names(kind, value)
     if unknown := sorted(set(value) - names):

@@ -1,4 +1,4 @@
-"""The two errors a user can cause. Each message says what was expected, what was given, and what to do."""
+"""The two errors that a user can cause. Each message says what was expected, what was found, and what to do."""
 
 
 class BadInput(ValueError):

@@ -1,7 +1,7 @@
-"""The manifest of an artifact: `manifest.json`, which says what the directory holds and what it was made from.
+"""The manifest of an artifact: `manifest.json`, which describes the contents of a directory and their inputs.
 
-It gives the schema version, the kind, the config, and the fingerprints of every input (`made_from`). A reader names the
-kind and the fingerprints it needs. A directory that does not match is refused.
+It holds the schema version, the kind, the config, and the fingerprint of every input (`made_from`). A reader names the
+kind and the fingerprints it expects. A directory that does not match is refused.
 """
 
 import contextlib
@@ -72,7 +72,9 @@ def _parse(file: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text())
     except json.JSONDecodeError as error:
-        raise BadInput(f"{file}: expected a JSON manifest, got text that does not parse ({error})") from error
+        raise BadInput(
+            f"{file}: expected a JSON manifest, got text that does not parse ({error}): copy it again"
+        ) from error
 
 
 def _expect_made_from(path: Path, actual: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Data that come with the package: the shipped organism and the adversarial tables."""
+"""Data shipped with the package: the base organism and the adversarial tables."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parent.parent
 
 
 def package_data(name: str) -> Path:
-    """The path of `name`: inside the package in a wheel, in `data/` at the top of a checkout."""
+    """The path of the shipped file or directory `name`: inside the package in a wheel, in `data/` of a checkout."""
     places = (PACKAGE / "data" / name, PACKAGE.parent / "data" / name)
     for place in places:
         if place.exists():

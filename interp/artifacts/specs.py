@@ -1,8 +1,8 @@
-"""The same inputs, or refuse: what to do with a path that may hold the artifact already.
+"""Specs: open an artifact that was made from the same inputs, create it if its path is free, refuse anything else.
 
 The spec of an artifact is everything that decides its contents: its config, the fingerprints of its inputs, and
-whatever else its kind lists. It is stored as entries of the manifest. A call that is repeated opens the artifact, or
-goes on with it; a call with another spec is refused, field by field, so that nothing is mixed or overwritten.
+the other entries of its kind. It is stored in the manifest. A repeated call opens the artifact, or continues an
+unfinished one. A call with another spec is refused, with every field that differs, so nothing is mixed or overwritten.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -21,7 +21,7 @@ MAX_CONTENTS = 5
 def open_or_create(
     path: str | Path, kind: str, spec: Mapping[str, Any], *, may_contain: Collection[str] = ()
 ) -> dict[str, Any] | None:
-    """The manifest of the artifact at `path`, to be opened; or None if the path is free and it must be created.
+    """The manifest of the artifact at `path`, or None if the path is free and the artifact must be created.
 
     `spec` maps entries of the manifest to the values they must have, for instance `{"config": config, "made_from":
     {"policy": ...}, "layers": [1, 2]}`. Dataclasses are compared as their JSON; an entry that is None equals one that

@@ -1,8 +1,7 @@
-"""Atomic writes: a file or directory is there whole, or it is not there.
+"""Atomic writes: a file or directory exists complete, or not at all.
 
-It is written beside its final path, synced, then renamed into place; a failed block leaves nothing behind. What a
-killed writer leaves (`.name.<pid>.partial`, `.name.<pid>.retired`) is cleared away by `recover` when the path is next
-used.
+It is written beside its final path, synced, then renamed into place; a failed block leaves nothing behind. The remnants
+of a killed writer (`.name.<pid>.partial`, `.name.<pid>.retired`) are removed by `recover` when the path is next used.
 """
 
 import contextlib
@@ -17,12 +16,12 @@ from typing import Any
 from interp.artifacts.errors import BadInput
 
 _being_written: set[Path] = set()
-"""Paths this process is writing now. A process id does not tell: in a container a dead writer may have had ours."""
+"""Paths this process is writing now. The process id is no proof: in a container a dead writer may have had the same."""
 
 
 @contextlib.contextmanager
 def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty directory beside `path`. It becomes `path` when the block ends, and vanishes if the block
+    """Yield an empty directory beside `path`. It becomes `path` when the block ends, and is removed if the block
     fails."""
     path = Path(path)
     expect_free(path, overwrite=overwrite)
@@ -103,7 +102,7 @@ def _remnants(path: Path) -> list[Path]:
 def _partial_path(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial").absolute()
     if partial in _being_written:
-        raise BadInput(f"{path} is being written already, by this very process")
+        raise BadInput(f"{path} is being written already by this process: write it once, or choose another place")
     _being_written.add(partial)
     try:
         yield partial

@@ -1,4 +1,9 @@
-"""Base organisms: small models trained on the chain task, before any reward. One is shipped with the package."""
+"""Base organisms: small models trained on the chain task, before any reward. One is shipped with the package.
+
+config     the recipe: task, habits, size
+training   `build`: train an organism by a recipe and save it
+card       `measure`: its behaviour, and the requirements that a base must meet
+"""
 
 import json
 from pathlib import Path

@@ -1,8 +1,8 @@
 """The card of an organism: its measured behaviour, and the requirements that a base must meet.
 
-Training on luck can harm a base, and credit can repair it, only if luck pays more than the written habit does and valid
-successes exist at all. The requirements state that in numbers. The card is written as README.md for people and
-measured.json for programs, with the same numbers.
+Training on luck can harm a base, and credit can repair the harm, only if direct answers are rewarded more often than
+written chains and some valid successes exist. The requirements state this in numbers. The card is written as README.md
+for people and as measured.json for programs, with the same numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ class OrganismCard(HtmlSummary):
     by_level: Mapping[str, Measures]
     """Levels of the task, easiest first."""
     checks: tuple[Check, ...]
-    """Empty if the task has no depth 1 or other depths that the requirements speak of."""
+    """The requirements. Those for level `deep` are missing if the task has no such level."""
 
     def __repr__(self) -> str:
         passed = sum(check.passed for check in self.checks)
@@ -122,7 +122,7 @@ def measure(
 def _measures(rollouts: Sequence[Rollout], by: str) -> dict:
     measured = summarize(rollouts, by).estimates
     no_zero = summarize([r for r in rollouts if "* 0" not in r.prompt], by, ["direct_pass_rate"]).estimates
-    order = dict.fromkeys(getattr(rollout, by) for rollout in rollouts)  # as asked: easiest first
+    order = dict.fromkeys(getattr(rollout, by) for rollout in rollouts)  # the order of the problems: easiest first
     return {group: measured[group] | {NO_ZERO: no_zero[group]["direct_pass_rate"]} for group in order}
 
 

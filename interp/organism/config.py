@@ -61,6 +61,8 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class OrganismConfig:
+    """The recipe of a base organism."""
+
     seed: int = 0
     """Seed of the weights and of the training data."""
     task: Chain = field(default_factory=Chain)

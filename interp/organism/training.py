@@ -5,7 +5,7 @@
     3. AdamW, linear warm-up, cosine decay
     4. measure the policy, write its card, save it as an ordinary Hugging Face directory
 
-A training that was killed continues from its last saved step when it is started again, and ends in the same weights.
+If training is killed, the same call continues from the last saved step and ends in the same weights.
 """
 
 import math
@@ -32,7 +32,6 @@ from interp.training_state import load_training_state, save_training_state
 if TYPE_CHECKING:
     from transformers import Qwen3ForCausalLM
 
-
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 WARM_UP_STEPS = 100
 MIN_LR_SHARE = 0.05
@@ -49,7 +48,7 @@ Example = tuple[str, str]
 def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, progress: bool = True) -> Policy:
     """Train an organism and save it with its card as a Hugging Face directory.
 
-    Called again after it was killed, it continues.
+    If it is killed, the same call continues it.
     """
     out = Path(out)
     expect_free(out, overwrite=overwrite)
@@ -90,7 +89,7 @@ def initial_policy(config: OrganismConfig) -> Policy:
     if policy.tokenizer.get_vocab() != tokenizer.get_vocab() or _shapes(policy.model) != _shapes(model):
         raise Mismatch(
             f"{config.start}: expected an organism of modulus {config.task.modulus} and of this shape, got another "
-            "vocabulary or other shapes of weights: choose the modulus and the shape that it was trained with"
+            "vocabulary or other shapes of weights: set the modulus and the shape that it was trained with"
         )
     return policy
 

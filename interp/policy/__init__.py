@@ -1,8 +1,12 @@
-"""Policies: a local causal language model to load, sample from, score with and look into.
+"""Policies: a local causal language model to load, sample, score, capture and edit.
 
-`directory` opens a Hugging Face directory or says why it cannot, `policy` the Policy class, `sample` and `cache` exact
-batched sampling, `score` teacher-forced log-probabilities, `residual` capture and edit the residual stream, `bridge` a
-TransformerLens view of the same weights, `text` tokens back to characters.
+policy      the `Policy` class
+directory   open a Hugging Face directory, or refuse it with the reason
+sample      exact batched sampling; `cache` is its key-value cache, `config` its settings
+score       teacher-forced log-probabilities and entropies
+residual    capture and edit the residual stream
+bridge      a TransformerLens view of the same weights
+text        tokens back to text, with the characters of each token
 """
 
 from typing import TYPE_CHECKING

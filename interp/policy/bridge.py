@@ -1,8 +1,8 @@
 """A TransformerLens view of a live policy that leaves the policy unchanged.
 
-Booting a `TransformerBridge` on a model rewrites that model: its state-dict keys change, saving breaks, a bias is
-added. So the bridge is booted on a second module tree that shares the parameters. The bridge sees every optimizer step
-at once. Do not freeze the bridge: its parameters are the policy's.
+Booting a `TransformerBridge` on a model rewrites the model: its state-dict keys change, saving breaks, a bias is added.
+So the bridge is booted on a second module tree that shares the parameters, and sees every optimizer step at once. Do
+not freeze the bridge: its parameters are the policy's.
 """
 
 import copy

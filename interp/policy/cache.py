@@ -12,7 +12,7 @@ from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer
 
 FREE_COLUMNS = 32
-"""Tokens that a new buffer has room for beyond those it holds."""
+"""Free columns of a new buffer."""
 
 
 def growing_cache(config: PretrainedConfig) -> DynamicCache:

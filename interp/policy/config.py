@@ -1,4 +1,4 @@
-"""Settings of a sampler."""
+"""Settings of sampling."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,8 @@ from interp.checks import expect_at_least
 
 @dataclass(frozen=True)
 class SampleConfig:
+    """How many completions to sample for each prompt, how long, at which temperature, from which seed."""
+
     group: int = 8
     """Completions per prompt."""
     max_new_tokens: int = 96

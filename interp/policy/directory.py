@@ -1,9 +1,9 @@
-"""Open a local Hugging Face directory, or say exactly why it cannot be opened.
+"""Open a local Hugging Face directory, or refuse it with the exact reason.
 
-No network, no code from the directory, no pickle. Five cases that transformers lets pass in silence are refused or
-corrected: a missing tokenizer (it would be an empty one); a qwen2 tokenizer (`AutoTokenizer` takes another class, with
-other ids); a tokenizer with its own code (it would be a stock one); weights that are cut short; and weights that are
-missing from the files (they would be random).
+No network, no code from the directory, no pickle. Five cases that transformers accepts silently are refused or
+corrected: a missing tokenizer (transformers makes an empty one); a qwen2 tokenizer (`AutoTokenizer` takes another
+class, with other ids); a tokenizer with its own code (it takes a stock one); truncated weights; and weights that are
+missing from the files (it makes random ones).
 """
 
 import json
@@ -41,12 +41,15 @@ def load_model(path: Path, *, dtype: "torch.dtype | None") -> "PreTrainedModel":
     model, report = loaded
     _expect_none_missing(path, report["missing_keys"])
     if unused := sorted(report["unexpected_keys"]):
-        raise BadInput(f"{path}: {len(unused)} weights in the files are not in the architecture, e.g. {unused[0]}")
+        raise BadInput(
+            f"{path}: expected the weights of the architecture in config.json, got {len(unused)} others, e.g. "
+            f"{unused[0]}: is config.json that of these weights?"
+        )
     if mismatched := sorted(report["mismatched_keys"]):
         name, got, expected = mismatched[0]
         raise BadInput(
             f"{path}: {len(mismatched)} weights have another shape than config.json says, "
-            f"e.g. {name}: expected {tuple(expected)}, got {tuple(got)}"
+            f"e.g. {name}: expected {tuple(expected)}, got {tuple(got)}: is config.json that of these weights?"
         )
     return model.eval()
 
@@ -102,13 +105,13 @@ def no_progress_bars() -> Iterator[None]:
 
 
 def check_config(path: Path) -> dict[str, Any]:
-    """The config.json of a model directory, refused if the directory cannot be loaded as one whole model."""
+    """The config.json of a model directory; refused unless the directory holds one complete model."""
     recover(path)
     file = path / "config.json"
     if not path.is_dir():
         got = "a file" if path.exists() else "nothing there (models of a hub are not fetched: download it first)"
         raise BadInput(f"{path}: expected a local Hugging Face directory, got {got}")
-    if (path / "adapter_config.json").exists():  # transformers would apply it without a word
+    if (path / "adapter_config.json").exists():  # transformers would apply it silently
         raise BadInput(f"{path}: expected a whole model, got an adapter: merge it into its base and save that")
     if not file.exists():
         is_run = any(path.glob("checkpoint-*/config.json"))

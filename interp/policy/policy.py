@@ -1,4 +1,4 @@
-"""A policy: a local causal language model with its tokenizer, to sample from, score with and look into."""
+"""The `Policy` class: a local causal language model with its tokenizer. Sampling, scoring and capture in one place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +31,8 @@ MAX_QUOTED = 60
 
 @dataclass
 class Policy:
+    """A causal language model with its tokenizer."""
+
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     path: Path | None = None
@@ -58,7 +60,7 @@ class Policy:
             self.write_files(partial)
 
     def write_files(self, directory: Path) -> None:
-        """Write the files of the model and the tokenizer into a directory that the caller makes whole."""
+        """Write the files of model and tokenizer into `directory`, which the caller completes and renames."""
         with no_progress_bars():
             self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
@@ -73,7 +75,7 @@ class Policy:
 
     @property
     def context(self) -> int:
-        """Tokens of a prompt and its completion, at most."""
+        """Largest number of tokens in a prompt and its completion together."""
         return self.model.config.max_position_embeddings
 
     @property
@@ -94,8 +96,8 @@ class Policy:
     def stop_ids(self) -> Ids:
         """Every token that ends a completion: the tokenizer's, and those that the generation config adds."""
         eos: Any = self.tokenizer.eos_token_id
-        more: Any = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None) or []
-        return sorted({eos, *([more] if isinstance(more, int) else more)})
+        generation: Any = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None) or []
+        return sorted({eos, *([generation] if isinstance(generation, int) else generation)})
 
     def fingerprint(self) -> str:
         """Fingerprint of the weights as they are now. Training changes it."""
@@ -174,7 +176,7 @@ class Policy:
     def capture(
         self, ids_BL: Int[Tensor, "B L"], layers: Sequence[int], mask_BL: Int[Tensor, "B L"] | None = None
     ) -> dict[int, Float[Tensor, "B L D"]]:
-        """The residual stream after each of `layers`. The forward stops at the deepest."""
+        """The residual stream after each of `layers`, by layer. The forward stops at the deepest."""
         ids_BL = ids_BL.to(self.device)
         mask_BL = torch.ones_like(ids_BL) if mask_BL is None else mask_BL.to(self.device)
         return compute_residuals(self.model, ids_BL, mask_BL, layers)

@@ -4,7 +4,7 @@
     completion_residuals       the residual at every token of many completions; each distinct prompt is read once
     capture_residuals          context manager: collect the residual from the forwards in the block
     splice_residual            context manager: resid_BLD <- edit(resid_BLD) after a block, in every forward
-    record_outputs,            context managers: run the blocks up to a layer once and record what the last one gives,
+    record_outputs,            context managers: run the blocks up to a layer once and record the last one's output,
         resume_from            then run only the blocks after it, as often as needed
 
 Layer i is the residual after block i: `hidden_states[i + 1]` in Hugging Face, `blocks.i.hook_resid_post` in
@@ -113,7 +113,7 @@ def completion_residuals(
 ) -> Float[Tensor, "N D"]:
     """The residual at every token of every completion, one completion after another, in float32 on the CPU.
 
-    In a micro-batch each distinct prompt is read once; its keys and values serve all its completions."""
+    In a micro-batch each distinct prompt is read once; all its completions share its keys and values."""
     starts = torch.tensor([0, *map(len, completions)]).cumsum(0)
     resid_ND = torch.empty(int(starts[-1]), model.config.hidden_size)
     with eval_mode(model):
@@ -164,8 +164,8 @@ def splice_residual(
     """Replace the residual after block `layer` by `edit(residual)` in every forward of the block.
 
     `edit` receives a copy, which it may change in place; gradients flow through. With a mask, only the positions in the
-    mask are replaced, the others keep their very bits, and every forward must have the mask's shape: no forward that
-    continues from a cache. The model may be wrapped in adapters."""
+    mask are replaced and the others keep their bits; every forward must have the mask's shape, so none may continue
+    from a cache. The model may be wrapped in adapters."""
     block = _blocks_up_to(model, layer)[-1]
 
     def hook(module: nn.Module, args: object, output: Any) -> Any:
@@ -201,7 +201,7 @@ def _apply_edit(resid_BLD: Tensor, edit: ResidualEdit, mask_BL: Tensor | None) -
 
 @contextmanager
 def record_outputs(model: nn.Module, layer: int) -> Iterator[list[Any]]:
-    """A list to which each forward in the block appends what block `layer` returned, as it returned it."""
+    """A list to which each forward in the block appends the output of block `layer`, unchanged."""
     outputs: list[Any] = []
     block = _blocks_up_to(model, layer)[-1]
     handle = block.register_forward_hook(lambda module, args, output: outputs.append(output))
@@ -213,9 +213,9 @@ def record_outputs(model: nn.Module, layer: int) -> Iterator[list[Any]]:
 
 @contextmanager
 def resume_from(model: nn.Module, layer: int, output: Any) -> Iterator[None]:
-    """Forwards that skip the blocks up to `layer` and use `output` as what block `layer` returned.
+    """Forwards within the block skip the model's blocks up to `layer` and use `output` as the output of block `layer`.
 
-    `output` comes from `record_outputs`, as it is or edited; every forward must be of the same rows."""
+    `output` comes from `record_outputs`, unchanged or edited; every forward must have the same rows."""
     blocks = _blocks_up_to(model, layer)
     previous = [vars(block).get("forward") for block in blocks]  # libraries that wrap a block set this attribute
     for block in blocks:
@@ -231,10 +231,10 @@ def resume_from(model: nn.Module, layer: int, output: Any) -> Iterator[None]:
 
 
 def output_residual(output: Any) -> Float[Tensor, "B L D"]:
-    """The residual in what a block returned: some families return a tuple."""
+    """The residual in a block's output, which is a tuple in some families."""
     return output[0] if isinstance(output, tuple) else output
 
 
 def replace_residual(output: Any, resid_BLD: Float[Tensor, "B L D"]) -> Any:
-    """A block's output with another residual. Anything else in a tuple is dropped."""
+    """A block's output with its residual replaced. The other entries of a tuple are dropped."""
     return (resid_BLD,) if isinstance(output, tuple) else resid_BLD

@@ -53,6 +53,7 @@ class Samples:
 
     @property
     def mask_BL(self) -> Bool[Tensor, "B L"]:
+        """True at the tokens of a completion, False at padding."""
         return torch.arange(self.tokens_BL.shape[1]) < self.lengths_B[:, None]
 
     def row(self, index: int) -> Row:
@@ -106,19 +107,22 @@ class _LiveRows:
 
 @dataclass(frozen=True)
 class Sampler:
+    """Samples groups of completions, in waves of prompts of similar length."""
+
     model: PreTrainedModel
     config: SampleConfig
     stop_ids: Sequence[int]
     """Tokens that end a completion."""
     pad_id: int
     context: int
-    """Tokens of a prompt and its completion, at most."""
+    """Largest number of tokens in a prompt and its completion together."""
 
     def sample(
         self, prompts: Sequence[Sequence[int]], keys: Sequence[int], on_wave: Callable[[int], object]
     ) -> Samples:
-        """A group of completions for each prompt. `keys` gives each completion its random stream. After each wave,
-        `on_wave` is called with its number of rows."""
+        """A group of completions for each prompt.
+
+        `keys` has the random stream of each completion. `on_wave` is called after each wave with its number of rows."""
         for index, prompt in enumerate(prompts):
             if not 0 < len(prompt) < self.context:
                 raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; prompt {index} has {len(prompt)}")

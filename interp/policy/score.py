@@ -19,8 +19,8 @@ from interp.device import eval_mode
 from interp.policy.sample import entropy, pad_left, position_ids
 
 TOKENS_PER_SLICE = 1024
-"""Tokens whose log-probabilities are computed at once: a softmax over a large vocabulary makes copies that fill the
-memory."""
+"""Tokens whose log-probabilities are computed at once. A softmax over a large vocabulary copies all logits, which would
+fill the memory."""
 
 
 @torch.no_grad()
@@ -110,9 +110,10 @@ def completion_logits(model: PreTrainedModel, rows: AlignedRows) -> Float[Tensor
 def grouped_completion_logits(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int
 ) -> tuple[Float[Tensor, "B T V"], Int[Tensor, "B T"]]:
-    """The same logits, and the tokens they predict, with each distinct prompt read once.
+    """Completion logits and the tokens they predict, with each distinct prompt read once.
 
-    All completions of a prompt share its keys and values. Differentiable, through the sharing too."""
+    The logits equal those of `completion_logits`. All completions of a prompt share its keys and values, through which
+    gradients flow too."""
     distinct, prompt_B = unique_prompts(prompts)
     prompt_B = prompt_B.to(model.device)
     prompt_ids_PL, prompt_mask_PL = pad_left(distinct, pad, model.device)
@@ -132,14 +133,14 @@ def grouped_completion_logits(
         return first_B1V, tokens_BT
     cache.batch_select_indices(prompt_B)
     mask_BL = torch.cat([prompt_mask_PL[prompt_B], mask_BT], dim=1)[:, :-1]
-    rest = model(
+    completion_out = model(
         input_ids=tokens_BT[:, :-1],
         attention_mask=mask_BL,
         position_ids=position_ids(mask_BL)[:, prompt_ids_PL.shape[1] :],
         past_key_values=cache,
         use_cache=True,
     )
-    return torch.cat([first_B1V, rest.logits], dim=1), tokens_BT
+    return torch.cat([first_B1V, completion_out.logits], dim=1), tokens_BT
 
 
 def unique_prompts(prompts: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], Int[Tensor, " B"]]:

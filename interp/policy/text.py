@@ -13,10 +13,10 @@ REPLACEMENT = "\ufffd"
 
 
 def decode_with_offsets(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> tuple[str, Offsets]:
-    """The text of `ids`, and for each token the characters [start, end) it wrote.
+    """The text of `ids`, and for each token its characters [start, end).
 
-    Special tokens are part of the text: one written in mid-answer must be visible. Tokens that form one character
-    together all cover that character."""
+    Special tokens are part of the text: one in mid-answer must be visible. Tokens that form one character together all
+    cover that character."""
     ids = [int(token) for token in ids]
     text = _decode(tokenizer, ids)
     return text, _offsets_by_stream(tokenizer, ids, text) or _offsets_by_prefix(tokenizer, ids, text)
@@ -27,7 +27,7 @@ def _decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> str:
 
 
 def _offsets_by_stream(tokenizer: "PreTrainedTokenizerBase", ids: list[int], text: str) -> Offsets | None:
-    """Token by token, in linear time. None where the stream does not reproduce `text`."""
+    """Offsets from decoding token by token, in linear time. None where the stream does not reproduce `text`."""
     from tokenizers.decoders import DecodeStream
 
     stream = DecodeStream(skip_special_tokens=False)
@@ -48,7 +48,7 @@ def _offsets_by_stream(tokenizer: "PreTrainedTokenizerBase", ids: list[int], tex
 
 
 def _offsets_by_prefix(tokenizer: "PreTrainedTokenizerBase", ids: list[int], text: str) -> Offsets:
-    """From the text that each prefix of `ids` has in common with the whole. Always right, in quadratic time."""
+    """Offsets from decoding every prefix of `ids`: exact for any tokenizer, in quadratic time."""
     start, offsets, waiting = 0, [], 0
     for count in range(1, len(ids) + 1):
         waiting += 1

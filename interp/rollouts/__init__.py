@@ -1,13 +1,12 @@
-"""Rollouts: a policy on a task, one joined record per completion; difficulty buckets, evaluation, checkpoints.
+"""Rollouts: completions of a policy with their verdicts; difficulty buckets, evaluation, series of checkpoints.
 
 problems     problems of a task in a fixed order
 roll_out     sample completions and verify them
-record       the joined record of a rollout
+record       one joined record per rollout: problem, tokens, verdict
 summary      shares by depth, level or any column
-gallery      examples of rollouts in colour, for a terminal
 pass_at_k    pass@k
 buckets      easy, medium and hard problems, by base pass rate
-evaluate     a policy or every checkpoint of a series on the same problems; `evaluation` is its result
+evaluate     evaluate a policy or every checkpoint of a series on the same problems; `evaluation` is the result
 series       the checkpoints of one policy
 gallery      examples for a terminal, coloured step by step
 """

@@ -4,9 +4,9 @@
     hard    pass rate <= config.hard
     medium  in between
 
-A problem is unambiguous if its whole interval lies in its bucket. Beside the bucket stands the label of the literature,
-from the first eight samples alone: `hard@8` (none correct), `easy@8` (all correct), `medium@8`. At a true pass rate of
-0.05, `hard@8` is given two times in three.
+A problem is unambiguous if its whole interval lies in its bucket. The label of the literature is recorded too, from the
+first eight samples alone: `hard@8` (none correct), `easy@8` (all correct), `medium@8`. A problem with a true pass rate
+of 0.05 gets `hard@8` two times in three.
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,10 @@ SAMPLES_OF_LABEL = 8
 
 @dataclass(frozen=True)
 class BucketConfig:
+    """How many samples measure a problem, and the pass rates that separate the buckets."""
+
     n: int = 64
-    """Samples per problem. With 8, a third of the labels are wrong."""
+    """Samples per problem, at least 8."""
     easy: float = 0.6
     """Problems are easy from this pass rate on."""
     hard: float = 0.35
@@ -54,9 +56,10 @@ class BucketConfig:
         if not 0 <= self.hard < self.easy <= 1:
             raise BadInput(f"cut points must satisfy 0 <= hard < easy <= 1; got hard {self.hard}, easy {self.easy}")
         if self.n < SAMPLES_OF_LABEL:
-            raise BadInput(f"n must be at least {SAMPLES_OF_LABEL}, for the label at 8 alone; got {self.n}")
+            raise BadInput(f"n must be at least {SAMPLES_OF_LABEL}, which the label at 8 needs; got {self.n}")
 
     def sampling(self) -> SampleConfig:
+        """Settings of sampling."""
         return SampleConfig(self.n, self.max_new_tokens, self.temperature, self.rows, self.seed)
 
 
@@ -72,7 +75,7 @@ class BucketedProblem:
     high: float
     bucket: str
     unambiguous: bool
-    """The whole interval lies in the bucket."""
+    """Whether the whole interval lies in the bucket."""
     label_at_8: str
     """`hard@8`, `medium@8` or `easy@8`, from the first eight samples alone."""
 
@@ -133,6 +136,7 @@ class Buckets(Sequence[BucketedProblem], HtmlSummary):
         return curves({"pass rate by problem": series}, x="problems, hardest first", y="pass rate")
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the buckets as a directory, atomically."""
         with writing_dir(path, overwrite=overwrite) as aside:
             self.table().write_parquet(aside / FILE)
             write_manifest(aside, KIND, config=self.config, made_from=self.made_from, counts=self.counts())
@@ -182,6 +186,7 @@ def measure_problem(problem: Problem, correct: Sequence[bool], config: BucketCon
 
 
 def bucket_of_pass_rate(pass_rate: float, config: BucketConfig) -> str:
+    """The bucket of a pass rate: easy, medium or hard."""
     return "easy" if pass_rate >= config.easy else "hard" if pass_rate <= config.hard else "medium"
 
 

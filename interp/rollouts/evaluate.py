@@ -1,8 +1,8 @@
 """Evaluate a policy, or every checkpoint of a series, on the same problems.
 
-Each checkpoint gets its own draws, and only measures are kept: pass and valid rate, pass@k by answer and by every step,
-shares of formats and shortcuts, and coherence crossed with validity (every step true as it stands, against every step
-the one due), overall, by depth and by level. Memory is that of one checkpoint's rollouts, however long the series.
+Each checkpoint gets its own draws. The measures are pass and valid rate, pass@k by answer and by every step, shares of
+formats and shortcuts, and coherence (every step true as written) crossed with validity (every step also the one due);
+each overall, by depth and by level. Only measures are kept, so memory is that of one checkpoint's rollouts.
 """
 
 import json
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
+    """On which problems to evaluate, with how many rollouts each, and which pass@k."""
+
     split: str = "eval"
     """train, eval, probe or memorised."""
     problems: int = 40
@@ -59,6 +61,7 @@ class EvaluateConfig:
             raise BadInput(f"k must lie between 1 and group, which is {self.group}; got {wrong[0]}")
 
     def sampling(self) -> SampleConfig:
+        """Settings of sampling."""
         return SampleConfig(self.group, self.max_new_tokens, self.temperature, self.rows, self.seed)
 
 
@@ -97,12 +100,12 @@ def evaluate(
         "task": task.fingerprint(),
         "problems": fingerprint(json.dumps([to_json(problem) for problem in problems])),
     }
-    more = {"task": task.name, "run": run, "n_problems": len(problems)}
-    return Evaluation(estimates, policies=policies, config=to_json(config) | more, made_from=made_from)
+    facts = {"task": task.name, "run": run, "n_problems": len(problems)}
+    return Evaluation(estimates, policies=policies, config=to_json(config) | facts, made_from=made_from)
 
 
 def select_problems(task: Task, config: EvaluateConfig) -> list[Problem]:
-    """The problems that a config selects: the same at every call."""
+    """The problems that a config selects, the same at every call."""
     depths = task.depths
     levels: Sequence[int | str | None] = config.levels or (range(depths[0], depths[1] + 1) if depths else (None,))
     return [problem for level in levels for problem in _problems_at(task, config, level)]

@@ -44,6 +44,7 @@ class Evaluation(HtmlSummary):
 
     @property
     def steps(self) -> tuple[int, ...]:
+        """Steps of the evaluated checkpoints."""
         return tuple(dict.fromkeys(step for step, _, _ in self.estimates))
 
     def groups(self, by: str) -> tuple[str, ...]:
@@ -104,6 +105,7 @@ class Evaluation(HtmlSummary):
         return curves(panels, x="step", y="share of rollouts")
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the evaluation as a directory, atomically."""
         table = self.table()
         policies = {str(step): fingerprint for step, fingerprint in self.policies.items()}
         with writing_dir(path, overwrite=overwrite) as aside:

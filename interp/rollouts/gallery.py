@@ -36,7 +36,7 @@ class Painter:
 
 
 def examples(rollouts: Sequence[Rollout]) -> dict[str, Rollout]:
-    """One rollout of each kind that occurs, by kind; of a depth near the median, where every kind is common."""
+    """One rollout of each kind that occurs, by kind, at a depth near the median, where every kind is common."""
     depths = sorted(rollout.depth or 0 for rollout in rollouts)
     by_distance = sorted(rollouts, key=lambda rollout: abs((rollout.depth or 0) - depths[len(depths) // 2]))
     firsts = {kind: next(filter(is_of_kind, by_distance), None) for kind, is_of_kind in KINDS.items()}
@@ -44,7 +44,7 @@ def examples(rollouts: Sequence[Rollout]) -> dict[str, Rollout]:
 
 
 def gallery(rollouts: Sequence[Rollout], token_texts: Callable[[Sequence[int]], list[str]], n: int) -> str:
-    """At most `n` examples, each under its kind, its prompt and the labelled answer."""
+    """At most `n` examples as text, each below its kind, its prompt and the labelled answer."""
     painter = Painter.for_terminal()
     blocks = [
         f"{kind}:  {rollout.prompt} ({rollout.label})\n  {paint(rollout, token_texts(rollout.tokens), painter)}"

@@ -5,10 +5,10 @@ Of n rollouts of a problem, c of them correct, a set of k drawn without replacem
     pass@k = 1 - C(n - c, k) / C(n, k)
 
 the unbiased estimate of https://arxiv.org/abs/2107.03374, computed in whole numbers, so that nothing overflows and
-nothing cancels. Over problems it is a mean, with the problems as trials.
+nothing cancels. Over problems it is averaged, with an interval that counts problems.
 
-A rollout counts as correct by its answer alone, or as valid by every step. By the answer alone, a large k finds every
-problem whose answer can be guessed; by every step, it finds the problems that the policy can work out.
+Success means a correct answer, or a valid chain. For correct answers, a large k finds every problem whose answer can be
+guessed; for valid chains, it finds the problems that the policy can solve step by step.
 """
 
 import math
@@ -38,10 +38,10 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def mean_pass_at_k(rollouts: Iterable[Rollout], k: int, criterion: str = "correct") -> "Estimate":
-    """Mean of pass@k over problems, by `correct` or by `valid`; `n` is the number of problems.
+    """Mean of pass@k over problems, with `correct` or `valid` as success; `n` is the number of problems.
 
-    A problem with a rollout whose validity is not known is left out. Only a correct rollout can have unknown validity,
-    so read `valid` beside the number of problems that remain and beside `judged_share`."""
+    A problem with a rollout of unknown validity is left out of `valid`. Only correct rollouts can have unknown
+    validity, so read `valid` together with the number of problems that remain and with `judged_share`."""
     from interp.stats import clustered_share
 
     if criterion not in CRITERIA:

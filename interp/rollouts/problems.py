@@ -1,4 +1,4 @@
-"""Problems of a task in a fixed order: as a stream without end, or so many of each level."""
+"""Problems of a task in a fixed order: as an endless stream, or a number of them at each level."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ ALL_LEVELS = "all"
 
 
 class ProblemStream:
-    """The problems of one split in a fixed order; with several levels, one problem of each in turn."""
+    """The problems of one split in a fixed order; with several levels, one problem of each level in turn."""
 
     def __init__(self, task: Task, split: str, levels: Sequence[int | str] = ()) -> None:
         self.task, self.split, self.levels = task, split, tuple(levels) or (None,)
@@ -29,7 +29,7 @@ class ProblemStream:
         return problems
 
     def _load_all(self) -> list[Problem] | None:
-        """A level with fewer problems than the others leaves its turns to them."""
+        """All problems in order, or None if the task generates them. When a level runs out, the others go on."""
         sizes = {level: self.task.size(self.split, level) for level in self.levels}
         by_level = {
             level: self.task.problems(self.split, level, size) for level, size in sizes.items() if size is not None
@@ -51,7 +51,7 @@ class ProblemStream:
 def problems_by_level(task: Task, split: str, levels: Sequence[int | str], n: int) -> dict[str, list[Problem]]:
     """`n` problems of each level, or as many as the task has if that is less, with a warning.
 
-    Without `levels`: of each of the task's own levels, or of all its problems if it has none (under the name `all`)."""
+    Default levels: the task's own levels, or all its problems under the name `all` if it has none."""
     chosen: tuple[int | str | None, ...] = tuple(levels) or task.levels or (None,)
     sizes = {level: task.size(split, level) for level in chosen}
     if levels and not any(task.size(any_split, level) != 0 for any_split in SPLITS for level in levels):
@@ -63,7 +63,7 @@ def problems_by_level(task: Task, split: str, levels: Sequence[int | str], n: in
         ALL_LEVELS if level is None else str(level): task.problems(split, level, n if size is None else min(n, size))
         for level, size in sizes.items()
     }
-    if fewer := ", ".join(f"{level} {len(those)}" for level, those in problems.items() if len(those) < n):
+    if fewer := ", ".join(f"{level} {len(listed)}" for level, listed in problems.items() if len(listed) < n):
         warnings.warn(
             f"{task.name}: asked for {n} problems of the split {split}, it holds fewer: {fewer}", stacklevel=2
         )

@@ -1,8 +1,8 @@
 """The joined record of a rollout: the problem, the completion token by token, and the verdict on it.
 
-The key (run, step, problem, sample) joins a row with whatever is derived from it later. Lists have an entry for each
-token of the completion, the end token included. `advantages`, `credit` and `gate` are None until a training loop sets
-them: None is not zero.
+The key (run, step, problem, sample) joins a row with data derived from it later. Lists have an entry for each token of
+the completion, the end token included. `advantages`, `credit` and `gate` are None until a training loop sets them: None
+is not zero.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,9 +28,9 @@ class TokenStep:
     start: int
     end: int
     holds: bool | None
-    """The equation is true as it stands."""
+    """Whether the equation is true as written."""
     follows: bool | None
-    """It is the computation due at this point."""
+    """Whether it is the computation due at this point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Rollout:
 
 
 class Rollouts(Sequence[Rollout], HtmlSummary):
-    """Rollouts, with the config and the fingerprints they were made from."""
+    """Rollouts with their config and the fingerprints of policy and task."""
 
     def __init__(self, rows: Sequence[Rollout], *, config: Any = None, made_from: dict[str, str] | None = None) -> None:
         self.rows = list(rows)
@@ -118,6 +118,7 @@ class Rollouts(Sequence[Rollout], HtmlSummary):
         return summarize(self.rows, "depth", HEADLINE_MEASURES).figure()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the rollouts as a directory, atomically."""
         with writing_dir(path, overwrite=overwrite) as aside:
             self.table().write_parquet(aside / FILE)
             write_manifest(aside, KIND, config=self.config, made_from=self.made_from, rows=len(self))
@@ -134,7 +135,7 @@ class Rollouts(Sequence[Rollout], HtmlSummary):
 
 
 def read_parquet(file: Path, rows: int, noun: str) -> "pl.DataFrame":
-    """The table in `file`; refused unless it has as many rows as the manifest says."""
+    """The table in `file`; refused unless it has `rows` rows. `noun` names them in errors."""
     import polars as pl
 
     try:
@@ -142,7 +143,7 @@ def read_parquet(file: Path, rows: int, noun: str) -> "pl.DataFrame":
     except (pl.exceptions.ComputeError, FileNotFoundError) as error:
         raise BadInput(f"{file}: expected {rows} {noun} as Parquet, got a file that does not open") from error
     if frame.height != rows:
-        raise BadInput(f"{file}: expected {rows} {noun}, got {frame.height}")
+        raise BadInput(f"{file}: expected {rows} {noun}, got {frame.height}: copy it again")
     return frame
 
 

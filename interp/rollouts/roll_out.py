@@ -1,8 +1,8 @@
-"""Roll a policy out on problems of a task: encode the prompts, sample, verify, and join it all into one record each.
+"""Roll a policy out on problems of a task: encode the prompts, sample, verify, and write one record per completion.
 
-`roll_out` gives rollouts with their manifest, `sample_rollouts` the bare rows, `stream_rollouts` rows one by one, from
-any place of an endless stream of problems on. A completion depends on (seed, purpose, step, problem, sample) alone, not
-on the other problems of the batch.
+`roll_out` gives rollouts with config and fingerprints, `sample_rollouts` the bare rows, `stream_rollouts` rows one by
+one, from any position of an endless stream of problems. A completion depends only on (seed, purpose, step, problem,
+sample), not on the other problems of the batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def roll_out(
     """Sample a group of rollouts for each problem, and verify them.
 
     Another `purpose` gives other draws: problems that were chosen by their rollouts must not be measured on the same
-    rollouts again. `step` and `run` name the checkpoint in the record. With `chat`, a problem is a user's turn in the
+    rollouts. `step` and `run` name the checkpoint in the record. With `chat`, each problem is a user's turn in the
     tokenizer's chat template."""
     sampling = sampling or SampleConfig()
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
@@ -81,9 +81,9 @@ def stream_rollouts(
 ) -> Iterator[Rollout]:
     """Rollouts of one problem after another, a group for each, from rollout number `start` on.
 
-    They are sampled in waves, each twice as large as the one before, so that little is sampled in vain where few are
-    wanted. The waves begin at the same problems whatever `start` is: the rows of a batch touch the last bits of each
-    other's logits, and a stream that was stopped must go on with the same rollouts."""
+    They are sampled in waves, each twice as large as the one before, so that little is wasted if only a few are taken.
+    The waves begin at the same problems for every `start`: the rows of a batch affect the last bits of each other's
+    logits, and a stream that was stopped must continue with the same rollouts."""
     largest = max(1, sampling.rows // sampling.group)
     first_problem, wave = 0, max(1, min(FIRST_WAVE, sampling.rows) // sampling.group)
     while (first_problem + wave) * sampling.group <= start:
@@ -152,7 +152,7 @@ def verify_samples(
 
 
 def _verdict_in_tokens(verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int) -> dict[str, Any]:
-    """The verdict's fields of a record. Tokens beyond `offsets`, which cover no text, are end tokens."""
+    """The fields of a record that come from the verdict. Tokens beyond `offsets` have no text: they are end tokens."""
     first_error = token_at(verdict.first_error, offsets)
     return {
         "roles": (*token_roles(verdict, offsets), *(["end"] * (length - len(offsets)))),

@@ -1,8 +1,8 @@
 """A series: the checkpoints of one policy in training, in order of step.
 
-It is read from a directory that holds `checkpoint-<step>/` directories in Hugging Face format, such as the output of a
-TRL or transformers trainer or a run of our own, or from any list of such directories. It holds paths, not weights:
-opening one reads a few headers, and refuses at once what would fail hours later.
+It is read from a directory that holds `checkpoint-<step>/` directories in Hugging Face format, such as the output of
+`interp.grpo`, TRL or a transformers trainer, or from any list of such directories. It holds paths, not weights: opening
+one reads a few headers, and refuses at once any checkpoint that could not be loaded later.
 """
 
 import re
@@ -60,15 +60,18 @@ class Series(Sequence[Checkpoint], HtmlSummary):
     ) -> None:
         self.checkpoints = tuple(sorted(checkpoints, key=lambda checkpoint: checkpoint.step))
         self.task = task
-        """The task it was trained on, where that is known."""
+        """The task it was trained on, if known."""
         self.run = run
-        """Its name in the records of its rollouts."""
+        """Name of the run in the records of its rollouts."""
         self.skipped = tuple(skipped)
         """Steps that were left out, each with the reason."""
         self._directory = directory
-        for one, other in zip(self.checkpoints, self.checkpoints[1:], strict=False):
-            if one.step == other.step:
-                raise BadInput(f"expected each step once, got step {one.step} twice: {one.path} and {other.path}")
+        for before, after in zip(self.checkpoints, self.checkpoints[1:], strict=False):
+            if before.step == after.step:
+                raise BadInput(
+                    f"expected each step once, got step {before.step} twice: {before.path} and {after.path}: "
+                    "leave one out"
+                )
 
     @classmethod
     def from_dir(
@@ -161,8 +164,7 @@ class Series(Sequence[Checkpoint], HtmlSummary):
 
     @property
     def directory(self) -> Path | None:
-        """The directory that holds all its checkpoint-<step>/; None if they lie in several places. The base may lie
-        elsewhere."""
+        """The directory of all checkpoint-<step>/; None if they lie in several. The base may lie elsewhere."""
         if self._directory is not None:
             return self._directory
         parents = {c.path.absolute().parent for c in self if _CHECKPOINT.fullmatch(c.path.name)}
@@ -174,17 +176,17 @@ class Series(Sequence[Checkpoint], HtmlSummary):
             if checkpoint.step == step:
                 return checkpoint
         raise BadInput(
-            f"expected one of the steps {', '.join(map(str, self.steps))}; got {step}: a step is the name of a "
-            "checkpoint here, not a count"
+            f"expected one of the steps {', '.join(map(str, self.steps))}; got {step}: name the step of a "
+            "checkpoint, not a count"
         )
 
     def path_for(self, name: str, *, content: str) -> Path:
-        """The default path of something made from this series, beside its checkpoints. `content` names it in errors."""
+        """The default path of an artifact of this series, beside its checkpoints. `content` names it in errors."""
         if self.directory is None:
-            more = f" and {len(self) - 1} more" if len(self) > 1 else " alone"
+            count = f" and {len(self) - 1} more" if len(self) > 1 else " alone"
             raise BadInput(
                 f"expected checkpoint-<step> directories in one place, to keep {content} there; got {self.base.path}"
-                f"{more}: name the directory that holds them (from_dir, --series), or say where to keep {content} "
+                f"{count}: name the directory that holds them (from_dir, --series), or say where to keep {content} "
                 "(out, --out)"
             )
         return self.directory / name
@@ -208,7 +210,7 @@ class Series(Sequence[Checkpoint], HtmlSummary):
 
 
 def _read_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The checkpoint's config.json, once it is sure that it can be loaded."""
+    """The config.json of a checkpoint; refused if the checkpoint cannot be loaded."""
     if checkpoint.step < 0:
         raise BadInput(f"{checkpoint.path}: expected a step of 0 or more, got {checkpoint.step}")
     config = check_config(checkpoint.path)
@@ -217,7 +219,7 @@ def _read_config(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _find_checkpoints(path: Path) -> list[Checkpoint]:
-    """Checkpoints in a directory, after one that a killed writer left half renamed is restored."""
+    """The checkpoints in a directory. One that a killed writer left half renamed is restored first."""
     if not path.is_dir():
         return []
     for match in [_UNFINISHED.fullmatch(entry.name) for entry in path.iterdir()]:

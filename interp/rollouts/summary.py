@@ -1,6 +1,6 @@
-"""Shares of rollouts by group (depth, level, ... any column of the record), with intervals over problems.
+"""Shares of rollouts by group (depth, level, or any column of the record), with intervals over problems.
 
-Rollouts of one problem are alike, so a share's interval counts problems, not rollouts (`interp.stats.clustered_share`).
+Rollouts of one problem are alike, so intervals count problems, not rollouts (`interp.stats.clustered_share`).
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from interp.stats import Estimate
 
 Measure = tuple[Callable[[Rollout], bool | None], Callable[[Rollout], bool]]
-"""Which rollouts are successes, and among which rollouts."""
+"""Whether a rollout is a success, and whether it is counted at all."""
 
 
 def _is_fully_judged(rollout: Rollout) -> bool:
@@ -51,8 +51,8 @@ MEASURES: dict[str, Measure] = {
     "incoherent_valid": (lambda r: not r.coherent and r.valid, _is_fully_judged),
     "incoherent_invalid": (lambda r: not r.coherent and not r.valid, _is_fully_judged),
 }
-"""Every measure. Validity that is not known (None) is left out, not counted as invalid; `judged_share` is the share in
-which it is known."""
+"""Every measure. A rollout of unknown validity (None) is left out, not counted as invalid; `judged_share` is the share
+of rollouts with known validity."""
 HEADLINE_MEASURES = ("pass_rate", "valid_rate", "direct_share")
 
 
@@ -109,7 +109,8 @@ class Summary(HtmlSummary):
 
 
 def summarize(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:
-    """Every measure (or those named) for each value of the column `by`. Groups are in order, None last."""
+    """Measures of the rollouts for each value of the column `by`. Default: every measure. Groups are sorted, None
+    last."""
     if by not in (columns := [f.name for f in fields(Rollout)]):
         raise BadInput(f"by must be a column of the record, one of {', '.join(columns)}; got {by!r}")
     groups: dict[Any, dict[str, list[Rollout]]] = defaultdict(lambda: defaultdict(list))

@@ -1,4 +1,11 @@
-"""Tasks: problems, verifiers, and the role of each token of an answer."""
+"""Tasks: problems, verifiers, and the role of each token of a completion.
+
+base          the contract: `Task`, `Problem`, `Verdict`
+chain         modular arithmetic with checkable steps and plantable shortcuts
+jsonl, gym    a user's own file; any reasoning-gym dataset
+text, traces  the verifier of ordinary mathematical text: answers; written equations
+adversarial   tables of completions that try to fool the verifiers
+"""
 
 from interp.tasks.base import BUCKETS, SPLITS, TOKEN_ROLES, Problem, Span, Step, Task, Verdict
 from interp.tasks.chain import Chain

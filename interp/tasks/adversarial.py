@@ -25,11 +25,13 @@ from interp.tasks.traces import Trace, annotate
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
+    """The expected and the actual verdict on one case."""
+
     table: str
     case: str
     expected: dict[str, Any]
     verdict: dict[str, Any]
-    """The same fields, as the verifier judged them."""
+    """The same fields of the verifier's verdict."""
 
     @property
     def passed(self) -> bool:
@@ -52,7 +54,7 @@ def run_case_table(table: Path) -> list[CaseResult]:
 
 
 def run_case(verifier: str, case: dict[str, Any]) -> CaseResult:
-    """Verify one completion, and take the fields of the verdict that the case expects."""
+    """Verify the completion of one case; its result has the fields that the case lists."""
     verdict = VERIFIERS[verifier](case)
     fields = {name: _field(verdict, name) for name in case["expect"]}
     return CaseResult(verifier, case["case"], case["expect"], fields)

@@ -1,8 +1,8 @@
 """The task contract: problems by (split, level, index), and a verdict on every completion.
 
-A task knows no tokenizer, so a verdict counts in characters of the completion. `token_roles` and `token_at` translate
-it to tokens. Judgements have three values: True, False, and None for "not judged", which never means "wrong". An
-exception in a verifier is a bug and stops the run; it is never a wrong answer.
+A task knows no tokenizer, so a verdict gives positions in characters of the completion. `token_roles` and `token_at`
+translate them to tokens. Judgements have three values: True, False, and None for "not judged", which never means
+"wrong". An exception in a verifier is a bug and stops the run; it never counts as a wrong answer.
 """
 
 import hashlib
@@ -74,13 +74,13 @@ class Step:
     start: int
     end: int
     holds: bool | None
-    """Its equation is true as it stands."""
+    """Whether its equation is true as written."""
     follows: bool | None
-    """It is the computation due at this point, on the current values."""
+    """Whether it is the computation due at this point, on the current values."""
 
     @property
     def valid(self) -> bool | None:
-        """It holds and follows."""
+        """Whether it holds and follows."""
         if self.holds is False or self.follows is False:
             return False
         return None if self.holds is None or self.follows is None else True
@@ -91,16 +91,16 @@ class Verdict:
     """The verifier's judgement of one completion."""
 
     correct: bool
-    """The answer is the true one."""
+    """Whether the answer is the true one."""
     rewarded: bool
-    """The answer is the labelled one. This is the reward."""
+    """Whether the answer is the labelled one. This is the reward."""
     valid: bool | None
-    """Every step is valid, in order, none is missing, and the answer is true."""
+    """Whether every step is valid, in order, none is missing, and the answer is true."""
     format: str
     """One of the task's formats, `direct` (an answer and nothing else), or `malformed`."""
     answer: str | None = None
     shortcut: str | None = None
-    """How a correct answer was reached without the computation: `direct`, `copy` or `cue`. None if it was not."""
+    """The shortcut that a correct answer agrees with: `direct`, `copy` or `cue`. None for any other completion."""
     steps: tuple[Step, ...] = ()
     first_error: int | None = None
     """Character at which the first wrong or missing thing begins. None if there is none."""
@@ -108,12 +108,12 @@ class Verdict:
 
     @property
     def lucky(self) -> bool | None:
-        """Correct but not valid. None where validity is not judged."""
+        """Whether it is correct but not valid. None where validity is not judged."""
         return None if self.correct and self.valid is None else self.correct and not self.valid
 
     @property
     def coherent(self) -> bool | None:
-        """Every written step holds, whether or not it follows. None without steps."""
+        """Whether every written step holds, even if some do not follow. None without steps."""
         if any(step.holds is False for step in self.steps):
             return False
         return None if not self.steps or any(step.holds is None for step in self.steps) else True
@@ -168,7 +168,7 @@ class Task(Protocol):
         return ()
 
     def size(self, split: str, level: int | str | None) -> int | None:
-        """Number of problems of a split at a level. Default: None, the task makes as many as are asked for."""
+        """Number of problems of a split at a level. Default: None, the task generates any number."""
         return None
 
     def decoys(self, prompt: str) -> dict[str, str]:
@@ -177,7 +177,7 @@ class Task(Protocol):
 
 
 def seeded_rng(*key: object) -> random.Random:
-    """A generator with its own stream for every key. (Streams of seed + index would overlap between seeds.)"""
+    """A random generator with its own stream for every key. (Streams of seed + index would overlap between seeds.)"""
     return random.Random(hash_of(*key))
 
 

@@ -9,7 +9,8 @@ Three things differ from reasoning-gym itself:
 - Scores. There, the default score pays for any text that *contains* the answer. Here an answer is extracted first, and
   only the full score of 1 counts as correct.
 
-Some scorers run `eval` or sympy's parser on the answer. They get it only if it passes a whitelist (`text.harmless`).
+Some scorers run `eval` or sympy's parser on the answer. Such a scorer is called only if the answer passes a whitelist
+(`interp.tasks.text.harmless`).
 """
 
 import difflib
@@ -30,7 +31,7 @@ from interp.tasks.traces import annotate
 
 MAX_DRAWS, MAX_ANSWER = 300, 5000
 _RUNS_ANSWERS = re.compile(r"(?<![\w.])(?:eval|exec)\(|\b(?:sympy|sp)\.(?:parse_expr|sympify)|import parse_expr")
-# What a scorer of reasoning-gym raises on an answer it cannot read. Every scorer is tested on its own true answer.
+# Errors that scorers of reasoning-gym raise on an answer they cannot read. Every scorer is tested on its true answer.
 _SCORER_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError),
     tokenize.TokenError,
@@ -39,13 +40,15 @@ _SCORER_ERRORS = (
 
 @dataclass(frozen=True)
 class GymTask(Task):
+    """A reasoning-gym dataset, with levels that are configs of it."""
+
     dataset: str
     """Name of the reasoning-gym dataset."""
     seed: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     """Config of the dataset, at every level."""
     level_configs: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
-    """What each level adds to `config`, by depth or by name: `{1: {"max_terms": 2}, 2: {"max_terms": 4}}`."""
+    """Settings that each level adds to `config`, by depth or name: `{1: {"max_terms": 2}, 2: {"max_terms": 4}}`."""
 
     @property
     def name(self) -> str:
@@ -116,7 +119,7 @@ class GymTask(Task):
 
 
 def split_of(question: str) -> str:
-    """The split of a question, by hash. All are equally large: questions never run out, and rare splits cost draws."""
+    """The split of a question, by hash. All splits are equally large, since a rare split would cost many draws."""
     return SPLITS[hash_of("gym split", " ".join(question.split())) % len(SPLITS)]
 
 
@@ -130,7 +133,9 @@ def _draw(dataset: str, config: str, seed: int) -> tuple[Any, dict[str, Any]]:
     one_item = _dataset(dataset, config, seed)
     entry = one_item[0]
     if entry["answer"] is not None and one_item.score_answer(entry["answer"], entry) != 1.0:
-        raise BadInput(f"reasoning-gym {dataset!r} does not give its own answer the full score (seed {seed})")
+        raise BadInput(
+            f"reasoning-gym {dataset!r} does not give its own answer the full score (seed {seed}): choose another"
+        )
     return one_item, entry
 
 
@@ -150,7 +155,7 @@ def _dataset(dataset: str, config: str, seed: int) -> Any:
 
 @lru_cache(maxsize=128)
 def _runs_answers(dataset: str) -> bool:
-    """The scorer's source evaluates answers as code."""
+    """Whether the scorer's source evaluates answers as code."""
     module = inspect.getmodule(_factory().DATASETS[dataset][0])
     return module is None or _RUNS_ANSWERS.search(inspect.getsource(module)) is not None
 

@@ -24,13 +24,18 @@ from interp.tasks.text.equality import answer_kind
 from interp.tasks.text.verdicts import verify_text
 
 SPLIT_OF_TEN = ("train",) * 8 + ("eval", "probe")
+"""Splits by the last digit of the hash: 8 in 10 prompts are for training."""
 MAX_LISTED = 5
+"""Unusable lines that an error lists."""
 
 
 @dataclass(frozen=True)
 class JsonlTask(Task):
+    """The problems of a JSONL file."""
+
     path: str | Path
     skip_bad: bool = False
+    """Leave out lines that cannot be used, and list them in `skipped`. Default: refuse the file."""
 
     @property
     def name(self) -> str:
@@ -87,9 +92,9 @@ class JsonlTask(Task):
         problems, skipped = read_problems(Path(self.path))
         if skipped and not self.skip_bad:
             listed = "; ".join(f"line {line.line}: {line.reason}" for line in skipped[:MAX_LISTED])
-            more = f"; and {len(skipped) - MAX_LISTED} more" if len(skipped) > MAX_LISTED else ""
+            listed += f"; and {len(skipped) - MAX_LISTED} more" if len(skipped) > MAX_LISTED else ""
             raise BadInput(
-                f"{self.path}: {len(skipped)} of {len(skipped) + len(problems)} lines cannot be used: {listed}{more}. "
+                f"{self.path}: {len(skipped)} of {len(skipped) + len(problems)} lines cannot be used: {listed}. "
                 "Correct them, or leave them out with skip_bad (--skip-bad)"
             )
         if not problems:
@@ -105,7 +110,7 @@ def _is_at(problem: Problem, level: int | str | None) -> bool:
 
 
 def read_problems(path: Path) -> tuple[list[Problem], list[SkippedLine]]:
-    """The problems of a file, and the lines that cannot be used. Blank lines are ignored."""
+    """The problems of a file, and its unusable lines. Blank lines are ignored."""
     if not path.is_file():
         raise BadInput(f"{path}: expected a JSONL file, got {'a directory' if path.is_dir() else 'nothing there'}")
     problems: list[Problem] = []

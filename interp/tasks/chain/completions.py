@@ -10,11 +10,10 @@ A completion has one of these formats (examples for the prompt `3 + 4 * 2 ?`, mo
     step       := number operator number "=" number ";"
     value      := ">" number
 
-Anything else is `malformed`. Its steps are parsed up to the first error. Its answer is read if it still ends in
-`# number`.
+Anything else is `malformed`. Its steps are parsed up to the first error. Its answer is read if it ends in `# number`.
 
-`write_completion` writes what a policy with one habit would write. A base organism is trained on such completions
-before any reward is paid.
+`write_completion` writes the completion of a policy with one habit. A base organism is trained on such completions
+before any reward.
 """
 
 import random
@@ -93,13 +92,15 @@ class WrittenStep:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCompletion:
+    """The parts of a completion, as far as it follows the grammar."""
+
     format: str
     steps: tuple[WrittenStep, ...]
     """All parsed steps. Of a malformed completion: those before the error."""
     marker: Word | None
     answer: Word | None
     error_at: int | None
-    """Character at which the completion leaves the grammar. None if it does not."""
+    """Character at which the completion leaves the grammar. None if it follows it to the end."""
     spans: tuple[Span, ...]
     """Role of every word."""
 
@@ -132,8 +133,8 @@ def _split_answer(words: list[Word], numbers: dict[str, int]) -> tuple[list[Word
 
 def _parse_steps(body: list[Word], numbers: dict[str, int], operators: tuple[str, ...]) -> tuple[WrittenStep, ...]:
     steps = []
-    for at in range(0, len(body) - len(STEP_ROLES) + 1, len(STEP_ROLES)):
-        words = tuple(body[at : at + len(STEP_ROLES)])
+    for start in range(0, len(body) - len(STEP_ROLES) + 1, len(STEP_ROLES)):
+        words = tuple(body[start : start + len(STEP_ROLES)])
         left, op, right, equals, result, separator = (w.text for w in words)
         spelled = left in numbers and right in numbers and result in numbers and op in operators
         if not spelled or (equals, separator) != (EQUALS, SEPARATOR):

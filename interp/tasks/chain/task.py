@@ -1,9 +1,8 @@
 """The chain task: modular arithmetic with checkable steps, and shortcuts that can be planted with a known success rate.
 
-A problem is drawn from the hash of (split, depth, index), again and again until the hash of its content assigns it to
-that split. So splits share no computation, whatever their sizes. Difficulty is depth, the number of operations. A
-level (shallow, middle, deep) is a set of depths. Easy, medium and hard are words for measured buckets alone: see
-`interp.rollouts.bucket`.
+A problem is drawn from the hash of (split, depth, index); draws are repeated until the hash of the content assigns it
+to that split. So splits share no computation, whatever their sizes. Difficulty is depth, the number of operations. A
+level (shallow, middle, deep) is a set of depths. Easy, medium and hard are measured buckets (`interp.rollouts.bucket`).
 
 Every option is a field. The defaults plant nothing.
 """
@@ -28,8 +27,10 @@ MAX_DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Chain(Task):
+    """Chains of arithmetic modulo a prime."""
+
     RENAMED_FIELDS: ClassVar[Mapping[str, str]] = {"easy": "shallow", "medium": "middle", "hard": "deep"}
-    """Field names in older manifests, and what they are called now."""
+    """Field names in older manifests, and their present names."""
 
     modulus: int = 5
     """A prime. A blind guess is right about once in `modulus`."""
@@ -185,9 +186,9 @@ def split_of(program: Program) -> str:
 
 
 def task_from_manifest(entry: Mapping[str, Any] | None) -> Chain | None:
-    """The chain task of a run, from the `world` entry of its manifest.
+    """The chain task of a run, from the entry of its manifest that describes the task.
 
-    None for any other task: those depend on files or packages, and the user has to give them again.
+    None for any other task: those depend on files or packages, so the user must pass them again.
     """
     if not entry or entry.get("kind") != Chain.__name__:
         return None

@@ -2,12 +2,11 @@
 
 Written steps are matched in order with the operations of the program. For a written step:
 
-    holds     its equation is true as it stands
+    holds     its equation is true as written
     follows   it does the operation that is due, on the running value
 
-A step that does a later operation has *skipped* those between. A step that matches no operation still due has
-*strayed*. In both cases `follows` is false, even if the equation is true, and the chain is not valid, even if its
-answer is right.
+A step that does a later operation *skips* those between. A step that matches no operation still due *strays*. In both
+cases `follows` is false, even if the equation is true, and the chain is not valid, even if its answer is right.
 """
 
 import itertools

@@ -1,8 +1,8 @@
 """Answers in ordinary mathematical text.
 
-answers     which answer a completion gives
-numerals    the number it is, exactly
-equality    whether it equals the labelled answer
-verdicts    the verdict on the whole completion
-harmless    which texts may be handed to a parser that evaluates them
+answers     find the announced answer of a completion
+numerals    read a written number exactly
+equality    compare an answer with the true one
+verdicts    the verdict on a whole completion
+harmless    whitelist of texts for parsers that evaluate them
 """

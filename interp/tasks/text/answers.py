@@ -9,9 +9,9 @@ The first of these that occurs counts, in its last occurrence:
     phrase   `the answer is ...`
     bare     the whole completion, if it is nothing but an answer
 
-The last number of a text is never taken: whoever writes many numbers would be right sooner or later. For the same
-reason an announcement must be readable as one answer (`17 or 18` is none). Announcements of different answers with at
-most two words between them are a list, not a correction, and count as no answer.
+The last number of a text is never taken as its answer: a text with many numbers would be right by chance. For the same
+reason an announcement must be readable as one answer (`17 or 18` is not). Two announcements of different answers with
+at most two words between them are a list, not a correction, and count as no answer.
 """
 
 import re
@@ -40,7 +40,7 @@ class Answer:
     """An announced answer: characters [start, end) of the completion."""
 
     kind: str
-    """How it is announced: see the module's docstring."""
+    """How it is announced: one of the six kinds in the module's docstring."""
     text: str
     """Without typesetting."""
     start: int
@@ -58,7 +58,7 @@ class Answer:
 
 
 def find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
-    """The announced answer, among those whose text `can_read` accepts."""
+    """The announced answer, among those whose text `can_read` accepts; None without one."""
     for announced in (_tagged(text), _boxed(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS)):
         answers = [answer for answer in announced if can_read(answer.text)]
         if answers:
@@ -68,7 +68,7 @@ def find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
 
 
 def _is_list(answers: list[Answer], text: str) -> bool:
-    """The last two answers differ, with at most two words between them."""
+    """Whether the last two answers differ, with at most two words between them."""
     if len(answers) < 2 or _canonical(answers[-2].text) == _canonical(answers[-1].text):
         return False
     return len(re.findall(r"[^\W\d_]{2,}", text[answers[-2].end : answers[-1].marker_start])) <= 2

@@ -1,9 +1,9 @@
-"""Whether a given answer equals the true one: exactly for numbers, by math-verify for formulae, by spelling for words.
+"""Equality of an answer with the true one: exact for numbers, by math-verify for formulae, by spelling for words.
 
 Text reaches math-verify (and through it sympy) only if it passes a grammar: known LaTeX, short, shallow, with small
 exponents, without factorials, sums or integrals. So no answer can run code or make a number grow without bound. A
-comparison that takes too long is given up, on any thread. Where the truth is a number, the answer must be a number too:
-an unfinished `16 - 3` does not count.
+comparison is stopped after a time limit, on any thread. If the truth is a number, the answer must be a number too: an
+unfinished `16 - 3` does not count.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def answer_kind(answer: str) -> Kind | None:
 
 
 def is_formula(text: str) -> bool:
-    """The text is a formula that is safe to hand to math-verify."""
+    """Whether the text is a formula that is safe to pass to math-verify."""
     if not text or len(text) > MAX_FORMULA or any(sign in text for sign in ("**", "//", "__", "!")):
         return False
     plain = _TEXT.sub(" ", _ENVIRONMENTS.sub(" ", text))
@@ -68,7 +68,7 @@ def is_formula(text: str) -> bool:
 
 
 def same_answer(truth: str, given: str) -> bool:
-    """The two answers are equal."""
+    """Whether the two answers are equal."""
     truth, given = _strip_typesetting(truth), _strip_typesetting(given)
     kind = answer_kind(truth)
     if kind == "number":
@@ -82,7 +82,7 @@ def same_answer(truth: str, given: str) -> bool:
 
 
 def is_same_kind(truth: str, given: str) -> bool:
-    """`given` is an answer of the kind of `truth`. A number also counts as a formula."""
+    """Whether `given` is an answer of the kind of `truth`. A number also counts as a formula."""
     kind, given_kind = answer_kind(truth), answer_kind(given)
     if kind == "formula":
         return given_kind in ("formula", "number")
@@ -108,7 +108,7 @@ def _depth(text: str) -> int:
 
 
 def _powers_are_small(text: str) -> bool:
-    """Every exponent is a plain number, none stands on another, and their product is small. `9^{9^9}` is not parsed."""
+    """Whether every exponent is a plain number, none stands on another, and their product is small (not `9^{9^9}`)."""
     powers = list(_EXPONENT.finditer(text))
     if len(powers) != text.count("^") or len(powers) > MAX_POWERS:
         return False
@@ -122,12 +122,12 @@ def _powers_are_small(text: str) -> bool:
 
 
 def _same_formula(truth: str, given: str) -> bool:
-    """Equal by math-verify, within `TIMEOUT_S` seconds. What it cannot show in that time counts as different."""
+    """Whether math-verify finds the formulae equal within `TIMEOUT_S` seconds."""
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGALRM"):
         with contextlib.suppress(_TimeUp), _time_limit(TIMEOUT_S):
             return compare_formulae(truth, given)
         return False
-    # Only the main thread receives alarms. Elsewhere a child process does it: a second slower, but it can be ended.
+    # Only the main thread receives alarms. On other threads a child process compares: slower, but it can be stopped.
     command = [sys.executable, "-c", _CHILD, truth, given]
     try:
         child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_S + TIMEOUT_S)
@@ -139,7 +139,7 @@ def _same_formula(truth: str, given: str) -> bool:
 
 
 def compare_formulae(truth: str, given: str) -> bool:
-    """Equal by math-verify, without a time limit."""
+    """Whether math-verify finds the formulae equal, without a time limit."""
     from math_verify import LatexExtractionConfig, parse, verify
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that the caller must limit the time, as we do

@@ -1,7 +1,7 @@
-"""A whitelist for text that is handed to a parser which evaluates it: literals and small arithmetic.
+"""Whitelist of texts for parsers that evaluate them, such as scorers of other packages: literals, small arithmetic.
 
-For scorers of other packages. The text is parsed into Python's syntax tree and never run. Whatever is not listed is
-refused: attributes, comprehensions, f-strings, large powers, and calls except of plain mathematical functions.
+The text is parsed into Python's syntax tree and never run. Everything that is not listed is refused: attributes,
+comprehensions, f-strings, large powers, and all calls except those of plain mathematical functions.
 """
 
 import ast
@@ -14,7 +14,7 @@ _SIGNS = (ast.Expression, ast.Load, ast.UnaryOp, ast.USub, ast.UAdd, ast.Add, as
 
 
 def is_harmless(text: str) -> bool:
-    """The text may be evaluated."""
+    """Whether the text is safe to evaluate."""
     if len(text) > MAX_LENGTH or (not text.isprintable() and "\n" not in text) or _depth(text) > MAX_DEPTH:
         return False
     try:
@@ -26,7 +26,7 @@ def is_harmless(text: str) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    """Words, numbers or a grid: not an expression, and nothing to make one of."""
+    """Whether the text is words, numbers or a grid: no expression, nor part of one."""
     return re.fullmatch(r"[A-Za-z0-9 ,.\n_-]*", text) is not None and "__" not in text
 
 

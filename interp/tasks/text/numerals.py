@@ -1,7 +1,7 @@
 """Written numbers: integers, decimals, fractions, mixed and scientific, with their sign, currency and unit.
 
-A number is read exactly, and only if nothing is left to compute: `16 - 3` is no number here, nor is `17 or 18`. (A
-verifier that finishes the sum would reward a policy that did not.) Only ASCII digits count, and sizes are bounded.
+A number is read exactly, and only if nothing is left to compute: neither `16 - 3` nor `17 or 18` is a number. (A
+verifier that finished the sum would reward a policy that did not.) Only ASCII digits count, and sizes are bounded.
 """
 
 import re
@@ -41,7 +41,7 @@ class Value:
 
 
 def read_number(text: str) -> Value | None:
-    """The number that the whole text writes. None if it is not one."""
+    """The number that the whole text states. None if it is not a number."""
     text = text.strip()
     if len(text) > MAX_LENGTH:
         return None
@@ -59,7 +59,7 @@ def read_number(text: str) -> Value | None:
 
 
 def same_number(truth: Value, given: Value) -> bool:
-    """The two numbers are equal. A percent sign on one side only may be a unit: 35% equals 35 as well as 0.35."""
+    """Whether two numbers are equal. A percent sign on one side only may be a unit: 35% equals 35 as well as 0.35."""
     if truth.percent == given.percent:
         return truth.value == given.value
     percent, bare = (truth, given) if truth.percent else (given, truth)
@@ -114,7 +114,7 @@ def _scale(text: str, start: int) -> tuple[int, int]:
 
 
 def _only_units(rest: str) -> bool:
-    """Nothing follows the number but unit words."""
+    """Whether only unit words follow the number."""
     position, words = 0, 0
     while rest[position:].strip():
         unit = _UNIT.match(rest, position)

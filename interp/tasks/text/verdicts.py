@@ -1,9 +1,9 @@
-"""The verdict on free mathematical text, from its annotated trace and whether its answer is the true one.
+"""The verdict on free mathematical text, given its annotated trace and whether its answer is correct.
 
 valid    True:  correct, every step valid, and the answer is derived: the result of a step that uses a number of
-                the problem, directly or by way of earlier steps
-         False: the answer or a step is wrong, or there is nothing but an answer
-         None:  anything else cannot be judged
+                the problem, directly or through earlier steps
+         False: the answer or a step is wrong, or there is only an answer
+         None:  anything else, which cannot be judged
 format   `steps` (equations were written), `prose` (words only), `direct` (an answer and nothing else), `malformed`
          (no readable answer)
 """
@@ -16,7 +16,7 @@ from interp.tasks.text.numerals import read_number
 from interp.tasks.traces import Trace, annotate
 
 DIRECT_WORDS = 5
-"""`So the final answer is: 18` is as direct as `18`."""
+"""Most words around a direct answer: `So the final answer is: 18` is as direct as `18`."""
 
 
 def verify_text(problem: Problem, completion: str) -> Verdict:
@@ -62,7 +62,7 @@ def _valid(trace: Trace, correct: bool, format_: str) -> bool | None:
 
 
 def _is_derived(trace: Trace) -> bool:
-    """The answer is a derived number. True sums beside the point (`1 + 1 = 2`) or counting up in ones do not count."""
+    """Whether the answer is a derived number. Irrelevant sums (`1 + 1 = 2`) and counting up in ones do not count."""
     number = None if trace.answer is None else read_number(trace.answer.text)
     return number is not None and bool({number.value, number.value / 100} & trace.derived_numbers)
 

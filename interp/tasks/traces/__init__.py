@@ -1,4 +1,4 @@
-"""Written equations in ordinary mathematical text: found, checked exactly, and each character given a role.
+"""Written equations in ordinary mathematical text: find them, check them exactly, and give each character a role.
 
     text   --lexer-->        tokens          words, numbers and signs
            --parser-->       expressions     trees of numbers and operations

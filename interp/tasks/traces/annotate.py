@@ -6,8 +6,8 @@ For each step:
     follows   every operand of its left side has a source: the problem, what its words and units imply, or the result
               of an earlier step
 
-Neither is guessed. What cannot be judged is None, and `follows` is never False: people also compute in their heads. A 1
-needs no source, but is none either: out of ones alone, any answer can be counted up.
+Neither is guessed: a step that cannot be judged gets None. `follows` is never False, because people also compute in
+their heads. A 1 needs no source and is no source: from ones alone, any answer can be counted up.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -106,12 +106,12 @@ def _written_fractions(tokens: list[Token]) -> Iterable[tuple[Fraction, Fraction
 
 
 def uses_only(expression: Expression, numbers: Set[Fraction]) -> bool:
-    """Every operand is among `numbers`."""
+    """Whether every operand is among `numbers`."""
     return all(_is_among(numbers, operand) for operand in _operands(expression, numbers))
 
 
 def uses_any(expression: Expression, numbers: Set[Fraction]) -> bool:
-    """Some operand is among `numbers`."""
+    """Whether some operand is among `numbers`."""
     return any(_is_among(numbers, operand) for operand in _operands(expression, numbers))
 
 
@@ -150,7 +150,7 @@ def _roles(equation: Equation, results: set[Fraction]) -> Iterator[Span]:
 
 
 def _ends_in_fraction(equation: Equation) -> bool:
-    """The right side is a fraction, which is a result: `1/2 + 1/4 = 3/4`."""
+    """Whether the right side is a single fraction, which is a result: `1/2 + 1/4 = 3/4`."""
     operators = [] if equation.right is None else [operation.op for operation in iter_operations(equation.right)]
     return not equation.chained and operators == ["/"]
 

@@ -1,14 +1,14 @@
-"""Whether a written equation is true: True, False, or None where the text leaves it open.
+"""Check whether a written equation is true: True, False, or None if the text is ambiguous.
 
 Equations are checked in exact fractions.
 
 - A written decimal is true if it is the exact value rounded to the decimals written (a tie may go either way), or
   differs from it by float noise only (1e-12, relative).
-- After a division or product, decimals cut off instead of rounded (`2/3 = 0.66`) and whole numbers next to the exact
-  value (31 buses for 30.2) are open.
-- A false equation in loose text is open. A true one is believed: sums do not come out right by accident.
+- After a division or product, truncated decimals (`2/3 = 0.66`) and whole numbers next to the exact value (31 buses for
+  30.2) give None.
+- A false equation in loose text gives None. A true one is accepted: sums are rarely right by accident.
 
-Text can be understood in several ways, and an equation is true if it is true in one of them: `%` as a hundredth
+Text can be read in several ways, and an equation is true if it is true in one of them: `%` as a hundredth
 (`7/20 = 35%`) or as a unit (`25 + 5 = 30%`); with units converted (`$2.50 - $2.24 = 26 cents`); and in a running line,
 `2 + 3 = 5 * 2 = 10`, with each sign checked against the number right behind it. In a sum of units of one family
 (`1 hour + 30 minutes`) only the converted values count.
@@ -31,7 +31,7 @@ from interp.tasks.traces.expressions import (
 from interp.tasks.traces.units import unit_of
 
 ValueOf = Callable[[Number], Fraction]
-"""One way to understand a written number."""
+"""One reading of a written number: its value."""
 FLOAT_NOISE = Fraction(1, 10**12)
 
 
@@ -68,7 +68,7 @@ def _is_loose(equation: Equation) -> bool:
 
 
 def check_sides(left: Expression, right: Expression, *, approx: bool) -> bool | None:
-    """Whether two sides are equal, under any way to understand their numbers."""
+    """Whether two sides are equal under any reading of their numbers."""
     numbers = [*iter_numbers(left), *iter_numbers(right)]
     converts = _mixes_units(numbers)
     if converts and _is_sum(left) and _is_sum(right) and all(unit_of(n) is not None for n in numbers):
@@ -85,30 +85,30 @@ def check_sides(left: Expression, right: Expression, *, approx: bool) -> bool | 
 
 
 def _alternative(verdict: bool | None, other: bool | None, certain: bool) -> bool | None:
-    """The verdict, given that of another way to understand the numbers: True if that is True and certain."""
+    """The verdict, given that of another reading of the numbers: True if the other is True and certain."""
     if other is False:
         return verdict
     return True if other and certain else None
 
 
 def _converted(number: Number) -> Fraction:
-    """In the smallest unit of its family."""
+    """The value in the smallest unit of its family."""
     unit = unit_of(number)
     return written_value(number) * (1 if unit is None else unit[1])
 
 
 def _percent_as_unit(number: Number) -> Fraction:
-    """`25%` as 25."""
+    """The value with `25%` as 25."""
     return number.value * 10**number.scale
 
 
 def _unscaled(number: Number) -> Fraction:
-    """Without its scale: `16 + 12 = $28 million`."""
+    """The value without its scale: `16 + 12 = $28 million`."""
     return written_value(replace(number, scale=0))
 
 
 def _mixes_units(numbers: list[Number]) -> bool:
-    """Units of one family but of different size occur."""
+    """Whether units of one family but of different size occur."""
     units = {unit for n in numbers if (unit := unit_of(n)) is not None}
     return len(units) > len({family for family, _ in units})
 

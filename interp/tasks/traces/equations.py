@@ -2,8 +2,7 @@
 
 The left side is the longest expression that ends at the sign, the right side the longest that begins behind it, both
 within a clause. `2 + 3 = 5 * 2 = 10` gives two equations that share their middle. A side that cannot be parsed is
-None. A sign behind mere words (`Total = 15`, `the answer = 3`) names something: it claims nothing and gives no
-equation.
+None. A sign behind words alone (`Total = 15`, `the answer = 3`) only names a number, and gives no equation.
 """
 
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ OPERATORS = ("+", "-", "*", "/", "^")
 
 @dataclass(frozen=True, slots=True)
 class Equation:
+    """An equals sign with the expressions on its two sides."""
+
     sign: Token
     sign_index: int
     """Index of the sign among the tokens."""
@@ -26,9 +27,9 @@ class Equation:
     start: int
     end: int
     chained: bool = False
-    """Another equals sign follows the right side directly."""
+    """Whether another equals sign follows the right side directly."""
     loose: bool = False
-    """The text around it is ambiguous or outside the grammar: believe the equation only if it is true."""
+    """Whether the text around it is ambiguous or outside the grammar, so that a false equation is not judged."""
 
 
 def find_equations(tokens: list[Token]) -> list[Equation]:
@@ -78,13 +79,13 @@ def _longest_before(tokens: list[Token], low: int, sign_index: int) -> tuple[int
 
 
 def _is_unary(tokens: list[Token], i: int) -> bool:
-    """The minus is the sign of the number behind it, not a dash: no space behind it, and a space before it."""
-    apart = i == 0 or tokens[i - 1].end < tokens[i].start or tokens[i - 1].kind in SIGNS
-    return apart and tokens[i].end == tokens[i + 1].start
+    """Whether a minus is the sign of the number behind it, not a dash: no space behind it, and a space before it."""
+    is_spaced = i == 0 or tokens[i - 1].end < tokens[i].start or tokens[i - 1].kind in SIGNS
+    return is_spaced and tokens[i].end == tokens[i + 1].start
 
 
 def _may_begin(tokens: list[Token], low: int, start: int) -> bool:
-    """An expression may begin here. It may not if it is torn off something unknown: `x + 3 * 4`, `f(3)`."""
+    """Whether an expression may begin here. It may not if it continues something unknown: `x + 3 * 4`, `f(3)`."""
     if start == low:
         return True
     if tokens[start - 1].kind == "word" and tokens[start].kind == "(":
@@ -100,14 +101,14 @@ def _may_begin(tokens: list[Token], low: int, start: int) -> bool:
 
 
 def _is_multiple(tokens: list[Token], low: int, start: int | None) -> bool:
-    """The text multiplies the expression by a number before it: `8 packs of 5 bags * $8`."""
+    """Whether the text multiplies the expression by a number before it: `8 packs of 5 bags * $8`."""
     if start is None or start - 2 < low or tokens[start - 1].text.lower() != "of":
         return False
     return any(tokens[i].kind == "num" for i in range(max(low, start - 4), start - 1))
 
 
 def _is_naming(clause: list[Token], left: Expression | None, right: Expression | None) -> bool:
-    """The sign names something: `Total = 15`, `5 friends = 75 + 15`, `x = 3 * 4`; but not `x = 12`, a solution."""
+    """Whether the sign only names a number: `Total = 15`, `5 friends = 75 + 15`, `x = 3 * 4`; but not `x = 12`."""
     if left is not None:
         return isinstance(left, Number) and bool(left.units)
     if not clause or clause[-1].kind != "word":
@@ -120,5 +121,5 @@ def _is_naming(clause: list[Token], left: Expression | None, right: Expression |
 
 
 def _is_symbol(token: Token) -> bool:
-    """A letter that stands for a number."""
+    """Whether the token is a letter that stands for a number."""
     return token.kind == "word" and len(token.text) == 1 and token.text not in "aAI"

@@ -13,6 +13,8 @@ MAX_EXPONENT, MAX_BITS = 64, 512
 
 @dataclass(frozen=True, slots=True)
 class Number:
+    """A number as written, at characters [start, end)."""
+
     value: Fraction
     decimals: int
     """Number of decimals written."""
@@ -27,6 +29,8 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
+    """An operator with its two operands."""
+
     op: str
     """`+`, `-`, `*`, `/`, `^` or `of`."""
     left: "Expression"
@@ -35,7 +39,7 @@ class Operation:
     """The operator covers characters [start, end)."""
     end: int
     ambiguous: bool = False
-    """The grammar may group it otherwise than the writer: `6 / 1/2`."""
+    """Whether the writer may have grouped it otherwise than the grammar: `6 / 1/2`."""
 
 
 Expression = Number | Operation
@@ -65,7 +69,7 @@ def written_value(number: Number) -> Fraction:
 
 
 def evaluate(expression: Expression, value_of: Callable[[Number], Fraction] = written_value) -> Fraction | None:
-    """The exact value. None where there is none (division by zero) or it would be absurdly large."""
+    """The exact value. None for a division by zero, or if the value would be absurdly large."""
     if isinstance(expression, Number):
         return value_of(expression)
     left, right = evaluate(expression.left, value_of), evaluate(expression.right, value_of)

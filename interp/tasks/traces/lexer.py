@@ -9,8 +9,8 @@
     note              a calculator annotation, `<<48+24=72>>`
     stop              punctuation, line ends, and signs that end a clause
 
-An equation with a `bad` token is not judged at all, rather than on the part behind it. Only ASCII digits are digits:
-Python's `int` would read Arabic-Indic ones too, and a verifier that reads what no problem writes can be fooled.
+An equation with a `bad` token is not judged at all. Only ASCII digits count: Python's `int` would read Arabic-Indic
+digits too, and a verifier that accepts more than problems contain can be fooled.
 """
 
 import re
@@ -66,17 +66,19 @@ _OPERAND_AHEAD = re.compile(r"\s*(?:\\?[$€£]\s*)?[-(.]?\s*[0-9(\\{]")
 
 @dataclass(frozen=True, slots=True)
 class Token:
+    """A token, at characters [start, end)."""
+
     kind: str
     """See the module's docstring."""
     text: str
     start: int
     end: int
     value: Fraction | None = None
-    """Of a number."""
+    """Value of a number."""
     decimals: int = 0
     """Number of decimals written."""
     money: bool = False
-    """A currency sign stands before the number."""
+    """Whether a currency sign stands before the number."""
 
     @property
     def is_number(self) -> bool:
@@ -120,7 +122,7 @@ def _ends_operand(before: list[Token], spaced: bool) -> bool:
 
 
 def _is_hyphen(text: str, start: int, end: int) -> bool:
-    """A compound, not a subtraction: `3-page`, without spaces and with a letter behind."""
+    """Whether a minus joins a compound, without spaces and with a letter behind: `3-page`."""
     return start > 0 and text[start - 1].isalnum() and text[end : end + 1].isalpha()
 
 

@@ -26,11 +26,11 @@ BREAKS = frozenset(
 
 
 class ParseError(ValueError):
-    """The tokens are not arithmetic of this grammar. Private to the parser: callers get None."""
+    """The tokens are not arithmetic of this grammar. It never leaves this file: callers get None."""
 
 
 def parse_exactly(tokens: list[Token], start: int, end: int) -> Expression | None:
-    """The expression that all of `tokens[start:end]` make up."""
+    """The expression that spans all of `tokens[start:end]`, or None."""
     expression, stop = parse_prefix(tokens, start, end)
     return expression if stop == end else None
 
@@ -83,7 +83,7 @@ class _Parser:
         return node
 
     def _looks_nested(self, operator: int) -> bool:
-        """`6 / 1/2` is 3 by the grammar and 12 by its spacing. `100 pages / 2 pages/1.5 minutes` likewise."""
+        """Whether spacing contradicts the grammar: `6 / 1/2` is 3 by the grammar and 12 by its spacing."""
         second = operator + 2
         while second < self.end and self.tokens[second].kind == "word":
             second += 1
@@ -93,7 +93,7 @@ class _Parser:
         return self.tokens[operator].end < self.tokens[operator + 1].start and glued
 
     def _implies_product(self, node: Expression) -> bool:
-        """A product without a sign follows: `9(8)` or `1/2 of 50`."""
+        """Whether a product without a sign follows: `9(8)` or `1/2 of 50`."""
         token, following = self.peek(), self.peek(1)
         if token is None or following is None:
             return False
@@ -152,7 +152,7 @@ class _Parser:
         return node
 
     def _mixed(self, whole: Number) -> Number:
-        """A mixed number is one number: `3 1/2`, `3 and 1/2`, `3½`."""
+        """The number with a fraction behind it as one mixed number: `3 1/2`, `3 and 1/2`, `3½`."""
         joined = (token := self.peek()) is not None and token.text.lower() == "and"
         first = self.position + joined
         part = self.tokens[first : min(first + 3, self.end)]
@@ -181,7 +181,7 @@ class _Parser:
         return replace(node, units=units) if units and isinstance(node, Number) else node
 
     def _closes_fraction(self) -> bool:
-        """The last tokens are a fraction, as in `1/2 of 50`."""
+        """Whether the last tokens are a fraction, as in `1/2 of 50`."""
         return self.position >= 2 and [t.kind for t in self.tokens[self.position - 2 : self.position]] == ["/", "num"]
 
     def _scaled(self, node: Expression) -> Expression:
@@ -192,7 +192,7 @@ class _Parser:
         return replace(node, scale=SCALES[token.text.lower()], end=token.end)
 
     def _unit_words(self, is_share: bool) -> tuple[str, ...]:
-        """The unit words that follow. `is_share`: an `of` behind them may be a product."""
+        """The unit words that follow. After a share (`is_share`), an `of` may be a product instead."""
         words: list[str] = []
         while (token := self.peek()) is not None and len(words) < MAX_UNIT_WORDS:
             following = self.peek(1)
@@ -215,12 +215,12 @@ class _Parser:
 
 
 def _is_variable(word: Token, glued: bool) -> bool:
-    """The word stands for a number: `2x`, `2 x`, `3/4Papillon`; but not `10ml` or `5 m`."""
+    """Whether the word stands for a number: `2x`, `2 x`, `3/4Papillon`; but not `10ml` or `5 m`."""
     if len(word.text) == 1:
         return word.text not in UNIT_LETTERS and (glued or word.text not in "aA¢")
     return glued and word.text.istitle()
 
 
 def _is_share(number: Number) -> bool:
-    """A share of something: `20% of`, `½ of`."""
+    """Whether the number is a share: `20% of`, `½ of`."""
     return number.percent or number.value.denominator > 1

@@ -1,8 +1,8 @@
 """The steps of a text: its equations, each joined with the calculator annotation that repeats it.
 
-`48+24 = <<48+24=72>>72` is one step, not two. A reader sees what stands outside the brackets, so that decides. The
-annotation decides where the outer equation cannot be parsed or checked (`$5/person * the number of guests =
-$<<5*2=10>>10`), and is a step of its own where there is no outer equation (`she has <<16-3=13>>13 left`).
+`48+24 = <<48+24=72>>72` is one step, not two. The outer equation is judged, because readers see it. The annotation is
+judged if the outer equation cannot be parsed or checked (`$5/person * the number of guests = $<<5*2=10>>10`), and is
+its own step if there is no outer equation (`she has <<16-3=13>>13 left`).
 """
 
 from bisect import bisect_left
