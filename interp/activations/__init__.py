@@ -1,10 +1,10 @@
 """Activations on disk: a sharded store of residuals, each token with its position, its role and its document.
 
 store        read a store
-writer       write one shard by shard; `shard` is the format of a shard
-collecting   collect into a store from a series; `collector` does the work, `config` says what to collect
+writer       write a store shard by shard; `shard` is the format of a shard
+collecting   `collect`: from a series into a store; `config` is its settings, `collector` its loop
 documents    from rollouts to documents, token tables and residuals
-reread       the same documents, read by another policy
+reread       a new store of the same documents, read by another policy
 
 A store knows nothing of tasks or policies: a document is a row with whatever keys its writer gives it.
 """

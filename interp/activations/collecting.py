@@ -1,7 +1,7 @@
 """Collect residuals of a series: every chosen checkpoint reads its own rollouts, and those of the base.
 
-The store is written shard by shard, so a collection that was stopped goes on after its last whole shard and ends in the
-same bytes (`interp.activations.collector`).
+The store is written shard by shard. A stopped collection continues after its last complete shard and ends in the same
+bytes (`interp.activations.collector`).
 """
 
 import shutil
@@ -38,9 +38,8 @@ def collect(
     """Collect residuals of one layer or several at every checkpoint: `collect(series, layer=2, tokens=1_000_000)`.
 
     `layer`, `tokens`, `gb` and `corpora` override the fields of `config`. Default task: that of the series. The store
-    lies beside the checkpoints unless `out` says otherwise. A repeated call opens a finished store and goes on with a
-    stopped one. `device` and `dtype` are those the checkpoints are loaded in. Mistakes are refused before any
-    checkpoint is loaded."""
+    lies beside the checkpoints, or at `out`. A repeated call opens a finished store and continues a stopped one.
+    Checkpoints are loaded on `device` in `dtype`. Wrong arguments are refused before any checkpoint is loaded."""
     config = _override(config, layer=layer, tokens=tokens, gb=gb, corpora=corpora)
     task = series.task if task is None else task
     if task is None:
@@ -101,7 +100,7 @@ def _override(
 
 
 def _expect_layers(base: Checkpoint, layers: tuple[int, ...]) -> int:
-    """The width of the residual stream, once all layers exist."""
+    """The width of the residual stream; refused if a layer does not exist."""
     from transformers import AutoConfig
 
     shape: Any = AutoConfig.from_pretrained(base.path, local_files_only=True).get_text_config()

@@ -1,9 +1,9 @@
-"""The collection itself: which shard comes next, and what fits into it.
+"""The loop of a collection: fill the shards of every checkpoint and corpus within their budget.
 
-A pair is one checkpoint reading one corpus. Every pair has an equal share of the tokens and of the disk, and keeps
+A pair is one checkpoint reading one corpus. Every pair has an equal share of the tokens and of the disk, and stays
 within it; a pair that runs out of problems leaves the rest of its share unused. Rollouts are sampled, read, written and
-freed shard by shard, and the facts of the last shard say where the next one starts. So memory is that of one shard (and
-the wave of rollouts it is filled from), and a stopped collection goes on after its last whole shard.
+freed shard by shard, and the facts of the last shard give the start of the next one. So memory is that of one shard
+(and the wave of rollouts that fills it), and a stopped collection continues after its last complete shard.
 """
 
 from collections.abc import Iterator
@@ -33,13 +33,13 @@ from interp.rollouts.roll_out import stream_rollouts
 from interp.rollouts.series import Checkpoint, Series
 
 SHARD_BYTES, DOCUMENT_BYTES, MANIFEST_BYTES = 32_768, 256, 16_384
-"""Upper bounds on what a shard, a document and a store take on disk, beside their tokens and names."""
+"""Upper bounds on the bytes of a shard, a document and a store on disk, without their tokens and names."""
 FACTS_BYTES = 2_048
 """Upper bound on a shard's facts, in its own file and in the manifest; part of `SHARD_BYTES`."""
 
 
 class PushbackIterator(Iterator[Rollout]):
-    """An iterator of rollouts that takes one back."""
+    """An iterator of rollouts to which rollouts can be returned."""
 
     def __init__(self, rollouts: Iterator[Rollout]) -> None:
         self._rollouts, self._returned = rollouts, list[Rollout]()
@@ -53,7 +53,7 @@ class PushbackIterator(Iterator[Rollout]):
 
 @dataclass
 class Collector:
-    """Fills a store with the residuals that the chosen checkpoints have of each corpus."""
+    """Fills a store with the residuals of the chosen checkpoints on each corpus."""
 
     series: Series
     chosen: tuple[Checkpoint, ...]
@@ -71,7 +71,7 @@ class Collector:
         self.bytes_per_pair = max(0, int(self.config.gb * 1e9) - MANIFEST_BYTES) // len(self.pairs)
 
     def run(self, *, progress: bool) -> None:
-        """Write every shard that is not there yet."""
+        """Write every missing shard."""
         keys = [(reader.step, corpus) for reader, corpus in self.pairs]
         written = [(shard.facts["reader"], shard.facts["corpus"]) for shard in self.writer.shards]
         current = keys.index(written[-1]) if written else 0  # the pairs before it have had their share
@@ -84,12 +84,13 @@ class Collector:
             for reader, corpus in self.pairs[current:]:
                 gb = bytes_on_disk(self.writer.shards) / 1e9
                 bar.set_postfix({"step": reader.step, "corpus": corpus, "GB": f"{gb:.2f}"})
-                is_written = corpus == "probe" and reader != self.chosen[0]
-                for tokens in self._read_probe_again(reader) if is_written else self._read_new(reader, corpus):
+                is_sampled = corpus == "probe" and reader != self.chosen[0]
+                for tokens in self._reread_probe(reader) if is_sampled else self._read_new(reader, corpus):
                     bar.update(tokens)
 
     def _read_new(self, reader: Checkpoint, corpus: str) -> Iterator[int]:
-        """Shards of new rollouts, by the reader itself, or by the base for the probe corpus. Yields their tokens."""
+        """Shards of new rollouts, written by the base for the probe corpus and otherwise by the reader. Yields the
+        number of tokens of each shard."""
         author = self.series.base if corpus == "probe" else reader
         author_policy, reader_policy = self._load(author, reader)
         written = self._shards_of(reader, corpus)
@@ -105,8 +106,8 @@ class Collector:
             yield self._write(reader_policy, reader, corpus, token_table(shard), documents, facts)
             is_first = False
 
-    def _read_probe_again(self, reader: Checkpoint) -> Iterator[int]:
-        """The probe corpus as the first checkpoint's shards have it, token by token, shard by shard."""
+    def _reread_probe(self, reader: Checkpoint) -> Iterator[int]:
+        """Shards with the same tokens as the first checkpoint's probe shards, read by `reader`. Yields their tokens."""
         (policy,) = self._load(reader)
         n_written = len(self._shards_of(reader, "probe"))
         for shard in self._shards_of(self.chosen[0], "probe")[n_written:]:
@@ -119,7 +120,8 @@ class Collector:
     def _take(
         self, rollouts: PushbackIterator, author: Checkpoint, *, is_first: bool, written: list[Shard]
     ) -> list[Rollout]:
-        """As many rollouts as a shard takes and the pair's share allows; none if the share or the problems run out."""
+        """The rollouts of the next shard: as many as fit into it and into the pair's share. None are left if the share
+        is used up or the problems run out."""
         tokens = min(self.config.shard_tokens, self.tokens_per_pair - sum(shard.tokens for shard in written))
         size = self.bytes_per_pair - bytes_on_disk(written) - SHARD_BYTES
         shard: list[Rollout] = []
@@ -142,7 +144,7 @@ class Collector:
         return n_tokens(rollout) * self.writer.bytes_per_token + names + DOCUMENT_BYTES
 
     def _expect_progress(self, shard: list[Rollout], n: int, *, is_first: bool) -> None:
-        """Refuse a budget that not even one document of `n` tokens fits into."""
+        """Refuse a budget that is too small for a document of `n` tokens."""
         if n > self.config.shard_tokens:
             raise BadInput(f"shard_tokens must hold a document; got {self.config.shard_tokens}, and one has {n} tokens")
         if is_first and not shard:
@@ -175,12 +177,12 @@ class Collector:
         return len(tokens)
 
     def _shards_of(self, reader: Checkpoint, corpus: str) -> list[Shard]:
-        """The shards of a pair that are written."""
+        """The written shards of a pair."""
         key = (reader.step, corpus)
         return [shard for shard in self.writer.shards if (shard.facts["reader"], shard.facts["corpus"]) == key]
 
     def _load(self, *checkpoints: Checkpoint) -> list[Policy]:
-        """The policies of these checkpoints; all others are freed first."""
+        """The policies of these checkpoints; other loaded policies are freed first."""
         steps = {checkpoint.step for checkpoint in checkpoints}
         self._loaded = {step: policy for step, policy in self._loaded.items() if step in steps}
         for checkpoint in checkpoints:

@@ -1,4 +1,4 @@
-"""What to collect: which layers of which checkpoints, on which texts, and at most how much."""
+"""Settings of a collection: layers, checkpoints, corpora, and the budget in tokens and bytes."""
 
 from dataclasses import dataclass, field
 
@@ -13,6 +13,8 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class CollectConfig:
+    """Which residuals to collect, on which texts, and at most how many."""
+
     layers: tuple[int, ...]
     """Residuals after these blocks, counted from 0. Several layers cost one forward."""
     tokens: int = 400_000

@@ -25,8 +25,8 @@ DOCUMENT_SCHEMA: dict[str, Any] = {
     "prompt": pl.Int32,  # tokens of the prompt
     "corpus": pl.String,
     "run": pl.String,
-    "step": pl.Int64,  # of the checkpoint that wrote the tokens
-    "reader": pl.Int64,  # step of the checkpoint whose residuals they are
+    "step": pl.Int64,  # step of the checkpoint that wrote the tokens
+    "reader": pl.Int64,  # step of the checkpoint that the residuals come from
     "problem": pl.String,
     "sample": pl.Int64,
     "split": pl.String,
@@ -87,7 +87,7 @@ def compute_document_residuals(
     dtype: torch.dtype,
     micro_tokens: int,
 ) -> dict[int, Float[Tensor, "n D"]]:
-    """Residuals of documents of the given `lengths` that stand one after another in `ids`, on the CPU.
+    """Residuals of all tokens of documents, by layer, on the CPU. `ids` holds documents of `lengths` one after another.
 
     Documents of similar length are read together, padded on the right, at most `micro_tokens` tokens in one forward.
     All layers come from the same forward."""

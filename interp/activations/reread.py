@@ -1,4 +1,4 @@
-"""Read the documents of a store again with another policy: the same tokens, so that only the weights differ."""
+"""Read the documents of a store with another policy: the tokens are the same, only the weights differ."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +19,8 @@ def reread(
 ) -> Store:
     """A new store with the same documents and the residuals of `policy`.
 
-    `reader` is the step that the documents name as their reader. A call that was stopped goes on, when repeated, after
-    the last whole shard."""
+    `reader` is the step recorded as the documents' reader. A repeated call continues a stopped one after its last
+    complete shard."""
     if policy.d_model != store.d_model:
         raise BadInput(
             f"expected a policy of the width of {store.path}, {store.d_model}; got {policy.d_model}: only stores of "

@@ -2,7 +2,7 @@
 
 shard-00000.safetensors    layer.<i> (tokens, d_model) for each layer, and the columns of the token table
 shard-00000.parquet        a row per document
-shard-00000.json           sizes, fingerprint and the writer's facts: written last, so a shard that has it is whole
+shard-00000.json           sizes, fingerprint and the writer's facts: written last, so a shard with it is complete
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ TOKEN_TABLE_BYTES = 4 + 4 + 4 + 1 + 1
 
 @dataclass(frozen=True)
 class TokenTable:
-    """Columns with one entry per stored token. The tokens of a document stand together and in order."""
+    """Columns with one entry per stored token. The tokens of a document are adjacent and in order."""
 
     ids: Int[Tensor, " n"]
     """Token ids, int32; -1 in a store without tokens."""
@@ -51,9 +51,9 @@ class Shard:
     bytes: dict[str, int]
     """Bytes of each of its files, by suffix."""
     fingerprint: str
-    """Fingerprint of the contents, as they were written."""
+    """Fingerprint of the contents at writing."""
     facts: dict[str, Any]
-    """Facts of the writer's own, such as which checkpoint read it."""
+    """Further facts from the writer, such as the checkpoint that read it."""
 
     @property
     def n_bytes(self) -> int:
@@ -82,7 +82,7 @@ def layer_key(layer: int) -> str:
 
 
 def find_damage(directory: Path, shard: Shard, layers: tuple[int, ...], d_model: int, dtype: str) -> str | None:
-    """Why a shard cannot be read, or None. Sizes and headers are checked, no residual is read."""
+    """The reason why a shard cannot be read, or None. Sizes and headers are checked, no residual is read."""
     for file in (tensors_path(directory, shard.name), documents_path(directory, shard.name)):
         if not file.exists():
             return f"{file.name} is missing"
@@ -102,7 +102,7 @@ def find_damage(directory: Path, shard: Shard, layers: tuple[int, ...], d_model:
 
 
 def read_residuals(directory: Path, name: str, layer: int, rows: slice | None = None) -> Float[Tensor, "n D"]:
-    """Residuals in float32, whatever they are stored in. Residuals stored in float32 are memory-mapped, not copied."""
+    """Residuals of one layer, converted to float32. Residuals stored in float32 are memory-mapped, not copied."""
     with safe_open(tensors_path(directory, name), framework="pt") as handle:
         if rows is not None:
             return handle.get_slice(layer_key(layer))[rows.start : rows.stop].float()
@@ -110,6 +110,7 @@ def read_residuals(directory: Path, name: str, layer: int, rows: slice | None = 
 
 
 def read_token_table(directory: Path, name: str) -> TokenTable:
+    """The token table of one shard."""
     with safe_open(tensors_path(directory, name), framework="pt") as handle:
         return TokenTable(**{column: handle.get_tensor(column) for column in TOKEN_COLUMNS})
 
@@ -127,7 +128,8 @@ def read_documents(directory: Path, shard: Shard) -> pl.DataFrame | str:
 
 
 def describe_nonfinite(residuals_nD: Float[Tensor, "n D"]) -> str | None:
-    """How many values are NaN or infinite, as text, or None if all are finite. The sum shows cheaply that all are."""
+    """How many values are NaN or infinite, as text, or None if all are finite."""
+    # the sum is finite only if all values are, and is cheap
     if bool(residuals_nD.sum(dtype=torch.float32).isfinite()):
         return None
     nan, infinite = int(residuals_nD.isnan().sum()), int(residuals_nD.isinf().sum())

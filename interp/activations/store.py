@@ -1,7 +1,7 @@
 """Read a store: its tokens, their residuals, and the documents they belong to.
 
-Everything that can be refused is refused when a store is opened: another layer, model or precision, a store whose
-writing is not finished, shards that are missing or cut short. Only values that are not finite are found at reading.
+A store is checked when it is opened. It is refused if it has another layer, model or precision, if it is unfinished, or
+if shards are missing or truncated. Values that are not finite are refused when they are read.
 """
 
 from collections.abc import Mapping
@@ -41,13 +41,13 @@ class Store(HtmlSummary):
     ) -> None:
         self.path, self.manifest, self.layers = path, manifest, layers
         self.skipped = skipped
-        """Shards that were left out: name and reason."""
+        """Shards that were left out, as (name, reason)."""
         self.d_model: int = manifest["d_model"]
         self.dtype: str = manifest["dtype"]
         self.roles: tuple[str, ...] = tuple(manifest["roles"])
         self._shards = [shard for shard, _ in readable]
         self.documents = _join_documents([frame for _, frame in readable])
-        """A row per document: shard, first (its first row in the shard), length, prompt, and the writer's columns."""
+        """A row per document: shard, first (its first token in the shard), length, prompt, and the writer's columns."""
         self._first_documents = [0]
         for shard in self._shards:
             self._first_documents.append(self._first_documents[-1] + shard.documents)
@@ -64,10 +64,10 @@ class Store(HtmlSummary):
         dtype: str | None = None,
         skip_bad: bool = False,
     ) -> "Store":
-        """Open a finished store; with `layer`, that layer of it alone.
+        """Open a finished store; with `layer`, only that layer.
 
-        `made_from` names fingerprints the store must have been made from. With `skip_bad`, everything is read once, and
-        shards that cannot be used are left out and listed in `skipped`."""
+        `made_from` has fingerprints of inputs that the store must have. With `skip_bad`, everything is read once, and
+        unusable shards are left out and listed in `skipped`."""
         path = Path(path)
         manifest = read_manifest(path, KIND, made_from=made_from)
         _expect_finished(path, manifest)
@@ -132,7 +132,7 @@ class Store(HtmlSummary):
         return sum(shard.n_bytes for shard in self._shards)
 
     def fingerprint(self) -> str:
-        """Fingerprint of the shards that can be read, with all their layers, as they were written."""
+        """Fingerprint of the readable shards, with all their layers."""
         return fingerprint(*map(str, self.manifest["layers"]), *(shard.fingerprint for shard in self._shards))
 
     def table(self) -> pl.DataFrame:
@@ -158,7 +158,7 @@ class Store(HtmlSummary):
         return self._shard(shard).facts
 
     def read(self, shard: int, layer: int, rows: slice | None = None) -> Float[Tensor, "n D"]:
-        """Residuals of one shard, or of some of its rows, in float32. Do not write to them: they may be mapped."""
+        """Residuals of one shard, or of some of its rows, in float32. Read only: they may be memory-mapped."""
         name = self._shard(shard).name
         if layer not in self.layers:
             raise Mismatch(f"{self.path}: expected one of the layers {', '.join(map(str, self.layers))}; got {layer}")

@@ -1,8 +1,8 @@
-"""Write a store shard by shard, and go on where a killed writer stopped.
+"""Write a store shard by shard, and continue where a killed writer stopped.
 
-A shard is on disk whole or it is not there: its tensors and documents are renamed into place first, the small JSON that
-declares it last. The manifest is written twice: at the start, with the spec of the store, so that nothing of another
-spec is ever added, and at the end, with the list of shards. Readers refuse the store before that.
+A shard is on disk complete or not at all: its tensors and documents are renamed into place first, the small JSON that
+declares it last. The manifest is written twice: at the start with the spec of the store, so that no shard of another
+spec is ever added, and at the end with the list of shards. Readers refuse the store until then.
 """
 
 import json
@@ -54,9 +54,9 @@ _PARTIAL = re.compile(r"\.(shard-\d+\.\w+)\.\d+\.partial", re.ASCII)
 
 
 class Writer:
-    """Begins a store at `path`, or goes on with one that was begun with the same arguments.
+    """Begins a store at `path`, or continues one that was begun with the same arguments.
 
-    A store that was begun and has no shard yet may be begun again with any arguments."""
+    A store without any shard may be begun anew with other arguments."""
 
     def __init__(
         self,
@@ -82,14 +82,14 @@ class Writer:
         }
         """Everything that decides the contents: entries of the manifest."""
         self._n_listed = self._begin()
-        """Number of shards the manifest lists, if the store was finished before."""
-        self.shards = _find_whole_shards(self.path, self.layers, d_model, dtype)
-        """Shards that are there. Those after a gap do not count: they are written again."""
+        """Number of shards that the manifest lists; None if the store is unfinished."""
+        self.shards = _find_complete_shards(self.path, self.layers, d_model, dtype)
+        """Complete shards on disk. Shards after a gap are not counted: they are written again."""
         self._is_tidy = False
 
     @property
     def finished(self) -> bool:
-        """Whether all shards are there and the manifest lists them."""
+        """Whether the manifest lists all shards and all are complete."""
         return len(self.shards) == self._n_listed
 
     @property
@@ -151,7 +151,7 @@ class Writer:
             raise BadInput(f"roles must be 1 to 256 different names; got {list(self.roles)}")
 
     def _begin(self) -> int | None:
-        """The number of shards the manifest lists, if the store was finished before."""
+        """Begin or continue the store. Returns the number of shards that its manifest lists; None if unfinished."""
         recover(self.path / MANIFEST)
         for match in [_PARTIAL.fullmatch(entry.name) for entry in self.path.iterdir()] if self.path.is_dir() else []:
             if match:
@@ -173,7 +173,7 @@ class Writer:
         write_manifest(self.path, KIND, **self.spec, tokens=tokens, shards=listed)
 
     def _prepare_to_add(self) -> None:
-        """Before the first added shard: declare the store unfinished, and drop shards that stand after a gap."""
+        """Before the first added shard: declare the store unfinished, and delete shards after a gap."""
         if self.finished:
             raise BadInput(f"{self.path} is finished: nothing can be added to it")
         if self._is_tidy:
@@ -182,8 +182,8 @@ class Writer:
         if self._n_listed is not None:
             self._write_manifest(None)
             self._n_listed = None
-        whole = {facts_path(self.path, shard.name) for shard in self.shards}
-        for stale in set(self.path.glob("shard-*.json")) - whole:
+        complete = {facts_path(self.path, shard.name) for shard in self.shards}
+        for stale in set(self.path.glob("shard-*.json")) - complete:
             stale.unlink()
         self._is_tidy = True
 
@@ -235,12 +235,12 @@ class Writer:
             raise BadInput(f"expected documents with the columns of the first shard, {first}; got {documents.schema}")
 
 
-def _find_whole_shards(path: Path, layers: tuple[int, ...], d_model: int, dtype: str) -> list[Shard]:
-    """The shards that are there and undamaged, up to the first that is not."""
-    whole: list[Shard] = []
-    while (file := facts_path(path, shard_name(len(whole)))).exists():
+def _find_complete_shards(path: Path, layers: tuple[int, ...], d_model: int, dtype: str) -> list[Shard]:
+    """The shards on disk, up to the first that is missing or damaged."""
+    complete: list[Shard] = []
+    while (file := facts_path(path, shard_name(len(complete)))).exists():
         shard = from_json(Shard, json.loads(file.read_text()))
         if find_damage(path, shard, layers, d_model, dtype):
             break
-        whole.append(shard)
-    return whole
+        complete.append(shard)
+    return complete
