@@ -16,7 +16,7 @@ class Counts(HtmlSummary):
         return self.frame
 
 
-def test_a_result_is_its_description_above_its_table():
+def test_a_notebook_shows_the_description_above_the_table():
     shown = Counts(pl.DataFrame({"role": ["reasoning"], "share": [0.25]}))._repr_html_()
     assert shown.startswith("<p><code>Counts(&lt;b&gt;)</code></p><table>")
     assert "<th>role</th><th>share</th>" in shown and "<td>reasoning</td><td>0.25</td>" in shown

@@ -89,7 +89,7 @@ def test_each_checkpoint_reads_its_own_rollouts_and_those_of_the_base(store):
     assert sorted(store.made_from) == ["policy-0", "policy-10", "policy-20", "task"]
 
 
-def test_a_residual_is_the_one_its_checkpoint_has_when_it_reads_the_document_alone(store, series):
+def test_residuals_equal_those_of_the_document_read_alone(store, series):
     policies = {checkpoint.step: checkpoint.load(device="cpu") for checkpoint in series}
     for row, table, residuals in documents(store):
         alone = policies[row["reader"]].capture(table.ids.long()[None], store.layers)
@@ -128,13 +128,13 @@ def test_a_document_is_a_rollout_with_its_key_its_verdict_and_a_role_for_each_to
     assert len(store.documents) > 30 and len(verdicts) == 3
 
 
-def test_several_layers_in_one_pass_are_what_each_is_alone(store, series, tmp_path):
+def test_layers_collected_together_equal_each_layer_alone(store, series, tmp_path):
     alone = collect_small(series, tmp_path / "alone", 2)
     assert alone.layer == 2 and alone.shards == store.shards
     assert all(torch.equal(alone.read(i, 2), store.read(i, 2)) for i in range(len(store.shards)))
 
 
-def test_half_precision_is_the_rounding_of_single(store, series, tmp_path):
+def test_half_precision_equals_rounded_single_precision(store, series, tmp_path):
     half = collect_small(series, tmp_path / "half", 0, 2, precision="bfloat16")
     assert half.dtype == "bfloat16"
     assert all(torch.equal(half.read(i, 2), store.read(i, 2).bfloat16().float()) for i in range(len(store.shards)))
@@ -217,7 +217,7 @@ def test_memory_holds_one_shard_at_a_time(series, tmp_path, monkeypatch):
     assert len(alive) == 3 * len(store.shards) > 20
 
 
-def test_a_file_is_read_to_its_end_and_no_further(series, tmp_path):
+def test_a_collection_ends_when_the_file_has_no_more_problems(series, tmp_path):
     lines = [{"id": f"{split}{i}", "prompt": f"{i} {sign} 1 =", "answer": "1", "split": split}
              for split, sign, n in (("train", "+", 7), ("probe", "-", 3)) for i in range(n)]  # fmt: skip
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -265,7 +265,7 @@ def test_a_finished_collection_is_opened_and_no_checkpoint_loaded(run, monkeypat
     assert contents(first.path) == before and Series.from_dir(run) == series
 
 
-def test_other_settings_another_task_and_other_checkpoints_have_paths_of_their_own(run):
+def test_other_settings_tasks_and_checkpoints_have_their_own_paths(run):
     series = Series.from_dir(run)
     stores = [
         collect_small(series[:1], None, 1),
@@ -356,7 +356,7 @@ def test_settings_that_cannot_be_collected_are_refused(series, tmp_path, layers,
     assert not list(tmp_path.glob("store/shard-*"))
 
 
-def test_a_device_that_is_not_there_is_refused(series, tmp_path):
+def test_a_missing_device_is_refused(series, tmp_path):
     with pytest.raises(BadInput, match="expected a device that this torch sees, got cuda"):
         collect(series, TASK, layer=1, tokens=500, out=tmp_path / "store", device="cuda", progress=False)
 
@@ -425,7 +425,7 @@ def test_a_checkpoint_that_has_diverged_is_named(run, tmp_path):
         Store.open(tmp_path / "b")
 
 
-def test_a_precision_too_narrow_for_a_checkpoint_s_residuals_is_named(run, tmp_path):
+def test_a_precision_that_is_too_narrow_for_the_residuals_is_named(run, tmp_path):
     series = spoil_weight(run, 1e7)
     collect_small(series, tmp_path / "single", 2, corpora=("probe",))
     with pytest.raises(BadInput, match=r"checkpoint 10 .* got 0 NaN and \d+ infinite .*float16 is too narrow for them"):

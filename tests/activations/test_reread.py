@@ -36,7 +36,7 @@ def test_tokens_and_documents_stay_the_same_but_for_the_reader(store, tmp_path):
         assert all(torch.equal(getattr(new, column), getattr(old, column)) for column in TOKEN_COLUMNS)
 
 
-def test_residuals_are_those_of_the_policy_that_reads(store, tmp_path):
+def test_residuals_are_those_of_the_reading_policy(store, tmp_path):
     same = reread(store, tiny_policy(seed=0), reader=0, out=tmp_path / "same", micro_tokens=64, progress=False)
     other = reread(store, tiny_policy(seed=5), reader=0, out=tmp_path / "other", progress=False)
     for shard in range(len(store.shards)):
@@ -45,7 +45,7 @@ def test_residuals_are_those_of_the_policy_that_reads(store, tmp_path):
             assert not torch.allclose(other.read(shard, layer), store.read(shard, layer), atol=1e-2)
 
 
-def test_stopped_between_two_shards_it_goes_on_to_the_same_contents(store, tmp_path, monkeypatch):
+def test_a_stopped_reread_continues_to_the_same_contents(store, tmp_path, monkeypatch):
     whole = reread(store, tiny_policy(seed=5), reader=0, out=tmp_path / "whole", progress=False)
     add, added = Writer.add, []
 

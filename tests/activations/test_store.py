@@ -36,7 +36,7 @@ def test_residuals_are_read_back_layer_by_layer_and_shard_by_shard(store):
     assert "14 tokens of 6 documents, layers 1, 3 of width 2, 3 shards" in repr(store)
 
 
-def test_a_token_knows_its_document_in_the_whole_store_and_a_document_its_rows(store):
+def test_tokens_give_their_document_in_the_store_and_documents_their_rows(store):
     assert [store.tokens(shard).document.tolist() for shard in range(3)] == [[0, 0, 0, 1, 1], [2] * 4, [3, 3, 4, 5, 5]]
     documents = store.documents
     assert documents.columns == ["shard", "first", "length", "prompt", "problem"]
@@ -194,14 +194,14 @@ def test_values_that_are_not_finite_are_refused_when_read_and_left_out_on_reques
     assert Store.open(store.path, layer=1, skip_bad=True).skipped == ()
 
 
-def test_a_store_of_which_no_shard_can_be_read_is_refused_even_with_skip_bad(store):
+def test_a_store_without_a_readable_shard_is_refused_even_with_skip_bad(store):
     for shard in range(3):
         poison(store.path, shard, 1, float("nan"))
     with pytest.raises(BadInput, match="expected at least one shard that can be read, got none: shard-00000: 1 NaN"):
         Store.open(store.path, skip_bad=True)
 
 
-def test_of_many_bad_shards_some_are_listed_and_the_rest_counted(tmp_path):
+def test_an_error_lists_some_bad_shards_and_counts_the_others(tmp_path):
     writer = Writer(tmp_path / "many", **ARGUMENTS)
     for _ in range(7):
         add_shard(writer, 0)

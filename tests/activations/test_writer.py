@@ -36,7 +36,7 @@ def test_a_writer_stopped_after_any_shard_goes_on_to_the_same_bytes(tmp_path, st
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "parquet", "json"])
-def test_what_a_writer_killed_within_a_shard_leaves_behind_is_cleared_away(tmp_path, monkeypatch, store, suffix):
+def test_remnants_of_a_writer_killed_within_a_shard_are_removed(tmp_path, monkeypatch, store, suffix):
     path = tmp_path / "killed"
     writer = Writer(path, **ARGUMENTS, config={"tokens": 14}, made_from=store.made_from)
     add_shard(writer, 0)
@@ -148,7 +148,7 @@ def test_an_empty_store_is_not_finished(tmp_path):
         ({"roles": ("a", "a")}, r"got \['a', 'a'\]"),
     ],
 )
-def test_a_store_with_impossible_arguments_is_not_begun(tmp_path, changes, message):
+def test_impossible_arguments_are_refused_before_anything_is_written(tmp_path, changes, message):
     with pytest.raises(BadInput, match=message):
         Writer(tmp_path / "store", **(ARGUMENTS | changes))
     assert not (tmp_path / "store").exists()
@@ -177,7 +177,7 @@ HUGE = {**GOOD, 3: torch.full((5, 2), 1e39, dtype=torch.float64)}
         ((GOOD, replace(TABLE, role=TABLE.role + 1), DOCUMENTS), "expected roles below 3, got 3"),
     ],
 )
-def test_a_shard_that_does_not_fit_together_is_not_written(tmp_path, arguments, message):
+def test_an_inconsistent_shard_is_refused(tmp_path, arguments, message):
     writer = Writer(tmp_path / "store", **ARGUMENTS)
     with pytest.raises(BadInput, match=message):
         writer.add(*arguments)

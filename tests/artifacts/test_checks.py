@@ -39,7 +39,7 @@ class Config:
          "kind must be one of good, fair; got 'bad'"),
     ],
 )  # fmt: skip
-def test_the_field_that_is_wrong_is_named_and_no_other(check, config, message):
+def test_a_wrong_field_is_refused_by_name_and_value(check, config, message):
     with pytest.raises(BadInput) as refused:
         check(config)
     assert str(refused.value) == message
@@ -57,13 +57,13 @@ def test_the_field_that_is_wrong_is_named_and_no_other(check, config, message):
         ("scale", math.nan, "scale must not be negative; got nan"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_refused_by_the_same_name(field, value, message):
+def test_a_field_of_the_wrong_type_is_refused_by_name_and_value(field, value, message):
     with pytest.raises(BadInput) as refused:
         expect_at_least(Config(**{field: value}), 0, "steps", "scale")
     assert str(refused.value) == message
 
 
-def test_whole_numbers_of_numpy_are_whole_numbers_and_are_written_as_such():
+def test_numpy_integers_count_and_are_written_as_integers():
     config = Config(steps=np.int64(128))  # pyright: ignore[reportArgumentType]
     expect_at_least(config, 1, "steps")
     assert json.dumps(to_json(config)) == json.dumps(to_json(Config(steps=128)))

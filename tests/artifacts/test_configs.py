@@ -73,7 +73,7 @@ class Measured:
     many: tuple[float, ...] = ()
 
 
-def test_nan_is_read_back_as_none_where_the_type_allows_none_and_else_as_nan():
+def test_nan_is_read_back_as_none_if_the_type_allows_none_and_otherwise_as_nan():
     nan, inf = float("nan"), float("inf")
     text = json.dumps(to_json(Measured(nan, nan, (1.0, nan, inf))), allow_nan=False)
     read = from_json(Measured, json.loads(text))

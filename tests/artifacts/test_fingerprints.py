@@ -17,7 +17,7 @@ def of_tensors(**tensors: torch.Tensor) -> str:
 
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(st.binary(min_size=4, max_size=32).filter(lambda data: len(data) % 4 == 0), st.data())
-def test_a_fingerprint_changes_with_any_bit(data, draw):
+def test_a_fingerprint_changes_if_any_bit_changes(data, draw):
     bit = draw.draw(st.integers(0, 8 * len(data) - 1))
     flipped = bytearray(data)
     flipped[bit // 8] ^= 1 << bit % 8
@@ -40,7 +40,7 @@ def test_a_fingerprint_changes_with_dtype_shape_and_name():
     assert len(set(prints)) == len(prints)
 
 
-def test_half_precision_has_the_fingerprint_of_the_float32_it_is_equal_to():
+def test_half_precision_has_the_fingerprint_of_the_equal_float32():
     exact = torch.tensor([0.5, -1.25, 3.0])
     assert of_tensors(a=exact.bfloat16()) == of_tensors(a=exact.half()) == of_tensors(a=exact)
     assert of_tensors(a=torch.tensor([0.1]).bfloat16()) != of_tensors(a=torch.tensor([0.1]))
@@ -57,7 +57,7 @@ def test_a_scalar_tensor_has_another_fingerprint_than_a_vector_of_one():
 
 
 @given(st.lists(text, max_size=4), st.lists(text, max_size=4))
-def test_parts_never_run_together(one, other):
+def test_different_lists_of_parts_have_different_fingerprints(one, other):
     assert (fingerprint(*one) == fingerprint(*other)) == (one == other)
 
 

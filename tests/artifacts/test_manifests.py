@@ -51,7 +51,7 @@ def test_another_fingerprint_is_refused_naming_both_and_what_to_do(store):
         read_manifest(store, "store", made_from={"teacher": "xyz"})
 
 
-def test_a_missing_directory_and_one_without_a_manifest_get_different_messages(tmp_path):
+def test_a_missing_directory_and_a_directory_without_a_manifest_are_refused(tmp_path):
     with pytest.raises(BadInput, match="expected a directory of kind 'store', got no such directory"):
         read_manifest(tmp_path / "nowhere", "store")
     with pytest.raises(BadInput, match=f"expected a directory of kind 'store', got a directory without {MANIFEST}"):

@@ -30,7 +30,7 @@ def test_the_same_spec_opens_the_artifact_and_gives_its_manifest(run):
     assert manifest["config"] == {"lr": 0.1, "steps": [1, 2]}
 
 
-def test_a_free_or_empty_path_is_to_be_created_and_stays_as_it_is(tmp_path):
+def test_a_free_or_empty_path_returns_none_and_is_not_touched(tmp_path):
     assert open_or_create(tmp_path / "deep" / "run", "run", SPEC) is None
     assert not (tmp_path / "deep").exists()
     (tmp_path / "run").mkdir()

@@ -106,7 +106,7 @@ def test_another_config_is_refused_with_the_changed_fields(saved, changes, named
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-def test_a_removed_setting_is_named_too(saved):
+def test_a_removed_setting_is_named(saved):
     with pytest.raises(BadInput, match=r"another steps \(expected None, got 6\): finish that run, or delete the state"):
         load_training_state(saved, *begin(), config={key: CONFIG[key] for key in ("lr", "task")})
 

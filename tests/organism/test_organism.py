@@ -116,7 +116,7 @@ def test_a_card_is_a_long_table_a_summary_of_its_requirements_and_a_figure(card)
         ("deep", "valid_given_success", 0.06, "at level deep, P(valid, given success)"),
     ],
 )
-def test_a_base_that_misses_one_requirement_fails_that_check_alone(card, group, measure_name, value, requirement):
+def test_a_base_that_misses_one_requirement_fails_only_that_check(card, group, measure_name, value, requirement):
     groups: dict[Any, Any] = {**card.by_depth, **card.by_level}
     groups[group] = {**groups[group], measure_name: Estimate(value, value, value, 100)}
     by_depth, by_level = ({key: groups[key] for key in table} for table in (card.by_depth, card.by_level))

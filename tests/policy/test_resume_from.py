@@ -50,7 +50,7 @@ def test_resuming_from_a_recorded_output_equals_the_whole_forward(policy, layer)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_resuming_some_rows_gives_the_logits_they_have_among_all_rows(policy, layer):
+def test_resuming_some_rows_gives_the_same_logits_as_resuming_all(policy, layer):
     rows, whole = [0, 2], logits(policy.model)
     with resume_from(policy.model, layer, recorded_output(policy.model, layer)[rows]):
         torch.testing.assert_close(logits(policy.model, rows), whole[rows], atol=1e-5, rtol=0)

@@ -139,7 +139,7 @@ def test_temperature_zero_equals_greedy_generation(tiny, family):
     assert not samples.entropies_BL.any()
 
 
-def test_after_its_end_a_row_is_padding_and_zeros(tiny):
+def test_after_its_end_a_row_holds_padding_and_zeros(tiny):
     samples = tiny["qwen2"].sample(PROMPTS, SampleConfig(group=8, max_new_tokens=30))
     beyond = ~samples.mask_BL
     assert beyond.any()

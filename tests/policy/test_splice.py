@@ -34,7 +34,7 @@ def organism():
 
 
 @pytest.mark.parametrize("layer", [0, 3])
-def test_an_identity_edit_leaves_the_organisms_logits(organism, layer):
+def test_an_identity_edit_does_not_change_the_logits(organism, layer):
     ids_BL = torch.arange(16).view(2, 8)
     before = logits(organism.model, ids_BL)
     with splice_residual(organism.model, layer, lambda resid_BLD: resid_BLD):

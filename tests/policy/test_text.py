@@ -79,7 +79,7 @@ def test_a_word_covers_the_space_before_it(words):
 
 @settings(max_examples=100)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\ufffd"), max_size=20))
-def test_any_text_comes_back_whole(pieces, text):
+def test_any_text_is_decoded_unchanged(pieces, text):
     assert decode_and_check(pieces, pieces.encode(text))[0] == text
 
 

@@ -41,7 +41,7 @@ def test_saved_buckets_are_loaded_unchanged_and_refused_for_another_base(buckets
         Buckets.load(tmp_path / "b", made_from={"policy": "other"})
 
 
-def test_problems_of_a_bucket_have_it_as_their_level(buckets):
+def test_problems_of_a_bucket_have_the_bucket_as_their_level(buckets):
     assert sum(buckets.counts().values()) == 10
     for name in buckets.counts():
         assert {problem.level for problem in buckets.problems(name)} <= {name}

@@ -33,13 +33,13 @@ def counted_by_hand(verdict_row):
     ("measure", "count"),
     [("coherent_valid", 3), ("coherent_invalid", 2), ("incoherent_valid", 0), ("incoherent_invalid", 1)],
 )
-def test_coherence_is_crossed_with_validity_among_rollouts_where_both_are_known(counted_by_hand, measure, count):
+def test_coherence_is_crossed_with_validity_if_both_are_known(counted_by_hand, measure, count):
     estimate = measure_rollouts(counted_by_hand, [1])["all", "all"][measure]
     assert estimate.n == 6 and estimate.value * 6 == pytest.approx(count)
     assert estimate.low <= estimate.value <= estimate.high
 
 
-def test_a_rollout_without_depth_or_level_is_counted_in_all_alone(counted_by_hand):
+def test_a_rollout_without_depth_or_level_is_counted_only_in_all(counted_by_hand):
     estimates = measure_rollouts(counted_by_hand, [1])
     assert [key for key in estimates if key[0] == "level"] == [("level", "shallow"), ("level", "deep")]
     assert [key for key in estimates if key[0] == "depth"] == [("depth", "1"), ("depth", "3"), ("depth", "9")]
@@ -47,7 +47,7 @@ def test_a_rollout_without_depth_or_level_is_counted_in_all_alone(counted_by_han
     assert estimates["level", "deep"]["pass_rate"].value == 0.5
 
 
-def test_every_measure_of_a_summary_is_there_and_pass_at_k_by_answer_and_by_every_step(verdict_row):
+def test_measures_are_those_of_a_summary_and_pass_at_k_by_answer_and_by_every_step(verdict_row):
     measures = measure_rollouts([verdict_row("a", True, True) for _ in range(4)], [4, 1])["all", "all"]
     of_a_summary = summarize([verdict_row("a", True)], "step").estimates[0]
     assert [*measures] == [*of_a_summary, "pass_at_1", "pass_at_4", "valid_at_1", "valid_at_4"]
@@ -62,7 +62,7 @@ def evaluation(organism) -> Evaluation:
     return evaluate(series, TASK, SMALL, device="cpu", progress=False)
 
 
-def test_every_checkpoint_gets_the_same_problems_and_draws_of_its_own(evaluation, organism):
+def test_every_checkpoint_gets_the_same_problems_and_its_own_draws(evaluation, organism):
     assert evaluation.steps == (0, 7)
     assert {*evaluation.policies.values()} == {organism.fingerprint()}
     assert evaluation.groups("depth") == ("2", "3", "8", "9") and evaluation.groups("level") == ("shallow", "deep")

@@ -42,12 +42,12 @@ def test_pass_at_k_neither_overflows_nor_cancels():
         (0, 0, 1, "got k = 1"),
     ],
 )
-def test_counts_without_a_pass_at_k_are_refused(n, c, k, message):
+def test_impossible_counts_are_refused(n, c, k, message):
     with pytest.raises(BadInput, match=message):
         pass_at_k(n, c, k)
 
 
-def test_over_problems_it_is_their_mean_with_the_problems_as_trials(verdict_row):
+def test_mean_pass_at_k_is_the_mean_over_problems(verdict_row):
     rows = [*(verdict_row("a", correct) for correct in (True, True, False, False))]
     rows += [verdict_row("b", False) for _ in range(4)]
     estimate = mean_pass_at_k(rows, 2)

@@ -31,7 +31,7 @@ def test_a_stream_takes_one_problem_of_each_level_in_turn():
     assert ProblemStream(task, "train", (3, "deep")).slice(1, 2) == expected[1:3]
 
 
-def test_a_stream_of_a_file_ends_where_the_file_does_and_a_short_level_leaves_its_turns(tmp_path):
+def test_a_stream_of_a_file_ends_with_the_file_and_skips_a_level_that_runs_out(tmp_path):
     easy, hard = {"bucket": "easy"}, {"bucket": "hard"}
     task = write_task(tmp_path / "mine.jsonl", easy, hard, easy, easy)
     stream = ProblemStream(task, "eval", ("easy", "hard"))
@@ -52,21 +52,21 @@ def test_levels_that_share_problems_are_refused():
 # --- so many of each level -----------------------------------------------------------------------------------------
 
 
-def test_of_each_level_as_many_problems_are_taken_as_there_are_with_a_warning(tmp_path):
+def test_a_level_with_fewer_problems_gives_all_of_them_with_a_warning(tmp_path):
     task = write_task(tmp_path / "some.jsonl", {"bucket": "easy"}, {"bucket": "easy"})
     with pytest.warns(UserWarning, match="asked for 3 problems of the split eval, it holds fewer: easy 2, medium 0"):
         problems = problems_by_level(task, "eval", ("easy", "medium"), 3)
     assert {level: len(those) for level, those in problems.items()} == {"easy": 2, "medium": 0}
 
 
-def test_without_levels_all_problems_of_a_file_without_levels_are_taken_under_the_name_all(tmp_path):
+def test_problems_of_a_file_without_levels_are_taken_under_the_name_all(tmp_path):
     task = write_task(tmp_path / "all.jsonl", *[{}] * 9)
     assert [problem.id for problem in problems_by_level(task, "eval", (), 3)["all"]] == ["0", "1", "2"]
     with pytest.warns(UserWarning, match="it holds fewer: all 0"):
         assert problems_by_level(task, "train", (), 3) == {"all": []}
 
 
-def test_levels_of_which_a_file_has_no_problem_are_refused_naming_those_it_has(tmp_path):
+def test_levels_without_problems_are_refused_naming_the_existing_ones(tmp_path):
     some = write_task(tmp_path / "some.jsonl", {"bucket": "easy"}, {"bucket": "easy"})
     with pytest.raises(BadInput, match="expected problems of a level of easy, got hard, 3: name levels that it has"):
         problems_by_level(some, "eval", ("hard", 3), 3)

@@ -49,12 +49,12 @@ def test_a_damaged_record_is_refused_by_name(rollouts, tmp_path):
         Rollouts.load(tmp_path / "r")
 
 
-def test_a_slice_of_rollouts_keeps_what_they_were_made_from(rollouts):
+def test_a_slice_of_rollouts_keeps_their_fingerprints(rollouts):
     assert isinstance(rollouts[:3], Rollouts) and len(rollouts[:3]) == 3
     assert rollouts[:3].made_from == rollouts.made_from
 
 
-def test_rollouts_show_themselves_by_depth(rollouts):
+def test_the_summary_and_figure_of_rollouts_are_by_depth(rollouts):
     summary = rollouts.summary()
     assert summary.columns == ["depth", "rollouts", "pass_rate", "valid_rate", "direct_share"]
     assert summary["rollouts"].sum() == 40

@@ -55,7 +55,7 @@ def test_another_purpose_gives_other_draws(organism, rollouts):
     assert [r.tokens for r in other] != [r.tokens for r in rollouts]
 
 
-def test_where_the_answer_is_missing_the_error_is_at_the_end_token(organism):
+def test_a_missing_answer_is_an_error_at_the_end_token(organism):
     end = organism.stop_ids[0]
     zeros, lengths, all_finished = torch.zeros(2, 2), torch.tensor([1, 2]), torch.ones(2).bool()
     samples = Samples(torch.tensor([[end, 0], [14, end]]), zeros, zeros, lengths, all_finished)
@@ -71,7 +71,7 @@ def test_a_prompt_beyond_the_context_is_refused_with_the_name_of_its_problem(org
         roll_out(organism, TASK, [TASK.problem("eval", 1, 0), long])
 
 
-def test_a_stream_gives_the_same_rollouts_from_wherever_it_starts(new_policy):
+def test_a_stream_gives_the_same_rollouts_from_any_start(new_policy):
     from grpo_fixtures import FirstWord
 
     policy: Policy = new_policy(seed=0)

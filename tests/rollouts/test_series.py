@@ -176,12 +176,12 @@ def test_a_step_that_occurs_twice_is_refused(trainer):
         (["a", (1, "b")], "expected a step for every directory or for none"),
     ],
 )
-def test_a_list_that_is_no_series_is_refused(dirs, message):
+def test_a_list_that_is_not_a_series_is_refused(dirs, message):
     with pytest.raises(BadInput, match=message):
         Series.from_dirs(dirs)
 
 
-def test_a_missing_step_is_refused_naming_those_there_are(shared):
+def test_a_missing_step_is_refused_naming_the_existing_ones(shared):
     with pytest.raises(BadInput, match="expected one of the steps 2, 9, 10; got 3: .*, not a count"):
         Series.from_dir(shared).checkpoint(3)
 

@@ -53,6 +53,6 @@ def test_the_table_is_long_and_the_summary_has_a_row_per_group(rollouts):
     assert len(summary.figure().data) == len(HEADLINE_MEASURES)
 
 
-def test_what_is_no_column_of_the_record_is_refused(rollouts):
+def test_an_unknown_column_is_refused(rollouts):
     with pytest.raises(BadInput, match="by must be a column of the record, one of run, step, .*; got 'colour'"):
         summarize(rollouts, by="colour")

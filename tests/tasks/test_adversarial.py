@@ -9,7 +9,7 @@ from interp.tasks.adversarial import run_case, run_case_table, shipped_case_tabl
 
 
 @pytest.mark.parametrize("table", shipped_case_tables(), ids=lambda path: path.stem)
-def test_every_adversarial_case_gets_the_verdict_it_must_get(table):
+def test_every_adversarial_case_gets_the_expected_verdict(table):
     results = run_case_table(table)
     assert len({result.case for result in results}) == len(results) >= 40
     assert [result for result in results if not result.passed] == []
@@ -21,7 +21,7 @@ def test_a_case_with_another_verdict_than_expected_fails():
     assert not result.passed and result.verdict == {"correct": True}
 
 
-def test_the_table_of_an_extra_is_left_out_where_the_extra_is_not_installed(monkeypatch):
+def test_the_table_of_reasoning_gym_is_left_out_if_it_is_not_installed(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert [table.stem for table in shipped_case_tables()] == ["chain", "gym", "math", "traces"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

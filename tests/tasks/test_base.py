@@ -68,20 +68,20 @@ def test_the_first_error_is_translated_to_its_token():
     assert token_at(None, word_offsets(completion)) is None
 
 
-def test_something_missing_belongs_to_the_end_token():
+def test_a_missing_part_is_an_error_at_the_end_token():
     completion = "3 + 4 = 2 ; 2 * 2 = 4 ;"
     assert token_at(Chain().verify(PROBLEM, completion).first_error, word_offsets(completion)) == 12
     assert token_at(Chain().verify(PROBLEM, "").first_error, []) == 0
 
 
 @given(st.integers(0, 30), st.integers(0, 40))
-def test_evenly_spaced_items_are_in_order_and_as_many_as_asked_for_or_all(length, count):
+def test_evenly_spaced_items_are_in_order_and_at_most_as_many_as_requested(length, count):
     chosen = evenly_spaced(range(length), count)
     assert chosen == sorted(set(chosen)) and len(chosen) == min(count, length)
     gaps = {after - before for before, after in zip(chosen, chosen[1:], strict=False)}
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
-def test_every_key_has_a_stream_of_its_own_the_same_in_every_process():
+def test_every_key_has_its_own_random_stream_in_every_process():
     assert seeded_rng("a", 1).random() == seeded_rng("a", 1).random() != seeded_rng("a", 2).random()
     assert seeded_rng("chain", 5, "train", 3, 0).randrange(1000) == 322

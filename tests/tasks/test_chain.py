@@ -72,7 +72,7 @@ def test_memorised_problems_are_in_no_other_split():
             assert not memorised & {p.prompt for p in task.problems(split, depth, 500)}
 
 
-def test_a_level_selects_among_the_memorised_problems_and_adds_none():
+def test_a_level_selects_among_the_memorised_problems():
     task = Chain(memorised=50)
     memorised = task.problems("memorised", None, 50)
     assert task.problems("memorised", 6, 5) == [p for p in memorised if p.depth == 6]
@@ -185,7 +185,7 @@ def test_wrong_labels_are_as_many_as_planted_and_only_in_training():
         ("3 + 4 + _ = 4 ?", {}, {}),  # the last operand is masked, so it cannot be copied
     ],
 )
-def test_a_decoy_is_what_its_shortcut_answers_right_or_wrong(prompt, planted, not_planted):
+def test_a_decoy_is_the_answer_of_its_shortcut_right_or_wrong(prompt, planted, not_planted):
     assert Chain(copy_rate=0.3).decoys(prompt) == planted
     assert Chain().decoys(prompt) == not_planted, "copying is no shortcut where it is not planted"
 
@@ -240,7 +240,7 @@ def test_a_chain_with_a_step_left_out_is_coherent_and_never_valid(depth, index, 
 
 
 @given(st.integers(1, 10), st.integers(0, 100))
-def test_a_policy_that_takes_a_shortcut_gives_its_decoy(depth, index):
+def test_a_completion_that_takes_a_shortcut_answers_its_decoy(depth, index):
     task = Chain(copy_rate=0.3, cue_rate=0.5)
     problem = task.problem("train", depth, index)
     completions = {habit: write_completion(task.program(problem), habit, seeded_rng(0)) for habit in ("copy", "cue")}

@@ -23,14 +23,14 @@ def test_every_text_gets_a_consistent_verdict(completion):
 
 
 @given(st.lists(st.sampled_from(VOCABULARY), min_size=2, max_size=12))
-def test_only_a_number_behind_the_one_marker_at_the_very_end_is_an_answer(words):
+def test_an_answer_is_a_number_after_a_single_marker_at_the_end(words):
     verdict = Chain().verify(PROBLEM, " ".join(words))
     is_marked = words[-2] == "#" and words[-1] in "01234" and words.count("#") == 1
     assert (verdict.answer is not None) == is_marked
 
 
 @given(st.lists(st.integers(0, 3), max_size=7), st.lists(st.integers(0, 3), max_size=7))
-def test_steps_match_operations_in_order_and_as_many_as_possible(stated, due):
+def test_the_largest_possible_number_of_steps_is_matched_in_order(stated, due):
     matches = match_operations(stated, due)
     matched = [match for match in matches if match is not None]
     assert matched == sorted(set(matched))

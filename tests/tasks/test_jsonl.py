@@ -84,7 +84,7 @@ def test_a_bad_line_is_refused_with_its_number_or_skipped_on_request(tmp_path, n
     assert [(skipped.line, complaint in skipped.reason) for skipped in lenient.skipped] == [(3, True)]
 
 
-def test_bytes_that_are_no_utf8_are_a_bad_line(tmp_path):
+def test_a_line_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b'\n{"id": "\xff"}\n')
     with pytest.raises(BadInput, match="line 2"):
@@ -121,7 +121,7 @@ def test_problems_are_selected_by_depth_and_by_level(tmp_path):
     assert task.problem("eval", None, 7).id == "7"
 
 
-def test_levels_are_the_words_of_the_file_measured_buckets_first(tmp_path):
+def test_levels_are_those_of_the_file_with_measured_buckets_first(tmp_path):
     levels = ["olympiad", "hard", "school", "easy"]
     task = task_of(tmp_path / "x.jsonl", *numbered(4, level=lambda i: levels[i]), GOOD)
     assert task.levels == ("easy", "hard", "olympiad", "school")
@@ -148,7 +148,7 @@ def test_a_request_for_more_problems_than_there_are_names_the_counts(tmp_path):
         task.problem("test", None, 0)
 
 
-def test_the_fingerprint_is_that_of_the_problems_wherever_the_file_lies(tmp_path):
+def test_the_fingerprint_depends_on_the_problems_and_not_on_the_path(tmp_path):
     here, there = (task_of(tmp_path / name, GOOD) for name in ("here.jsonl", "there.jsonl"))
     other = task_of(tmp_path / "other.jsonl", {**GOOD, "answer": "8"})
     assert here.fingerprint() == there.fingerprint() != other.fingerprint()

@@ -29,7 +29,7 @@ def test_answers_are_numbers_formulae_or_words():
 
 @given(st.fractions(max_denominator=50), st.fractions(max_denominator=50))
 @settings(max_examples=60, deadline=None)
-def test_numbers_are_equal_exactly_when_math_verify_says_so(left, right):
+def test_numbers_are_equal_exactly_if_math_verify_finds_them_equal(left, right):
     logging.disable(logging.WARNING)
     from math_verify import LatexExtractionConfig, parse, verify
 
@@ -58,7 +58,7 @@ def test_hostile_formulae_never_reach_sympy(hostile):
     assert not is_formula(hostile)
 
 
-def test_a_comparison_that_takes_too_long_is_given_up(monkeypatch):
+def test_a_comparison_that_takes_too_long_is_stopped(monkeypatch):
     monkeypatch.setattr("interp.tasks.text.equality.TIMEOUT_S", 1)
     monkeypatch.setattr("interp.tasks.text.equality.MAX_OF_BRACKET", 99)
     start = time.perf_counter()
@@ -74,7 +74,7 @@ def test_a_false_step_is_the_first_error_and_makes_a_correct_answer_lucky():
     assert verdict.correct and verdict.valid is False and verdict.lucky and verdict.first_error == 0
 
 
-def test_a_missing_answer_is_an_error_at_the_end_and_a_wrong_one_at_its_place():
+def test_a_missing_answer_is_an_error_at_the_end_and_a_wrong_answer_at_its_position():
     assert verify("3 + 4 = 7").first_error == len("3 + 4 = 7")
     assert verify("3 + 4 = 7\nA: 8").first_error == len("3 + 4 = 7\nA: ")
 

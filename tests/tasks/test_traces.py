@@ -80,7 +80,7 @@ def test_results_are_derived_directly_or_through_other_results_but_never_from_on
     assert derived("1 + 1 = 2", "1 egg and 10 hens") == derived("1 + 1 = 2", "an egg and a hen") == set()
 
 
-def test_follows_is_never_false_since_people_compute_in_their_heads():
+def test_follows_is_true_or_none_but_never_false():
     assert {step.follows for step in annotate("99 - 98 = 1 and 1 + 1 = 5", "nothing").steps} <= {True, None}
 
 
