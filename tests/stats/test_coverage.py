@@ -1,6 +1,6 @@
 """Coverage of 95% intervals: every method on every shape, by simulation.
 
-Coverage of the mean over n seeds, 4,000 samples each; `test_the_table_above_shows_the_measured_coverage` computes it anew.
+Coverage of the mean over n seeds, 4,000 samples each, computed anew by the first test below.
 
 | shape                  | n | percentile | Student | clustered | bounded |
 |------------------------|---|------------|---------|-----------|---------|

@@ -56,7 +56,7 @@ def test_the_ends_of_the_bounded_interval_are_quantiles_of_dirichlet_weighted_me
 
 @given(shares, st.floats(-0.2, 1.2))
 def test_the_simplex_cdf_is_the_divided_difference_of_powers(values, bound):
-    """For distinct points, sum_i (bound - x_i)_+^(m-1) / prod_(j != i) (x_j - x_i), which cancels if points are near."""
+    """For distinct points, sum_i (bound - x_i)_+^(m-1) / prod_(j != i) (x_j - x_i); near points would cancel."""
     points = np.unique(np.round([*values, 0.05], 2))
     assume(len(points) > 1 and min(np.diff(points)) > 0.05 and len(points) < 6)
     m = len(points)
