@@ -16,7 +16,9 @@ PAGES = [ROOT / "README.md", *(ROOT / "docs" / "guide" / f"{name}.md" for name i
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    """The code blocks of a page in a language; "" is for blocks without one."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [block for name, block in fenced if name == language]
 
 
 def commands() -> list[str]:
