@@ -72,7 +72,8 @@ def write_page(path: Path, parts: Sequence[Illustrated]) -> Path:
 
 def _part(number: int, part: Illustrated) -> Part:
     section = part.section
-    text = html.escape(" ".join(filter(None, (section.text, section.note, part.note))))
+    sentences = [sentence.removesuffix(":") + "." * sentence.endswith(":") for sentence in (section.text, section.note)]
+    text = html.escape(" ".join(filter(None, (*sentences, part.note))))
     return Part(f"{number} {html.escape(section.title)}", text, part.figure, html_table(section.table))
 
 
