@@ -16,7 +16,7 @@ lint: .venv/installed
 	$(BIN)/basedpyright --level error
 
 docs: .venv/installed
-	$(BIN)/python docs/numbers.py --check
+	$(BIN)/python docs/fill.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: .venv/installed

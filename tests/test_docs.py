@@ -75,5 +75,5 @@ def test_every_folder_of_the_file_tree_exists():
 
 
 def test_the_numbers_of_readme_and_findings_are_those_of_the_results():
-    made = subprocess.run([sys.executable, "docs/numbers.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    made = subprocess.run([sys.executable, "docs/fill.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr

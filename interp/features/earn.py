@@ -25,7 +25,7 @@ from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.roll_out import roll_out
 from interp.rollouts.series import Series
 from interp.stats.bootstrap import PromptSums, estimate_changes, last_minus_first
-from interp.stats.multiple import benjamini_hochberg
+from interp.stats.multiple_testing import benjamini_hochberg
 from interp.tasks.base import Task, seeded_rng
 from interp.tsae import TSAE
 from interp.tsae.provenance import expect_shared_policy, resolve_layer

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from interp.stats.curves import Crossing, crossing, smooth, time_to_half
     from interp.stats.equivalence import equivalence_p_value, equivalence_verdict
     from interp.stats.estimate import Estimate
-    from interp.stats.multiple import benjamini_hochberg, holm, joint_p_value
+    from interp.stats.multiple_testing import benjamini_hochberg, holm, joint_p_value
     from interp.stats.percentiles import percentile_estimate, token_means
     from interp.stats.seeds import (
         bounded_interval,
@@ -114,9 +114,9 @@ __getattr__ = lazy_exports(
         "equivalence_p_value": "interp.stats.equivalence",
         "equivalence_verdict": "interp.stats.equivalence",
         "Estimate": "interp.stats.estimate",
-        "benjamini_hochberg": "interp.stats.multiple",
-        "holm": "interp.stats.multiple",
-        "joint_p_value": "interp.stats.multiple",
+        "benjamini_hochberg": "interp.stats.multiple_testing",
+        "holm": "interp.stats.multiple_testing",
+        "joint_p_value": "interp.stats.multiple_testing",
         "percentile_estimate": "interp.stats.percentiles",
         "token_means": "interp.stats.percentiles",
         "bounded_interval": "interp.stats.seeds",

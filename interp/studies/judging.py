@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from interp.stats.multiple import holm
+from interp.stats.multiple_testing import holm
 from interp.studies.base import INCONCLUSIVE, NO_EVIDENCE, NOT_SUPPORTED, Claim, Verdict
 from interp.studies.readings import ANY_SHAPE, EXACT, LEVEL, READINGS, REGISTERED, Reading
 from interp.studies.results import Results

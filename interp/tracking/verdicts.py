@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.stats.bootstrap import MIN_COMMON, MIN_PROMPTS, ChangeEstimates
 from interp.stats.estimate import Estimate
-from interp.stats.multiple import benjamini_hochberg
+from interp.stats.multiple_testing import benjamini_hochberg
 from interp.stats.when_active import MIN_ACTIVE_PROMPTS
 
 FALSE_DISCOVERY_RATE = 0.05

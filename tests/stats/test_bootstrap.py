@@ -12,7 +12,7 @@ from interp.stats.bootstrap import (
     resampled_prompts,
     stratum_mix,
 )
-from interp.stats.multiple import benjamini_hochberg
+from interp.stats.multiple_testing import benjamini_hochberg
 
 
 def one_stratum(amount_TPF: np.ndarray, tokens_TP: np.ndarray) -> PromptSums:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from interp.studies import STUDIES
+
 ROOT = Path(__file__).parent.parent
-STUDIES = ("difficulty", "dictionary", "roles", "features")
 HEADLINES = (
     # study, claim, measures shown, limit
     ("difficulty", "inverted-u", ("medium minus easy", "pass rate: medium minus easy"), "in pass rate the U is small"),
@@ -26,8 +27,8 @@ HEADLINES = (
     ("dictionary", "slow-and-rare", ("interp", "matryoshka"), "sorting BatchTopK afterwards finds as many"),
     ("dictionary", "slow-facts", ("interp", "matryoshka"), "random weights, read the same way, reach nearly as much"),
     ("dictionary", "smoothness-is-moved",
-     ("slow block, ours minus Matryoshka's", "the paper's smoothness, slow block, ours minus Matryoshka's"),
-     "by the paper's own smoothness ours is rougher"),
+     ("slow block, ours minus Matryoshka's", "whole dictionary"),
+     "autocorrelation, higher is smoother; by the paper's measure ours is rougher"),
     ("roles", "cue-precise", ("precision",), "the truth shares its intervention with the ablation gate"),
     ("roles", "computation-precise", ("precision",), "reasoning and direct answers have no truth yet"),
     ("features", "hard-direct", ("fixed strength", "on-policy strength"), "on its own text, not on fixed text"),
@@ -68,7 +69,7 @@ def found() -> str:
     head = [
         "claim",
         "verdict",
-        "for seeds of any shape",
+        "without assumptions on seeds",
         "measured (exact or t intervals)",
         "limit",
         "study",
@@ -91,10 +92,10 @@ def speed() -> str:
     grpo, tsae = benchmark("grpo-step"), benchmark("tsae")
     rows.append(["GRPO step, organism, 32 x 8 rollouts", grpo["peer"], f"{grpo['ratio']:.2f}", grpo["device"]])
     for setting, figures in tsae["settings"].items():
-        rows.append(
-            [f"T-SAE step, {setting}, no contrast", tsae["peer"], f"{figures['ratio_off']:.2f}", tsae["device"]]
-        )
-        rows.append(["the same, with contrast", tsae["peer"], f"{figures['ratio_on']:.2f}", tsae["device"]])
+        speeds = figures["tokens_per_second"]
+        for ours, theirs in (("contrast off", "SAELens Matryoshka"), ("contrast on", "SAELens, dense contrast")):
+            ratio = f"{speeds[ours] / speeds[theirs]:.2f}"
+            rows.append([f"T-SAE step, {ours}, {setting}", theirs, ratio, tsae["device"]])
     return table(["what", "peer", "times as fast as the peer", "device"], rows)
 
 
@@ -162,7 +163,7 @@ def main() -> int:
             if "--check" not in sys.argv:
                 path.write_text(new)
     if stale and "--check" in sys.argv:
-        sys.stderr.write(f"{', '.join(stale)}: expected the numbers of the result files; run python docs/numbers.py\n")
+        sys.stderr.write(f"{', '.join(stale)}: expected the numbers of the result files; run python docs/fill.py\n")
         return 1
     return 0
 
