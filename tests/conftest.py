@@ -4,7 +4,10 @@ The shapes in the signatures of `SHAPE_CHECKED` modules are checked at every cal
 """
 
 import os
+import signal
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a background job: tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TQDM_DISABLE", "1")
 if not os.environ.get("INTERP_GPU"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same suite everywhere; tests/test_gpu.py is for GPUs
