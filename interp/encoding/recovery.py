@@ -52,8 +52,8 @@ class LossRecovery(HtmlSummary):
 
     def __repr__(self) -> str:
         ce, kl = self.from_mean.ce_recovered, self.from_mean.kl_recovered
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in (("CE", ce), ("KL", kl)) if value is not None)
-        return f"LossRecovery({self.from_mean.n:,} tokens of {self.documents:,} documents, against the mean: {shown})"
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in (("CE", ce), ("KL", kl)) if value is not None)
+        return f"LossRecovery({self.from_mean.n:,} tokens of {self.documents:,} documents, against the mean: {figures})"
 
     def headline(self) -> dict[str, Any]:
         """The main figures by name, as plain values."""

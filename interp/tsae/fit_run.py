@@ -112,8 +112,8 @@ class FitRun:
             progress_bar.update()
             last, save_due = not self.unfinished, trainer.steps_done % trainer.config.training.save_every == 0
             if trainer.measures_this_step:
-                shown = {key: f"{trainer.last_metrics[key]:.3f}" for key in ("fve", "l0", "dead")}
-                progress_bar.set_postfix(shown, refresh=False)
+                postfix = {key: f"{trainer.last_metrics[key]:.3f}" for key in ("fve", "l0", "dead")}
+                progress_bar.set_postfix(postfix, refresh=False)
             if (trainer.measures_this_step or save_due) and not math.isfinite(step.loss.item()):
                 raise FloatingPointError(f"{self.label} diverged at step {trainer.steps_done}: use a lower lr or alpha")
             self._warn_no_contrast()

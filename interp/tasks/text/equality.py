@@ -67,26 +67,26 @@ def is_formula(text: str) -> bool:
     )
 
 
-def same_answer(truth: str, given: str) -> bool:
+def same_answer(truth: str, answer: str) -> bool:
     """Whether the two answers are equal."""
-    truth, given = _strip_typesetting(truth), _strip_typesetting(given)
+    truth, answer = _strip_typesetting(truth), _strip_typesetting(answer)
     kind = answer_kind(truth)
     if kind == "number":
-        left, right = read_number(truth), read_number(given)
+        left, right = read_number(truth), read_number(answer)
         return left is not None and right is not None and same_number(left, right)
     if kind == "words" and len(truth) > 1:
-        return _normalize(truth) == _normalize(given)
-    if _normalize(truth) == _normalize(given):
+        return _normalize(truth) == _normalize(answer)
+    if _normalize(truth) == _normalize(answer):
         return True
-    return is_formula(truth) and is_formula(given) and _same_formula(truth, given)
+    return is_formula(truth) and is_formula(answer) and _same_formula(truth, answer)
 
 
-def is_same_kind(truth: str, given: str) -> bool:
-    """Whether `given` is an answer of the kind of `truth`. A number also counts as a formula."""
-    kind, given_kind = answer_kind(truth), answer_kind(given)
+def is_same_kind(truth: str, answer: str) -> bool:
+    """Whether an answer is of the kind of the true one. A number also counts as a formula."""
+    kind, kind_of_answer = answer_kind(truth), answer_kind(answer)
     if kind == "formula":
-        return given_kind in ("formula", "number")
-    return kind is not None and given_kind == kind
+        return kind_of_answer in ("formula", "number")
+    return kind is not None and kind_of_answer == kind
 
 
 def _strip_typesetting(text: str) -> str:
@@ -121,30 +121,30 @@ def _powers_are_small(text: str) -> bool:
     return total <= MAX_TOTAL_EXPONENT
 
 
-def _same_formula(truth: str, given: str) -> bool:
+def _same_formula(truth: str, answer: str) -> bool:
     """Whether math-verify finds the formulae equal within `TIMEOUT_S` seconds."""
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGALRM"):
         with contextlib.suppress(_TimeUp), _time_limit(TIMEOUT_S):
-            return compare_formulae(truth, given)
+            return compare_formulae(truth, answer)
         return False
     # Only the main thread receives alarms. On other threads a child process compares: slower, but it can be stopped.
-    command = [sys.executable, "-c", _CHILD, truth, given]
+    command = [sys.executable, "-c", _CHILD, truth, answer]
     try:
         child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_S + TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return False
     if child.returncode not in (_SAME, _DIFFERENT):
-        raise RuntimeError(f"comparing {given!r} with {truth!r} in a child process failed: {child.stderr[-500:]}")
+        raise RuntimeError(f"comparing {answer!r} with {truth!r} in a child process failed: {child.stderr[-500:]}")
     return child.returncode == _SAME
 
 
-def compare_formulae(truth: str, given: str) -> bool:
+def compare_formulae(truth: str, answer: str) -> bool:
     """Whether math-verify finds the formulae equal, without a time limit."""
     from math_verify import LatexExtractionConfig, parse, verify
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that the caller must limit the time, as we do
     config = [LatexExtractionConfig()]
-    left, right = (parse(rf"\boxed{{{text}}}", config, "no_fallback", parsing_timeout=0) for text in (truth, given))
+    left, right = (parse(rf"\boxed{{{text}}}", config, "no_fallback", parsing_timeout=0) for text in (truth, answer))
     return bool(left and right) and verify(left[:1], right[:1], float_rounding=12, timeout_seconds=0)
 
 

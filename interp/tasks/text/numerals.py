@@ -58,11 +58,11 @@ def read_number(text: str) -> Value | None:
     return Value(sign * magnitude * 10**power, percent is not None)
 
 
-def same_number(truth: Value, given: Value) -> bool:
+def same_number(truth: Value, answer: Value) -> bool:
     """Whether two numbers are equal. A percent sign on one side only may be a unit: 35% equals 35 as well as 0.35."""
-    if truth.percent == given.percent:
-        return truth.value == given.value
-    percent, bare = (truth, given) if truth.percent else (given, truth)
+    if truth.percent == answer.percent:
+        return truth.value == answer.value
+    percent, bare = (truth, answer) if truth.percent else (answer, truth)
     as_unit = percent.value == bare.value and (truth.percent or abs(bare.value) >= 1)
     return percent.value == 100 * bare.value or as_unit
 

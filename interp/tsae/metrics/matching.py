@@ -34,10 +34,10 @@ class Match:
         """Share of the directions found, by group."""
         if len(group_P) != len(self.cosine_P):
             raise BadInput(f"expected one group for each of {len(self.cosine_P)} directions, got {len(group_P)}")
-        found: dict[str, list[bool]] = {}
+        hits: dict[str, list[bool]] = {}
         for group, cosine in zip(group_P, self.cosine_P.tolist(), strict=True):
-            found.setdefault(group, []).append(cosine >= min_cosine)
-        return {group: sum(flags) / len(flags) for group, flags in found.items()}
+            hits.setdefault(group, []).append(cosine >= min_cosine)
+        return {group: sum(flags) / len(flags) for group, flags in hits.items()}
 
 
 def match_best(
