@@ -116,7 +116,9 @@ class Trainer:
         with tqdm(total=steps, initial=min(self.step, steps), desc=self.run.name, unit="step", **hidden) as bar:
             while self.step <= steps:
                 metrics = self._one_step()
-                bar.set_postfix({name: _short(metrics[name]) for name in ("reward", "valid_rate", "length")})
+                bar.set_postfix(
+                    {name: _short(metrics[name]) for name in ("reward", "valid_rate", "length")}, refresh=False
+                )
                 if self.step <= steps:
                     bar.update()
                 if stop.is_set() and self.step <= steps:

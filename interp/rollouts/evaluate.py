@@ -94,7 +94,7 @@ def evaluate(
         policies[step], measured = _evaluate_one(load(), task, problems, config, run=run, step=step, progress=progress)
         estimates |= {(step, by, group): measures for (by, group), measures in measured.items()}
         headline = {name: f"{measured['all', 'all'][name].value:.2f}" for name in HEADLINE_MEASURES}
-        checkpoints.set_postfix(headline)
+        checkpoints.set_postfix(headline, refresh=False)
     made_from = {
         "policy": next(iter(policies.values())),
         "task": task.fingerprint(),
