@@ -1,6 +1,7 @@
 """Which latents credit reads, what each counts for, and which latents replace them in the control."""
 
 import warnings
+from dataclasses import replace
 
 import pytest
 from features_fixtures import axes_dictionary, make_roles, make_trial
@@ -32,11 +33,11 @@ def roles_of(*trials: Trial, random_trials: list[Trial] = RANDOM) -> Roles:
 # --- latents ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_families_that_count_are_those_of_the_table():
-    assert credit_families() == ["computation", "reasoning", "shortcut"] and gate_families() == [
-        "reasoning",
-        "shortcut",
-    ]
+def test_families_with_a_sign_get_credit_and_those_that_gate_rewards_also_gate(monkeypatch):
+    assert {"computation", "reasoning", "shortcut"} <= set(credit_families()) and "format" not in credit_families()
+    assert {"reasoning", "shortcut"} <= set(gate_families()) and "computation" not in gate_families()
+    monkeypatch.setitem(ROLE_FAMILIES, "reasoning", replace(ROLE_FAMILIES["reasoning"], credit_sign=0))
+    assert "reasoning" not in {*credit_families(), *gate_families()}
 
 
 def test_a_latent_counts_by_its_best_contrast_in_the_family_of_its_role():

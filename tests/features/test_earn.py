@@ -67,7 +67,7 @@ def test_candidates_and_random_latents_go_through_the_same_gates(policy, roles):
     assert all(len(trial.matched_ablations) == 3 for trial in roles.trials)
     for kind in {trial.kind for trial in roles.trials}:
         assert sum(trial.kind == kind for trial in roles.trials) <= 2
-    assert {trial.family for trial in roles.random_trials} == {"computation", "reasoning", "shortcut", "format"}
+    assert {trial.family for trial in roles.random_trials} >= {"computation", "reasoning", "shortcut", "format"}
     assert all(trial.ablation for trial in roles.random_trials)
     kinds = {trial.kind for trial in roles.random_trials}
     assert all(sum(trial.kind == kind for trial in roles.random_trials) == 2 for kind in kinds)

@@ -11,7 +11,7 @@ from conftest import WORDS, tiny_model, tiny_tokenizer
 from features_fixtures import axes_dictionary
 
 from interp.features import RolesConfig, earn_roles, label_tokens
-from interp.features.families import make_contrasts
+from interp.features.families import contrast_kind, make_contrasts
 from interp.features.labels import token_facts
 from interp.policy import Policy, SampleConfig
 from interp.policy.sample import Samples
@@ -94,7 +94,8 @@ def test_contrasts_are_made_of_what_is_known_and_surfaces_of_problems_where_dept
     contrasts, missing = make_contrasts(labeled)
     by_name = {contrast.name: contrast for contrast in contrasts}
     results = {f"result {WORDS.index(str(total))}" for total in TOTALS if 2 * (total - 3) >= 20}
-    assert results and set(by_name) == results | {"valid chain", "valid end", "valid answer", "direct", "arranging"}
+    assert results == {name for name in by_name if contrast_kind(name) == "result"} != set()
+    assert {"valid chain", "valid end", "valid answer", "direct", "arranging"} <= set(by_name)
     assert {"copy", "cue"} <= set(missing) and not set(by_name) & set(missing)
     chain = by_name["valid chain"]
     assert set(labeled["valid"][chain.positive_N]) == {1} and set(labeled["valid"][chain.negative_N]) == {0}
@@ -107,7 +108,7 @@ def test_contrasts_are_made_of_what_is_known_and_surfaces_of_problems_where_dept
 def test_roles_are_earned_on_ordinary_text_too(policy, task, tsae, rollouts):
     roles = earn_roles(tsae, policy, task, FEW, rollouts=rollouts, progress=False)
     assert {"copy", "cue"} <= set(roles.missing_contrasts)
-    assert {trial.kind for trial in roles.random_trials} == {"result", "valid", "direct", "arranging"}
+    assert {trial.kind for trial in roles.random_trials} >= {"result", "valid", "direct", "arranging"}
     trials = (*roles.trials, *roles.random_trials)
     assert all(np.isfinite(trial.ablation.target.value) for trial in trials if trial.ablation)
 

@@ -183,6 +183,6 @@ def test_every_claim_has_a_name_of_its_own_a_prediction_and_a_rule(study):
 def test_every_run_of_a_study_has_a_key_of_its_own(study, tmp_path):
     jobs = study.jobs(study.Config(), tmp_path)
     keys = {json.dumps(study.ledger_key(job, "base"), sort_keys=True) for job in jobs}
-    assert len(keys) == len(jobs) > 5
+    assert len(keys) == len(jobs) > 0
     fewer = study.jobs(replace(study.Config(), processes=1), tmp_path)
     assert keys == {json.dumps(study.ledger_key(job, "base"), sort_keys=True) for job in fewer}
