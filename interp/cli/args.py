@@ -3,10 +3,13 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from interp.artifacts import BadInput, expect_free
 from interp.checks import expect_at_least
+from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
 from interp.organism import load_task_or_default, shipped_path
 from interp.policy.directory import check_config
 from interp.rollouts.series import Series
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PROBLEMS = 64
 """Number of problems taken from a task that can make any number of them."""
+CREDIT_HELP = f"{', '.join(SCHEME_NAMES)}; with --tsae and --roles: {', '.join(FEATURE_SCHEME_NAMES)}."
 
 
 @dataclass(frozen=True)
@@ -165,9 +169,7 @@ class TrainArgs:
     """A result of `interp bucket --out`: train on its problems of one measured --bucket. Instead of --levels."""
     bucket: Literal["easy", "medium", "hard"] | None = None
     """The measured bucket of --buckets to train on."""
-    credit: str = "uniform"
-    """uniform, entropy, random, position-matched, first-error, step-validity, step-validity-gate or -weights; with
-    --tsae and --roles: features, features-gate, features-weights or features-control."""
+    credit: Annotated[str, tyro.conf.arg(help=CREDIT_HELP)] = "uniform"
     tsae: Path | None = None
     """The dictionary for credit by features."""
     roles: Path | None = None

@@ -1,4 +1,6 @@
-"""Credit schemes by name, for the command line and for studies."""
+"""Credit schemes by name, for the command line and for studies.
+
+A name also stands in `interp.credit.names`, which help reads without importing torch."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +8,7 @@ from typing import Any
 from interp.artifacts import BadInput
 from interp.credit.base import CreditScheme
 from interp.credit.entropy import TopEntropy
+from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
 from interp.credit.oracles import FirstError, StepValidity
 from interp.credit.random import PositionMatched, RandomTokens
 from interp.credit.uniform import Uniform
@@ -32,10 +35,12 @@ FEATURE_SCHEMES: dict[str, dict[str, Any]] = {
 def make_scheme(name: str, *, tsae: Path | None = None, roles: Path | None = None) -> CreditScheme:
     """The scheme of this name. `tsae` and `roles` are directories, for feature schemes only."""
     if name not in SCHEMES | FEATURE_SCHEMES:
-        raise BadInput(f"credit must be one of {', '.join(SCHEMES | FEATURE_SCHEMES)}; got {name!r}")
+        raise BadInput(f"credit must be one of {', '.join(SCHEME_NAMES + FEATURE_SCHEME_NAMES)}; got {name!r}")
     if name in SCHEMES:
         if tsae or roles:
-            raise BadInput(f"--tsae and --roles are for credit by {', '.join(FEATURE_SCHEMES)}; got them with {name!r}")
+            raise BadInput(
+                f"--tsae and --roles are for credit by {', '.join(FEATURE_SCHEME_NAMES)}; got them with {name!r}"
+            )
         return SCHEMES[name]
     if tsae is None or roles is None:
         raise BadInput(

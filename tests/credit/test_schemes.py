@@ -23,6 +23,7 @@ from interp.credit import (
     make_scheme,
 )
 from interp.credit.entropy import top_entropy_tokens
+from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
 
 ALL = SCHEMES | {
     "subsample": RewardSubsample(0.3, 0.6),
@@ -99,6 +100,10 @@ def test_uniform_credit_is_one_everywhere(batch):
 
 def test_schemes_are_made_by_name():
     assert make_scheme("uniform") == Uniform() and make_scheme("step-validity-gate") == StepValidity(weights=False)
+
+
+def test_the_names_in_help_are_those_of_the_registry():
+    assert list(SCHEME_NAMES) == list(SCHEMES) and list(FEATURE_SCHEME_NAMES) == list(FEATURE_SCHEMES)
 
 
 def test_an_unknown_scheme_is_refused_with_all_names():

@@ -1,0 +1,14 @@
+"""Names of the credit schemes. Help lists them, and help does not import torch, which the schemes need."""
+
+SCHEME_NAMES = (
+    "uniform",
+    "entropy",
+    "random",
+    "position-matched",
+    "first-error",
+    "step-validity",
+    "step-validity-gate",
+    "step-validity-weights",
+)
+FEATURE_SCHEME_NAMES = ("features", "features-gate", "features-weights", "features-control")
+"""These schemes need a dictionary and the roles of its latents."""
