@@ -30,7 +30,6 @@ from interp.tasks.base import Task, seeded_rng
 from interp.tsae import TSAE
 from interp.tsae.provenance import expect_shared_policy, resolve_layer
 
-DRAWS = 400
 LATENTS_PER_BLOCK = 1024
 """Latents whose sums by stratum and prompt are in memory at once."""
 
@@ -135,9 +134,7 @@ def contrast_trials(labeled: LabeledTokens, contrast: Contrast, config: RolesCon
     width = labeled.codes.width
     blocks = [range(start, min(start + LATENTS_PER_BLOCK, width)) for start in range(0, width, LATENTS_PER_BLOCK)]
     changes = [
-        estimate_changes(
-            contrast_sums(labeled, contrast, block), last_minus_first(2), draws=DRAWS, seed=config.test_seed
-        )
+        estimate_changes(contrast_sums(labeled, contrast, block), last_minus_first(2), seed=config.test_seed)
         for block in blocks
     ]
     p_F = np.concatenate([change.p_F for change in changes])

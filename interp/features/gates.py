@@ -35,7 +35,7 @@ from interp.features.labels import LabeledTokens
 from interp.features.sampling import AblatedSampling, RolloutEffect
 from interp.features.separation import ContrastMeans
 from interp.policy.policy import Policy
-from interp.stats.bootstrap import resampled_prompts
+from interp.stats.bootstrap import DRAWS, resampled_prompts
 from interp.tasks.base import Task
 from interp.tsae import TSAE
 
@@ -44,7 +44,6 @@ Item = TypeVar("Item")
 MIN_SURFACE_AUROC = 0.6
 MIN_EFFECT_NATS = 0.1
 """Smaller effects can be significant, and mean next to nothing."""
-DRAWS = 400
 GROUP = 4
 """Answers to each problem that is answered again."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from einops import reduce
 from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
@@ -20,13 +21,12 @@ from interp.policy.policy import Policy
 from interp.policy.residual import ResidualEdit, splice_residual
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import sample_rollouts
-from interp.stats.bootstrap import resampled_prompts
+from interp.stats.bootstrap import DRAWS, resampled_prompts
 from interp.stats.estimate import Estimate
 from interp.stats.percentiles import percentile_estimate
 from interp.tasks.base import Problem, Task, evenly_spaced
 from interp.tsae import TSAE
 
-DRAWS = 400
 PURPOSE = "roles, played"
 """Seeds the random numbers of every rollout."""
 MEASURES: dict[str, Callable[[Rollout], float]] = {
@@ -97,7 +97,7 @@ def sample_answers(policy: Policy, task: Task, problems: Sequence[Problem], samp
 def outcome_rates(rows: Sequence[Rollout], group: int) -> Float[ndarray, "P M"]:
     """Rate of each measure at each problem."""
     outcome_BM = np.array([[measure(row) for measure in MEASURES.values()] for row in rows])
-    return outcome_BM.reshape(-1, group, len(MEASURES)).mean(1)
+    return reduce(outcome_BM, "(P G) M -> P M", "mean", G=group)
 
 
 def estimate_shift(change_P: Float[ndarray, " P"]) -> Estimate:

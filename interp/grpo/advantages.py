@@ -10,6 +10,7 @@ The gate is applied before the baseline. After it, only penalties would be left,
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -22,18 +23,18 @@ EPSILON = 1e-4
 
 def advantages(rewards_B: Float[Tensor, " B"], group: int, scale: Scale) -> Float[Tensor, " B"]:
     """Reward above the group's mean, in units of `scale`. A group of equal rewards gets exactly zero."""
-    rewards_PG = rewards_B.view(-1, group)
-    above_PG = (rewards_PG - rewards_PG.mean(1, keepdim=True)) * mixed_groups(rewards_B, group)[:, None]
+    rewards_PG = rearrange(rewards_B, "(P G) -> P G", G=group)
+    above_PG = (rewards_PG - reduce(rewards_PG, "P G -> P 1", "mean")) * mixed_groups(rewards_B, group)[:, None]
     if scale == "group":
         above_PG = above_PG / (rewards_PG.std(1, keepdim=True) + EPSILON)
     elif scale == "batch":
         above_PG = above_PG / (rewards_B.std() + EPSILON)
-    return above_PG.flatten()
+    return rearrange(above_PG, "P G -> (P G)")
 
 
 def mixed_groups(rewards_B: Float[Tensor, " B"], group: int) -> Bool[Tensor, " P"]:
     """Which groups have different rewards. Only they have a gradient."""
-    rewards_PG = rewards_B.view(-1, group)
+    rewards_PG = rearrange(rewards_B, "(P G) -> P G", G=group)
     return rewards_PG.amax(1) > rewards_PG.amin(1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from einops import rearrange
 
 from interp.artifacts import BadInput
 from interp.grpo.advantages import mixed_groups
@@ -18,7 +19,7 @@ def step_metrics(step: StepBatch, group: int) -> dict[str, Any]:
     A share of no rollouts is None, not zero."""
     rollouts = step.rollouts
     rewards_B = torch.tensor([rollout.reward for rollout in rollouts])
-    rewarded_PG = rewards_B.view(-1, group) > 0
+    rewarded_PG = rearrange(rewards_B, "(P G) -> P G", G=group) > 0
     return {
         "reward": float(rewards_B.mean()),
         "pass_rate": _share([rollout.correct for rollout in rollouts]),

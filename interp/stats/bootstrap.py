@@ -30,6 +30,7 @@ from interp.stats.cells import match_cells
 from interp.stats.estimate import LEVEL
 
 DRAWS = 400
+"""Times that prompts are resampled."""
 MIN_PROMPTS = 8
 """Fewest prompts for an interval: in the bucket or, where strata are compared, in the rarest stratum."""
 MIN_COMMON = 0.5

@@ -10,7 +10,6 @@ from grpo_fixtures import FirstWord, make_rollout
 
 from interp.features.ablation import ABLATE, AMPLIFY
 from interp.features.sampling import (
-    DRAWS,
     MEASURES,
     PURPOSE,
     AblatedSampling,
@@ -26,6 +25,7 @@ from interp.policy.residual import splice_residual
 from interp.policy.sample import draw_tokens, uniform_stream
 from interp.rollouts import roll_out
 from interp.stats import Estimate, resampled_prompts
+from interp.stats.bootstrap import DRAWS
 from interp.tasks.base import Problem, hash_of
 from interp.tsae import TSAE
 
