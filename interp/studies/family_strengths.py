@@ -10,7 +10,7 @@ passed no contrast. A change that matches share is not the family's own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +162,7 @@ def measure_dictionary(number: int, seed: int, config: "FeaturesConfig", directo
     runs = {arm: train_arm(arm, seed, config, directory) for arm in TRAINED_ON}
     base = Policy.load(runs[FITTED_ON[0]].series.base.path, device="cpu")
     policies = {BASE: base, **{arm: run.series.checkpoints[-1].load(device="cpu") for arm, run in runs.items()}}
-    tsae = fit_dictionary(number, seed, config, directory, runs)
+    tsae = fit_seed_dictionary(number, seed, config, directory, runs)
     roles = earn_base_roles(tsae, base, seed, config)
     text = sample_answers(base, seed, config, split="probe")
     meter = FamilyMeter.from_roles(tsae, config.layer, roles, base, text)
@@ -175,24 +175,20 @@ def measure_dictionary(number: int, seed: int, config: "FeaturesConfig", directo
     return {"families": families, "strengths": strengths, "behavior": behavior, **facts}
 
 
-def fit_dictionary(
+def fit_seed_dictionary(
     number: int, seed: int, config: "FeaturesConfig", directory: Path, runs: "Mapping[str, Run]"
 ) -> TSAE:
-    from interp.activations import CollectConfig, collect
+    from interp.activations import CollectConfig
     from interp.organism import load_task, shipped_path
     from interp.rollouts import Series
-    from interp.tsae import fit, preset
+    from interp.studies.fitting import fit_dictionary
 
     ends = [runs[arm].series.checkpoints[-1].path for arm in FITTED_ON]
-    series, out = Series.from_dirs([shipped_path(), *ends]), directory / f"store-{config.layer}-{config.tokens}"
+    series, task = Series.from_dirs([shipped_path(), *ends]), load_task(shipped_path())
     collecting = CollectConfig((config.layer,), tokens=config.tokens)
-    with file_lock(directory):
-        store = collect(series, load_task(shipped_path()), config=collecting, out=out, device="cpu", progress=False)
-    template = preset("interp")
-    training = replace(template.training, steps=config.fit_steps, seed=1000 * seed + number)
-    return fit(
-        store, replace(template, width=config.width, k=config.k, training=training), progress=False, device="cpu"
-    )
+    store = directory / f"store-{config.layer}-{config.tokens}"
+    sizes = {"width": config.width, "k": config.k, "steps": config.fit_steps}
+    return fit_dictionary(series, task, collecting, store, **sizes, seed=1000 * seed + number)
 
 
 def earn_base_roles(tsae: TSAE, base: Policy, seed: int, config: "FeaturesConfig") -> Roles:

@@ -387,7 +387,7 @@ def earn_and_compare(seed: int, config: RolesStudyConfig, directory: Path) -> di
     if not path.exists():
         build(organism_config(seed, config), path)
     policy, task = Policy.load(path, device="cpu"), load_task(path)
-    tsae, sampling = fit_dictionary(path, seed, config), SampleConfig(group=4, rows=1024, seed=seed)
+    tsae, sampling = fit_organism_dictionary(path, seed, config), SampleConfig(group=4, rows=1024, seed=seed)
     earning = RolesConfig(
         problems=config.problems,
         max_candidates=config.max_candidates,
@@ -411,20 +411,16 @@ def earn_and_compare(seed: int, config: RolesStudyConfig, directory: Path) -> di
     }
 
 
-def fit_dictionary(organism: Path, seed: int, config: RolesStudyConfig) -> "TSAE":
-    from interp.activations import CollectConfig, collect
+def fit_organism_dictionary(organism: Path, seed: int, config: RolesStudyConfig) -> "TSAE":
+    from interp.activations import CollectConfig
     from interp.organism import load_task
     from interp.rollouts import Series
-    from interp.tsae import fit, preset
+    from interp.studies.fitting import fit_dictionary
 
     collecting = CollectConfig((config.layer,), tokens=config.tokens, corpora=("on-policy",))
-    series, out = Series.from_dirs([organism]), organism.with_name("store")
-    store = collect(series, load_task(organism), config=collecting, out=out, device="cpu", progress=False)
-    template = preset("interp")
-    training = replace(template.training, steps=config.steps, seed=seed)
-    return fit(
-        store, replace(template, width=config.width, k=config.k, training=training), progress=False, device="cpu"
-    )
+    series, task, store = Series.from_dirs([organism]), load_task(organism), organism.with_name("store")
+    sizes = {"width": config.width, "k": config.k, "steps": config.steps}
+    return fit_dictionary(series, task, collecting, store, **sizes, seed=seed)
 
 
 def compare_gate_by_gate(roles: "EarnedRoles", kind: str, carriers: "Carriers") -> dict[str, Any]:
