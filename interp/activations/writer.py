@@ -130,7 +130,7 @@ class Writer:
         return shard
 
     def finish(self) -> Store:
-        """List the shards in the manifest, and open the store."""
+        """Write the list of shards into the manifest, so that readers accept the store, and open it."""
         if not self.shards:
             raise BadInput(f"{self.path}: expected at least one shard, got none: a store must hold something")
         if not self.finished:

@@ -17,7 +17,9 @@ from interp.rollouts.record import Rollout
 
 @dataclass(frozen=True)
 class FirstError:
-    """Credit before the first mistake of a success; blame from the first mistake of a failure on."""
+    """Credit before the first mistake of a success; blame from the first mistake of a failure on.
+
+    A rollout without a first error, or with no token on the side that counts, gets uniform weights."""
 
     def __call__(self, batch: RolloutBatch) -> Credit:
         weights_BL = batch.per_token(_first_error_weights)

@@ -136,4 +136,5 @@ class GRPOConfig:
         return replace(OBJECTIVES[self.loss], **{name: value for name, value in own.items() if value is not None})
 
     def measures_kl(self, step: int) -> bool:
+        """Whether the KL to the base is measured at this step: always with a beta, else every `kl_every` steps."""
         return self.update.beta > 0 or (self.kl_every > 0 and step % self.kl_every == 0)

@@ -4,6 +4,7 @@
     metrics.jsonl      one line per step
     checkpoint-<k>/    the policy after k updates, an ordinary Hugging Face directory, and the rollouts/ it sampled then
     state/             what it takes to resume bit for bit: weights, moments, step, number of problems drawn
+                       (written by interp/training_state.py)
     lock               held by the process that trains
 
 The state is written after the checkpoint of its step, so a run killed between the two writes that checkpoint again.

@@ -18,7 +18,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where a mean curve crosses zero."""
+    """Dose at which a mean curve crosses zero, with the means at both ends and a p-value."""
 
     dose: Estimate
     """Dose of the crossing. NaN where the mean curve does not cross; no interval where it does not cross surely."""

@@ -163,7 +163,7 @@ def evaluate(
     device: str = "auto",
     progress: bool = True,
 ) -> Quality:
-    """Measure a dictionary on the tokens of a store.
+    """Measure a dictionary on the tokens of a store: of completions only, unless it was trained on prompts too.
 
     `layer` is needed only for a dictionary that does not say its layer. A store with none of the policies that the
     dictionary was fitted on is refused, unless `allow_unrelated_policies`."""

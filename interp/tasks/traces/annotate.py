@@ -55,7 +55,7 @@ def is_number(text: str) -> bool:
 
 
 def annotate(text: str, prompt: str = "", can_read: Callable[[str], bool] = is_number) -> Trace:
-    """The steps, roles and answer of `text`.
+    """The trace of `text`: its written equations as steps, spans that give characters a role, and its answer.
 
     `prompt` states the numbers that operands may come from. `can_read` says which texts count as an answer.
     """

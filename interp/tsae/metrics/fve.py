@@ -18,7 +18,7 @@ from interp.tsae.metrics.checks import expect_same, expect_shape, to_float64
 
 @dataclass
 class FVE:
-    """Error, spread and mean of a stream."""
+    """Fraction of variance explained, as `compute` gives it from the error, spread and mean of a stream."""
 
     n: int = 0
     error: float = 0.0
@@ -54,5 +54,5 @@ class FVE:
         self.n = n
 
     def compute(self) -> float | None:
-        """None if there is no variance."""
+        """The fraction of variance explained, 1 - error / spread. None if there is no variance."""
         return 1 - self.error / self.spread if self.spread else None
