@@ -66,8 +66,8 @@ class Quality(HtmlSummary):
 
     def __repr__(self) -> str:
         numbers = {"variance explained": self.fve, "L0": self.l0.total, "dead": self.firing.dead_share}
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
-        return f"Quality({self.tokens:,} tokens: {shown})"
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
+        return f"Quality({self.tokens:,} tokens: {figures})"
 
     @property
     def block_names(self) -> tuple[str, ...]:
