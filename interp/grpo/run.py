@@ -3,7 +3,7 @@
     manifest.json      config, problems, credit, task, fingerprints of base and task
     metrics.jsonl      one line per step
     checkpoint-<k>/    the policy after k updates, an ordinary Hugging Face directory, and the rollouts/ it sampled then
-    state/             what it takes to resume bit for bit: weights, moments, step, number of problems drawn
+    state/             what it takes to resume bit for bit: weights, moments, and what `loop._save_state` lists
                        (written by interp/training_state.py)
     lock               held by the process that trains
 

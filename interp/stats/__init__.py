@@ -8,7 +8,7 @@ bootstrap     changes of all latents at once, over prompts
 cells         the same with each prompt x stratum cell compared with itself
 when_active   the same for means over active tokens
 percentiles   percentile intervals for means over tokens
-multiple      Benjamini-Hochberg, Holm
+multiple_testing  Benjamini-Hochberg, Holm
 equivalence   verdict and p-value of "the difference is too small to matter"
 
 Nothing is imported before it is used.
