@@ -36,7 +36,7 @@ def write_result(study: Study[Any], results: Results, config: Any, out: Path) ->
         aside.write_text("\n".join(as_markdown(study, results, config, judgements)) + "\n")
     parts = [
         (one.title, _with_verdicts(one.text, one.claims, judgements), one.figure)
-        for one in study.figures(results, config)
+        for one in study.figures(results.with_reading(EXACT), config)  # a share of few latents has an interval too
     ]
     page(out / "figure.html", study.title, parts)
     return judgements

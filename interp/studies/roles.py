@@ -334,7 +334,10 @@ layer {config.layer}."""
             }
             for thing, about in ABOUT.items()
         }
-        text = "Latents that passed each set of gates, against those that interchange shows to be carriers."
+        text = (
+            "Latents that passed each set of gates, against those that interchange shows to be carriers. "
+            "95% intervals: exact over organisms where latents are counted, else Student's."
+        )
         names = tuple(claim.name for claim in self.claims)
         return [Figure("Gate by gate", text, dots(panels, y="share of latents"), names)]
 

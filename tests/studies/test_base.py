@@ -10,6 +10,7 @@ from interp.artifacts import BadInput
 from interp.plots import Point, dots
 from interp.studies import STUDIES
 from interp.studies.base import LEDGER, SUPPORTED, Claim, Figure, Study, Table, Verdict, deciding_fields, judge_above
+from interp.studies.readings import EXACT
 from interp.studies.results import Arm, share
 
 SCORE = share("score", lambda record: record.get("score"))
@@ -102,6 +103,13 @@ def test_a_study_runs_every_arm_and_seed_once_and_the_baseline_once(tmp_path, ou
     assert sorted((row["arm"], str(row["seed"])) for row in rows) == sorted(
         [("base", "None"), *((arm, str(seed)) for arm in ("good", "bad") for seed in (1, 2, 3))]
     )
+
+
+def test_figures_show_exact_intervals_of_shares(tmp_path, out, inline, monkeypatch):
+    readings = []
+    monkeypatch.setattr(Coins, "figures", lambda self, results, config: readings.append(results.reading) or [])
+    Coins().execute(CoinConfig(), out, tmp_path / "runs")
+    assert readings == [EXACT], "Student's interval of seeds that all have a share of 1 has no width"
 
 
 def test_a_study_that_is_started_again_runs_what_is_missing(tmp_path, out, inline):
