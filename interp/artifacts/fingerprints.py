@@ -27,6 +27,18 @@ def fingerprint_config(config: Any) -> str:
     return fingerprint(json.dumps(to_json(config), sort_keys=True))
 
 
+def same_fingerprint(expected: object, actual: object) -> bool:
+    """Whether two fingerprints are equal.
+
+    That of a policy is `<weights>+<config and tokenizer>`. Earlier versions wrote the weights alone: with such a
+    fingerprint, weights alone are compared."""
+    if expected == actual:
+        return True
+    if not (isinstance(expected, str) and isinstance(actual, str)) or ("+" in expected) == ("+" in actual):
+        return False
+    return expected.partition("+")[0] == actual.partition("+")[0]
+
+
 def fingerprint_tensors(names: Iterable[str], get: Callable[[str], "torch.Tensor"]) -> str:
     """Fingerprint of tensors by name, dtype, shape and bytes.
 

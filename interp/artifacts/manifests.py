@@ -1,62 +1,107 @@
 """The manifest of an artifact: `manifest.json`, which describes the contents of a directory and their inputs.
 
-It holds the schema version, the kind, the config, and the fingerprint of every input (`made_from`). A reader names the
-kind and the fingerprints it expects. A directory that does not match is refused.
+It holds the schema version, the kind, the config, the fingerprint of every input (`made_from`), the size and checksum
+of every file (`files`), and a checksum of all these entries (`checksum`). A reader names the kind and the fingerprints
+it expects. A directory that does not match is refused.
 """
 
 import contextlib
 import datetime
 import importlib.metadata
-import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interp.artifacts.checksums import Record, record_files
 from interp.artifacts.configs import to_json
 from interp.artifacts.errors import BadInput, Mismatch
+from interp.artifacts.fingerprints import fingerprint_config, same_fingerprint
+from interp.artifacts.json_files import parse_json
 from interp.artifacts.writing import recover, write_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+CHECKSUM = "checksum"
+_warned: set[Path] = set()
+"""Artifacts of earlier versions that this process has warned about."""
 
 
-def write_manifest(directory: Path, kind: str, *, config: Any, made_from: Mapping[str, str], **entries: Any) -> None:
-    """Write the manifest of `directory`. `config` is a dataclass or a mapping; `entries` are further keys."""
+def write_manifest(
+    directory: Path,
+    kind: str,
+    *,
+    config: Any,
+    made_from: Mapping[str, str],
+    files: Mapping[str, Record] | None = None,
+    **entries: Any,
+) -> None:
+    """Write the manifest of `directory`. `config` is a dataclass or a mapping; `entries` are further keys.
+
+    `files` None records every file that is there now, so the manifest is written last."""
     manifest = {
         "schema": SCHEMA,
         "kind": kind,
         "config": to_json(config),
         "made_from": dict(made_from),
-        **entries,
+        **to_json(entries),
+        "files": record_files(directory, manifest=MANIFEST) if files is None else dict(files),
         "versions": versions("interp", "torch", "transformers"),
         "date": datetime.date.today().isoformat(),
     }
-    write_json(directory / MANIFEST, manifest)
+    write_json(directory / MANIFEST, with_checksum(manifest))
+
+
+def with_checksum(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the checksum of its entries."""
+    entries = {key: value for key, value in manifest.items() if key != CHECKSUM}
+    return {**entries, CHECKSUM: fingerprint_config(entries)}
 
 
 def read_manifest(path: str | Path, kind: str, *, made_from: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The manifest of `path`; refused if its kind, its schema or a fingerprint in `made_from` differs."""
+    """The manifest of `path`; refused if its kind, its schema or a fingerprint in `made_from` differs, or if it was
+    changed after it was written."""
     path = Path(path)
     recover(path)
     file = path / MANIFEST
     if not file.exists():
         got = "no such directory" if not path.exists() else f"a directory without {MANIFEST}"
         raise BadInput(f"{path}: expected a directory of kind {kind!r}, got {got}: is the path right?")
-    manifest = _parse(file)
+    manifest = parse_manifest(file)
     if manifest.get("kind") != kind:
         raise Mismatch(f"{path}: expected kind {kind!r}, got {manifest.get('kind')!r}: is this the right directory?")
     if manifest.get("schema") != SCHEMA:
         raise Mismatch(
             f"{path}: expected schema {SCHEMA}, got {manifest.get('schema')!r}: make it again with this version"
         )
+    _expect_entries(path, manifest)
+    _warn_without_checksums(path, manifest)
     _expect_made_from(path, manifest["made_from"], made_from or {})
+    return manifest
+
+
+def parse_manifest(file: Path) -> dict[str, Any]:
+    """The entries of a manifest, after its checksum was compared."""
+    manifest = parse_json(file, "a JSON manifest")
+    if not isinstance(manifest, dict):
+        raise BadInput(f"{file}: expected a JSON manifest, got a {type(manifest).__name__}: copy it again")
+    if CHECKSUM in manifest and manifest[CHECKSUM] != with_checksum(manifest)[CHECKSUM]:
+        raise BadInput(
+            f"{file}: expected entries with checksum {manifest[CHECKSUM]}, got "
+            f"{with_checksum(manifest)[CHECKSUM]}: it was changed after it was written. Copy it again, or make it again"
+        )
     return manifest
 
 
 def is_kind(path: str | Path, kind: str) -> bool:
     """Whether `path` has a manifest of this kind."""
     file = Path(path) / MANIFEST
-    return file.exists() and _parse(file).get("kind") == kind
+    return file.exists() and parse_manifest(file).get("kind") == kind
+
+
+def recorded_files(manifest: Mapping[str, Any]) -> dict[str, Record]:
+    """Size and checksum of each file of an artifact. Empty for one of an earlier version."""
+    return manifest.get("files") or {}
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -68,18 +113,32 @@ def versions(*packages: str) -> dict[str, str]:
     return installed
 
 
-def _parse(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise BadInput(
-            f"{file}: expected a JSON manifest, got text that does not parse ({error}): copy it again"
-        ) from error
+def _expect_entries(path: Path, manifest: Mapping[str, Any]) -> None:
+    for name in ("config", "made_from"):
+        if not isinstance(manifest.get(name), dict):
+            raise BadInput(f"{path / MANIFEST}: expected an entry {name!r} with fields, got {manifest.get(name)!r}")
+    records = manifest.get("files", {})
+    if not isinstance(records, dict) or any(not _is_record(record) for record in records.values()):
+        raise BadInput(f"{path / MANIFEST}: expected bytes and sha256 of each file, got {records!r}")
+
+
+def _is_record(record: Any) -> bool:
+    return isinstance(record, dict) and set(record) == {"bytes", "sha256"}
+
+
+def _warn_without_checksums(path: Path, manifest: Mapping[str, Any]) -> None:
+    if CHECKSUM not in manifest and path.absolute() not in _warned:
+        _warned.add(path.absolute())
+        warnings.warn(
+            f"{path} was written by an earlier version, without checksums: damage to its files may go unnoticed. "
+            f"`interp check {path} --add` adds them",
+            stacklevel=3,
+        )
 
 
 def _expect_made_from(path: Path, actual: Mapping[str, str], expected: Mapping[str, str]) -> None:
     for name, fingerprint in expected.items():
-        if actual.get(name) != fingerprint:
+        if not same_fingerprint(fingerprint, actual.get(name)):
             raise Mismatch(
                 f"{path} was made from another {name}: expected {fingerprint}, got {actual.get(name)}. "
                 f"Use the {name} it was made from, or make it again."

@@ -11,6 +11,7 @@ from typing import Any
 
 from interp.artifacts.configs import to_json
 from interp.artifacts.errors import BadInput, Mismatch
+from interp.artifacts.fingerprints import same_fingerprint
 from interp.artifacts.manifests import MANIFEST, is_kind, read_manifest
 from interp.artifacts.writing import expect_writable, recover
 
@@ -50,7 +51,7 @@ def open_or_create(
 def describe_changes(stored: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     """Every field that differs between two nests of JSON values, as text: "a.b (expected 1, got 2), c (...)"."""
     before, now = dict(flatten(stored)), dict(flatten(expected))
-    names = [name for name in dict.fromkeys([*now, *before]) if now.get(name) != before.get(name)]
+    names = [name for name in dict.fromkeys([*now, *before]) if not same_fingerprint(now.get(name), before.get(name))]
     return ", ".join(f"{name} (expected {now.get(name)}, got {before.get(name)})" for name in names)
 
 

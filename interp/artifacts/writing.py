@@ -1,7 +1,8 @@
 """Atomic writes: a file or directory exists complete, or not at all.
 
 It is written beside its final path, synced, then renamed into place; a failed block leaves nothing behind. The remnants
-of a killed writer (`.name.<pid>.partial`, `.name.<pid>.retired`) are removed by `recover` when the path is next used.
+of a killed writer (`.name.<pid>.partial`, `.retired`, `.dropped`) are cleared by `recover` when the path is next used.
+Whoever writes a directory holds its lock, so a remnant whose lock is free belongs to a writer that is gone.
 """
 
 import contextlib
@@ -14,9 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from interp.artifacts.errors import BadInput
+from interp.artifacts.foreign_errors import refusing_failed_writes
+from interp.artifacts.locks import locked
 
+_REMNANT = r"\.(?P<name>{name})\.(?P<pid>\d+)\.(?P<kind>retired|partial|dropped)"
 _being_written: set[Path] = set()
 """Paths this process is writing now. The process id is no proof: in a container a dead writer may have had the same."""
+
+
+@contextlib.contextmanager
+def reserve(path: str | Path | None, *, overwrite: bool = False) -> Iterator[None]:
+    """Hold the place of a result from before the work until it is written. None reserves nothing.
+
+    Refused if the place holds something (unless `overwrite`), cannot be written, or is in use by another process."""
+    if path is None:
+        yield
+        return
+    expect_free(path, overwrite=overwrite)
+    with locked(path):
+        expect_free(path, overwrite=overwrite)  # another may have written it since
+        yield
 
 
 @contextlib.contextmanager
@@ -24,26 +42,24 @@ def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty directory beside `path`. It becomes `path` when the block ends, and is removed if the block
     fails."""
     path = Path(path)
-    expect_free(path, overwrite=overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _partial_path(path) as partial:
+    with reserve(path, overwrite=overwrite), _partial_path(path) as partial, refusing_failed_writes(path):
         partial.mkdir()
         yield partial
         for part in (*partial.rglob("*"), partial):
             _fsync(part)
         if path.exists():  # two renames, since no portable call swaps directories: `recover` mends a death in between
-            path.rename(_retired_path(path))
+            path.rename(_beside(path, "retired"))
         partial.rename(path)
         _fsync(path.parent)
-        _remove(_retired_path(path))
+        _remove(_beside(path, "retired"))
 
 
 @contextlib.contextmanager
 def writing_file(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path`. The file written there replaces `path` when the block ends."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _partial_path(path) as partial:
+    with _partial_path(path) as partial, refusing_failed_writes(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         _fsync(partial)
         partial.replace(path)
@@ -53,7 +69,15 @@ def writing_file(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically. NaN is refused."""
     with writing_file(path) as partial:
-        partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def remove_dir(path: Path) -> None:
+    """Delete a directory. It is renamed first, so that no reader meets half of it."""
+    with refusing_failed_writes(path):
+        dropped = _beside(path, "dropped")
+        path.rename(dropped)
+        _remove(dropped)
 
 
 def expect_free(path: str | Path | None, *, overwrite: bool) -> None:
@@ -74,16 +98,43 @@ def expect_writable(path: str | Path) -> None:
         raise BadInput(f"{path} cannot be written: expected a place where this user may write, got {parent}")
 
 
+# --- after a killed writer ---------------------------------------------------------------------------------------
+
+
 def recover(path: str | Path) -> None:
-    """Clean up after a killed writer: restore a directory caught between its two renames, remove partial writes."""
+    """Clear the remnants of a killed writer of `path`: restore a directory caught between its two renames, remove the
+    rest. What a living writer is writing is left alone."""
     path = Path(path)
-    for remnant in _remnants(path):
-        if _in_progress(remnant.with_suffix(".partial")):
-            continue
-        if remnant.suffix == ".retired" and not path.exists():
-            remnant.rename(path)
-        else:
-            _remove(remnant)
+    remnants = _remnants(path, re.escape(path.name))
+    if files := [remnant for remnant in remnants if not remnant.is_dir() and not _in_progress(remnant)]:
+        for file in files:
+            _remove(file)
+    directories = [remnant for remnant in remnants if remnant.is_dir() and remnant.absolute() not in _being_written]
+    if not directories:
+        return
+    with contextlib.suppress(BadInput), locked(path):  # its writer lives, or the place is read only
+        for directory in directories:
+            if directory.suffix == ".retired" and not path.exists():
+                directory.rename(path)
+            else:
+                _remove(directory)
+
+
+def recover_inside(directory: Path) -> None:
+    """Clear the remnants of killed writers of every file and directory in `directory`."""
+    for name in {_name_of(remnant) for remnant in _remnants(directory / "any", r".+")}:
+        recover(directory / name)
+
+
+def _remnants(path: Path, name: str) -> list[Path]:
+    """Retired directories come first, so that the newest whole one is restored before anything is removed."""
+    pattern = re.compile(_REMNANT.format(name=name), re.ASCII | re.DOTALL)
+    paths = [p for p in path.parent.iterdir() if pattern.fullmatch(p.name)] if path.parent.is_dir() else []
+    return sorted(paths, key=lambda p: p.suffix, reverse=True)
+
+
+def _name_of(remnant: Path) -> str:
+    return remnant.name[1:].rsplit(".", 2)[0]
 
 
 def _is_occupied(path: Path) -> bool:
@@ -91,16 +142,9 @@ def _is_occupied(path: Path) -> bool:
     return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
-def _remnants(path: Path) -> list[Path]:
-    """Retired directories come first, so that the newest whole one is restored before anything is removed."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.\d+\.(retired|partial)")
-    paths = [p for p in path.parent.iterdir() if pattern.fullmatch(p.name)] if path.parent.is_dir() else []
-    return sorted(paths, key=lambda p: p.suffix, reverse=True)
-
-
 @contextlib.contextmanager
 def _partial_path(path: Path) -> Iterator[Path]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial").absolute()
+    partial = _beside(path, "partial").absolute()
     if partial in _being_written:
         raise BadInput(f"{path} is being written already by this process: write it once, or choose another place")
     _being_written.add(partial)
@@ -111,21 +155,22 @@ def _partial_path(path: Path) -> Iterator[Path]:
         _being_written.discard(partial)
 
 
-def _retired_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.retired")
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
 
 
-def _in_progress(partial: Path) -> bool:
-    pid = partial.name.split(".")[-2]
+def _in_progress(file: Path) -> bool:
+    """Whether the writer of a partial file lives. Files are written without a lock."""
+    pid = file.name.split(".")[-2]
     if pid == str(os.getpid()):
-        return partial.absolute() in _being_written
+        return file.absolute() in _being_written
     return pid.isdigit() and _is_alive(int(pid))
 
 
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

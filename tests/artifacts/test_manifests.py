@@ -1,6 +1,7 @@
 """Manifests: what a directory holds and was made from, and refusals that say what to do."""
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from interp.artifacts import (
     BadInput,
     Mismatch,
     read_manifest,
+    with_checksum,
     write_json,
     write_manifest,
     writing_dir,
@@ -39,7 +41,7 @@ def test_another_kind_is_refused_naming_both(store):
 
 def test_another_schema_is_refused_naming_both_and_what_to_do(store):
     manifest = json.loads((store / MANIFEST).read_text())
-    write_json(store / MANIFEST, manifest | {"schema": 99})
+    write_json(store / MANIFEST, with_checksum(manifest | {"schema": 99}))
     with pytest.raises(Mismatch, match=f"expected schema {SCHEMA}, got 99: make it again with this version"):
         read_manifest(store, "store")
 
@@ -61,4 +63,29 @@ def test_a_missing_directory_and_a_directory_without_a_manifest_are_refused(tmp_
 def test_a_manifest_that_does_not_parse_is_refused(store):
     (store / MANIFEST).write_text('{"kind": ')
     with pytest.raises(BadInput, match="expected a JSON manifest, got text that does not parse"):
+        read_manifest(store, "store")
+
+
+@pytest.mark.parametrize("content", [b"[]", b"7", b"\xff\xfe{}", b"[" * 100_000, b'{"kind": NaN}', b""])
+def test_a_manifest_with_other_contents_is_refused_naming_the_file(store, content):
+    (store / MANIFEST).write_bytes(content)
+    with pytest.raises(BadInput, match=f"{store / MANIFEST}: expected a JSON manifest"):
+        read_manifest(store, "store")
+
+
+def test_a_manifest_that_was_edited_is_refused(store):
+    manifest = json.loads((store / MANIFEST).read_text())
+    write_json(store / MANIFEST, manifest | {"rows": 8})
+    with pytest.raises(BadInput, match="it was changed after it was written"):
+        read_manifest(store, "store")
+
+
+def test_a_manifest_without_checksums_is_read_with_a_warning_given_once(store):
+    manifest = json.loads((store / MANIFEST).read_text())
+    del manifest["checksum"], manifest["files"]
+    write_json(store / MANIFEST, manifest)
+    with pytest.warns(UserWarning, match=f"{store} was written by an earlier version, without checksums"):
+        assert read_manifest(store, "store")["rows"] == 7
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         read_manifest(store, "store")

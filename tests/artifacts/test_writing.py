@@ -3,18 +3,23 @@
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import interp
 from interp.artifacts import (
     BadInput,
     read_manifest,
     recover,
+    recover_inside,
     write_json,
     write_manifest,
     writing_dir,
@@ -140,10 +145,10 @@ def test_a_file_is_replaced_only_when_its_block_ends(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_disk_that_fills_up_during_a_write_leaves_the_old_directory_and_no_partial_one(old):
-    with pytest.raises(OSError) as caught, writing_dir(old, overwrite=True) as aside:
+    message = rf"{old} cannot be written \(No space left on device\): free some space, or choose another place"
+    with pytest.raises(BadInput, match=message), writing_dir(old, overwrite=True) as aside:
         (aside / "b").symlink_to("/dev/full")
         (aside / "b").write_text("no room")
-    assert caught.value.errno == errno.ENOSPC
     assert names(old.parent) == ["thing"]
     assert (old / "a").read_text() == "old"
 
@@ -161,7 +166,7 @@ def test_a_disk_found_full_at_fsync_leaves_the_old_content(tmp_path, monkeypatch
 
     put("old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(BadInput, match=rf"{thing} cannot be written \(No space left"):
         put("new", **({"overwrite": True} if write is writing_dir else {}))
     assert names(tmp_path) == ["thing"]
     assert (thing / "a" if write is writing_dir else thing).read_text() == "old"
@@ -197,7 +202,7 @@ with writing_dir(place, overwrite=True) as aside:
     )
     assert child.returncode == -signal.SIGKILL
     assert (old / "a").read_text() == "old"
-    assert len(names(old.parent)) == 2
+    assert any(name.endswith(".partial") for name in names(old.parent))
     recover(old)
     assert names(old.parent) == ["thing"]
     assert (old / "a").read_text() == "old"
@@ -252,12 +257,47 @@ def test_a_dead_writer_with_our_own_process_id_does_not_stop_us(tmp_path):
 
 
 def test_the_partial_directory_of_a_living_writer_is_not_removed(tmp_path):
-    other = tmp_path / f".thing.{os.getppid()}.partial"
-    other.mkdir()
     with writing_dir(tmp_path / "thing") as aside:
         recover(tmp_path / "thing")
         assert aside.exists()
-    assert other.exists()
+        run_child("from interp.artifacts import recover; recover(place)", tmp_path / "thing")
+        assert aside.exists()
+
+
+def test_a_process_with_the_id_of_a_dead_writer_does_not_hide_the_copy_that_it_retired(tmp_path):
+    with writing_dir(tmp_path / "thing") as aside:
+        write_manifest(aside, "toy", config={}, made_from={})
+    (tmp_path / "thing").rename(tmp_path / f".thing.{os.getppid()}.retired")  # a living process has this id now
+    assert read_manifest(tmp_path / "thing", "toy")["kind"] == "toy"
+    assert names(tmp_path) == ["thing"]
+
+
+def test_a_kill_while_a_directory_is_deleted_leaves_a_remnant_that_recover_removes(tmp_path):
+    with writing_dir(tmp_path / "thing") as aside:
+        (aside / "a").write_text("old")
+    child = "from interp.artifacts import remove_dir; import shutil; shutil.rmtree = die; remove_dir(place)"
+    assert run_child(child, tmp_path / "thing").returncode == -signal.SIGKILL
+    assert not (tmp_path / "thing").exists() and len(names(tmp_path)) == 1
+    recover_inside(tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("library", ["safetensors", "polars"])
+def test_a_library_that_meets_a_full_disk_is_a_refusal_that_names_the_place(tmp_path, library):
+    table, tensors = pl.DataFrame({"x": range(100_000)}), {"x": torch.zeros(100_000)}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with (
+            pytest.raises(BadInput, match=rf"{tmp_path}/thing cannot be written"),
+            writing_dir(tmp_path / "thing") as d,
+        ):
+            table.write_parquet(d / "f") if library == "polars" else save_file(tensors, d / "f")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert names(tmp_path) == []
 
 
 def test_a_path_being_written_is_not_written_twice_at_once(tmp_path):

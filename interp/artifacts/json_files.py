@@ -1,0 +1,82 @@
+"""JSON files: whole documents, and logs of one record per line whose damage is noticed.
+
+A line of a log ends in its own checksum, `{"step": 3, ..., "checksum": "..."}`, since a log grows after its manifest
+was written. Lines of earlier versions have none and are read as they are.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from interp.artifacts.configs import to_json
+from interp.artifacts.errors import BadInput
+from interp.artifacts.fingerprints import fingerprint_config
+from interp.artifacts.foreign_errors import reading, refusing_failed_writes
+
+MAX_BYTES = 256_000_000
+"""Largest JSON document that is parsed."""
+CHECKSUM = "checksum"
+
+
+def parse_json(file: Path, noun: str = "JSON") -> Any:
+    """The value in a JSON file. Text that does not parse, NaN, and a document of absurd size are refused."""
+    with reading(file, noun, remedy="copy it again"):
+        if (size := file.stat().st_size) > MAX_BYTES:
+            raise BadInput(f"{file}: expected {noun} of up to {MAX_BYTES:,} bytes, got {size:,}: copy it again")
+        try:
+            return json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            raise BadInput(
+                f"{file}: expected {noun}, got text that does not parse ({reason}): copy it again"
+            ) from error
+
+
+def append_line(file: Path, record: Mapping[str, Any]) -> None:
+    """Add a record to a log, with its checksum."""
+    with refusing_failed_writes(file), file.open("a", encoding="utf-8") as handle:
+        handle.write(log_line(record))
+
+
+def log_line(record: Mapping[str, Any]) -> str:
+    """A record as a line of a log."""
+    record = to_json(record)
+    return json.dumps({**record, CHECKSUM: fingerprint_config(record)}, allow_nan=False) + "\n"
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """The records of a log; none if there is no file. A last line that a kill cut short is left out."""
+    return list(_records(file)) if file.exists() else []
+
+
+def _records(file: Path) -> Iterator[dict[str, Any]]:
+    with reading(file, "one JSON record per line"):
+        lines = file.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        is_last = number == len(lines)
+        if is_last and not _is_record(line):
+            return
+        with reading(f"{file}, line {number}", "a JSON record", remedy="copy the file again"):
+            record = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+            if not isinstance(record, dict):
+                raise TypeError(f"a {type(record).__name__}")
+        checksum = record.pop(CHECKSUM, None)
+        if checksum is not None and checksum != (got := fingerprint_config(record)):
+            raise BadInput(
+                f"{file}, line {number}: expected a record with checksum {checksum}, got {got}: it was changed after "
+                "it was written. Copy the file again, or make it again"
+            )
+        yield record
+
+
+def _is_record(line: bytes) -> bool:
+    """Whether a last line without a newline is whole: files edited by hand often lack the last newline."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
