@@ -1,0 +1,3 @@
+from attack.run import main
+
+main()
