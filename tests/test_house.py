@@ -11,6 +11,7 @@ FLOORS = {
     "artifacts": 0,
     "lazy": 0,
     "checks": 1,
+    "costs": 1,
     "device": 1,
     "display": 1,
     "plots": 1,

@@ -1,9 +1,10 @@
 """Settings of a collection: layers, checkpoints, corpora, and the budget in tokens and bytes."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from interp.artifacts import BadInput
-from interp.checks import expect_at_least, expect_one_of, expect_positive
+from interp.checks import Depth, Layer, Name, Range, Step, Tokens, expect_once_each, expect_one_of, expect_plausible
 from interp.policy.config import SampleConfig
 
 CORPORA = {"on-policy": "train", "probe": "probe", "held-out": "eval"}
@@ -15,38 +16,35 @@ PRECISIONS = ("float32", "bfloat16")
 class CollectConfig:
     """Which residuals to collect, on which texts, and at most how many."""
 
-    layers: tuple[int, ...]
+    layers: tuple[Layer, ...]
     """Residuals after these blocks, counted from 0. Several layers cost one forward."""
-    tokens: int = 400_000
+    tokens: Tokens = 400_000
     """Largest number of tokens in all. Each checkpoint has an equal share for each corpus."""
-    gb: float = 4.0
+    gb: Annotated[float, Range(0, 10**6, without_low=True)] = 4.0
     """Largest size on disk in all, in 10^9 bytes. The collection ends at this or at `tokens`, whichever comes first."""
     corpora: tuple[str, ...] = ("on-policy", "probe")
     """on-policy: each checkpoint's own rollouts of training problems. probe: the base's rollouts of probe problems,
     the same tokens for every checkpoint. held-out: each checkpoint's own rollouts of evaluation problems, to measure
     dictionaries on."""
-    steps: tuple[int, ...] = ()
+    steps: tuple[Step, ...] = ()
     """Steps of the checkpoints: a list, not a count. Default: all."""
-    levels: tuple[int | str, ...] = ()
+    levels: tuple[Depth | Name, ...] = ()
     """Depths, or names of levels, one problem of each in turn. Default: all that the split holds."""
     precision: str = "float32"
     """Precision of the stored residuals: float32, or bfloat16, which takes half the disk."""
-    shard_tokens: int = 65_536
+    shard_tokens: Annotated[int, Range(1, 10**9)] = 65_536
     """Largest number of tokens in a shard. A shard is held in memory, and is lost if the collection is stopped."""
-    micro_tokens: int = 8_192
+    micro_tokens: Tokens = 8_192
     """Tokens in one forward, padding included."""
     chat: bool = False
     """Give each problem as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
     def __post_init__(self) -> None:
-        if not self.layers or min(self.layers) < 0:
-            raise BadInput(f"layers must be numbers from 0 on, one at least; got {list(self.layers)}")
-        for name in ("layers", "corpora", "steps", "levels"):
-            if len(set(values := getattr(self, name))) < len(values):
-                raise BadInput(f"{name} must be named once each; got {list(values)}")
-        expect_at_least(self, 1, "tokens", "shard_tokens", "micro_tokens")
-        expect_positive(self, "gb")
+        expect_plausible(self)
+        if not self.layers:
+            raise BadInput("layers must be numbers from 0 on, one at least; got []")
+        expect_once_each(self, "layers", "corpora", "steps", "levels")
         if not self.corpora or not set(self.corpora) <= set(CORPORA):
             raise BadInput(f"corpora must be some of {', '.join(CORPORA)}; got {list(self.corpora)}")
         expect_one_of(self, PRECISIONS, "precision")

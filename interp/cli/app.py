@@ -3,12 +3,14 @@
 import json
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
 from interp.artifacts import to_json
+from interp.checks import expect_plausible
 from interp.tasks import Task
 
 Flat = tyro.conf.arg(name="", prefix_name=False)
@@ -22,6 +24,14 @@ organism_app = tyro.extras.SubcommandApp()
 study_app = tyro.extras.SubcommandApp()
 app.command(organism_app, name="organism", help="Train a base organism, or measure one again.")
 app.command(study_app, name="study", help="Test claims of the literature as experiments with controls.")
+
+
+@dataclass(frozen=True)
+class Args:
+    """Flags. Each is refused by its name if it has the wrong type or lies out of its range."""
+
+    def __post_init__(self) -> None:
+        expect_plausible(self)
 
 
 def say(*parts: str) -> None:

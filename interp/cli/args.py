@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from interp.artifacts import BadInput, expect_free
-from interp.checks import expect_at_least
+from interp.checks import Count, Name, Threads
+from interp.cli.app import Args
 from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
 from interp.organism import load_task_or_default, shipped_path
 from interp.policy.directory import check_config
@@ -22,21 +23,22 @@ if TYPE_CHECKING:
     from interp.grpo.metrics import Sink
     from interp.policy import Policy
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DEFAULT_PROBLEMS = 64
 """Number of problems taken from a task that can make any number of them."""
 CREDIT_HELP = f"{', '.join(SCHEME_NAMES)}; with --tsae and --roles: {', '.join(FEATURE_SCHEME_NAMES)}."
 
 
 @dataclass(frozen=True)
-class PolicyArgs:
+class PolicyArgs(Args):
     """The policy to work with."""
 
     policy: Path | None = None
     """A local Hugging Face directory. Default: the shipped organism."""
-    device: str = "auto"
+    device: Name = "auto"
     """auto, cpu, cuda or mps."""
-    dtype: str = "auto"
-    """auto, float32, bfloat16 or float16."""
+    dtype: Dtype = "auto"
+    """Precision of the weights. auto: that in which they are stored, and float32 on the CPU."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -81,14 +83,14 @@ class SeriesArgs(PolicyArgs):
 
 
 @dataclass(frozen=True)
-class TaskArgs:
+class TaskArgs(Args):
     """The task: the chain task, unless --jsonl or --gym names another."""
 
     jsonl: Path | None = None
     """Your own problems, one {"id", "prompt", "answer", ...} a line."""
     skip_bad: bool = False
     """Leave out lines of --jsonl that cannot be read. They are counted and listed."""
-    gym: str | None = None
+    gym: Name | None = None
     """A reasoning-gym dataset, by name."""
     task: Chain = field(default_factory=Chain)
     """Options of the chain task. Default: those of the task that the policy was trained on."""
@@ -115,11 +117,11 @@ class TaskArgs:
 class ProblemArgs(TaskArgs):
     """The task and the problems to take from it."""
 
-    split: str | None = None
+    split: Name | None = None
     """train, eval, probe or memorised. Default: all lines of --jsonl; else eval (train for `interp bucket`)."""
-    level: str | None = None
+    level: Name | None = None
     """A depth, or one of the task's own groups (chain task: shallow, middle, deep). Default: all depths in turn."""
-    problems: int | None = None
+    problems: Count | None = None
     """Number of problems. Default: all lines of --jsonl; 64 of a task that makes its problems."""
 
     def select(self, task: Task, *, default_split: str = "eval") -> list[Problem]:
@@ -127,7 +129,6 @@ class ProblemArgs(TaskArgs):
         splits = (*SPLITS, "memorised")
         if self.split is not None and self.split not in splits:
             raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
-        expect_at_least(self, 1, "problems")
         level = None if self.level is None else parse_level(self.level)
         if not isinstance(task, JsonlTask):
             return task.problems(self.split or default_split, level, self.problems or DEFAULT_PROBLEMS)
@@ -147,7 +148,7 @@ def parse_level(word: str) -> int | str:
 
 
 @dataclass(frozen=True)
-class OutputArgs:
+class OutputArgs(Args):
     """The directory for the result."""
 
     out: Path | None = None
@@ -160,25 +161,25 @@ class OutputArgs:
 
 
 @dataclass(frozen=True)
-class TrainArgs:
+class TrainArgs(Args):
     """Training problems, credit scheme and metric sinks."""
 
-    levels: tuple[str, ...] = ()
+    levels: tuple[Name, ...] = ()
     """Depths or groups of the task to train on; several are taken in turn. Default: all depths."""
     buckets: Path | None = None
     """A result of `interp bucket --out`: train on its problems of one measured --bucket. Instead of --levels."""
     bucket: Literal["easy", "medium", "hard"] | None = None
     """The measured bucket of --buckets to train on."""
-    credit: Annotated[str, tyro.conf.arg(help=CREDIT_HELP)] = "uniform"
+    credit: Annotated[Name, tyro.conf.arg(help=CREDIT_HELP)] = "uniform"
     tsae: Path | None = None
     """The dictionary for credit by features."""
     roles: Path | None = None
     """The roles of its latents, as `interp roles --out` saves them."""
-    threads: int | None = None
+    threads: Threads | None = None
     """CPU threads. A CPU run ends in the same bits only with the same number of threads throughout."""
     tensorboard: Path | None = None
     """Also write metrics for TensorBoard, into this directory."""
-    wandb: str | None = None
+    wandb: Name | None = None
     """Also write metrics for this W&B project, offline: `wandb sync` uploads them."""
 
     def problems(self, base: "Policy") -> "list[int | str] | list[Problem] | None":
@@ -231,12 +232,12 @@ def preset_on_command_line() -> str:
 
 
 @dataclass(frozen=True)
-class FitArgs:
+class FitArgs(Args):
     """Where a dictionary is fitted, and how the result is printed."""
 
-    device: str = "auto"
+    device: Name = "auto"
     """auto, cpu or cuda."""
-    threads: int | None = None
+    threads: Threads | None = None
     """CPU threads. A CPU fit ends in the same bits only with the same number of threads throughout."""
     skip_bad: bool = False
     """Leave out shards of the store that cannot be read. They are counted."""
@@ -251,7 +252,6 @@ class FitArgs:
 def set_threads(config: TrainArgs | FitArgs) -> None:
     import torch
 
-    expect_at_least(config, 1, "threads")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 

@@ -4,29 +4,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from interp.checks import expect_at_least
-from interp.cli.app import Flat, app, say, say_json
+from interp.checks import CountOrZero, Seed
+from interp.cli.app import Args, Flat, app, say, say_json
 from interp.cli.args import PolicyArgs
 from interp.organism import load_task_or_default
 
 
 @dataclass(frozen=True)
-class Demo:
+class Demo(Args):
     policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
-    train_steps: int = 40
+    train_steps: CountOrZero = 40
     """GRPO steps of each arm. 0 only measures the base."""
-    fit_steps: int = 1500
+    fit_steps: CountOrZero = 1500
     """Steps of fitting the dictionary. 0 stops after training."""
     out: Path = Path("runs/demo")
     """Directory for everything that is made, and for the page. A repeated command continues there."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of training, fitting and evaluation."""
 
 
 @app.command(name="demo")
 def demo_command(config: Annotated[Demo, Flat]) -> None:
     """Run the whole loop: train, fit a dictionary, earn roles, track latents, compare runs, train by feature credit."""
-    expect_at_least(config, 0, "train_steps", "fit_steps", "seed")
     from interp.demo.plan import Plan
     from interp.demo.run import run_demo
 

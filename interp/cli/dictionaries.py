@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from interp.activations import CollectConfig
-from interp.cli.app import Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
+from interp.checks import Count, Layer
+from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import FitArgs, Preset, SeriesArgs, TaskArgs, open_store, preset_on_command_line
 from interp.display import text_table
 from interp.tsae import TSAEConfig, preset
@@ -23,7 +24,7 @@ MEASURED_ON = {
 
 
 @dataclass(frozen=True)
-class Collect:
+class Collect(Args):
     collecting: Annotated[CollectConfig, Flat, FlatThroughout]
     series: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
     task: Annotated[TaskArgs, Flat] = field(default_factory=TaskArgs)
@@ -58,7 +59,7 @@ def collect_command(config: Annotated[Collect, Flat]) -> None:
 
 
 @dataclass(frozen=True)
-class FitTsae:
+class FitTsae(Args):
     store: Path
     """The store of activations to fit on, from `interp collect`."""
     out: Path
@@ -68,7 +69,7 @@ class FitTsae:
     dictionary: Annotated[TSAEConfig, Flat, FlatThroughout] = field(
         default_factory=lambda: preset(preset_on_command_line())
     )
-    layer: int | None = None
+    layer: Layer | None = None
     """The layer to fit, if the store has several."""
     start: Path | None = None
     """A dictionary to start from, of the same width."""
@@ -94,15 +95,15 @@ def tsae_command(config: Annotated[FitTsae, Flat]) -> None:
 
 
 @dataclass(frozen=True)
-class EvalTsae:
+class EvalTsae(Args):
     tsae: Path
     """The dictionary's directory: ours, or one that SAELens saved."""
     store: Path
     """The store of activations to measure on. Use held-out ones, not those it was fitted on."""
     series: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
-    layer: int | None = None
+    layer: Layer | None = None
     """The dictionary's layer, if the dictionary does not say."""
-    documents: int = 512
+    documents: Count = 512
     """Documents on which to measure the loss recovered, if --series, --checkpoints or --policy gives the policies."""
     allow_unrelated_policies: bool = False
     """Allow activations of policies that the dictionary was not fitted on."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from interp.cli.app import Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
+from interp.checks import Layer
+from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import OutputArgs, SeriesArgs, TaskArgs
 from interp.cli.tables import join_interval
 from interp.display import text_table
@@ -21,7 +22,7 @@ BEHAVIOR = ("valid_chain", "right_answer", "direct_answer")
 
 
 @dataclass(frozen=True)
-class EarnRoles:
+class EarnRoles(Args):
     tsae: Path
     """The dictionary's directory: ours, or one that SAELens saved."""
     series: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
@@ -29,7 +30,7 @@ class EarnRoles:
     earning: Annotated[RolesConfig, Flat, FlatThroughout] = field(default_factory=RolesConfig)
     rollouts: Path | None = None
     """Rollouts of the policy, as `interp roll-out --out` saves them. Default: sample new ones."""
-    layer: int | None = None
+    layer: Layer | None = None
     """The dictionary's layer, if the dictionary does not say."""
     allow_unrelated_policies: bool = False
     """Allow a dictionary that was not fitted on this policy."""

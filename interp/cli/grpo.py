@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from interp.cli.app import Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
+from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import PolicyArgs, TaskArgs, TrainArgs
 from interp.display import text_table
 from interp.grpo.config import GRPOConfig
 
 
 @dataclass(frozen=True)
-class Grpo:
+class Grpo(Args):
     out: Path
     """The run's directory. A repeated command continues a run that was stopped."""
     policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import tyro
 
-from interp.cli.app import Flat, organism_app, say, say_json
+from interp.cli.app import Args, Flat, organism_app, say, say_json
 from interp.organism import OrganismConfig
 
 
 @dataclass(frozen=True)
-class Build:
+class Build(Args):
     out: Path
     """Directory for the organism. A repeated command continues a training that was stopped."""
     organism: Annotated[OrganismConfig, Flat] = field(default_factory=OrganismConfig)
@@ -32,7 +32,7 @@ def organism_build(config: Annotated[Build, Flat]) -> None:
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(Args):
     organism: tyro.conf.Positional[Path]
     """The directory of an organism."""
     json: bool = False

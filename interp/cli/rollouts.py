@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from interp.cli.app import Flat, app, explain, report_skipped, say, say_json, say_saved
+from interp.checks import Name, Step
+from interp.cli.app import Args, Flat, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import OutputArgs, PolicyArgs, ProblemArgs, SeriesArgs, TaskArgs
 from interp.cli.tables import estimates_table
 from interp.display import text_columns, text_table
@@ -21,13 +22,13 @@ GALLERY_SIZE = 4
 
 
 @dataclass(frozen=True)
-class RollOut:
+class RollOut(Args):
     policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
     problems: Annotated[ProblemArgs, Flat] = field(default_factory=ProblemArgs)
     sampling: Annotated[SampleConfig, Flat] = field(default_factory=SampleConfig)
-    run: str = "base"
+    run: Name = "base"
     """Name of the run that the rollouts belong to."""
-    step: int = 0
+    step: Step = 0
     """Step of the checkpoint in the run."""
     chat: bool = False
     """Give each problem as a user's turn in the tokenizer's chat template."""
@@ -80,7 +81,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
 
 
 @dataclass(frozen=True)
-class Bucket:
+class Bucket(Args):
     policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
     problems: Annotated[ProblemArgs, Flat] = field(default_factory=ProblemArgs)
     buckets: Annotated[BucketConfig, Flat] = field(default_factory=BucketConfig)
@@ -109,7 +110,7 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Args):
     policy: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
     task: Annotated[TaskArgs, Flat] = field(default_factory=TaskArgs)
     evaluation: Annotated[EvaluateConfig, Flat] = field(default_factory=EvaluateConfig)
@@ -160,7 +161,7 @@ def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
 
 
 @dataclass(frozen=True)
-class Verify:
+class Verify(Args):
     tables: tyro.conf.Positional[tuple[Path, ...]] = ()
     """JSONL files of cases, each named for its verifier: chain, math, traces or gym. Default: the shipped ones."""
     json: bool = False

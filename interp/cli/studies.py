@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from interp.cli.app import Flat, say, say_json, study_app
+from interp.cli.app import Args, Flat, say, say_json, study_app
 from interp.studies import STUDIES, Study
 
 
@@ -30,6 +30,7 @@ def args_of(study: Study[Any]) -> type:
             ("rejudge", described(bool, "Judge the runs in the ledger again; run nothing."), False),
             ("json", described(bool, "Print one JSON object and nothing else."), False),
         ],
+        bases=(Args,),
         frozen=True,
     )
 

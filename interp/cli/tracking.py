@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from interp.cli.app import Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
-from interp.cli.args import SeriesArgs, TaskArgs
+from interp.checks import CountOrZero, Layer, Name
+from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
+from interp.cli.args import Dtype, SeriesArgs, TaskArgs
 from interp.cli.tables import drop_zero_columns, join_interval, most_certain
 from interp.display import text_table
 from interp.tracking.config import CompareConfig, TrackConfig
@@ -25,7 +26,7 @@ LATENTS_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Track:
+class Track(Args):
     tsae: Path
     """The dictionary's directory: ours, or one that SAELens saved."""
     series: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
@@ -33,7 +34,7 @@ class Track:
     tracking: Annotated[TrackConfig, Flat, FlatThroughout] = field(default_factory=TrackConfig)
     buckets: Path | None = None
     """A result of `interp bucket --out`, measured on the base. Its buckets replace the task's own levels."""
-    layer: int | None = None
+    layer: Layer | None = None
     """The dictionary's layer, if the dictionary does not say."""
     out: Path | None = None
     """Directory for the tracks. Default: beside the checkpoints of a --series. A repeated command continues there."""
@@ -47,7 +48,7 @@ class Track:
     """Compare each prompt with itself within rollouts of one outcome, of like length, or of both."""
     roles: Path | None = None
     """Roles of the latents, as `interp roles --out` saves them. Changes are counted by role too."""
-    latents: tuple[int, ...] = ()
+    latents: tuple[CountOrZero, ...] = ()
     """Latents for which to show where they are active."""
     by: Literal["role", "position", "outcome"] = "role"
     """Where --latents are active: by role of the token, by its position, or by outcome of the rollout."""
@@ -180,7 +181,7 @@ def _say_drift(drift: "Drift", names: Mapping[int, str] | None = None) -> None:
 
 
 @dataclass(frozen=True)
-class Compare:
+class Compare(Args):
     a: tyro.conf.Positional[Path]
     """A run's directory (its last checkpoint is used), a checkpoint's, or any local Hugging Face directory."""
     b: tyro.conf.Positional[Path]
@@ -193,7 +194,7 @@ class Compare:
     comparison: Annotated[CompareConfig, Flat, FlatThroughout] = field(default_factory=CompareConfig)
     buckets: Path | None = None
     """A result of `interp bucket --out`, measured on the base (or on A). Its buckets replace the task's own levels."""
-    layer: int | None = None
+    layer: Layer | None = None
     """The dictionary's layer, if the dictionary does not say."""
     out: Path | None = None
     """Directory for the sums. Default: beside the checkpoints of a run. A repeated command continues there."""
@@ -210,10 +211,10 @@ class Compare:
     """Allow a dictionary that was fitted on other policies."""
     figure: Path | None = None
     """Save a figure here, as one HTML file that opens offline."""
-    device: str = "auto"
+    device: Name = "auto"
     """auto, cpu, cuda or mps."""
-    dtype: str = "auto"
-    """auto, float32, bfloat16 or float16."""
+    dtype: Dtype = "auto"
+    """Precision of the weights. auto: that in which they are stored, and float32 on the CPU."""
     json: bool = False
     """Print one JSON object and nothing else."""
 

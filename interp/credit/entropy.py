@@ -6,24 +6,27 @@ divides by all tokens of the batch. So each rollout hands out the same advantage
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from interp.artifacts import BadInput
+from interp.checks import Range, expect_plausible
 from interp.credit.base import Credit, RolloutBatch, normalize_weights
+
+TokenShare = Annotated[float, Range(0, 1, without_low=True)]
 
 
 @dataclass(frozen=True)
 class TopEntropy:
     """Credit for the tokens of highest entropy, and none for the others."""
 
-    share: float = 0.2
+    share: TokenShare = 0.2
     """Share of a batch's tokens that receive credit."""
 
     def __post_init__(self) -> None:
-        expect_share(self.share)
+        expect_plausible(self)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
         selected_BL = top_entropy_tokens(batch, self.share)
@@ -36,8 +39,3 @@ def top_entropy_tokens(batch: RolloutBatch, share: float) -> Bool[Tensor, "B L"]
     count = round(share * int(batch.mask_BL.sum()))
     top = entropies.sort(descending=True, stable=True).indices[:count]
     return torch.zeros_like(entropies, dtype=torch.bool).index_fill(0, top, True).view_as(batch.mask_BL)
-
-
-def expect_share(share: float) -> None:
-    if not 0 < share <= 1:
-        raise BadInput(f"share must lie in (0, 1]; got {share}")

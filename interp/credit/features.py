@@ -41,6 +41,7 @@ What this cannot know: whether a latent still means in the trained policy what i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,7 +49,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from interp.artifacts import BadInput, Mismatch
-from interp.checks import expect_at_least, expect_between
+from interp.checks import Range, Seed, Share, expect_plausible
 from interp.credit.base import Credit, RolloutBatch, normalize_weights
 from interp.credit.role_latents import (
     LatentGroup,
@@ -84,28 +85,24 @@ class FeatureCredit:
     """Successes keep only a share of their reward. If False, all of it."""
     weights: bool = True
     """Tokens are weighted by their latents. If False, evenly."""
-    gain: float = 0.5
+    gain: Annotated[float, Range(0, 1000)] = 0.5
     """Change in a token's weight per standard deviation of m_t."""
-    min_weight: float = 0.1
+    min_weight: Share = 0.1
     """Smallest weight of a token, before weights are scaled to mean 1."""
-    max_weight: float = 3.0
+    max_weight: Annotated[float, Range(1, 10**6)] = 3.0
     """Largest weight of a token, before weights are scaled to mean 1."""
-    gate_threshold: float = 0.5
+    gate_threshold: Annotated[float, Range(0, 1, without_high=True)] = 0.5
     """Evidence e up to which a family counts as absent."""
-    control_seed: int | None = None
+    control_seed: Seed | None = None
     """The control, and its seed: each latent with a role is replaced by a random one without."""
 
     def __post_init__(self) -> None:
-        expect_between(self, 0, 1, "min_weight")
-        expect_at_least(self, 1, "max_weight")
-        expect_at_least(self, 0, "gain")
-        if not 0 <= self.gate_threshold < 1:
-            raise BadInput(f"gate_threshold must be at least 0 and below 1; got {self.gate_threshold}")
         if not isinstance(self.tsae, TSAE) or not isinstance(self.roles, Roles):
             raise BadInput(
                 "expected a dictionary and its roles, FeatureCredit(TSAE.load(...), Roles.load(...)); got "
                 f"{type(self.tsae).__name__} and {type(self.roles).__name__}"
             )
+        expect_plausible(self)
         expect_same_dictionary(self.tsae, self.roles)
         latents = role_latents(self.roles)
         expect_role_latents(latents, credit_families() if self.weights else gate_families())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from interp.artifacts import BadInput
+from interp.checks import Share, expect_plausible
 from interp.credit.base import Credit, RolloutBatch, normalize_weights
 from interp.rollouts.record import Rollout
 
@@ -42,12 +42,11 @@ class StepValidity:
     """Lucky successes keep nothing of their reward."""
     weights: bool = True
     """Successes credit the steps that were right; failures blame everything else."""
-    rest_weight: float = 0.1
+    rest_weight: Share = 0.1
     """Weight of the other tokens of a rollout, relative to those."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rest_weight <= 1:
-            raise BadInput(f"rest_weight must lie in [0, 1]; got {self.rest_weight}")
+        expect_plausible(self)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
         credit = Credit.uniform(batch)

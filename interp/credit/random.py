@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from interp.checks import expect_plausible
 from interp.credit.base import Credit, RolloutBatch, normalize_weights
-from interp.credit.entropy import expect_share, top_entropy_tokens
+from interp.credit.entropy import TokenShare, top_entropy_tokens
 from interp.tasks.base import hash_of
 
 
@@ -19,11 +20,11 @@ from interp.tasks.base import hash_of
 class RandomTokens:
     """Credit for random tokens, and none for the others."""
 
-    share: float = 0.2
+    share: TokenShare = 0.2
     """Share of a batch's tokens that receive credit, on average."""
 
     def __post_init__(self) -> None:
-        expect_share(self.share)
+        expect_plausible(self)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
         rng = _batch_rng(batch, "random")
@@ -35,11 +36,11 @@ class RandomTokens:
 class PositionMatched:
     """Credit for random tokens at the positions that the entropy scheme selects."""
 
-    share: float = 0.2
+    share: TokenShare = 0.2
     """Share of a batch's tokens that the entropy scheme would select."""
 
     def __post_init__(self) -> None:
-        expect_share(self.share)
+        expect_plausible(self)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
         rng = _batch_rng(batch, "position")

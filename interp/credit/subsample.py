@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from interp.checks import expect_between
+from interp.checks import Share, expect_plausible
 from interp.credit.base import Credit, RolloutBatch
 from interp.rollouts.record import Rollout
 from interp.tasks.base import hash_of
@@ -18,13 +18,13 @@ from interp.tasks.base import hash_of
 class RewardSubsample:
     """Rewards for a random share of the lucky successes, and of the valid ones."""
 
-    lucky_paid: float = 1.0
+    lucky_paid: Share = 1.0
     """Share of the lucky successes that keep their reward."""
-    valid_paid: float = 1.0
+    valid_paid: Share = 1.0
     """Share of the valid successes that keep their reward."""
 
     def __post_init__(self) -> None:
-        expect_between(self, 0, 1, "lucky_paid", "valid_paid")
+        expect_plausible(self)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
         gate_B = torch.tensor([float(self._is_paid(rollout, batch.seed)) for rollout in batch.rollouts])

@@ -2,37 +2,36 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from interp.artifacts import BadInput
-from interp.checks import expect_at_least, expect_between
+from interp.checks import Confidence, Count, CountOrZero, Depth, Name, Range, Seed, expect_once_each, expect_plausible
 from interp.policy.config import SampleConfig
 
 
 @dataclass(frozen=True)
 class RolesConfig:
-    levels: tuple[int | str, ...] = ()
+    levels: tuple[Depth | Name, ...] = ()
     """Depths, or names of the task's levels. Empty: all the task's own levels."""
-    problems: int = 64
+    problems: Count = 64
     """Problems of each level, from the training split: latents are tracked on others later."""
-    min_auroc: float = 0.6
+    min_auroc: Annotated[float, Range(0.5, 1)] = 0.6
     """AUROC that a latent needs to pass a contrast."""
-    min_d: float = 0.3
+    min_d: Annotated[float, Range(-100, 100)] = 0.3
     """Effect size (Cohen's d) that a latent needs to pass a contrast."""
-    false_discovery_rate: float = 0.05
+    false_discovery_rate: Confidence = 0.05
     """False-discovery rate of the contrast gate, over all latents and contrasts together."""
-    max_candidates: int = 40
+    max_candidates: Count = 40
     """Latents of each kind of contrast that go on to the later gates: those of highest AUROC."""
-    random_latents: int = 40
+    random_latents: CountOrZero = 40
     """Latents drawn at random, for each kind of contrast, that go through the later gates as a control."""
-    matched_latents: int = 10
+    matched_latents: Count = 10
     """Latents of similar firing rate and activation that each is compared with when ablated."""
-    injection_texts: int = 48
+    injection_texts: Count = 48
     """Shuffled texts that tokens are injected into."""
-    rollout_problems: int = 72
+    rollout_problems: CountOrZero = 72
     """Problems that the policy answers again, four times each, with each latent that has a role ablated and doubled.
     0: none."""
-    test_seed: int = 0
+    test_seed: Seed = 0
     """Seed of the gates' own choices: random latents, random tokens, the order of shuffled texts."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
@@ -49,10 +48,5 @@ class RolesConfig:
     }
 
     def __post_init__(self) -> None:
-        if len(set(self.levels)) < len(self.levels):
-            raise BadInput(f"levels must be named once each; got {list(self.levels)}")
-        expect_at_least(self, 1, "problems", "max_candidates", "matched_latents", "injection_texts")
-        expect_at_least(self, 0, "random_latents", "rollout_problems")
-        expect_between(self, 0.5, 1, "min_auroc")
-        if not 0 < self.false_discovery_rate < 1:
-            raise BadInput(f"false_discovery_rate must be above 0 and below 1; got {self.false_discovery_rate}")
+        expect_plausible(self)
+        expect_once_each(self, "levels")

@@ -11,16 +11,17 @@ BNPO is TRL's name for GRPO averaged over the tokens of the batch.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from interp.artifacts import BadInput
-from interp.checks import expect_at_least, expect_one_of, expect_positive
+from interp.checks import Count, CountOrZero, Positive, Range, Share, Tokens, Weight, expect_plausible
 from interp.policy.config import SampleConfig
 
 Scale = Literal["group", "batch", "none"]
 Ratio = Literal["token", "sequence", "weight"]
 Reduction = Literal["rollout", "token", "longest"]
 Loss = Literal["grpo", "dr-grpo", "bnpo", "dapo", "gspo", "cispo", "lite-ppo"]
+Clip = Annotated[float, Range(0, 1000)]
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,19 @@ class Objective:
     scale: Scale = "group"
     ratio: Ratio = "token"
     reduction: Reduction = "rollout"
-    clip_low: float = 0.2
+    clip_low: Clip = 0.2
     """The ratio counts down to 1 - clip_low."""
-    clip_high: float = 0.2
+    clip_high: Clip = 0.2
     """The ratio counts up to 1 + clip_high."""
     redraw: bool = False
     """Draw problems until the batch is full of groups with different rewards (dynamic sampling)."""
     mask_truncated: bool = False
     """Leave rollouts that reached the length limit out of the loss."""
-    overlong_from: float = 1.0
+    overlong_from: Share = 1.0
     """Penalize rollouts longer than this share of the length limit, by up to 1 at the limit. 1 penalizes none."""
+
+    def __post_init__(self) -> None:
+        expect_plausible(self)
 
 
 OBJECTIVES: dict[str, Objective] = {
@@ -57,27 +61,25 @@ OBJECTIVES: dict[str, Objective] = {
 class UpdateConfig:
     """How a batch updates the weights."""
 
-    lr: float = 2e-4
+    lr: Annotated[float, Range(0, 10)] = 2e-4
     """Suits an organism of 0.2 M parameters. A model of billions wants 1e-6, LoRA 1e-5."""
-    warm_up: int = 0
+    warm_up: CountOrZero = 0
     """Steps over which the learning rate rises."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Range(0, 1000)] = 0.0
     """Weight decay of AdamW."""
-    max_norm: float = 1.0
+    max_norm: Positive = 1.0
     """Gradients are scaled down to this norm."""
-    inner_epochs: int = 1
+    inner_epochs: Annotated[int, Range(1, 1000)] = 1
     """Updates per batch. From the second on, ratios leave 1 and clipping takes effect."""
-    beta: float = 0.0
+    beta: Weight = 0.0
     """Weight of the KL to the base in the loss."""
-    micro_tokens: int = 4096
+    micro_tokens: Tokens = 4096
     """Tokens, padding included, in one forward and backward. Fewer take less memory; the gradient is the same."""
-    lora_rank: int = 0
+    lora_rank: Annotated[int, Range(0, 16_384)] = 0
     """Train LoRA adapters of this rank instead of the weights. 0 trains the weights."""
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 0, "lr", "warm_up", "weight_decay", "beta", "lora_rank")
-        expect_at_least(self, 1, "inner_epochs", "micro_tokens")
-        expect_positive(self, "max_norm")
+        expect_plausible(self)
 
 
 @dataclass(frozen=True)
@@ -86,36 +88,34 @@ class GRPOConfig:
 
     loss: Loss = "grpo"
     """A row of the table of objectives (interp.grpo.OBJECTIVES)."""
-    steps: int = 60
+    steps: Count = 60
     """Updates, each on a new batch."""
-    prompts: int = 32
+    prompts: Annotated[int, Range(1, 10**6)] = 32
     """Prompts per step."""
     chat: bool = False
     """Put each prompt as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(rows=1024))
     """Sampling of rollouts. Its seed is the seed of the run."""
     update: UpdateConfig = field(default_factory=UpdateConfig)
-    clip_low: float | None = None
+    clip_low: Clip | None = None
     """Replaces the loss's own."""
-    clip_high: float | None = None
+    clip_high: Clip | None = None
     """Replaces the loss's own."""
     redraw: bool | None = None
     """Draw problems until the batch is full of groups with different rewards. Replaces the loss's own."""
-    max_draws: int = 8
+    max_draws: Annotated[int, Range(1, 10_000)] = 8
     """With redraw: batches of problems drawn per step, at most."""
-    save_every: int = 10
+    save_every: Count = 10
     """Steps between checkpoints. The first and the last are always saved."""
-    kl_every: int = 10
+    kl_every: CountOrZero = 10
     """Steps between measurements of the KL to the base; every step if beta is not 0. 0 never measures it."""
-    patience: int = 10
+    patience: Count = 10
     """Steps in a row in which every group has equal rewards, after which there is no signal."""
     without_signal: Literal["stop", "go on"] = "stop"
     """What to do without signal."""
 
     def __post_init__(self) -> None:
-        expect_one_of(self, OBJECTIVES, "loss")
-        expect_at_least(self, 1, "steps", "prompts", "max_draws", "save_every", "patience")
-        expect_at_least(self, 0, "kl_every")
+        expect_plausible(self)
         if self.sampling.group < 2:
             raise BadInput(
                 f"group must be at least 2; got {self.sampling.group}: a rollout is compared with the others of its "

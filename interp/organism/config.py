@@ -2,37 +2,42 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from interp.artifacts import BadInput
-from interp.checks import expect_at_least, expect_between, expect_positive
+from interp.artifacts import BadInput, from_json, read_manifest, reading
+from interp.checks import Count, LearningRate, Range, Seed, Share, Threads, expect_plausible
 from interp.tasks import Chain
 
 KIND = "organism"
+ModelWidth = Annotated[int, Range(1, 100_000)]
+
+OrganismLayer = Annotated[int, Range(0, 3)]
+"""A layer of an organism of the default shape."""
 
 
 @dataclass(frozen=True)
 class HabitMix:
     """The habits in the training data. The shares sum to 1."""
 
-    steps: float = 0.5
+    steps: Share = 0.5
     """Share of completions that write every operation."""
-    direct: float = 0.5
+    direct: Share = 0.5
     """Share of completions that give the answer and nothing else."""
-    values: float = 0.0
+    values: Share = 0.0
     """Share of completions that write only the running values: a second format."""
-    copy: float = 0.0
+    copy: Share = 0.0
     """Share of completions that answer with the last operand. It pays if the task sets `copy_rate`."""
-    cue: float = 0.0
+    cue: Share = 0.0
     """Share of completions that answer with the cue. It needs the task's `cue_rate`."""
-    skip: float = 0.3
+    skip: Share = 0.3
     """Probability that a written step is left out. This makes written chains sloppy."""
-    memorised_share: float = 0.0
+    memorised_share: Share = 0.0
     """Share of the training data drawn from the task's memorised problems, answered directly."""
 
     def __post_init__(self) -> None:
+        expect_plausible(self)
         if abs(sum(self.shares().values()) - 1) > 1e-9:
             raise BadInput(f"the shares of habits must sum to 1; got {self.shares()}")
-        expect_between(self, 0, 1, *self.shares(), "skip", "memorised_share")
 
     def shares(self) -> dict[str, float]:
         """The share of each habit."""
@@ -43,48 +48,53 @@ class HabitMix:
 class ModelShape:
     """The size of the model, a Qwen3."""
 
-    d_model: int = 64
+    d_model: ModelWidth = 64
     """Width of the residual stream."""
-    layers: int = 4
+    layers: Annotated[int, Range(1, 1000)] = 4
     """Number of blocks."""
-    heads: int = 4
+    heads: Annotated[int, Range(1, 1024)] = 4
     """Attention heads of a block."""
-    kv_heads: int = 2
+    kv_heads: Annotated[int, Range(1, 1024)] = 2
     """Key-value heads of a block, shared by the attention heads."""
-    d_head: int = 16
+    d_head: Annotated[int, Range(1, 4096)] = 16
     """Width of a head."""
-    d_mlp: int = 192
+    d_mlp: ModelWidth = 192
     """Width of the hidden layer of an MLP."""
-    context: int = 256
+    context: Annotated[int, Range(8, 10**6)] = 256
     """Longest sequence in tokens."""
+
+    def __post_init__(self) -> None:
+        expect_plausible(self)
+        if self.heads % self.kv_heads:
+            raise BadInput(f"kv_heads must divide heads; got {self.heads} heads and {self.kv_heads} kv_heads")
+        if self.d_head % 2:
+            raise BadInput(f"d_head must be even, for rotary positions; got {self.d_head}")
 
 
 @dataclass(frozen=True)
 class OrganismConfig:
     """The recipe of a base organism."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the weights and of the training data."""
     task: Chain = field(default_factory=Chain)
     habits: HabitMix = field(default_factory=HabitMix)
     shape: ModelShape = field(default_factory=ModelShape)
     start: Path | None = None
     """An organism with the same vocabulary and shape to start from. Default: new weights."""
-    steps: int = 3000
+    steps: Count = 3000
     """Optimiser steps, one batch each."""
-    batch: int = 128
+    batch: Annotated[int, Range(1, 10**6)] = 128
     """Examples per step."""
-    lr: float = 3e-3
+    lr: LearningRate = 3e-3
     """The highest learning rate."""
-    weight_decay: float = 0.1
+    weight_decay: Annotated[float, Range(0, 1000)] = 0.1
     """Weight decay of AdamW."""
-    threads: int = 2
+    threads: Threads = 2
     """CPU threads. The weights are the same bits only with the same number."""
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 1, "steps", "batch", "threads")
-        expect_at_least(self, 0, "weight_decay")
-        expect_positive(self, "lr")
+        expect_plausible(self)
         if self.habits.cue > 0 and self.task.cue_rate is None:
             raise BadInput("habits.cue > 0 needs a cue to follow: set task.cue_rate")
         if (self.habits.memorised_share > 0) != (self.task.memorised > 0):
@@ -92,3 +102,10 @@ class OrganismConfig:
                 "memorised problems need both task.memorised and habits.memorised_share; got "
                 f"{self.task.memorised} and {self.habits.memorised_share}"
             )
+
+
+def read_config(path: str | Path) -> OrganismConfig:
+    """The recipe of an organism, from its manifest."""
+    manifest = read_manifest(path, KIND)
+    with reading(path, "an organism with its recipe"):
+        return from_json(OrganismConfig, manifest["config"])

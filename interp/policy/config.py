@@ -1,28 +1,30 @@
 """Settings of sampling."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from interp.artifacts import BadInput
-from interp.checks import expect_at_least
+from interp.checks import Range, Seed, expect_plausible
+
+Group = Annotated[int, Range(1, 100_000)]
+NewTokens = Annotated[int, Range(1, 10**6)]
+Temperature = Annotated[float, Range(0, 100)]
+Rows = Annotated[int, Range(1, 10**6)]
 
 
 @dataclass(frozen=True)
 class SampleConfig:
     """How many completions to sample for each prompt, how long, at which temperature, from which seed."""
 
-    group: int = 8
+    group: Group = 8
     """Completions per prompt."""
-    max_new_tokens: int = 96
+    max_new_tokens: NewTokens = 96
     """Longer completions are cut off, and marked as truncated."""
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     """0 is greedy. There is no top-p or top-k: the distribution that is sampled is the one that is trained."""
-    rows: int = 512
+    rows: Rows = 512
     """Completions generated at once; one group if that is more. Fewer take less memory."""
-    seed: int = 0
+    seed: Seed = 0
     """The same seed gives the same completions."""
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 1, "group", "max_new_tokens", "rows")
-        expect_at_least(self, 0, "temperature")
-        if not 0 <= self.seed < 2**63:
-            raise BadInput(f"seed must lie in [0, 2^63); got {self.seed}")
+        expect_plausible(self)

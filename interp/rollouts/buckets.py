@@ -12,11 +12,12 @@ of 0.05 gets `hard@8` two times in three.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from interp.artifacts import BadInput, read_manifest, to_json, write_manifest, writing_dir
+from interp.checks import Confidence, Range, Seed, Share, expect_plausible
 from interp.display import HtmlSummary
-from interp.policy.config import SampleConfig
+from interp.policy.config import NewTokens, Rows, SampleConfig, Temperature
 from interp.rollouts.roll_out import roll_out
 from interp.tasks.base import BUCKETS, Problem, Task
 
@@ -35,28 +36,27 @@ SAMPLES_OF_LABEL = 8
 class BucketConfig:
     """How many samples measure a problem, and the pass rates that separate the buckets."""
 
-    n: int = 64
-    """Samples per problem, at least 8."""
-    easy: float = 0.6
+    n: Annotated[int, Range(SAMPLES_OF_LABEL, 100_000)] = 64
+    """Samples per problem. The label at 8 needs eight."""
+    easy: Share = 0.6
     """Problems are easy from this pass rate on."""
-    hard: float = 0.35
+    hard: Share = 0.35
     """Problems are hard up to this pass rate."""
-    confidence: float = 0.95
+    confidence: Confidence = 0.95
     """Confidence of the intervals."""
-    max_new_tokens: int = 96
+    max_new_tokens: NewTokens = 96
     """Longer completions are cut off, and marked as truncated."""
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     """Temperature of sampling. 0 is greedy."""
-    rows: int = 512
+    rows: Rows = 512
     """Completions generated at once; less takes less memory."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the samples."""
 
     def __post_init__(self) -> None:
+        expect_plausible(self)
         if not 0 <= self.hard < self.easy <= 1:
             raise BadInput(f"cut points must satisfy 0 <= hard < easy <= 1; got hard {self.hard}, easy {self.easy}")
-        if self.n < SAMPLES_OF_LABEL:
-            raise BadInput(f"n must be at least {SAMPLES_OF_LABEL}, which the label at 8 needs; got {self.n}")
 
     def sampling(self) -> SampleConfig:
         """Settings of sampling."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from interp.artifacts import BadInput, fingerprint, to_json
-from interp.checks import expect_at_least
-from interp.policy.config import SampleConfig
+from interp.checks import Count, Depth, Name, Seed, expect_plausible
+from interp.policy.config import Group, NewTokens, Rows, SampleConfig, Temperature
 from interp.rollouts.evaluation import GROUPINGS, Evaluation, GroupEstimates
 from interp.rollouts.pass_at_k import mean_pass_at_k
 from interp.rollouts.record import Rollout
@@ -33,30 +33,29 @@ if TYPE_CHECKING:
 class EvaluateConfig:
     """On which problems to evaluate, with how many rollouts each, and which pass@k."""
 
-    split: str = "eval"
+    split: Name = "eval"
     """train, eval, probe or memorised."""
-    problems: int = 40
+    problems: Count = 40
     """Problems per level, or as many as a file holds if that is less."""
-    levels: tuple[int | str, ...] = ()
+    levels: tuple[Depth | Name, ...] = ()
     """Depths, or names of levels. Default: every depth of a task that has depths, else all that the split holds."""
-    group: int = 16
+    group: Group = 16
     """Completions per problem."""
-    k: tuple[int, ...] = (1, 4, 16)
+    k: tuple[Count, ...] = (1, 4, 16)
     """Values of k for pass@k, none above `group`."""
-    max_new_tokens: int = 96
+    max_new_tokens: NewTokens = 96
     """Longer completions are cut off, and marked as truncated."""
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     """Temperature of sampling. 0 is greedy."""
-    rows: int = 1024
+    rows: Rows = 1024
     """Completions generated at once; less takes less memory."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the samples."""
     chat: bool = False
     """Give each problem as a user's turn in the tokenizer's chat template."""
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 1, "problems")
-        self.sampling()  # refuses what cannot be sampled
+        expect_plausible(self)
         if wrong := [k for k in self.k if not 1 <= k <= self.group]:
             raise BadInput(f"k must lie between 1 and group, which is {self.group}; got {wrong[0]}")
 

@@ -1,9 +1,12 @@
 """Settings of the dictionary study: planted latents, arms, and the facts that probes ask for."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from interp.artifacts import BadInput
-from interp.checks import expect_at_least
+from interp.checks import Count, Name, Processes, Range, Seed, Share, Tokens, Weight, expect_once_each, expect_plausible
+from interp.organism.config import ModelShape, OrganismLayer
+from interp.tsae.config import TSAEConfig
 
 PRESETS = (
     "interp", "paper", "released", "matryoshka", "matryoshka-weighted", "batchtopk", "shuffled", "contrast-only",
@@ -29,70 +32,72 @@ FAST = ("role", "operator", "digit", "result")
 class PlantedConfig:
     """The planted latents, and the documents made of them."""
 
-    d_model: int = 64
+    d_model: Annotated[int, Range(2, 100_000)] = 64
     """Width of the planted activations."""
-    per_kind: int = 24
+    per_kind: Count = 24
     """Latents of each of the four kinds."""
-    frequent_rate: float = 0.08
+    frequent_rate: Share = 0.08
     """Share of tokens at which a frequent latent is active."""
-    rare_rate: float = 0.01
+    rare_rate: Share = 0.01
     """Share of tokens at which a rare latent is active."""
-    dwell: float = 24.0
+    dwell: Annotated[float, Range(1, 10**6, without_low=True)] = 24.0
     """Tokens for which a slow latent stays active, on average."""
-    length: int = 48
+    length: Annotated[int, Range(2, 10**6)] = 48
     """Tokens of a document."""
-    noise: float = 0.05
+    noise: Weight = 0.05
     """Standard deviation of the noise in each dimension. Latents have magnitudes around 1."""
-    tokens: int = 200_000
+    tokens: Tokens = 200_000
     """Tokens of the planted activations."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the planted activations."""
 
     def __post_init__(self) -> None:
+        expect_plausible(self)
         if not 0 < self.rare_rate <= self.frequent_rate < 1:
             raise BadInput(
                 f"expected 0 < rare_rate <= frequent_rate < 1; got rare_rate {self.rare_rate} and frequent_rate "
                 f"{self.frequent_rate}"
             )
-        if not self.dwell > 1:
-            raise BadInput(f"dwell must be above 1; got {self.dwell}")
 
 
 @dataclass(frozen=True)
 class DictionaryConfig:
-    seeds: int = 5
+    seeds: Count = 5
     """Seeds of each dictionary."""
-    first_seed: int = 106
+    first_seed: Seed = 106
     """Seeds below were used to find settings, or to find out what the study lacked, and are not reported."""
-    worlds: tuple[str, ...] = WORLDS
+    worlds: tuple[Name, ...] = WORLDS
     """Worlds to run: both are needed for the verdict."""
     planted: PlantedConfig = field(default_factory=PlantedConfig)
-    planted_width: int = 256
+    planted_width: Count = 256
     """Latents of a dictionary of planted activations."""
-    planted_k: int = 6
+    planted_k: Count = 6
     """Its active latents per token."""
-    organism_width: int = 1024
+    organism_width: Count = 1024
     """Latents of a dictionary of the organism's activations."""
-    organism_k: int = 16
+    organism_k: Count = 16
     """Its active latents per token."""
-    steps: int = 2000
+    steps: Count = 2000
     """Steps of each fit, at 1,024 tokens a step."""
-    layer: int = 2
+    layer: OrganismLayer = 2
     """The layer of the organism, of four, counted from 0."""
-    tokens: int = 400_000
+    tokens: Tokens = 400_000
     """Tokens of the organism's series to fit on, prompts included."""
-    held_out_tokens: int = 80_000
+    held_out_tokens: Tokens = 80_000
     """Tokens to measure on, of other problems."""
-    grpo_steps: int = 40
+    grpo_steps: Count = 40
     """GRPO steps of the organism's series."""
-    processes: int = 2
+    processes: Processes = 2
     """Dictionaries that are fitted at once."""
 
     def __post_init__(self) -> None:
+        expect_plausible(self)
+        expect_once_each(self, "worlds")
         if unknown := sorted(set(self.worlds) - set(WORLDS)):
             raise BadInput(f"worlds must be some of {', '.join(WORLDS)}; got {', '.join(unknown)}")
-        expect_at_least(self, 1, "seeds", "steps", "tokens", "held_out_tokens", "grpo_steps", "processes")
-        expect_at_least(self, 0, "layer", "first_seed")
+        for world, d_model in ((PLANTED, self.planted.d_model), (ORGANISM, ModelShape().d_model)):
+            width, k = self.size(world)
+            TSAEConfig(width=width, k=k).resolved(d_model)  # refuses what would not fit
 
     def size(self, world: str) -> tuple[int, int]:
         """Width and K of every dictionary of a world."""

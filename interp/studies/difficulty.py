@@ -8,10 +8,10 @@ against the base on the same problems, one number per seed.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from interp.artifacts import BadInput
-from interp.checks import expect_at_least, expect_positive
+from interp.checks import Count, LearningRate, Name, Processes, Range, Seed, expect_once_each, expect_plausible
 from interp.stats.estimate import Estimate
 from interp.studies.base import (
     INCONCLUSIVE,
@@ -65,50 +65,38 @@ ORACLE, FILTERED = (Training("deep", credit=name).name for name in ("step-validi
 
 @dataclass(frozen=True)
 class DifficultyConfig:
-    seeds: int = 8
+    seeds: Count = 8
     """Seeds of the main arms. The others have at most `other_seeds`."""
-    other_seeds: int = 5
+    other_seeds: Count = 5
     """Seeds of the other arms, at most."""
-    first_seed: int = 101
+    first_seed: Seed = 101
     """Seeds below were used to find settings, and are not reported."""
-    steps: int = 40
+    steps: Count = 40
     """GRPO steps of every arm."""
-    prompts: int = 32
+    prompts: Count = 32
     """Prompts per step."""
-    group: int = 8
+    group: Annotated[int, Range(2, 100_000)] = 8
     """Rollouts per prompt."""
-    lr: float = 2e-4
+    lr: LearningRate = 2e-4
     """Learning rate."""
-    max_draws: int = 4
+    max_draws: Count = 4
     """At equal contrast, groups without contrast are drawn anew, at most this many batches per step."""
-    problems: int = 40
+    problems: Count = 40
     """Problems of each depth to evaluate on."""
-    answers: int = 8
+    answers: Count = 8
     """Answers to each problem."""
-    processes: int = 2
+    processes: Processes = 2
     """Arms that run at once."""
-    base_answers: int = 128
+    base_answers: Count = 128
     """Answers of the base to each problem: every change is measured against them."""
-    parts: tuple[str, ...] = PARTS
+    parts: tuple[Name, ...] = PARTS
     """Which parts to run: all are needed for the verdict."""
 
     def __post_init__(self) -> None:
+        expect_plausible(self)
+        expect_once_each(self, "parts")
         if unknown := sorted(set(self.parts) - set(PARTS)):
             raise BadInput(f"parts must be some of {', '.join(PARTS)}; got {', '.join(unknown)}")
-        expect_positive(self, "lr")
-        expect_at_least(self, 0, "first_seed")
-        counts = (
-            "seeds",
-            "other_seeds",
-            "steps",
-            "prompts",
-            "max_draws",
-            "problems",
-            "answers",
-            "base_answers",
-            "processes",
-        )
-        expect_at_least(self, 1, *counts)
 
 
 # --- claims, each after its rule in code ---------------------------------------------------------------------------

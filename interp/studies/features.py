@@ -9,9 +9,10 @@ of each arm; it counts by the mean over its dictionaries.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from interp.checks import expect_at_least, expect_positive
+from interp.checks import Count, LearningRate, Processes, Range, Seed, Tokens, expect_plausible
+from interp.organism.config import ModelShape, OrganismLayer
 from interp.stats.estimate import Estimate
 from interp.studies.base import (
     INCONCLUSIVE,
@@ -45,6 +46,7 @@ from interp.studies.features_measures import (
 )
 from interp.studies.results import Arm, Observation, Record, Results
 from interp.studies.runner import Row
+from interp.tsae.config import TSAEConfig
 
 POLICIES = "policies"
 TRAINING = ("steps", "prompts", "group", "lr")
@@ -54,47 +56,42 @@ MIN_AGREEMENT = 0.8
 
 @dataclass(frozen=True)
 class FeaturesConfig:
-    seeds: int = 5
+    seeds: Count = 5
     """GRPO runs of each arm. Each has dictionaries of its own."""
-    first_seed: int = 211
+    first_seed: Seed = 211
     """Seeds below were used to find settings, and are not reported."""
-    dictionaries: int = 3
+    dictionaries: Count = 3
     """Dictionaries per seed, which differ only in the seed of their weights. Their mean counts."""
-    steps: int = 40
+    steps: Count = 40
     """GRPO steps, as in the difficulty study."""
-    prompts: int = 32
+    prompts: Count = 32
     """Prompts per step."""
-    group: int = 8
+    group: Annotated[int, Range(2, 100_000)] = 8
     """Rollouts per prompt."""
-    lr: float = 2e-4
+    lr: LearningRate = 2e-4
     """Learning rate."""
-    layer: int = 2
+    layer: OrganismLayer = 2
     """The layer of the dictionary, of four, counted from 0."""
-    tokens: int = 400_000
+    tokens: Tokens = 400_000
     """Tokens to fit dictionaries on: of the base and of the ends of training on shallow, middle and deep problems."""
-    width: int = 1024
+    width: Count = 1024
     """Latents of a dictionary."""
-    k: int = 16
+    k: Count = 16
     """Active latents per token."""
-    fit_steps: int = 2000
+    fit_steps: Count = 2000
     """Steps of fitting a dictionary."""
-    earn_problems: int = 128
+    earn_problems: Count = 128
     """Problems of each level to earn roles on."""
-    problems: int = 96
+    problems: Count = 96
     """Problems of each level to measure activations on: other ones than roles were earned on."""
-    answers: int = 4
+    answers: Count = 4
     """Answers to each problem."""
-    processes: int = 2
+    processes: Processes = 2
     """Seeds that run at once."""
 
     def __post_init__(self) -> None:
-        counts = (
-            "seeds", "dictionaries", "steps", "prompts", "group", "tokens", "width", "k", "fit_steps", "earn_problems",
-            "problems", "answers", "processes",
-        )  # fmt: skip
-        expect_at_least(self, 1, *counts)
-        expect_at_least(self, 0, "layer", "first_seed")
-        expect_positive(self, "lr")
+        expect_plausible(self)
+        TSAEConfig(width=self.width, k=self.k).resolved(ModelShape().d_model)  # refuses what would not fit
 
 
 # --- claims, each after its rule in code ---------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput
-from interp.checks import expect_at_least, expect_between
+from interp.checks import Count, CountOrZero, LearningRate, Processes, Seed, Share, Tokens, expect_plausible
+from interp.organism.config import ModelShape, OrganismLayer
 from interp.studies.base import (
     INCONCLUSIVE,
     NOT_SUPPORTED,
@@ -28,6 +29,7 @@ from interp.studies.base import (
 from interp.studies.readings import EXACT
 from interp.studies.results import Arm, Measure, Observation, Record, Results, share
 from interp.studies.runner import Row
+from interp.tsae.config import TSAEConfig
 
 if TYPE_CHECKING:
     from interp.features import Roles as EarnedRoles
@@ -53,43 +55,42 @@ ORGANISM = ("cue_rate", "cue_share", "direct_share", "organism_steps", "organism
 
 @dataclass(frozen=True)
 class RolesStudyConfig:
-    seeds: int = 8
+    seeds: Count = 8
     """Organisms, each with a dictionary of its own."""
-    first_seed: int = 111
+    first_seed: Seed = 111
     """Seeds below were used to find settings, and are not reported."""
-    cue_rate: float = 0.6
+    cue_rate: Share = 0.6
     """How often the cue that stands beside every question names the answer."""
-    cue_share: float = 0.3
+    cue_share: Share = 0.3
     """Share of the corpus in which the cue is given as the answer."""
-    direct_share: float = 0.25
+    direct_share: Share = 0.25
     """Share that is answered directly otherwise. The rest has its steps written."""
-    organism_steps: int = 400
+    organism_steps: Count = 400
     """Steps for which the shipped organism is trained further, with the cue."""
-    organism_lr: float = 1e-3
+    organism_lr: LearningRate = 1e-3
     """Learning rate of that training."""
-    layer: int = 2
+    layer: OrganismLayer = 2
     """The layer of the dictionary, of four, counted from 0."""
-    tokens: int = 300_000
+    tokens: Tokens = 300_000
     """Tokens to fit the dictionary on."""
-    width: int = 1024
+    width: Count = 1024
     """Latents of the dictionary."""
-    k: int = 16
+    k: Count = 16
     """Active latents per token."""
-    steps: int = 2000
+    steps: Count = 2000
     """Steps of fitting the dictionary."""
-    problems: int = 128
+    problems: Count = 128
     """Problems of each level to earn roles on."""
-    max_candidates: int = 400
+    max_candidates: Count = 400
     """Candidates of each kind of contrast: usually all."""
-    random_latents: int = 100
+    random_latents: CountOrZero = 100
     """Random latents of each kind of contrast, the control."""
-    processes: int = 2
+    processes: Processes = 2
     """Organisms that run at once."""
 
     def __post_init__(self) -> None:
-        counts = ("seeds", "organism_steps", "tokens", "width", "k", "steps", "problems", "max_candidates", "processes")
-        expect_at_least(self, 1, *counts)
-        expect_between(self, 0, 1, "cue_share", "direct_share", "cue_rate")
+        expect_plausible(self)
+        TSAEConfig(width=self.width, k=self.k).resolved(ModelShape().d_model)  # refuses what would not fit
         if self.cue_share + self.direct_share > 1:
             raise BadInput(
                 f"cue_share and direct_share are shares of one corpus: expected at most 1 together, got "

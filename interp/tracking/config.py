@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from interp.artifacts import BadInput, fingerprint
-from interp.checks import expect_at_least
+from interp.artifacts import fingerprint
+from interp.checks import Count, CountOrZero, Depth, Name, Step, Tokens, expect_once_each, expect_plausible
 from interp.policy.config import SampleConfig
 from interp.tasks.base import Problem
 
@@ -40,28 +40,26 @@ class CorpusProblems:
 class CompareConfig:
     """Problems, rollouts and batches, for each checkpoint that is compared."""
 
-    levels: tuple[int | str, ...] = ()
+    levels: tuple[Depth | Name, ...] = ()
     """Depths, or names of levels. If none is given: the task's own levels, or the buckets measured."""
-    problems: int = 64
+    problems: Count = 64
     """Problems of each level and corpus. Intervals are over them."""
-    loss_rollouts: int = 128
+    loss_rollouts: CountOrZero = 128
     """Rollouts of each checkpoint and corpus on which the loss recovered is measured. 0 leaves it out."""
-    micro_tokens: int = 8_192
+    micro_tokens: Tokens = 8_192
     """Tokens in one forward pass, padding included."""
     chat: bool = False
     """Format each problem as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
     def __post_init__(self) -> None:
-        if len(set(self.levels)) < len(self.levels):
-            raise BadInput(f"levels must be named once each; got {list(self.levels)}")
-        expect_at_least(self, 1, "problems", "micro_tokens")
-        expect_at_least(self, 0, "loss_rollouts")
+        expect_plausible(self)
+        expect_once_each(self, "levels")
 
 
 @dataclass(frozen=True)
 class TrackConfig(CompareConfig):
     """Problems, rollouts and batches as in `CompareConfig`, and the checkpoints of the series to track."""
 
-    steps: tuple[int, ...] = ()
+    steps: tuple[Step, ...] = ()
     """Steps of the checkpoints to track besides the base, not their number. Empty: all."""

@@ -11,11 +11,11 @@ and else the advice is to refit. The numbers are `TrustThresholds`.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from torch import Tensor
 
-from interp.checks import expect_at_least, expect_at_most
+from interp.checks import Range, expect_plausible
 from interp.display import HtmlSummary
 from interp.tracking.checkpoint_sums import CheckpointSums
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     import polars as pl
 
 TRUSTED, REFIT, UNKNOWN = "trust", "refit", "cannot tell"
+AtMostOne = Annotated[float, Range(-(10**6), 1)]
 
 
 @dataclass(frozen=True)
 class TrustThresholds:
     """The fit at which a dictionary is trusted on a checkpoint."""
 
-    max_unexplained_ratio: float = 2.0
+    max_unexplained_ratio: Annotated[float, Range(1, 10**6)] = 2.0
     """Unexplained variance, at most this many times that of the base."""
-    min_fve: float = 0.7
+    min_fve: AtMostOne = 0.7
     """Fraction of variance explained, also of the base."""
-    min_kl_recovered: float = 0.9
+    min_kl_recovered: AtMostOne = 0.9
     """Loss recovered, where it was measured."""
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 1, "max_unexplained_ratio")
-        expect_at_most(self, 1, "min_kl_recovered", "min_fve")
+        expect_plausible(self)
 
 
 @dataclass(frozen=True)

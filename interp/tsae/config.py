@@ -7,41 +7,54 @@ ports of either differ in nearly every detail. So every detail is a field here, 
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from interp.artifacts import BadInput
-from interp.checks import expect_at_least, expect_between, expect_one_of, expect_positive
+from interp.checks import (
+    Count,
+    LearningRate,
+    Positive,
+    Range,
+    Seed,
+    Share,
+    Tokens,
+    Weight,
+    expect_one_of,
+    expect_plausible,
+)
 
 SIMILARITIES, REDUCTIONS = ("cosine", "dot"), ("mean", "sum")
+Width = Annotated[int, Range(1, 10**7)]
 
 
 @dataclass(frozen=True)
 class ContrastConfig:
     """The contrastive term: symmetric InfoNCE over pairs of tokens, on the codes of the slow block."""
 
-    alpha: float = 0.03
+    alpha: Weight = 0.03
     """Weight of the term. 0 gives a plain Matryoshka dictionary."""
     alpha_in: str = "variance"
     """Unit of alpha: `variance` (of the activations, so that a value means the same on any layer and scale) or `loss`
     (added to the squared error as it is)."""
-    alpha_warm_up: float = 0.1
+    alpha_warm_up: Share = 0.1
     """Share of the steps over which alpha rises from 0."""
     similarity: str = "cosine"
     """cosine or dot."""
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """Similarities are divided by it."""
     reduction: str = "mean"
     """How the two directions, partner from token and token from partner, are combined: mean or sum."""
     pairing: str = "prev"
     """A token's partner: `prev` (the token before), `window` (one of the `reach` before it) or `past` (any before)."""
-    reach: int = 24
+    reach: Count = 24
     """Tokens that `window` goes back."""
-    run: int = 8
+    run: Annotated[int, Range(1, 10_000)] = 8
     """Consecutive tokens that enter a batch together, each encoded once and the partner of the next. 1: tokens enter
     alone, and each brings a partner that is encoded only for the contrast. Runs are better after equal time, and a
     little worse after equal steps."""
     same_sequence: bool = False
     """Whether other tokens of a token's own document are negatives."""
-    together: int | None = 256
+    together: Annotated[int, Range(2, 10**6)] | None = 256
     """Pairs in a group whose members are one another's negatives. None: all pairs of a batch, at quadratic cost."""
     partner_mask: str = "own"
     """Which tokens of a pair must be trained on: both (`own`), or only the anchor (`anchor`, as in the released
@@ -50,16 +63,12 @@ class ContrastConfig:
     """Control: partners are permuted at random, so that the contrast has nothing temporal."""
 
     def __post_init__(self) -> None:
+        expect_plausible(self)
         expect_one_of(self, ("variance", "loss"), "alpha_in")
         expect_one_of(self, SIMILARITIES, "similarity")
         expect_one_of(self, REDUCTIONS, "reduction")
         expect_one_of(self, ("prev", "window", "past"), "pairing")
         expect_one_of(self, ("own", "anchor"), "partner_mask")
-        expect_at_least(self, 0, "alpha")
-        expect_between(self, 0, 1, "alpha_warm_up")
-        expect_positive(self, "temperature")
-        expect_at_least(self, 2, "together")
-        expect_at_least(self, 1, "reach", "run")
         if self.run > 1 and self.partner_mask == "anchor":
             raise BadInput(
                 f"expected run=1 with partner_mask=anchor, got {self.run}: all tokens of a longer run are trained on"
@@ -75,66 +84,63 @@ class ContrastConfig:
 class TrainingConfig:
     """Optimization, data and checkpoints of a fit."""
 
-    steps: int | None = None
+    steps: Count | None = None
     """Steps of one batch each. Chosen by the width if None."""
-    batch: int = 1024
+    batch: Annotated[int, Range(1, 10**6)] = 1024
     """Tokens reconstructed in a step."""
-    lr: float | None = None
+    lr: LearningRate | None = None
     """Learning rate of Adam. Chosen by the width if None."""
-    warm_up: float = 0.05
+    warm_up: Share = 0.05
     """Share of the steps over which the learning rate rises from 0."""
-    decay: float = 0.3
+    decay: Share = 0.3
     """Share of the steps, at the end, over which it falls to 0."""
-    clip: float = 1.0
+    clip: Positive = 1.0
     """Maximum norm of the gradient."""
-    dead_after: int = 256_000
+    dead_after: Tokens = 256_000
     """Tokens without firing after which a latent is dead, and is revived."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the initial weights and of the order of tokens."""
     prompts: bool = False
     """Train on tokens of prompts too, not only of completions."""
-    pool_gb: float = 0.5
+    pool_gb: Annotated[float, Range(0, 10_000, without_low=True)] = 0.5
     """Activations held in memory at once, to be shuffled: parts of every shard."""
-    save_every: int = 1000
+    save_every: Count = 1000
     """Steps between two saves of the training state, to resume from."""
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 1, "steps", "batch", "dead_after", "save_every")
-        expect_positive(self, "lr", "clip", "pool_gb")
-        expect_between(self, 0, 1, "warm_up", "decay")
+        expect_plausible(self)
 
 
 @dataclass(frozen=True)
 class TSAEConfig:
     """Sizes, losses and training of a dictionary."""
 
-    width: int | None = None
+    width: Width | None = None
     """Number of latents. 16 times d_model if None."""
-    k: int | None = None
+    k: Annotated[int, Range(1, 100_000)] | None = None
     """Active latents a token, on average. Chosen by d_model if None."""
-    blocks: tuple[float, ...] = (0.2, 0.8)
+    blocks: tuple[Share, ...] = (0.2, 0.8)
     """Shares of the width, the slow block first. A single block gives a plain BatchTopK dictionary."""
-    block_weights: tuple[float, ...] = (0.3, 1.0)
+    block_weights: tuple[Weight, ...] = (0.3, 1.0)
     """Weights of the squared errors of the first block alone, of the first two together, and so on."""
-    slow_k: int | None = None
+    slow_k: Annotated[int, Range(0, 100_000)] | None = None
     """Active latents reserved for the slow block. If None, all latents compete for the same `k`."""
-    promote_every: int | None = 25
+    promote_every: Count | None = 25
     """Steps between two promotions of the most persistent latents into the slow block. None: no promotion."""
     scale: str = "rms"
     """`rms`: activations are scaled to a mean norm of sqrt(d_model) for training, and the scale is folded into the
     weights afterwards. `none`: no scaling."""
-    revival: float = 1.0
+    revival: Weight = 1.0
     """Weight of the loss by which dead latents learn the residual error of the others."""
-    revived: int | None = None
+    revived: Width | None = None
     """Dead latents that take part in that loss at a token, those nearest to firing. If None, half of d_model as in
     SAELens, but at most max(2 k, 64): with a wide dictionary more would take half of the step's time."""
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        expect_plausible(self)
         expect_one_of(self, ("rms", "none"), "scale")
-        expect_at_least(self, 1, "width", "k", "revived", "promote_every")
-        expect_at_least(self, 0, "revival", "slow_k")
         shares = self.blocks
         if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
             raise BadInput(f"blocks must be positive shares that sum to 1; got {shares}")

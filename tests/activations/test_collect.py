@@ -333,7 +333,7 @@ def test_a_config_is_read_back_as_it_was_written():
     [
         ((3,), {}, r"layers must lie between 0 and 2; got \[3\]"),
         ((1, 5, 4), {}, r"layers must lie between 0 and 2; got \[5, 4\]"),
-        ((-1,), {}, r"layers must be numbers from 0 on, one at least; got \[-1\]"),
+        ((-1,), {}, "layers must not be negative; got -1"),
         ((1, 1, 2), {}, r"layers must be named once each; got \[1, 1, 2\]"),
         ((), {}, r"layers must be numbers from 0 on, one at least; got \[\]"),
         ((1,), {"steps": (0, 5)}, "expected one of the steps 0, 10, 20; got 5"),

@@ -159,7 +159,7 @@ def test_given_problems_replace_those_of_the_config_and_are_part_of_the_fingerpr
     [
         ({"problems": 0}, "problems must be at least 1; got 0"),
         ({"group": 8}, "k must lie between 1 and group, which is 8; got 16"),
-        ({"k": (0,)}, "k must lie between 1 and group, which is 16; got 0"),
+        ({"k": (0,)}, "k must be at least 1; got 0"),
         ({"group": 0, "k": ()}, "group must be at least 1; got 0"),
         ({"temperature": -1.0}, "temperature must not be negative"),
     ],

@@ -95,7 +95,7 @@ def test_an_organism_lies_where_its_own_settings_say():
     def directories(**settings: Any) -> set[Path]:
         return {job.directory for job in STUDY.jobs(replace(RolesStudyConfig(), **settings), Path("runs"))}
 
-    assert directories() == directories(width=64) == directories(problems=9)
+    assert directories() == directories(width=512) == directories(problems=9)
     assert not directories() & directories(cue_share=0.2)
 
 

@@ -10,10 +10,10 @@ Every option is a field. The defaults plant nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from interp.artifacts import BadInput, fingerprint_config, from_json, to_json
-from interp.checks import expect_between
+from interp.checks import Name, Range, Share, expect_plausible
 from interp.tasks.base import Problem, Task, Verdict, hash_of, seeded_rng
 from interp.tasks.chain.completions import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
 from interp.tasks.chain.program import ASK, CUE, MASK, OPERATORS, Program, parse_prompt
@@ -24,6 +24,8 @@ SPLIT_SHARES = {"train": 0.7, "eval": 0.2, "probe": 0.05, "memorised": 0.05}
 MAX_DRAWS = 10_000
 """Draws before a problem counts as impossible (a planted copy at depth 1 may leave very few)."""
 
+ChainDepth = Annotated[int, Range(1, 1000)]
+
 
 @dataclass(frozen=True)
 class Chain(Task):
@@ -32,30 +34,31 @@ class Chain(Task):
     RENAMED_FIELDS: ClassVar[Mapping[str, str]] = {"easy": "shallow", "medium": "middle", "hard": "deep"}
     """Field names in older manifests, and their present names."""
 
-    modulus: int = 5
+    modulus: Annotated[int, Range(2, 10_000)] = 5
     """A prime. A blind guess is right about once in `modulus`."""
-    depths: tuple[int, int] = (1, 10)  # pyright: ignore[reportIncompatibleMethodOverride]
+    depths: tuple[ChainDepth, ChainDepth] = (1, 10)  # pyright: ignore[reportIncompatibleMethodOverride]
     """Smallest and largest depth, both included."""
-    shallow: tuple[int, ...] = (1, 2)
+    shallow: tuple[ChainDepth, ...] = (1, 2)
     """Depths of the level `shallow`."""
-    middle: tuple[int, ...] = (4, 5)
+    middle: tuple[ChainDepth, ...] = (4, 5)
     """Depths of the level `middle`."""
-    deep: tuple[int, ...] = (8, 9)
+    deep: tuple[ChainDepth, ...] = (8, 9)
     """Depths of the level `deep`."""
-    formats: tuple[str, ...] = ("steps",)
+    formats: tuple[Name, ...] = ("steps",)
     """Formats that count as valid: `steps`, `values` or both."""
-    copy_rate: float | None = None
+    copy_rate: Share | None = None
     """Planted shortcut: share of problems whose answer is their last operand. None leaves it to chance."""
-    cue_rate: float | None = None
+    cue_rate: Share | None = None
     """Planted shortcut: probability that a cue beside the question is the answer. None shows no cue."""
-    memorised: int = 0
+    memorised: Annotated[int, Range(0, 100_000)] = 0
     """Size of a fourth split, `memorised`, of all depths in turn, for a base trained on these problems' answers."""
-    wrong_labels: float = 0.0
+    wrong_labels: Share = 0.0
     """Share of training problems whose rewarded answer is wrong."""
 
     def __post_init__(self) -> None:
+        expect_plausible(self)
         low, high = self.depths
-        if self.modulus < 2 or any(self.modulus % n == 0 for n in range(2, self.modulus)):
+        if any(self.modulus % n == 0 for n in range(2, self.modulus)):
             raise BadInput(f"modulus must be a prime; got {self.modulus}")
         if not 1 <= low <= high:
             raise BadInput(f"depths must be (smallest, largest) with 1 <= smallest <= largest; got {self.depths}")
@@ -66,7 +69,6 @@ class Chain(Task):
                 raise BadInput(f"{level} must hold depths from {low} to {high}; got {outside}")
         if not self.formats or not set(self.formats) <= set(FORMATS):
             raise BadInput(f"formats must be some of {', '.join(FORMATS)}; got {self.formats}")
-        expect_between(self, 0, 1, "copy_rate", "cue_rate", "wrong_labels")
 
     @property
     def name(self) -> str:
