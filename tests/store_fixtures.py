@@ -1,5 +1,7 @@
 """A small store of three shards, in which every value says where it belongs."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import polars as pl
 import torch
 
 from interp.activations import Store, TokenTable, Writer
+from interp.artifacts import write_json
 
 ARGUMENTS: dict[str, Any] = {"layers": (1, 3), "d_model": 2, "roles": ("prompt", "step", "end")}
 LENGTHS = ((3, 2), (4,), (2, 1, 2))
@@ -51,3 +54,21 @@ def write_store(path: Path, **changes: Any) -> Store:
 
 def contents(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+
+
+def forget_checksums(path: Path) -> None:
+    """Make the store one of an earlier version, without checksums."""
+    new = ("files", "checksum", "sha256")
+    edit_json(path / "manifest.json", lambda manifest: {key: manifest[key] for key in manifest if key not in new})
+    for file in path.glob("shard-*.json"):
+        edit_json(file, lambda facts: {key: facts[key] for key in facts if key not in new})
+    edit_json(
+        path / "manifest.json",
+        lambda manifest: (
+            manifest | {"shards": [{k: v for k, v in shard.items() if k not in new} for shard in manifest["shards"]]}
+        ),
+    )
+
+
+def edit_json(file: Path, change: Callable[[Any], Any]) -> None:
+    write_json(file, change(json.loads(file.read_text())))

@@ -1,11 +1,12 @@
 """Collect residuals of a series: every chosen checkpoint reads its own rollouts, and those of the base.
 
 The store is written shard by shard. A stopped collection continues after its last complete shard and ends in the same
-bytes (`interp.activations.collector`).
+bytes (`interp.activations.collector`). One process at a time collects into a place: a second is refused at once.
 """
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from interp.activations.collector import Collector, bytes_on_disk
 from interp.activations.config import CORPORA, CollectConfig
 from interp.activations.documents import STORED_ROLES
 from interp.activations.store import Store
-from interp.activations.writer import Writer
-from interp.artifacts import BadInput, fingerprint, to_json
+from interp.activations.writer import Writer, is_finished
+from interp.artifacts import BadInput, fingerprint, locked, reading, to_json
 from interp.rollouts.problems import ProblemStream
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
@@ -54,23 +55,27 @@ def collect(
     name = f"activations-{fingerprint(str(spec), task.fingerprint())}"
     out = Path(out) if out else series.path_for(name, content="activations")
     involved = {checkpoint.step: checkpoint for checkpoint in (series.base, *chosen)}
-    made_from = {f"policy-{step}": checkpoint.fingerprint() for step, checkpoint in sorted(involved.items())}
-    writer = Writer(
-        out,
-        layers=config.layers,
-        d_model=d_model,
-        roles=STORED_ROLES,
-        dtype=config.precision,
-        config=spec,
-        made_from={**made_from, "task": task.fingerprint()},
-    )
-    if not writer.finished:
-        _expect_disk_space(writer, config)
-        try:
-            Collector(series, chosen, config, writer, problems, device, dtype).run(progress=progress)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped; repeat the call to go on from {out}") from None
-    return writer.finish()
+    with ExitStack() as stack:
+        if not is_finished(out):  # a finished store is only opened: several may do so at once
+            stack.enter_context(locked(out))
+        made_from = {f"policy-{step}": checkpoint.fingerprint() for step, checkpoint in sorted(involved.items())}
+        writer = Writer(
+            out,
+            layers=config.layers,
+            d_model=d_model,
+            roles=STORED_ROLES,
+            dtype=config.precision,
+            config=spec,
+            made_from={**made_from, "task": task.fingerprint()},
+        )
+        if not writer.finished:
+            stack.enter_context(locked(out))
+            _expect_disk_space(writer, config)
+            try:
+                Collector(series, chosen, config, writer, problems, device, dtype).run(progress=progress)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"stopped; repeat the call to go on from {out}") from None
+        return writer.finish()
 
 
 def _override(
@@ -103,7 +108,8 @@ def _expect_layers(base: Checkpoint, layers: tuple[int, ...]) -> int:
     """The width of the residual stream; refused if a layer does not exist."""
     from transformers import AutoConfig
 
-    shape: Any = AutoConfig.from_pretrained(base.path, local_files_only=True).get_text_config()
+    with reading(base.path / "config.json", "the config of a model that transformers knows"):
+        shape: Any = AutoConfig.from_pretrained(base.path, local_files_only=True).get_text_config()
     if missing := [layer for layer in layers if layer >= shape.num_hidden_layers]:
         raise BadInput(f"layers must lie between 0 and {shape.num_hidden_layers - 1}; got {missing}")
     return shape.hidden_size

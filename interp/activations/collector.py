@@ -21,7 +21,7 @@ from interp.activations.shard import (
     Shard,
     TokenTable,
     describe_nonfinite,
-    documents_path,
+    read_documents,
     read_token_table,
 )
 from interp.activations.writer import Writer
@@ -111,8 +111,7 @@ class Collector:
         (policy,) = self._load(reader)
         n_written = len(self._shards_of(reader, "probe"))
         for shard in self._shards_of(self.chosen[0], "probe")[n_written:]:
-            documents = pl.read_parquet(documents_path(self.writer.path, shard.name))
-            documents = documents.with_columns(reader=pl.lit(reader.step, pl.Int64))
+            documents = read_documents(self.writer.path, shard).with_columns(reader=pl.lit(reader.step, pl.Int64))
             facts = {"start": shard.facts["start"], "end": shard.facts["end"]}
             tokens = read_token_table(self.writer.path, shard.name)
             yield self._write(policy, reader, "probe", tokens, documents, facts)

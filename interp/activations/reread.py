@@ -1,5 +1,6 @@
 """Read the documents of a store with another policy: the tokens are the same, only the weights differ."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from tqdm import tqdm
 from interp.activations.documents import compute_document_residuals
 from interp.activations.shard import DTYPES
 from interp.activations.store import Store
-from interp.activations.writer import Writer
-from interp.artifacts import BadInput
+from interp.activations.writer import Writer, is_finished
+from interp.artifacts import BadInput, locked
 from interp.policy.policy import Policy
 
 
@@ -26,24 +27,29 @@ def reread(
             f"expected a policy of the width of {store.path}, {store.d_model}; got {policy.d_model}: only stores of "
             "one architecture can be compared"
         )
-    writer = Writer(
-        out,
-        layers=store.layers,
-        d_model=store.d_model,
-        roles=store.roles,
-        dtype=store.dtype,
-        config={"reread": True, "micro_tokens": micro_tokens},
-        made_from={f"policy-{reader}": policy.fingerprint(), "store": store.fingerprint()},
-    )
-    if not writer.finished:
-        n_written, n_shards = len(writer.shards), len(store.shards)
-        shards = tqdm(
-            range(n_written, n_shards), "reading again", n_shards, initial=n_written, unit="shard", delay=1, leave=False
+    with ExitStack() as stack:
+        if not is_finished(Path(out)):
+            stack.enter_context(locked(out))
+        writer = Writer(
+            out,
+            layers=store.layers,
+            d_model=store.d_model,
+            roles=store.roles,
+            dtype=store.dtype,
+            config={"reread": True, "micro_tokens": micro_tokens},
+            made_from={f"policy-{reader}": policy.fingerprint(), "store": store.fingerprint()},
         )
-        shards.disable = shards.disable or not progress
-        for shard in shards:
-            _reread_shard(store, shard, policy, writer, reader=reader, micro_tokens=micro_tokens)
-    return writer.finish()
+        if not writer.finished:
+            stack.enter_context(locked(out))
+            n_written, n_shards = len(writer.shards), len(store.shards)
+            shards = tqdm(
+                range(n_written, n_shards), "reading again", n_shards,
+                initial=n_written, unit="shard", delay=1, leave=False,
+            )  # fmt: skip
+            shards.disable = shards.disable or not progress
+            for shard in shards:
+                _reread_shard(store, shard, policy, writer, reader=reader, micro_tokens=micro_tokens)
+        return writer.finish()
 
 
 def _reread_shard(store: Store, shard: int, policy: Policy, writer: Writer, *, reader: int, micro_tokens: int) -> None:

@@ -2,7 +2,8 @@
 
 shard-00000.safetensors    layer.<i> (tokens, d_model) for each layer, and the columns of the token table
 shard-00000.parquet        a row per document
-shard-00000.json           sizes, fingerprint and the writer's facts: written last, so a shard with it is complete
+shard-00000.json           sizes, checksums, fingerprint and the writer's facts, with a checksum of themselves: written
+                           last, so a shard with it is complete
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,16 @@ from typing import Any
 import polars as pl
 import torch
 from jaxtyping import Bool, Float, Int, UInt
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
+
+from interp.artifacts import BadInput, from_json, parse_json, read_parquet, reading, to_json, with_checksum, write_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SAFETENSORS_DTYPES = {"float32": "F32", "bfloat16": "BF16"}
+SUFFIXES = (".safetensors", ".parquet")
+"""Of the files of a shard, without its facts."""
+CHECKSUM = "checksum"
 TOKEN_COLUMNS = ("ids", "document", "position", "role", "completion")
 TOKEN_TABLE_BYTES = 4 + 4 + 4 + 1 + 1
 """Bytes per token of the token table, beside the residuals."""
@@ -54,11 +60,21 @@ class Shard:
     """Fingerprint of the contents at writing."""
     facts: dict[str, Any]
     """Further facts from the writer, such as the checkpoint that read it."""
+    sha256: dict[str, str] | None = None
+    """Checksum of each of its files, by suffix. None in a shard of an earlier version."""
 
     @property
     def n_bytes(self) -> int:
         """Bytes on disk."""
         return sum(self.bytes.values())
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Size and checksum of each of its files, by name. Empty for a shard of an earlier version."""
+        return {
+            f"{self.name}{suffix}": {"bytes": self.bytes[suffix], "sha256": checksum}
+            for suffix, checksum in (self.sha256 or {}).items()
+        }
 
 
 def shard_name(index: int) -> str:
@@ -81,24 +97,32 @@ def layer_key(layer: int) -> str:
     return f"layer.{layer}"
 
 
-def find_damage(directory: Path, shard: Shard, layers: tuple[int, ...], d_model: int, dtype: str) -> str | None:
-    """The reason why a shard cannot be read, or None. Sizes and headers are checked, no residual is read."""
-    for file in (tensors_path(directory, shard.name), documents_path(directory, shard.name)):
-        if not file.exists():
-            return f"{file.name} is missing"
-        if (expected := shard.bytes[file.suffix]) != (got := file.stat().st_size):
-            return f"{file.name}: expected {expected} bytes, got {got}"
-    try:
-        with safe_open(tensors_path(directory, shard.name), framework="pt") as handle:
-            for layer in layers:
-                header = handle.get_slice(layer_key(layer))
-                expected = [shard.tokens, d_model], SAFETENSORS_DTYPES[dtype]
-                got = header.get_shape(), header.get_dtype()
-                if expected != got:
-                    return f"{layer_key(layer)}: expected {expected[1]} {expected[0]}, got {got[1]} {got[0]}"
-    except SafetensorError as error:
-        return f"{shard.name}.safetensors: expected residuals as safetensors, got a file without ({error})"
-    return None
+def parse_shard(entry: Any, index: int) -> Shard:
+    """Shard number `index` from its facts as JSON. Refused if its name or its sizes cannot be those of a shard."""
+    with reading(shard_name(index), "the facts of a shard"):
+        shard = from_json(Shard, {key: value for key, value in entry.items() if key != CHECKSUM})
+        if shard.name != shard_name(index):
+            raise BadInput(f"expected a shard called {shard_name(index)}, got {shard.name!r}: copy the store again")
+        sizes = {"tokens": shard.tokens, "documents": shard.documents, **shard.bytes}
+        if set(shard.bytes) != set(SUFFIXES) or any(type(size) is not int or size < 1 for size in sizes.values()):
+            raise BadInput(f"{shard.name}: expected tokens, documents and bytes of at least 1, got {sizes}")
+        if not isinstance(shard.facts, dict) or set(shard.sha256 or SUFFIXES) != set(SUFFIXES):
+            raise BadInput(f"{shard.name}: expected facts and checksums by name, got {shard.facts}, {shard.sha256}")
+    return shard
+
+
+def write_facts(directory: Path, shard: Shard) -> None:
+    write_json(facts_path(directory, shard.name), with_checksum(to_json(shard)))
+
+
+def read_facts(directory: Path, index: int) -> Shard:
+    """The facts of shard number `index`; refused if they were changed after they were written."""
+    file = facts_path(directory, shard_name(index))
+    facts = parse_json(file, "the facts of a shard")
+    shard = parse_shard(facts, index)
+    if CHECKSUM in facts and facts != with_checksum(facts):
+        raise BadInput(f"{file}: expected facts with checksum {facts[CHECKSUM]}, got others: copy it again")
+    return shard
 
 
 def read_residuals(directory: Path, name: str, layer: int, rows: slice | None = None) -> Float[Tensor, "n D"]:
@@ -115,16 +139,9 @@ def read_token_table(directory: Path, name: str) -> TokenTable:
         return TokenTable(**{column: handle.get_tensor(column) for column in TOKEN_COLUMNS})
 
 
-def read_documents(directory: Path, shard: Shard) -> pl.DataFrame | str:
-    """A row per document, or the reason why the file cannot be read."""
-    file = documents_path(directory, shard.name)
-    try:
-        frame = pl.read_parquet(file)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        return f"{file.name}: expected {shard.documents} documents as Parquet, got a file that does not open ({error})"
-    if frame.height != shard.documents:
-        return f"{file.name}: expected {shard.documents} documents, got {frame.height}"
-    return frame
+def read_documents(directory: Path, shard: Shard) -> pl.DataFrame:
+    """A row per document."""
+    return read_parquet(documents_path(directory, shard.name), "documents", rows=shard.documents)
 
 
 def describe_nonfinite(residuals_nD: Float[Tensor, "n D"]) -> str | None:

@@ -1,7 +1,9 @@
 """Read a store: its tokens, their residuals, and the documents they belong to.
 
 A store is checked when it is opened. It is refused if it has another layer, model or precision, if it is unfinished, or
-if shards are missing or truncated. Values that are not finite are refused when they are read.
+if shards are missing, truncated, or of other documents than their facts say. The residuals of a shard are compared with
+their checksum when they are first read, since that reads the whole file (`interp.artifacts.integrity`). Values that are
+not finite are refused when they are read.
 """
 
 from collections.abc import Mapping
@@ -12,16 +14,30 @@ import polars as pl
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.activations.consistency import expect_fitting, find_contradiction, find_damage
 from interp.activations.shard import (
+    DTYPES,
     Shard,
     TokenTable,
     describe_nonfinite,
-    find_damage,
+    documents_path,
+    facts_path,
+    parse_shard,
     read_documents,
     read_residuals,
     read_token_table,
+    tensors_path,
 )
-from interp.artifacts import BadInput, Mismatch, fingerprint, from_json, read_manifest
+from interp.artifacts import (
+    MANIFEST,
+    BadInput,
+    Mismatch,
+    compare_file,
+    fingerprint,
+    read_manifest,
+    reading,
+    recorded_files,
+)
 from interp.display import HtmlSummary
 
 KIND = "activations"
@@ -53,6 +69,8 @@ class Store(HtmlSummary):
             self._first_documents.append(self._first_documents[-1] + shard.documents)
         self._finite: set[tuple[int, int]] = set()
         """(shard, layer) pairs that were read once and are finite."""
+        self._fitting: set[int] = set()
+        """Shards whose tokens were compared with their documents."""
 
     @classmethod
     def open(
@@ -71,14 +89,16 @@ class Store(HtmlSummary):
         path = Path(path)
         manifest = read_manifest(path, KIND, made_from=made_from)
         _expect_finished(path, manifest)
+        listed = _parse_entries(path, manifest)
         layers = _expect_layer(path, manifest, layer)
         if dtype is not None and dtype != manifest["dtype"]:
             raise Mismatch(f"{path}: expected residuals in {dtype}, got {manifest['dtype']}: open it as what it is")
         readable: list[tuple[Shard, pl.DataFrame]] = []
         bad: list[tuple[str, str]] = []
-        listed = [from_json(Shard, entry) for entry in manifest["shards"]]
         for shard in listed:
             documents = _open_shard(path, manifest, shard, layers, check_values=skip_bad)
+            if not isinstance(documents, str) and readable and documents.schema != readable[0][1].schema:
+                documents = f"expected documents with the columns {readable[0][1].schema}, got {documents.schema}"
             if isinstance(documents, str):
                 bad.append((shard.name, documents))
             else:
@@ -162,7 +182,8 @@ class Store(HtmlSummary):
         name = self._shard(shard).name
         if layer not in self.layers:
             raise Mismatch(f"{self.path}: expected one of the layers {', '.join(map(str, self.layers))}; got {layer}")
-        residuals_nD = read_residuals(self.path, name, layer, rows)
+        with reading(self._compare_tensors(name), "residuals as safetensors"):
+            residuals_nD = read_residuals(self.path, name, layer, rows)
         if (shard, layer) not in self._finite:
             if nonfinite := describe_nonfinite(residuals_nD):
                 raise BadInput(
@@ -175,8 +196,17 @@ class Store(HtmlSummary):
 
     def tokens(self, shard: int) -> TokenTable:
         """The tokens of one shard, in the order of its residuals; `document` is a row of `documents`."""
-        table = read_token_table(self.path, self._shard(shard).name)
+        name = self._shard(shard).name
+        with reading(self._compare_tensors(name), "a token table as safetensors"):
+            table = read_token_table(self.path, name)
+            if shard not in self._fitting:
+                _expect_fitting(name, table, self.documents.filter(pl.col("shard") == shard), self.roles)
+                self._fitting.add(shard)
         return TokenTable(**{**vars(table), "document": table.document + self._first_documents[shard]})
+
+    def _compare_tensors(self, name: str) -> Path:
+        """The file of a shard's tensors, after its checksum was compared."""
+        return compare_file(self.path, tensors_path(self.path, name).name, recorded_files(self.manifest))
 
     def _shard(self, index: int) -> Shard:
         if not 0 <= index < len(self._shards):
@@ -191,6 +221,22 @@ def _expect_finished(path: Path, manifest: dict[str, Any]) -> None:
             f"{path}: expected a finished store, got one of {n_shards} shards so far: ask for the same collection "
             "again, and it goes on where it stopped"
         )
+
+
+def _parse_entries(path: Path, manifest: dict[str, Any]) -> list[Shard]:
+    """The listed shards. Entries of the manifest that cannot be those of a store are refused."""
+    with reading(path / MANIFEST, "the entries of a store"):
+        layers, d_model = manifest["layers"], manifest["d_model"]
+        if not layers or any(type(layer) is not int or layer < 0 for layer in layers) or len(set(layers)) < len(layers):
+            raise BadInput(f"{path / MANIFEST}: expected different layers from 0 on, got {layers}")
+        if type(d_model) is not int or d_model < 1 or manifest["dtype"] not in DTYPES:
+            raise BadInput(f"{path / MANIFEST}: expected a width and a precision, got {d_model}, {manifest['dtype']}")
+        if not manifest["roles"] or any(not isinstance(role, str) for role in manifest["roles"]):
+            raise BadInput(f"{path / MANIFEST}: expected names of roles, got {manifest['roles']}")
+        shards = [parse_shard(entry, index) for index, entry in enumerate(manifest["shards"])]
+        if (total := sum(shard.tokens for shard in shards)) != manifest["tokens"]:
+            raise BadInput(f"{path / MANIFEST}: expected shards of {manifest['tokens']} tokens together, got {total}")
+    return shards
 
 
 def _expect_layer(path: Path, manifest: dict[str, Any], layer: int | None) -> tuple[int, ...]:
@@ -211,10 +257,28 @@ def _open_shard(
     """The documents of a shard, or the reason why it cannot be used. `check_values` reads all residuals."""
     if damage := find_damage(path, shard, layers, manifest["d_model"], manifest["dtype"]):
         return damage
-    for layer in layers if check_values else ():
-        if nonfinite := describe_nonfinite(read_residuals(path, shard.name, layer)):
-            return f"{nonfinite} at layer {layer}"
-    return read_documents(path, shard)
+    small = (documents_path(path, shard.name), facts_path(path, shard.name))
+    try:
+        for file in (*small, tensors_path(path, shard.name)) if check_values else small:
+            compare_file(path, file.name, recorded_files(manifest))
+        documents = read_documents(path, shard)
+        if contradiction := find_contradiction(shard, documents):
+            return contradiction
+        for layer in layers if check_values else ():
+            if nonfinite := describe_nonfinite(read_residuals(path, shard.name, layer)):
+                return f"{nonfinite} at layer {layer}"
+        if check_values:
+            _expect_fitting(shard.name, read_token_table(path, shard.name), documents, tuple(manifest["roles"]))
+    except BadInput as error:
+        return str(error)
+    return documents
+
+
+def _expect_fitting(name: str, table: TokenTable, documents: pl.DataFrame, roles: tuple[str, ...]) -> None:
+    try:
+        expect_fitting(table, documents, roles)
+    except BadInput as error:
+        raise BadInput(f"{name}: the tokens are not those of its documents: {error}") from error
 
 
 def _join_documents(frames: list[pl.DataFrame]) -> pl.DataFrame:

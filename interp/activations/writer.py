@@ -2,21 +2,23 @@
 
 A shard is on disk complete or not at all: its tensors and documents are renamed into place first, the small JSON that
 declares it last. The manifest is written twice: at the start with the spec of the store, so that no shard of another
-spec is ever added, and at the end with the list of shards. Readers refuse the store until then.
+spec is ever added, and at the end with the list of shards and the checksums of all files. Readers refuse the store
+until then. A writer that goes on compares the checksums of what is there: a damaged shard is written again.
+
+Each write holds the lock of the place. Whoever writes many shards holds it around them all: `with locked(path): ...`.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import torch
 from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
 
+from interp.activations.consistency import expect_fitting, find_damage
 from interp.activations.shard import (
     DTYPES,
     TOKEN_COLUMNS,
@@ -26,24 +28,26 @@ from interp.activations.shard import (
     describe_nonfinite,
     documents_path,
     facts_path,
-    find_damage,
     layer_key,
+    read_facts,
     shard_name,
     tensors_path,
+    write_facts,
 )
 from interp.activations.store import KIND, Store
 from interp.artifacts import (
     MANIFEST,
     BadInput,
+    compare_file,
     fingerprint,
     fingerprint_tensors,
-    from_json,
     is_kind,
+    locked,
     open_or_create,
     read_manifest,
+    record_file,
     recover,
     to_json,
-    write_json,
     write_manifest,
     writing_file,
 )
@@ -107,25 +111,13 @@ class Writer:
 
         `documents` has columns length and prompt (number of tokens in all, and of the prompt) beside any keys to join
         by. `tokens.document` counts the documents of this shard from 0."""
-        self._check_documents(tokens, documents)
+        self._check_columns(documents)
+        expect_fitting(tokens, documents, self.roles)
         tensors = self._tensors(activations, len(tokens))
         tensors |= {column: getattr(tokens, column) for column in TOKEN_COLUMNS}
-        self._prepare_to_add()
-        name = shard_name(len(self.shards))
-        files = (tensors_path(self.path, name), documents_path(self.path, name))
-        with writing_file(files[0]) as aside:
-            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, aside)
-        with writing_file(files[1]) as aside:
-            documents.write_parquet(aside)
-        shard = Shard(
-            name=name,
-            tokens=len(tokens),
-            documents=documents.height,
-            bytes={file.suffix: file.stat().st_size for file in files},
-            fingerprint=fingerprint(fingerprint_tensors(tensors, tensors.__getitem__), documents.write_json()),
-            facts=to_json(facts or {}),
-        )
-        write_json(facts_path(self.path, name), to_json(shard))
+        with locked(self.path):
+            self._prepare_to_add()
+            shard = self._write_shard(shard_name(len(self.shards)), tensors, documents, facts or {})
         self.shards.append(shard)
         return shard
 
@@ -134,9 +126,31 @@ class Writer:
         if not self.shards:
             raise BadInput(f"{self.path}: expected at least one shard, got none: a store must hold something")
         if not self.finished:
-            self._write_manifest([to_json(shard) for shard in self.shards])
+            with locked(self.path):
+                self._write_manifest(self.shards)
             self._n_listed = len(self.shards)
         return Store.open(self.path)
+
+    def _write_shard(
+        self, name: str, tensors: Mapping[str, Tensor], documents: pl.DataFrame, facts: Mapping[str, Any]
+    ) -> Shard:
+        files = (tensors_path(self.path, name), documents_path(self.path, name))
+        with writing_file(files[0]) as aside:
+            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, aside)
+        with writing_file(files[1]) as aside:
+            documents.write_parquet(aside)
+        records = {file.suffix: record_file(file) for file in files}
+        shard = Shard(
+            name=name,
+            tokens=len(tensors["ids"]),
+            documents=documents.height,
+            bytes={suffix: record["bytes"] for suffix, record in records.items()},
+            fingerprint=fingerprint(fingerprint_tensors(tensors, tensors.__getitem__), documents.write_json()),
+            facts=to_json(facts),
+            sha256={suffix: record["sha256"] for suffix, record in records.items()},
+        )
+        write_facts(self.path, shard)
+        return shard
 
     # --- beginning and going on ---
 
@@ -158,7 +172,8 @@ class Writer:
                 recover(self.path / match[1])
         manifest = None if self._has_no_shard() else open_or_create(self.path, KIND, self.spec)
         if manifest is None:
-            self._write_manifest(None)
+            with locked(self.path):
+                self._write_manifest(None)
             return None
         return None if manifest["shards"] is None else len(manifest["shards"])
 
@@ -166,11 +181,23 @@ class Writer:
         """Whether a store was begun here, and nothing was added to it."""
         if not is_kind(self.path, KIND) or any(self.path.glob("shard-*.json")):
             return False
-        return read_manifest(self.path, KIND)["shards"] is None
+        return read_manifest(self.path, KIND).get("shards") is None
 
-    def _write_manifest(self, listed: list[dict[str, Any]] | None) -> None:
-        tokens = None if listed is None else sum(shard["tokens"] for shard in listed)
-        write_manifest(self.path, KIND, **self.spec, tokens=tokens, shards=listed)
+    def _write_manifest(self, listed: list[Shard] | None) -> None:
+        shards = listed or []
+        tokens = None if listed is None else sum(shard.tokens for shard in shards)
+        entries = None if listed is None else [to_json(shard) for shard in shards]
+        files = {name: record for shard in shards for name, record in self._records(shard).items()}
+        write_manifest(self.path, KIND, **self.spec, files=files, tokens=tokens, shards=entries)
+
+    def _records(self, shard: Shard) -> dict[str, dict[str, Any]]:
+        """Size and checksum of the files of a shard. One of an earlier version is read for them."""
+        files = (tensors_path(self.path, shard.name), documents_path(self.path, shard.name))
+        facts = facts_path(self.path, shard.name)
+        return {
+            **(shard.records or {file.name: record_file(file) for file in files}),
+            facts.name: record_file(facts),
+        }
 
     def _prepare_to_add(self) -> None:
         """Before the first added shard: declare the store unfinished, and delete shards after a gap."""
@@ -203,26 +230,6 @@ class Writer:
             tensors[layer_key(layer)] = stored_nD
         return tensors
 
-    def _check_documents(self, tokens: TokenTable, documents: pl.DataFrame) -> None:
-        self._check_columns(documents)
-        lengths, prompts = (torch.from_numpy(documents[name].to_numpy().copy()) for name in ("length", "prompt"))
-        if not documents.height or int(lengths.min()) < 1:
-            raise BadInput("expected documents with at least one token each: leave out those without")
-        if (n := int(lengths.sum())) != len(tokens) or len({len(getattr(tokens, name)) for name in TOKEN_COLUMNS}) > 1:
-            sizes = ", ".join(f"{name} {len(getattr(tokens, name))}" for name in TOKEN_COLUMNS)
-            raise BadInput(f"expected a token table of {n} rows, the sum of the documents' lengths; got {sizes}")
-        document = torch.arange(documents.height).repeat_interleave(lengths)
-        if not torch.equal(tokens.document.long(), document):
-            raise BadInput("expected the tokens of each document together, documents counted from 0 in their order")
-        place = torch.arange(n) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-        if not torch.equal(tokens.completion, place >= prompts.repeat_interleave(lengths)):
-            raise BadInput("expected each document's first `prompt` tokens to be prompt, and the others completion")
-        falls = (tokens.position.diff() <= 0) & (document.diff() == 0)
-        if bool(falls.any()) or int(tokens.position.min()) < 0:
-            raise BadInput("expected positions from 0 that rise within each document")
-        if int(tokens.role.max()) >= len(self.roles):
-            raise BadInput(f"expected roles below {len(self.roles)}, got {int(tokens.role.max())}")
-
     def _check_columns(self, documents: pl.DataFrame) -> None:
         if missing := [name for name in ("length", "prompt") if name not in documents.columns]:
             raise BadInput(f"documents must have the columns length and prompt; got no {' and no '.join(missing)}")
@@ -235,11 +242,21 @@ class Writer:
             raise BadInput(f"expected documents with the columns of the first shard, {first}; got {documents.schema}")
 
 
+def is_finished(path: Path) -> bool:
+    """Whether there is a finished store at `path`."""
+    return is_kind(path, KIND) and read_manifest(path, KIND).get("shards") is not None
+
+
 def _find_complete_shards(path: Path, layers: tuple[int, ...], d_model: int, dtype: str) -> list[Shard]:
     """The shards on disk, up to the first that is missing or damaged."""
     complete: list[Shard] = []
-    while (file := facts_path(path, shard_name(len(complete)))).exists():
-        shard = from_json(Shard, json.loads(file.read_text()))
+    while facts_path(path, shard_name(len(complete))).exists():
+        try:
+            shard = read_facts(path, len(complete))
+            for name in shard.records:
+                compare_file(path, name, shard.records)
+        except BadInput:
+            break
         if find_damage(path, shard, layers, d_model, dtype):
             break
         complete.append(shard)
