@@ -1,7 +1,8 @@
-"""What work takes, said before it starts: a word where it is much, a refusal where this machine cannot hold it.
+"""What work takes, said before it starts: a word where it may be much, a refusal where this machine cannot hold it.
 
-The word is a warning, which a command writes to stderr as one line. Estimates are upper bounds that flags decide, so
-they name the flags. A config does not check itself: one that was made on a greater machine must open on a smaller one.
+The word is a warning, which a command writes to stderr as one line; it gives an upper bound. A refusal rests on what
+the work takes at least. A config does not check itself when it is made: that of a greater machine must open on a
+smaller one. So `expect_affordable` of a config is called where the work begins.
 """
 
 import os
@@ -16,46 +17,53 @@ MUCH_MEMORY = 8e9
 """Bytes of memory above which an estimate is said."""
 MUCH_DISK = 20e9
 """Bytes on disk above which an estimate is said."""
-MUCH_TEXT = 1e8
-"""Tokens to sample above which their number is said."""
-BYTES_PER_TOKEN = 120
-"""Memory that a token of a rollout takes: its id, its log-probability and its entropy, as Python keeps them."""
+MUCH_TIME = 10.0
+"""Seconds above which an estimate is said."""
+BYTES_PER_TOKEN, MOST_BYTES_PER_TOKEN = 16, 120
+"""Memory of a sampled token: its id, log-probability and entropy in tensors as long as the longest completion, and
+then as Python keeps them, if every completion is that long."""
 BYTES_PER_ROLLOUT = 2000
-"""Memory that a rollout takes besides its tokens: the problem, the prompt, the verdict."""
+"""Memory that a rollout takes besides its tokens: the prompt, the verdict, the steps."""
 
 
-def expect_memory(n_bytes: float, what: str, remedy: str) -> None:
+def expect_memory(what: str, remedy: str, *, at_least: float, up_to: float) -> None:
     """Refuse work that takes more memory than the machine has. `what` takes it, `remedy` says what to change."""
     available = machine_memory()
-    if n_bytes > available:
+    if at_least > available:
         raise BadInput(
-            f"{what} takes {_gigabytes(n_bytes)} of memory: expected at most the {_gigabytes(available)} that this "
-            f"machine has; {remedy}"
+            f"expected at most the {_gigabytes(available)} of memory that this machine has; {what} take "
+            f"{_gigabytes(at_least)}: {remedy}"
         )
-    if n_bytes > MUCH_MEMORY:
-        _say(f"{what} takes up to {_gigabytes(n_bytes)} of memory ({remedy})")
+    if up_to > MUCH_MEMORY:
+        _say(f"{what} take up to {_gigabytes(up_to)} of memory: if that is too much, {remedy}")
 
 
-def expect_disk(n_bytes: float, place: Path, what: str, remedy: str) -> None:
+def expect_disk(what: str, remedy: str, *, place: Path, n_bytes: float) -> None:
     """Refuse work that writes more than is free at `place`, which need not exist yet."""
     directory = next(parent for parent in (place.absolute(), *place.absolute().parents) if parent.is_dir())
     free = shutil.disk_usage(directory).free
     if n_bytes > free:
         raise BadInput(
-            f"{what} takes {_gigabytes(n_bytes)} on disk: expected at most the {_gigabytes(free)} that are free at "
-            f"{directory}; {remedy}"
+            f"expected at most the {_gigabytes(free)} that are free at {directory}; {what} take "
+            f"{_gigabytes(n_bytes)}: {remedy}"
         )
     if n_bytes > MUCH_DISK:
-        _say(f"{what} takes up to {_gigabytes(n_bytes)} on disk, of {_gigabytes(free)} free at {directory} ({remedy})")
+        _say(f"{what} take {_gigabytes(n_bytes)} on disk: if that is too much, {remedy}")
 
 
-def expect_rollouts(rollouts: float, max_new_tokens: int, remedy: str) -> None:
-    """Say how much text there is to sample if it is much, and refuse more rollouts than memory holds at once."""
-    tokens = rollouts * max_new_tokens
+def expect_rollouts(rollouts: int, max_new_tokens: int) -> None:
+    """Say what so many rollouts take in memory if it may be much, and refuse more than the machine can hold."""
+    tokens, others = rollouts * max_new_tokens, rollouts * BYTES_PER_ROLLOUT
     what = f"{rollouts:,} rollouts of up to {max_new_tokens:,} tokens"
-    expect_memory(tokens * BYTES_PER_TOKEN + rollouts * BYTES_PER_ROLLOUT, what, remedy)
-    if tokens > MUCH_TEXT:
-        _say(f"{what} to sample: {tokens:,} tokens in all ({remedy})")
+    remedy = "ask for fewer problems, for fewer rollouts of each, or for fewer new tokens"
+    at_least, up_to = tokens * BYTES_PER_TOKEN + others, tokens * MOST_BYTES_PER_TOKEN + others
+    expect_memory(what, remedy, at_least=at_least, up_to=up_to)
+
+
+def say_time(what: str, seconds: float) -> None:
+    """Say how long work without a progress bar takes, if it is long."""
+    if seconds > MUCH_TIME:
+        _say(f"{what} takes about {max(1, seconds / 60):,.0f} min")
 
 
 def machine_memory() -> int:

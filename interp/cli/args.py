@@ -1,6 +1,7 @@
 """Groups of flags that several commands share: the policy or series, the task, the problems, the output."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,8 +11,10 @@ import tyro
 from interp.artifacts import BadInput, expect_free
 from interp.checks import Count, Name, Threads
 from interp.cli.app import Args
+from interp.costs import say_time
 from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
 from interp.organism import load_task_or_default, shipped_path
+from interp.policy.config import SampleConfig
 from interp.policy.directory import check_config
 from interp.rollouts.series import Series
 from interp.tasks import SPLITS, Chain, GymTask, JsonlTask, Problem, Task
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DEFAULT_PROBLEMS = 64
 """Number of problems taken from a task that can make any number of them."""
+SECONDS_PER_PROBLEM = 2e-4
 CREDIT_HELP = f"{', '.join(SCHEME_NAMES)}; with --tsae and --roles: {', '.join(FEATURE_SCHEME_NAMES)}."
 
 
@@ -140,6 +144,14 @@ class ProblemArgs(TaskArgs):
         if len(available) < (self.problems or 1):
             raise BadInput(f"{self.jsonl}: expected {self.problems or 1} such problems or more, got {len(available)}")
         return available[: self.problems]
+
+
+def expect_affordable(task: Task, sampling: SampleConfig, problems: int, levels: Sequence[object] = ()) -> None:
+    """Refuse more rollouts than memory holds before their problems are drawn. A file may have fewer than are named."""
+    if not isinstance(task, JsonlTask):
+        n_problems = problems * max(1, len(levels))
+        sampling.expect_affordable(n_problems)
+        say_time(f"drawing {n_problems:,} problems", n_problems * SECONDS_PER_PROBLEM)
 
 
 def parse_level(word: str) -> int | str:

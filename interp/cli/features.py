@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from interp.checks import Layer
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
-from interp.cli.args import OutputArgs, SeriesArgs, TaskArgs
+from interp.cli.args import OutputArgs, SeriesArgs, TaskArgs, expect_affordable
 from interp.cli.tables import join_interval
 from interp.display import text_table
 from interp.features.config import RolesConfig
@@ -49,6 +49,7 @@ def roles_command(config: Annotated[EarnRoles, Flat]) -> None:
     series = policy.open()
     task = config.task.open(series.base.path)
     skipped = report_skipped(task)
+    expect_affordable(task, config.earning.sampling, config.earning.problems, config.earning.levels or task.levels)
     roles = earn_roles(
         TSAE.load(config.tsae),
         series,

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import PolicyArgs, TaskArgs, TrainArgs
+from interp.costs import expect_disk
 from interp.display import text_table
 from interp.grpo.config import GRPOConfig
+from interp.policy.directory import check_weights
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,15 @@ class Grpo(Args):
 @app.command(name="grpo")
 def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     """Train a policy with GRPO, and save its checkpoints with the rollouts they wrote."""
+    _expect_affordable(config)
     from interp.grpo import train
+    from interp.grpo.learner import expect_rank
 
     task = config.task.open(config.policy.path)
     skipped, credit, sinks = report_skipped(task), config.train.scheme(), config.train.sinks()
     config.train.set_threads()
     base = config.policy.load()
+    expect_rank(base.model, config.config.update.lora_rank)
     problems = config.train.problems(base)
     is_json = config.policy.json
     run = train(
@@ -42,3 +47,18 @@ def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     text = f"Metrics of the rollouts in training, at each checkpoint (every step: {run.metrics_path}):"
     explain(text, text_table(run.summary()))
     return say_saved(run.path)
+
+
+def _expect_affordable(config: Grpo) -> None:
+    """Refuse a run whose rollouts of a step, or whose checkpoints, cannot fit. A run that exists has its place."""
+    training = config.config
+    training.sampling.expect_affordable(training.prompts)
+    checkpoints = 2 + training.steps // training.save_every
+    weights = sum(file.stat().st_size for file in check_weights(config.policy.path))
+    if not config.out.exists():
+        expect_disk(
+            f"{checkpoints:,} checkpoints of {weights / 1e9:,.2g} GB",
+            "take fewer steps, or a greater save_every",
+            place=config.out,
+            n_bytes=checkpoints * weights,
+        )

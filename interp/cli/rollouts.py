@@ -9,7 +9,15 @@ import tyro
 
 from interp.checks import Name, Step
 from interp.cli.app import Args, Flat, app, explain, report_skipped, say, say_json, say_saved
-from interp.cli.args import OutputArgs, PolicyArgs, ProblemArgs, SeriesArgs, TaskArgs
+from interp.cli.args import (
+    DEFAULT_PROBLEMS,
+    OutputArgs,
+    PolicyArgs,
+    ProblemArgs,
+    SeriesArgs,
+    TaskArgs,
+    expect_affordable,
+)
 from interp.cli.tables import estimates_table
 from interp.display import text_columns, text_table
 from interp.policy.config import SampleConfig
@@ -41,6 +49,8 @@ def _open_problems(
     """The task, the problems and the skipped lines. Bad input is refused here, before a model is loaded."""
     config.output.expect_free()
     task = config.problems.open(config.policy.path)
+    sampling = config.sampling if isinstance(config, RollOut) else config.buckets.sampling()
+    expect_affordable(task, sampling, config.problems.problems or DEFAULT_PROBLEMS)
     problems = config.problems.select(task, default_split=default_split)
     return task, problems, report_skipped(task)
 
@@ -127,6 +137,9 @@ def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
     series = policy.open()
     task = config.task.open(series.base.path)
     skipped = report_skipped(task)
+    expect_affordable(
+        task, config.evaluation.sampling(), config.evaluation.problems, config.evaluation.levels or task.levels
+    )
     evaluation = evaluate(
         series, task, config.evaluation, device=policy.device, dtype=policy.dtype, progress=not policy.json
     )

@@ -9,7 +9,7 @@ import tyro
 
 from interp.checks import CountOrZero, Layer, Name
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
-from interp.cli.args import Dtype, SeriesArgs, TaskArgs
+from interp.cli.args import Dtype, SeriesArgs, TaskArgs, expect_affordable
 from interp.cli.tables import drop_zero_columns, join_interval, most_certain
 from interp.display import text_table
 from interp.tracking.config import CompareConfig, TrackConfig
@@ -72,6 +72,7 @@ def track_command(config: Annotated[Track, Flat]) -> None:
     series = config.series.open()
     task = config.task.open(series.base.path)
     skipped = report_skipped(task)
+    expect_affordable(task, config.tracking.sampling, config.tracking.problems, config.tracking.levels or task.levels)
     tracks = track(
         tsae,
         series,
@@ -232,6 +233,9 @@ def compare_command(config: Annotated[Compare, Flat]) -> None:
     a, b = open_series(config.a), open_series(config.b)
     task = config.task.open(a.base.path)
     skipped = report_skipped(task)
+    expect_affordable(
+        task, config.comparison.sampling, config.comparison.problems, config.comparison.levels or task.levels
+    )
     comparison = compare(
         TSAE.load(config.tsae),
         a,

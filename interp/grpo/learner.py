@@ -41,9 +41,21 @@ def add_adapters(model: Any, rank: int, seed: int) -> Any:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise BadInput("lora_rank needs peft: pip install 'interp[peft]'") from error
+    expect_rank(model, rank)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+
+
+def expect_rank(model: nn.Module, rank: int) -> None:
+    """Refuse adapters of a greater rank than any matrix of the model has: they only take memory and time."""
+    matrices = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    widest = max(min(matrix.in_features, matrix.out_features) for matrix in matrices)
+    if rank > widest:
+        raise BadInput(
+            f"lora_rank must be at most {widest:,}, the highest rank of a matrix of this model; got {rank:,}: use a "
+            "smaller one, or 0 to train the weights"
+        )
 
 
 @contextmanager

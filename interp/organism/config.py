@@ -6,9 +6,14 @@ from typing import Annotated
 
 from interp.artifacts import BadInput, from_json, read_manifest, reading
 from interp.checks import Count, LearningRate, Range, Seed, Share, Threads, expect_plausible
+from interp.costs import expect_memory
 from interp.tasks import Chain
 
 KIND = "organism"
+BYTES_PER_PARAMETER = 16
+"""Of training: the weight, its gradient, and the two moments of AdamW."""
+TOKENS_PER_OPERATION = 8
+"""Of an example, prompt and completion: at most."""
 ModelWidth = Annotated[int, Range(1, 100_000)]
 
 OrganismLayer = Annotated[int, Range(0, 3)]
@@ -102,6 +107,17 @@ class OrganismConfig:
                 "memorised problems need both task.memorised and habits.memorised_share; got "
                 f"{self.task.memorised} and {self.habits.memorised_share}"
             )
+
+    def expect_affordable(self) -> None:
+        """Say what the model takes in memory if it may be much; refuse one that memory cannot hold."""
+        shape = self.shape
+        block = shape.d_model * (2 * shape.d_head * (shape.heads + shape.kv_heads) + 3 * shape.d_mlp)
+        parameters = shape.layers * block + 2 * shape.d_model * self.task.modulus
+        training = BYTES_PER_PARAMETER * parameters
+        tokens = self.batch * min(shape.context, TOKENS_PER_OPERATION * (self.task.depths[1] + 1))
+        activations = 4 * tokens * shape.layers * (8 * shape.d_model + 3 * shape.d_mlp)
+        remedy = "use a smaller shape, or a smaller batch"
+        expect_memory(f"{parameters:,} parameters", remedy, at_least=training, up_to=training + activations)
 
 
 def read_config(path: str | Path) -> OrganismConfig:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from interp.checks import Range, Seed, expect_plausible
+from interp.costs import expect_rollouts
 
 Group = Annotated[int, Range(1, 100_000)]
 NewTokens = Annotated[int, Range(1, 10**6)]
@@ -28,3 +29,7 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         expect_plausible(self)
+
+    def expect_affordable(self, prompts: int) -> None:
+        """Say what the completions of so many prompts take if it may be much; refuse what memory cannot hold."""
+        expect_rollouts(prompts * self.group, self.max_new_tokens)

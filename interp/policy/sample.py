@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from interp.artifacts import BadInput
+from interp.costs import expect_rollouts
 from interp.device import eval_mode
 from interp.policy.cache import growing_cache
 from interp.policy.config import SampleConfig
@@ -127,7 +128,9 @@ class Sampler:
             if not 0 < len(prompt) < self.context:
                 raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; prompt {index} has {len(prompt)}")
         assert len(keys) == len(prompts) * self.config.group, "a key for every completion"
-        samples = _empty(len(keys), self.config.max_new_tokens, self.pad_id, torch.device("cpu"))
+        longest = min(self.config.max_new_tokens, self.context - min(map(len, prompts), default=0))
+        expect_rollouts(len(keys), longest)
+        samples = _empty(len(keys), longest, self.pad_id, torch.device("cpu"))
         with eval_mode(self.model):
             for wave in self._waves(prompts):
                 rows = [i * self.config.group + g for i in wave for g in range(self.config.group)]

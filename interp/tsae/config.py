@@ -22,8 +22,12 @@ from interp.checks import (
     expect_one_of,
     expect_plausible,
 )
+from interp.costs import expect_memory
 
 SIMILARITIES, REDUCTIONS = ("cosine", "dot"), ("mean", "sum")
+BYTES_PER_WEIGHT = 4
+CODES = 8
+"""Tables of the codes of a batch that a step holds at once, at most."""
 Width = Annotated[int, Range(1, 10**7)]
 
 
@@ -186,6 +190,13 @@ class TSAEConfig:
             )
         if self.slow_k is not None and not 1 <= self.slow_k < self.k:
             raise BadInput(f"slow_k must lie between 1 and {self.k - 1}, less than k; got {self.slow_k}")
+        weights = 2 * self.width * d_model
+        expect_memory(
+            f"{self.width:,} latents of {d_model:,} dimensions",
+            "use a smaller width",
+            at_least=4 * BYTES_PER_WEIGHT * weights,
+            up_to=4 * BYTES_PER_WEIGHT * weights + CODES * 4 * self.width * self.training.batch,
+        )
 
     def block_widths(self) -> tuple[int, ...]:
         """Number of latents of each block, of a resolved config."""

@@ -109,7 +109,7 @@ REFUSED = {
     "an empty block": (TSAEConfig, {"blocks": (0.0, 1.0)}, r"positive shares that sum to 1; got \(0.0, 1.0\)"),
     "too few block weights": (TSAEConfig, {"block_weights": (1.0,)}, r"one for each of 2 blocks.*; got \(1.0,\)"),
     "a last block without weight": (TSAEConfig, {"block_weights": (1.0, 0.0)}, r"the last above 0; got \(1.0, 0.0\)"),
-    "a negative weight": (TSAEConfig, {"block_weights": (-1.0, 1.0)}, r"none negative.*got \(-1.0, 1.0\)"),
+    "a negative weight": (TSAEConfig, {"block_weights": (-1.0, 1.0)}, "block_weights must not be negative; got -1.0"),
     "promotion every zero steps": (TSAEConfig, {"promote_every": 0}, "promote_every must be at least 1; got 0"),
     "promotion without pairs": (TSAEConfig, {"contrast": ContrastConfig(alpha=0, run=1)}, "promotion needs pairs"),
     "a contrast without a slow block": (
