@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from interp.artifacts import write_manifest
 from interp.policy import SampleConfig
 from interp.tracking import CompareConfig, TrackConfig, Tracks
-from interp.tracking.checkpoint_sums import CheckpointSums, TrackedRollout, sums_path
-from interp.tracking.tracks import KIND
+from interp.tracking.checkpoint_sums import CheckpointSums, TrackedRollout
+from interp.tracking.layout import KIND, sums_path
 from interp.tsae import TSAE
 
 TASK, LAYER, D = FirstWord(), 1, 32
@@ -69,13 +69,15 @@ def save_tracks(
     """Tracks of these sums, by step and corpus, and then by table. A corpus that is not given is as on-policy."""
     steps = sorted({step for step, _ in sums})
     config = {"steps": steps, "prompts": dict(prompts), "skipped": [], "resampled_steps": list(resampled_steps)}
-    write_manifest(out, KIND, config=config, made_from=MADE_FROM)
+    write_manifest(out, KIND, config=config, made_from=MADE_FROM, files={})
     for step in steps:
         resampled = ["resampled"] if step == steps[0] or step in resampled_steps else []
         for corpus in ("on-policy", "probe", *resampled):
             checkpoint = CheckpointSums(step, corpus, width)
             for name, rows in sums.get((step, corpus), sums[step, "on-policy"]).items():
                 fill_table(checkpoint, name, rows)
+            for bucket, count in prompts.items():
+                checkpoint.behavior.update([(bucket, prompt, make_rollout(1.0)) for prompt in range(count)])
             checkpoint.save(sums_path(out, step, corpus), made_from=MADE_FROM)
     return Tracks.open(out)
 
@@ -113,7 +115,7 @@ def save_tracks_by_outcome(
     at all of them, but for a little noise by prompt. Ten tokens are a rollout. Steps 0 and 1 are resampled."""
     rng, width = np.random.default_rng(0), len(next(iter(checkpoints[0].values()))[1])
     config = {"steps": list(range(len(checkpoints))), "prompts": {"easy": prompts}}
-    write_manifest(out, KIND, config={**config, "skipped": [], "resampled_steps": [1]}, made_from=MADE_FROM)
+    write_manifest(out, KIND, config={**config, "skipped": [], "resampled_steps": [1]}, made_from=MADE_FROM, files={})
     for step, outcomes in enumerate(checkpoints):
         for corpus in ("on-policy", "probe", *(["resampled"] if step < 2 else [])):
             checkpoint = CheckpointSums(step, corpus, width)

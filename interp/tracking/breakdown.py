@@ -10,7 +10,7 @@ from typing import Any
 from interp.activations.documents import STORED_ROLES
 from interp.artifacts import BadInput
 from interp.tracking.activation_sums import ActivationSums
-from interp.tracking.checkpoint_sums import OUTCOMES
+from interp.tracking.layout import OUTCOMES
 from interp.tracking.measures import MEASURES, measure_from_sums
 
 BREAKDOWN_TABLES = {"role": "roles", "position": "positions", "outcome": "roles"}

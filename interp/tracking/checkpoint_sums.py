@@ -5,37 +5,25 @@ was on.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from interp.activations.documents import STORED_ROLES
-from interp.artifacts import read_manifest, write_manifest, writing_dir
+from interp.artifacts import Artifact, reading, write_manifest, writing_dir
 from interp.encoding.encode import EncodedChunk
 from interp.rollouts.record import Rollout
 from interp.tracking.activation_sums import TENSORS, ActivationSums
 from interp.tracking.behavior import BehaviorCounts
+from interp.tracking.layout import FILE, OUTCOMES, SUMS_KIND, TABLES, expect_table, open_sums
 from interp.tsae.codes import Codes
 from interp.tsae.metrics import FVE, SpliceLosses
-
-KIND = "checkpoint sums"
-FILE = "sums.safetensors"
-OUTCOMES = ("valid", "lucky", "correct", "wrong")
-"""How a rollout ended; `correct` where it is not known whether it is valid."""
-TABLES = {
-    "prompts": ("bucket", "prompt", "outcome", "length"),
-    "roles": ("bucket", "outcome", "role"),
-    "positions": ("bucket", "outcome", "position"),
-}
-"""The tables and the properties that make up their keys. Lengths and positions are counted in powers of two: bin 0 is
-one token, bin 1 is two or three, and so on."""
 
 
 class TrackedRollout(NamedTuple):
@@ -56,11 +44,6 @@ def outcome_of(rollout: Rollout) -> str:
 def log2_bin(n: int) -> int:
     """floor(log2 n)."""
     return int(math.log2(n))
-
-
-def sums_path(tracks: Path, step: int, corpus: str) -> Path:
-    """Path of the sums of a checkpoint on a corpus, in a directory of tracks."""
-    return tracks / f"sums-{step}-{corpus}"
 
 
 @dataclass(frozen=True)
@@ -138,7 +121,10 @@ class CheckpointSums:
             self.loss_recovered.setdefault(bucket, SpliceLosses()).merge(losses)
         self.behavior.merge(other.behavior)
 
-    def save(self, path: Path, *, made_from: dict[str, str]) -> None:
+    def save(
+        self, path: Path, *, made_from: dict[str, str], settings: str | None = None, overwrite: bool = False
+    ) -> None:
+        """Save the sums. `settings` is the fingerprint of the config of the tracks they belong to."""
         tensors = {
             f"{name}.{part}": tensor
             for name, table in self.tables.items()
@@ -152,39 +138,66 @@ class CheckpointSums:
             "loss_recovered": {bucket: vars(losses) for bucket, losses in self.loss_recovered.items()},
             "behavior": self.behavior.to_rows(),
         }
-        config = {"step": self.step, "corpus": self.corpus}
-        with writing_dir(path) as aside:
+        config = {"step": self.step, "corpus": self.corpus, "settings": settings}
+        with writing_dir(path, overwrite=overwrite) as aside:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside / FILE)
-            write_manifest(aside, KIND, config=config, made_from=made_from, **entries)
+            write_manifest(aside, SUMS_KIND, config=config, made_from=made_from, **entries)
 
     @classmethod
     def load(cls, path: Path, *, made_from: dict[str, str] | None = None) -> "CheckpointSums":
-        manifest, tensors = read_manifest(path, KIND, made_from=made_from), load_file(path / FILE)
-        tables = {name: _table(name, manifest, tensors.__getitem__) for name in TABLES}
-        fve = {
-            bucket: FVE(int(n), error, spread, tensors.get(f"mean.{bucket}"))
-            for bucket, (n, error, spread) in manifest["fve"].items()
-        }
-        losses = {bucket: SpliceLosses(**sums) for bucket, sums in manifest["loss_recovered"].items()}
-        behavior = BehaviorCounts.from_rows(manifest["behavior"])
-        config = manifest["config"]
+        return cls.read(open_sums(path, made_from=made_from))
+
+    @classmethod
+    def read(cls, sums: Artifact) -> "CheckpointSums":
+        """From sums that `open_sums` has opened."""
+        manifest, tensors = sums.manifest, sums.tensors(FILE)
+        with reading(sums.path / FILE, "sums of one checkpoint"):
+            tables = {name: _table(name, manifest, tensors.__getitem__) for name in TABLES}
+            fve = {
+                bucket: FVE(n, error, spread, tensors[f"mean.{bucket}"] if n else None)
+                for bucket, (n, error, spread) in manifest["fve"].items()
+            }
+            losses = {bucket: _losses(sums) for bucket, sums in manifest["loss_recovered"].items()}
+            _expect_same_tokens(tables, fve)
+        behavior, config = BehaviorCounts.from_rows(manifest["behavior"]), manifest["config"]
         return cls(config["step"], config["corpus"], manifest["width"], tables, fve, losses, behavior)
 
 
-def load_table(
-    path: Path, name: str, *, made_from: dict[str, str] | None = None, latents: Sequence[int] | None = None
-) -> ActivationSums:
+def load_table(sums: Artifact, name: str, *, latents: Sequence[int] | None = None) -> ActivationSums:
     """One table of the sums of a checkpoint, of some latents alone if they are named. Nothing else is read."""
-    manifest = read_manifest(path, KIND, made_from=made_from)
-    with safe_open(path / FILE, framework="pt") as tensors:
-        return _table(name, manifest, tensors.get_tensor, latents)
+    with sums.open_tensors(FILE) as tensors:
+        return _table(name, sums.manifest, tensors.get_tensor, latents)
 
 
 def _table(
     name: str, manifest: dict[str, Any], tensor: Callable[[str], Tensor], latents: Sequence[int] | None = None
 ) -> ActivationSums:
-    tensors = {part: tensor(f"{name}.{part}") for part in TENSORS}
-    return ActivationSums.from_tensors(TABLES[name], manifest["width"], manifest["keys"][name], tensors, latents)
+    tensors, keys, width = (
+        {part: tensor(f"{name}.{part}") for part in TENSORS},
+        manifest["keys"][name],
+        manifest["width"],
+    )
+    expect_table(name, width, keys, tensors)
+    return ActivationSums.from_tensors(TABLES[name], width, keys, tensors, latents)
+
+
+def _losses(sums: dict[str, float]) -> SpliceLosses:
+    if set(sums) != set(vars(SpliceLosses())) or not all(math.isfinite(value) for value in sums.values()):
+        raise ValueError(f"losses that are no numbers of {', '.join(vars(SpliceLosses()))}: {sums}")
+    return SpliceLosses(**sums)
+
+
+def _expect_same_tokens(tables: Mapping[str, ActivationSums], fve: Mapping[str, FVE]) -> None:
+    """Refuse tables that count other tokens than each other, or than the fit of the dictionary."""
+    if len(totals := {int(table.tokens_R.sum()) for table in tables.values() if len(table.tokens_R)}) > 1:
+        raise ValueError(f"tables of {' and '.join(map(str, sorted(totals)))} tokens")
+    keys, tokens_R = tables["prompts"].keys, tables["prompts"].tokens_R
+    for bucket, fit in fve.items():
+        rows = [row for row, key in enumerate(keys) if key[0] == bucket]
+        if fit.n != (tokens := int(tokens_R[rows].sum())):
+            raise ValueError(f"{tokens} tokens of bucket {bucket}, and variance explained of {fit.n}")
+        if fit.mean_D is not None and (fit.mean_D.ndim != 1 or not bool(fit.mean_D.isfinite().all())):
+            raise ValueError(f"a mean residual of bucket {bucket} that is no finite vector")
 
 
 def _unflatten(flat_K: Int[Tensor, " K"], sizes: Sequence[int]) -> list[list[int]]:

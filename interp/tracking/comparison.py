@@ -94,7 +94,7 @@ class Comparison(HtmlSummary):
         control = None
         if corpus == ON_POLICY and self.a in self.tracks.resampled_steps:
             control = self._by_bucket([*before, (self.a, RESAMPLED)], measure, match)
-        role_F = role_of_each_latent(self.roles, self.tracks.made_from["tsae"])
+        role_F = role_of_each_latent(self.roles, self.tracks.made_from["tsae"], self.tracks.width)
         buckets = self._by_bucket([*before, (self.b, corpus)], measure, match)
         return LatentComparison(buckets, control, corpus, measure, tuple(match), role_F)
 

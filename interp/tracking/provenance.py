@@ -1,11 +1,10 @@
 """Checks that inputs belong together (buckets and base, roles and dictionary, tokenizers), and the spec of tracks."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import Mismatch, to_json
+from interp.artifacts import Mismatch, parse_json, reading, to_json
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint
 from interp.tasks.base import Task
@@ -61,10 +60,12 @@ def expect_roles_of(roles: "Roles | None", tsae: str) -> None:
         )
 
 
-def role_of_each_latent(roles: "Roles | None", tsae: str) -> tuple[str, ...] | None:
-    """Role of each latent, of the dictionary with this fingerprint. None without roles."""
+def role_of_each_latent(roles: "Roles | None", tsae: str, width: int) -> tuple[str, ...] | None:
+    """Role of each latent, of the dictionary with this fingerprint and width. None without roles."""
     expect_roles_of(roles, tsae)
-    return None if roles is None else tuple(roles.role_of(latent) for latent in range(roles.width))
+    if roles is not None and roles.width != width:
+        raise Mismatch(f"expected roles of a dictionary of {width} latents, got {roles.width}: earn them again")
+    return None if roles is None else tuple(roles.role_of(latent) for latent in range(width))
 
 
 def expect_one_vocabulary(checkpoints: Sequence[Checkpoint]) -> None:
@@ -79,5 +80,8 @@ def expect_one_vocabulary(checkpoints: Sequence[Checkpoint]) -> None:
 
 
 def _vocabulary(path: Path) -> "dict[str, int] | list[object] | None":
-    file = path / "tokenizer.json"
-    return (json.loads(file.read_text()).get("model") or {}).get("vocab") if file.exists() else None
+    if not (file := path / "tokenizer.json").exists():
+        return None
+    tokenizer = parse_json(file, "a tokenizer")
+    with reading(file, "a tokenizer"):
+        return (tokenizer.get("model") or {}).get("vocab")

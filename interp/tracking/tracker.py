@@ -1,25 +1,38 @@
 """Track one dictionary through a series: every checkpoint on the same problems, and on the very same text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from interp.artifacts import BadInput, fingerprint, open_or_create, to_json, write_manifest
+from interp.artifacts import (
+    MANIFEST,
+    BadInput,
+    Mismatch,
+    add_checksums,
+    describe_changes,
+    fingerprint,
+    locked,
+    open_or_create,
+    read_manifest,
+    recover_inside,
+    same_fingerprint,
+    to_json,
+    write_manifest,
+)
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.problems import problems_by_level
 from interp.rollouts.record import Rollouts
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import BUCKETS, Task
-from interp.tracking.checkpoint_sums import TrackedRollout, sums_path
+from interp.tracking.checkpoint_sums import TrackedRollout
 from interp.tracking.collector import SumsCollector, collect_sums
 from interp.tracking.config import CORPORA, ON_POLICY, PROBE, RESAMPLED, SPLITS, CorpusProblems, TrackConfig
+from interp.tracking.layout import KIND, PROBE_ROLLOUTS, sums_path
 from interp.tracking.provenance import expect_measured_on, expect_width, track_spec
-from interp.tracking.tracks import KIND, Tracks
+from interp.tracking.tracks import Tracks
 from interp.tsae import TSAE
 from interp.tsae.provenance import expect_shared_policy, resolve_layer
-
-PROBE_ROLLOUTS = "probe-rollouts"
-"""Directory of the probe corpus, in that of the tracks."""
 
 
 def track(
@@ -58,25 +71,17 @@ def track(
         expect_shared_policy(tsae, spec["made_from"], "series")
     name = f"tracks-{fingerprint(str(to_json(spec)))}"
     out = Path(out) if out is not None else series.path_for(name, content="tracks")
-    if open_or_create(out, KIND, spec) is None:
-        paths = {str(checkpoint.step): str(checkpoint.path) for checkpoint in checkpoints}
-        write_manifest(out, KIND, **spec, paths=paths, fitted_on=tsae.fitted_steps(spec["made_from"]))
-    collectors: dict[int, SumsCollector] = {}  # of one checkpoint at a time
-    for checkpoint, corpus in _plan(checkpoints, resampled_steps):
-        if (path := sums_path(out, checkpoint.step, corpus)).exists():
-            continue
-        if checkpoint.step not in collectors:
-            policy = checkpoint.load(device=device, dtype=dtype)
-            expect_width(tsae, policy, checkpoint)
-            collectors = {checkpoint.step: SumsCollector(tsae, policy, layer, config)}
-        collector = collectors[checkpoint.step]
-        if corpus == PROBE:
-            base, probe = checkpoints[0], problems[PROBE]
-            waves = _probe_rollouts(collector, task, probe, out, run=series.run, base=base, made_from=spec["made_from"])
-        else:
-            waves = collector.sample(task, problems[corpus], run=series.run, step=checkpoint.step)
-        sums = collect_sums(collector, problems[corpus], waves, step=checkpoint.step, progress=progress)
-        sums.save(path, made_from=spec["made_from"])
+
+    def prepare(checkpoint: Checkpoint) -> SumsCollector:
+        policy = checkpoint.load(device=device, dtype=dtype)
+        expect_width(tsae, policy, checkpoint)
+        return SumsCollector(tsae, policy, layer, config)
+
+    if not _is_finished(out, spec):
+        with locked(out):
+            tracks, plan = _begin(out, spec, tsae, checkpoints), _plan(checkpoints, resampled_steps)
+            _measure_missing(tracks, task, problems, plan, prepare, run=series.run, progress=progress)
+            add_checksums(out)
     return Tracks.open(out)
 
 
@@ -110,29 +115,96 @@ def _plan(checkpoints: Sequence[Checkpoint], resampled_steps: Sequence[int]) -> 
     ]
 
 
-def _probe_rollouts(
-    collector: SumsCollector,
+def _is_finished(out: Path, spec: dict[str, Any]) -> bool:
+    """Whether tracks of this spec are complete at `out`. Those of another spec are refused."""
+    if (manifest := open_or_create(out, KIND, spec)) is None:
+        return False
+    recorded = manifest.get("files")  # None in earlier versions; empty until the tracks are finished
+    is_recorded = recorded is None or (bool(recorded) and all((out / name).exists() for name in recorded))
+    return is_recorded and not Tracks.from_manifest(out, manifest).missing_sums()
+
+
+def _begin(out: Path, spec: dict[str, Any], tsae: TSAE, checkpoints: Sequence[Checkpoint]) -> Tracks:
+    """The unfinished tracks at `out`, or new ones. What a killed call left half written is cleared."""
+    recover_inside(out)
+    for lock in out.glob(".*.lock"):  # nobody else writes here now
+        lock.unlink()
+    if open_or_create(out, KIND, spec) is None:
+        paths = {str(checkpoint.step): str(checkpoint.path) for checkpoint in checkpoints}
+        fitted_on = tsae.fitted_steps(spec["made_from"])
+        write_manifest(out, KIND, **spec, files={}, width=tsae.width, paths=paths, fitted_on=fitted_on)
+    tracks = Tracks.from_manifest(out, read_manifest(out, KIND))
+    if (width := tracks.manifest.get("width", tsae.width)) != tsae.width:
+        raise Mismatch(f"{out}: expected tracks of {tsae.width} latents, as the dictionary's; got {width}: delete it")
+    return tracks
+
+
+def _measure_missing(
+    tracks: Tracks,
     task: Task,
-    problems: CorpusProblems,
-    out: Path,
+    problems: Mapping[str, CorpusProblems],
+    plan: Sequence[tuple[Checkpoint, str]],
+    prepare: Callable[[Checkpoint], SumsCollector],
     *,
     run: str,
-    base: Checkpoint,
-    made_from: dict[str, str],
+    progress: bool,
+) -> None:
+    """Measure what the tracks lack of the plan."""
+    collectors: dict[int, SumsCollector] = {}  # of one checkpoint at a time
+    for checkpoint, corpus in plan:
+        step = checkpoint.step
+        if tracks.has_sums(step, corpus):
+            tracks.open_sums(step, corpus)  # refuses what does not belong there
+            continue
+        if step not in collectors:
+            collectors = {step: prepare(checkpoint)}
+        collector = collectors[step]
+        if corpus == PROBE:
+            waves = _probe_rollouts(collector, task, problems[corpus], tracks, run=run, base=plan[0][0])
+        else:
+            waves = collector.sample(task, problems[corpus], run=run, step=step)
+        sums = collect_sums(collector, problems[corpus], waves, step=step, progress=progress)
+        path = sums_path(tracks.path, step, corpus)
+        sums.save(path, made_from=tracks.made_from, settings=tracks.settings, overwrite=True)
+
+
+def _probe_rollouts(
+    collector: SumsCollector, task: Task, problems: CorpusProblems, tracks: Tracks, *, run: str, base: Checkpoint
 ) -> Iterator[list[TrackedRollout]]:
     """The base's rollouts on the problems of the probe corpus, wave by wave. They are saved before any checkpoint is
     measured on them, and if they are lost it is the base again that writes them."""
-    path, group = out / PROBE_ROLLOUTS, collector.config.sampling.group
-    inputs = {name: made_from[name] for name in (f"policy-{base.step}", "task", PROBE)}
-    if not path.exists():
+    path, config = tracks.path / PROBE_ROLLOUTS, to_json(collector.config)
+    inputs = {name: tracks.made_from[name] for name in (f"policy-{base.step}", "task", PROBE)}
+    if not (path / MANIFEST).exists():
         writer = collector
-        if collector.policy.fingerprint() != inputs[f"policy-{base.step}"]:
+        if not same_fingerprint(inputs[f"policy-{base.step}"], collector.policy.fingerprint()):
             writer = replace(collector, policy=base.load(device=str(collector.policy.device)))
         waves = writer.sample(task, problems, run=run, step=base.step)
         rows = [tracked.rollout for wave in waves for tracked in wave]
-        Rollouts(rows, config=to_json(collector.config), made_from=inputs).save(path)
-    rows, numbered = Rollouts.load(path, made_from=inputs).rows, problems.numbered
-    wave = max(group, collector.config.sampling.rows)
-    for start in range(0, len(rows), wave):
-        part = rows[start : start + wave]
+        Rollouts(rows, config=config, made_from=inputs).save(path, overwrite=True)
+    else:
+        tracks.expect_recorded(PROBE_ROLLOUTS)
+    rollouts, group = Rollouts.load(path, made_from=inputs), collector.config.sampling.group
+    _expect_answers(path, rollouts, problems, group, config)
+    numbered, wave = problems.numbered, max(group, collector.config.sampling.rows)
+    for start in range(0, len(rollouts), wave):
+        part = rollouts.rows[start : start + wave]
         yield [TrackedRollout(*numbered[(start + n) // group][:2], rollout) for n, rollout in enumerate(part)]
+
+
+def _expect_answers(
+    path: Path, rollouts: Rollouts, problems: CorpusProblems, group: int, config: Mapping[str, Any]
+) -> None:
+    """Refuse rollouts that are not a group of answers to each of these problems, in order, sampled as `config` says."""
+    remedy = "delete it, and repeat the call that made it"
+    if changed := describe_changes(rollouts.config, config):
+        raise Mismatch(f"{path}: expected rollouts of these tracks, got some with another {changed}: {remedy}")
+    expected = [(problem.id, sample) for _, _, problem in problems.numbered for sample in range(group)]
+    if len(rollouts) != len(expected):
+        raise Mismatch(f"{path}: expected {len(expected)} rollouts, got {len(rollouts)}: {remedy}")
+    for row, (problem, sample) in zip(rollouts, expected, strict=True):
+        if (row.problem, row.sample) != (problem, sample):
+            raise Mismatch(
+                f"{path}: expected answer {sample} to problem {problem}, got answer {row.sample} to {row.problem}: "
+                f"{remedy}"
+            )

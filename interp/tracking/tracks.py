@@ -1,21 +1,32 @@
 """Tracks of a dictionary's latents through a series of checkpoints, opened from disk."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from interp.artifacts import BadInput, read_manifest
+from interp.artifacts import (
+    MANIFEST,
+    Artifact,
+    BadInput,
+    Mismatch,
+    fingerprint_config,
+    open_artifact,
+    read_manifest,
+    reading,
+)
 from interp.display import HtmlSummary
 from interp.stats.bootstrap import last_minus_first, slope_weights
 from interp.tracking.activation_sums import ActivationSums
 from interp.tracking.breakdown import BREAKDOWN_TABLES, breakdown_groups, expect_breakdown
 from interp.tracking.changes import Changes
-from interp.tracking.checkpoint_sums import CheckpointSums, load_table, sums_path
+from interp.tracking.checkpoint_sums import CheckpointSums, load_table
 from interp.tracking.config import ON_POLICY, PROBE, RESAMPLED
 from interp.tracking.drift import Drift, TrustThresholds, measure_drift
+from interp.tracking.layout import KIND, expect_sums_of, expect_tracks_entries, open_sums, sums_path
 from interp.tracking.measures import (
     MEAN_ACTIVATION,
     MEASURES,
@@ -32,8 +43,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from interp.features import Roles
-
-KIND = "tracks"
 
 
 class Tracks(HtmlSummary):
@@ -56,17 +65,31 @@ class Tracks(HtmlSummary):
 
     @classmethod
     def open(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Tracks":
-        tracks = cls(Path(path), read_manifest(path, KIND, made_from=made_from))
-        expected = [(step, corpus) for step in tracks.steps for corpus in (ON_POLICY, PROBE)]
-        expected += [(step, RESAMPLED) for step in tracks.resampled_steps]
-        if missing := [
-            f"{corpus} of step {step}" for step, corpus in expected if not sums_path(tracks.path, step, corpus).exists()
-        ]:
+        path = Path(path)
+        tracks = cls.from_manifest(path, read_manifest(path, KIND, made_from=made_from))
+        if missing := tracks.missing_sums():
             raise BadInput(
                 f"{path}: expected finished tracks, got none of {', '.join(missing)}: repeat the call that made them, "
                 "and it continues where it stopped"
             )
+        open_artifact(path, KIND)  # refuses what is missing of the files that the manifest records
         return tracks
+
+    @classmethod
+    def from_manifest(cls, path: Path, manifest: dict[str, Any]) -> "Tracks":
+        """Tracks, finished or not."""
+        with reading(path / MANIFEST, "the manifest of tracks"):
+            expect_tracks_entries(manifest)
+            return cls(path, manifest)
+
+    def has_sums(self, step: int, corpus: str) -> bool:
+        return (sums_path(self.path, step, corpus) / MANIFEST).exists()
+
+    def missing_sums(self) -> list[str]:
+        """The sums that finished tracks have and these have not, as text."""
+        expected = [(step, corpus) for step in self.steps for corpus in (ON_POLICY, PROBE)]
+        expected += [(step, RESAMPLED) for step in self.resampled_steps]
+        return [f"{corpus} of step {step}" for step, corpus in expected if not self.has_sums(step, corpus)]
 
     def __repr__(self) -> str:
         steps, buckets = ", ".join(map(str, self.steps)), ", ".join(self.buckets)
@@ -84,13 +107,13 @@ class Tracks(HtmlSummary):
     # --- sums ------------------------------------------------------------------------------------------------------
 
     def checkpoint_sums(self, step: int, corpus: str = ON_POLICY) -> CheckpointSums:
-        return CheckpointSums.load(self._path_of(step, corpus), made_from=self.made_from)
+        return CheckpointSums.read(self.open_sums(step, corpus))
 
     def activation_sums(
         self, step: int, corpus: str = ON_POLICY, table: str = "prompts", latents: Sequence[int] | None = None
     ) -> ActivationSums:
         """One table of a checkpoint's sums, without reading the others; of some latents alone if they are named."""
-        return load_table(self._path_of(step, corpus), table, made_from=self.made_from, latents=latents)
+        return load_table(self.open_sums(step, corpus), table, latents=latents)
 
     def latent_values(
         self, step: int, *, corpus: str = ON_POLICY, measure: str = MEAN_ACTIVATION
@@ -138,12 +161,38 @@ class Tracks(HtmlSummary):
                     parts.append(pl.DataFrame(row, schema))
         return pl.concat(parts).fill_nan(None)
 
-    def _path_of(self, step: int, corpus: str) -> Path:
+    def open_sums(self, step: int, corpus: str) -> Artifact:
+        """The sums of a checkpoint on a corpus, after all that must agree was compared."""
         path = sums_path(self.path, step, corpus)
         if not path.exists():
             steps = ", ".join(map(str, self.steps))
             raise BadInput(f"{self.path}: expected one of the steps {steps}; got {corpus} text of step {step}")
-        return path
+        self.expect_recorded(path.name)
+        sums = open_sums(path, made_from=self.made_from)
+        expect_sums_of(sums, width=self.width, prompts=self.prompts, settings=self.settings)
+        return sums
+
+    def expect_recorded(self, name: str) -> None:
+        """Refuse a directory inside if its manifest is another than when the tracks were finished."""
+        Artifact(self.path, self.manifest).file(f"{name}/{MANIFEST}")
+
+    @property
+    def settings(self) -> str:
+        """Fingerprint of the config."""
+        return fingerprint_config(self.config)
+
+    @cached_property
+    def width(self) -> int:
+        """Latents of the dictionary. Earlier versions recorded it with the sums alone."""
+        if "width" in self.manifest:
+            return self.manifest["width"]
+        sources = [
+            (step, corpus) for step in self.steps for corpus in (ON_POLICY, PROBE) if self.has_sums(step, corpus)
+        ]
+        widths = {open_sums(sums_path(self.path, *source)).manifest["width"] for source in sources}
+        if len(widths) > 1:
+            raise Mismatch(f"{self.path}: expected sums of one dictionary, got widths {widths}: make the tracks again")
+        return widths.pop()
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
@@ -163,7 +212,7 @@ class Tracks(HtmlSummary):
         itself within rollouts of one outcome, of like length, or of both. On-policy changes come with two controls: the
         base's rollouts against a second set of them, and the same checkpoints on the probe corpus (never matched, since
         the text is the same). With `roles`, latents can be counted by role."""
-        role_F = role_of_each_latent(roles, self.made_from["tsae"])
+        role_F = role_of_each_latent(roles, self.made_from["tsae"], self.width)
         steps = tuple(self.steps if steps is None else steps)
         verdicts = self.verdicts(steps, corpus=corpus, measure=measure, over=over, match=match)
         control = same_text = None
@@ -246,7 +295,7 @@ class Tracks(HtmlSummary):
         strengthened and as many weakened. With `roles`, each is labelled with its role."""
         from interp.tracking.plots import plot_tracks
 
-        role_F = role_of_each_latent(roles, self.made_from["tsae"])
+        role_F = role_of_each_latent(roles, self.made_from["tsae"], self.width)
         base, *later = self.steps
         if not later:
             raise BadInput(f"{self.path}: expected two checkpoints or more to draw changes, got 1")
