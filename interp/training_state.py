@@ -20,7 +20,8 @@ from interp.artifacts import (
     BadInput,
     Mismatch,
     describe_changes,
-    read_manifest,
+    open_artifact,
+    reading,
     recover,
     to_json,
     write_manifest,
@@ -78,16 +79,22 @@ def load_training_state(
 ) -> tuple[int, dict[str, Any]]:
     """Restore model and optimizer in place; return the number of steps done and the saved facts, or (0, {}) if there
     is no state. A state of another config or architecture is refused."""
-    from safetensors.torch import load_file
-
     recover(path)
     if not path.exists():
         return 0, {}
-    manifest = read_manifest(path, KIND)
-    if changed := describe_changes(manifest["config"], to_json(config)):
+    artifact = open_artifact(path, KIND)
+    if changed := describe_changes(artifact.manifest["config"], to_json(config)):
         raise BadInput(f"{path} is the state of a run with another {changed}: finish that run, or delete the state")
-    stored = load_file(path / FILE)
-    _expect_same_shapes(path, stored, model)
+    with reading(path, "the state of a run", remedy=f"delete {path} to begin again"):
+        step, facts, stored = artifact.manifest["step"], dict(artifact.manifest["facts"]), artifact.tensors(FILE)
+        if not isinstance(step, int) or step < 0:
+            raise ValueError(f"step {step!r}")
+        _expect_same_shapes(path, stored, model)
+        _restore(stored, model, optimizer)
+    return step, facts
+
+
+def _restore(stored: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     step_on_device = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
     with torch.no_grad():
         for name, tensor in _state_tensors(model).items():
@@ -98,7 +105,6 @@ def load_training_state(
                 optimizer.state[tensor] = {"step": step} | {
                     slot: _with_layout_of(tensor, moment) for slot, moment in moments.items()
                 }
-    return manifest["step"], manifest["facts"]
 
 
 def _state_tensors(model: nn.Module) -> dict[str, Tensor]:

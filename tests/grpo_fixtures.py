@@ -14,6 +14,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+from interp.artifacts import read_lines
+from interp.artifacts.locks import lock_file
 from interp.grpo.config import GRPOConfig, UpdateConfig
 from interp.policy.config import SampleConfig
 from interp.rollouts.record import Rollout, TokenStep
@@ -165,11 +167,18 @@ def kill(process: Any) -> None:
 
 
 def wait_until_training(process: Any, out: Path) -> None:
-    _wait(lambda: (out / "lock").exists() and (out / "lock").read_text() == str(process.pid))
+    lock = lock_file(out)
+    _wait(lambda: lock.exists() and lock.read_text().startswith(f"{process.pid} "))
 
 
 def wait_for_lines(out: Path, lines: int) -> None:
     _wait(lambda: (out / "metrics.jsonl").exists() and len((out / "metrics.jsonl").read_text().splitlines()) >= lines)
+
+
+def _undated(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest without its date, and without the checksums that cover a date."""
+    files = {name: record for name, record in manifest["files"].items() if not name.endswith("manifest.json")}
+    return {key: value for key, value in manifest.items() if key not in ("date", "checksum")} | {"files": files}
 
 
 def _wait(condition: Callable[[], bool]) -> None:
@@ -245,21 +254,21 @@ def _kill_this_process_at(point: str, n: int) -> None:
 
 
 def run_files(out: Path) -> dict[str, Any]:
-    """The content of every file of a run, without dates, seconds and the lock."""
+    """The content of every file of a run, without dates and seconds."""
     files: dict[str, Any] = {}
-    for file in sorted(p for p in out.rglob("*") if p.is_file() and p.name != "lock"):
+    for file in sorted(p for p in out.rglob("*") if p.is_file()):
         name = str(file.relative_to(out))
         if file.name == "metrics.jsonl":
             files[name] = metric_lines(out)
         elif file.name == "manifest.json":
-            files[name] = {key: value for key, value in json.loads(file.read_text()).items() if key != "date"}
+            files[name] = _undated(json.loads(file.read_text()))
         else:
             files[name] = file.read_bytes()
     return files
 
 
 def metric_lines(out: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    lines = read_lines(out / "metrics.jsonl")
     return [{key: value for key, value in line.items() if not key.startswith("seconds_")} for line in lines]
 
 

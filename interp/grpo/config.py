@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from interp.artifacts import BadInput
-from interp.checks import Count, CountOrZero, Positive, Range, Share, Tokens, Weight, expect_plausible
+from interp.checks import Count, CountOrZero, Range, Share, Tokens, Weight, expect_plausible
 from interp.policy.config import SampleConfig
 
 Scale = Literal["group", "batch", "none"]
@@ -67,8 +67,8 @@ class UpdateConfig:
     """Steps over which the learning rate rises."""
     weight_decay: Annotated[float, Range(0, 1000)] = 0.0
     """Weight decay of AdamW."""
-    max_norm: Positive = 1.0
-    """Gradients are scaled down to this norm."""
+    max_norm: Annotated[float, Range(0, 10**12, without_low=True)] = 1.0
+    """Gradients are scaled down to this norm. A huge one leaves them as they are."""
     inner_epochs: Annotated[int, Range(1, 1000)] = 1
     """Updates per batch. From the second on, ratios leave 1 and clipping takes effect."""
     beta: Weight = 0.0

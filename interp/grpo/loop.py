@@ -30,7 +30,16 @@ from interp.grpo.batches import Collector, Problems, StepBatch, problem_source
 from interp.grpo.config import GRPOConfig
 from interp.grpo.learner import Learner, merge_adapters
 from interp.grpo.metrics import Sink, step_metrics
-from interp.grpo.run import Run, append_metrics, drop_checkpoint, locked_run, save_checkpoint, truncate_metrics
+from interp.grpo.run import (
+    Run,
+    append_metrics,
+    drop_checkpoint,
+    expect_checkpoints,
+    locked_run,
+    save_checkpoint,
+    sync_metrics,
+    truncate_metrics,
+)
 from interp.grpo.specs import spec_of
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
@@ -183,8 +192,11 @@ class Trainer:
         self.step, facts = load_training_state(
             self.run.state, optimizer.master_weights(), optimizer.adam, config=self.state_config
         )
+        _expect_within(self.run, self.step, self.config.steps)
         self.problems_drawn = facts.get("problems_drawn", 0)
         self.steps_without_signal = facts.get("steps_without_signal", 0)
+        steps_done = range(min(self.step, self.config.steps) + 1 if facts else 0)
+        expect_checkpoints(self.run, filter(self._checkpoint_due, steps_done))
         optimizer.sync_weights()
         truncate_metrics(self.run, self.step)
         for step in self.run.checkpoint_steps():
@@ -204,6 +216,7 @@ class Trainer:
 
     def _save_state(self) -> None:
         """Save the state before step `self.step`."""
+        sync_metrics(self.run)
         save_training_state(
             self.run.state,
             self.learner.optimizer.master_weights(),
@@ -216,6 +229,11 @@ class Trainer:
                 "threads": torch.get_num_threads(),
             },
         )
+
+
+def _expect_within(run: Run, step: int, steps: int) -> None:
+    if step > steps + 1:  # one round without an update comes after the last
+        raise BadInput(f"{run.state}: expected the state of a run of {steps} steps, got step {step}: delete it")
 
 
 def _short(value: float | None) -> str:

@@ -5,16 +5,12 @@
     checkpoint-<k>/    the policy after k updates, an ordinary Hugging Face directory, and the rollouts/ it sampled then
     state/             what it takes to resume bit for bit: weights, moments, and what `loop._save_state` lists
                        (written by interp/training_state.py)
-    lock               held by the process that trains
 
 The state is written after the checkpoint of its step, so a run killed between the two writes that checkpoint again.
 """
 
-import fcntl
-import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +19,18 @@ from typing import TYPE_CHECKING, Any
 from interp.artifacts import (
     MANIFEST,
     BadInput,
+    append_line,
     from_json,
+    locked,
+    log_line,
     open_or_create,
+    read_lines,
     read_manifest,
+    reading,
     recover,
+    recover_inside,
+    refusing_failed_writes,
+    remove_dir,
     to_json,
     write_manifest,
     writing_dir,
@@ -35,6 +39,7 @@ from interp.artifacts import (
 from interp.display import HtmlSummary
 from interp.grpo.config import GRPOConfig
 from interp.plots import Point, curves
+from interp.policy.fingerprints import weights_of
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.series import Series
 from interp.tasks.chain.task import task_from_manifest
@@ -46,7 +51,9 @@ if TYPE_CHECKING:
     from interp.policy import Policy
 
 KIND, CHECKPOINT = "grpo-run", "checkpoint"
-METRICS, LOCK, STATE, ROLLOUTS = "metrics.jsonl", "lock", "state", "rollouts"
+METRICS, STATE, ROLLOUTS = "metrics.jsonl", "state", "rollouts"
+OLD_LOCK = "lock"
+"""A file in the runs of earlier versions, whose lock lay inside."""
 HEADLINE = {
     "reward": "reward",
     "valid_rate": "valid rate",
@@ -81,7 +88,8 @@ class Run(HtmlSummary):
 
     @property
     def config(self) -> GRPOConfig:
-        return from_json(GRPOConfig, self.manifest["config"])
+        with reading(self.path, "a run with its config"):
+            return from_json(GRPOConfig, self.manifest["config"])
 
     @property
     def series(self) -> Series:
@@ -94,13 +102,17 @@ class Run(HtmlSummary):
 
     def rollouts(self, step: int) -> Rollouts:
         """The rollouts that the checkpoint of a step sampled in training, with the credit each token received."""
-        return Rollouts.load(self.checkpoint(step) / ROLLOUTS)
+        path = self.checkpoint(step) / ROLLOUTS
+        rollouts = Rollouts.load(path)
+        if (got := rollouts.config.get("step")) != step:
+            raise BadInput(f"{path}: expected the rollouts of step {step}, got those of step {got}: put them back")
+        return rollouts
 
     def table(self) -> "pl.DataFrame":
         """Metrics of training: a row per step."""
         import polars as pl
 
-        return pl.DataFrame(read_json_lines(self.metrics_path), infer_schema_length=None)
+        return pl.DataFrame(read_lines(self.metrics_path), infer_schema_length=None)
 
     def summary(self) -> "pl.DataFrame":
         """Headline metrics: a row per checkpoint."""
@@ -146,25 +158,13 @@ def locked_run(path: Path, spec: Mapping[str, Any]) -> Iterator[Run]:
     """The run at `path`, created or opened, and held by this process alone within the block.
 
     `spec` is what decides how the run goes: config, made_from, problems, credit, task. A run with another spec is
-    refused with every field that differs. The system releases the lock when the process ends, however it ends."""
-    open_or_create(path, KIND, spec, may_contain=[LOCK])  # another's directory is refused before anything is written
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        handle = (path / LOCK).open("a+")
-    except OSError as error:
-        raise BadInput(f"{path}: expected a directory that can be written, got: {error.strerror}") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            holder = handle.read().strip() or "another"
-            raise BadInput(f"{path} is in use by process {holder}, which trains it: wait for it or stop it") from error
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        if open_or_create(path, KIND, spec, may_contain=[LOCK]) is None:
-            write_manifest(path, KIND, **to_json(spec))
+    refused with every field that differs."""
+    # another's directory is refused before its lock is taken
+    open_or_create(path, KIND, spec, may_contain=[OLD_LOCK])
+    with locked(path):
+        if open_or_create(path, KIND, spec, may_contain=[OLD_LOCK]) is None:
+            write_manifest(path, KIND, **to_json(spec), files={})
+        recover_inside(path)
         yield Run(path)
 
 
@@ -187,7 +187,7 @@ def save_checkpoint(run: Run, policy: "Policy", step: int, rollouts: list[Rollou
             CHECKPOINT,
             config=manifest["config"],
             made_from=made_from,
-            weights=weights,
+            weights=weights_of(weights),
             task=manifest["task"],
             step=step,
             run=run.name,
@@ -195,34 +195,49 @@ def save_checkpoint(run: Run, policy: "Policy", step: int, rollouts: list[Rollou
 
 
 def drop_checkpoint(run: Run, step: int) -> None:
-    """Delete a checkpoint. It is renamed first, so that no reader meets half of one."""
-    dropped = run.path / f".checkpoint-{step}.dropped"
-    shutil.rmtree(dropped, ignore_errors=True)
-    run.checkpoint(step).rename(dropped)
-    shutil.rmtree(dropped, ignore_errors=True)
+    remove_dir(run.checkpoint(step))
+
+
+def expect_checkpoints(run: Run, steps: Iterable[int]) -> None:
+    """Refuse a run that lacks one of these checkpoints, or has another in its place."""
+    present = run.checkpoint_steps()
+    for step in steps:
+        path = run.checkpoint(step)
+        if step not in present:
+            raise BadInput(
+                f"{run.path}: expected the checkpoints of a run that was stopped later, got no {path.name}: put it "
+                "back, or train in another place (out, --out)"
+            )
+        if (got := read_manifest(path, CHECKPOINT).get("step")) != step:
+            raise BadInput(f"{path}: expected the checkpoint of step {step}, got that of step {got}: put it back")
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------
 
 
 def append_metrics(run: Run, metrics: dict[str, Any]) -> None:
-    with run.metrics_path.open("a") as handle:
-        handle.write(json.dumps(to_json(metrics)) + "\n")
+    append_line(run.metrics_path, metrics)
+
+
+def sync_metrics(run: Run) -> None:
+    """Have the metrics on disk before the state that says that they were measured."""
+    with refusing_failed_writes(run.metrics_path), run.metrics_path.open("a") as handle:
+        os.fsync(handle.fileno())
 
 
 def truncate_metrics(run: Run, step: int) -> None:
-    """Drop the lines from `step` on, which will be measured again, and a last line that a kill cut short."""
+    """Drop the lines from `step` on, which will be measured again, and a last line that a kill cut short. Refused if a
+    line before `step` is missing."""
     file = run.metrics_path
     recover(file)
-    text = "".join(json.dumps(line) + "\n" for line in read_json_lines(file) if line["step"] < step)
+    with reading(file, "one line of metrics per step"):
+        lines = [line for line in read_lines(file) if line["step"] < step]
+        text = "".join(map(log_line, lines))
+    if (got := [line["step"] for line in lines]) != list(range(step)):
+        raise BadInput(
+            f"{file}: expected a line for each of the {step} steps done, got {len(got)}: put it back, or train in "
+            "another place (out, --out)"
+        )
     if not file.exists() or file.read_text() != text:
         with writing_file(file) as partial:
             partial.write_text(text)
-
-
-def read_json_lines(file: Path) -> list[dict[str, Any]]:
-    """The complete lines of a JSON-lines file; none if there is no file."""
-    if not file.exists():
-        return []
-    lines = file.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]

@@ -5,13 +5,12 @@ training   `build`: train an organism by a recipe and save it
 card       `measure`: its behaviour, and the requirements that a base must meet
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import MANIFEST, from_json, is_kind, package_data, read_manifest
+from interp.artifacts import MANIFEST, is_kind, package_data, parse_manifest, reading
 from interp.lazy import lazy_exports
-from interp.organism.config import KIND, HabitMix, ModelShape, OrganismConfig
+from interp.organism.config import KIND, HabitMix, ModelShape, OrganismConfig, read_config
 from interp.tasks import Chain
 from interp.tasks.chain import task_from_manifest
 
@@ -40,7 +39,7 @@ def shipped_path() -> Path:
 
 def load_task(path: str | Path) -> Chain:
     """The task that an organism was trained on, with all its options."""
-    return from_json(OrganismConfig, read_manifest(path, KIND)["config"]).task
+    return read_config(path).task
 
 
 def load_task_or_default(path: str | Path) -> Chain:
@@ -48,8 +47,10 @@ def load_task_or_default(path: str | Path) -> Chain:
     if is_kind(path, KIND):
         return load_task(path)
     file = Path(path) / MANIFEST
-    manifest = json.loads(file.read_text()) if file.exists() else {}
-    return task_from_manifest(manifest.get("task") or manifest.get("world")) or Chain()  # older manifests say `world`
+    manifest = parse_manifest(file) if file.exists() else {}
+    with reading(file, "a manifest with the task of its run"):
+        entry = manifest.get("task") or manifest.get("world")  # older manifests say `world`
+        return task_from_manifest(entry) or Chain()
 
 
 __getattr__ = lazy_exports(

@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from interp.artifacts import Mismatch, expect_free, from_json, read_manifest, to_json, write_manifest, writing_dir
+from interp.artifacts import Mismatch, add_checksums, locked, reserve, to_json, write_manifest, writing_dir
 from interp.organism.card import OrganismCard, measure, write_card
-from interp.organism.config import KIND, OrganismConfig
+from interp.organism.config import KIND, OrganismConfig, read_config
+from interp.policy.fingerprints import weights_of
 from interp.policy.policy import Policy
 from interp.policy.score import align_rows, completion_logits
 from interp.tasks import Chain
@@ -51,29 +52,31 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, p
     If it is killed, the same call continues it.
     """
     out = Path(out)
-    expect_free(out, overwrite=overwrite)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    policy = initial_policy(config)
-    made_from = {"task": config.task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
     training_dir = out.with_name(f".{out.name}.building")
-    _train(policy, config, training_dir, progress=progress)
-    card = measure(policy, config.task, progress=progress)
-    with writing_dir(out, overwrite=overwrite) as aside:
-        policy.write_files(aside)
-        write_card(aside, config, policy, card)
-        write_manifest(aside, KIND, config=config, made_from=made_from, weights=policy.fingerprint())
-    shutil.rmtree(training_dir, ignore_errors=True)
+    with reserve(out, overwrite=overwrite):
+        policy = initial_policy(config)
+        made_from = {"task": config.task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
+        _train(policy, config, training_dir, progress=progress)
+        card = measure(policy, config.task, progress=progress)
+        with writing_dir(out, overwrite=overwrite) as aside:
+            policy.write_files(aside)
+            write_card(aside, config, policy, card)
+            write_manifest(aside, KIND, config=config, made_from=made_from, weights=weights_of(policy.fingerprint()))
+        shutil.rmtree(training_dir, ignore_errors=True)
     policy.path = out
     return policy
 
 
 def update_card(path: str | Path, *, progress: bool = True) -> OrganismCard:
-    """Measure an organism again and rewrite its card. Weights and manifest stay as they are."""
-    config = from_json(OrganismConfig, read_manifest(path, KIND)["config"])
-    policy = Policy.load(path, device="cpu")
-    card = measure(policy, config.task, progress=progress)
-    write_card(Path(path), config, policy, card)
+    """Measure an organism again and rewrite its card. The weights stay as they are."""
+    path, config = Path(path), read_config(path)
+    with locked(path):
+        policy = Policy.load(path, device="cpu")
+        card = measure(policy, config.task, progress=progress)
+        write_card(path, config, policy, card)
+        add_checksums(path)
     return card
 
 

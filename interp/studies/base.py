@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from interp.artifacts import BadInput, fingerprint_config, to_json
+from interp.artifacts import BadInput, fingerprint_config, locked, to_json
 from interp.stats.estimate import Estimate
 from interp.studies.results import Arm, Measure, Observation, Results
 
@@ -166,9 +166,10 @@ class Study(ABC, Generic[C]):
         `rejudge`, judge the records that are there and run nothing."""
         from interp.studies.report import write_result
 
-        if not rejudge:
-            self._run_missing(self.jobs(config, runs), self.open_ledger(out), config)
-        return write_result(self, self.load_results(config, out), config, out)
+        with locked(out):
+            if not rejudge:
+                self._run_missing(self.jobs(config, runs), self.open_ledger(out), config)
+            return write_result(self, self.load_results(config, out), config, out)
 
     def load_results(self, config: C, out: Path) -> Results:
         """The records of a config that are in the ledger of `out`, as numbers."""
@@ -231,9 +232,9 @@ def deciding_fields(config: Any, *excluded: str) -> dict[str, Any]:
 
 def _base_fingerprint() -> str:
     from interp.organism import shipped_path
-    from interp.policy.directory import fingerprint_of
+    from interp.policy.fingerprints import weights_fingerprint_of
 
-    return fingerprint_of(shipped_path())
+    return weights_fingerprint_of(shipped_path())
 
 
 def _prepare(job: Job) -> dict[str, Any]:

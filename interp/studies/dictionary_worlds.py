@@ -15,6 +15,7 @@ import torch
 from interp.activations import Store, collect
 from interp.activations.config import CollectConfig
 from interp.activations.reread import reread
+from interp.artifacts import locked
 from interp.grpo.config import GRPOConfig
 from interp.organism import load_task, shipped_path
 from interp.policy.config import SampleConfig
@@ -22,7 +23,6 @@ from interp.policy.policy import Policy
 from interp.rollouts.series import Series
 from interp.studies.dictionary_config import ORGANISM, PLANTED, RANDOM, RESIDUAL, RESIDUAL_RANDOM, DictionaryConfig
 from interp.studies.planted import Planted, plant, planted_store
-from interp.studies.runner import file_lock
 from interp.studies.token_facts import FactSample, sample_facts
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def vocabulary() -> list[str]:
 
 def make_world(name: str, directory: Path, config: DictionaryConfig, seed: int) -> World:
     """A world of a seed. An existing one is opened, not made again."""
-    with file_lock(directory / name):
+    with locked(directory / name, wait=True):
         if name == PLANTED:
             return _planted_world(directory / name, config, seed)
         return _organism_world(directory / name, config, seed)

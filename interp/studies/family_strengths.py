@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool
 
+from interp.artifacts import locked
 from interp.features.ablation import ABLATE, LatentEditor
 from interp.features.families import make_contrasts
 from interp.features.gates import MatchedLatents
@@ -36,7 +37,6 @@ from interp.studies.features_measures import (
     TRAINED_ON,
     VALID_ALONE,
 )
-from interp.studies.runner import file_lock
 from interp.tsae import TSAE
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def train_arm(arm: str, seed: int, config: "FeaturesConfig", directory: Path) ->
     )
     out = directory / arm.replace(", ", "-").replace(" ", "-")
     base, task = Policy.load(shipped_path(), device="cpu"), load_task(shipped_path())
-    with file_lock(directory):
+    with locked(directory, wait=True):
         return train(
             base, task, problems=TRAINED_ON[arm], config=training, credit=scheme_of(arm), out=out, progress=False
         )

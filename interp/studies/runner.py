@@ -5,15 +5,12 @@ as soon as the job is finished, under the fingerprint of everything that decides
 continues with the missing jobs. A job that was killed resumes its own run.
 """
 
-import fcntl
-import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from interp.artifacts import fingerprint_config, to_json, writing_file
+from interp.artifacts import fingerprint_config, log_line, read_lines, reading, to_json, writing_file
 
 Record = dict[str, Any]
 
@@ -47,11 +44,12 @@ class Ledger:
     @classmethod
     def open(cls, path: Path) -> "Ledger":
         ledger = cls(path)
-        for line in map(json.loads, path.read_text().splitlines() if path.exists() else []):
-            if "arm" in line:
-                ledger.rows[line["key"]] = Row(line["record"], line["arm"], line["seed"])
-            else:
-                ledger.unkeyed.append(line["record"])
+        for line in read_lines(path):
+            with reading(path, "a ledger of records"):
+                if "arm" in line:
+                    ledger.rows[line["key"]] = Row(line["record"], line["arm"], line["seed"])
+                else:
+                    ledger.unkeyed.append(line["record"])
         return ledger
 
     def get(self, spec: object) -> Row | None:
@@ -66,7 +64,7 @@ class Ledger:
         self.rows[fingerprint_config(spec)] = row
         with writing_file(self.path) as aside:
             lines = ({"key": key, **to_json(row)} for key, row in sorted(self.rows.items()))
-            aside.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            aside.write_text("".join(map(log_line, lines)))
 
 
 def run_jobs(
@@ -108,12 +106,3 @@ def _end_with_parent(parent: int, is_over: Any) -> None:
     while os.getppid() == parent and not is_over.value:
         time.sleep(1)
     os._exit(1)
-
-
-@contextmanager
-def file_lock(directory: Path) -> Iterator[None]:
-    """Hold a lock on a directory, which is made if absent: one process at a time, the others wait."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

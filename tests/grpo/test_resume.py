@@ -30,7 +30,7 @@ from grpo_fixtures import (
     wait_until_training,
 )
 
-from interp.artifacts import BadInput, Mismatch, read_manifest
+from interp.artifacts import BadInput, InUse, Mismatch, read_manifest, with_checksum
 from interp.grpo import Run
 
 JOBS = {
@@ -139,7 +139,7 @@ def test_with_redraw_the_number_of_problems_drawn_is_resumed(whole):
 
 def test_calling_a_finished_run_again_opens_it_unchanged(whole, tmp_path):
     out = Path(shutil.copytree(whole(JOBS["plain"]), tmp_path / "run"))
-    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in out.rglob("*") if p.is_file() and p.name != "lock"}
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in out.rglob("*") if p.is_file()}
     run = train_tiny(out, sinks=[lambda *_: pytest.fail("a step was run")])
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in before} == before
     assert run.series == Run.open(out).series and run.series.steps == (0, 2, 4, 6)
@@ -195,9 +195,11 @@ def test_a_second_process_is_refused_while_the_first_lives(whole, tmp_path):
     process = start(job)
     wait_for_lines(job.out, 1)
     os.kill(process.pid, signal.SIGSTOP)
-    with pytest.raises(BadInput, match=f"is in use by process {process.pid}, which trains it: wait for it or stop"):
-        train_tiny(job.out)
-    kill(process)
+    try:
+        with pytest.raises(InUse, match=f"is in use by process {process.pid} on .*: wait for it, stop it, or choose"):
+            train_tiny(job.out)
+    finally:
+        kill(process)
     train_tiny(job.out)
     assert_same_run(job.out, whole(job))
 
@@ -248,6 +250,64 @@ def test_the_state_of_another_run_is_refused(halfway, tmp_path):
     shutil.copytree(halfway / "state", out / "state", dirs_exist_ok=True)
     with pytest.raises(BadInput, match="is the state of a run with another made_from"):
         train_tiny(out, base=other)
-    manifest.write_text(json.dumps(own))
+    stored = json.loads((halfway / "state" / "manifest.json").read_text())
+    manifest.write_text(json.dumps(with_checksum(own | {"files": stored["files"]})))
     with pytest.raises(Mismatch, match=r"another architecture: 6 weights differ, e\.g\. \S*k_norm"):
         train_tiny(out, base=other)
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(halfway, tmp_path) -> Path:
+    """A copy of a run that was killed after its checkpoint of step 2."""
+    return Path(shutil.copytree(halfway, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["state/state.safetensors", "state/manifest.json", "metrics.jsonl", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_a_damaged_file_of_a_stopped_run_is_refused_by_its_name(stopped, name, damage):
+    file = stopped / name
+    content = bytearray(file.read_bytes())
+    at = content.index(b": ") + 2 if file.suffix != ".safetensors" else len(content) - 3
+    content[at] ^= 1
+    file.write_bytes({"flip": bytes(content), "cut": content[: len(content) // 3], "empty": b""}[damage])
+    with pytest.raises(BadInput, match=rf"{stopped / Path(name).parent}"):
+        train_tiny(stopped)
+
+
+def test_a_run_whose_first_checkpoint_was_deleted_is_refused_and_not_finished_without_its_base(stopped):
+    shutil.rmtree(stopped / "checkpoint-0")
+    with pytest.raises(BadInput, match=r"got no checkpoint-0: put it back, or train in another place"):
+        train_tiny(stopped)
+
+
+def test_a_checkpoint_of_another_step_in_the_place_of_one_is_refused(stopped):
+    shutil.rmtree(stopped / "checkpoint-2")
+    shutil.copytree(stopped / "checkpoint-0", stopped / "checkpoint-2")
+    with pytest.raises(BadInput, match="checkpoint-2: expected the checkpoint of step 2, got that of step 0"):
+        train_tiny(stopped)
+    shutil.rmtree(stopped / "checkpoint-2" / "rollouts")
+    shutil.copytree(stopped / "checkpoint-0" / "rollouts", stopped / "checkpoint-2" / "rollouts")
+    with pytest.raises(BadInput, match="expected the rollouts of step 2, got those of step 0"):
+        Run.open(stopped).rollouts(2)
+
+
+def test_a_state_beyond_the_last_step_does_not_count_as_finished(stopped):
+    file = stopped / "state" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    file.write_text(json.dumps(manifest | {"step": 99}))
+    with pytest.raises(BadInput, match="it was changed after it was written"):
+        train_tiny(stopped)
+    file.write_text(json.dumps(with_checksum(manifest | {"step": 99})))
+    with pytest.raises(BadInput, match="expected the state of a run of 6 steps, got step 99"):
+        train_tiny(stopped)
+
+
+def test_what_a_kill_left_half_deleted_is_cleared_when_the_run_goes_on(stopped, whole):
+    (stopped / "checkpoint-2").rename(stopped / f".checkpoint-2.{os.getppid()}.retired")
+    (stopped / ".checkpoint-1.4194305.dropped").mkdir()
+    train_tiny(stopped)
+    assert not list(stopped.glob(".*"))
+    assert_same_run(stopped, whole(JOBS["plain"]))
