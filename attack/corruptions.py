@@ -51,6 +51,7 @@ def run(seed: int, budget_s: float, workdir: Path, *, only: int | None = None) -
         run_child(lambda: make_bombs(bombs), seconds=120, megabytes=8000)
     undamaged = {name: _read_undamaged(kind, work, workdir) for name, kind in KINDS.items()}
     unnamed = 0
+    (workdir / "corruptions.jsonl").unlink(missing_ok=True)
     for number in [only] if only is not None else cases(outcome, budget_s, CASES):
         case = make_case(seed, number, work, workdir, bombs)
         ending = run_child(reading_of(case.kind, case.folder, inputs(work), SEEDS[0]), seconds=SECONDS)

@@ -7,6 +7,7 @@ one thread of torch before: their threads do not survive a fork.
 import contextlib
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -87,13 +88,14 @@ def start(work: Callable[[], Any], scratch: Path, *, megabytes: int = MEGABYTES)
     try:
         os.setsid()
         _redirect(scratch / "output")
+        result = os.open(scratch / "ending.json", os.O_WRONLY | os.O_CREAT)  # before `work` can give up its rights
         before = _begin_measuring(megabytes)
         ending = _run(work)
         ending["mb"] = max(0.0, (_status("VmHWM") - before) / 1024)
         sys.stdout.flush()
         sys.stderr.flush()
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        (scratch / "ending.json").write_text(json.dumps(ending))
+        os.write(result, json.dumps(ending).encode())
         os._exit(ending["code"])
     finally:
         os._exit(99)
@@ -116,7 +118,8 @@ def wait(pid: int, scratch: Path, *, seconds: float = SECONDS) -> Ending:
         facts = json.loads((scratch / "ending.json").read_text())
     facts.pop("code", None)
     output = (scratch / "output").read_text(errors="replace") if (scratch / "output").exists() else ""
-    return Ending(code, **facts, output=output[-20_000:], seconds=time.monotonic() - began)
+    output = re.sub(r"[^\n]*\r", "", output)[-20_000:]  # without progress bars
+    return Ending(code, **facts, output=output, seconds=time.monotonic() - began)
 
 
 def run_child(work: Callable[[], Any], *, seconds: float = SECONDS, megabytes: int = MEGABYTES) -> Ending:

@@ -4,6 +4,7 @@ A stage is run by its command, as a user types it. Two functions stand in for on
 (`coins`), and an organism is measured on few problems.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,11 @@ def _coins(inputs: Place, seed: int, out: Path) -> Callable[[], Any]:
                 finish(job, work(job))
 
         runner.run_jobs = run_here  # a pool takes seconds to start
-        judgements = Coins().execute(CoinConfig(first_seed=seed), out, out.with_name(f"{out.name}-runs"))
+        try:
+            judgements = Coins().execute(CoinConfig(first_seed=seed), out, out.with_name(f"{out.name}-runs"))
+        except OSError as error:  # as the command line does
+            sys.stderr.write(f"interp: {error}\n")
+            sys.exit(2)
         return [one.verdicts for one in judgements]
 
     return work
