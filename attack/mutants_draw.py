@@ -1,9 +1,9 @@
 """Mutants of a file: every small change that the operators below can make, and a seeded draw of them.
 
-A mutant is one change of one expression or statement. What it replaces is cut out of the text, so that line numbers stay.
+A mutant is one change of one expression or statement. What it replaces is cut out of the text: line numbers stay.
 
-Left alone, because a test of them would only repeat their text: docstrings, type hints, messages of errors and warnings,
-progress bars, `__repr__` and its like, `__all__`, f-strings, texts of figures, and `strict=` of a zip.
+Left alone, because a test of them would only repeat their text: docstrings, type hints, messages of errors and of
+warnings, progress bars, `__repr__` and its like, `__all__`, f-strings, texts of figures, and `strict=` of a zip.
 """
 
 import ast
@@ -11,6 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 ROOMS = ("grpo", "credit", "tracking", "features", "stats", "tsae")
@@ -27,8 +28,11 @@ TWINS = (
     ("minimum", "maximum"), ("amin", "amax"), ("cumsum", "cumprod"), ("low", "high"), ("append", "extend"),
 )  # fmt: skip
 TWIN = {a: b for pair in TWINS for a, b in (pair, pair[::-1])}
+SYMMETRIC_CALLS = {"min", "max", "minimum", "maximum", "allclose", "isclose", "equal", "logical_and", "logical_or"}
 SILENT_CALLS = {"tqdm", "with_progress", "warn", "info", "debug", "warning"}
 """Calls whose arguments are messages."""
+LEFT_ALONE = {"strict", "stacklevel", "progress"}
+"""Names of arguments: a check of what the code around a zip ensures, the address of a warning, a progress bar."""
 SHOWN_METHODS = {"__repr__", "__str__", "_repr_html_"}
 SHAPES = {"Float", "Int", "Bool", "Num", "Shaped", "Literal"}
 PROSE = 24
@@ -92,6 +96,8 @@ def changes_of(node: ast.AST) -> Iterator[tuple[str, ast.AST, ast.AST | str]]:
             for index in range(len(values)):
                 rest = [value for i, value in enumerate(values) if i != index]
                 yield "drop operand", node, rest[0] if len(rest) == 1 else ast.BoolOp(operator, rest)
+        case ast.If(test=ast.Name("progress")) | ast.IfExp(test=ast.Name("progress")):
+            return
         case ast.If(test=test) | ast.IfExp(test=test):
             yield "negate condition", test, ast.UnaryOp(ast.Not(), test)
             yield "always true", test, ast.Constant(True)
@@ -124,12 +130,12 @@ def changes_of(node: ast.AST) -> Iterator[tuple[str, ast.AST, ast.AST | str]]:
         case ast.Call(func, arguments, keywords):
             if isinstance(func, ast.Name) and func.id in TWIN:
                 yield "twin", node, ast.Call(ast.Name(TWIN[func.id]), arguments, keywords)
-            for index in range(len(arguments) - 1):
+            for index in range(0 if _name_of(func) in SYMMETRIC_CALLS else len(arguments) - 1):
                 if ast.dump(arguments[index]) != ast.dump(arguments[index + 1]) and not _has_star(arguments):
                     swapped = [*arguments[:index], arguments[index + 1], arguments[index], *arguments[index + 2 :]]
                     yield "swap arguments", node, ast.Call(func, swapped, keywords)
             for keyword in keywords:
-                if keyword.arg not in (None, "strict", "stacklevel", "progress"):
+                if keyword.arg is not None and keyword.arg not in LEFT_ALONE:
                     rest = [other for other in keywords if other is not keyword]
                     yield "drop argument", node, ast.Call(func, arguments, rest)
         case _:
@@ -195,7 +201,9 @@ class _Finder:
             if isinstance(node, ast.Raise):
                 return  # the rest is its message
             for child in ast.iter_child_nodes(node):
-                if not isinstance(child, ast.stmt | ast.ExceptHandler) and child is not getattr(node, "annotation", None):
+                if not isinstance(child, ast.stmt | ast.ExceptHandler) and child is not getattr(
+                    node, "annotation", None
+                ):
                     self._visit_expression(child, lines, names)
             for block in blocks:
                 self.visit_body(block)
@@ -206,8 +214,15 @@ class _Finder:
         self.owners.append(node.name)
         was_in_function, self.in_function = self.in_function, True
         inside = tuple(range(node.body[0].lineno, (node.end_lineno or node.lineno) + 1))
-        for default in [*node.args.defaults, *filter(None, node.args.kw_defaults)]:
-            self._visit_expression(default, inside, ())
+        positional = [*node.args.posonlyargs, *node.args.args]
+        positional = positional[len(positional) - len(node.args.defaults) :]
+        defaults = [
+            *zip(positional, node.args.defaults, strict=True),
+            *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True),
+        ]
+        for argument, default in defaults:
+            if default is not None and argument.arg not in LEFT_ALONE:
+                self._visit_expression(default, inside, ())
         self.visit_body(node.body)
         self.in_function = was_in_function
         self.owners.pop()
@@ -219,7 +234,7 @@ class _Finder:
             return
         if isinstance(node, ast.Subscript) and _name_of(node.value) in SHAPES:
             return
-        if isinstance(node, ast.keyword) and (node.arg in ("strict", "stacklevel")):
+        if isinstance(node, ast.keyword) and node.arg in LEFT_ALONE:
             return
         self._add(node, lines, names)
         if isinstance(node, ast.arguments):  # of a lambda
@@ -267,25 +282,38 @@ def _name_of(node: ast.AST) -> str:
 def draw(tree: Path, count: int, seed: int, without: frozenset[str] = frozenset()) -> list[Mutant]:
     """`count` mutants of the rooms, by the lines that each room has: a line at random, then one of its mutants. The
     keys of `without` are not drawn."""
-    by_room: dict[str, dict[tuple[str, int], list[Mutant]]] = {room: defaultdict(list) for room in ROOMS}
-    for room in ROOMS:
-        for path in sorted((tree / "interp" / room).rglob("*.py")):
-            for mutant in mutants_of(str(path.relative_to(tree)), path.read_text()):
-                if mutant.key not in without and _is_a_change(mutant, path.read_text()):
-                    by_room[room][mutant.file, mutant.line].append(mutant)
+    texts = {
+        room: {str(path.relative_to(tree)): path.read_text() for path in sorted((tree / "interp" / room).rglob("*.py"))}
+        for room in ROOMS
+    }
+    by_room = {room: _by_line(texts[room], without) for room in ROOMS}
     total = sum(map(len, by_room.values()))
     drawn: list[Mutant] = []
     for room, by_line in by_room.items():
         rng = random.Random(f"{seed} {room}")
-        places = rng.sample(sorted(by_line), min(len(by_line), round(count * len(by_line) / total)))
-        drawn += [rng.choice(by_line[place]) for place in places]
+        places = rng.sample(sorted(by_line), len(by_line))
+        picks = (_pick(by_line[place], texts[room][place[0]], rng) for place in places)
+        drawn += islice(filter(None, picks), round(count * len(by_line) / total))
     random.Random(seed).shuffle(drawn)  # so that a run cut short by its budget is a draw too
     return drawn
 
 
-def _is_a_change(mutant: Mutant, text: str) -> bool:
-    try:
-        changed = ast.parse(mutant.applied_to(text))
-    except SyntaxError:
-        return False
-    return ast.dump(changed) != ast.dump(ast.parse(text))
+def _by_line(texts: dict[str, str], without: frozenset[str]) -> dict[tuple[str, int], list[Mutant]]:
+    by_line: dict[tuple[str, int], list[Mutant]] = defaultdict(list)
+    for file, text in texts.items():
+        for mutant in mutants_of(file, text):
+            if mutant.key not in without:
+                by_line[mutant.file, mutant.line].append(mutant)
+    return by_line
+
+
+def _pick(mutants: list[Mutant], text: str, rng: random.Random) -> Mutant | None:
+    """One of the mutants of a line that changes what the file does, if there is one."""
+    original = ast.dump(ast.parse(text))
+    for mutant in rng.sample(mutants, len(mutants)):
+        try:
+            if ast.dump(ast.parse(mutant.applied_to(text))) != original:
+                return mutant
+        except SyntaxError:
+            continue
+    return None

@@ -1,5 +1,8 @@
 """What it takes to pass each gate, by hand; a planted cause through all of them; and the latents it is matched with."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +13,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from interp.features import LabeledTokens, RolesConfig
-from interp.features.ablation import Effect
+from interp.features import gates as gates_module
+from interp.features.ablation import BehaviorEffects, Effect
 from interp.features.falsification import Falsification
-from interp.features.gates import GateRunner, MatchedLatents
+from interp.features.gates import EditEffects, GateRunner, MatchedLatents
 from interp.stats import Estimate
 from interp.tasks import Chain
 
@@ -167,3 +171,98 @@ def test_matches_come_nearest_first_and_in_the_number_asked_for(latents, data):
     assert len(nearest) == min(count, len(set(alive) - excluded - {latent}))
     assert [distance[match] for match in nearest] == sorted(distance[match] for match in nearest)
     assert all(distance[match] <= distance[other] + 1e-9 for match in nearest for other in rest)
+
+
+# --- each gate alone --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("d", "p", "reached", "shuffled", "driven", "survives"),
+    [
+        (0.8, 0.01, 0.5, 0.5, True, True),  # each exactly on its threshold
+        (0.79, 0.01, 0.5, 0.49, False, False),
+        (0.8, 0.011, 0.5, NAN, False, False),
+        (0.8, 0.01, 0.49, 0.49, False, False),
+    ],
+)
+def test_tokens_drive_a_latent_if_effect_p_value_and_reach_all_say_so(d, p, reached, shuffled, driven, survives):
+    result = Falsification(d, p, "a triple", reached, shuffled)
+    assert (result.driven_by_tokens, result.survives_shuffling) == (driven, survives)
+    trial = make_trial(0, "computation", falsification=result)
+    assert trial.passes_falsification == trial.passes_all == (not driven and not survives)
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [
+        ({}, True),
+        ({"passes_contrast": False}, False),
+        ({"other_surface_auroc": 0.6}, True),
+        ({"other_surface_auroc": 0.599}, False),
+        ({"matched_ablations": (-0.999,)}, True),  # ablating the latent itself loses 1 nat
+        ({"matched_ablations": (-1.0,)}, False),
+        ({"matched_ablations": (0.5, -1.0)}, False),  # every match counts, not their mean nor the weakest
+        ({"matched_ablations": ()}, False),
+        ({"ablation": Effect(Estimate(-1.0, -1.2, -0.8), Estimate(-1.0, -1.9, 0.0))}, False),  # as good as nothing
+        ({"ablation": Effect(Estimate(-1.0, -1.2, 0.0), Estimate(-1.0, -1.9, -0.1))}, False),
+    ],
+)
+def test_a_latent_that_fails_one_gate_alone_passes_all_no_longer(changes, passes):
+    assert make_trial(0, "computation", **changes).passes_all == passes
+
+
+def effects_of_edit(latent: int, scale: float) -> EditEffects:
+    """Effects that say whose they are: 10 for each latent, and the scale."""
+    nats = -10.0 * latent - scale
+    rates = tuple(Estimate(nats - n, nats - n - 1, nats - n + 1) for n in (1, 2, 3))
+    return EditEffects(
+        {"x": Effect(around(nats), around(nats)), "y": Effect(around(99), around(99))}, BehaviorEffects(*rates)
+    )
+
+
+def runner_of_fixed_effects(matches: list[int]) -> tuple[Any, list[Any]]:
+    """A runner whose effects are `effects_of_edit`, and the calls that ask for matches."""
+    calls = []
+
+    def nearest(latent: int, count: int, *, exclude: Any) -> list[int]:
+        calls.append((latent, count, tuple(exclude)))
+        return matches
+
+    gates: Any = object.__new__(GateRunner)
+    gates.config, gates.passing = RolesConfig(matched_latents=2), {"x": (3, 7), "y": (8,)}
+    gates.contrasts, gates.injection_test = {"x": "the contrast x", "y": "the contrast y"}, "the test"
+    gates.matched, gates.edit_effects = SimpleNamespace(nearest=nearest), effects_of_edit
+    return gates, calls
+
+
+def test_a_trial_is_evaluated_with_its_own_effects_and_with_those_of_its_matches(monkeypatch):
+    gates, calls = runner_of_fixed_effects([5, 6])
+    monkeypatch.setattr(gates_module, "falsify", lambda *arguments: arguments)
+    evaluated: Any = gates.evaluate(make_trial(3, "computation", "x", falsification=None, ablation=None))
+    assert calls == [(3, 2, (3, 7))], "latents that passed the same contrast are no matches"
+    assert evaluated.falsification == ("the test", 3, "the contrast x")
+    own, doubled = effects_of_edit(3, 0.0), effects_of_edit(3, 2.0)
+    assert evaluated.ablation == own.by_contrast["x"] and evaluated.ablated_behavior == own.behavior
+    assert evaluated.amplification == doubled.by_contrast["x"] and evaluated.amplified_behavior == doubled.behavior
+    assert evaluated.matched_ablations == (-50.0, -60.0)
+    assert evaluated.matched_behavior == (-56.0, -57.0, -58.0), "the mean of 5 and 6, for each behavior"
+    assert not evaluated.passes_ablation, "its matches do more"
+
+
+def test_a_latent_that_tokens_drive_is_stopped_by_the_second_gate(monkeypatch):
+    """It passes the first and the third."""
+    for d, passes in ((0.1, True), (2.0, False)):
+        gates, _ = runner_of_fixed_effects([0])
+        monkeypatch.setattr(gates_module, "falsify", lambda *_, d=d: Falsification(d, 0.001, "a triple", 1.0, 0.1))
+        trial = gates.evaluate(make_trial(3, "computation", "x"))
+        assert trial.passes_contrast and trial.passes_ablation
+        assert trial.passes_falsification == trial.passes_all == passes
+
+
+def test_a_latent_without_matches_is_stopped_by_the_third_gate(monkeypatch):
+    monkeypatch.setattr(gates_module, "falsify", lambda *_: Falsification(0.1, 0.5, "a triple", 0.2, 0.1))
+    for matches, passes in (([0], True), ([], False)):
+        gates, _ = runner_of_fixed_effects(matches)
+        trial = gates.evaluate(make_trial(3, "computation", "x"))
+        assert trial.passes_falsification and trial.passes_ablation == trial.passes_all == passes
+        assert len(trial.matched_behavior) == 3 * len(matches)

@@ -13,6 +13,7 @@ from interp.stats.bootstrap import (
     stratum_mix,
 )
 from interp.stats.multiple_testing import benjamini_hochberg
+from interp.stats.when_active import ActiveSums, estimate_active_changes
 
 
 def one_stratum(amount_TPF: np.ndarray, tokens_TP: np.ndarray) -> PromptSums:
@@ -111,3 +112,27 @@ def test_the_effect_of_a_prompt_on_both_checkpoints_cancels():
     amount_TPF = np.stack([shared_PF, shared_PF + 0.01 * rng.random((40, 50))])
     change = estimate_changes(one_stratum(amount_TPF, np.full((2, 40), 10.0)), last_minus_first(2))
     assert (change.low_F > 0).all() and (change.high_F - change.low_F).max() < 0.001
+
+
+# --- the mix of strata in a draw -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weights", [[0.0, -1.0, 1.0], [0.0, 0.0, 1.0]])
+def test_draws_weigh_strata_as_the_base_has_them_also_if_the_base_has_no_weight(weights):
+    """The second stratum has a tenth of the base's tokens, and nine tenths of those of the other checkpoints. It alone
+    varies by prompt, so the whole varies a tenth as much as the stratum by itself."""
+    rng = np.random.default_rng(0)
+    tokens_TS = torch.tensor([[90.0, 10], [10, 90], [10, 90]])
+    tokens_TSP = tokens_TS[..., None].repeat(1, 1, 20)
+    rate_TSP = torch.from_numpy(np.stack([np.full((3, 20), 0.5), rng.random((3, 20))], 1)).float()
+    active_TSPF = (tokens_TSP * rate_TSP)[..., None]
+    both = PromptSums(active_TSPF, tokens_TSP)
+    second = PromptSums(active_TSPF[:, 1:], tokens_TSP[:, 1:])
+    whole, alone = (estimate_changes(sums, np.array(weights)) for sums in (both, second))
+    assert whole.high_F - whole.low_F == pytest.approx(0.1 * (alone.high_F - alone.low_F), rel=1e-3)
+    mass_TSPF = (tokens_TSP * rate_TSP)[..., None]
+    counts_TSPF = tokens_TSP[..., None]
+    both_active = ActiveSums(mass_TSPF, tokens_TSP, counts_TSPF)
+    second_active = ActiveSums(mass_TSPF[:, 1:], tokens_TSP[:, 1:], counts_TSPF[:, 1:])
+    whole, alone = (estimate_active_changes(sums, np.array(weights)) for sums in (both_active, second_active))
+    assert whole.high_F - whole.low_F == pytest.approx(0.1 * (alone.high_F - alone.low_F), rel=1e-3)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tracking_fixtures import save_tracks
+from tracking_fixtures import same_at_every_prompt, save_tracks
 
 from interp.stats.bootstrap import ChangeEstimates, PromptSums, estimate_changes, last_minus_first
 from interp.stats.equivalence import EQUIVALENT, equivalence_verdict
@@ -133,3 +133,73 @@ def test_matched_latents_have_to_be_active_where_cells_are_compared(tmp_path):
     assert tracks.table()["prompts"].to_list() == [10, 6]
     matched = tracks.table(match=("outcome",))
     assert matched["prompts"].to_list() == [10, 0] and matched["verdict"].to_list()[1] == TOO_RARE
+
+
+# --- verdicts by hand ----------------------------------------------------------------------------------------------
+
+
+def change_by_hand(
+    *latents: tuple[float, float, float, float], prompts: int = 8, common: float = 0.5
+) -> ChangeEstimates:
+    """Value, low, high and p of each latent. Every latent is at 1 at the first checkpoint and at 2 at the last."""
+    value_F, low_F, high_F, p_F = np.array(latents).T
+    ratio_TF = np.array([[1.0], [2.0]]).repeat(len(latents), 1)
+    return ChangeEstimates(ratio_TF, value_F, low_F, high_F, p_F, prompts, common)
+
+
+def test_unchanged_is_a_matter_of_the_whole_interval_and_not_of_the_estimate():
+    """The margin is 0.2: a fifth of the value at the first checkpoint."""
+    change = change_by_hand(
+        (0.0, -0.2, 0.2, 0.9),
+        (0.0, -0.21, 0.2, 0.9),
+        (0.0, -0.2, 0.21, 0.9),
+        (0.15, 0.1, 0.2, 1e-9),
+        (0.15, 0.09, 0.21, 1e-9),
+        (-0.15, -0.21, -0.09, 1e-9),
+        (0.3, 0.1, 0.5, 0.06),
+    )
+    expected = [UNCHANGED, UNDECIDED, UNDECIDED, UNCHANGED, STRENGTHENED, WEAKENED, UNDECIDED]
+    assert assign_verdicts(change, np.full(7, 5)).verdict_F.tolist() == expected
+
+
+def test_the_margin_is_a_fifth_of_the_value_at_the_reference_checkpoint():
+    change = change_by_hand((0.0, -0.4, 0.4, 0.9))
+    verdicts = [assign_verdicts(change, np.array([5]), reference=reference).verdict_F[0] for reference in (0, 1)]
+    assert verdicts == [UNDECIDED, UNCHANGED]
+
+
+def test_q_values_are_corrected_over_the_latents_that_are_not_too_rare():
+    """Of three p-values of 0.04, one belongs to a latent at 4 prompts; the fourth latent is at zero throughout."""
+    change = change_by_hand((0.5, 0.1, 0.9, 0.04), (0.5, 0.1, 0.9, 0.04), (0.5, 0.1, 0.9, 1e-9), (0.0, 0.0, 0.0, 1e-9))
+    change.ratio_TF[:, 3] = 0
+    verdicts = assign_verdicts(change, np.array([5, 5, 4, 9]))
+    assert verdicts.verdict_F.tolist() == [STRENGTHENED, STRENGTHENED, TOO_RARE, TOO_RARE]
+    assert verdicts.q_F.tolist()[:2] == pytest.approx([0.04, 0.04]) and np.isnan(verdicts.q_F[2:]).all()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "common", "verdict"), [(8, 0.5, STRENGTHENED), (7, 0.5, TOO_FEW_PROMPTS), (8, 0.49, TOO_FEW_PROMPTS)]
+)
+def test_eight_prompts_and_half_of_the_tokens_are_just_enough(prompts, common, verdict):
+    change = change_by_hand((0.5, 0.3, 0.7, 1e-9), prompts=prompts, common=common)
+    assert assign_verdicts(change, np.array([5])).verdict_F.tolist() == [verdict]
+
+
+# --- the control ---------------------------------------------------------------------------------------------------
+
+
+def test_the_control_compares_the_base_with_its_second_set_of_rollouts(tmp_path):
+    """Latent 0, active at half of the tokens, has a mean of 1 in the base's first rollouts and of 1.5 in its second."""
+    sums = {
+        (0, "on-policy"): same_at_every_prompt({0: (10, 1.0)}),
+        (0, "resampled"): same_at_every_prompt({0: (10, 1.5)}),
+        (10, "on-policy"): same_at_every_prompt({0: (10, 2.0)}),
+        (20, "on-policy"): same_at_every_prompt({0: (10, 4.0)}),
+    }
+    tracks = save_tracks(tmp_path / "t", sums, prompts={"easy": 10}, width=1)
+    for steps in ((0, 10, 20), (10, 20)):
+        control = (tracks.changes(steps=steps).control or {})["easy"].change
+        assert control.ratio_TF[:, 0] == pytest.approx([0.5, 0.75], rel=0.01)
+        assert control.value_F == pytest.approx([0.25], rel=0.01)
+    counts = {row["comparison"]: row["strengthened"] for row in tracks.summary(steps=(0, 10)).to_dicts()}
+    assert counts == {"step 0 to 10": 1, "base resampled": 1, "same text": 1}
