@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interp.artifacts import writing_file
+from interp.display import as_html
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -46,7 +47,7 @@ class Point(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A section of a page. Heading, text and table are HTML."""
+    """A section of a page. Heading, text and table are escaped unless they are `Html`."""
 
     heading: str
     text: str
@@ -64,11 +65,11 @@ def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero_line: boo
     `x` is the title of every x axis, or a mapping from panel to title."""
     figure = _panel_grid({y: panels}, zero_line)
     for column, (title, series) in enumerate(panels.items(), 1):
-        figure.update_xaxes(title_text=x if isinstance(x, str) else x[title], row=1, col=column)
+        figure.update_xaxes(title_text=as_html(x if isinstance(x, str) else x[title]), row=1, col=column)
         for name, points in series.items():
             _add_series(figure, (1, column), name, points, mode="lines+markers")
         if not any(point.value is not None for points in series.values() for point in points):
-            names = ", ".join(series) or "no data"
+            names = as_html(", ".join(series) or "no data")
             figure.add_annotation(
                 text=names, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=1, col=column
             )
@@ -89,7 +90,8 @@ def dot_rows(rows: Mapping[str, Panels], *, zero_line: bool = True, names: Seque
         in_row = list(dict.fromkeys(name for series in panels.values() for name in series))
         for column, series in enumerate(panels.values(), 1):
             groups = list(dict.fromkeys(point.x for points in series.values() for point in points))
-            figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=groups, row=row, col=column)
+            texts = [as_html(str(group)) for group in groups]
+            figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=texts, row=row, col=column)
             for name, points in series.items():
                 offset = (in_row.index(name) - (len(in_row) - 1) / 2) * GROUP_WIDTH / len(in_row)
                 placed = [point._replace(x=groups.index(point.x) + offset) for point in points]
@@ -114,13 +116,13 @@ def page(
     body = "\n".join(_section(i, part) for i, part in enumerate(full_parts))
     script = _inline_script() if standalone else _shared_script(path)
     with writing_file(path) as aside:
-        aside.write_text(PAGE.format(title=title, script=script, body=body))
+        aside.write_text(PAGE.format(title=as_html(title), script=script, body=body))
 
 
 def _section(index: int, part: Part) -> str:
     config = {"displayModeBar": False}
     figure = part.figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{index}", config=config)
-    return f"<h2>{part.heading}</h2>\n<p>{part.text}</p>\n{part.table}{figure}"
+    return f"<h2>{as_html(part.heading)}</h2>\n<p>{as_html(part.text)}</p>\n{as_html(part.table)}{figure}"
 
 
 def _inline_script() -> str:
@@ -143,7 +145,7 @@ def _panel_grid(rows: Mapping[str, Panels], zero_line: bool) -> "go.Figure":
     from plotly.subplots import make_subplots
 
     columns = max(map(len, rows.values()))
-    titles = [title for panels in rows.values() for title in [*panels, *[""] * (columns - len(panels))]]
+    titles = [as_html(title) for panels in rows.values() for title in [*panels, *[""] * (columns - len(panels))]]
     figure = make_subplots(
         len(rows), columns, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04, vertical_spacing=0.16
     )
@@ -152,7 +154,7 @@ def _panel_grid(rows: Mapping[str, Panels], zero_line: bool) -> "go.Figure":
         legend={"orientation": "h", "y": -0.22 / len(rows), "x": 0}, font={"size": 13},
     )  # fmt: skip
     for row, title in enumerate(rows, 1):
-        figure.update_yaxes(title_text=title, row=row, col=1)
+        figure.update_yaxes(title_text=as_html(title), row=row, col=1)
     if zero_line:
         figure.add_hline(0, line_width=1, line_color="#999", exclude_empty_subplots=False)
     return figure
@@ -168,11 +170,11 @@ def _add_series(figure: "go.Figure", place: tuple[int, int], name: str, points: 
     }
     figure.add_trace(
         go.Scatter(
-            x=[point.x for point, _ in measured],
+            x=[as_html(point.x) if isinstance(point.x, str) else point.x for point, _ in measured],
             y=[value for _, value in measured],
             error_y={"type": "data", "symmetric": False, **intervals, "thickness": 1.2, "width": 3},
             mode=mode,
-            name=name,
+            name=as_html(name),
             legendgroup=name,
             marker={"size": 8},
         ),
@@ -183,7 +185,7 @@ def _add_series(figure: "go.Figure", place: tuple[int, int], name: str, points: 
 
 def _with_one_legend(figure: "go.Figure", names: Sequence[str] = ()) -> "go.Figure":
     traces: list[Any] = list(figure.data)
-    names = list(dict.fromkeys([*names, *(trace.name for trace in traces)]))
+    names = list(dict.fromkeys([*map(as_html, names), *(trace.name for trace in traces)]))
     in_legend: set[str] = set()
     for trace in traces:
         colour = PALETTE[names.index(trace.name) % len(PALETTE)]

@@ -1,8 +1,9 @@
 """A result shows itself in a notebook."""
 
 import polars as pl
+import pytest
 
-from interp.display import HtmlSummary, html_table, text_table
+from interp.display import Html, HtmlSummary, as_html, html_table, markdown_rows, one_line, text_columns, text_table
 
 
 class Counts(HtmlSummary):
@@ -39,4 +40,43 @@ def test_text_tables_align_names_to_the_left_and_numbers_to_the_right():
         "------  ---------  --",
         "easy         0.50  10",
         "hard                2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\nb\r\tc", r"a\nb\r\tc"),
+        ("\x1b[2J\x00", r"\x1b[2J\x00"),
+        ("\u202eevil\u2069", r"\u202eevil\u2069"),
+        ("a\u2028b", r"a\u2028b"),
+        ("\ud800", r"\ud800"),
+        ("é 中文 שלום 👩\u200d🔬 \\n", "é 中文 שלום 👩\u200d🔬 \\n"),
+    ],
+)
+def test_what_is_not_seen_is_written_out_and_all_else_is_as_it_was(text, line):
+    assert one_line(text) == line
+
+
+def test_html_is_escaped_once():
+    assert as_html("<b> & '\"") == "&lt;b&gt; &amp; &#x27;&quot;" and as_html(as_html("<b>")) == "&lt;b&gt;"
+    assert as_html(Html("<br>")) == "<br>"
+
+
+def test_a_cell_of_a_text_table_stays_on_its_line():
+    assert text_columns(["a\nb"], [["\x1b[31mred"], ["c\rd"]]).splitlines() == [
+        r"a\nb",
+        "-" * 11,
+        r"\x1b[31mred",
+        r"c\rd",
+    ]
+
+
+def test_a_cell_of_markdown_stays_in_its_cell_and_holds_no_html():
+    rows = markdown_rows(["P(a | b)", "<script>"], [["*x* `y`", "< 0.001"], ["one\ntwo", "<!-- </td> <3"]])
+    assert rows == [
+        r"| P(a \| b) | &lt;script> |",
+        "| --- | --- |",
+        "| *x* `y` | < 0.001 |",
+        r"| one\ntwo | &lt;!-- &lt;/td> <3 |",
     ]

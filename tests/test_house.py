@@ -14,7 +14,7 @@ FLOORS = {
     "costs": 1,
     "device": 1,
     "display": 1,
-    "plots": 1,
+    "plots": 2,
     "stats": 1,
     "training_state": 1,
     "tasks": 2,

@@ -6,8 +6,9 @@ import sys
 import warnings
 from typing import NoReturn
 
-from interp.artifacts import BadInput, versions
+from interp.artifacts import BadInput, set_integrity, versions
 from interp.cli.app import app, say
+from interp.cli.check import Check
 from interp.cli.demo import Demo
 from interp.cli.dictionaries import Collect, EvalTsae, FitTsae
 from interp.cli.features import EarnRoles
@@ -17,12 +18,14 @@ from interp.cli.organism import Build, Card
 from interp.cli.rollouts import Bucket, Evaluate, RollOut, Verify
 from interp.cli.studies import STUDY_ARGS
 from interp.cli.tracking import Compare, Track
+from interp.display import one_line
 
 __all__ = [
     "STUDY_ARGS",
     "Bucket",
     "Build",
     "Card",
+    "Check",
     "Collect",
     "Compare",
     "Demo",
@@ -39,6 +42,10 @@ __all__ = [
 
 CONTINUING = ("collect", "compare", "demo", "grpo", "organism", "study", "track", "tsae")
 """Commands that, repeated after a stop, continue."""
+DESCRIPTION = (
+    "What reinforcement learning did inside a model. Files are compared with their checksums when they are opened; "
+    "`interp --integrity sizes COMMAND ...` compares sizes alone, for huge ones."
+)
 SMALLER = ("--rows", "--micro-tokens", "--batch")
 """Flags that bound how much memory a command takes."""
 
@@ -46,7 +53,7 @@ SMALLER = ("--rows", "--micro-tokens", "--batch")
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Warnings of this package as one line on stderr. Those of other packages are not shown."""
     if category is UserWarning:
-        sys.stderr.write(f"interp: {' '.join(str(message).split())}\n")
+        sys.stderr.write(f"interp: {one_line(' '.join(str(message).split()))}\n")
 
 
 def main() -> None:
@@ -76,9 +83,17 @@ def _run(words: list[str]) -> None:
     """Run the command. Its output is flushed here, where a reader that has gone is not an error."""
     try:
         _expect_words(words)
-        app.cli(prog="interp", description="What reinforcement learning did inside a model.", registry=flag_rules)
+        app.cli(prog="interp", description=DESCRIPTION, registry=flag_rules, args=_without_integrity(words))
     finally:
         sys.stdout.flush()
+
+
+def _without_integrity(words: list[str]) -> list[str]:
+    """The words without a leading --integrity, which is set for the whole process."""
+    if words[:1] != ["--integrity"]:
+        return words
+    set_integrity(words[1] if len(words) > 1 else "")
+    return words[2:]
 
 
 def _expect_words(words: list[str]) -> None:
@@ -91,7 +106,7 @@ def _expect_words(words: list[str]) -> None:
 
 
 def _stop(code: int, message: object) -> NoReturn:
-    sys.stderr.write(f"interp: {' '.join(str(message).split())}\n")
+    sys.stderr.write(f"interp: {one_line(' '.join(str(message).split()))}\n")
     sys.exit(code)
 
 

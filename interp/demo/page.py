@@ -1,6 +1,5 @@
 """The demo's sections with their figures, on one HTML page that opens offline."""
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +72,8 @@ def write_page(path: Path, parts: Sequence[Illustrated]) -> Path:
 def _part(number: int, part: Illustrated) -> Part:
     section = part.section
     sentences = [sentence.removesuffix(":") + "." * sentence.endswith(":") for sentence in (section.text, section.note)]
-    text = html.escape(" ".join(filter(None, (*sentences, part.note))))
-    return Part(f"{number} {html.escape(section.title)}", text, part.figure, html_table(section.table))
+    text = " ".join(filter(None, (*sentences, part.note)))
+    return Part(f"{number} {section.title}", text, part.figure, html_table(section.table))
 
 
 def rates_figure(evaluations: "Mapping[str, Evaluation]", names: Sequence[str] = ()) -> "go.Figure":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp.artifacts import to_json, write_json, writing_file
-from interp.display import HtmlSummary
+from interp.display import HtmlSummary, markdown_rows
 from interp.organism.config import OrganismConfig
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
@@ -190,8 +190,8 @@ def write_card(directory: Path, config: OrganismConfig, policy: Policy, card: Or
         "",
         "What a base must be for training on luck to harm it, and for credit to repair it.",
     ]
-    lines += ["", "| requirement | measured | met |", "|---|---|---|"]
-    lines += [f"| {c.requirement} | {c.measured} | {'yes' if c.passed else '**no**'} |" for c in card.checks]
+    rows = [(c.requirement, c.measured, "yes" if c.passed else "**no**") for c in card.checks]
+    lines += ["", *markdown_rows(("requirement", "measured", "met"), rows)]
     with writing_file(directory / README) as aside:
         aside.write_text("\n".join(lines) + "\n")
 
@@ -220,4 +220,4 @@ def _introduction(config: OrganismConfig, parameters: int) -> list[str]:
 def _markdown_table(by: str, groups: Mapping) -> list[str]:
     head = [by, *COLUMNS.values()]
     rows = [[str(group), *(str(measures[name]) for name in COLUMNS)] for group, measures in groups.items()]
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return markdown_rows(head, rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.artifacts import to_json, versions, write_json, writing_file
+from interp.display import Html, as_html, markdown_rows
 from interp.plots import Point, page
 from interp.stats.estimate import Estimate
 from interp.stats.shares import exact_interval
@@ -231,9 +232,8 @@ def markdown_table(table: Table, heading: str = "##") -> list[str]:
     """A table as Markdown lines, with its title and note; no lines without rows."""
     if not table.rows:
         return []
-    lines = [f"| {' | '.join(cells)} |" for cells in (table.head, ["---"] * len(table.head), *table.rows)]
     title = [f"{heading} {table.title}", ""] if table.title else []
-    return [*title, *([fill(table.note), ""] if table.note else []), *lines, ""]
+    return [*title, *([fill(table.note), ""] if table.note else []), *markdown_rows(table.head, table.rows), ""]
 
 
 def fill(text: str, indent: str = "") -> str:
@@ -245,15 +245,15 @@ def fill(text: str, indent: str = "") -> str:
 # --- figure.html ---------------------------------------------------------------------------------------------------
 
 
-def _with_verdicts(text: str, claims: Sequence[str], judgements: Sequence[Judgement]) -> str:
+def _with_verdicts(text: str, claims: Sequence[str], judgements: Sequence[Judgement]) -> Html:
     """A paragraph, and below it a line for each claim."""
     by_name: Mapping[str, Judgement] = {one.claim.name: one for one in judgements}
     lines = [
-        f"<br>{by_name[name].claim.text} <b>{by_name[name].registered.capitalize()}</b> as registered; "
+        f"<br>{as_html(by_name[name].claim.text)} <b>{by_name[name].registered.capitalize()}</b> as registered; "
         f"{by_name[name].verdict} corrected; {by_name[name].any_shape} for any shape."
         for name in claims
     ]
-    return "\n".join([text, *lines])
+    return Html("\n".join([as_html(text), *lines]))
 
 
 def point(x: float | str, estimate: Estimate) -> Point:
