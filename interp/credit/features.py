@@ -48,7 +48,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from interp.artifacts import BadInput, Mismatch
+from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.checks import Range, Seed, Share, expect_plausible
 from interp.credit.base import Credit, RolloutBatch, normalize_weights
 from interp.credit.role_latents import (
@@ -118,7 +118,8 @@ class FeatureCredit:
 
     def expect_base(self, base: Policy) -> None:
         """Refuse to train a policy other than the one that the roles were earned in."""
-        if (actual := base.fingerprint()) != (expected := self.roles.made_from.get("policy")):
+        actual, expected = base.fingerprint(), self.roles.made_from.get("policy")
+        if not same_fingerprint(expected, actual):
             raise Mismatch(
                 f"these roles were earned in another policy: expected {expected}, got {actual}. Train that policy, or "
                 "earn roles in this one (interp roles)"

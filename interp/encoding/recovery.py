@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from interp.activations import Store
-from interp.artifacts import BadInput, Mismatch
+from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.checks import expect_type
 from interp.device import eval_mode
 from interp.display import HtmlSummary
@@ -246,8 +246,8 @@ def _expect_every_reader(store: Store, series: Series) -> None:
 
 def _expect_reader(store: Store, step: int, policy: Policy) -> None:
     expected, got = store.made_from.get(f"policy-{step}"), policy.fingerprint()
-    if expected is not None and expected != got:
+    if expected is not None and not same_fingerprint(expected, got):
         raise Mismatch(
-            f"{store.path} was read by another checkpoint {step}: expected weights {expected}, got {got}: "
+            f"{store.path} was read by another checkpoint {step}: expected {expected}, got {got}: "
             "use the series it was collected from"
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from interp.artifacts import BadInput, Mismatch
+from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.features.config import RolesConfig
 from interp.features.families import Contrast, make_contrasts
 from interp.features.gates import GateRunner, Trial, with_progress
@@ -105,10 +105,10 @@ def _answers(policy: Policy, task: Task, config: RolesConfig, progress: bool) ->
 
 
 def _expect_own(rollouts: Rollouts, policy: Policy, task: Task) -> Rollouts:
-    if (author := rollouts.made_from.get("policy")) not in (None, policy.fingerprint()):
+    author, own = rollouts.made_from.get("policy"), policy.fingerprint()
+    if author is not None and not same_fingerprint(own, author):
         raise Mismatch(
-            f"expected rollouts of this policy ({policy.fingerprint()}), got rollouts of {author}: roll it out again, "
-            "or give none"
+            f"expected rollouts of this policy ({own}), got rollouts of {author}: roll it out again, or give none"
         )
     if (answered := rollouts.made_from.get("task")) not in (None, task.fingerprint()):
         raise Mismatch(

@@ -3,33 +3,45 @@
 No network, no code from the directory, no pickle. Five cases that transformers accepts silently are refused or
 corrected: a missing tokenizer (transformers makes an empty one); a qwen2 tokenizer (`AutoTokenizer` takes another
 class, with other ids); a tokenizer with its own code (it takes a stock one); truncated weights; and weights that are
-missing from the files (it makes random ones).
+missing from the files (it makes random ones). The model that config.json describes is built without memory first, and
+compared with the headers of the weights: a config of other sizes allocates nothing.
 """
 
-import json
-import struct
-from collections.abc import Iterable, Iterator
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import BadInput, fingerprint_tensors, recover
+from interp.artifacts import BadInput, reading
+from interp.policy.files import (
+    CONFIG,
+    GENERATION,
+    Headers,
+    check_config,
+    check_weights,
+    compare_files,
+    read_headers,
+    read_object,
+)
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 FAST_CLASSES = (None, "TokenizersBackend", "PreTrainedTokenizerFast")
+MAX_COUNT = 1024
+"""A config may count this many layers, heads or labels, or as many as the weights have tensors or columns."""
+_COUNT = re.compile(r"(num_|n_)(?!positions|ctx).*|.*layers?")
 
 
 def load_model(path: Path, *, dtype: "torch.dtype | None") -> "PreTrainedModel":
     """The model of a directory, in `dtype`, or in the precision it is stored in."""
     from transformers import AutoModelForCausalLM
 
-    _expect_causal(path, check_config(path))
-    check_weights(path)
-    with no_progress_bars():
+    empty_model(path)
+    with no_progress_bars(), whatever_it_raises(path, "a model that transformers loads"):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype or "auto",
@@ -39,29 +51,92 @@ def load_model(path: Path, *, dtype: "torch.dtype | None") -> "PreTrainedModel":
             ignore_mismatched_sizes=True,  # refused below, by name
         )
     model, report = loaded
-    _expect_none_missing(path, report["missing_keys"])
+    expect_none_missing(path, report["missing_keys"])
     if unused := sorted(report["unexpected_keys"]):
         raise BadInput(
             f"{path}: expected the weights of the architecture in config.json, got {len(unused)} others, e.g. "
             f"{unused[0]}: is config.json that of these weights?"
         )
-    if mismatched := sorted(report["mismatched_keys"]):
-        name, got, expected = mismatched[0]
-        raise BadInput(
-            f"{path}: {len(mismatched)} weights have another shape than config.json says, "
-            f"e.g. {name}: expected {tuple(expected)}, got {tuple(got)}: is config.json that of these weights?"
-        )
+    _expect_shapes(path, {name: (tuple(expected), tuple(got)) for name, got, expected in report["mismatched_keys"]})
     return model.eval()
 
 
-def _expect_causal(path: Path, config: dict[str, Any]) -> None:
+def expect_forward(path: Path, model: "PreTrainedModel") -> None:
+    """Refuse a model that cannot read a token: some entries of a config are only used then."""
+    import torch
+
+    context = getattr(model.config, "max_position_embeddings", None)
+    if type(context) is not int or context < 2:
+        raise BadInput(f"{path / CONFIG}: expected max_position_embeddings of at least 2, got {context!r}")
+    with whatever_it_raises(path, "a model that reads a token"), torch.no_grad():
+        model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=False)
+
+
+def empty_model(path: Path) -> "tuple[PreTrainedModel, list[Path]]":
+    """The model of a directory without memory for its weights, and their files; refused unless their headers fit it."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = check_config(path)
+    compare_files(path, weights=True)
+    _expect_causal(path, config)
+    _expect_stop_tokens(path)
+    files = check_weights(path)
+    headers = read_headers(files)
+    _expect_counts(path, config, headers)
+    with whatever_it_raises(path / CONFIG, "the config of a model"), torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path, local_files_only=True))
+    shapes = {name: tuple(weight.shape) for name, weight in empty.named_parameters()}
+    _expect_shapes(
+        path,
+        {name: (shape, headers[name]) for name, shape in shapes.items() if headers.get(name, shape) != shape},
+    )
+    described, stored = (sum(map(math.prod, each.values())) for each in (shapes, headers))
+    if described > 2 * stored:  # for what is missing, memory would be taken
+        expect_none_missing(path, shapes.keys() - headers.keys())
+    return empty, files
+
+
+def _expect_causal(path: Path, config: Mapping[str, Any]) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    if (model_type := config.get("model_type")) not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise BadInput(f"{path}: expected a causal language model that transformers knows, got {model_type!r}")
 
 
-def _expect_none_missing(path: Path, missing: Iterable[str]) -> None:
+def _expect_stop_tokens(path: Path) -> None:
+    """transformers ignores a generation config that it cannot read."""
+    if (file := path / GENERATION).exists():
+        eos = read_object(file).get("eos_token_id")
+        if eos is not None and any(type(token) is not int for token in (eos if isinstance(eos, list) else [eos])):
+            raise BadInput(f"{file}: expected eos_token_id to be a token or several, got {eos!r}: copy it again")
+
+
+def _expect_counts(path: Path, config: Mapping[str, Any], headers: Headers) -> None:
+    """Refuse absurd numbers of layers and the like, for each of which transformers makes an object."""
+    most = max(MAX_COUNT, len(headers), *(size for shape in headers.values() for size in shape))
+    for name, value in config.items():
+        if isinstance(value, dict):
+            _expect_counts(path, value, headers)
+        elif isinstance(value, int) and value > most and _COUNT.fullmatch(name):
+            raise BadInput(
+                f"{path / CONFIG}: expected {name} of up to {most:,}, by the weights beside it, got {value:,}: "
+                "is it the config of these weights?"
+            )
+
+
+def _expect_shapes(path: Path, mismatched: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> None:
+    if mismatched:
+        name = min(mismatched)
+        expected, got = mismatched[name]
+        raise BadInput(
+            f"{path}: {len(mismatched)} weights have another shape than config.json says, "
+            f"e.g. {name}: expected {expected}, got {got}: is config.json that of these weights?"
+        )
+
+
+def expect_none_missing(path: Path, missing: Iterable[str]) -> None:
     if names := sorted(missing):
         raise BadInput(f"{path}: {len(names)} weights of the architecture are not in the files, e.g. {names[0]}")
 
@@ -73,17 +148,19 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     if not (path / "tokenizer.json").exists() and not (path / "tokenizer_config.json").exists():
         raise BadInput(f"{path}: expected tokenizer.json beside the weights, got none: save the tokenizer there too")
     config = path / "tokenizer_config.json"
-    settings = _read_json(config) if config.exists() else {}
+    settings = read_object(config) if config.exists() else {}
     if "auto_map" in settings:
         raise BadInput(
             f"{path}: this tokenizer needs code from its own directory ({settings['auto_map']}), which is never run"
         )
     if (path / "tokenizer.json").exists():
-        _read_json(path / "tokenizer.json")
+        read_object(path / "tokenizer.json")
     # AutoTokenizer overrides the class that a qwen2 directory names, and with it the ids
     tokenizer_class = PreTrainedTokenizerFast if settings.get("tokenizer_class") in FAST_CLASSES else AutoTokenizer
-    tokenizer = tokenizer_class.from_pretrained(path, local_files_only=True)
-    if not tokenizer("1 + 2", add_special_tokens=False)["input_ids"]:
+    with whatever_it_raises(path, "a tokenizer that transformers loads"):
+        tokenizer = tokenizer_class.from_pretrained(path, local_files_only=True)
+        ids = tokenizer("1 + 2", add_special_tokens=False)["input_ids"]
+    if not ids:
         raise BadInput(f"{path}: expected a tokenizer with a vocabulary, got one that turns '1 + 2' into no tokens")
     if tokenizer.eos_token_id is None:
         raise BadInput(f"{path}: expected a tokenizer with an eos token, got none: a completion could never end")
@@ -104,85 +181,15 @@ def no_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def check_config(path: Path) -> dict[str, Any]:
-    """The config.json of a model directory; refused unless the directory holds one complete model."""
-    recover(path)
-    file = path / "config.json"
-    if not path.is_dir():
-        got = "a file" if path.exists() else "nothing there (models of a hub are not fetched: download it first)"
-        raise BadInput(f"{path}: expected a local Hugging Face directory, got {got}")
-    if (path / "adapter_config.json").exists():  # transformers would apply it silently
-        raise BadInput(f"{path}: expected a whole model, got an adapter: merge it into its base and save that")
-    if not file.exists():
-        is_run = any(path.glob("checkpoint-*/config.json"))
-        remedy = ": name one of its checkpoints, or open it as a series (from_dir, --series)" if is_run else ""
-        raise BadInput(f"{path}: expected config.json, got {_listing(path)}{remedy}")
-    config = _read_json(file)
-    if "auto_map" in config:
-        raise BadInput(
-            f"{path}: this model needs code from its own directory ({config['auto_map']}), which is never run"
-        )
-    return config
-
-
-def check_weights(path: Path) -> list[Path]:
-    """The safetensors files of a directory. A missing or incomplete one is refused."""
-    single, index = path / "model.safetensors", path / "model.safetensors.index.json"
-    files = [single]  # where both exist, transformers loads the single file
-    if index.exists() and not single.exists():
-        files = [path / name for name in sorted(set(_read_json(index)["weight_map"].values()))]
-    for file in files:
-        if not file.exists():
-            pickles = [p.name for pattern in PICKLES for p in sorted(path.glob(pattern))]
-            got = f"pickled weights ({', '.join(pickles)}), which are never opened" if pickles else _listing(path)
-            raise BadInput(f"{path}: expected {file.name}, got {got}: save the model with safe_serialization=True")
-        _check_complete(file)
-    return files
-
-
-def fingerprint_of(path: str | Path) -> str:
-    """Fingerprint of a directory's weights, without loading the model. It equals `Policy.load(path).fingerprint()`."""
+@contextmanager
+def whatever_it_raises(path: str | Path, noun: str) -> Iterator[None]:
+    """As `reading`, for code of transformers, which raises errors of any kind on a damaged directory."""
     import torch
-    from safetensors import safe_open
-    from transformers import AutoConfig, AutoModelForCausalLM
 
-    path = Path(path)
-    check_config(path)
-    file_of: dict[str, Any] = {}
-    for file in check_weights(path):
-        handle = safe_open(file, framework="pt")
-        file_of.update(dict.fromkeys(handle.keys(), handle))
-    with torch.device("meta"):  # for the names: a file may hold more, such as a head tied to the embedding
-        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path, local_files_only=True))
-    names = dict(empty.named_parameters()).keys()
-    _expect_none_missing(path, names - file_of.keys())
-    return fingerprint_tensors(names, lambda name: file_of[name].get_tensor(name))
-
-
-def _check_complete(file: Path) -> None:
-    """A safetensors file states its own length: eight bytes, a header, and the tensors that the header lists."""
-    size = file.stat().st_size
-    with file.open("rb") as handle:
-        prefix = handle.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-        if 8 + length > size:
-            raise BadInput(f"{file}: expected a safetensors header, got a file cut short at {size} bytes")
+    with reading(path, noun):
         try:
-            header = json.loads(handle.read(length))
-        except ValueError as error:
-            raise BadInput(f"{file}: expected a safetensors header, got bytes that do not parse ({error})") from error
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    if (expected := 8 + length + max(ends, default=0)) != size:
-        raise BadInput(f"{file}: expected {expected} bytes by its own header, got {size}: copy it again")
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise BadInput(f"{file}: expected JSON, got text that does not parse ({error})") from error
-
-
-def _listing(path: Path) -> str:
-    names = sorted(p.name for p in path.iterdir())
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "an empty one"
+            yield
+        except (BadInput, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -11,11 +11,12 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from interp.artifacts import BadInput, fingerprint_tensors, writing_dir
+from interp.artifacts import BadInput, writing_dir
 from interp.device import resolve_device
 from interp.policy.bridge import bridge
 from interp.policy.config import SampleConfig
-from interp.policy.directory import load_model, load_tokenizer, no_progress_bars
+from interp.policy.directory import expect_forward, load_model, load_tokenizer, no_progress_bars, whatever_it_raises
+from interp.policy.fingerprints import fingerprint_policy, fingerprint_weights, generation_eos, stop_ids
 from interp.policy.residual import completion_residuals, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
@@ -47,12 +48,15 @@ class Policy:
         torch_device, torch_dtype = resolve_device(device, dtype)
         model: Any = load_model(path, dtype=torch_dtype)
         tokenizer: Any = load_tokenizer(path)
-        if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+        n_tokens = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
+        if n_tokens > (rows := model.get_input_embeddings().num_embeddings):
             raise BadInput(
-                f"{path}: expected a tokenizer with up to {rows} tokens, as the model has, got {len(tokenizer)}: "
+                f"{path}: expected a tokenizer with up to {rows} tokens, as the model has, got {n_tokens}: "
                 "is it the model's own?"
             )
-        return cls(model.to(torch_device), tokenizer, path)
+        model = model.to(torch_device)
+        expect_forward(path, model)
+        return cls(model, tokenizer, path)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write model and tokenizer as a Hugging Face directory, atomically."""
@@ -95,14 +99,16 @@ class Policy:
     @property
     def stop_ids(self) -> Ids:
         """Every token that ends a completion: the tokenizer's, and those that the generation config adds."""
-        eos: Any = self.tokenizer.eos_token_id
-        generation: Any = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None) or []
-        return sorted({eos, *([generation] if isinstance(generation, int) else generation)})
+        return stop_ids(self.tokenizer.eos_token_id, generation_eos(self.model))
 
     def fingerprint(self) -> str:
-        """Fingerprint of the weights as they are now. Training changes it."""
-        tensors = dict(self.model.named_parameters())
-        return fingerprint_tensors(tensors, tensors.__getitem__)
+        """Fingerprint as it is now: that of the weights, `+`, and that of config, stop tokens and tokenizer. Training
+        changes it."""
+        return fingerprint_policy(self.model, self.tokenizer)
+
+    def weights_fingerprint(self) -> str:
+        """Fingerprint of the weights alone."""
+        return fingerprint_weights(self.model)
 
     def encode(self, prompts: Sequence[str], *, chat: bool = False) -> list[Ids]:
         """Prompts as token ids, with the tokens that the tokenizer puts before them. With `chat`, as a user's turn.
@@ -116,7 +122,8 @@ class Policy:
         tokenizer: Any = self.tokenizer
         if chat:
             turn = [{"role": "user", "content": prompt}]
-            ids = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+            with whatever_it_raises("the tokenizer", "a chat template that can be applied"):
+                ids = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
         else:
             ids = tokenizer(prompt)["input_ids"]
         quoted = prompt if len(prompt) <= MAX_QUOTED else prompt[: MAX_QUOTED - 3] + "..."

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, recover
 from interp.display import HtmlSummary
-from interp.policy.directory import check_config, check_weights, fingerprint_of
+from interp.policy.files import check_config, check_weights, compare_files
+from interp.policy.fingerprints import fingerprint_of
 from interp.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Checkpoint:
         return Policy.load(self.path, device=device, dtype=dtype)
 
     def fingerprint(self) -> str:
-        """Fingerprint of the weights, read one tensor at a time."""
+        """Fingerprint of the policy: weights, config and tokenizer. Weights are read one tensor at a time."""
         return fingerprint_of(self.path)
 
 
@@ -79,8 +80,9 @@ class Series(Sequence[Checkpoint], HtmlSummary):
     ) -> "Series":
         """Every `checkpoint-<step>/` in `path`.
 
-        `base` is added as step 0: trainers do not save the policy they started from. With `skip_bad`, checkpoints that
-        cannot be used are left out and listed in `skipped`; the base is never left out."""
+        `base` is added as step 0: trainers do not save the policy they started from. With `skip_bad`, the weights of
+        our own runs are read once, to compare their checksums, and checkpoints that cannot be used are left out and
+        listed in `skipped`; the base is never left out."""
         path = Path(path)
         checkpoints = _find_checkpoints(path)
         if not checkpoints:
@@ -121,7 +123,8 @@ class Series(Sequence[Checkpoint], HtmlSummary):
         base, expected, skipped = series.base, _read_config(series.base), []
         for checkpoint in series[1:]:
             try:
-                _expect_same_architecture(base, expected, checkpoint, _read_config(checkpoint))
+                config = _read_config(checkpoint, weights=skip_bad)
+                _expect_same_architecture(base, expected, checkpoint, config)
             except BadInput as error:
                 if not skip_bad:
                     raise
@@ -192,7 +195,7 @@ class Series(Sequence[Checkpoint], HtmlSummary):
         return self.directory / name
 
     def table(self) -> "pl.DataFrame":
-        """A row per checkpoint: step, path, fingerprint of the weights."""
+        """A row per checkpoint: step, path, fingerprint."""
         import polars as pl
 
         rows = [(c.step, str(c.path), c.fingerprint()) for c in self.checkpoints]
@@ -209,12 +212,15 @@ class Series(Sequence[Checkpoint], HtmlSummary):
         return pl.DataFrame(sorted(rows, key=lambda row: row[0]), schema=schema, orient="row")
 
 
-def _read_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The config.json of a checkpoint; refused if the checkpoint cannot be loaded."""
+def _read_config(checkpoint: Checkpoint, *, weights: bool = False) -> dict[str, Any]:
+    """The config.json of a checkpoint; refused if the checkpoint cannot be loaded. With `weights`, their checksums are
+    compared."""
     if checkpoint.step < 0:
         raise BadInput(f"{checkpoint.path}: expected a step of 0 or more, got {checkpoint.step}")
     config = check_config(checkpoint.path)
     check_weights(checkpoint.path)
+    if weights:
+        compare_files(checkpoint.path, weights=True)
     return config
 
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from interp.artifacts import BadInput, Mismatch
+from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
@@ -117,7 +117,9 @@ def common_base(a: Series, b: Series, base: str | Path | Checkpoint | None) -> C
         return None
     common = first[0] if base is None else base if isinstance(base, Checkpoint) else Checkpoint(0, Path(base))
     for own in first:
-        if own.path != common.path and (got := own.fingerprint()) != (expected := common.fingerprint()):
+        if own.path == common.path:
+            continue
+        if not same_fingerprint(expected := common.fingerprint(), got := own.fingerprint()):
             raise Mismatch(
                 f"expected runs with one base, {common.path} ({expected}); got one that began with {own.path} ({got}): "
                 "compare their checkpoints themselves, as directories, or name the base of both (base, --base)"

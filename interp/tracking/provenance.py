@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import Mismatch, parse_json, reading, to_json
+from interp.artifacts import Mismatch, parse_json, reading, same_fingerprint, to_json
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint
 from interp.tasks.base import Task
@@ -36,7 +36,10 @@ def track_spec(
 
 def expect_measured_on(buckets: Buckets | None, base: Checkpoint) -> None:
     """Refuse buckets that were measured on another base."""
-    if buckets is not None and (measured_on := buckets.made_from.get("policy")) != (expected := base.fingerprint()):
+    if buckets is None:
+        return
+    measured_on, expected = buckets.made_from.get("policy"), base.fingerprint()
+    if not same_fingerprint(expected, measured_on):
         raise Mismatch(
             f"expected buckets measured on the base, {expected}; got buckets measured on {measured_on}: measure them "
             "on this base (interp bucket)"

@@ -23,7 +23,7 @@ from interp.organism.card import COLUMNS, MEASURED, NO_ZERO, README, OrganismCar
 from interp.organism.config import KIND
 from interp.organism.training import examples_of_step
 from interp.policy import Policy
-from interp.policy.directory import fingerprint_of
+from interp.policy.fingerprints import weights_fingerprint_of
 from interp.stats import Estimate
 from interp.tasks import Chain
 from interp.tasks.base import Problem
@@ -68,7 +68,7 @@ def test_the_fingerprint_of_the_task_equals_that_in_the_shipped_manifest():
 
 
 def test_the_shipped_weights_are_those_that_the_manifest_names():
-    assert read_manifest(shipped_path(), KIND)["weights"] == fingerprint_of(shipped_path())
+    assert read_manifest(shipped_path(), KIND)["weights"] == weights_fingerprint_of(shipped_path())
 
 
 def test_the_shipped_organism_has_the_default_config():

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from interp.artifacts import BadInput
 from interp.policy import Policy
-from interp.policy.directory import fingerprint_of
+from interp.policy.fingerprints import fingerprint_of
 
 PROMPT = "1 + 2 = 3 ; zzz"
 IDS = [5, 24, 6, 27, 7, 28, 3]
