@@ -21,6 +21,8 @@ Layout = Sequence[Sequence[tuple[int, int]]]
 TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 TINY = PlantedConfig(d_model=16, per_kind=4, dwell=12, length=24, rare_rate=0.02, tokens=4800)
 WIDTH, K, BLOCKS = 64, 4, (0.25, 0.75)
+OVERFLOWING = {"temperature": 1e-44}
+"""A contrast whose loss is not finite: a similarity over this temperature is beyond float32."""
 
 
 def small_config(

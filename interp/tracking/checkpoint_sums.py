@@ -181,7 +181,7 @@ def _table(
     return ActivationSums.from_tensors(TABLES[name], width, keys, tensors, latents)
 
 
-def _losses(sums: dict[str, float]) -> SpliceLosses:
+def _losses(sums: dict[str, Any]) -> SpliceLosses:
     if set(sums) != set(vars(SpliceLosses())) or not all(math.isfinite(value) for value in sums.values()):
         raise ValueError(f"losses that are no numbers of {', '.join(vars(SpliceLosses()))}: {sums}")
     return SpliceLosses(**sums)

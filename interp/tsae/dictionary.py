@@ -22,24 +22,18 @@ from interp.artifacts import (
     BadInput,
     Mismatch,
     fingerprint_tensors,
-    from_json,
-    is_kind,
-    read_manifest,
+    reading,
+    same_fingerprint,
     write_manifest,
     writing_dir,
 )
 from interp.display import HtmlSummary
 from interp.tsae.config import TSAEConfig
+from interp.tsae.dictionary_files import CONFIG, KIND, TENSORS, WEIGHTS, read_dictionary
 
 if TYPE_CHECKING:
     import polars as pl
     from sae_lens import SAE
-
-KIND = "tsae"
-CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
-RENAMED_ENTRIES = {"widths": "block_widths", "facts": "fit_metrics", "making": "spec"}
-"""Names of manifest entries in dictionaries saved by earlier versions."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,13 +145,14 @@ class TSAE(HtmlSummary):
         own = set(_policy_fingerprints(self.made_from).values())
         if not own:
             return None
-        return [int(step) for step, weights in _policy_fingerprints(made_from).items() if weights in own]
+        policies = _policy_fingerprints(made_from).items()
+        return [int(step) for step, policy in policies if any(same_fingerprint(each, policy) for each in own)]
 
     def unrelated_policies(self, made_from: Mapping[str, str]) -> tuple[str, str] | None:
         """The policies it was fitted on and those of `made_from`, as text, if the two have none in common. None if
         they share one, or if either is not known."""
         own, other = (set(_policy_fingerprints(names).values()) for names in (self.made_from, made_from))
-        unrelated = own and other and not own & other
+        unrelated = own and other and not any(same_fingerprint(a, b) for a in own for b in other)
         return (", ".join(sorted(own)), ", ".join(sorted(other))) if unrelated else None
 
     # --- files -----------------------------------------------------------------------------------------------------
@@ -168,7 +163,9 @@ class TSAE(HtmlSummary):
 
         if self.path is None:
             raise BadInput("expected a dictionary that was saved, got one without a path: fit it with out=")
-        return SAE.load_from_disk(self.path)
+        read_dictionary(self.path)  # SAELens does not refuse damaged files
+        with reading(self.path, "a dictionary that SAELens can load"):
+            return SAE.load_from_disk(self.path)
 
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None, layer: int | None = None) -> "TSAE":
@@ -177,31 +174,19 @@ class TSAE(HtmlSummary):
         Another layer than `layer` is refused; so are other fingerprints than those in `made_from`, for instance
         {"policy-0": policy.fingerprint()}."""
         path = Path(path)
-        ours = is_kind(path, KIND)
-        manifest = read_manifest(path, KIND, made_from=made_from) if ours else {}
-        manifest = {RENAMED_ENTRIES.get(name, name): entry for name, entry in manifest.items()}
-        tensors, cfg = _read_files(path)
-        if made_from and not ours:
-            raise Mismatch(f"{path}: expected a dictionary that says what it was made from, got one without a manifest")
-        own_layer = manifest["layer"] if ours else _hook_layer(cfg)
-        if layer is not None and own_layer != layer:
-            raise Mismatch(f"{path}: expected a dictionary of layer {layer}, got one of layer {own_layer}")
+        files = read_dictionary(path, made_from=made_from)
+        if layer is not None and files.layer != layer:
+            raise Mismatch(f"{path}: expected a dictionary of layer {layer}, got one of layer {files.layer}")
         return cls(
-            **tensors,
-            block_widths=tuple(manifest["block_widths"]) if ours else (tensors["b_enc"].shape[0],),
-            layer=own_layer,
-            config=from_json(TSAEConfig, manifest["config"]) if ours else None,
-            made_from=manifest.get("made_from", {}),
-            fit_metrics=manifest.get("fit_metrics", {}),
-            sae_lens_cfg=cfg,
+            **files.tensors,
+            block_widths=files.block_widths,
+            layer=files.layer,
+            config=files.config,
+            made_from=files.made_from,
+            fit_metrics=files.fit_metrics,
+            sae_lens_cfg=files.cfg,
             path=path,
         )
-
-    @classmethod
-    def from_files(cls, path: Path, **fields: Any) -> "TSAE":
-        """From a directory that SAELens wrote. `fields` are those that SAELens does not store."""
-        tensors, cfg = _read_files(path)
-        return cls(**tensors, sae_lens_cfg=cfg, **fields)
 
     def save(self, path: str | Path, *, spec: dict[str, Any] | None = None, overwrite: bool = False) -> "TSAE":
         """Save in SAELens' format, with a manifest. `spec` is everything that decided the weights, if known."""
@@ -212,7 +197,7 @@ class TSAE(HtmlSummary):
                 "expected a dictionary fitted here, got one without its config: copy the directory SAELens saved"
             )
         with writing_dir(path, overwrite=overwrite) as partial:
-            (partial / CONFIG).write_text(json.dumps(self.sae_lens_cfg, indent=1) + "\n")
+            (partial / CONFIG).write_text(json.dumps(self.sae_lens_cfg, indent=1, sort_keys=True) + "\n")
             save_file({name: getattr(self, name).contiguous() for name in TENSORS}, partial / WEIGHTS)
             write_manifest(
                 partial,
@@ -231,42 +216,3 @@ def _policy_fingerprints(made_from: Mapping[str, str]) -> dict[str, str]:
     """The fingerprint of each policy, by its step."""
     prefix = "policy-"
     return {name.removeprefix(prefix): value for name, value in made_from.items() if name.startswith(prefix)}
-
-
-def _read_files(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the cfg.json of a dictionary's directory."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_dir():
-        got = "a file" if path.exists() else "nothing there"
-        raise BadInput(f"{path}: expected a dictionary's directory, got {got}: is the path right?")
-    if is_kind(path, "activations"):
-        raise BadInput(f"{path}: expected a dictionary, got a store of activations: fit one on it (interp tsae)")
-    for name in (CONFIG, WEIGHTS):
-        if not (path / name).exists():
-            raise BadInput(f"{path}: expected {CONFIG} and {WEIGHTS}, as SAELens saves a dictionary; {name} is missing")
-    try:
-        cfg = json.loads((path / CONFIG).read_text())
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path / CONFIG}: expected whole JSON, got text that does not parse ({error})") from error
-    options = (cfg.get("architecture"), cfg.get("normalize_activations"), cfg.get("apply_b_dec_to_input"))
-    if options != ("jumprelu", "none", True):
-        raise BadInput(
-            f"{path}: expected a jumprelu dictionary that subtracts b_dec and normalizes nothing, got architecture, "
-            f"normalize_activations and apply_b_dec_to_input {options}: save it by save_inference_model"
-        )
-    try:
-        tensors = load_file(path / WEIGHTS)
-    except SafetensorError as error:
-        raise BadInput(f"{path / WEIGHTS}: expected whole safetensors, got: {error}") from error
-    if missing := set(TENSORS) - set(tensors):
-        raise BadInput(f"{path / WEIGHTS}: expected {', '.join(TENSORS)}; {', '.join(sorted(missing))} missing")
-    return {name: tensors[name] for name in TENSORS}, cfg
-
-
-def _hook_layer(cfg: dict[str, Any]) -> int | None:
-    """7 for the hook `blocks.7.hook_resid_post`. None for any other hook."""
-    parts = str((cfg.get("metadata") or {}).get("hook_name") or "").split(".")
-    is_residual = len(parts) == 3 and parts[0] == "blocks" and parts[2] == "hook_resid_post"
-    return int(parts[1]) if is_residual and parts[1].isdigit() else None

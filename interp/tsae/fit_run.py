@@ -1,11 +1,13 @@
 """The fit of one dictionary: its progress through the pools, its saved state, and the dictionary it ends in."""
 
+import contextlib
 import copy
+import json
 import math
 import shutil
-import tempfile
 import threading
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.activations import Store
-from interp.artifacts import BadInput, Mismatch, open_or_create, to_json
+from interp.artifacts import BadInput, Mismatch, locked, open_or_create, reading, recover, to_json
+from interp.artifacts.locks import lock_file
 from interp.training_state import load_training_state, save_training_state
 from interp.tsae.batches import batches
 from interp.tsae.config import TSAEConfig
-from interp.tsae.dictionary import KIND, TSAE
+from interp.tsae.dictionary import TSAE
+from interp.tsae.dictionary_files import KIND, TENSORS
 from interp.tsae.fit_checks import expect_enough
 from interp.tsae.pools import Pool, Pools
 from interp.tsae.provenance import reader_fingerprints
@@ -46,14 +50,30 @@ def state_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.state")
 
 
+@contextlib.contextmanager
+def locked_fits(outs: Iterable[Path]) -> Iterator[None]:
+    """Hold the places of fits, and those of their training states."""
+    with contextlib.ExitStack() as stack:
+        for out in outs:
+            stack.enter_context(locked(out))
+            stack.enter_context(locked(state_path(out)))
+        yield
+
+
 def load_finished(out: Path, spec: dict[str, Any]) -> TSAE | None:
     """The dictionary at `out` if it has this spec, or None if the place is free. Another spec is refused."""
     if open_or_create(out, KIND, {"spec": spec}) is None:
-        if out.is_dir():  # empty: a directory is written as a whole
-            out.rmdir()
         return None
-    shutil.rmtree(state_path(out), ignore_errors=True)  # left by a fit killed between its save and its clean-up
+    _clear_leftovers(out)
     return TSAE.load(out)
+
+
+def _clear_leftovers(out: Path) -> None:
+    """Remove what a fit leaves that is killed between its save and its clean-up."""
+    recover(state_path(out))
+    if any(path.exists() for path in (state_path(out), lock_file(out), lock_file(state_path(out)))):
+        with contextlib.suppress(BadInput), locked_fits([out]):  # another fit of the same is about to clear them
+            shutil.rmtree(state_path(out), ignore_errors=True)
 
 
 class FitRun:
@@ -86,9 +106,23 @@ class FitRun:
         self.error: FloatingPointError | None = None
         self.spec = fit_spec(self.store, self.layer, config, start)
         if self.state is not None:
-            steps, facts = load_training_state(self.state, self.trainer, self.trainer.optimizer, config=self.spec)
-            self.pool, self.batch = facts.get("pool", 0), facts.get("batch", 0)
-            self.trainer.steps_done, self.trainer.last_metrics = steps, facts.get("metrics", {})
+            self._resume(self.state)
+
+    def _resume(self, state: Path) -> None:
+        trainer = self.trainer
+        steps, facts = load_training_state(state, trainer, trainer.optimizer, config=self.spec)
+        if not steps and not facts:
+            return
+        with reading(state, "the state of this fit", remedy=f"delete {state} to begin again"):
+            self.pool, self.batch, trainer.last_metrics = facts["pool"], facts["batch"], dict(facts["metrics"])
+            updates = {int(moments["step"]) for moments in trainer.optimizer.state.values()}
+            if steps > trainer.steps or updates != ({steps} if steps else set()):
+                raise ValueError(f"step {steps} of {trainer.steps}, and moments of step {sorted(updates)}")
+            most = {"pool": (steps + 1) * (self.pools.per_epoch + 1), "batch": steps}
+            for name, bound in most.items():
+                if type(facts[name]) is not int or not 0 <= facts[name] <= bound:
+                    raise ValueError(f"{name} {facts[name]!r} after {steps} steps")
+        trainer.steps_done = steps
 
     @property
     def label(self) -> str:
@@ -167,19 +201,21 @@ class FitRun:
             shutil.rmtree(self.state, ignore_errors=True)
         return dictionary
 
+    @torch.no_grad()
     def _dictionary(self) -> TSAE:
-        """Through SAELens' own export: scale folded into the weights, JumpReLU thresholds."""
+        """As SAELens' own export has it: scale folded into the weights, JumpReLU thresholds."""
         trainer = self.trainer
         sae = copy.deepcopy(trainer.sae)
         sae.fold_activation_norm_scaling_factor(trainer.scale)
         sae.cfg.metadata.hook_name = f"blocks.{self.layer}.hook_resid_post"
-        with tempfile.TemporaryDirectory() as directory:
-            sae.cpu().save_inference_model(directory)
-            return TSAE.from_files(
-                Path(directory),
-                block_widths=trainer.config.block_widths(),
-                layer=self.layer,
-                config=trainer.config,
-                made_from={"store": self.store.fingerprint(), **reader_fingerprints(self.store)},
-                fit_metrics={key: round(value, 6) for key, value in trainer.last_metrics.items()},
-            )
+        tensors = sae.cpu().state_dict()
+        sae.process_state_dict_for_saving_inference(tensors)
+        return TSAE(
+            **{name: tensors[name] for name in TENSORS},
+            block_widths=trainer.config.block_widths(),
+            layer=self.layer,
+            config=trainer.config,
+            made_from={"store": self.store.fingerprint(), **reader_fingerprints(self.store)},
+            fit_metrics={key: round(value, 6) for key, value in trainer.last_metrics.items()},
+            sae_lens_cfg=json.loads(json.dumps(sae.cfg.get_inference_sae_cfg_dict(), sort_keys=True)),
+        )

@@ -25,7 +25,7 @@ from interp.tsae.architecture import register_architecture
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
 from interp.tsae.fit_checks import expect_layer, warn_no_promotion
-from interp.tsae.fit_run import FitRun, fit_spec, load_finished
+from interp.tsae.fit_run import FitRun, fit_spec, load_finished, locked_fits
 from interp.tsae.pools import Pools
 from interp.tsae.statistics import measure_statistics, sample_tokens
 
@@ -88,14 +88,23 @@ def _fit(
     expect_layer(store, layer)
     for config in configs.values():
         config.resolved(store.d_model)  # refuses what does not fit before anything is read
-    finished: dict[str, TSAE] = {}
-    for name, out in outs.items():
-        if (dictionary := load_finished(out, fit_spec(store, layer, configs[name], start))) is not None:
-            finished[name] = dictionary
-    missing = {name: config for name, config in configs.items() if name not in finished}
-    if missing:
-        finished |= _fit_missing(store, missing, outs, layer, start, _torch_device(device), progress)
+    finished = _load_finished(store, configs, outs, layer, start)
+    if missing := {name: config for name, config in configs.items() if name not in finished}:
+        with locked_fits(outs[name] for name in missing if name in outs):
+            finished |= _load_finished(store, missing, outs, layer, start)  # another may have finished since
+            missing = {name: config for name, config in missing.items() if name not in finished}
+            if missing:
+                finished |= _fit_missing(store, missing, outs, layer, start, _torch_device(device), progress)
     return {name: finished[name] for name in configs}
+
+
+def _load_finished(
+    store: Store, configs: Mapping[str, TSAEConfig], outs: Mapping[str, Path], layer: int, start: TSAE | None
+) -> dict[str, TSAE]:
+    """The dictionaries that have been fitted already. A place with anything else in it is refused."""
+    specs = {name: fit_spec(store, layer, config, start) for name, config in configs.items() if name in outs}
+    loaded = {name: load_finished(outs[name], spec) for name, spec in specs.items()}
+    return {name: dictionary for name, dictionary in loaded.items() if dictionary is not None}
 
 
 def _fit_missing(

@@ -9,8 +9,7 @@ from typing_extensions import override
 from interp.artifacts import BadInput
 from interp.checks import CountOrZero, Positive, Range, Weight, expect_one_of, expect_plausible
 from interp.tsae.config import REDUCTIONS, SIMILARITIES, Width
-
-ARCHITECTURE = "contrastive_temporal"
+from interp.tsae.dictionary_files import ARCHITECTURE
 
 
 @dataclass

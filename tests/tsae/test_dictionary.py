@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from damage_fixtures import DAMAGES, edit_manifest, strip_checksums
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from tsae_fixtures import TENSORS, held_out_documents, small_config, small_store
@@ -147,7 +148,9 @@ def test_a_dictionary_saved_by_an_earlier_version_is_loaded(tmp_path):
     entries = json.loads(manifest.read_text())
     entries["widths"], entries["facts"] = entries.pop("block_widths"), entries.pop("fit_metrics")
     manifest.write_text(json.dumps(entries))
-    loaded = TSAE.load(tmp_path / "dictionary")
+    strip_checksums(tmp_path / "dictionary")
+    with pytest.warns(UserWarning, match="written by an earlier version, without checksums"):
+        loaded = TSAE.load(tmp_path / "dictionary")
     assert (loaded.block_widths, loaded.fit_metrics) == (tsae.block_widths, tsae.fit_metrics)
 
 
@@ -180,20 +183,136 @@ def test_a_dictionary_made_from_other_weights_is_refused(saved):
         TSAE.load(saved, made_from={"policy-1": "ppp"})
 
 
-@pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
-def test_a_missing_file_is_named(name, saved):
-    (saved / name).unlink()
-    with pytest.raises(BadInput, match=f"as SAELens saves a dictionary; {name} is missing"):
+FILES = ("cfg.json", "manifest.json", "sae_weights.safetensors")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_to_any_file_is_refused_naming_the_place(damage, name, saved, tmp_path):
+    other = hand_made_tsae(layer=4, b_dec=torch.zeros(2), sae_lens_cfg={**SAE_LENS_CFG, "metadata": {}})
+    other.save(tmp_path / "other")
+    DAMAGES[damage](saved / name, tmp_path / "other" / name)
+    if (damage, name) == ("delete", "manifest.json"):
+        tsae = TSAE.load(saved)  # as SAELens saves dictionaries
+        assert (tsae.block_widths, tsae.config, tsae.made_from) == ((3,), None, {})
+    else:
+        with pytest.raises(BadInput, match=f"{saved}.*: expected "):
+            TSAE.load(saved)
+
+
+EDITS: dict[str, tuple[str, Any, str]] = {
+    "blocks that do not sum to the width": (
+        "block_widths",
+        [1000, 2],
+        r"blocks of \[1000, 2\] latents, and tensors of 3",
+    ),
+    "other blocks than the config's": ("block_widths", [2, 1], r"a config of blocks \(1, 2\), and a dictionary of"),
+    "a block without latents": ("block_widths", [3, 0], "blocks of"),
+    "blocks that are no numbers": ("block_widths", ["a", 2], "blocks of"),
+    "no blocks": ("block_widths", None, "expected the manifest of a dictionary"),
+    "another layer": ("layer", 99, "expected layer 99, as manifest.json; got layer 5 in cfg.json"),
+    "a layer that is no number": ("layer", "five", "layer 'five'"),
+    "an unknown option": ("config", {"colour": "red"}, "TSAEConfig has no colour"),
+    "a config of another type": ("config", {"contrast": 3}, "expected the manifest of a dictionary"),
+    "inputs without fingerprints": ("made_from", {"policy-0": 3}, "inputs without fingerprints"),
+    "a policy without a step": ("made_from", {"policy-last": "ppp"}, "policies without steps"),
+    "metrics that are no numbers": ("fit_metrics", {"fve": "good"}, "metrics that are no numbers"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*without checksums")
+@pytest.mark.parametrize("with_checksums", [True, False])
+@pytest.mark.parametrize("case", EDITS)
+def test_a_manifest_that_does_not_fit_the_tensors_or_the_cfg_is_refused(case, with_checksums, saved):
+    entry, value, message = EDITS[case]
+    if not with_checksums:
+        strip_checksums(saved)
+    edit_manifest(saved, lambda manifest: manifest.update({entry: value}))
+    with pytest.raises(BadInput, match=f"{saved}.*{message}"):
         TSAE.load(saved)
 
 
-@pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors", "manifest.json"])
-def test_a_truncated_file_is_named(name, saved):
-    complete = (saved / name).read_bytes()
+def test_blocks_that_end_elsewhere_in_the_cfg_are_refused(tmp_path):
+    details = {"training_architecture_details": {"matryoshka_widths": [2, 3]}}
+    cfg = {**SAE_LENS_CFG, "metadata": {**SAE_LENS_CFG["metadata"], **details}}
+    with pytest.raises(BadInput, match=r"blocks that end at \[2, 3\] in cfg.json"):
+        hand_made_tsae(sae_lens_cfg=cfg).save(tmp_path / "dictionary")
+
+
+@pytest.fixture
+def plain(saved: Path) -> Path:
+    """A dictionary as SAELens saves it, without a manifest."""
+    (saved / "manifest.json").unlink()
+    return saved
+
+
+@pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
+def test_without_a_manifest_a_missing_file_is_named(name, plain):
+    (plain / name).unlink()
+    with pytest.raises(BadInput, match=f"as SAELens saves a dictionary; {name} is missing"):
+        TSAE.load(plain)
+
+
+@pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
+def test_without_a_manifest_a_truncated_file_is_named(name, plain):
+    complete = (plain / name).read_bytes()
     for size in (0, 10, len(complete) // 2, len(complete) - 3):
-        (saved / name).write_bytes(complete[:size])
+        (plain / name).write_bytes(complete[:size])
         with pytest.raises(BadInput, match=rf"{name}: expected "):
-            TSAE.load(saved)
+            TSAE.load(plain)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "cfg.json: expected the config of a dictionary as SAELens writes it"),
+        (json.dumps({**SAE_LENS_CFG, "metadata": "none"}), "cfg.json: expected the config of a dictionary"),
+        (json.dumps({**SAE_LENS_CFG, "d_in": 3}), r"cfg.json with d_in 2 and d_sae 3, as the weights; got \(3, 3\)"),
+        (json.dumps({**SAE_LENS_CFG, "d_sae": None}), r"got \(2, None\)"),
+    ],
+)
+def test_a_cfg_that_does_not_fit_the_weights_is_refused(content, message, plain):
+    (plain / "cfg.json").write_text(content)
+    with pytest.raises(BadInput, match=message):
+        TSAE.load(plain)
+
+
+OTHER_TENSORS = {
+    "a transposed encoder": ("W_enc", lambda x: x.T),
+    "an encoder of one row": ("W_enc", lambda x: x[0]),
+    "a latent less": ("threshold", lambda x: x[:-1]),
+    "a dimension more": ("b_dec", lambda x: torch.cat([x, x])),
+    "a number": ("b_enc", lambda x: x.sum()),
+    "no latents": ("b_enc", lambda x: x[:0]),
+    "NaN": ("W_dec", lambda x: x * float("nan")),
+    "infinity": ("b_enc", lambda x: x + float("inf")),
+    "whole numbers": ("W_dec", lambda x: x.long()),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_TENSORS)
+def test_tensors_that_do_not_fit_together_or_are_not_finite_are_refused(case, plain):
+    name, change = OTHER_TENSORS[case]
+    tensors = load_file(plain / "sae_weights.safetensors")
+    save_file({**tensors, name: change(tensors[name]).contiguous()}, plain / "sae_weights.safetensors")
+    with pytest.raises(BadInput, match="sae_weights.safetensors: expected the weights of a dictionary"):
+        TSAE.load(plain)
+
+
+def test_a_dictionary_fitted_here_that_lost_its_manifest_is_read_with_a_warning(tmp_path):
+    metadata = {**SAE_LENS_CFG["metadata"], "training_architecture": "contrastive_temporal"}
+    path = hand_made_tsae(sae_lens_cfg={**SAE_LENS_CFG, "metadata": metadata}).save(tmp_path / "dictionary").path
+    assert path is not None
+    (path / "manifest.json").unlink()
+    with pytest.warns(UserWarning, match=r"has no manifest.json: it is read as a dictionary of one block .* Copy the"):
+        assert TSAE.load(path).block_widths == (3,)
+
+
+def test_the_cfg_does_not_depend_on_the_order_of_its_keys(tmp_path):
+    shuffled = dict(reversed(SAE_LENS_CFG.items()))
+    for name, cfg in (("one", SAE_LENS_CFG), ("other", shuffled)):
+        hand_made_tsae(sae_lens_cfg=cfg).save(tmp_path / name)
+    assert (tmp_path / "one" / "cfg.json").read_bytes() == (tmp_path / "other" / "cfg.json").read_bytes()
 
 
 def test_a_missing_directory_is_refused(tmp_path):
@@ -210,19 +329,19 @@ OTHER_CFG = {
 
 
 @pytest.mark.parametrize("case", OTHER_CFG)
-def test_a_cfg_of_another_encoding_is_refused(case, saved):
-    (saved / "cfg.json").write_text(json.dumps(SAE_LENS_CFG | OTHER_CFG[case]))
+def test_a_cfg_of_another_encoding_is_refused(case, plain):
+    (plain / "cfg.json").write_text(json.dumps(SAE_LENS_CFG | OTHER_CFG[case]))
     with pytest.raises(
         BadInput, match="expected a jumprelu dictionary that subtracts b_dec and normalizes nothing, got"
     ):
-        TSAE.load(saved)
+        TSAE.load(plain)
 
 
-def test_weights_without_a_threshold_are_refused(saved):
-    tensors = load_file(saved / "sae_weights.safetensors")
-    save_file({name: tensors[name] for name in TENSORS[:-2]}, saved / "sae_weights.safetensors")
-    with pytest.raises(BadInput, match="expected W_enc, b_enc, W_dec, b_dec, threshold; b_dec, threshold missing"):
-        TSAE.load(saved)
+def test_weights_without_a_threshold_are_refused(plain):
+    tensors = load_file(plain / "sae_weights.safetensors")
+    save_file({name: tensors[name] for name in TENSORS[:-2]}, plain / "sae_weights.safetensors")
+    with pytest.raises(BadInput, match="b_dec, threshold missing"):
+        TSAE.load(plain)
 
 
 # --- SAELens -------------------------------------------------------------------------------------------------------

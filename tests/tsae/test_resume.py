@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tsae_fixtures import expect_same_bits, noise_residuals, small_config, small_store, store_with_layout
+from tsae_fixtures import OVERFLOWING, expect_same_bits, noise_residuals, small_config, small_store, store_with_layout
 
 from interp.activations import Store
 from interp.artifacts import BadInput, read_manifest
@@ -188,7 +188,7 @@ def test_dictionaries_fitted_together_must_have_the_same_pools(change, store):
 
 
 def test_if_one_diverges_the_others_are_finished_before_the_error_is_raised(store, tmp_path):
-    diverging = small_config(training={"lr": 1e12, "clip": 1e12})
+    diverging = small_config(contrast=OVERFLOWING)
     for _ in range(2):  # the second call finds the other one finished
         with pytest.raises(FloatingPointError, match="dictionary 'wild' diverged"):
             fit_all(store, {"wild": diverging, "tame": small_config()}, out=tmp_path / "both", progress=False)
