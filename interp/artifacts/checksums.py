@@ -19,7 +19,9 @@ Integrity = Literal["full", "sizes"]
 Record = dict[str, Any]
 """`bytes` and `sha256` of a file."""
 
-_integrity: ContextVar[Integrity] = ContextVar("integrity", default="full")
+VARIABLE = "INTERP_INTEGRITY"
+"""Environment variable with the level outside any `integrity` block."""
+_integrity: ContextVar[Integrity | None] = ContextVar("integrity", default=None)
 _compared: dict[Path, tuple[int, ...]] = {}
 """Files that this process has compared, with the size, time and inode they had."""
 
@@ -34,13 +36,17 @@ def integrity(level: Integrity) -> Iterator[None]:
         _integrity.reset(token)
 
 
-def set_integrity(level: Integrity) -> None:
-    """As `integrity`, from here on."""
-    _integrity.set(expect_integrity(level))
+def set_integrity(level: str) -> None:
+    """As `integrity`, for the rest of this process and for processes that it starts."""
+    os.environ[VARIABLE] = expect_integrity(level)
+
+
+def current_integrity() -> Integrity:
+    return _integrity.get() or expect_integrity(os.environ.get(VARIABLE, "full"))
 
 
 def expect_integrity(level: str) -> Integrity:
-    if level not in ("full", "sizes"):
+    if level != "full" and level != "sizes":
         raise BadInput(f"integrity must be full or sizes; got {level!r}")
     return level
 
@@ -86,7 +92,7 @@ def compare_file(directory: Path, name: str, records: Mapping[str, Record]) -> P
         return file
     status = _compare_size(file, record)
     identity = (status.st_size, status.st_mtime_ns, status.st_ino)
-    if _integrity.get() == "full" and _compared.get(file.absolute()) != identity:
+    if current_integrity() == "full" and _compared.get(file.absolute()) != identity:
         if (got := record_file(file)["sha256"]) != record["sha256"]:
             raise BadInput(
                 f"{file}: expected checksum {record['sha256'][:16]}, got {got[:16]}: its contents changed after it was "

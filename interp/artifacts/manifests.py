@@ -101,7 +101,10 @@ def is_kind(path: str | Path, kind: str) -> bool:
 
 def recorded_files(manifest: Mapping[str, Any]) -> dict[str, Record]:
     """Size and checksum of each file of an artifact. Empty for one of an earlier version."""
-    return manifest.get("files") or {}
+    records = manifest.get("files") or {}
+    if not isinstance(records, dict) or any(not _is_record(record) for record in records.values()):
+        raise BadInput(f"{MANIFEST}: expected bytes and sha256 of each file, got {str(records)[:100]}: copy it again")
+    return records
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -117,13 +120,12 @@ def _expect_entries(path: Path, manifest: Mapping[str, Any]) -> None:
     for name in ("config", "made_from"):
         if not isinstance(manifest.get(name), dict):
             raise BadInput(f"{path / MANIFEST}: expected an entry {name!r} with fields, got {manifest.get(name)!r}")
-    records = manifest.get("files", {})
-    if not isinstance(records, dict) or any(not _is_record(record) for record in records.values()):
-        raise BadInput(f"{path / MANIFEST}: expected bytes and sha256 of each file, got {records!r}")
 
 
 def _is_record(record: Any) -> bool:
-    return isinstance(record, dict) and set(record) == {"bytes", "sha256"}
+    """Whether this is {"bytes": a number, "sha256": text}."""
+    types = {"bytes": int, "sha256": str}
+    return isinstance(record, dict) and {name: type(value) for name, value in record.items()} == types
 
 
 def _warn_without_checksums(path: Path, manifest: Mapping[str, Any]) -> None:

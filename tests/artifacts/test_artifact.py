@@ -18,6 +18,7 @@ from interp.artifacts import (
     open_artifact,
     read_parquet,
     reading,
+    set_integrity,
     with_checksum,
     write_json,
     write_manifest,
@@ -109,6 +110,16 @@ def test_sizes_alone_are_compared_where_that_is_asked_for(toy):
         pytest.fail("the block was entered")
 
 
+def test_the_environment_sets_the_integrity_of_a_process_and_of_those_it_starts(toy, monkeypatch):
+    monkeypatch.setenv("INTERP_INTEGRITY", "full")  # restored after the test
+    (toy / "sub" / "notes.txt").write_text("TEXT")
+    set_integrity("sizes")
+    assert os.environ["INTERP_INTEGRITY"] == "sizes"
+    assert read_all(toy)[3] == "TEXT"
+    with integrity("full"), pytest.raises(BadInput, match="expected checksum"):
+        read_all(toy)
+
+
 def test_an_artifact_without_checksums_is_read_with_a_warning_and_can_be_given_them(toy):
     strip_checksums(toy)
     with pytest.warns(UserWarning, match="without checksums"):
@@ -138,7 +149,7 @@ def test_a_name_that_leads_out_of_the_directory_is_refused(toy, name):
         open_artifact(toy, "toy")
 
 
-@pytest.mark.parametrize("files", [[], {"a": 1}, {"a": {"bytes": 1}}, "x"])
+@pytest.mark.parametrize("files", [[1], {"a": 1}, {"a": {"bytes": 1}}, {"a": {"bytes": "1", "sha256": "0"}}, "x"])
 def test_records_of_another_form_are_refused(toy, files):
     edit_manifest(toy, files=files)
     with pytest.raises(BadInput, match="expected bytes and sha256 of each file"):

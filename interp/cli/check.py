@@ -1,0 +1,76 @@
+"""Check artifacts: compare every file with its checksum."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from interp.artifacts import (
+    MANIFEST,
+    Artifact,
+    BadInput,
+    add_checksums,
+    compare_sizes,
+    parse_manifest,
+    recorded_files,
+)
+from interp.artifacts.manifests import CHECKSUM
+from interp.cli.app import Args, app, say, say_json
+from interp.display import text_columns
+
+WHOLE, DAMAGED, UNKNOWN = "whole", "damaged", "no checksums"
+
+
+@dataclass(frozen=True)
+class Check(Args):
+    paths: tyro.conf.Positional[tuple[Path, ...]]
+    """Directories. Artifacts inside them are checked too."""
+    add: bool = False
+    """Add checksums to artifacts of earlier versions, which have none. Their files are taken to be whole."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@app.command(name="check")
+def check_command(config: Check) -> None:
+    """Compare every file of artifacts with its checksum. Exits with 1 if one is damaged."""
+    results = [(path, *check(path, add=config.add)) for path in _artifacts(config.paths)]
+    if config.json:
+        say_json([{"path": path, "state": state, "reason": reason} for path, state, reason in results])
+    else:
+        say(text_columns(["artifact", "state"], [[str(path), state] for path, state, _ in results]))
+        say(*(f"{reason}" for _, _, reason in results if reason))
+    if any(state == DAMAGED for _, state, _ in results):
+        raise SystemExit(1)
+
+
+def check(path: Path, *, add: bool = False) -> tuple[str, str | None]:
+    """Whether an artifact is whole, and the reason if it is not."""
+    try:
+        manifest = parse_manifest(path / MANIFEST)
+        if CHECKSUM not in manifest:
+            if not add:
+                return UNKNOWN, None
+            manifest = add_checksums(path).manifest
+        compare_sizes(path, recorded_files(manifest))
+        Artifact(path, manifest).compare_all()
+    except BadInput as error:
+        return DAMAGED, str(error)
+    return WHOLE, None
+
+
+def _artifacts(paths: tuple[Path, ...]) -> Iterator[Path]:
+    for path in paths:
+        artifacts = sorted(file.parent for file in path.rglob(MANIFEST) if _is_ours(file)) if path.is_dir() else []
+        if not artifacts:
+            raise BadInput(f"{path}: expected a directory with a {MANIFEST} in it, got none: is the path right?")
+        yield from artifacts
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether this is a manifest of this package, or a damaged file that may have been one."""
+    try:
+        return {"schema", "kind"} <= set(parse_manifest(file))
+    except BadInput:
+        return True
