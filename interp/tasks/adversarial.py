@@ -1,6 +1,7 @@
 """Tables of adversarial completions, each with the verdict that the verifier must give.
 
-A table is a JSONL file named for its verifier (`chain`, `math`, `gym`, `traces`). One line is one case:
+A table is a JSONL file named for its verifier (`chain`, `math`, `gym`, `traces`), up to an underscore: `math_right` and
+`math_wrong` are for `math`. One line is one case:
 
     {"case": name, "prompt": ..., "answer": ..., "completion": ..., "expect": {field of the verdict: value}}
 
@@ -48,16 +49,18 @@ def run_case_table(table: Path) -> list[CaseResult]:
     """The result of every case in a table."""
     if not table.exists():
         raise BadInput(f"{table}: expected a table of cases, got no such file")
-    if table.stem not in VERIFIERS:
+    verifier = table.stem.partition("_")[0]
+    if verifier not in VERIFIERS:
         raise BadInput(f"{table}: a table is named for its verifier, one of {', '.join(VERIFIERS)}; got {table.stem!r}")
-    return [run_case(table.stem, json.loads(line)) for line in table.read_text().splitlines() if line.strip()]
+    cases = [json.loads(line) for line in table.read_text(encoding="utf-8").split("\n") if line.strip()]
+    return [run_case(verifier, case, table.stem) for case in cases]
 
 
-def run_case(verifier: str, case: dict[str, Any]) -> CaseResult:
+def run_case(verifier: str, case: dict[str, Any], table: str = "") -> CaseResult:
     """Verify the completion of one case; its result has the fields that the case lists."""
     verdict = VERIFIERS[verifier](case)
     fields = {name: _field(verdict, name) for name in case["expect"]}
-    return CaseResult(verifier, case["case"], case["expect"], fields)
+    return CaseResult(table or verifier, case["case"], case["expect"], fields)
 
 
 def _field(verdict: Verdict | Trace, name: str) -> Any:

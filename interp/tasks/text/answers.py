@@ -10,29 +10,59 @@ The first of these that occurs counts, in its last occurrence:
     bare     the whole completion, if it is nothing but an answer
 
 The last number of a text is never taken as its answer: a text with many numbers would be right by chance. For the same
-reason an announcement must be readable as one answer (`17 or 18` is not). Two announcements of different answers with
-at most two words between them are a list, not a correction, and count as no answer.
+reason an announcement must be readable as one answer (`17 or 18` is not), up to the end of its sentence or to a reason
+(`18, because ...`), and neither denied nor taken back by the words around it (`interp.tasks.text.doubt`). If the last
+one is not, nothing that was announced before it, in the same way or a weaker one, counts. Two announcements of
+different answers with at most two words between them are a list, not a correction, and count as no answer.
+
+Every search is linear in the length of the text, and only its last `MAX_TEXT` characters are searched.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interp.tasks.base import Span
-from interp.tasks.text.numerals import read_number
+from interp.tasks.text.doubt import is_denied, is_retracted
 
-MAX_FIELD, MAX_TAGGED, MAX_ANNOUNCED = 300, 5000, 64
+MAX_FIELD, MAX_TAGGED, MAX_ANNOUNCED, MAX_TEXT = 300, 5000, 4, 100_000
 
-_PHRASE = r"\banswer\s+(?:is|=)\s*:?[ \t]*((?:[^\n.]|\.(?=[0-9]))*)"
 _MARKERS = (
-    ("hashes", re.compile(r"(?<!#)####(?!#)[ \t]*([^\n]*)")),
-    ("label", re.compile(r"^[ \t*_>]*(?:(?:the\s+)?(?:final\s+)?answer|A)[ \t*_]*:[ \t*_]*([^\n]*)", re.I | re.M)),
-    ("phrase", re.compile(_PHRASE, re.I)),
+    ("hashes", re.compile(r"(?<!#)####(?!#)[ \t]*")),
+    (
+        "label",
+        re.compile(
+            r"^[ \t*_>#]{0,20}(?:(?:the[ \t]{1,3})?(?:final[ \t]{1,3})?answer|A)[ \t*_]{0,9}:[ \t*_]{0,9}", re.I | re.M
+        ),
+    ),
+    (
+        "phrase",
+        re.compile(
+            r"\banswer(?:[ \t]{1,3}(?:to|for)[ \t]{1,3}(?:the|this|our)[ \t]{1,3}(?:question|problem|exercise))?"
+            r"(?:\s{1,9}(?:is|equals|must be|comes to|comes out to|=)\b|\s{0,9}=)\s{0,9}:?[ \t]{0,9}",
+            re.I,
+        ),
+    ),
 )
+_VARIABLE = re.compile(r"[a-zA-Z]\s?\^|(?<=[0-9])[a-zA-Z](?![a-zA-Z])")
 _OPEN, _CLOSE = "<answer>", "</answer>"
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_REASON = re.compile(r"\b(?:because|since|as|so)\b", re.I)
-_WRAPPERS = (("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"))
+_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{")
+_BRACE = re.compile(rf"{_BOX.pattern}|[{{}}]")
+_REASON = re.compile(
+    r"[\s,;(–—-]*\b(?:because|since|given that|due to|as (?=(?:she|he|it|they|we|there|each|every|all|[0-9$])\b))", re.I
+)
+_ABBREVIATIONS = "ft sq in oz lb lbs hr hrs min mins sec yd mi cm St Mr Mrs Dr"
+_SENTENCE_END = re.compile(
+    r"\.(?=[\s*_]|$)(?<![.\s]\.)(?<!\b[a-zA-Z]\.)" + "".join(rf"(?<!\b{word}\.)" for word in _ABBREVIATIONS.split())
+)
+_WRAPPERS = (
+    *(("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"), ("*", "*"), ("__", "__")),
+    *(('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»")),
+)
+_BRACKETED = re.compile(r"\((?=[^()]*\)$)(.*)\)|\[(?=[^\[\]]*\]$)(.*)\]|\{(?=[^{}]*\}$)(.*)\}", re.S)
+_PREFIX = re.compile(
+    r"(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+)?answer\s{0,3}(?:is|:|=)\s*:?\s*", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +89,53 @@ class Answer:
 
 def find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
     """The announced answer, among those whose text `can_read` accepts; None without one."""
+    skipped = max(0, len(text) - MAX_TEXT)
+    answer = _find_answer(text[skipped:], can_read)
+    if answer is None or not skipped:
+        return answer
+    shifted = (answer.start + skipped, answer.end + skipped, answer.marker_start + skipped)
+    return replace(answer, start=shifted[0], end=shifted[1], marker_start=shifted[2])
+
+
+def _find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
+    unread_until, is_announced = 0, False
     for announced in (_tagged(text), _boxed(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS)):
-        answers = [answer for answer in announced if can_read(answer.text)]
-        if answers:
-            return None if _is_list(answers, text) else answers[-1]
-    bare = _answer("bare", text, 0, 0, len(text)) if len(text) <= MAX_FIELD else None
-    return bare if bare is not None and bare.text and can_read(bare.text) else None
+        answers = [answer for answer in announced if answer.text]
+        if not answers:
+            continue
+        last, is_announced = answers[-1], True
+        if (
+            is_denied(text, last.marker_start, last.kind)
+            or is_retracted(text, last.end, last.kind)
+            or not can_read(last.text)
+        ):
+            unread_until = max(unread_until, last.start)
+        elif last.end > unread_until:
+            return None if _is_list(answers, text, can_read) else last
+    if is_announced or len(text) > MAX_FIELD or _computes(text):
+        return None
+    bare = _answer("bare", text, 0, 0, len(text))
+    return bare if bare.text and can_read(bare.text) else None
 
 
-def _is_list(answers: list[Answer], text: str) -> bool:
-    """Whether the last two answers differ, with at most two words between them."""
-    if len(answers) < 2 or _canonical(answers[-2].text) == _canonical(answers[-1].text):
+def _is_list(answers: list[Answer], text: str, can_read: Callable[[str], bool]) -> bool:
+    """Whether the last two readable answers differ, with at most two words between them."""
+    before = next((answer for answer in reversed(answers[:-1]) if can_read(answer.text)), None)
+    if before is None or _canonical(before.text) == _canonical(answers[-1].text):
         return False
-    return len(re.findall(r"[^\W\d_]{2,}", text[answers[-2].end : answers[-1].marker_start])) <= 2
+    return len(re.findall(r"[^\W\d_]{2,}", text[before.end : answers[-1].marker_start][:MAX_FIELD])) <= 2
 
 
 def _canonical(text: str) -> str:
-    number = read_number(text)
-    return re.sub(r"\s+", "", text) if number is None else str(number)
+    """What two spellings of one answer share: its digits if it has any, else its letters."""
+    digits = re.sub(r"[^0-9./+*^=−-]|(?<![0-9])[.](?![0-9])|(?<=[.][0-9])0+$", "", text)
+    return digits if re.search("[0-9]", digits) else re.sub(r"\s+", "", text).casefold()
+
+
+def _computes(text: str) -> bool:
+    """Whether a text computes its last number, as in `x = 3 * 4 = 12`: a step, and no answer unless announced."""
+    before = text[: max(0, text.rfind("="))]
+    return re.search("[0-9]", before) is not None and ("=" in before or _VARIABLE.search(before) is None)
 
 
 def _tagged(text: str) -> list[Answer]:
@@ -91,13 +150,21 @@ def _tagged(text: str) -> list[Answer]:
 
 
 def _boxed(text: str) -> list[Answer]:
-    answers, position = [], 0
-    while (opening := _BOX.search(text, position)) is not None:
-        closing = _closing(text, opening.end())
-        if closing is not None:  # a box within a box is part of its text, not an announcement
-            answers.append(_answer("box", text, opening.start(), opening.end(), closing))
-        position = opening.end() if closing is None else closing
-    return answers[-MAX_ANNOUNCED:]
+    """Boxes that are closed. A box within a box is part of its text, not an announcement."""
+    open_braces: list[tuple[int, int, bool]] = []
+    boxes: list[tuple[int, int, int]] = []
+    for match in _BRACE.finditer(text):
+        if match.group() != "}":
+            open_braces.append((*match.span(), len(match.group()) > 1))
+        elif open_braces:
+            start, inside, is_box = open_braces.pop()
+            if is_box and match.start() - inside <= MAX_FIELD:
+                boxes.append((start, inside, match.start()))
+    outermost: list[tuple[int, int, int]] = []
+    for box in sorted(boxes):
+        if not outermost or box[0] > outermost[-1][2]:
+            outermost.append(box)
+    return [_answer("box", text, *box) for box in outermost[-MAX_ANNOUNCED:]]
 
 
 def _closing(text: str, start: int) -> int | None:
@@ -113,31 +180,67 @@ def _closing(text: str, start: int) -> int | None:
 def _marked(kind: str, pattern: re.Pattern[str], text: str) -> list[Answer]:
     answers = []
     for match in list(pattern.finditer(text))[-MAX_ANNOUNCED:]:
-        start, end = match.span(1)
-        if kind == "phrase" and (reason := _REASON.search(text, start, end)) is not None:
-            end = reason.start()
-        answers.append(_answer(kind, text, match.start(), start, end))
+        start = match.end()
+        line_end = _line_end(text, start)
+        if kind != "hashes" and not text[start:line_end].strip(" \t*_$:"):
+            start, line_end = _last_line(text, line_end) or (start, line_end)
+        answers.append(_answer(kind, text, match.start(), start, _statement_end(text, start, line_end)))
     return answers
+
+
+def _line_end(text: str, start: int) -> int:
+    end = text.find("\n", start)
+    return len(text) if end < 0 else end
+
+
+def _last_line(text: str, start: int) -> tuple[int, int] | None:
+    """The line behind `start`, if it is the last that says anything."""
+    rest = text[start : start + MAX_FIELD]
+    lines = rest.strip(" \t\n$*_[]\\")
+    if len(text) - start > MAX_FIELD or not lines or "\n" in lines:
+        return None
+    begin = start + rest.index(lines)
+    return begin, begin + len(lines)
+
+
+def _statement_end(text: str, start: int, end: int) -> int:
+    """Where a statement ends: at a reason for it, or at the end of its sentence."""
+    end = min(end, start + MAX_TAGGED)
+    for pattern in (_SENTENCE_END, _REASON):
+        match = pattern.search(text, start, end)
+        if match is not None and match.start() > start:
+            end = match.start()
+    return end
 
 
 def _answer(kind: str, text: str, marker_start: int, start: int, end: int) -> Answer:
     raw = text[start : min(end, start + MAX_TAGGED)]
     start += len(raw) - len(raw.lstrip())
     raw = raw.strip()
-    stripped = raw.rstrip(".,").rstrip() if len(raw) > 1 else raw
-    return Answer(kind, clean(stripped), start, start + len(stripped), start if kind == "bare" else marker_start, raw)
+    stripped = raw.rstrip(".,;").rstrip() if len(raw) > 1 else raw
+    marker_start = start if kind == "bare" else marker_start
+    result = stripped.rfind("=") + 1 if _computes(stripped) and "{" not in stripped else 0
+    result += len(stripped[result:]) - len(stripped[result:].lstrip())
+    return Answer(kind, clean(stripped), start + result, start + len(stripped), marker_start, raw)
 
 
 def clean(text: str) -> str:
-    """The text without the typesetting around it: `$7$`, `**7**`, `\\(7\\)`, `\\boxed{7}`, `7.`"""
-    for _ in range(4):
+    r"""The text without the typesetting around it: `$7$`, `**7**`, `"7"`, `(7)`, `\(7\)`, `\boxed{7}`, `7.`"""
+    for _ in range(6):
         before, text = text, text.strip()
         text = text.removesuffix(".") if len(text) > 1 else text
         for opening, closing in _WRAPPERS:
-            if len(text) > len(opening + closing) and text.startswith(opening) and text.endswith(closing):
-                text = text[len(opening) : -len(closing)]
+            inner = text[len(opening) : len(text) - len(closing)]
+            if text.startswith(opening) and text.endswith(closing) and inner and opening not in inner:
+                text = inner
         if (box := _BOX.match(text)) is not None and _closing(text, box.end()) == len(text) - 1:
             text = text[box.end() : -1]
+        if (bracketed := _BRACKETED.fullmatch(text[:MAX_FIELD])) is not None and len(text) <= MAX_FIELD:
+            inner = next(group for group in bracketed.groups() if group is not None)
+            text = text if "," in inner else inner
+        if (prefix := _PREFIX.match(text)) is not None:
+            text = text[prefix.end() :]
         if text == before:
             break
-    return text.rstrip("*_") if text.count("**") == 1 else text
+    trimmed = text.rstrip("*_")
+    return text if set("*_") & set(trimmed) else trimmed

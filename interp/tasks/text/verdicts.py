@@ -13,6 +13,7 @@ import re
 from interp.tasks.base import Problem, Verdict
 from interp.tasks.text.equality import is_same_kind, same_answer
 from interp.tasks.text.numerals import read_number
+from interp.tasks.text.vocabulary import vocabulary_of
 from interp.tasks.traces import Trace, annotate
 
 DIRECT_WORDS = 5
@@ -21,8 +22,8 @@ DIRECT_WORDS = 5
 
 def verify_text(problem: Problem, completion: str) -> Verdict:
     """The verdict on a completion whose answer is compared with the labelled one: number, formula or words."""
-    trace = annotate(completion, problem.prompt, lambda text: is_same_kind(problem.answer, text))
-    correct = trace.answer is not None and same_answer(problem.answer, trace.answer.text)
+    trace = annotate(completion, problem.prompt, lambda text: is_same_kind(problem.answer, text, problem.prompt))
+    correct = trace.answer is not None and same_answer(problem.answer, trace.answer.text, problem.prompt)
     return verdict_of_trace(problem, completion, trace, correct)
 
 
@@ -33,7 +34,7 @@ def verdict_of_trace(problem: Problem, completion: str, trace: Trace, correct: b
     return Verdict(
         correct=correct,
         rewarded=correct,
-        valid=_valid(trace, correct, format_),
+        valid=_valid(problem, trace, correct, format_),
         format=format_,
         answer=None if answer is None else answer.text,
         shortcut="direct" if correct and format_ == "direct" else None,
@@ -52,18 +53,19 @@ def _format(completion: str, trace: Trace) -> str:
     return "direct" if len(re.findall(r"\w+", around[:2000])) <= DIRECT_WORDS else "prose"
 
 
-def _valid(trace: Trace, correct: bool, format_: str) -> bool | None:
+def _valid(problem: Problem, trace: Trace, correct: bool, format_: str) -> bool | None:
     step_verdicts = [step.valid for step in trace.steps]
     if not correct or False in step_verdicts or format_ == "direct":
         return False
     if not step_verdicts or None in step_verdicts or not trace.complete:
         return None
-    return True if _is_derived(trace) else None
+    return True if _is_derived(problem, trace) else None
 
 
-def _is_derived(trace: Trace) -> bool:
+def _is_derived(problem: Problem, trace: Trace) -> bool:
     """Whether the answer is a derived number. Irrelevant sums (`1 + 1 = 2`) and counting up in ones do not count."""
-    number = None if trace.answer is None else read_number(trace.answer.text)
+    vocabulary = vocabulary_of(problem.prompt, problem.answer)
+    number = None if trace.answer is None else read_number(trace.answer.text, vocabulary)
     return number is not None and bool({number.value, number.value / 100} & trace.derived_numbers)
 
 

@@ -1,0 +1,80 @@
+r"""What around an announced answer makes it none: a denial before it, a retraction behind it, or an operation on it.
+
+`The answer is not \boxed{18}`, `half the answer is 18`, `if the answer is 18`; `\boxed{18}? No.`, `The answer is 18.
+Wrong.`; `-\boxed{18}`, `\boxed{18}^2`. Only the words nearest to the answer count, so a `not` elsewhere in the sentence
+does no harm.
+"""
+
+import re
+
+MAX_BEFORE, MAX_BEHIND, NEAREST_WORDS = 120, 80, 5
+
+_BOUNDARY = re.compile(r"[.,:;!?\n()](?![0-9])|\b(?:so|thus|therefore|hence|then)\b", re.I)
+_NOT = r"not|never|neither|nor|cannot|wrong|incorrect|false|half|twice|double|unless|unlike|except|doubt"
+_DENIAL_OF_PHRASE = re.compile(
+    rf"\b(?:{_NOT}|no|triple|third|quarter|opposite|square|root|inverse|reciprocal|if|whether|deny|guess|maybe|perhaps"
+    r"|possibly|probably|might|could|would|suppose|assume)\b|n['’]t\b"
+    r"|\b(?:than|of|by|from|plus|minus|times|before|after|to|for|with)$",
+    re.I,
+)
+_DENIAL_OF_OTHERS = re.compile(rf"\b(?:{_NOT})\b|n['’]t\b|\bthan$|(?:≠|\\neq?|[<>≤≥]|\\[lg]eq?)[\s$]*$", re.I)
+_DETERMINERS = ("the", "my", "our", "your", "a", "this")
+_NOUN = re.compile(
+    rf"(?:\b(?:{'|'.join(_DETERMINERS)}|final|correct|right|exact|numerical|numeric|simplified|complete|full|overall|total"
+    r"|required|desired|only|actual|true)\s+)*$",
+    re.I,
+)
+_SAME_SENTENCE = re.compile(
+    r"[\s*_$)]*(?:\?|[,;]?\s*(?:(?:or|but|if|unless|minus|plus|times|squared|cubed|nor|maybe|perhaps|possibly)\b"
+    r"|(?:and|to)\s+[$\\]*[0-9]|(?:less|more|greater|fewer|larger|smaller)\s+than\b"
+    r"|(?:is|was|would be|which is|this is|that is)\s+(?:not|wrong|incorrect|false|less|more|half|twice)\b"
+    r"|isn['’]t\b))",
+    re.I,
+)
+_NEXT_SENTENCE = re.compile(
+    r"[\s*_$).,;:!?—–-]*(?:(?:no|nope|not|wrong|incorrect|false|or|but|wait|actually|oops|sorry|hmm|correction|kidding"
+    r"|just kidding|scratch that|rather|my mistake|i mean|maybe|perhaps|possibly|never mind|ignore|on second thought"
+    r"|i lied|i was wrong)\b|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:not|wrong|incorrect|false|a lie)\b"
+    r"|(?:that|this|it)\s+(?:is|was)n['’]t\b|(?:that|this|it)\s+can(?:not|['’]t)\b)",
+    re.I,
+)
+_BEFORE_OPERATION = re.compile(
+    r"(?:[=$({0-9)}]|(?<![a-zA-Z])[a-zA-Z])\s*(?:[-−+*/^×·]|\\(?:cdot|times|pm|sqrt\{?|d?frac\{))\s*$"
+    r"|\\(?:sqrt|frac|dfrac)\s*\{[^{}]*(?:\}\{)?$|[0-9]$|(?<![a-zA-Z\\])[a-zA-Z]$"
+)
+_BEHIND_OPERATION = re.compile(
+    r"\s*(?:[\^!]|[-−+*/×·]\s*(?:[0-9(\\]|[a-z](?![a-z]))|\\(?:cdot|times|pm|div|frac|sqrt))|[0-9(]|[a-zA-Z](?![a-zA-Z])"
+)
+
+_CLOSING = {"box": re.compile(r"^[\s.,;$]*\}"), "tag": re.compile(r"^[\s.,;]*</answer>")}
+
+
+def is_denied(text: str, marker_start: int, kind: str) -> bool:
+    """Whether what stands before an announcement denies it or makes it one of something else."""
+    before = text[max(0, marker_start - MAX_BEFORE) : marker_start]
+    boundaries = list(_BOUNDARY.finditer(before))
+    clause = before[boundaries[-1].end() :] if boundaries else before
+    if kind == "box" and _BEFORE_OPERATION.search(before) is not None:
+        return True
+    if kind == "tag":
+        clause = clause.rstrip().removesuffix(">")
+    if kind != "phrase":
+        return _DENIAL_OF_OTHERS.search(_last_words(clause)) is not None
+    noun = _NOUN.search(clause)
+    assert noun is not None, "the pattern matches at the end of any text"
+    subject, clause = noun.group().lower().split(), clause[: noun.start()]
+    if clause.strip(" \t*_>#-") and not set(subject) & set(_DETERMINERS) and "final" not in subject:
+        return True  # somebody's answer, or an answer of a kind: `Tom's answer is`, `a lucky answer is`
+    return _DENIAL_OF_PHRASE.search(_last_words(clause)) is not None
+
+
+def is_retracted(text: str, end: int, kind: str) -> bool:
+    """Whether what stands right behind an announcement takes it back."""
+    behind = _CLOSING[kind].sub("", text[end : end + MAX_BEHIND]) if kind in _CLOSING else text[end : end + MAX_BEHIND]
+    if kind == "box" and _BEHIND_OPERATION.match(behind) is not None:
+        return True
+    return _SAME_SENTENCE.match(behind) is not None or _NEXT_SENTENCE.match(behind) is not None
+
+
+def _last_words(clause: str) -> str:
+    return " ".join(clause.split()[-NEAREST_WORDS:])

@@ -1,0 +1,149 @@
+"""Words that may stand around a number without changing what it says.
+
+Everything an answer says must be understood. A word is harmless if it is a known unit, a word of the problem (or of
+the label), or one of a few words without weight (`per`, `left`, `in total`). A word that takes back, blurs, compares or
+scales a number is never harmless, wherever it comes from, unless the problem asks for it: `3 more`, where the question
+is how many more. Any other word makes an answer unreadable.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from interp.tasks.text.number_words import NUMBER_WORDS
+from interp.tasks.text.units import SYMBOLS, UNITS, Unit
+
+MAX_PROMPT = 20_000
+
+# Each line: class, words.
+_TABLE = """
+hedge: about approximately approx around roughly nearly almost circa perhaps possibly maybe probably likely
+hedge: unlikely guess guesses guessed estimate estimated estimates unsure uncertain unknown might could
+hedge: would should may suppose supposedly apparently seemingly doubt doubtful hopefully say ish unless if
+hedge: whether
+negation: not no never none nor neither without wrong incorrect false untrue invalid isn't aren't wasn't
+negation: weren't don't doesn't didn't can't cannot won't isnt arent wasnt dont doesnt cant except excluding
+negation: rather instead opposite mistaken error fake
+comparison: less more fewer greater larger smaller bigger than over under above below least most between within
+comparison: beyond exceeds exceeding up before after minimum maximum
+scaling: half twice double doubled thrice triple tripled quadruple times time multiplied divided plus minus
+scaling: squared cubed square cube root reciprocal inverse negative multiple multiples factor factors
+scaling: factorial power percent percents percentage ratio dozen dozens pair pairs couple couples score
+scaling: scores gross quarter quarters hundreds thousands millions billions trillions k pi sin cos tan log ln
+scaling: exp sqrt mod modulo remainder to or but and versus vs both either nan inf infinity null undefined
+light: a an the of in per each every for at on by from with is are was were be has have total totals
+light: altogether all overall combined together left remaining remain remains his her their its my our your
+light: he she it they we you i there this that these those old tall long wide high deep away exactly only
+light: just final answer result so therefore thus hence o'clock us piece pieces item items unit units point
+light: points person persons people object objects thing things
+"""
+
+
+def _words_of(*classes: str) -> frozenset[str]:
+    rows = (row.split(": ") for row in _TABLE.strip().splitlines())
+    return frozenset(word for name, words in rows if name in classes for word in words.split())
+
+
+HEDGES, NEGATIONS, LIGHT_WORDS = _words_of("hedge"), _words_of("negation"), _words_of("light")
+NEVER_HARMLESS = HEDGES | NEGATIONS | _words_of("comparison", "scaling") | NUMBER_WORDS
+_WORD = re.compile(r"[a-zA-Z]+(?:['’][a-zA-Z]+)?|[$€£¥₹¢°]")
+_ASKED = re.compile(r"how\s+(?:many|much)((?:\s+[a-z'’-]+){1,3})|\bin\s+((?:square\s+|cubic\s+)?[a-z]+)\s*\?", re.I)
+_PERCENT = re.compile(r"%|\bper ?cent|\bpercentage|\bshare\b|\bproportion|\brate\b|\bprobability|\bchance", re.I)
+_ALGEBRA = re.compile(r"=|\b(?:solve|express|simplif|equation|variable|factor|expand|polynomial)")
+_POWERS = {"square": 2, "sq": 2, "cubic": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What the words of a problem allow an answer to say."""
+
+    stems: frozenset[str] = frozenset()
+    """Stems of the problem's words."""
+    asked: frozenset[str] = frozenset()
+    """Words that the problem asks how many of."""
+    unit: Unit | None = None
+    """The unit that it asks for."""
+    units: frozenset[Unit] = frozenset()
+    """The units that it names."""
+    percent: bool = False
+    """Whether it speaks of percentages or shares."""
+
+    def allows(self, word: str) -> bool:
+        """Whether a word behind or before a number is harmless."""
+        word = word.lower().replace("’", "'")
+        if word in self.asked:
+            return True
+        if word in NEVER_HARMLESS or word.endswith("n't"):
+            return False
+        if len(word) == 1 and word not in "ai":
+            return False
+        return word in LIGHT_WORDS or self.unit_of(word) is not None or (len(word) > 2 and stem(word) in self.stems)
+
+    def unit_of(self, word: str) -> Unit | None:
+        """The unit of a word. A symbol of one letter is one only if the problem names its unit."""
+        if len(word) == 1 and word in "MSGHjwvncf":
+            return None  # millions, and variables
+        unit = UNITS.get(word.lower())
+        is_symbol = unit is not None and word.lower() in SYMBOLS
+        return None if is_symbol and UNITS[SYMBOLS[word.lower()]] not in self.units else unit
+
+    def expected_unit(self, unit: Unit) -> Unit | None:
+        """The unit that an answer must be in, of the same family: the one asked for, or the only one named."""
+        if self.unit is not None and (self.unit.family, self.unit.power) == (unit.family, unit.power):
+            return self.unit
+        named = {named for named in self.units if named.family == unit.family}
+        return replace(named.pop(), power=unit.power) if len(named) == 1 else None
+
+
+@lru_cache(maxsize=256)
+def vocabulary_of(prompt: str, label: str = "") -> Vocabulary:
+    """The vocabulary of a problem and its labelled answer. Of a label, only words behind a space count (`2abc`)."""
+    prompt = prompt[:MAX_PROMPT].lower()
+    labels = re.findall(r"(?<![^\s(])[a-zA-Z]{3,}", label[:200])
+    words = [*_WORD.findall(prompt), *labels]
+    asked, unit = _question(prompt)
+    units = {UNITS[word] for word in words if word in UNITS and (len(word) > 1 or not word.isalpha())}
+    if _ALGEBRA.search(prompt) is None:
+        units |= {UNITS[symbol] for symbol in re.findall(r"[0-9°]\s?([a-z])\b", prompt) if symbol in SYMBOLS}
+    stems = frozenset(stem(word) for word in words if len(word) > 2)
+    return Vocabulary(stems, asked, unit, frozenset(units), _PERCENT.search(prompt) is not None)
+
+
+def _question(prompt: str) -> tuple[frozenset[str], Unit | None]:
+    """The words right behind the last `how many`, and the unit asked for."""
+    asked: frozenset[str] = frozenset()
+    unit = None
+    for match in _ASKED.finditer(prompt):
+        words = (match.group(1) or match.group(2)).split()
+        if match.group(1):
+            asked = frozenset(words[:2]) - HEDGES - NEGATIONS - NUMBER_WORDS | frozenset(words[:2]) & {"quarters"}
+        if asked & {"more", "fewer", "less"}:
+            asked |= {"than"}
+        found = unit_among(words[:3] if match.group(1) else words)
+        unit = found if found is not None or match.group(1) else unit
+    return asked, unit
+
+
+def unit_among(words: Iterable[str]) -> Unit | None:
+    """The first unit among words, to its power: `square feet`."""
+    power = 1
+    for word in words:
+        if word in _POWERS:
+            power = _POWERS[word]
+        elif word in UNITS and (len(word) > 1 or not word.isalpha()):
+            return replace(UNITS[word], power=power)
+    return None
+
+
+def stem(word: str) -> str:
+    """A word without its ending, so that `makes` is `make`."""
+    word = word.lower().replace("’", "'").removesuffix("'s")
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "i"
+    for ending in ("ing", "ed", "es", "s"):
+        if word.endswith(ending) and len(word) >= len(ending) + 3:
+            word = word.removesuffix(ending)
+            break
+    word = word.removesuffix("e") if len(word) > 3 else word
+    return word[:-1] + "i" if word.endswith("y") and len(word) > 3 else word
