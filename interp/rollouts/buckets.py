@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from interp.artifacts import BadInput, read_manifest, to_json, write_manifest, writing_dir
+from interp.artifacts import BadInput, open_artifact, reading, to_json, write_manifest, writing_dir
 from interp.checks import Confidence, Range, Seed, Share, expect_plausible
 from interp.display import HtmlSummary
 from interp.policy.config import NewTokens, Rows, SampleConfig, Temperature
 from interp.rollouts.roll_out import roll_out
+from interp.rollouts.tables import read_table
 from interp.tasks.base import BUCKETS, Problem, Task
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Buckets(Sequence[BucketedProblem], HtmlSummary):
         """A row per problem: the problem, its pass rate with its interval, its bucket and its label at 8."""
         import polars as pl
 
-        return pl.DataFrame([_to_row(row) for row in self.rows], infer_schema_length=None)
+        return pl.DataFrame([_to_row(row) for row in self.rows], schema=_schema())
 
     def summary(self) -> "pl.DataFrame":
         """A row per bucket: problems, unambiguous problems, and problems by their label at 8."""
@@ -139,16 +140,25 @@ class Buckets(Sequence[BucketedProblem], HtmlSummary):
         """Write the buckets as a directory, atomically."""
         with writing_dir(path, overwrite=overwrite) as aside:
             self.table().write_parquet(aside / FILE)
-            write_manifest(aside, KIND, config=self.config, made_from=self.made_from, counts=self.counts())
+            facts = {"counts": self.counts(), "rows": len(self)}
+            write_manifest(aside, KIND, config=self.config, made_from=self.made_from, **facts)
 
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Buckets":
         """Load saved buckets; refused if they were measured on another base: {"policy": policy.fingerprint()}."""
-        import polars as pl
-
-        manifest = read_manifest(path, KIND, made_from=made_from)
-        rows = [_from_row(row) for row in pl.read_parquet(Path(path) / FILE).iter_rows(named=True)]
-        return cls(rows, config=manifest["config"], made_from=manifest["made_from"])
+        artifact = open_artifact(path, KIND, made_from=made_from)
+        manifest = artifact.manifest
+        with reading(artifact.path, "buckets"):
+            counts = manifest["counts"]
+            n = manifest.get("rows", sum(counts.values()))  # earlier versions state the counts alone
+            frame = read_table(artifact, FILE, "problems", _schema(), rows=n, may_be_empty=("depth", "level"))
+            rows = [_from_row(row) for row in frame.iter_rows(named=True)]
+            buckets = cls(rows, config=manifest["config"], made_from=manifest["made_from"])
+            if buckets.counts() != counts:
+                raise BadInput(f"{artifact.path}: expected problems by bucket {counts}, got {buckets.counts()}")
+            if wrong := [row.problem.id for row in rows if not _is_measured(row)]:
+                raise BadInput(f"{artifact.path}: expected a pass rate within its interval, got another for {wrong[0]}")
+        return buckets
 
 
 def bucket(
@@ -204,3 +214,18 @@ def _from_row(row: dict[str, Any]) -> BucketedProblem:
     problem = Problem(row["id"], row["prompt"], row["answer"], row["split"], row["depth"], row["level"])
     measured = ("successes", "n", "pass_rate", "low", "high", "bucket", "unambiguous", "label_at_8")
     return BucketedProblem(problem, **{key: row[key] for key in measured})
+
+
+def _is_measured(row: BucketedProblem) -> bool:
+    return row.pass_rate == row.successes / row.n and 0 <= row.low <= row.pass_rate <= row.high <= 1
+
+
+def _schema() -> dict[str, Any]:
+    import polars as pl
+
+    return {
+        **dict.fromkeys(("id", "prompt", "answer", "split"), pl.String),
+        **{"depth": pl.Int64, "level": pl.String, "successes": pl.Int64, "n": pl.Int64},
+        **dict.fromkeys(("pass_rate", "low", "high"), pl.Float64),
+        **{"bucket": pl.String, "unambiguous": pl.Boolean, "label_at_8": pl.String},
+    }

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import BadInput, read_manifest, write_manifest, writing_dir
+from interp.artifacts import BadInput, open_artifact, reading, write_manifest, writing_dir
 from interp.display import HtmlSummary
-from interp.rollouts.record import read_parquet
 from interp.rollouts.summary import HEADLINE_MEASURES
+from interp.rollouts.tables import read_table
 from interp.stats import Estimate
 
 if TYPE_CHECKING:
@@ -66,14 +66,12 @@ class Evaluation(HtmlSummary):
         """Long: a row per step, group and measure."""
         import polars as pl
 
-        schema = {"step": pl.Int64, "by": pl.String, "group": pl.String, "measure": pl.String}
-        numbers = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64}
         rows = [
             (*key, name, estimate.value, estimate.low, estimate.high, estimate.n)
             for key, measures in self.estimates.items()
             for name, estimate in measures.items()
         ]
-        return pl.DataFrame(rows, schema=schema | numbers, orient="row")
+        return pl.DataFrame(rows, schema=_schema(), orient="row")
 
     def summary(self) -> "pl.DataFrame":
         """A row per checkpoint: rollouts, pass rate, valid rate and share of direct answers, over all problems."""
@@ -117,10 +115,25 @@ class Evaluation(HtmlSummary):
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Evaluation":
         """Load a saved evaluation; refused if its first checkpoint is another: {"policy": base.fingerprint()}."""
-        manifest = read_manifest(path, KIND, made_from=made_from)
-        frame = read_parquet(Path(path) / FILE, manifest["rows"], "measures")
-        estimates: dict[tuple[int, str, str], dict[str, Estimate]] = {}
-        for step, by, group, measure, value, low, high, n in frame.iter_rows():
-            estimates.setdefault((step, by, group), {})[measure] = Estimate(value, low, high, n)
-        policies = {int(step): fingerprint for step, fingerprint in manifest["policies"].items()}
-        return cls(estimates, policies=policies, config=manifest["config"], made_from=manifest["made_from"])
+        artifact = open_artifact(path, KIND, made_from=made_from)
+        manifest = artifact.manifest
+        with reading(artifact.path, "an evaluation"):
+            frame = read_table(artifact, FILE, "measures", _schema(), rows=manifest["rows"])
+            estimates: dict[tuple[int, str, str], dict[str, Estimate]] = {}
+            for step, by, group, measure, value, low, high, n in frame.iter_rows():
+                estimates.setdefault((step, by, group), {})[measure] = Estimate(value, low, high, n)
+            policies = {int(step): fingerprint for step, fingerprint in manifest["policies"].items()}
+            evaluation = cls(estimates, policies=policies, config=manifest["config"], made_from=manifest["made_from"])
+            if set(policies) != set(evaluation.steps):
+                raise BadInput(
+                    f"{artifact.path}: expected measures of the steps {', '.join(map(str, policies))}, got those of "
+                    f"{', '.join(map(str, evaluation.steps))}: copy it again"
+                )
+        return evaluation
+
+
+def _schema() -> dict[str, Any]:
+    import polars as pl
+
+    names = {"step": pl.Int64, "by": pl.String, "group": pl.String, "measure": pl.String}
+    return names | {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64}

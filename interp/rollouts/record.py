@@ -5,13 +5,15 @@ the completion, the end token included. `advantages`, `credit` and `gate` are No
 is not zero.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import BadInput, read_manifest, write_manifest, writing_dir
+from interp.artifacts import BadInput, open_artifact, reading, write_manifest, writing_dir
 from interp.display import HtmlSummary
+from interp.rollouts.tables import read_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -76,6 +78,10 @@ class Rollout:
     gate: float | None = None
 
 
+_SET_BY_TRAINING = tuple(f.name for f in fields(Rollout) if f.default is None)
+_MAY_BE_NONE = tuple(f.name for f in fields(Rollout) if isinstance(f.type, UnionType))
+
+
 class Rollouts(Sequence[Rollout], HtmlSummary):
     """Rollouts with their config and the fingerprints of policy and task."""
 
@@ -126,25 +132,35 @@ class Rollouts(Sequence[Rollout], HtmlSummary):
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Rollouts":
         """Load saved rollouts; refused if a fingerprint in `made_from` differs: {"policy": policy.fingerprint()}."""
-        manifest = read_manifest(path, KIND, made_from=made_from)
-        frame = read_parquet(Path(path) / FILE, manifest["rows"], "rollouts")
-        rows = [
-            Rollout(**{key: _from_cell(value) for key, value in row.items()}) for row in frame.iter_rows(named=True)
-        ]
+        artifact = open_artifact(path, KIND, made_from=made_from)
+        manifest = artifact.manifest
+        with reading(artifact.path, "rollouts"):
+            frame = read_table(
+                artifact, FILE, "rollouts", _schema(), rows=manifest["rows"],
+                may_be_empty=_MAY_BE_NONE, may_be_missing=_SET_BY_TRAINING,
+            )  # fmt: skip
+            rows = [
+                Rollout(**{key: _from_cell(value) for key, value in row.items()}) for row in frame.iter_rows(named=True)
+            ]
+            _expect_agreement(artifact.path, manifest["config"], rows)
         return cls(rows, config=manifest["config"], made_from=manifest["made_from"])
 
 
-def read_parquet(file: Path, rows: int, noun: str) -> "pl.DataFrame":
-    """The table in `file`; refused unless it has `rows` rows. `noun` names them in errors."""
-    import polars as pl
-
-    try:
-        frame = pl.read_parquet(file)
-    except (pl.exceptions.ComputeError, FileNotFoundError) as error:
-        raise BadInput(f"{file}: expected {rows} {noun} as Parquet, got a file that does not open") from error
-    if frame.height != rows:
-        raise BadInput(f"{file}: expected {rows} {noun}, got {frame.height}: copy it again")
-    return frame
+def _expect_agreement(path: Path, config: Mapping[str, Any], rows: Sequence[Rollout]) -> None:
+    """Refuse rollouts of another run or step than the manifest says, and entries that are not one for each token."""
+    for name in ("run", "step"):
+        if name in config and (others := {getattr(row, name) for row in rows} - {config[name]}):
+            raise BadInput(
+                f"{path}: expected rollouts of {name} {config[name]}, got some of {others.pop()}: copy it again"
+            )
+    for row in rows:
+        entries = (row.logprobs, row.entropies, row.roles, row.advantages, row.credit)
+        spans = all(0 <= step.start < step.end <= len(row.tokens) for step in row.steps)
+        if not spans or any(each is not None and len(each) != len(row.tokens) for each in entries):
+            raise BadInput(
+                f"{path}: expected an entry for each of the {len(row.tokens)} tokens of sample {row.sample} of "
+                f"{row.problem}, and steps within them: copy it again"
+            )
 
 
 def _to_cell(value: Any) -> Any:

@@ -99,13 +99,6 @@ def test_a_saved_evaluation_is_loaded_unchanged_and_refused_for_another_base(eva
         evaluation.save(tmp_path / "e")
 
 
-def test_a_damaged_evaluation_is_refused_by_name(evaluation, tmp_path):
-    evaluation.save(tmp_path / "e")
-    evaluation.table().head(3).write_parquet(tmp_path / "e" / "evaluation.parquet")
-    with pytest.raises(BadInput, match=r"evaluation\.parquet: expected \d+ measures, got 3"):
-        Evaluation.load(tmp_path / "e")
-
-
 def test_the_table_is_long_the_summary_has_a_row_per_step_and_the_figure_a_panel_per_measure(evaluation):
     assert evaluation.table().columns == ["step", "by", "group", "measure", "value", "low", "high", "n"]
     summary = evaluation.summary()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from interp.artifacts import BadInput, Mismatch
+from interp.artifacts import Mismatch
 from interp.policy import SampleConfig
 from interp.rollouts import Rollouts, roll_out
 from interp.tasks import Chain
@@ -37,16 +37,6 @@ def test_rollouts_of_another_policy_are_refused(rollouts, tmp_path):
     rollouts.save(tmp_path / "r")
     with pytest.raises(Mismatch, match=r"another policy: expected 0123, got [0-9a-f]{16}"):
         Rollouts.load(tmp_path / "r", made_from={"policy": "0123"})
-
-
-def test_a_damaged_record_is_refused_by_name(rollouts, tmp_path):
-    rollouts.save(tmp_path / "r")
-    rollouts.table().head(3).write_parquet(tmp_path / "r" / "rollouts.parquet")
-    with pytest.raises(BadInput, match=r"rollouts\.parquet: expected 40 rollouts, got 3"):
-        Rollouts.load(tmp_path / "r")
-    (tmp_path / "r" / "rollouts.parquet").write_bytes(b"PAR1")
-    with pytest.raises(BadInput, match="expected 40 rollouts as Parquet, got a file that does not open"):
-        Rollouts.load(tmp_path / "r")
 
 
 def test_a_slice_of_rollouts_keeps_their_fingerprints(rollouts):
