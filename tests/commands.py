@@ -9,6 +9,26 @@ import pytest
 
 from interp import cli
 
+COMMANDS = {
+    ("demo",): cli.Demo,
+    ("check",): cli.Check,
+    ("organism", "build"): cli.Build,
+    ("organism", "card"): cli.Card,
+    ("roll-out",): cli.RollOut,
+    ("bucket",): cli.Bucket,
+    ("evaluate",): cli.Evaluate,
+    ("verify",): cli.Verify,
+    ("grpo",): cli.Grpo,
+    ("collect",): cli.Collect,
+    ("tsae",): cli.FitTsae,
+    ("tsae-eval",): cli.EvalTsae,
+    ("roles",): cli.EarnRoles,
+    ("track",): cli.Track,
+    ("compare",): cli.Compare,
+    **{("study", name): args for name, args in cli.STUDY_ARGS.items()},
+}
+"""Each command, with the dataclass whose fields are its flags."""
+
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     """The exit code of `interp WORDS`."""

@@ -7,7 +7,7 @@ was written. Lines of earlier versions have none and are read as they are.
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from interp.artifacts.configs import to_json
 from interp.artifacts.errors import BadInput
@@ -16,7 +16,9 @@ from interp.artifacts.foreign_errors import reading, refusing_failed_writes
 
 MAX_BYTES = 256_000_000
 """Largest JSON document that is parsed."""
+MAX_DEPTH = 64
 CHECKSUM = "checksum"
+T = TypeVar("T")
 
 
 def parse_json(file: Path, noun: str = "JSON") -> Any:
@@ -25,7 +27,7 @@ def parse_json(file: Path, noun: str = "JSON") -> Any:
         if (size := file.stat().st_size) > MAX_BYTES:
             raise BadInput(f"{file}: expected {noun} of up to {MAX_BYTES:,} bytes, got {size:,}: copy it again")
         try:
-            return json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+            return _shallow(json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant))
         except (ValueError, RecursionError) as error:
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
             raise BadInput(
@@ -58,7 +60,7 @@ def _records(file: Path) -> Iterator[dict[str, Any]]:
         if is_last and not _is_record(line):
             return
         with reading(f"{file}, line {number}", "a JSON record", remedy="copy the file again"):
-            record = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+            record = _shallow(json.loads(line.decode("utf-8"), parse_constant=_refuse_constant))
             if not isinstance(record, dict):
                 raise TypeError(f"a {type(record).__name__}")
         checksum = record.pop(CHECKSUM, None)
@@ -76,6 +78,16 @@ def _is_record(line: bytes) -> bool:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _shallow(value: T) -> T:
+    """The value itself; refused if it is nested so deeply that no reader of ours wrote it."""
+    level: list[Any] = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        children = (child for item in level for child in (item.values() if isinstance(item, dict) else item))
+        if not (level := [child for child in children if isinstance(child, dict | list)]):
+            return value
+    raise RecursionError
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -2,20 +2,21 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import tyro
 
-from interp.artifacts import BadInput, expect_free
+from interp.artifacts import BadInput, reserve
 from interp.checks import Count, Name, Threads
 from interp.cli.app import Args
 from interp.costs import say_time
 from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
 from interp.organism import load_task_or_default, shipped_path
 from interp.policy.config import SampleConfig
-from interp.policy.directory import check_config
+from interp.policy.files import check_config
 from interp.rollouts.series import Series
 from interp.tasks import SPLITS, Chain, GymTask, JsonlTask, Problem, Task
 from interp.tsae import PRESETS
@@ -159,6 +160,10 @@ def parse_level(word: str) -> int | str:
     return int(word) if word.isascii() and word.isdigit() else word
 
 
+class Savable(Protocol):
+    def save(self, path: Path, *, overwrite: bool) -> None: ...
+
+
 @dataclass(frozen=True)
 class OutputArgs(Args):
     """The directory for the result."""
@@ -168,8 +173,13 @@ class OutputArgs(Args):
     overwrite: bool = False
     """Replace what is in --out."""
 
-    def expect_free(self) -> None:
-        expect_free(self.out, overwrite=self.overwrite)
+    def reserve(self) -> AbstractContextManager[None]:
+        """Hold the place of the result from before the work until it is saved."""
+        return reserve(self.out, overwrite=self.overwrite)
+
+    def save(self, result: Savable) -> None:
+        if self.out is not None:
+            result.save(self.out, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -16,7 +17,7 @@ from interp.artifacts import (
     recorded_files,
 )
 from interp.artifacts.manifests import CHECKSUM
-from interp.cli.app import Args, app, say, say_json
+from interp.cli.app import Args, Flat, app, say, say_json
 from interp.display import text_columns
 
 WHOLE, DAMAGED, UNKNOWN = "whole", "damaged", "no checksums"
@@ -33,14 +34,14 @@ class Check(Args):
 
 
 @app.command(name="check")
-def check_command(config: Check) -> None:
+def check_command(config: Annotated[Check, Flat]) -> None:
     """Compare every file of artifacts with its checksum. Exits with 1 if one is damaged."""
     results = [(path, *check(path, add=config.add)) for path in _artifacts(config.paths)]
     if config.json:
-        say_json([{"path": path, "state": state, "reason": reason} for path, state, reason in results])
+        say_json({"artifacts": [{"path": path, "state": state, "reason": reason} for path, state, reason in results]})
     else:
         say(text_columns(["artifact", "state"], [[str(path), state] for path, state, _ in results]))
-        say(*(f"{reason}" for _, _, reason in results if reason))
+        say(*(reason for _, _, reason in results if reason))
     if any(state == DAMAGED for _, state, _ in results):
         raise SystemExit(1)
 

@@ -45,25 +45,24 @@ def roles_command(config: Annotated[EarnRoles, Flat]) -> None:
     from interp.tsae import TSAE
 
     policy, output = config.series, config.output
-    output.expect_free()
-    series = policy.open()
-    task = config.task.open(series.base.path)
-    skipped = report_skipped(task)
-    expect_affordable(task, config.earning.sampling, config.earning.problems, config.earning.levels or task.levels)
-    roles = earn_roles(
-        TSAE.load(config.tsae),
-        series,
-        task,
-        config.earning,
-        rollouts=config.rollouts and Rollouts.load(config.rollouts),
-        layer=config.layer,
-        allow_unrelated_policies=config.allow_unrelated_policies,
-        device=policy.device,
-        dtype=policy.dtype,
-        progress=not policy.json,
-    )
-    if output.out is not None:
-        roles.save(output.out, overwrite=output.overwrite)
+    with output.reserve():
+        series = policy.open()
+        task = config.task.open(series.base.path)
+        skipped = report_skipped(task)
+        expect_affordable(task, config.earning.sampling, config.earning.problems, config.earning.levels or task.levels)
+        roles = earn_roles(
+            TSAE.load(config.tsae),
+            series,
+            task,
+            config.earning,
+            rollouts=config.rollouts and Rollouts.load(config.rollouts),
+            layer=config.layer,
+            allow_unrelated_policies=config.allow_unrelated_policies,
+            device=policy.device,
+            dtype=policy.dtype,
+            progress=not policy.json,
+        )
+        output.save(roles)
     if policy.json:
         missing = {"out": output.out, "skipped": skipped, "missing_contrasts": roles.missing_contrasts}
         summary, table = roles.summary().to_dicts(), roles.table().to_dicts()

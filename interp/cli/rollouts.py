@@ -47,7 +47,6 @@ def _open_problems(
     config: "RollOut | Bucket", *, default_split: str = "eval"
 ) -> tuple[Task, list[Problem], list[dict[str, Any]]]:
     """The task, the problems and the skipped lines. Bad input is refused here, before a model is loaded."""
-    config.output.expect_free()
     task = config.problems.open(config.policy.path)
     sampling = config.sampling if isinstance(config, RollOut) else config.buckets.sampling()
     expect_affordable(task, sampling, config.problems.problems or DEFAULT_PROBLEMS)
@@ -61,20 +60,21 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     from interp.rollouts import roll_out, summarize
     from interp.rollouts.gallery import gallery
 
-    task, problems, skipped = _open_problems(config)
-    policy, output, is_json = config.policy.load(), config.output, config.policy.json
-    rollouts = roll_out(
-        policy,
-        task,
-        problems,
-        config.sampling,
-        run=config.run,
-        step=config.step,
-        chat=config.chat,
-        progress=not is_json,
-    )
-    if output.out:
-        rollouts.save(output.out, overwrite=output.overwrite)
+    output, is_json = config.output, config.policy.json
+    with output.reserve():
+        task, problems, skipped = _open_problems(config)
+        policy = config.policy.load()
+        rollouts = roll_out(
+            policy,
+            task,
+            problems,
+            config.sampling,
+            run=config.run,
+            step=config.step,
+            chat=config.chat,
+            progress=not is_json,
+        )
+        output.save(rollouts)
     by_depth = summarize(rollouts, "depth")
     if is_json:
         summary, table = rollouts.summary().to_dicts(), by_depth.table().to_dicts()
@@ -103,11 +103,11 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
     """Measure each problem's pass rate under the base policy, and sort the problems into easy, medium and hard."""
     from interp.rollouts import bucket
 
-    task, problems, skipped = _open_problems(config, default_split="train")
     output, is_json = config.output, config.policy.json
-    buckets = bucket(config.policy.load(), task, problems, config=config.buckets, progress=not is_json)
-    if output.out:
-        buckets.save(output.out, overwrite=output.overwrite)
+    with output.reserve():
+        task, problems, skipped = _open_problems(config, default_split="train")
+        buckets = bucket(config.policy.load(), task, problems, config=config.buckets, progress=not is_json)
+        output.save(buckets)
     if is_json:
         summary, table = buckets.summary().to_dicts(), buckets.table().to_dicts()
         return say_json({"out": output.out, "skipped": skipped, "summary": summary, "table": table})
@@ -133,18 +133,17 @@ def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
     from interp.rollouts import evaluate
 
     policy, output = config.policy, config.output
-    output.expect_free()
-    series = policy.open()
-    task = config.task.open(series.base.path)
-    skipped = report_skipped(task)
-    expect_affordable(
-        task, config.evaluation.sampling(), config.evaluation.problems, config.evaluation.levels or task.levels
-    )
-    evaluation = evaluate(
-        series, task, config.evaluation, device=policy.device, dtype=policy.dtype, progress=not policy.json
-    )
-    if output.out:
-        evaluation.save(output.out, overwrite=output.overwrite)
+    with output.reserve():
+        series = policy.open()
+        task = config.task.open(series.base.path)
+        skipped = report_skipped(task)
+        expect_affordable(
+            task, config.evaluation.sampling(), config.evaluation.problems, config.evaluation.levels or task.levels
+        )
+        evaluation = evaluate(
+            series, task, config.evaluation, device=policy.device, dtype=policy.dtype, progress=not policy.json
+        )
+        output.save(evaluation)
     if policy.json:
         summary, table = evaluation.summary().to_dicts(), evaluation.table().to_dicts()
         policies = {"policies": evaluation.policies, "out": output.out, "skipped": skipped}
