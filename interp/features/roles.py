@@ -8,7 +8,7 @@ is the control.
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,18 @@ from interp.artifacts import (
     Mismatch,
     fingerprint,
     from_json,
-    read_manifest,
+    open_artifact,
+    reading,
     to_json,
     write_json,
     write_manifest,
     writing_dir,
 )
+from interp.checks import expect_plausible
 from interp.display import HtmlSummary
 from interp.features.ablation import BehaviorEffects
 from interp.features.config import RolesConfig
+from interp.features.families import role_family
 from interp.features.gates import Trial
 from interp.features.sampling import RolloutEffect
 from interp.stats.estimate import Estimate
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 KIND, FILE = "roles", "roles.json"
 SAVED_FIELDS = ("trials", "random_trials", "rollout_effects", "width", "missing_contrasts", "layer")
+INPUTS = ("tsae", "policy", "task")
+"""Names of the fingerprints in `made_from`."""
 NONE = "none"
 MEASURES = ("latent", "family", "contrast", "auroc", "d", "q", "other_surface_auroc")
 GATES = ("passes_contrast", "passes_falsification", "passes_ablation", "passes_all")
@@ -68,14 +73,22 @@ class Roles(HtmlSummary):
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Roles":
         """Load saved roles; refused if a fingerprint in `made_from` differs from theirs."""
-        manifest = read_manifest(path, KIND, made_from=made_from)
-        content = json.loads((Path(path) / FILE).read_text())
-        if set(content) != set(SAVED_FIELDS):
-            raise Mismatch(
-                f"{path}: expected roles with {', '.join(SAVED_FIELDS)}; got {', '.join(content)}: they were earned by "
-                "an earlier version, earn them again (interp roles)"
-            )
-        return cls(
+        artifact = open_artifact(path, KIND, made_from=made_from)
+        content = artifact.json(FILE, "roles")
+        with reading(artifact.path, "roles", remedy="copy it again, or earn them again (interp roles)"):
+            if set(content) != set(SAVED_FIELDS):
+                raise Mismatch(
+                    f"{path}: expected roles with {', '.join(SAVED_FIELDS)}; got {', '.join(content)}: they were "
+                    "earned by an earlier version, earn them again (interp roles)"
+                )
+            try:
+                return cls._from_json(content, artifact.manifest)
+            except BadInput as error:
+                raise ValueError(error) from error
+
+    @classmethod
+    def _from_json(cls, content: dict[str, Any], manifest: dict[str, Any]) -> "Roles":
+        roles = cls(
             trials=tuple(from_json(Trial, row) for row in content["trials"]),
             random_trials=tuple(from_json(Trial, row) for row in content["random_trials"]),
             width=content["width"],
@@ -85,6 +98,8 @@ class Roles(HtmlSummary):
             layer=content["layer"],
             rollout_effects=tuple(from_json(RolloutEffect, row) for row in content["rollout_effects"]),
         )
+        _expect_whole(roles)
+        return roles
 
     def fingerprint(self) -> str:
         return fingerprint(json.dumps(to_json(self), sort_keys=True))
@@ -138,6 +153,33 @@ class Roles(HtmlSummary):
 
     def _groups(self) -> dict[str, Sequence[Trial]]:
         return {"candidate": self.trials, "random": self.random_trials}
+
+
+def _expect_whole(roles: Roles) -> None:
+    """Refuse roles with values of other types, with latents that the dictionary does not have, or without inputs."""
+    expect_plausible(roles)
+    if roles.width < 1 or roles.layer < 0:
+        raise BadInput(f"{roles.width} latents of layer {roles.layer}")
+    for part in (*roles.trials, *roles.random_trials, *roles.rollout_effects):
+        _expect_types(part)
+    for trial in (*roles.trials, *roles.random_trials):
+        role_family(trial.family)
+        if not trial.contrast.split():
+            raise BadInput(f"a trial of latent {trial.latent} without a contrast")
+    latents = {part.latent for part in (*roles.trials, *roles.random_trials, *roles.rollout_effects)}
+    latents |= {effect.match_of for effect in roles.rollout_effects if effect.match_of is not None}
+    if beyond := sorted(latent for latent in latents if not 0 <= latent < roles.width):
+        raise BadInput(f"a dictionary of {roles.width} latents, and latents {', '.join(map(str, beyond))}")
+    if missing := [name for name in INPUTS if not isinstance(roles.made_from.get(name), str)]:
+        raise BadInput(f"no fingerprint of {', '.join(missing)}")
+
+
+def _expect_types(record: Any) -> None:
+    """Refuse a nest of dataclasses unless each field has the type of its annotation."""
+    expect_plausible(record)
+    for name in (field.name for field in fields(record)):
+        if is_dataclass(inner := getattr(record, name)):
+            _expect_types(inner)
 
 
 def _row(trial: Trial) -> dict[str, Any]:

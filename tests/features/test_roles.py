@@ -1,12 +1,14 @@
 """Roles as a result: its role of a latent, tables, figure, and its directory."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from damage_fixtures import DAMAGES, edit_json, edit_manifest, strip_checksums
 from features_fixtures import WITHSTOOD, axes_dictionary, make_effect, make_roles, make_trial
 
 from interp.artifacts import BadInput, Mismatch, from_json
@@ -139,7 +141,88 @@ def test_roles_of_an_earlier_version_are_refused_with_what_to_do(tmp_path):
     file: Path = tmp_path / "roles" / "roles.json"
     old = {"trials": [], "random": [], "played": [], "width": 8, "missing": [], "layer": 2}
     file.write_text(json.dumps(old))
-    with pytest.raises(Mismatch, match=r"earlier version, earn them again \(interp roles\)"):
+    strip_checksums(tmp_path / "roles")
+    with (
+        pytest.warns(UserWarning, match="without checksums"),
+        pytest.raises(Mismatch, match=r"earlier version, earn them again \(interp roles\)"),
+    ):
+        Roles.load(tmp_path / "roles")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "roles.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_to_any_file_is_refused_naming_the_place(damage, name, tmp_path):
+    some_roles().save(tmp_path / "roles")
+    replace(some_roles(), missing_contrasts=(), config=RolesConfig()).save(tmp_path / "other")
+    DAMAGES[damage](tmp_path / "roles" / name, tmp_path / "other" / name)
+    with pytest.raises(BadInput, match=f"{tmp_path / 'roles'}.*: expected "):
+        Roles.load(tmp_path / "roles")
+
+
+def in_first_trial(**changes: Any) -> Callable[[Any], None]:
+    return lambda content: content["trials"][0].update(changes)
+
+
+EDITS: dict[str, tuple[Callable[[Any], None], str]] = {
+    "a narrower dictionary": (lambda roles: roles.update(width=4), "a dictionary of 4 latents, and latents 4, 5"),
+    "no latents": (lambda roles: roles.update(width=0), "0 latents"),
+    "a width that is no number": (lambda roles: roles.update(width="8"), "width must be a whole number; got '8'"),
+    "a negative layer": (lambda roles: roles.update(layer=-1), "layer -1"),
+    "no layer": (lambda roles: roles.update(layer=None), "layer must be a whole number; got None"),
+    "a latent beyond": (in_first_trial(latent=99), "latents 99"),
+    "a latent that is no number": (in_first_trial(latent="3"), "latent must be a whole number; got '3'"),
+    "another family": (in_first_trial(family="luck"), "expected a role family of .*, got 'luck'"),
+    "no contrast": (in_first_trial(contrast=" "), "a trial of latent 3 without a contrast"),
+    "a gate that is no yes or no": (in_first_trial(passes_contrast="yes"), "passes_contrast must be True or False"),
+    "an unknown measure": (in_first_trial(colour="red"), "Trial has no colour"),
+    "an interval upside down": (
+        lambda roles: roles["trials"][0]["ablation"]["target"].update(low=1.0, high=-1.0),
+        "expected an interval with low <= high",
+    ),
+    "a falsification of another type": (
+        lambda roles: roles["trials"][0]["falsification"].update(injection=7),
+        "injection must be text; got 7",
+    ),
+    "a trial without a latent": (lambda roles: roles["trials"][0].pop("latent"), "missing 1 required"),
+    "trials of another type": (lambda roles: roles.update(trials=3), "'int' object is not iterable"),
+    "an effect of a latent beyond": (lambda roles: roles["rollout_effects"][1].update(match_of=8), "and latents 8"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*without checksums")
+@pytest.mark.parametrize("case", EDITS)
+def test_without_checksums_roles_that_do_not_fit_themselves_are_refused(case, tmp_path):
+    change, message = EDITS[case]
+    some_roles().save(tmp_path / "roles")
+    strip_checksums(tmp_path / "roles")
+    edit_json(tmp_path / "roles" / "roles.json", change)
+    with pytest.raises(BadInput, match=f"{tmp_path / 'roles'}: expected roles, .*{message}"):
+        Roles.load(tmp_path / "roles")
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"roles"', "{", "[" * 99_999])
+@pytest.mark.filterwarnings("ignore:.*without checksums")
+def test_without_checksums_a_file_that_holds_no_roles_is_refused(content, tmp_path):
+    some_roles().save(tmp_path / "roles")
+    strip_checksums(tmp_path / "roles")
+    (tmp_path / "roles" / "roles.json").write_text(content)
+    with pytest.raises(BadInput, match=f"{tmp_path / 'roles'}.*: expected roles"):
+        Roles.load(tmp_path / "roles")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("made_from", {"tsae": "t", "policy": "p"}, "no fingerprint of task"),
+        ("made_from", {"tsae": "t", "policy": "p", "task": 3}, "no fingerprint of task"),
+        ("config", {"colour": "red"}, "RolesConfig has no colour"),
+        ("config", {"problems": 0}, "problems must be at least 1; got 0"),
+    ],
+)
+def test_roles_without_all_their_inputs_or_with_a_config_out_of_range_are_refused(entry, value, message, tmp_path):
+    some_roles().save(tmp_path / "roles")
+    edit_manifest(tmp_path / "roles", lambda manifest: manifest.update({entry: value}))
+    with pytest.raises(BadInput, match=f"{tmp_path / 'roles'}: expected roles, .*{message}"):
         Roles.load(tmp_path / "roles")
 
 
