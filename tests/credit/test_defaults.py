@@ -1,0 +1,39 @@
+"""A run is repeated from the name of its credit, so the settings behind each name stay as they are."""
+
+from dataclasses import fields
+
+from interp.credit import FeatureCredit, RewardSubsample, StepValidity
+from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
+from interp.credit.registry import FEATURE_SCHEMES, SCHEMES
+
+BY_SHARE = {"share": 0.2}
+BY_STEPS = {"gate": True, "weights": True, "rest_weight": 0.1}
+
+
+def test_every_name_stands_for_these_settings():
+    assert {name: (type(scheme).__name__, vars(scheme)) for name, scheme in SCHEMES.items()} == {
+        "uniform": ("Uniform", {}),
+        "entropy": ("TopEntropy", BY_SHARE),
+        "random": ("RandomTokens", BY_SHARE),
+        "position-matched": ("PositionMatched", BY_SHARE),
+        "first-error": ("FirstError", {}),
+        "step-validity": ("StepValidity", BY_STEPS),
+        "step-validity-gate": ("StepValidity", BY_STEPS | {"weights": False}),
+        "step-validity-weights": ("StepValidity", BY_STEPS | {"gate": False}),
+    }
+    assert FEATURE_SCHEMES == {
+        "features": {},
+        "features-gate": {"weights": False},
+        "features-weights": {"gate": False},
+        "features-control": {"control_seed": 0},
+    }
+    assert (tuple(SCHEMES), tuple(FEATURE_SCHEMES)) == (SCHEME_NAMES, FEATURE_SCHEME_NAMES)
+
+
+def test_credit_has_these_defaults():
+    assert {field.name: field.default for field in fields(FeatureCredit) if field.name not in ("tsae", "roles")} == {
+        "gate": True, "weights": True, "gain": 0.5, "min_weight": 0.1, "max_weight": 3.0, "gate_threshold": 0.5,
+        "control_seed": None,
+    }  # fmt: skip
+    assert vars(StepValidity()) == BY_STEPS
+    assert vars(RewardSubsample()) == {"lucky_paid": 1.0, "valid_paid": 1.0}
