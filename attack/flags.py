@@ -105,6 +105,11 @@ class Sandbox:
             if path.name not in ("inputs", "file", "bytes", "empty", "loop"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+    def changed(self) -> list[str]:
+        """Files of the inputs that are gone or another. New ones may lie beside them, as those of a series do."""
+        now = _listing(self.inputs.root)
+        return [name for name, facts in self.listing.items() if now.get(name) != facts]
+
     def paths(self) -> list[str]:
         root, place = self.root, self.inputs
         inside = [place.run, place.store, place.dictionary, place.rollouts, place.organism, place.run / "checkpoint-0"]
@@ -141,8 +146,8 @@ def judge(case: Case, ending: Ending, sandbox: Sandbox) -> tuple[str, str]:
         return (WHOLE, message) if case.is_above_default else (HANG, message)
     if ending.error or ending.code not in (0, 1, 2) or "Traceback (most" in ending.output:
         return TRACEBACK, f"exit {ending.code}: {message}"
-    if _listing(sandbox.inputs.root) != sandbox.listing and "organism card" not in " ".join(case.words[:2]):
-        return LOST, f"an input was changed, exit {ending.code}: {message}"
+    if sandbox.changed() and case.words[:2] != ("organism", "card"):
+        return LOST, f"changed: {sandbox.changed()}, exit {ending.code}: {message}"
     if ending.code:
         return REFUSED, message
     return (SILENT, "accepted") if case.is_number and case.hostile[-1] in IMPOSSIBLE else (WHOLE, message)
@@ -238,6 +243,6 @@ def _as_number(word: str) -> float | None:
 
 
 def _listing(root: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of every file, but for those that a command keeps beside others on purpose."""
+    """Size and time of every file."""
     files = ((path, path.lstat()) for path in sorted(root.rglob("*")) if path.is_file())
     return {str(path.relative_to(root)): (stat.st_size, stat.st_mtime_ns) for path, stat in files}

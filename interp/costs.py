@@ -13,6 +13,8 @@ from pathlib import Path
 
 from interp.artifacts import BadInput
 
+LITTLE_MEMORY = 1e9
+"""Bytes that every machine has: below, nobody looks."""
 MUCH_MEMORY = 8e9
 """Bytes of memory above which an estimate is said."""
 MUCH_DISK = 20e9
@@ -28,8 +30,7 @@ BYTES_PER_ROLLOUT = 2000
 
 def expect_memory(what: str, remedy: str, *, at_least: float, up_to: float) -> None:
     """Refuse work that takes more memory than the machine has. `what` takes it, `remedy` says what to change."""
-    available = machine_memory()
-    if at_least > available:
+    if at_least > LITTLE_MEMORY and at_least > (available := machine_memory()):
         raise BadInput(
             f"expected at most the {_gigabytes(available)} of memory that this machine has; {what} take "
             f"{_gigabytes(at_least)}: {remedy}"

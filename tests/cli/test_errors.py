@@ -1,7 +1,14 @@
 """Bad input ends with exit code 2 and one line that says what was expected, what was given and what to do."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 from commands import refused, run
+
+from interp import cli
+from interp.artifacts import BadInput
 
 NO_HUB = "got nothing there (models of a hub are not fetched: download it first)"
 
@@ -55,3 +62,68 @@ def test_a_task_whose_words_the_tokenizer_lacks_is_refused(monkeypatch, capsys):
 
 def test_an_unknown_flag_ends_with_2(monkeypatch):
     assert run(monkeypatch, "demo", "--colour", "red") == 2
+
+
+def stopped_by(monkeypatch, capsys, error: BaseException, *words: str) -> tuple[int, str]:
+    """Exit code and stderr of a command whose work ends in this error."""
+
+    def work(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.app, "cli", work)
+    return run(monkeypatch, *words), capsys.readouterr().err
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch raises it on an accelerator."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        OutOfMemoryError("CUDA out of memory. Tried to\nallocate 9 GiB"),
+    ],
+    ids=["of Python", "of torch on the CPU", "of torch on an accelerator"],
+)
+def test_memory_that_runs_out_names_flags_that_take_less(monkeypatch, capsys, error):
+    code, message = stopped_by(monkeypatch, capsys, error, "grpo")
+    assert code == 2 and message.startswith("interp: out of memory: ask for fewer --rows or --micro-tokens or --batch")
+    assert message.count("\n") == 1 and "allocate 9" in message
+
+
+def test_another_error_of_the_program_is_not_hidden(monkeypatch, capsys):
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        stopped_by(monkeypatch, capsys, RuntimeError("a fault of ours"), "grpo")
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "message"),
+    [
+        (KeyboardInterrupt("stopped before step 3"), ("grpo",), "interp: stopped before step 3\n"),
+        (KeyboardInterrupt(), ("grpo",), "interp: stopped: the same command continues from what it has saved\n"),
+        (KeyboardInterrupt(), ("roll-out",), "interp: stopped: nothing was saved\n"),
+    ],
+)
+def test_ctrl_c_says_where_things_are(monkeypatch, capsys, error, words, message):
+    assert stopped_by(monkeypatch, capsys, error, *words) == (130, message)
+
+
+def test_a_message_is_one_line_and_moves_no_cursor(monkeypatch, capsys):
+    code, message = stopped_by(monkeypatch, capsys, BadInput("a/\x1b[2Jb:\n  expected c"), "grpo")
+    assert (code, message) == (2, "interp: a/\\x1b[2Jb: expected c\n")
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    """As in `interp compare ... | head -1`. The reader is gone before the word comes that lets the command write."""
+    write = "cli.app.cli = lambda **_: sys.stdout.write(sys.stdin.readline() * 99_999)"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    code = f"import sys\nfrom interp import cli\n{write}\ncli.main()"
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdout.close()
+        process.stdin.write(b"word\n")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE

@@ -8,28 +8,11 @@ import sys
 import typing
 
 import pytest
-from commands import run
+from commands import COMMANDS, run
 
 from interp import cli
 
-COMMANDS = {
-    ("demo",): cli.Demo,
-    ("organism", "build"): cli.Build,
-    ("organism", "card"): cli.Card,
-    ("roll-out",): cli.RollOut,
-    ("bucket",): cli.Bucket,
-    ("evaluate",): cli.Evaluate,
-    ("verify",): cli.Verify,
-    ("grpo",): cli.Grpo,
-    ("collect",): cli.Collect,
-    ("tsae",): cli.FitTsae,
-    ("tsae-eval",): cli.EvalTsae,
-    ("roles",): cli.EarnRoles,
-    ("track",): cli.Track,
-    ("compare",): cli.Compare,
-    **{("study", name): args for name, args in cli.STUDY_ARGS.items()},
-}
-POSITIONAL = {cli.Verify: {"tables"}, cli.Card: {"organism"}, cli.Compare: {"a", "b"}}
+POSITIONAL = {cli.Check: {"paths"}, cli.Verify: {"tables"}, cli.Card: {"organism"}, cli.Compare: {"a", "b"}}
 each_command = pytest.mark.parametrize(("words", "config"), COMMANDS.items(), ids=map(" ".join, COMMANDS))
 
 
