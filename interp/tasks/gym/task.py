@@ -1,4 +1,4 @@
-"""Any reasoning-gym dataset as a task (`pip install 'interp[gym]'`).
+"""The task of a reasoning-gym dataset.
 
 Three things differ from reasoning-gym itself:
 
@@ -7,17 +7,12 @@ Three things differ from reasoning-gym itself:
 - Splits. They are disjoint by content: a hash of the question assigns it to a split, and a draw that belongs to
   another split is repeated.
 - Scores. There, the default score pays for any text that *contains* the answer. Here an answer is extracted first, and
-  only the full score of 1 counts as correct.
-
-Some scorers run `eval` or sympy's parser on the answer. Such a scorer is called only if the answer passes a whitelist
-(`interp.tasks.text.harmless`).
+  has to have the shape that answers of the dataset have; only the full score of 1 counts as correct (`answers`).
 """
 
 import difflib
-import inspect
 import json
 import re
-import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,17 +20,11 @@ from typing import Any
 
 from interp.artifacts import BadInput, fingerprint, to_json, versions
 from interp.tasks.base import SPLITS, Problem, Task, Verdict, hash_of
-from interp.tasks.text.harmless import is_harmless
+from interp.tasks.gym.answers import MAX_ANSWER, is_right
 from interp.tasks.text.verdicts import verdict_of_trace
 from interp.tasks.traces import annotate
 
-MAX_DRAWS, MAX_ANSWER = 300, 5000
-_RUNS_ANSWERS = re.compile(r"(?<![\w.])(?:eval|exec)\(|\b(?:sympy|sp)\.(?:parse_expr|sympify)|import parse_expr")
-# Errors that scorers of reasoning-gym raise on an answer they cannot read. Every scorer is tested on its true answer.
-_SCORER_ERRORS = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError),
-    tokenize.TokenError,
-)
+MAX_DRAWS = 300
 
 
 @dataclass(frozen=True)
@@ -82,20 +71,8 @@ class GymTask(Task):
         dataset, entry = self._redraw(problem)
         trace = annotate(completion, problem.prompt, lambda text: 0 < len(text) <= MAX_ANSWER)
         spellings = () if trace.answer is None else (trace.answer.raw, trace.answer.text)
-        correct = any(self._is_correct(dataset, entry, answer) for answer in spellings)
+        correct = any(is_right(self.dataset, dataset, entry, answer) for answer in spellings)
         return verdict_of_trace(problem, completion, trace, correct)
-
-    def _is_correct(self, dataset: Any, entry: dict[str, Any], answer: str) -> bool:
-        if answer == entry["answer"]:
-            return True
-        if any(not sign.isascii() and (sign.isdigit() or not sign.isprintable()) for sign in answer):
-            return False  # `int` reads the digits of every script
-        if _runs_answers(self.dataset) and not is_harmless(answer):
-            return False
-        try:
-            return dataset.score_answer(answer, entry) == 1.0
-        except _SCORER_ERRORS:
-            return False
 
     def _config(self, level: int | str | None) -> str:
         """The dataset's config at a level, as JSON, so that it can be a cache key."""
@@ -146,18 +123,11 @@ def _dataset(dataset: str, config: str, seed: int) -> Any:
         raise BadInput(f"reasoning-gym has no dataset {dataset!r}; did you mean {' or '.join(near)}?")
     try:
         return factory.create_dataset(dataset, **json.loads(config), seed=seed, size=1)
-    except (TypeError, AssertionError, ValueError) as error:
+    except (AttributeError, TypeError, AssertionError, ValueError) as error:
         options = ", ".join(factory.DATASETS[dataset][1].__dataclass_fields__)
         raise BadInput(
             f"reasoning-gym {dataset!r} refuses the config {config}: {error}. Its options: {options}"
         ) from error
-
-
-@lru_cache(maxsize=128)
-def _runs_answers(dataset: str) -> bool:
-    """Whether the scorer's source evaluates answers as code."""
-    module = inspect.getmodule(_factory().DATASETS[dataset][0])
-    return module is None or _RUNS_ANSWERS.search(inspect.getsource(module)) is not None
 
 
 def _factory() -> Any:
