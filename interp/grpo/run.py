@@ -32,6 +32,8 @@ from interp.artifacts import (
     refusing_failed_writes,
     remove_dir,
     to_json,
+    with_checksum,
+    write_json,
     write_manifest,
     writing_dir,
     writing_file,
@@ -41,6 +43,7 @@ from interp.grpo.config import GRPOConfig
 from interp.plots import Point, curves
 from interp.policy.fingerprints import weights_of
 from interp.rollouts.record import Rollout, Rollouts
+from interp.rollouts.recorded_checkpoints import CHECKPOINTS
 from interp.rollouts.series import Series
 from interp.tasks.chain.task import task_from_manifest
 
@@ -192,24 +195,35 @@ def save_checkpoint(run: Run, policy: "Policy", step: int, rollouts: list[Rollou
             step=step,
             run=run.name,
         )
+    _record_checkpoints(run, {**_recorded_weights(run), str(step): weights_of(weights)})
 
 
 def drop_checkpoint(run: Run, step: int) -> None:
+    _record_checkpoints(run, {name: weights for name, weights in _recorded_weights(run).items() if name != str(step)})
     remove_dir(run.checkpoint(step))
 
 
+def _recorded_weights(run: Run) -> dict[str, str]:
+    """Fingerprint of the weights of each checkpoint on disk, by its step."""
+    return {str(step): read_manifest(run.checkpoint(step), CHECKPOINT)["weights"] for step in run.checkpoint_steps()}
+
+
+def _record_checkpoints(run: Run, weights: Mapping[str, str]) -> None:
+    """List the checkpoints in the manifest of the run, so that one that goes missing or is exchanged is noticed."""
+    listed = {CHECKPOINTS: dict(sorted(weights.items(), key=lambda item: int(item[0])))}
+    write_json(run.path / MANIFEST, with_checksum(run.manifest | listed))
+
+
 def expect_checkpoints(run: Run, steps: Iterable[int]) -> None:
-    """Refuse a run that lacks one of these checkpoints, or has another in its place."""
+    """Refuse a run that lacks one of these checkpoints, or has another in the place of one."""
     present = run.checkpoint_steps()
-    for step in steps:
-        path = run.checkpoint(step)
-        if step not in present:
-            raise BadInput(
-                f"{run.path}: expected the checkpoints of a run that was stopped later, got no {path.name}: put it "
-                "back, or train in another place (out, --out)"
-            )
-        if (got := read_manifest(path, CHECKPOINT).get("step")) != step:
-            raise BadInput(f"{path}: expected the checkpoint of step {step}, got that of step {got}: put it back")
+    if missing := [step for step in steps if step not in present]:
+        raise BadInput(
+            f"{run.path}: expected the checkpoints of a run that was stopped later, got no checkpoint-{missing[0]}: "
+            "put it back, or train in another place (out, --out)"
+        )
+    if present:
+        Series.from_dir(run.path)
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from interp.artifacts import BadInput, recover
 from interp.display import HtmlSummary
 from interp.policy.files import check_config, check_weights, compare_files
 from interp.policy.fingerprints import fingerprint_of
+from interp.rollouts.recorded_checkpoints import expect_recorded, missing_checkpoints, recorded_checkpoints
 from interp.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -92,8 +93,16 @@ class Series(Sequence[Checkpoint], HtmlSummary):
                 f"{path}: expected each step once, got step 0 twice: {base} and {checkpoints[0].path}: a series that "
                 "holds its own base needs no other (base, --base)"
             )
+        recorded = recorded_checkpoints(path)
+        missing = missing_checkpoints(path, recorded, (checkpoint.step for checkpoint in checkpoints))
+        is_base_missing = bool(missing) and missing[0][0] < checkpoints[0].step
+        if is_base_missing or (missing and not skip_bad):
+            raise BadInput(missing[0][1])
+        expect_recorded(checkpoints[0].path, checkpoints[0].step, recorded)
         with_base = [*([Checkpoint(0, Path(base))] if base is not None else []), *checkpoints]
-        return cls._checked(with_base, skip_bad=skip_bad, task=task, run=path.absolute().name)
+        return cls._checked(
+            with_base, skip_bad=skip_bad, task=task, run=path.absolute().name, recorded=recorded, missing=missing
+        )
 
     @classmethod
     def from_dirs(
@@ -118,12 +127,15 @@ class Series(Sequence[Checkpoint], HtmlSummary):
         skip_bad: bool = False,
         task: Task | None = None,
         run: str = "base",
+        recorded: Mapping[int, str] | None = None,
+        missing: Iterable[tuple[int, str]] = (),
     ) -> "Series":
-        series = cls(checkpoints, task=task, run=run)
-        base, expected, skipped = series.base, _read_config(series.base), []
+        series, skipped = cls(checkpoints, task=task, run=run), list(missing)
+        base, expected = series.base, _read_config(series.base)
         for checkpoint in series[1:]:
             try:
                 config = _read_config(checkpoint, weights=skip_bad)
+                expect_recorded(checkpoint.path, checkpoint.step, recorded or {})
                 _expect_same_architecture(base, expected, checkpoint, config)
             except BadInput as error:
                 if not skip_bad:
@@ -131,7 +143,7 @@ class Series(Sequence[Checkpoint], HtmlSummary):
                 skipped.append((checkpoint.step, str(error)))
         bad_steps = {step for step, _ in skipped}
         usable = [checkpoint for checkpoint in series if checkpoint.step not in bad_steps]
-        return cls(usable, skipped=skipped, task=task, run=run)
+        return cls(usable, skipped=sorted(skipped), task=task, run=run)
 
     def __len__(self) -> int:
         return len(self.checkpoints)

@@ -32,6 +32,7 @@ from grpo_fixtures import (
 
 from interp.artifacts import BadInput, InUse, Mismatch, read_manifest, with_checksum
 from interp.grpo import Run
+from interp.rollouts.series import Series
 
 JOBS = {
     "plain": Job(Path(), small_config()),
@@ -228,7 +229,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "the credit": ({"credit": lambda batch: None}, r"credit\.kind \(expected <lambda>, got None\)"),
     "the task": ({"task": FirstWord("all")}, r"made_from\.task \(expected first-word all, got first-word even\)"),
-    "the policy": ({"base": tiny_policy(seed=1)}, r"made_from\.policy \(expected \w{16}, got \w{16}\)"),
+    "the policy": ({"base": tiny_policy(seed=1)}, r"made_from\.policy \(expected [\w+]{33}, got [\w+]{33}\)"),
 }
 
 
@@ -288,10 +289,32 @@ def test_a_checkpoint_of_another_step_in_the_place_of_one_is_refused(stopped):
     shutil.copytree(stopped / "checkpoint-0", stopped / "checkpoint-2")
     with pytest.raises(BadInput, match="checkpoint-2: expected the checkpoint of step 2, got that of step 0"):
         train_tiny(stopped)
+    with pytest.raises(BadInput, match="checkpoint-2: expected the checkpoint of step 2, got that of step 0"):
+        Series.from_dir(stopped)
+    assert Series.from_dir(stopped, skip_bad=True).steps == (0,)
     shutil.rmtree(stopped / "checkpoint-2" / "rollouts")
     shutil.copytree(stopped / "checkpoint-0" / "rollouts", stopped / "checkpoint-2" / "rollouts")
     with pytest.raises(BadInput, match="expected the rollouts of step 2, got those of step 0"):
         Run.open(stopped).rollouts(2)
+
+
+def test_a_checkpoint_of_another_run_in_the_place_of_one_is_refused(stopped, whole):
+    shutil.rmtree(stopped / "checkpoint-2")
+    shutil.copytree(whole(JOBS["lora"]) / "checkpoint-2", stopped / "checkpoint-2")
+    with pytest.raises(BadInput, match="expected the checkpoint with weights [0-9a-f]{16}, as its run lists it"):
+        train_tiny(stopped)
+
+
+def test_a_checkpoint_that_a_finished_run_lists_and_lacks_is_refused_or_left_out_by_name(whole, tmp_path):
+    run = Path(shutil.copytree(whole(JOBS["plain"]), tmp_path / "run"))
+    shutil.rmtree(run / "checkpoint-6")
+    with pytest.raises(BadInput, match="got no checkpoint-6: put it back, or leave it out"):
+        Series.from_dir(run)
+    series = Series.from_dir(run, skip_bad=True)
+    assert series.steps == (0, 2, 4) and [step for step, _ in series.skipped] == [6]
+    shutil.rmtree(run / "checkpoint-0")
+    with pytest.raises(BadInput, match="got no checkpoint-0"):
+        Series.from_dir(run, skip_bad=True)
 
 
 def test_a_state_beyond_the_last_step_does_not_count_as_finished(stopped):

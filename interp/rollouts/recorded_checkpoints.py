@@ -1,0 +1,50 @@
+"""The checkpoints that the manifest of a run lists, with the fingerprints of their weights.
+
+A run lists each checkpoint as soon as it is written. So one that was deleted, or exchanged with that of another step or
+run, is noticed. Directories of other trainers list nothing, and nothing is compared.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from interp.artifacts import MANIFEST, BadInput, parse_manifest, reading
+
+CHECKPOINTS = "checkpoints"
+"""Entry of a run's manifest: the fingerprint of the weights of each checkpoint, by its step."""
+
+
+def recorded_checkpoints(run: Path) -> dict[int, str]:
+    """Fingerprints of the weights of the checkpoints of a run, by step. Empty where none are listed."""
+    file = run / MANIFEST
+    if not file.exists():
+        return {}
+    manifest = parse_manifest(file)
+    with reading(file, "a list of checkpoints"):
+        return {int(step): str(weights) for step, weights in manifest.get(CHECKPOINTS, {}).items()}
+
+
+def missing_checkpoints(run: Path, recorded: Iterable[int], present: Iterable[int]) -> list[tuple[int, str]]:
+    """The steps whose checkpoints are listed and not there, with what to do."""
+    return [
+        (
+            step,
+            f"{run}: expected the checkpoints that the run lists, got no checkpoint-{step}: put it back, or leave it "
+            "out (skip_bad, --skip-bad-checkpoints)",
+        )
+        for step in sorted(set(recorded) - set(present))
+    ]
+
+
+def expect_recorded(path: Path, step: int, recorded: Mapping[int, str]) -> None:
+    """Refuse a checkpoint that is not the one that its run lists under this step."""
+    if step not in recorded:
+        return
+    file = path / MANIFEST
+    manifest = parse_manifest(file) if file.exists() else {}
+    if (got := manifest.get("step")) != step:
+        raise BadInput(f"{path}: expected the checkpoint of step {step}, got that of step {got}: put it back")
+    if (weights := manifest.get("weights")) != recorded[step]:
+        raise BadInput(
+            f"{path}: expected the checkpoint with weights {recorded[step]}, as its run lists it; got {weights}: put "
+            "it back"
+        )
