@@ -20,7 +20,7 @@ from interp.tasks.text.computing import computes_to
 from interp.tasks.text.magnitudes import leading_words, read_magnitude, read_scale
 from interp.tasks.text.number_words import NUMBER_WORDS, SCALES, read_number_words
 from interp.tasks.text.units import Unit
-from interp.tasks.text.vocabulary import LIGHT_WORDS, Vocabulary, stem, vocabulary_of
+from interp.tasks.text.vocabulary import JOINING, LIGHT_WORDS, Vocabulary, stem, vocabulary_of
 
 __all__ = ["SCALES", "Value", "read_number", "same_number"]
 
@@ -37,6 +37,7 @@ _PLAIN = (
     (re.compile(r"\\[,;:! ]|(?<=[0-9a-zA-Z}])~(?=[a-zA-Z\\])|\\q?quad(?![a-z])|\u00a0|\u202f"), " "),
     (re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\displaystyle(?![a-z])"), ""),
     (re.compile(r"\u2044"), "/"),
+    (re.compile(r"\bleft over\b"), "left"),
     (re.compile(r"(?<![0-9a-zA-Z)])(\*\*|__)([^*_]+)\1(?![0-9a-zA-Z(])"), r"\2"),
 )
 _SIGN = re.compile(r"\s*([-−–+]|(?:negative|minus)(?=\s))?\s*(US\$|[$€£¥₹])?\s*([-−–]?)\s*")
@@ -129,7 +130,8 @@ def plain(text: str) -> str:
 
 
 def _names(side: str, vocabulary: Vocabulary) -> bool:
-    """Whether the left side of an equation names something: a letter, or harmless words."""
+    """Whether the left side of an equation names something: a letter, or harmless words, then perhaps a letter."""
+    side = re.sub(r"(?<=[a-z] )[a-zA-Z]\s*$", "", side)
     words = _WORD.findall(side)
     is_words = re.fullmatch(r"[a-zA-Z'’\s]+", side) is not None and 0 < len(words) <= MAX_WORDS
     return _LETTER.fullmatch(side) is not None or (is_words and all(map(vocabulary.allows, words)))
@@ -155,19 +157,22 @@ def _stated(text: str, vocabulary: Vocabulary, *, repeats: bool = True) -> Value
 
 def _skip_words(text: str, vocabulary: Vocabulary) -> int:
     """Where the harmless words before the number end."""
-    position = 0
+    position = joined_from = 0
     for _ in range(MAX_WORDS):
         word = _BEFORE.match(text, position)
-        if word is None or word.group(1).split("-")[0].lower() in NUMBER_WORDS or _begins_number(text, position):
+        if word is None or word.group(1) == "US" or _begins_number(text, position):
             break
-        if not all(map(vocabulary.allows, word.group(1).split("-"))) or word.group(1) == "US":
+        is_joining = position > 0 and word.group(1).lower() in JOINING
+        if not is_joining and not all(map(vocabulary.allows, word.group(1).split("-"))):
             break
         position = word.end()
-    return position
+        joined_from = joined_from if is_joining else position
+    return joined_from
 
 
 def _begins_number(text: str, position: int) -> bool:
-    return read_number_words(leading_words(text[position : position + 40])) is not None
+    words = leading_words(text[position : position + 40])
+    return words[:1] != [] and (words[0].lower() in NUMBER_WORDS or read_number_words(words) is not None)
 
 
 def _with_words_behind(value: Value, text: str, end: int, vocabulary: Vocabulary, repeats: bool) -> Value | None:
@@ -225,6 +230,8 @@ def _add_word(value: Value, word: str, vocabulary: Vocabulary, *, is_first: bool
         is_unit_of_number = value.unit is None and (is_first or behind_square)
         nouns = value.nouns - SQUARE_WORDS
         return replace(value, unit=replace(unit, power=power) if is_unit_of_number else value.unit, nouns=nouns)
+    if lower in JOINING and not is_first:
+        return value
     if is_glued or not all(map(vocabulary.allows, word.split("-"))):
         return None
     return value if lower in LIGHT_WORDS else replace(value, nouns=value.nouns | {stem(word)})

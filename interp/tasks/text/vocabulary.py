@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import takewhile
 
 from interp.tasks.text.number_words import NUMBER_WORDS
 from interp.tasks.text.units import SYMBOLS, UNITS, Unit
@@ -32,11 +33,12 @@ scaling: squared cubed square cube root reciprocal inverse negative multiple mul
 scaling: factorial power percent percents percentage ratio dozen dozens pair pairs couple couples score
 scaling: scores gross quarter quarters hundreds thousands millions billions trillions k pi sin cos tan log ln
 scaling: exp sqrt mod modulo remainder to or but and versus vs both either nan inf infinity null undefined
+light: piece pieces item items unit units point points person persons people object objects thing things
 light: a an the of in per each every for at on by from with is are was were be has have total totals
 light: altogether all overall combined together left remaining remain remains his her their its my our your
 light: he she it they we you i there this that these those old tall long wide high deep away exactly only
-light: just final answer result so therefore thus hence o'clock us piece pieces item items unit units point
-light: points person persons people object objects thing things
+light: just final answer result so therefore thus hence o'clock us must need needs needed still now will
+light: can did do does had get gets got been
 """
 
 
@@ -46,11 +48,14 @@ def _words_of(*classes: str) -> frozenset[str]:
 
 
 HEDGES, NEGATIONS, LIGHT_WORDS = _words_of("hedge"), _words_of("negation"), _words_of("light")
+JOINING = frozenset({"and", "to"})
+"""Harmless between words, but not behind a number."""
 NEVER_HARMLESS = HEDGES | NEGATIONS | _words_of("comparison", "scaling") | NUMBER_WORDS
 _WORD = re.compile(r"[a-zA-Z]+(?:['’][a-zA-Z]+)?|[$€£¥₹¢°]")
-_ASKED = re.compile(r"how\s+(?:many|much)((?:\s+[a-z'’-]+){1,3})|\bin\s+((?:square\s+|cubic\s+)?[a-z]+)\s*\?", re.I)
+_ASKED = re.compile(r"how\s+(?:many|much)((?:\s+[a-z'’-]+){1,4})|\bin\s+((?:square\s+|cubic\s+)?[a-z]+)\s*[?),]", re.I)
 _PERCENT = re.compile(r"%|\bper ?cent|\bpercentage|\bshare\b|\bproportion|\brate\b|\bprobability|\bchance", re.I)
 _ALGEBRA = re.compile(r"=|\b(?:solve|express|simplif|equation|variable|factor|expand|polynomial)")
+_VERBS = re.compile(r"are|is|was|were|do|does|did|will|would|can|could|should|has|have|had")
 _POWERS = {"square": 2, "sq": 2, "cubic": 3}
 
 
@@ -66,6 +71,8 @@ class Vocabulary:
     """The unit that it asks for."""
     units: frozenset[Unit] = frozenset()
     """The units that it names."""
+    quantities: frozenset[Unit] = frozenset()
+    """Those of them that stand behind a number."""
     percent: bool = False
     """Whether it speaks of percentages or shares."""
 
@@ -89,10 +96,10 @@ class Vocabulary:
         return None if is_symbol and UNITS[SYMBOLS[word.lower()]] not in self.units else unit
 
     def expected_unit(self, unit: Unit) -> Unit | None:
-        """The unit that an answer must be in, of the same family: the one asked for, or the only one named."""
+        """The unit that an answer must be in, of the same family: the one asked for, or the only one with a number."""
         if self.unit is not None and (self.unit.family, self.unit.power) == (unit.family, unit.power):
             return self.unit
-        named = {named for named in self.units if named.family == unit.family}
+        named = {named for named in self.quantities if named.family == unit.family}
         return replace(named.pop(), power=unit.power) if len(named) == 1 else None
 
 
@@ -105,24 +112,35 @@ def vocabulary_of(prompt: str, label: str = "") -> Vocabulary:
     asked, unit = _question(prompt)
     units = {UNITS[word] for word in words if word in UNITS and (len(word) > 1 or not word.isalpha())}
     if _ALGEBRA.search(prompt) is None:
-        units |= {UNITS[symbol] for symbol in re.findall(r"[0-9°]\s?([a-z])\b", prompt) if symbol in SYMBOLS}
+        units |= {UNITS[symbol] for symbol in re.findall(r"[0-9°]\s?([a-z])(?![a-z])", prompt) if symbol in SYMBOLS}
     stems = frozenset(stem(word) for word in words if len(word) > 2)
-    return Vocabulary(stems, asked, unit, frozenset(units), _PERCENT.search(prompt) is not None)
+    return Vocabulary(stems, asked, unit, frozenset(units), _quantities(prompt), _PERCENT.search(prompt) is not None)
 
 
 def _question(prompt: str) -> tuple[frozenset[str], Unit | None]:
-    """The words right behind the last `how many`, and the unit asked for."""
+    """The words right behind the last `how many`, up to a verb, and the unit asked for."""
     asked: frozenset[str] = frozenset()
     unit = None
     for match in _ASKED.finditer(prompt):
         words = (match.group(1) or match.group(2)).split()
         if match.group(1):
-            asked = frozenset(words[:2]) - HEDGES - NEGATIONS - NUMBER_WORDS | frozenset(words[:2]) & {"quarters"}
-        if asked & {"more", "fewer", "less"}:
-            asked |= {"than"}
-        found = unit_among(words[:3] if match.group(1) else words)
-        unit = found if found is not None or match.group(1) else unit
+            words = list(takewhile(lambda word: _VERBS.fullmatch(word) is None, words))
+            asked = frozenset(words) - HEDGES - NEGATIONS - (NUMBER_WORDS - {"quarters", "thirds", "halves"})
+        unit = unit_among(words) or (None if match.group(1) else unit)
+    if any(word in ("more", "less") or word.endswith("er") for word in asked):
+        asked |= {"than"}
     return asked, unit
+
+
+def _quantities(prompt: str) -> frozenset[Unit]:
+    """Units that stand behind a number: in `6 hours a day`, the hours."""
+    words = re.findall(r"[0-9]|[$€£¥₹¢°]|[a-z]+", prompt)
+    pairs = zip(["", *words], words, strict=False)
+    return frozenset(
+        UNITS[word]
+        for before, word in pairs
+        if word in UNITS and (not word.isalpha() or before.isdigit() or before in NUMBER_WORDS)
+    )
 
 
 def unit_among(words: Iterable[str]) -> Unit | None:
