@@ -196,7 +196,7 @@ class FitRun:
         self.trainer.calibrate_thresholds(x_ND)
         dictionary = self._dictionary()
         if self.out is not None:
-            dictionary = dictionary.save(self.out, spec=self.spec)
+            dictionary = load_finished(self.out, self.spec) or dictionary.save(self.out, spec=self.spec)
         if self.state is not None:
             shutil.rmtree(self.state, ignore_errors=True)
         return dictionary
