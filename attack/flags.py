@@ -219,8 +219,8 @@ def _case(
     words: tuple[str, ...], small: Sequence[str], flag: str, kind: str, default: str, value: tuple[str, ...]
 ) -> Case:
     is_number = "INT" in kind or "FLOAT" in kind
-    numbers = [_as_number(word) for word in (value[0] if value else "", default)]
-    asks_for_more = is_number and None not in numbers and numbers[0] > numbers[1]  # pyright: ignore[reportOptionalOperand]
+    asked, usual = _as_number(value[0] if value else ""), _as_number(default)
+    asks_for_more = is_number and asked is not None and usual is not None and asked > usual
     start = [*small[: len(words)], *_without(small[len(words) :], flag)]
     is_text_too = "STR" in kind
     return Case((*start, flag, *value), (flag, *value), is_number and not is_text_too, asks_for_more)

@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import polars as pl
 import pytest
@@ -107,5 +108,6 @@ def test_a_series_has_one_colour_in_every_panel_whatever_its_name():
     figure = dots(
         {"a": {"<x>": [Point("g", 1)], "y": [Point("g", 2)]}, "b": {"<x>": [Point("g", 3)]}}, y="y", names=["<x>"]
     )
-    colours = [(trace.name, trace.marker.color, trace.showlegend) for trace in figure.data]
+    traces: list[Any] = list(figure.data)
+    colours = [(trace.name, trace.marker.color, trace.showlegend) for trace in traces]
     assert colours[0][1] == colours[2][1] != colours[1][1] and [shows for *_, shows in colours] == [True, True, False]

@@ -118,9 +118,9 @@ def test_a_message_is_one_line_and_moves_no_cursor(monkeypatch, capsys):
 def test_a_reader_that_has_gone_is_no_error():
     """As in `interp compare ... | head -1`. The reader is gone before the word comes that lets the command write."""
     write = "cli.app.cli = lambda **_: sys.stdout.write(sys.stdin.readline() * 99_999)"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipe = subprocess.PIPE
     code = f"import sys\nfrom interp import cli\n{write}\ncli.main()"
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdout.close()
         process.stdin.write(b"word\n")
