@@ -96,6 +96,7 @@ class Sandbox:
         """Clear the output. The inputs are copied anew if they were changed."""
         if anew or _listing(self.inputs.root) != self.listing:
             shutil.rmtree(self.root, ignore_errors=True)
+            self.root.mkdir(parents=True)
             shutil.copytree(self.source, self.inputs.root)
             (self.root / "file").write_text("a file")
             (self.root / "bytes").write_bytes(bytes(range(256)))
@@ -161,9 +162,9 @@ def all_cases(sandbox: Sandbox, workdir: Path) -> Iterator[Case]:
     for words, stage in COMMANDS.items():
         small = small_words(words, stage, sandbox)
         text = run_child(lambda words=words: _help(words)).output
-        for flag, kind, default in flags_in(text):
-            for value in hostile_values(kind, sandbox):
-                yield _case(words, small, flag, kind, default, value)
+        for flag in flags_in(text):
+            for value in hostile_values(flag, sandbox):
+                yield _case(words, small, flag, value)
     for path in sandbox.paths():
         for words in (("verify", path), ("organism", "card", path)):
             yield Case(words, words, is_number=False, is_above_default=False)
@@ -174,23 +175,45 @@ def _help(words: Sequence[str]) -> None:
     command(*words, "--help")()
 
 
-def flags_in(text: str) -> list[tuple[str, str, str]]:
-    """Each flag in the text of a help, with what it takes (`INT`, `{None}|PATH`, ...) and its default."""
-    flags: list[tuple[str, str, str]] = []
+@dataclass
+class Flag:
+    """A flag, as help shows it."""
+
+    name: str
+    kind: str
+    """What it takes: `INT`, `{None}|PATH`, `[FLOAT [FLOAT ...]]`, ..."""
+    default: str = ""
+    ends: tuple[str, ...] = ()
+    """The ends of its range."""
+
+
+def flags_in(text: str) -> list[Flag]:
+    """The flags in the text of a help."""
+    flags: list[Flag] = []
     for line in text.splitlines():
         if start := re.match(r"│ (--[a-z][a-z.-]*) (\S.*?)(?:  |\s*│)", line):
-            flags.append((start[1], start[2], ""))
+            flags.append(Flag(start[1], start[2]))
         if flags and (default := re.search(r"\(default: (.*?)\)\s*│?$", line)):
-            flags[-1] = (*flags[-1][:2], default[1])
+            flags[-1].default = default[1]
+        if flags and (ends := re.search(r"\[(?:above )?([\d.-]+)(?: to|, below) ([\d.,^ -]+)\]", line)):
+            flags[-1].ends = (ends[1], _end(ends[2]))
     return flags
 
 
-def hostile_values(kind: str, sandbox: Sandbox) -> list[tuple[str, ...]]:
+def _end(text: str) -> str:
+    """An end of a range as a flag takes it: 10^7 is 10000000."""
+    if power := re.match(r"(\d+)\^(\d+)( - 1)?", text):
+        return str(int(power[1]) ** int(power[2]) - bool(power[3]))
+    return text.replace(",", "")
+
+
+def hostile_values(flag: Flag, sandbox: Sandbox) -> list[tuple[str, ...]]:
     """Values of a flag, each one word or several, by what help says it takes."""
+    kind = flag.kind
     if "{" in kind.replace("{None}", ""):
         values: Sequence[str] = CHOICES
     elif "INT" in kind or "FLOAT" in kind:
-        values = NUMBERS if "STR" not in kind else (*NUMBERS, *TEXTS)
+        values = (*flag.ends, *NUMBERS) if "STR" not in kind else (*flag.ends, *NUMBERS, *TEXTS)
     else:
         values = sandbox.paths() if "PATH" in kind else TEXTS
     is_several = kind.startswith("[")
@@ -215,15 +238,13 @@ def small_words(words: tuple[str, ...], stage: str, sandbox: Sandbox) -> list[st
     return [str(word) for word in small]
 
 
-def _case(
-    words: tuple[str, ...], small: Sequence[str], flag: str, kind: str, default: str, value: tuple[str, ...]
-) -> Case:
-    is_number = "INT" in kind or "FLOAT" in kind
-    asked, usual = _as_number(value[0] if value else ""), _as_number(default)
+def _case(words: tuple[str, ...], small: Sequence[str], flag: Flag, value: tuple[str, ...]) -> Case:
+    is_number = "INT" in flag.kind or "FLOAT" in flag.kind
+    asked, usual = _as_number(value[0] if value else ""), _as_number(flag.default)
     asks_for_more = is_number and asked is not None and usual is not None and asked > usual
-    start = [*small[: len(words)], *_without(small[len(words) :], flag)]
-    is_text_too = "STR" in kind
-    return Case((*start, flag, *value), (flag, *value), is_number and not is_text_too, asks_for_more)
+    start = [*small[: len(words)], *_without(small[len(words) :], flag.name)]
+    hostile = (flag.name, *value)
+    return Case((*start, *hostile), hostile, is_number and "STR" not in flag.kind, asks_for_more)
 
 
 def _without(words: Sequence[str], flag: str) -> list[str]:
