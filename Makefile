@@ -1,8 +1,9 @@
 # Two commands, each enough by itself on a fresh clone: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+SECONDS ?= 1800
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench attack clean
 
 demo: .venv/installed
 	$(BIN)/interp demo
@@ -17,6 +18,7 @@ lint: .venv/installed
 
 docs: .venv/installed
 	$(BIN)/python docs/fill.py --check
+	$(BIN)/python -m attack.report --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: .venv/installed
@@ -24,6 +26,10 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/collect.py
 	$(BIN)/python -W ignore benchmarks/tsae.py
 	HF_HUB_OFFLINE=1 $(BIN)/python -W ignore benchmarks/grpo_step.py
+
+# Half an hour of trying to break the package: SECONDS=300 for less. Writes attack/results and docs/attack.md.
+attack: .venv/installed
+	$(BIN)/python -m attack --seconds $(SECONDS)
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; got " + sys.version.split()[0] + ": set PYTHON=")'

@@ -139,7 +139,10 @@ def _expect(ending: Ending, code: int, name: str) -> None:
 def _code() -> str:
     """Fingerprint of the package's code, and of that which makes these directories."""
     digest = hashlib.sha256()
-    sources = [*Path(interp.__file__).parent.rglob("*.py"), *(Path(__file__).parent / n for n in ("stages.py", "artifacts.py"))]
+    sources = [
+        *Path(interp.__file__).parent.rglob("*.py"),
+        *(Path(__file__).parent / n for n in ("stages.py", "artifacts.py")),
+    ]
     for file in sorted(sources):
         digest.update(file.read_bytes())
     return digest.hexdigest()

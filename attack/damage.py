@@ -181,8 +181,23 @@ WHOLE_FILES = {
     "a deep nest of keys": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
     "a number of 100,000 digits": b'{"schema": ' + b"9" * 100_000 + b"}",
 }
+DEEP = 800
+"""Depth of a nest that Python's json still reads."""
 NUMBERS = (0, -1, 1, 2, 99, 1000, 10**9, 2**63, -(2**70), 0.5, 1e308)
-OTHERS: tuple[Any, ...] = (None, True, "x", "", 3, 1.5, [], {}, [1], {"a": 1}, [[]], "é\ud800".encode("utf-8", "ignore").decode())
+OTHERS: tuple[Any, ...] = (
+    None,
+    True,
+    "x",
+    "",
+    3,
+    1.5,
+    [],
+    {},
+    [1],
+    {"a": 1},
+    [[]],
+    "é\ud800".encode("utf-8", "ignore").decode(),
+)
 
 
 def json_whole(rng: Random, target: Target) -> str | None:
@@ -236,20 +251,22 @@ def edit(rng: Random, value: Any) -> str | None:
         holder[key] = rng.choice((*NUMBERS, old + 1, -old, float("nan"), float("inf")))
     elif choice < 0.6 and isinstance(old, str):
         holder[key] = rng.choice((old[::-1], old + "x", "", "../outside", "/etc/hostname", "a" * 10_000, "\0"))
-    elif choice < 0.7 and isinstance(old, list) and len(old) > 1:
-        rng.shuffle(old)
-        return f"{name} shuffled"
+    elif choice < 0.7 and isinstance(old, list) and old != old[::-1]:
+        holder[key] = old[::-1]
+        return f"{name} reversed"
     elif choice < 0.75:
-        holder[key] = _nest(5000)
-        return f"{name} is a nest of 5,000"
+        holder[key] = _nest(DEEP)
+        return f"{name} is a nest of {DEEP}"
     else:
         holder[key] = rng.choice(OTHERS)
+    if repr(holder[key]) == repr(old):
+        return None
     return f"{name} from {str(old)[:40]!r} to {str(holder[key])[:40]!r}"
 
 
 def _nest(depth: int) -> Any:
     value: Any = 1
-    for _ in range(min(depth, 800)):  # json.dumps recurses: deeper nests are written as text
+    for _ in range(depth):
         value = [value]
     return value
 
@@ -373,7 +390,9 @@ def make_bombs(directory: Path) -> None:
     zeros.write_parquet(directory / "zeros.parquet", compression="zstd")
     (directory / "header.safetensors").write_bytes((2**40).to_bytes(8, "little") + b"{}")
     entry = b'"w%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},'
-    header = b"{" + b"".join(entry % i for i in range(1_000_000)) + b'"z":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+    header = (
+        b"{" + b"".join(entry % i for i in range(1_000_000)) + b'"z":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+    )
     (directory / "long-header.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     (directory / "huge.json").write_bytes(b'{"kind": [' + b"[]," * 30_000_000 + b"1]}")
     (directory / "huge.jsonl").write_bytes(b'{"step": 0, "reward": 0.5}\n' * 3_000_000)

@@ -167,9 +167,7 @@ def _bad_refusal(ending: Ending, folder: Path) -> tuple[str, str] | None:
     return None
 
 
-def _compare(
-    again: Ending, first: Ending, stage: Stage, folder: Path, tree: Tree, what: str
-) -> tuple[str, str, str]:
+def _compare(again: Ending, first: Ending, stage: Stage, folder: Path, tree: Tree, what: str) -> tuple[str, str, str]:
     said = again.message + again.output[-600:]
     is_repeat = not stage.resumes and first.code == 0 and again.code == 2 and "exists already" in said
     if again.hung:

@@ -52,7 +52,9 @@ def run(seed: int, budget_s: float, workdir: Path, *, only: int | None = None) -
         how, what, message = _case(STAGES[name], place, folder, undisturbed[name], rng)
         outcome.add(how, f"{name}: {what}", message)
         with (workdir / "kills.jsonl").open("a") as handle:
-            handle.write(json.dumps({"case": number, "ending": how, "what": f"{name}: {what}", "message": message}) + "\n")
+            handle.write(
+                json.dumps({"case": number, "ending": how, "what": f"{name}: {what}", "message": message}) + "\n"
+            )
     return outcome
 
 
@@ -90,7 +92,7 @@ def _case(stage: Stage, place: Place, folder: Path, whole: Undisturbed, rng: Ran
 
 
 def _signalled_after(work: Callable[[], Any], delay: float, sent: signal.Signals, scratch: Path) -> Ending:
-    pid = start(work, scratch)
+    pid = start(work, scratch, seconds=SECONDS)
     time.sleep(delay)
     os.kill(pid, sent)  # not reaped yet, so the number is still its own
     return wait(pid, scratch, seconds=SECONDS)

@@ -5,8 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ def commit() -> dict[str, str | None]:
 
 def load_results(directory: Path = RESULTS) -> list[dict[str, Any]]:
     """Every saved result, by name."""
-    return [json.loads(file.read_text()) for file in sorted(directory.glob("*.json"))]
+    return [{"name": file.stem, **json.loads(file.read_text())} for file in sorted(directory.glob("*.json"))]
 
 
 def cases(outcome: Outcome, budget_s: float, most: int) -> Iterator[int]:
@@ -114,14 +113,8 @@ def cases(outcome: Outcome, budget_s: float, most: int) -> Iterator[int]:
             break
         if now - last > 10:
             last = now
-            progress(outcome, most)
+            counts = ", ".join(f"{ending} {count}" for ending, count in sorted(outcome.counts.items()))
+            sys.stderr.write(f"{outcome.name}: {case} of {most} in {outcome.seconds:.0f} s: {counts}\n")
+            sys.stderr.flush()
         yield case
     outcome.seconds = round(time.monotonic() - start, 1)
-    progress(outcome, most)
-
-
-def progress(outcome: Outcome, most: int) -> None:
-    ended: Mapping[str, int] = Counter(outcome.counts)
-    counts = ", ".join(f"{ending} {count}" for ending, count in sorted(ended.items()))
-    sys.stderr.write(f"{outcome.name}: {outcome.tried} of {most} in {outcome.seconds:.0f} s: {counts}\n")
-    sys.stderr.flush()

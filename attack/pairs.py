@@ -59,7 +59,9 @@ def _alone(stage: Stage, place: Place, folder: Path) -> tuple[list[Tree], float]
         _fresh(folder)
         ending = run_child(stage.run(place, seed, _out(stage, folder)), seconds=SECONDS)
         if ending.code != 0:
-            raise RuntimeError(f"{stage.name}: expected exit code 0, got {ending.code}: {ending.message}{ending.output}")
+            raise RuntimeError(
+                f"{stage.name}: expected exit code 0, got {ending.code}: {ending.message}{ending.output}"
+            )
         trees.append(read_tree(folder))
         seconds = ending.seconds
     return trees, seconds
@@ -70,7 +72,7 @@ def _together(stage: Stage, place: Place, folder: Path, delay: float) -> list[En
     scratch = [folder.with_name(f"scratch-{seed}") for seed in SEEDS]
     pids = []
     for seed in SEEDS:
-        pids.append(start(stage.run(place, seed, _out(stage, folder)), scratch[seed]))
+        pids.append(start(stage.run(place, seed, _out(stage, folder)), scratch[seed], seconds=SECONDS))
         time.sleep(delay if seed == SEEDS[0] else 0)
     return [wait(pid, where, seconds=SECONDS) for pid, where in zip(pids, scratch, strict=True)]
 

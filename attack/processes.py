@@ -6,6 +6,7 @@ one thread of torch before: their threads do not survive a fork.
 
 import contextlib
 import json
+import math
 import os
 import re
 import resource
@@ -16,12 +17,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SECONDS = 30.0
-"""Time after which a child counts as hanging: what it does takes a second or two."""
+"""Seconds of the processor after which a child counts as hanging: what it does takes a second or two."""
+WAITING = 4
+"""A child that waits for something counts as hanging after so many times that time."""
 MEGABYTES = 3000
 """Memory that a child may take beyond what it starts with."""
 
@@ -42,7 +45,6 @@ class Ending:
     mb: float = 0.0
     """Most memory it took beyond what it started with."""
     seconds: float = 0.0
-    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def hung(self) -> bool:
@@ -76,7 +78,7 @@ def warm() -> None:
     torch.set_num_threads(1)
 
 
-def start(work: Callable[[], Any], scratch: Path, *, megabytes: int = MEGABYTES) -> int:
+def start(work: Callable[[], Any], scratch: Path, *, seconds: float = SECONDS, megabytes: int = MEGABYTES) -> int:
     """Fork a child that runs `work`, and return its process id. It writes how it ended into `scratch`."""
     scratch.mkdir(parents=True, exist_ok=True)
     (scratch / "ending.json").unlink(missing_ok=True)
@@ -89,7 +91,7 @@ def start(work: Callable[[], Any], scratch: Path, *, megabytes: int = MEGABYTES)
         os.setsid()
         _redirect(scratch / "output")
         result = os.open(scratch / "ending.json", os.O_WRONLY | os.O_CREAT)  # before `work` can give up its rights
-        before = _begin_measuring(megabytes)
+        before = _begin_measuring(seconds, megabytes)
         ending = _run(work)
         ending["mb"] = max(0.0, (_status("VmHWM") - before) / 1024)
         sys.stdout.flush()
@@ -105,17 +107,19 @@ def wait(pid: int, scratch: Path, *, seconds: float = SECONDS) -> Ending:
     """How a child ended. One that takes longer is killed, with the processes it started."""
     began = time.monotonic()
     with contextlib.closing(_Descriptor(os.pidfd_open(pid))) as handle:
-        ready, _, _ = select.select([handle.number], [], [], seconds)
+        ready, _, _ = select.select([handle.number], [], [], WAITING * seconds)
     if not ready:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
+    _, status, usage = os.wait4(pid, 0)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)  # what it has started and left behind
     code = os.waitstatus_to_exitcode(status) if ready else None
-    facts: dict[str, Any] = {}
+    if code == -signal.SIGXCPU:
+        code = None
+    facts: dict[str, Any] = {"mb": max(0.0, (usage.ru_maxrss - _status("VmRSS")) / 1024)}
     with contextlib.suppress(OSError, ValueError):
-        facts = json.loads((scratch / "ending.json").read_text())
+        facts |= json.loads((scratch / "ending.json").read_text())
     facts.pop("code", None)
     output = (scratch / "output").read_text(errors="replace") if (scratch / "output").exists() else ""
     output = re.sub(r"[^\n]*\r", "", output)[-20_000:]  # without progress bars
@@ -125,7 +129,8 @@ def wait(pid: int, scratch: Path, *, seconds: float = SECONDS) -> Ending:
 def run_child(work: Callable[[], Any], *, seconds: float = SECONDS, megabytes: int = MEGABYTES) -> Ending:
     """Run `work` in a child, to its end."""
     with tempfile.TemporaryDirectory() as scratch:
-        return wait(start(work, Path(scratch), megabytes=megabytes), Path(scratch), seconds=seconds)
+        pid = start(work, Path(scratch), seconds=seconds, megabytes=megabytes)
+        return wait(pid, Path(scratch), seconds=seconds)
 
 
 def command(*words: object) -> Callable[[], int]:
@@ -172,11 +177,13 @@ def _redirect(file: Path) -> None:
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _begin_measuring(megabytes: int) -> int:
-    """Set the limit on memory and reset the peak. Returns the memory in use, in kB."""
+def _begin_measuring(seconds: float, megabytes: int) -> int:
+    """Set the limits and reset the peak. Returns the memory in use, in kB."""
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 5))
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     limit = (_status("VmData") + megabytes * 1024) * 1024

@@ -44,7 +44,11 @@ def _plain(value: Any) -> Any:
         return _plain(value.to_dicts())
     if isinstance(value, torch.Tensor):
         data = value.detach().contiguous()
-        return [str(data.dtype), list(data.shape), hashlib.sha256(data.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()]
+        return [
+            str(data.dtype),
+            list(data.shape),
+            hashlib.sha256(data.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest(),
+        ]
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -59,14 +63,17 @@ def read_policy(path: Path, inputs: Place) -> Any:
     """Its weights, its tokenizer, its task, and what it answers."""
     from interp.organism import load_task_or_default
     from interp.policy import Policy, SampleConfig
-    from interp.policy.directory import fingerprint_of
-    from interp.rollouts import roll_out
+    from interp.rollouts import Series, roll_out
 
     task, policy = load_task_or_default(path), Policy.load(path, device="cpu")
     known = load_task_or_default(inputs.organism)
     rollouts = roll_out(policy, known, known.problems("eval", None, 3), SampleConfig(2, 6), progress=False)
     return [
-        *(task.fingerprint(), dict(policy.model.named_parameters()), fingerprint_of(path) == policy.fingerprint()),
+        *(
+            task.fingerprint(),
+            dict(policy.model.named_parameters()),
+            Series.from_dirs([path]).base.fingerprint() == policy.fingerprint(),
+        ),
         *([row.tokens, row.completion, row.logprobs] for row in rollouts),
     ]
 
@@ -131,7 +138,7 @@ def read_store(path: Path, inputs: Place) -> Any:
 def _tiny_fit(config: Any) -> Any:
     from dataclasses import replace
 
-    return replace(config, width=32, k=4, training=replace(config.training, steps=2, batch=64))
+    return replace(config, width=64, k=4, training=replace(config.training, steps=2, batch=64))
 
 
 def read_dictionary(path: Path, inputs: Place) -> Any:
@@ -141,7 +148,7 @@ def read_dictionary(path: Path, inputs: Place) -> Any:
     from interp.tsae import TSAE
 
     tsae = TSAE.load(path)
-    x_BD = torch.linspace(-2, 2, 4 * 16).reshape(4, 16)
+    x_BD = torch.linspace(-2, 2, 4 * tsae.d_model).reshape(4, -1)
     codes = tsae.encode(x_BD)
     fields = [tsae.block_widths, tsae.layer, repr(tsae.config), tsae.made_from, tsae.fit_metrics, tsae.sae_lens_cfg]
     return [codes, tsae.decode(codes), tsae.to_sae_lens().encode(x_BD), tsae.summary(), fields]

@@ -8,7 +8,21 @@ from typing import Any
 from attack.outcome import FAILED, HANG, LOST, OTHER, REFUSED, SILENT, TRACEBACK, WHOLE, load_results
 
 PAGE = Path(__file__).parent.parent / "docs" / "attack.md"
-HEAD = ("attack", "date", "version", "commit", "seed", "tried", WHOLE, REFUSED, LOST, SILENT, TRACEBACK, HANG, "peak MB")
+HEAD = (
+    "attack",
+    "date",
+    "version",
+    "commit",
+    "seed",
+    "tried",
+    WHOLE,
+    REFUSED,
+    LOST,
+    SILENT,
+    TRACEBACK,
+    HANG,
+    "peak MB",
+)
 LISTED = 20
 """Failures of an attack that the page lists."""
 ATTACKED = {
@@ -27,17 +41,20 @@ ATTACKED = {
 def as_markdown(results: Sequence[dict[str, Any]]) -> str:
     """The page: a table with a row per attack, and the cases that must be mended."""
     order = {name: i for i, name in enumerate(ATTACKED)}
+    mutants = [result for result in results if "rooms" in result]
+    results = [result for result in results if "counts" in result]
     results = sorted(results, key=lambda result: order.get(result["name"], len(order)))
-    rows = [_row(result) for result in results if "counts" in result]
+    rows = [_row(result) for result in results]
     lines = ["# Attacks", "", *_introduction(), "", *_table(HEAD, rows), ""]
     lines += [f"- *{name}*: {ATTACKED[name]}." for name in order]
     if apart := [result for result in results if result.get("counts", {}).get(OTHER)]:
         lines += ["", "## Directories without checksums", ""]
         lines += [
-            f"- *{one['name']}*: {one['counts'][OTHER]} more read otherwise and had no checksums: those of other tools, of "
-            "older versions, and those whose checksums the attack removed."
+            f"- *{one['name']}*: {one['counts'][OTHER]} more read otherwise and had no checksums: those of other tools, "
+            "of older versions, and those whose checksums the attack removed."
             for one in apart
         ]
+    lines += [line for result in mutants for line in _mutant_lines(result)]
     if any(result.get("failures") for result in results):
         lines += ["", "## To be mended", ""]
     for result in results:
@@ -49,13 +66,14 @@ def as_markdown(results: Sequence[dict[str, Any]]) -> str:
 
 def _introduction() -> list[str]:
     return [
-        "`make attack` tries to break the package, for half an hour by default (`make attack SECONDS=300`: less). It is not",
-        "part of the tests. This page is made from `attack/results/*.json`, one file for each attack.",
+        "`make attack` tries to break the package, for half an hour by default (`make attack SECONDS=300`: less). It is",
+        "not part of the tests. This page is made from `attack/results/*.json`, one file for each attack.",
         "",
-        "Every case ends in one of these ways. Whole: the result is what it would have been without the attack. Refused: an",
-        "error that says what was expected, and exit code 2. The others must be 0. Lost: finished work is gone, or leftovers",
-        "lie beside it. Silent: another result, without a word. Traceback: any other error. Hang: no end within the limit.",
-        "Peak MB is the most memory that a case took before it ended, beyond what the same takes without the attack.",
+        "Every case ends in one of these ways. Whole: the result is what it would have been without the attack. Refused:",
+        "an error that says what was expected, and exit code 2. The others must be 0. Lost: finished work is gone, or",
+        "leftovers lie beside it. Silent: another result, without a word. Traceback: any other error. Hang: no end within",
+        "the limit. Peak MB is the most memory that a case took before it ended, beyond what the same takes without the",
+        "attack.",
     ]
 
 
@@ -69,6 +87,43 @@ def _row(result: dict[str, Any]) -> list[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _mutant_lines(result: dict[str, Any]) -> list[str]:
+    """Shares of mutants killed, by room, and those that survived."""
+    lines = [
+        *("", "## Mutants", ""),
+        "A mutant is the package with one small change, drawn at random. It is killed if a test fails or takes too",
+        f"long. Seed {result['seed']}; intervals are exact 95% ones. Made by `python -m attack.mutants`.",
+        "",
+    ]
+    rows = [
+        [
+            row["room"],
+            str(row["mutants"]),
+            str(row["killed"]),
+            f"{row['share']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
+        ]
+        for row in result["rooms"]
+        if row["mutants"]
+    ]
+    lines += _table(("room", "mutants", "killed", "share killed"), rows)
+    survivors = [
+        [
+            f"{one['file']}:{one['line']}",
+            _code(one["before"]),
+            _code(one["after"]),
+            f"{one['judgement']} {one['reason']}",
+        ]
+        for one in result["survivors"]
+    ]
+    if survivors:
+        lines += ["", "Survivors:", "", *_table(("where", "before", "after", "judgement"), survivors)]
+    return lines
+
+
+def _code(text: str) -> str:
+    return "`" + " ".join(text.split())[:80].replace("|", "\\|").replace("`", "'") + "`"
 
 
 def _failure_line(name: str, failure: dict[str, Any]) -> str:

@@ -14,9 +14,25 @@ from attack.coins import CoinConfig, Coins
 from attack.processes import command
 
 SAMPLING = ("--group", "4", "--max-new-tokens", "10", "--device", "cpu")
-BUILDING = ("--task.depths", "1", "3", "--task.shallow", "1", "--task.middle", "2", "--task.deep", "3", "--steps", "60")
-SHAPE = ("--shape.d-model", "16", "--shape.layers", "2", "--shape.heads", "2", "--shape.kv-heads", "1")
-SHAPE = (*SHAPE, "--shape.d-head", "8", "--shape.d-mlp", "32", "--shape.context", "64", "--threads", "1")
+BUILDING = (
+    "--task.depths",
+    "1",
+    "3",
+    "--task.shallow",
+    "1",
+    "--task.middle",
+    "2",
+    "--task.deep",
+    "3",
+    "--steps",
+    "100",
+    "--batch",
+    "64",
+    "--lr",
+    "0.02",
+)
+SHAPE = ("--shape.d-model", "32", "--shape.layers", "2", "--shape.heads", "2", "--shape.kv-heads", "1")
+SHAPE = (*SHAPE, "--shape.d-head", "8", "--shape.d-mlp", "64", "--shape.context", "64", "--threads", "1")
 FEW = ("--levels", "1", "2", "--problems", "12", "--rollout-problems", "2", "--max-candidates", "2")
 FEW = (*FEW, "--random-latents", "2", "--matched-latents", "2", "--injection-texts", "8", "--min-auroc", "0.55")
 
@@ -67,7 +83,7 @@ def few_measurements() -> None:
     from interp.organism import training
 
     measure = training.measure
-    training.SAVE_EVERY = 20
+    training.SAVE_EVERY = 40
     training.measure = lambda policy, task, progress=True: measure(policy, task, problems=2, samples=2, progress=False)
 
 
@@ -95,8 +111,21 @@ def _policy(place: Place) -> tuple[object, ...]:
 
 
 def _tsae(place: Place, seed: int) -> tuple[object, ...]:
-    sizes = ("--preset", "matryoshka", "--width", "32", "--k", "4", "--steps", "6", "--batch", "64")
-    return ("tsae", "--store", place.store, *sizes, "--save-every", "2", "--threads", "1", "--device", "cpu", "--seed", seed)
+    sizes = ("--preset", "matryoshka", "--width", "64", "--k", "4", "--steps", "6", "--batch", "64")
+    return (
+        "tsae",
+        "--store",
+        place.store,
+        *sizes,
+        "--save-every",
+        "2",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+        "--seed",
+        seed,
+    )
 
 
 def _grpo(place: Place, seed: int) -> tuple[object, ...]:
@@ -160,4 +189,3 @@ STAGES: Mapping[str, Stage] = {
     )
 }
 """Every stage by name, in an order in which the inputs of each come before it."""
-

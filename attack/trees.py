@@ -43,4 +43,4 @@ def _without_dates(path: Path) -> Any:
 
 
 def _without_seconds(line: str) -> Any:
-    return {key: item for key, item in json.loads(line).items() if not key.startswith("seconds")}
+    return {key: item for key, item in json.loads(line).items() if not key.startswith(("seconds", "checksum"))}

@@ -11,6 +11,7 @@ import sysconfig
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import interp
 from attack.artifacts import NAMES, inputs, make_all
 from attack.outcome import HANG, REFUSED, SILENT, TRACEBACK, WHOLE, Outcome, cases
 from attack.stages import STAGES, Place
@@ -46,7 +47,9 @@ def run(seed: int, budget_s: float, workdir: Path, *, only: int | None = None) -
         marks.unlink(missing_ok=True)
         shutil.rmtree(workdir / "hostile-out", ignore_errors=True)
         how, message = _run(words, place, marks)
-        outcome.add(how, " ".join(map(str, words[1:3])) if words[0] != sys.executable else "off the main thread", message)
+        outcome.add(
+            how, " ".join(map(str, words[1:3])) if words[0] != sys.executable else "off the main thread", message
+        )
     return outcome
 
 
@@ -77,7 +80,7 @@ def _commands(inputs: Place, out: Path) -> list[tuple[object, ...]]:
 
 def _run(words: tuple[object, ...], place: Path, marks: Path) -> tuple[str, str]:
     """How a command ended in the hostile place, and what was run there."""
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env = os.environ | {"PYTHONPATH": str(Path(interp.__file__).parent.parent)}  # the package that is attacked
     try:
         done = subprocess.run([*map(str, words)], cwd=place, env=env, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:

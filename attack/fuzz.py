@@ -1,0 +1,194 @@
+"""Verifiers on random and hostile completions: never an error, never over a second, never a reward without an answer.
+
+A completion is a random sequence of the pieces that verifiers look for, of any length, some of them a bomb: powers of
+powers, deep brackets, ten thousand lines. Where the label is a number that the completion does not hold, and nothing in
+it can be computed, it must not be rewarded. A verdict of a shipped adversarial table must be the expected one.
+"""
+
+import importlib.util
+import json
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attack.outcome import HANG, SILENT, TRACEBACK, WHOLE, Outcome, cases
+from attack.processes import run_child
+
+NAME = "fuzz"
+BATCH = 200
+"""Completions that one child verifies."""
+BATCHES = 120
+LIMIT = 1.0
+"""Seconds that one verdict may take, alone on the machine. A slow one is measured again."""
+PIECES = (
+    "The answer is ", "#### ", "\\boxed{", "}", "$", "Answer: ", "A: ", "<answer>", "</answer>", "So ", " = ", " + ",
+    " - ", " * ", " / ", "^", "**", "(", ")", "[", "]", "{", "|", "\\frac{", "\\sqrt{", "\\cdot ", "\\left(",
+    "\\right)", "x", "y", "pi", "i", "e", "!", "%", ",", ".", ":", ";", "\n", "\n\n", " ", "\t", "wrong", "not ",
+    "possibly ", "or ", "and ", "half ", "squared", "dozen", "dollars", "cm", "minus ", "twelve", "eleven hundredths",
+    "two ", "\\{", "\\}", "≈", "−", "²", "½", "½%", "１８", "١٨", "\u200b", "\u202e", "\0", "\ud800", "𝟙𝟠", "é", "∞",
+    "nan", "inf", "1e999", "0x12", "1_8", "018", "18.0", "+18", "1,800", "1 8", "18%", "18/1", "sqrt(324)", "9+9",
+    "2*9", "exp(9)", "9!!", "log", "int", "\\sum_{n=1}^{9}", "\\text{", "\\begin{matrix}", "&", "\\\\", "lambda",
+    "__import__('os')", "print(1)", "f'{1}'", "# 3", " ; ", "v 2", "? ",
+)  # fmt: skip
+BOMBS: tuple[Callable[[Random], str], ...] = (
+    lambda r: "\n" * r.choice((100, 8_000, 20_000)),
+    lambda r: "(" * r.choice((50, 2_000, 50_000)) + "1" + ")" * r.choice((50, 2_000)),
+    lambda r: "\\boxed{" * r.choice((30, 3_000)) + "1",
+    lambda r: "9" + "^9" * r.choice((3, 50, 5_000)),
+    lambda r: "(" * 3 + "x+1)^9+1)^9+1)^9",
+    lambda r: "exp(" * 9 + "9" + ")" * 9,
+    lambda r: "\\frac{1}{" * r.choice((20, 2_000)) + "1" + "}" * 20,
+    lambda r: "1+" * r.choice((100, 10_000)) + "1",
+    lambda r: "1 + 1 = 2\n" * r.choice((100, 3_000)),
+    lambda r: "9" * r.choice((100, 5_000, 100_000)),
+    lambda r: "the answer is 1. " * r.choice((100, 5_000)),
+    lambda r: " " * 50_000,
+    lambda r: "1/" * 3_000 + "0",
+    lambda r: "10**" * 6 + "10",
+    lambda r: "factorial(99999999)",
+    lambda r: "$" * 20_000,
+    lambda r: "=" * 20_000,
+    lambda r: "x" + "+x" * 5_000,
+    lambda r: "\\sqrt{" * 300 + "2" + "}" * 300,
+    lambda r: "," * 20_000 + "1",
+    lambda r: "-" * 20_000 + "1",
+    lambda r: "a1" * 20_000,
+)
+LABELS = (
+    "18", "-3", "1/2", "0.5", "2x", "x^2+1", "3x^2", "2pi", "5i", "\\frac{1}{2}x", "(1,2)", "\\{1,2\\}", "50%",
+    "1,000,000", "x=3", "yes", "Tuesday", "((x+1)^9+1)^9", "10^{100}", "\\sqrt{2}", "A", "", " ", "18 cm", "{",
+    "1e400",
+)  # fmt: skip
+GYM = (
+    "puzzle24",
+    "countdown",
+    "basic_arithmetic",
+    "polynomial_equations",
+    "simplify_equations",
+    "game_of_life",
+    "rush_hour",
+)
+
+
+def run(seed: int, budget_s: float, workdir: Path, *, only: int | None = None) -> Outcome:
+    outcome = Outcome(NAME, seed)
+    _run_tables(outcome)
+    workdir.mkdir(parents=True, exist_ok=True)
+    verifiers = _verifier_names()
+    rewarded, slowest = 0, 0.0
+    for number in [only] if only is not None else cases(outcome, budget_s, BATCHES):
+        name, log = verifiers[number % len(verifiers)], workdir / "fuzz-now.json"
+        log.unlink(missing_ok=True)
+        ending = run_child(lambda n=number, v=name, f=log: verify_batch(seed, n, v, f), seconds=60)
+        if ending.code != 0:
+            at = log.read_text()[:600] if log.exists() else ""
+            how = HANG if ending.hung or ending.code in (-9, -6) else TRACEBACK
+            outcome.add(how, f"{name}, batch {number}: {at}", ending.message or ending.output[-500:])
+            continue
+        for ended, what, message in ending.value["bad"]:
+            outcome.add(ended, f"{name}, batch {number}: {what}", message)
+        rewarded, slowest = rewarded + ending.value["rewarded"], max(slowest, ending.value["slowest"])
+        outcome.counts[WHOLE] = outcome.counts.get(WHOLE, 0) + BATCH - len(ending.value["bad"])
+        outcome.tried += BATCH - len(ending.value["bad"])
+        outcome.peak_mb = max(outcome.peak_mb or 0, round(ending.mb, 1))
+    outcome.facts |= {"rewarded": rewarded, "slowest verdict in seconds": round(slowest, 3)}
+    return outcome
+
+
+def _run_tables(outcome: Outcome) -> None:
+    """The shipped adversarial tables, each case timed."""
+
+    def work() -> list[tuple[str, str, str]]:
+        from interp.tasks.adversarial import run_case, shipped_case_tables
+
+        results = []
+        for table in shipped_case_tables():
+            for case in map(json.loads, filter(str.strip, table.read_text().splitlines())):
+                began = time.perf_counter()
+                result = run_case(table.stem, case)
+                seconds, what = time.perf_counter() - began, f"{table.stem}: {case['case']}"
+                if not result.passed:
+                    results.append((SILENT, what, f"expected {result.expected}, got {result.verdict}"))
+                else:
+                    results.append((HANG if seconds > 5 * LIMIT else WHOLE, what, f"{seconds:.1f} s"))
+        return results
+
+    ending = run_child(work, seconds=120)
+    if ending.code != 0:
+        return outcome.add(HANG if ending.hung else TRACEBACK, "the shipped tables", ending.message)
+    for how, what, message in ending.value:
+        outcome.add(how, what, message)
+    return None
+
+
+def _verifier_names() -> list[str]:
+    gym = [f"gym:{name}" for name in GYM] if importlib.util.find_spec("reasoning_gym") else []
+    return ["text", "chain", "text", "traces", "text", *gym]
+
+
+def verify_batch(seed: int, number: int, verifier: str, log: Path) -> dict[str, Any]:
+    """Verify a batch of completions: those that ended badly, how many were rewarded, and the slowest."""
+    rng, verify = Random(f"{seed} {number}"), _verifier(verifier, Random(f"{seed} {number} problem"))
+    bad: list[tuple[str, str, str]] = []
+    rewarded, slowest = 0, 0.0
+    for _ in range(BATCH):
+        label, text = rng.choice(LABELS), completion(rng)
+        log.write_text(json.dumps({"label": label, "completion": text[:300], "length": len(text)}))
+        shown = f"label {label!r}, completion {text[:150]!r} of {len(text):,} characters"
+        try:
+            seconds, verdict = _timed(verify, label, text)
+        except Exception as error:  # noqa: BLE001
+            bad.append((TRACEBACK, shown, f"{type(error).__name__}: {error}"[:300]))
+            continue
+        if seconds > LIMIT:  # once more, since the machine may be busy
+            seconds = min(seconds, _timed(verify, label, text)[0])
+        slowest = max(slowest, seconds)
+        rewarded += bool(verdict)
+        if seconds > LIMIT:
+            bad.append((HANG, shown, f"{seconds:.1f} s"))
+        elif verdict and verifier == "text" and _holds_nothing_of(label, text):
+            bad.append((SILENT, shown, "rewarded, though the completion does not hold the answer"))
+    return {"bad": bad, "rewarded": rewarded, "slowest": slowest}
+
+
+def _timed(verify: Callable[[str, str], bool], label: str, text: str) -> tuple[float, bool]:
+    began = time.process_time()
+    verdict = verify(label, text)
+    return time.process_time() - began, verdict
+
+
+def completion(rng: Random) -> str:
+    """A sequence of pieces, most of them short, one in five with a bomb in it."""
+    length = rng.choice((1, 3, 6, 12, 30, 200))
+    pieces = rng.choices(PIECES, k=length)
+    if rng.random() < 0.2:
+        pieces.insert(rng.randrange(len(pieces) + 1), rng.choice(BOMBS)(rng))
+    return "".join(pieces)
+
+
+def _holds_nothing_of(label: str, text: str) -> bool:
+    """Whether a word is the label and the completion does not hold it."""
+    return label in ("Tuesday",) and label.lower() not in text.lower()
+
+
+def _verifier(name: str, rng: Random) -> Callable[[str, str], bool]:
+    from interp.tasks import Chain, GymTask
+    from interp.tasks.base import Problem
+    from interp.tasks.text.verdicts import verify_text
+    from interp.tasks.traces import annotate
+
+    random.seed(0)
+    if name == "text":
+        return lambda label, text: verify_text(Problem("p", "Janet has 16 eggs. How many?", label), text).correct
+    if name == "traces":
+        return lambda label, text: bool(annotate(text, "Janet has 16 eggs and 2 more.").steps) and False
+    if name == "chain":
+        chain = Chain()
+        problem = chain.problem("train", 4, rng.randrange(1000))
+        return lambda label, text: chain.verify(problem, text).correct
+    gym = GymTask(name.removeprefix("gym:"))
+    puzzle = gym.problems("train", None, 1)[0]
+    return lambda label, text: gym.verify(puzzle, f"<answer>{text}</answer>").correct
