@@ -91,6 +91,7 @@ def empty_model(path: Path) -> "tuple[PreTrainedModel, list[Path]]":
         path,
         {name: (shape, headers[name]) for name, shape in shapes.items() if headers.get(name, shape) != shape},
     )
+    _expect_tied(path, empty, headers, files)
     described, stored = (sum(map(math.prod, each.values())) for each in (shapes, headers))
     if described > 2 * stored:  # for what is missing, memory would be taken
         expect_none_missing(path, shapes.keys() - headers.keys())
@@ -136,6 +137,32 @@ def _expect_shapes(path: Path, mismatched: Mapping[str, tuple[tuple[int, ...], t
         )
 
 
+def _expect_tied(path: Path, empty: "PreTrainedModel", headers: Headers, files: list[Path]) -> None:
+    """Refuse a stored copy of a tied weight that is another: transformers would then tie nothing, and say nothing."""
+    names = {id(weight): name for name, weight in empty.named_parameters()}
+    weights = dict(empty.named_parameters(remove_duplicate=False))
+    for copy, weight in weights.items():
+        source = names[id(weight)]
+        if copy != source and {copy, source} <= headers.keys():
+            with reading(path, "weights as safetensors"):
+                is_same = _read_tensor(files, copy).equal(_read_tensor(files, source))
+            if not is_same:
+                raise BadInput(
+                    f"{path}: expected {copy} equal to {source}, as config.json says (tie_word_embeddings), got "
+                    "another: is config.json that of these weights?"
+                )
+
+
+def _read_tensor(files: list[Path], name: str) -> "torch.Tensor":
+    from safetensors import safe_open
+
+    for file in files:
+        with safe_open(file, framework="pt") as handle:
+            if name in set(handle.keys()):
+                return handle.get_tensor(name)
+    raise KeyError(name)
+
+
 def expect_none_missing(path: Path, missing: Iterable[str]) -> None:
     if names := sorted(missing):
         raise BadInput(f"{path}: {len(names)} weights of the architecture are not in the files, e.g. {names[0]}")
@@ -154,7 +181,7 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
             f"{path}: this tokenizer needs code from its own directory ({settings['auto_map']}), which is never run"
         )
     if (path / "tokenizer.json").exists():
-        read_object(path / "tokenizer.json")
+        _expect_ids(path / "tokenizer.json")
     # AutoTokenizer overrides the class that a qwen2 directory names, and with it the ids
     tokenizer_class = PreTrainedTokenizerFast if settings.get("tokenizer_class") in FAST_CLASSES else AutoTokenizer
     with whatever_it_raises(path, "a tokenizer that transformers loads"):
@@ -165,6 +192,18 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     if tokenizer.eos_token_id is None:
         raise BadInput(f"{path}: expected a tokenizer with an eos token, got none: a completion could never end")
     return tokenizer
+
+
+def _expect_ids(file: Path) -> None:
+    """Refuse absurd ids: the tokenizers library makes an entry for every id up to the largest."""
+    with reading(file, "a tokenizer as JSON", remedy="copy it again"):
+        content = read_object(file)
+        vocabulary = content["model"].get("vocab", {})  # a list in unigram models: the id is the place
+        ids = [*(vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary)))]
+        ids += [token["id"] for token in content.get("added_tokens") or []]
+        most = 10 * len(ids) + 100_000
+        if wrong := [token for token in ids if type(token) is not int or not 0 <= token < most]:
+            raise BadInput(f"{file}: expected ids from 0 to {most - 1:,}, got {wrong[0]!r}: copy it again")
 
 
 @contextmanager
