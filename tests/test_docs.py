@@ -11,7 +11,7 @@ import pytest
 from interp import cli
 
 ROOT = Path(__file__).parent.parent
-GUIDE = ["organism", "training", "credit", "activations", "dictionaries", "roles", "tracking", "own-data"]
+GUIDE = ["organism", "training", "credit", "activations", "dictionaries", "roles", "tracking", "own-data", "artifacts"]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / "guide" / f"{name}.md" for name in GUIDE)]
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from interp.artifacts import locked
 from interp.demo import text
 from interp.demo.page import NOTES, Illustrated, rates_figure, write_page
 from interp.demo.plan import Plan
@@ -123,7 +124,8 @@ def run_demo(
     base: "Policy", task: "Chain", plan: Plan, say: Callable[[str], None], *, progress: bool = True
 ) -> dict[str, Any]:
     """Run the demo, print each stage with `say`, and return everything that was found, as plain values."""
-    return Demo(Stages(base, task, plan, progress), say).run()
+    with locked(plan.out):
+        return Demo(Stages(base, task, plan, progress), say).run()
 
 
 def _summary_and_table(summary: "pl.DataFrame", table: "pl.DataFrame") -> dict[str, Any]:
