@@ -50,8 +50,8 @@ def as_markdown(results: Sequence[dict[str, Any]]) -> str:
     if apart := [result for result in results if result.get("counts", {}).get(OTHER)]:
         lines += ["", "## Directories without checksums", ""]
         lines += [
-            f"- *{one['name']}*: {one['counts'][OTHER]} more read otherwise and had no checksums: those of other tools, "
-            "of older versions, and those whose checksums the attack removed."
+            f"- *{one['name']}*: {one['counts'][OTHER]} more read otherwise and had no checksums: those of other "
+            "tools, of older versions, and those whose checksums the attack removed."
             for one in apart
         ]
     lines += [line for result in mutants for line in _mutant_lines(result)]
@@ -66,14 +66,15 @@ def as_markdown(results: Sequence[dict[str, Any]]) -> str:
 
 def _introduction() -> list[str]:
     return [
-        "`make attack` tries to break the package, for half an hour by default (`make attack SECONDS=300`: less). It is",
-        "not part of the tests. This page is made from `attack/results/*.json`, one file for each attack.",
+        "`make attack` tries to break the package, for half an hour by default (`make attack SECONDS=300`:",
+        "less). It is not part of the tests. This page is made from `attack/results/*.json`, one file for",
+        "each attack.",
         "",
-        "Every case ends in one of these ways. Whole: the result is what it would have been without the attack. Refused:",
-        "an error that says what was expected, and exit code 2. The others must be 0. Lost: finished work is gone, or",
-        "leftovers lie beside it. Silent: another result, without a word. Traceback: any other error. Hang: no end within",
-        "the limit. Peak MB is the most memory that a case took before it ended, beyond what the same takes without the",
-        "attack.",
+        "Every case ends in one of these ways. Whole: the result is what it would have been without the",
+        "attack. Refused: an error that says what was expected, and exit code 2. The others must be 0. Lost:",
+        "finished work is gone, or leftovers lie beside it. Silent: another result, without a word.",
+        "Traceback: any other error. Hang: no end within the limit. Peak MB is the most memory that a case",
+        "took before it ended, beyond what the same takes without the attack.",
     ]
 
 
