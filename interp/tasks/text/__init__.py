@@ -20,5 +20,4 @@ values          compare formulae by their values at random points
 
 choices         letters among those offered; yes and no
 clock           times, dates, ratios, places in an order
-harmless        whitelist of texts for parsers that evaluate them
 """

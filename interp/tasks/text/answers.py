@@ -21,6 +21,7 @@ Every search is linear in the length of the text, and only its last `MAX_TEXT` c
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from interp.tasks.base import Span
 from interp.tasks.text.doubt import is_denied, is_retracted
@@ -56,6 +57,9 @@ _REASON = re.compile(
 _ABBREVIATIONS = "ft sq in oz lb lbs hr hrs min mins sec yd mi cm St Mr Mrs Dr"
 _SENTENCE_END = re.compile(
     r"\.(?=[\s*_]|$)(?<![.\s]\.)(?<!\b[a-zA-Z]\.)" + "".join(rf"(?<!\b{word}\.)" for word in _ABBREVIATIONS.split())
+)
+_LINK = re.compile(
+    r"[\s,;]{0,9}(?:\b(?:and|so|then|thus|hence|therefore)\s{1,9})?(?:\b(?:the|my|final|correct)\s{1,9}){0,3}$"
 )
 _WRAPPERS = (
     *(("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"), ("*", "*"), ("__", "__")),
@@ -100,32 +104,34 @@ def find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
 
 
 def _find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
-    unread_until, is_announced = 0, False
-    for announced in (_tagged(text), _boxed(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS)):
-        answers = [answer for answer in announced if answer.text]
-        if not answers:
-            continue
-        last, is_announced = answers[-1], True
-        if (
-            is_denied(text, last.marker_start, last.kind)
-            or is_retracted(text, last.end, last.kind)
-            or not can_read(last.text)
-        ):
+    kinds = (_tagged(text), _boxed(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS))
+    announced = [answer for answers in kinds for answer in answers if answer.text]
+    last_of_kind = {answer.kind: answer for answer in announced}
+    unread_until = 0
+    for last in last_of_kind.values():
+        if _is_doubted(last, text) or not can_read(last.text):
             unread_until = max(unread_until, last.start)
         elif last.end > unread_until:
-            return None if _is_list(answers, text, can_read) else last
-    if is_announced or len(text) > MAX_FIELD or _computes(text):
+            return None if any(_is_rival(other, last, text, can_read) for other in announced) else last
+    if announced or len(text) > MAX_FIELD or _computes(text):
         return None
     bare = _answer("bare", text, 0, 0, len(text))
     return bare if bare.text and can_read(bare.text) else None
 
 
-def _is_list(answers: list[Answer], text: str, can_read: Callable[[str], bool]) -> bool:
-    """Whether the last two readable answers differ, with at most two words between them."""
-    before = next((answer for answer in reversed(answers[:-1]) if can_read(answer.text)), None)
-    if before is None or _canonical(before.text) == _canonical(answers[-1].text):
+def _is_doubted(answer: Answer, text: str) -> bool:
+    return is_denied(text, answer.marker_start, answer.kind) or is_retracted(text, answer.end, answer.kind)
+
+
+def _is_rival(other: Answer, answer: Answer, text: str, can_read: Callable[[str], bool]) -> bool:
+    """Whether another announcement says otherwise, with at most two words between the two."""
+    first, second = sorted((other, answer), key=lambda announced: announced.marker_start)
+    between = text[first.end : second.marker_start]
+    if second.marker_start < first.end or len(between) > MAX_FIELD or _canonical(other.text) == _canonical(answer.text):
         return False
-    return len(re.findall(r"[^\W\d_]{2,}", text[before.end : answers[-1].marker_start][:MAX_FIELD])) <= 2
+    if other.kind != answer.kind and not (re.search("[0-9]", other.text) and re.search("[0-9]", answer.text)):
+        return False  # `The answer is eighteen. #### 18`
+    return len(re.findall(r"[^\W\d_]{2,}", between)) <= 2 and can_read(other.text)
 
 
 def _canonical(text: str) -> str:
@@ -181,9 +187,12 @@ def _closing(text: str, start: int) -> int | None:
 
 def _marked(kind: str, pattern: re.Pattern[str], text: str) -> list[Answer]:
     answers = []
-    for match in list(pattern.finditer(text))[-MAX_ANNOUNCED:]:
+    matches = list(pattern.finditer(text))[-MAX_ANNOUNCED:]
+    for match, following in zip_longest(matches, matches[1:]):
         start = match.end()
         line_end = _line_end(text, start)
+        if following is not None and following.start() < line_end:
+            line_end = start + len(_LINK.sub("", text[start : following.start()][:MAX_TAGGED]))
         if kind != "hashes" and not text[start:line_end].strip(" \t*_$:"):
             start, line_end = _last_line(text, line_end) or (start, line_end)
         answers.append(_answer(kind, text, match.start(), start, _statement_end(text, start, line_end)))
@@ -219,7 +228,7 @@ def _answer(kind: str, text: str, marker_start: int, start: int, end: int) -> An
     raw = text[start : min(end, start + MAX_TAGGED)]
     start += len(raw) - len(raw.lstrip())
     raw = raw.strip()
-    stripped = raw.rstrip(".,;").rstrip() if len(raw) > 1 else raw
+    stripped = raw[:-1].rstrip() if len(raw) > 1 and raw[-1] in ".,;" and raw[-2] not in "." else raw
     marker_start = start if kind == "bare" else marker_start
     result = stripped.rfind("=") + 1 if _computes(stripped) and "{" not in stripped else 0
     result += len(stripped[result:]) - len(stripped[result:].lstrip())
@@ -230,7 +239,7 @@ def clean(text: str) -> str:
     r"""The text without the typesetting around it: `$7$`, `**7**`, `"7"`, `(7)`, `\(7\)`, `\boxed{7}`, `7.`"""
     for _ in range(6):
         before, text = text, text.strip()
-        text = text.removesuffix(".") if len(text) > 1 else text
+        text = text.removesuffix(".") if len(text) > 1 and text[-2] not in ". " else text
         for opening, closing in _WRAPPERS:
             inner = text[len(opening) : len(text) - len(closing)]
             if text.startswith(opening) and text.endswith(closing) and inner and opening not in inner:

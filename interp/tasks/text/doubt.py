@@ -14,6 +14,7 @@ _NOT = r"not|never|neither|nor|cannot|wrong|incorrect|false|half|twice|double|un
 _DENIAL_OF_PHRASE = re.compile(
     rf"\b(?:{_NOT}|no|triple|third|quarter|opposite|square|root|inverse|reciprocal|if|whether|deny|guess|maybe|perhaps"
     r"|possibly|probably|might|could|would|suppose|assume)\b|n['’]t\b"
+    r"|\b(?:mistake|lie|claim)\b|(?<!\bi )(?<!\bwe )\b(?:says?|said|claims|claimed|suggests?|believes?|thinks)\b"
     r"|\b(?:than|of|by|from|plus|minus|times|before|after|to|for|with)$",
     re.I,
 )
@@ -48,6 +49,8 @@ _BEHIND_OPERATION = re.compile(
 
 _CLOSING = {"box": re.compile(r"^[\s.,;$]*\}"), "tag": re.compile(r"^[\s.,;]*</answer>")}
 
+_NEXT_CHOICE = re.compile(r"[ \t*_.]*\n[ \t*_]*B[ \t]*[):.]")
+
 
 def is_denied(text: str, marker_start: int, kind: str) -> bool:
     """Whether what stands before an announcement denies it or makes it one of something else."""
@@ -71,6 +74,8 @@ def is_denied(text: str, marker_start: int, kind: str) -> bool:
 def is_retracted(text: str, end: int, kind: str) -> bool:
     """Whether what stands right behind an announcement takes it back."""
     behind = _CLOSING[kind].sub("", text[end : end + MAX_BEHIND]) if kind in _CLOSING else text[end : end + MAX_BEHIND]
+    if kind == "label" and _NEXT_CHOICE.match(behind) is not None:
+        return True  # `A: 18` is the first of several choices
     if kind == "box" and _BEHIND_OPERATION.match(behind) is not None:
         return True
     return _SAME_SENTENCE.match(behind) is not None or _NEXT_SENTENCE.match(behind) is not None

@@ -26,6 +26,9 @@ __all__ = ["SCALES", "Value", "read_number", "same_number"]
 
 MAX_LENGTH, MAX_WORDS, MAX_SIDES = 200, 16, 4
 MEASURED = ("length", "feet")
+DANGLING = frozenset(
+    {"per", "the", "a", "an", "of", "for", "at", "on", "by", "from", "with", "and", "to", "so", "is", "are"}
+)
 SQUARE_WORDS = frozenset({"square", "sq", "cubic"})
 NO_PROBLEM = vocabulary_of("")
 
@@ -99,8 +102,8 @@ def same_number(truth: Value, answer: Value, vocabulary: Vocabulary = NO_PROBLEM
 def _are_of_other_things(truth: Value, answer: Value, vocabulary: Vocabulary) -> bool:
     """Whether the answer counts other things than the label or the question: `18 hours` for `18 dollars`."""
     if truth.unit is None and not truth.nouns:
-        asked = vocabulary.unit
-        return asked is not None and answer.unit is not None and answer.unit.family not in (asked.family, "speed")
+        families = {vocabulary.unit.family, "speed"} if vocabulary.unit is not None else vocabulary.families
+        return answer.unit is not None and bool(families) and answer.unit.family not in families
     if truth.unit is not None and answer.unit is not None:
         return False
     names = truth.nouns and answer.nouns and not truth.nouns & answer.nouns
@@ -180,7 +183,7 @@ def _with_words_behind(value: Value, text: str, end: int, vocabulary: Vocabulary
     last, position = "number", end
     for _ in range(MAX_WORDS):
         if not text[position:].strip():
-            return None if last == "link" else value
+            return value if _is_complete(value, text[end:], last) else None
         match = _BEHIND.match(text, position)
         if match is None:
             return None
@@ -204,6 +207,12 @@ def _with_words_behind(value: Value, text: str, end: int, vocabulary: Vocabulary
     return None
 
 
+def _is_complete(value: Value, behind: str, last: str) -> bool:
+    """Whether the words behind a number end as a phrase may: not in `per` or `of`, nor in `square` without a unit."""
+    words = _WORD.findall(behind)
+    return last != "link" and not value.nouns & SQUARE_WORDS and not (words and words[-1].lower() in DANGLING)
+
+
 def _repeats(value: Value, text: str, vocabulary: Vocabulary) -> bool:
     """Whether a text says nothing more: the same number again, a computation of it, or harmless words."""
     words = _WORD.findall(text)
@@ -224,6 +233,8 @@ def _add_word(value: Value, word: str, vocabulary: Vocabulary, *, is_first: bool
         return (
             None if not can_be_squared or value.unit is None else replace(value, unit=replace(value.unit, power=power))
         )
+    if value.nouns & SQUARE_WORDS and (unit is None or unit.family not in MEASURED):
+        return replace(value, nouns=value.nouns - SQUARE_WORDS) if lower in ("unit", "units") else None
     if unit is not None:
         behind_square = value.nouns & SQUARE_WORDS
         power = 3 if "cubic" in behind_square else 2 if behind_square else 1

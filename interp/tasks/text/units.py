@@ -4,6 +4,7 @@ A unit missing here is read only if it is a word of the problem, so the tables h
 abbreviations and the usual measures. A symbol of one letter (`5 m`) could also be a variable; it needs the problem.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -64,6 +65,20 @@ SYMBOLS = {"m": "meter", "s": "second", "h": "hour", "g": "gram", "l": "liter", 
 SYMBOLS |= {"n": "newton", "c": "celsius", "f": "fahrenheit"}
 """Symbols of one letter, and the unit that a problem must name for them to count."""
 
+# Each line: families that answer a question with one of these words.
+_THEME_TABLE = """
+time calendar: long time times when duration old age older younger take takes took last lasts
+length feet: far distance long longer tall taller high higher deep wide length height width depth perimeter radius
+length feet: diameter circumference side sides area volume rectangle square circle triangle
+mass ounces: weigh weighs weight heavy heavier mass
+money: cost costs pay pays paid price money earn earns earned spend spends spent profit salary wage income fee bill
+angle: angle angles triangle rotate rotates
+temperature angle: temperature warm warmer cold colder hot
+speed: fast faster speed velocity
+volume cups: volume capacity hold holds liquid
+energy power voltage force frequency calories: energy power voltage force frequency
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -95,3 +110,10 @@ def _rows() -> dict[str, Unit]:
 
 
 UNITS = _rows()
+
+
+def families_of_themes(words: Iterable[str]) -> frozenset[str]:
+    """Families of units that a problem with these words may ask for."""
+    words = frozenset(words)
+    rows = (row.split(":") for row in _THEME_TABLE.strip().splitlines())
+    return frozenset(family for families, themes in rows if words & set(themes.split()) for family in families.split())

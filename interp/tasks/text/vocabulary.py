@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import takewhile
 
 from interp.tasks.text.number_words import NUMBER_WORDS
-from interp.tasks.text.units import SYMBOLS, UNITS, Unit
+from interp.tasks.text.units import SYMBOLS, UNITS, Unit, families_of_themes
 
 MAX_PROMPT = 20_000
 
@@ -73,6 +73,8 @@ class Vocabulary:
     """The units that it names."""
     quantities: frozenset[Unit] = frozenset()
     """Those of them that stand behind a number."""
+    families: frozenset[str] = frozenset()
+    """Families of units that it names or that its words ask for."""
     percent: bool = False
     """Whether it speaks of percentages or shares."""
 
@@ -113,8 +115,11 @@ def vocabulary_of(prompt: str, label: str = "") -> Vocabulary:
     units = {UNITS[word] for word in words if word in UNITS and (len(word) > 1 or not word.isalpha())}
     if _ALGEBRA.search(prompt) is None:
         units |= {UNITS[symbol] for symbol in re.findall(r"[0-9°]\s?([a-z])(?![a-z])", prompt) if symbol in SYMBOLS}
+    families = families_of_themes(words) | {unit.family for unit in units}
     stems = frozenset(stem(word) for word in words if len(word) > 2)
-    return Vocabulary(stems, asked, unit, frozenset(units), _quantities(prompt), _PERCENT.search(prompt) is not None)
+    return Vocabulary(
+        stems, asked, unit, frozenset(units), _quantities(prompt), families, _PERCENT.search(prompt) is not None
+    )
 
 
 def _question(prompt: str) -> tuple[frozenset[str], Unit | None]:
