@@ -9,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from interp.artifacts import to_json
+from interp.artifacts import MANIFEST, BadInput, to_json
 from interp.checks import expect_plausible
 from interp.tasks import Task
 
@@ -32,6 +32,12 @@ class Args:
 
     def __post_init__(self) -> None:
         expect_plausible(self)
+
+
+def expect_no_artifact(out: Path) -> None:
+    """Refuse a directory that holds an artifact, as the place of results that lie in one without a manifest."""
+    if (out / MANIFEST).exists():
+        raise BadInput(f"{out}: expected a directory of its own, got an artifact: name another --out")
 
 
 def say(*parts: str) -> None:

@@ -73,12 +73,15 @@ class SeriesArgs(PolicyArgs):
     skip_bad_checkpoints: bool = False
     """Leave out checkpoints of a --series that cannot be loaded. They are named."""
 
-    def open(self) -> Series:
-        """The series; a single policy is a series of one. A checkpoint that cannot be loaded is refused at once."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if sum(map(bool, (self.policy, self.series, self.checkpoints))) > 1:
             raise BadInput("expected one of --policy, --series and --checkpoints, got several")
         if self.base and not self.series:
             raise BadInput("--base is step 0 of a --series: expected --series too, got none")
+
+    def open(self) -> Series:
+        """The series; a single policy is a series of one. A checkpoint that cannot be loaded is refused at once."""
         if self.series:
             series = Series.from_dir(self.series, base=self.base, skip_bad=self.skip_bad_checkpoints)
             for step, reason in series.skipped:

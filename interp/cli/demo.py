@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from interp.artifacts import MANIFEST, BadInput
 from interp.checks import CountOrZero, Seed
-from interp.cli.app import Args, Flat, app, say, say_json
+from interp.cli.app import Args, Flat, app, expect_no_artifact, say, say_json
 from interp.cli.args import PolicyArgs
 from interp.organism import load_task_or_default
 
@@ -27,8 +26,7 @@ class Demo(Args):
 @app.command(name="demo")
 def demo_command(config: Annotated[Demo, Flat]) -> None:
     """Run the whole loop: train, fit a dictionary, earn roles, track latents, compare runs, train by feature credit."""
-    if (config.out / MANIFEST).exists():
-        raise BadInput(f"{config.out}: expected a directory for the demo alone, got an artifact: name another --out")
+    expect_no_artifact(config.out)
     from interp.demo.plan import Plan
     from interp.demo.run import run_demo
 

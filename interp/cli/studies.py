@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from interp.cli.app import Args, Flat, say, say_json, study_app
+from interp.cli.app import Args, Flat, expect_no_artifact, say, say_json, study_app
 from interp.studies import STUDIES, Study
 
 
@@ -42,6 +42,7 @@ def command_of(study: Study[Any]) -> Callable[..., None]:
     args: Any = STUDY_ARGS[study.name]
 
     def command(config: Annotated[args, Flat]) -> None:  # pyright: ignore[reportInvalidTypeForm]
+        expect_no_artifact(config.out)
         judgements = study.execute(config.study, config.out, config.runs, rejudge=config.rejudge)
         if config.json:
             return say_json({"out": config.out, "verdicts": {one.claim.name: one.verdicts for one in judgements}})

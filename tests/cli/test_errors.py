@@ -35,6 +35,7 @@ NO_HUB = "got nothing there (models of a hub are not fetched: download it first)
         (["evaluate", "--series", "/nowhere"], "/nowhere: expected directories called checkpoint-<step>, got nothing"),
         (["evaluate", "--series", "a", "--policy", "b"], "expected one of --policy, --series and --checkpoints"),
         (["evaluate", "--series", "a", "--checkpoints", "b"], "expected one of --policy, --series and --checkpoints"),
+        (["tsae-eval", "--tsae", "a", "--store", "b", "--base", "c"], "--base is step 0 of a --series"),
         (["evaluate", "--base", "a"], "--base is step 0 of a --series: expected --series too, got none"),
         (["evaluate", "--group", "2"], "k must lie between 1 and group, which is 2; got 4"),
         (["evaluate", "--levels", "12"], "depth must lie between 1 and 10; got 12"),
@@ -127,3 +128,11 @@ def test_a_reader_that_has_gone_is_no_error():
         process.stdin.close()
         assert process.stderr.read() == b""
     assert process.returncode == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize("words", [("demo", "--train-steps", "0"), ("study", "roles", "--rejudge")])
+def test_results_without_a_manifest_go_into_no_artifact(monkeypatch, capsys, tmp_path, words):
+    (tmp_path / "manifest.json").write_text("{}")
+    error = refused(monkeypatch, capsys, *words, "--out", tmp_path)
+    assert f"{tmp_path}: expected a directory of its own, got an artifact: name another --out" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
