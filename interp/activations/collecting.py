@@ -4,7 +4,6 @@ The store is written shard by shard. A stopped collection continues after its la
 bytes (`interp.activations.collector`). One process at a time collects into a place: a second is refused at once.
 """
 
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,6 +16,7 @@ from interp.activations.documents import STORED_ROLES
 from interp.activations.store import Store
 from interp.activations.writer import Writer, is_finished
 from interp.artifacts import BadInput, fingerprint, locked, reading, to_json
+from interp.costs import expect_disk
 from interp.rollouts.problems import ProblemStream
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
@@ -116,9 +116,9 @@ def _expect_layers(base: Checkpoint, layers: tuple[int, ...]) -> int:
 
 
 def _expect_disk_space(writer: Writer, config: CollectConfig) -> None:
-    needed = min(config.gb * 1e9, config.tokens * writer.bytes_per_token) - bytes_on_disk(writer.shards)
-    if needed > (free := shutil.disk_usage(writer.path).free):
-        raise BadInput(
-            f"{writer.path}: expected room for up to {needed / 1e9:.2f} GB, got {free / 1e9:.2f} GB free: "
-            "ask for less (gb, --gb), or choose another place (out, --out)"
-        )
+    expect_disk(
+        f"Residuals of up to {config.tokens:,} tokens",
+        "ask for less (gb, --gb), or choose another place (out, --out)",
+        place=writer.path,
+        n_bytes=min(config.gb * 1e9, config.tokens * writer.bytes_per_token) - bytes_on_disk(writer.shards),
+    )
