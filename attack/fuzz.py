@@ -1,8 +1,8 @@
-"""Verifiers on random and hostile completions: never an error, never over a second, never a reward without an answer.
+"""Verifiers on random and hostile completions: never an error, never over a second, never a wrong verdict.
 
 A completion is a random sequence of the pieces that verifiers look for, of any length, some of them a bomb: powers of
-powers, deep brackets, ten thousand lines. Where the label is a number that the completion does not hold, and nothing in
-it can be computed, it must not be rewarded. A verdict of a shipped adversarial table must be the expected one.
+powers, deep brackets, ten thousand lines. Four in ten announce an answer that is right or wrong by construction, and
+must be judged so. A verdict of a shipped adversarial table must be the expected one.
 """
 
 import importlib.util
@@ -21,6 +21,7 @@ NAME = "fuzz"
 BATCH = 200
 """Completions that one child verifies."""
 BATCHES = 120
+ANNOUNCED_SHARE = 0.4
 LIMIT = 1.0
 """Seconds that one verdict may take, alone on the machine. A slow one is measured again."""
 PIECES = (
@@ -62,6 +63,24 @@ LABELS = (
     "1,000,000", "x=3", "yes", "Tuesday", "((x+1)^9+1)^9", "10^{100}", "\\sqrt{2}", "A", "", " ", "18 cm", "{",
     "1e400",
 )  # fmt: skip
+ANNOUNCEMENTS = (
+    "The answer is {}.", "#### {}", "\\boxed{{{}}}", "Answer: {}", "So the final answer is {}.", "A: {}",
+    "**Answer:** {}", "16 - 3 = 13\nThe answer is {}.", "Thus, \\boxed{{{}}} is what was asked.", "<answer>{}</answer>",
+)  # fmt: skip
+RIGHT = (
+    ("{a}", "{a}"), ("{a}", "{a}.0"), ("{a}", "${a}"), ("{a}", "{a} dollars"), ("{a}x", "{a}x"), ("x^{a}", "x^{a}"),
+    ("\\frac{{{a}}}{{{b}}}", "{a}/{b}"), ("({a},{b})", "({a}, {b})"), ("{a}%", "{a}%"), ("{a}\\pi", "{a}\\pi"),
+)  # fmt: skip
+"""A label, and an answer that must be rewarded."""
+WRONG = (
+    ("{a}", "{b}"), ("{a}", "-{a}"), ("{a}", "{a}x"), ("{a}x", "{a}"), ("{a}x", "{a}y"), ("{a}x", "{b}x"),
+    ("{a}x", "{a}x^2"), ("{a}x^2", "{a}x^3"), ("{a}\\pi", "{a}"), ("{a}i", "{a}"),
+    ("\\frac{{1}}{{{a}}}x", "\\frac{{1}}{{{a}}}y"),
+    ("({a},{b})", "\\{{{a},{b}\\}}"), ("({a},{b})", "({b},{a})"), ("{a}", "{a} squared"), ("{a}", "{a} hundredths"),
+    ("{a}", "not {a}"), ("{a}", "{a} less than {b}"), ("{a}", "{a}/x"), ("{a}", "{a}-x"), ("x={a}", "x={b}"),
+    ("{a}", "{a}k"),
+)  # fmt: skip
+"""A label, and an answer that must not be rewarded."""
 GYM = (
     "puzzle24",
     "countdown",
@@ -135,7 +154,9 @@ def verify_batch(seed: int, number: int, verifier: str, log: Path) -> dict[str, 
     bad: list[tuple[str, str, str]] = []
     rewarded, slowest = 0, 0.0
     for _ in range(BATCH):
-        label, text = rng.choice(LABELS), completion(rng)
+        label, text, expected = (
+            announced(rng) if rng.random() < ANNOUNCED_SHARE else (rng.choice(LABELS), completion(rng), None)
+        )
         log.write_text(json.dumps({"label": label, "completion": text[:300], "length": len(text)}))
         shown = f"label {label!r}, completion {text[:150]!r} of {len(text):,} characters"
         try:
@@ -149,8 +170,10 @@ def verify_batch(seed: int, number: int, verifier: str, log: Path) -> dict[str, 
         rewarded += bool(verdict)
         if seconds > LIMIT:
             bad.append((HANG, shown, f"{seconds:.1f} s"))
-        elif verdict and verifier == "text" and _holds_nothing_of(label, text):
-            bad.append((SILENT, shown, "rewarded, though the completion does not hold the answer"))
+        elif verifier == "text" and expected is not None and verdict != expected:
+            bad.append(
+                (SILENT, shown, "rewarded, though it is wrong" if verdict else "not rewarded, though it is right")
+            )
     return {"bad": bad, "rewarded": rewarded, "slowest": slowest}
 
 
@@ -163,15 +186,18 @@ def _timed(verify: Callable[[str, str], bool], label: str, text: str) -> tuple[f
 def completion(rng: Random) -> str:
     """A sequence of pieces, most of them short, one in five with a bomb in it."""
     length = rng.choice((1, 3, 6, 12, 30, 200))
-    pieces = rng.choices(PIECES, k=length)
+    pieces: list[str] = rng.choices(PIECES, k=length)
     if rng.random() < 0.2:
         pieces.insert(rng.randrange(len(pieces) + 1), rng.choice(BOMBS)(rng))
     return "".join(pieces)
 
 
-def _holds_nothing_of(label: str, text: str) -> bool:
-    """Whether a word is the label and the completion does not hold it."""
-    return label in ("Tuesday",) and label.lower() not in text.lower()
+def announced(rng: Random) -> tuple[str, str, bool]:
+    """A label, a completion that announces an answer, and whether it is the right one."""
+    is_right = rng.random() < 0.4
+    a, b = rng.sample(range(3, 100), 2)
+    label, answer = (text.format(a=a, b=b) for text in rng.choice(RIGHT if is_right else WRONG))
+    return label, rng.choice(ANNOUNCEMENTS).format(answer), is_right
 
 
 def _verifier(name: str, rng: Random) -> Callable[[str, str], bool]:

@@ -89,7 +89,7 @@ def read_run(path: Path, inputs: Place) -> Any:
     rollouts = {step: run.rollouts(step).table() for step in run.checkpoint_steps()}
     last = run.policy(device="cpu")
     encoded = last.encode(["1 + 2 ?"])
-    return [metrics, repr(run.config), policies, rollouts, run.summary(), encoded, len(run.figure().data)]
+    return [metrics, repr(run.config), policies, rollouts, run.summary(), encoded, len(run.figure().to_dict()["data"])]
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
