@@ -3,8 +3,9 @@
     python -m attack.mutants --seed 1 --count 400 --minutes 30        draw and run; repeat to go on after a stop
     python -m attack.mutants --seed 1 --report                        write the counts and the survivors
 
-A mutant counts as killed if a test of the six rooms fails, or takes more than five times as long. Tests of other rooms
-are not asked. Survivors are judged by hand in `attack/survivors.json`.
+A mutant counts as killed if a test of its own room fails, or takes more than five times as long: its tests are those of
+the room that execute its line, the fast ones first, for at most a minute. What only slower tests, or tests of other
+rooms would notice counts as a survivor. Survivors are judged by hand in `attack/survivors.json`.
 """
 
 import argparse
@@ -18,14 +19,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from attack.mutants_draw import ROOMS, draw
-from attack.mutants_run import KILLED, SURVIVED, TIMED_OUT, append_line, map_tests, prepare_clone, run_mutant, warm
+from attack.mutants_draw import ROOMS, Mutant, draw
+from attack.mutants_run import KILLED, SURVIVED, TIMED_OUT, Runner, append_line, map_tests, prepare_clone, warm
+from attack.mutants_tests import TestMap
 
 CHECKOUT = Path(__file__).parent.parent
 BUILD = CHECKOUT / "build" / "mutants"
 JUDGEMENTS = Path(__file__).parent / "survivors.json"
 RESULTS = Path(__file__).parent / "results" / "mutants.json"
-CONTROL_EVERY = 50
+CONTROL_EVERY = 25
 """After so many mutants the tests of one run without it: they must pass."""
 
 
@@ -34,6 +36,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=400, help="mutants to draw over all rooms")
     parser.add_argument("--minutes", type=float, default=30, help="time budget; what is left out is said")
+    parser.add_argument("--each", type=float, default=60, help="seconds of tests that each mutant is run against")
+    parser.add_argument(
+        "--part", default="1/1", help="2/3: every third mutant, from the second on; processes may share"
+    )
     parser.add_argument("--fresh-of", type=int, nargs="*", default=[], help="seeds whose mutants are not drawn again")
     parser.add_argument("--commit", default="HEAD", help="what is mutated; default: the last commit")
     parser.add_argument("--report", action="store_true", help="write attack/results/mutants.json from what has run")
@@ -41,7 +47,7 @@ def main() -> None:
     if args.report:
         write_report(args.seed, args.fresh_of)
     else:
-        run(args.seed, args.count, args.minutes, args.fresh_of, args.commit)
+        run(args)
 
 
 # --- the run -------------------------------------------------------------------------------------------------------
@@ -56,35 +62,42 @@ def read_lines(seed: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def run(seed: int, count: int, minutes: float, fresh_of: list[int], commit: str) -> None:
-    end = time.monotonic() + 60 * minutes
-    without = frozenset(line["key"] for other in fresh_of for line in read_lines(other))
-    finished = {line["key"] for line in read_lines(seed)}
+def run(args: argparse.Namespace) -> None:
+    end = time.monotonic() + 60 * args.minutes
+    without = frozenset(line["key"] for other in args.fresh_of for line in read_lines(other))
+    folders = [f"tests/{room}" for room in ROOMS]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         scratch = Path(folder).resolve()
-        tree = prepare_clone(CHECKOUT, scratch, commit)
+        tree = prepare_clone(CHECKOUT, scratch, args.commit)
         warm(tree)
-        test_map = map_tests(tree, [f"tests/{room}" for room in ROOMS], scratch, BUILD / f"tests-{_version(tree)}.json")
+        test_map = map_tests(tree, folders, scratch, BUILD / f"tests-{_version(tree)}.json")
         say(f"{len(test_map.seconds)} tests, {sum(test_map.seconds.values()):.0f} s")
-        mutants = draw(tree, count, seed, without)
-        counts: Counter[str] = Counter()
-        for place, mutant in enumerate(mutants):
-            if mutant.key in finished:
-                continue
-            if time.monotonic() > end:
-                say(f"The time is up: {len(mutants) - place} of {len(mutants)} mutants were not run.")
-                break
-            tests = test_map.tests_of(mutant, tree)
-            changed = mutant.applied_to((tree / mutant.file).read_text())
-            outcome = run_mutant(mutant, changed, tests, test_map, scratch)
-            counts[outcome.outcome] += 1
-            append_line(lines_path(seed), mutant.as_record() | vars(outcome) | {"control": False})
-            if place % CONTROL_EVERY == 0:
-                control = run_mutant(mutant, None, tests, test_map, scratch)
-                record = {"key": f"control {place}", "control": True} | vars(control)
-                append_line(lines_path(seed), record)
-            mark = {KILLED: "killed", TIMED_OUT: "timed out", SURVIVED: "SURVIVED"}[outcome.outcome]
-            say(f"{place + 1}/{len(mutants)} {dict(counts)} {outcome.seconds:.1f} s {mark} {mutant.file}:{mutant.line}")
+        part, parts = map(int, args.part.split("/"))
+        mutants = draw(tree, args.count, args.seed, without)[part - 1 :: parts]
+        Runner(scratch, lambda runner: run_all(mutants, runner, test_map, args, end)).start(folders)
+
+
+def run_all(mutants: list[Mutant], runner: Runner, test_map: TestMap, args: argparse.Namespace, end: float) -> None:
+    """Run the mutants that have no line yet, and write a line for each."""
+    path, counts = lines_path(args.seed), Counter[str]()
+    finished = {line["key"] for line in read_lines(args.seed)}
+    for place, mutant in enumerate(mutants):
+        if mutant.key in finished:
+            continue
+        if time.monotonic() > end:
+            say(f"The time is up: {len(mutants) - place} of {len(mutants)} mutants were not run.")
+            break
+        tests = test_map.tests_of(mutant, runner.tree, args.each)
+        seconds = sum(test_map.seconds[test] for test in tests)
+        changed = mutant.applied_to((runner.tree / mutant.file).read_text())
+        outcome = runner.run(mutant, changed, tests, seconds)
+        counts[outcome.outcome] += 1
+        append_line(path, mutant.as_record() | vars(outcome) | {"control": False})
+        if place % CONTROL_EVERY == CONTROL_EVERY - 1:
+            control = runner.run(mutant, None, tests, seconds)
+            append_line(path, {"key": f"control of {mutant.key}", "control": True} | vars(control))
+        mark = outcome.outcome.upper() if outcome.outcome == SURVIVED else outcome.outcome
+        say(f"{place + 1}/{len(mutants)} {dict(counts)} {outcome.seconds:.1f} s {mark} {mutant.file}:{mutant.line}")
 
 
 def _version(tree: Path) -> str:

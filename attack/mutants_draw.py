@@ -7,6 +7,8 @@ warnings, progress bars, `__repr__` and its like, `__all__`, f-strings, texts of
 """
 
 import ast
+import contextlib
+import functools
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -53,6 +55,8 @@ class Mutant:
     after: str
     lines: tuple[int, ...]
     """Lines whose execution means that a test could notice: of the statement, or of a function's body for a default."""
+    at_import: bool = False
+    """The change takes effect when the file is imported: in a constant, the body of a class, or a default."""
     names: tuple[str, ...] = ()
     """Names that a statement defines when the file is imported; its tests are those that use one of them."""
 
@@ -69,9 +73,9 @@ class Mutant:
         rows = text.encode().split(b"\n")
         (row, column), (end_row, end_column) = self.start, self.end
         head, tail = rows[row - 1][:column], rows[end_row - 1][end_column:]
-        replaced = head + self.after.encode() + tail
-        padding = [b""] * (end_row - row) if self.operator == "remove statement" else []
-        return b"\n".join([*rows[: row - 1], replaced, *padding, *rows[end_row:]]).decode()
+        breaks, after = b"\n" * (end_row - row), self.after.encode()
+        replaced = after[:-1] + breaks + after[-1:] if after.endswith(b")") else after + breaks
+        return b"\n".join([*rows[: row - 1], head + replaced + tail, *rows[end_row:]]).decode()
 
     def as_record(self) -> dict[str, object]:
         return asdict(self) | {"room": self.room, "key": self.key}
@@ -177,6 +181,7 @@ class _Finder:
         self.mutants: list[Mutant] = []
         self.owners: list[str] = []
         self.in_function = False
+        self.in_default = False
 
     def visit_body(self, body: Iterable[ast.stmt]) -> None:
         for statement in body:
@@ -222,7 +227,9 @@ class _Finder:
         ]
         for argument, default in defaults:
             if default is not None and argument.arg not in LEFT_ALONE:
+                self.in_default = True
                 self._visit_expression(default, inside, ())
+                self.in_default = False
         self.visit_body(node.body)
         self.in_function = was_in_function
         self.owners.pop()
@@ -253,7 +260,10 @@ class _Finder:
             after = after if isinstance(old, ast.stmt) else f"({after})"
             before = ast.unparse(old)
             owner = ".".join(self.owners) or "(module)"
-            self.mutants.append(Mutant(self.file, owner, start[0], operator, start, end, before, after, lines, names))
+            at_import = self.in_default or not self.in_function
+            self.mutants.append(
+                Mutant(self.file, owner, start[0], operator, start, end, before, after, lines, at_import, names)
+            )
 
     def _is_left_alone(self, node: ast.stmt) -> bool:
         match node:
@@ -309,11 +319,13 @@ def _by_line(texts: dict[str, str], without: frozenset[str]) -> dict[tuple[str, 
 
 def _pick(mutants: list[Mutant], text: str, rng: random.Random) -> Mutant | None:
     """One of the mutants of a line that changes what the file does, if there is one."""
-    original = ast.dump(ast.parse(text))
     for mutant in rng.sample(mutants, len(mutants)):
-        try:
-            if ast.dump(ast.parse(mutant.applied_to(text))) != original:
+        with contextlib.suppress(SyntaxError):
+            if _shape(mutant.applied_to(text)) != _shape(text):
                 return mutant
-        except SyntaxError:
-            continue
     return None
+
+
+@functools.lru_cache(maxsize=2)
+def _shape(text: str) -> str:
+    return ast.dump(ast.parse(text))

@@ -1,14 +1,15 @@
-"""Run the tests of one mutant after another, each in a forked child of a process that has imported the libraries.
+"""Run the tests of one mutant after another, each in a forked child of a process that has imported and collected all.
 
-The mutant is written into a clone of the tree, for the children and for the processes that tests start. The clone's
-compiled files carry the hash of their source, so that a mutant of the same size and second is not mistaken for the
-original.
+The mutant is also written into a clone of the tree, for the processes that tests start. The clone's compiled files
+carry the hash of their source, so that a mutant of the same size and second is not mistaken for the original.
 """
 
 import compileall
 import contextlib
 import gc
+import inspect
 import json
+import multiprocessing
 import os
 import py_compile
 import resource
@@ -16,7 +17,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,12 +125,140 @@ def map_tests(tree: Path, folders: list[str], scratch: Path, cached: Path) -> Te
     return TestMap.load(cached)
 
 
+# --- one mutant ----------------------------------------------------------------------------------------------------
+
+
+class Runner:
+    """A pytest plugin that collects the tests once and then, in place of running them, calls `work(self)`, which runs
+    one mutant after another in forked children.
+
+    A change inside a function is made in the child, by replacing the function's code. A change that takes effect at
+    import needs a child that has not imported the package: it is forked from `Unimported`, a process that stays behind.
+    """
+
+    def __init__(self, scratch: Path, work: Callable[["Runner"], None]) -> None:
+        self.scratch, self.tree, self.note, self.work = scratch, scratch / "tree", scratch / "failed", work
+        self.unimported = Unimported(scratch)
+        self.items: dict[str, pytest.Item] = {}
+        self.functions: dict[tuple[str, str, int], list[types.FunctionType]] = {}
+
+    def start(self, folders: list[str]) -> None:
+        pytest.main([*options_of(self.scratch), *folders], plugins=[self])
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.items = {item.nodeid: item for item in session.items}
+        for function in gc.get_objects():
+            if type(function) is types.FunctionType and function.__code__.co_filename.startswith(str(self.tree)):
+                self.functions.setdefault(_place_of(function.__code__), []).append(function)
+        gc.freeze()
+        self.work(self)
+        return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        note_failure(report, self.note)
+
+    def run(self, mutant: Mutant, text: str | None, tests: list[str], seconds: float) -> Outcome:
+        """Run the tests with the file's text replaced, or as it is if that is None (a control). `seconds` is what the
+        tests take without a mutant."""
+        file, started = self.tree / mutant.file, time.monotonic()
+        if not tests:
+            return Outcome(SURVIVED, "no test executes it", 0.0, 0)
+        self.note.unlink(missing_ok=True)
+        original, limit = file.read_text(), max(LEAST_SECONDS, TIMES_UNMUTATED * seconds)
+        try:
+            file.write_text(original if text is None else text)
+            new_code = {} if text is None or mutant.at_import else self._changed_functions(file, text)
+            if new_code or text is None:
+                code = in_child(lambda: self._run_items(tests, new_code), limit, self.scratch / "mutant.log")
+            else:
+                code = self.unimported.run(tests, limit)
+        finally:
+            file.write_text(original)
+        took = round(time.monotonic() - started, 2)
+        if code is None:
+            return Outcome(TIMED_OUT, "", took, len(tests))
+        if code == 0:
+            return Outcome(SURVIVED, "", took, len(tests))
+        by = self.note.read_text() if self.note.exists() else f"exit code {code}"
+        return Outcome(KILLED, by, took, len(tests))
+
+    def _changed_functions(self, file: Path, text: str) -> dict[tuple[str, str, int], types.CodeType]:
+        """The code of every function outside functions that differs from the one that was imported."""
+        changed = {}
+        for code in _outer_functions(compile(text, str(file), "exec")):
+            place = _place_of(code)
+            if any(function.__code__ != code for function in self.functions.get(place, ())):
+                changed[place] = code
+        return changed
+
+    def _run_items(self, tests: list[str], new_code: dict[tuple[str, str, int], types.CodeType]) -> int:
+        for place, code in new_code.items():
+            for function in self.functions[place]:
+                function.__code__ = code
+        items = [self.items[test] for test in tests]
+        factory: Any = items[0].config._tmp_path_factory  # type: ignore[attr-defined]
+        factory._given_basetemp, factory._basetemp = self.scratch / "basetemp", None
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.note.exists():
+                return 1
+        return 0
+
+
+def _outer_functions(code: types.CodeType) -> Iterator[types.CodeType]:
+    """The code of functions of a module and of its classes, without those inside functions."""
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            if constant.co_flags & inspect.CO_OPTIMIZED:
+                yield constant
+            else:
+                yield from _outer_functions(constant)
+
+
+def _place_of(code: types.CodeType) -> tuple[str, str, int]:
+    return code.co_filename, code.co_qualname, code.co_firstlineno
+
+
+def options_of(scratch: Path) -> list[str]:
+    return [*OPTIONS, f"--rootdir={scratch / 'tree'}", f"--basetemp={scratch / 'basetemp'}"]
+
+
+def note_failure(report: pytest.TestReport, note: Path) -> None:
+    if report.failed and not note.exists():
+        note.write_text(report.nodeid)
+
+
+class Unimported:
+    """A process that has imported the libraries and none of the package, and forks a child for each mutant."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        self.connection, other = multiprocessing.Pipe()
+        self.process = os.fork()
+        if not self.process:
+            self.connection.close()
+            with contextlib.suppress(EOFError):
+                while True:
+                    tests, limit = other.recv()
+                    other.send(in_child(lambda tests=tests: self._run(tests), limit, scratch / "mutant.log"))
+            os._exit(0)
+        other.close()
+
+    def run(self, tests: list[str], limit: float) -> int | None:
+        self.connection.send((tests, limit))
+        return self.connection.recv()
+
+    def _run(self, tests: list[str]) -> int:
+        files = list(dict.fromkeys(test.split("::")[0] for test in tests))
+        return int(pytest.main([*options_of(self.scratch), *files], plugins=[Selection(tests, self.scratch)]))
+
+
 class Selection:
     """A pytest plugin: runs the given tests alone, in their order, and notes the first that fails."""
 
-    def __init__(self, tests: list[str], tree: Path, note: Path) -> None:
+    def __init__(self, tests: list[str], scratch: Path) -> None:
         self.place = {test: i for i, test in enumerate(tests)}
-        self.tree, self.note = tree, note
+        self.tree, self.note = scratch / "tree", scratch / "failed"
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         package = sys.modules.get("interp")
@@ -136,37 +266,7 @@ class Selection:
         items[:] = sorted((i for i in items if i.nodeid in self.place), key=lambda item: self.place[item.nodeid])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.note.exists():
-            self.note.write_text(report.nodeid)
-
-
-def run_mutant(mutant: Mutant, text: str | None, tests: list[str], test_map: TestMap, scratch: Path) -> Outcome:
-    """Run the tests with the file's text replaced, or as it is if that is None (a control)."""
-    tree, note = scratch / "tree", scratch / "failed"
-    file, started = tree / mutant.file, time.monotonic()
-    if not tests:
-        return Outcome(SURVIVED, "no test executes it", 0.0, 0)
-    note.unlink(missing_ok=True)
-    original = file.read_text()
-    limit = max(LEAST_SECONDS, TIMES_UNMUTATED * sum(test_map.seconds[test] for test in tests))
-    files = list(dict.fromkeys(test.split("::")[0] for test in tests))
-    options = [*OPTIONS, f"--rootdir={tree}", f"--basetemp={scratch / 'basetemp'}"]
-    try:
-        file.write_text(original if text is None else text)
-        code = in_child(
-            lambda: int(pytest.main([*options, *files], plugins=[Selection(tests, tree, note)])),
-            limit,
-            scratch / "mutant.log",
-        )
-    finally:
-        file.write_text(original)
-    seconds = round(time.monotonic() - started, 2)
-    if code is None:
-        return Outcome(TIMED_OUT, "", seconds, len(tests))
-    if code == 0:
-        return Outcome(SURVIVED, "", seconds, len(tests))
-    by = note.read_text() if note.exists() else "import" if code in (1, 2, 4) else f"exit code {code}"
-    return Outcome(KILLED, by, seconds, len(tests))
+        note_failure(report, self.note)
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:

@@ -43,25 +43,32 @@ class TestMap:
     def load(cls, path: Path) -> "TestMap":
         return cls(**json.loads(path.read_text()))
 
-    def tests_of(self, mutant: Any, tree: Path) -> list[str]:
-        """The tests of a mutant, the fast ones of its own room first."""
+    def tests_of(self, mutant: Any, tree: Path, seconds: float) -> list[str]:
+        """The tests of a mutant: those of its own room, or if none executes it, of the others; the fast ones first, and
+        no more than run in `seconds`."""
         by_line = self.lines.get(mutant.file, {})
         tests = {test for line in mutant.lines for test in by_line.get(str(line), ())}
-        is_at_import = mutant.function == "(module)" or mutant.names
-        if is_at_import or not tests:
+        if mutant.at_import and mutant.names or not tests:
             tests |= {test for tests_of_line in by_line.values() for test in tests_of_line}
             tests |= self._tests_that_name(mutant.names, tree)
         own = f"tests/{mutant.room}/"
         tests |= {test for test in self.starts_processes if test.startswith(own)}
+        tests = {test for test in tests if test.startswith(own)} or tests
         by_file: dict[str, float] = defaultdict(float)
         for test in tests:
             by_file[_file_of(test)] += self.seconds[test]
 
-        def order(test: str) -> tuple[bool, bool, float, str, float]:
+        def order(test: str) -> tuple[bool, float, str, float]:
             file = _file_of(test)
-            return self.seconds[test] > SLOW, not test.startswith(own), by_file[file], file, self.seconds[test]
+            return self.seconds[test] > SLOW, by_file[file], file, self.seconds[test]
 
-        return sorted((test for test in tests), key=order)
+        chosen, total = list[str](), 0.0
+        for test in sorted(tests, key=order):
+            total += self.seconds[test]
+            if total > seconds and chosen:
+                break
+            chosen.append(test)
+        return chosen
 
     def _tests_that_name(self, names: tuple[str, ...], tree: Path) -> set[str]:
         """Tests that execute a line with one of the names, or have one in their file."""
