@@ -191,13 +191,13 @@ def flags_in(text: str) -> list[Flag]:
     """The flags in the text of a help."""
     flags: list[Flag] = []
     for line in text.splitlines():
-        if start := re.match(r"│ (--[a-z][a-z.-]*) (\S.*?)(?:  |\s*│)", line):
-            flags.append(Flag(start[1], start[2]))
+        if start := re.match(r"│ (--[a-z][a-z.-]*)(?:, --no\S*)? *(\S.*?)(?:  |\s*│)", line):
+            flags.append(Flag(start[1], "" if ", --no" in start[0] else start[2]))
         if flags and (default := re.search(r"\(default: (.*?)\)\s*│?$", line)):
             flags[-1].default = default[1]
         if flags and (ends := re.search(r"\[(?:above )?([\d.-]+)(?: to|, below) ([\d.,^ -]+)\]", line)):
             flags[-1].ends = (ends[1], _end(ends[2]))
-    return flags
+    return [flag for flag in flags if flag.kind]
 
 
 def _end(text: str) -> str:
