@@ -171,7 +171,7 @@ def all_cases(sandbox: Sandbox, workdir: Path) -> Iterator[Case]:
 
 
 def _help(words: Sequence[str]) -> None:
-    os.environ["COLUMNS"] = "1000"
+    os.environ["COLUMNS"] = "100"  # wider, and tyro sets two columns
     command(*words, "--help")()
 
 
@@ -188,16 +188,29 @@ class Flag:
 
 
 def flags_in(text: str) -> list[Flag]:
-    """The flags in the text of a help."""
-    flags: list[Flag] = []
+    """The flags in the text of a help, but for those that take no value."""
+    blocks: list[tuple[str, str]] = []
     for line in text.splitlines():
-        if start := re.match(r"│ (--[a-z][a-z.-]*)(?:, --no\S*)? *(\S.*?)(?:  |\s*│)", line):
-            flags.append(Flag(start[1], "" if ", --no" in start[0] else start[2]))
-        if flags and (default := re.search(r"\(default: (.*?)\)\s*│?$", line)):
-            flags[-1].default = default[1]
-        if flags and (ends := re.search(r"\[(?:above )?([\d.-]+)(?: to|, below) ([\d.,^ -]+)\]", line)):
-            flags[-1].ends = (ends[1], _end(ends[2]))
-    return [flag for flag in flags if flag.kind]
+        content = line.strip("│ ")
+        if line.startswith("│ --"):
+            blocks.append((content, ""))
+        elif blocks and line.startswith("│"):
+            blocks[-1] = (blocks[-1][0], f"{blocks[-1][1]} {content}")
+        else:
+            blocks.append(("", ""))  # what follows is no part of the flag before
+    return [flag for start, rest in blocks if (flag := _flag(start, rest))]
+
+
+def _flag(start: str, rest: str) -> Flag | None:
+    found = re.match(r"(--[a-z][a-z.-]*) (\S.*?)(?:  |$)", start)
+    if not found:
+        return None
+    flag, text = Flag(found[1], found[2]), " ".join(f"{start} {rest}".split())
+    if default := re.search(r"\(default: (.*?)\)", text):
+        flag.default = default[1]
+    if ends := re.search(r"\[(?:above )?([\d.-]+)(?: to|, below) ([\d.,^ -]+)\]", text):
+        flag.ends = (ends[1], _end(ends[2]))
+    return flag
 
 
 def _end(text: str) -> str:
