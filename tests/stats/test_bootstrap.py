@@ -136,3 +136,8 @@ def test_draws_weigh_strata_as_the_base_has_them_also_if_the_base_has_no_weight(
     second_active = ActiveSums(mass_TSPF[:, 1:], tokens_TSP[:, 1:], counts_TSPF[:, 1:])
     whole, alone = (estimate_active_changes(sums, np.array(weights)) for sums in (both_active, second_active))
     assert whole.high_F - whole.low_F == pytest.approx(0.1 * (alone.high_F - alone.low_F), rel=1e-3)
+
+
+def test_resampled_prompts_are_those_recorded():
+    assert resampled_prompts(5, 2, 0).tolist() == [[1, 1, 1, 1, 1], [0, 1, 0, 2, 2]]
+    assert resampled_prompts(5, 2, 1).tolist() == [[1, 2, 1, 0, 1], [1, 0, 1, 2, 1]]

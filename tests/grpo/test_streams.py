@@ -1,0 +1,23 @@
+"""Recorded draws: a run is repeated from its seed, so no stream of random numbers may change unseen."""
+
+from grpo_fixtures import FirstWord
+
+from interp.grpo.batches import TaskProblems, draw_from_epochs
+
+
+def test_passes_over_problems_are_those_recorded():
+    problems = FirstWord().problems("train", None, 5)
+    for seed, order in ((0, [0, 1, 2, 3, 4, 1, 4, 2, 3, 0]), (1, [1, 0, 3, 4, 2])):
+        assert [problems.index(problem) for problem in draw_from_epochs(problems, 0, len(order), seed)] == order
+
+
+def test_every_seed_has_a_thousand_million_problems_for_itself():
+    ids = [problem.id for problem in TaskProblems(FirstWord(), (3,), steps=2, seed=2)(0, 8, 2)]
+    assert ids == ["train/3/2000000008", "train/3/2000000009"]
+
+
+def test_levels_take_equal_shares_of_the_steps_in_turn():
+    source = TaskProblems(FirstWord(), (3, 5, 9), steps=6, seed=0)
+    assert [source(step, 0, 1)[0].depth for step in range(8)] == [3, 3, 5, 5, 9, 9, 9, 9]
+    uneven = TaskProblems(FirstWord(), (3, 5), steps=5, seed=0)
+    assert [uneven(step, 0, 1)[0].depth for step in range(6)] == [3, 3, 3, 5, 5, 5]
