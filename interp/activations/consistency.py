@@ -20,7 +20,7 @@ from interp.activations.shard import (
     layer_key,
     tensors_path,
 )
-from interp.artifacts import BadInput, reading
+from interp.artifacts import BadInput, read_header, reading
 
 TOKEN_DTYPES = {"ids": "I32", "document": "I32", "position": "I32", "role": "U8", "completion": "BOOL"}
 
@@ -44,6 +44,7 @@ def find_damage(directory: Path, shard: Shard, layers: tuple[int, ...], d_model:
 
 
 def _headers(file: Path, names: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, list[int]]]]:
+    read_header(file)
     with reading(file.name, "residuals as safetensors"), safe_open(file, framework="pt") as handle:
         for name in names:
             header = handle.get_slice(name)

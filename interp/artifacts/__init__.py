@@ -6,6 +6,7 @@ manifests       `manifest.json`: kind, config, fingerprints of the inputs, check
 checksums       sizes and checksums of files
 artifact        `open_artifact`: the reader of a directory with a manifest
 json_files      JSON documents, and logs of one record per line
+safetensors_header  shapes of tensors, read within bounds
 specs           `open_or_create`: open an artifact made from the same inputs, or refuse it
 configs         config dataclasses as JSON
 fingerprints    fingerprints of text, configs and tensors
@@ -42,6 +43,7 @@ from interp.artifacts.manifests import (
     write_manifest,
 )
 from interp.artifacts.package_data import package_data
+from interp.artifacts.safetensors_header import Header, read_header
 from interp.artifacts.specs import describe_changes, flatten, open_or_create
 from interp.artifacts.writing import (
     expect_free,
@@ -60,6 +62,7 @@ __all__ = [
     "SCHEMA",
     "Artifact",
     "BadInput",
+    "Header",
     "InUse",
     "Mismatch",
     "add_checksums",
@@ -85,6 +88,7 @@ __all__ = [
     "package_data",
     "parse_json",
     "parse_manifest",
+    "read_header",
     "read_lines",
     "read_manifest",
     "read_parquet",

@@ -12,6 +12,7 @@ from interp.artifacts.foreign_errors import reading
 from interp.artifacts.json_files import parse_json
 from interp.artifacts.locks import locked
 from interp.artifacts.manifests import MANIFEST, parse_manifest, read_manifest, recorded_files, with_checksum
+from interp.artifacts.safetensors_header import read_header
 from interp.artifacts.writing import write_json
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Artifact:
         """All tensors of a safetensors file."""
         from safetensors.torch import load_file
 
-        file = self.file(name)
+        file = self.tensors_file(name)
         with reading(file, "tensors as safetensors"):
             return load_file(file)
 
@@ -55,9 +56,15 @@ class Artifact:
         """A safetensors file, open. Tensors are read one at a time."""
         from safetensors import safe_open
 
-        file = self.file(name)
+        file = self.tensors_file(name)
         with reading(file, "tensors as safetensors"), safe_open(file, framework="pt") as tensors:
             yield tensors
+
+    def tensors_file(self, name: str) -> Path:
+        """The path of a safetensors file whose checksum and header were read."""
+        file = self.file(name)
+        read_header(file)
+        return file
 
     def parquet(self, name: str, noun: str = "rows", *, rows: int | None = None) -> "pl.DataFrame":
         """The table in a Parquet file; refused unless it has `rows` rows. `noun` names them in errors."""

@@ -14,18 +14,18 @@ from interp.artifacts.errors import BadInput
 from interp.artifacts.fingerprints import fingerprint_config
 from interp.artifacts.foreign_errors import reading, refusing_failed_writes
 
-MAX_BYTES = 256_000_000
-"""Largest JSON document that is parsed."""
+MAX_BYTES = 16_000_000
+"""Largest JSON document that is parsed, unless a reader allows more."""
 MAX_DEPTH = 64
 CHECKSUM = "checksum"
 T = TypeVar("T")
 
 
-def parse_json(file: Path, noun: str = "JSON") -> Any:
+def parse_json(file: Path, noun: str = "JSON", *, max_bytes: int = MAX_BYTES) -> Any:
     """The value in a JSON file. Text that does not parse, NaN, and a document of absurd size are refused."""
     with reading(file, noun, remedy="copy it again"):
-        if (size := file.stat().st_size) > MAX_BYTES:
-            raise BadInput(f"{file}: expected {noun} of up to {MAX_BYTES:,} bytes, got {size:,}: copy it again")
+        if (size := file.stat().st_size) > max_bytes:
+            raise BadInput(f"{file}: expected {noun} of up to {max_bytes:,} bytes, got {size:,}: copy it again")
         try:
             return _shallow(json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant))
         except (ValueError, RecursionError) as error:

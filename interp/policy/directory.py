@@ -18,7 +18,7 @@ from interp.artifacts import BadInput, reading
 from interp.policy.files import (
     CONFIG,
     GENERATION,
-    Headers,
+    Header,
     check_config,
     check_weights,
     compare_files,
@@ -92,8 +92,8 @@ def empty_model(path: Path) -> "tuple[PreTrainedModel, list[Path]]":
         {name: (shape, headers[name]) for name, shape in shapes.items() if headers.get(name, shape) != shape},
     )
     _expect_tied(path, empty, headers, files)
-    described, stored = (sum(map(math.prod, each.values())) for each in (shapes, headers))
-    if described > 2 * stored:  # for what is missing, memory would be taken
+    n_weights, n_in_files = (sum(map(math.prod, each.values())) for each in (shapes, headers))
+    if n_weights > 2 * n_in_files:  # for what is missing, memory would be taken
         expect_none_missing(path, shapes.keys() - headers.keys())
     return empty, files
 
@@ -114,15 +114,15 @@ def _expect_stop_tokens(path: Path) -> None:
             raise BadInput(f"{file}: expected eos_token_id to be a token or several, got {eos!r}: copy it again")
 
 
-def _expect_counts(path: Path, config: Mapping[str, Any], headers: Headers) -> None:
+def _expect_counts(path: Path, config: Mapping[str, Any], headers: Header) -> None:
     """Refuse absurd numbers of layers and the like, for each of which transformers makes an object."""
-    most = max(MAX_COUNT, len(headers), *(size for shape in headers.values() for size in shape))
+    limit = max(MAX_COUNT, len(headers), *(size for shape in headers.values() for size in shape))
     for name, value in config.items():
         if isinstance(value, dict):
             _expect_counts(path, value, headers)
-        elif isinstance(value, int) and value > most and _COUNT.fullmatch(name):
+        elif isinstance(value, int) and value > limit and _COUNT.fullmatch(name):
             raise BadInput(
-                f"{path / CONFIG}: expected {name} of up to {most:,}, by the weights beside it, got {value:,}: "
+                f"{path / CONFIG}: expected {name} of up to {limit:,}, by the weights beside it, got {value:,}: "
                 "is it the config of these weights?"
             )
 
@@ -137,7 +137,7 @@ def _expect_shapes(path: Path, mismatched: Mapping[str, tuple[tuple[int, ...], t
         )
 
 
-def _expect_tied(path: Path, empty: "PreTrainedModel", headers: Headers, files: list[Path]) -> None:
+def _expect_tied(path: Path, empty: "PreTrainedModel", headers: Header, files: list[Path]) -> None:
     """Refuse a stored copy of a tied weight that is another: transformers would then tie nothing, and say nothing."""
     names = {id(weight): name for name, weight in empty.named_parameters()}
     weights = dict(empty.named_parameters(remove_duplicate=False))
@@ -201,9 +201,9 @@ def _expect_ids(file: Path) -> None:
         vocabulary = content["model"].get("vocab", {})  # a list in unigram models: the id is the place
         ids = [*(vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary)))]
         ids += [token["id"] for token in content.get("added_tokens") or []]
-        most = 10 * len(ids) + 100_000
-        if wrong := [token for token in ids if type(token) is not int or not 0 <= token < most]:
-            raise BadInput(f"{file}: expected ids from 0 to {most - 1:,}, got {wrong[0]!r}: copy it again")
+        limit = 10 * len(ids) + 100_000
+        if wrong := [token for token in ids if type(token) is not int or not 0 <= token < limit]:
+            raise BadInput(f"{file}: expected ids from 0 to {limit - 1:,}, got {wrong[0]!r}: copy it again")
 
 
 @contextmanager

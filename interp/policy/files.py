@@ -5,8 +5,6 @@ plain Hugging Face directory has none, and is read as it is. No file outside the
 their index. (A file may be a link, as in the cache of a hub.)
 """
 
-import json
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,13 @@ from typing import Any
 from interp.artifacts import (
     MANIFEST,
     BadInput,
+    Header,
     compare_file,
     compare_sizes,
     inside,
     parse_json,
     parse_manifest,
+    read_header,
     read_manifest,
     reading,
     recorded_files,
@@ -34,12 +34,10 @@ TOKENIZER_FILES = (
     *("chat_template.jinja", "chat_template.json", "vocab.json", "vocab.txt", "merges.txt"),
     *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
 )
+MAX_TOKENIZER = 64_000_000
+"""Bytes of a tokenizer.json that are parsed: that of 260,000 tokens takes half."""
 READ = (CONFIG, GENERATION, INDEX, *TOKENIZER_FILES)
 """Files that a policy is read from, beside its weights. Any other file may be added to a directory, or changed."""
-MAX_HEADER = 25_000_000
-"""Bytes of a safetensors header that are read: 100,000 tensors take about half."""
-Headers = dict[str, tuple[int, ...]]
-"""The shape of each tensor, by name."""
 
 
 def check_config(path: Path) -> dict[str, Any]:
@@ -79,9 +77,9 @@ def check_weights(path: Path) -> list[Path]:
     return files
 
 
-def read_headers(files: list[Path]) -> Headers:
+def read_headers(files: list[Path]) -> Header:
     """The shape of every tensor in these files; refused if two of them hold the same."""
-    shapes: Headers = {}
+    shapes: Header = {}
     for file in files:
         header = read_header(file)
         if repeated := sorted(shapes.keys() & header.keys()):
@@ -90,34 +88,9 @@ def read_headers(files: list[Path]) -> Headers:
     return shapes
 
 
-def read_header(file: Path) -> Headers:
-    """The shapes in a safetensors file, which states its own length: eight bytes, a header, and the tensors that the
-    header lists. One that is cut short is refused."""
-    with reading(file, "a safetensors header", remedy="copy it again"):
-        size = file.stat().st_size
-        with file.open("rb") as handle:
-            prefix = handle.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-            if 8 + length > size:
-                raise BadInput(f"{file}: expected a safetensors header, got a file cut short at {size} bytes")
-            if length > MAX_HEADER:
-                raise BadInput(f"{file}: expected a safetensors header of up to {MAX_HEADER:,} bytes, got {length:,}")
-            try:
-                header = json.loads(handle.read(length))
-            except ValueError as error:
-                raise BadInput(
-                    f"{file}: expected a safetensors header, got bytes that do not parse ({error})"
-                ) from error
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        ends = [entry["data_offsets"][1] for entry in entries.values()]
-        if (expected := 8 + length + max(ends, default=0)) != size:
-            raise BadInput(f"{file}: expected {expected} bytes by its own header, got {size}: copy it again")
-        return {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
-
-
 def read_object(file: Path) -> dict[str, Any]:
-    """The entries of a JSON file."""
-    value = parse_json(file)
+    """The entries of a JSON file. Tokenizers may be large."""
+    value = parse_json(file, max_bytes=MAX_TOKENIZER) if file.name == "tokenizer.json" else parse_json(file)
     if not isinstance(value, dict):
         raise BadInput(f"{file}: expected JSON with entries by name, got a {type(value).__name__}: copy it again")
     return value

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import Mismatch, parse_json, reading, same_fingerprint, to_json
+from interp.policy.files import MAX_TOKENIZER
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint
 from interp.tasks.base import Task
@@ -85,6 +86,6 @@ def expect_one_vocabulary(checkpoints: Sequence[Checkpoint]) -> None:
 def _vocabulary(path: Path) -> "dict[str, int] | list[object] | None":
     if not (file := path / "tokenizer.json").exists():
         return None
-    tokenizer = parse_json(file, "a tokenizer")
+    tokenizer = parse_json(file, "a tokenizer", max_bytes=MAX_TOKENIZER)
     with reading(file, "a tokenizer"):
         return (tokenizer.get("model") or {}).get("vocab")

@@ -167,7 +167,7 @@ def exchange(path: Path) -> None:
         (lose, r"shard-00001\.safetensors is missing"),
         (lose_documents, r"shard-00001\.parquet is missing"),
         (cut, r"shard-00001\.safetensors: expected \d+ bytes, got \d+"),
-        (garble, r"shard-00001\.safetensors: expected residuals as safetensors, got one that cannot be read"),
+        (garble, r".*shard-00001\.safetensors: expected a safetensors header, got"),
         (garble_documents, r"\S+/shard-00001\.parquet: expected checksum \w+, got \w+"),
         (exchange, r"shard-00001: layer\.1: expected F32 \[4, 2\], got F32 \[8, 1\]"),
     ],

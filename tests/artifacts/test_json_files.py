@@ -68,7 +68,7 @@ def test_a_document_that_is_no_json_is_refused(tmp_path, text):
 def test_a_document_of_absurd_size_is_refused_before_it_is_read(tmp_path):
     with (tmp_path / "a.json").open("wb") as handle:
         handle.truncate(300_000_000)
-    with pytest.raises(BadInput, match="expected JSON of up to 256,000,000 bytes, got 300,000,000"):
+    with pytest.raises(BadInput, match="expected JSON of up to 16,000,000 bytes, got 300,000,000"):
         parse_json(tmp_path / "a.json")
 
 
