@@ -41,9 +41,10 @@ def check_equation(equation: Equation) -> bool | None:
     if left is None or right is None:
         return None
     verdict = check_sides(left, right, approx=equation.sign.kind == "approx")
-    if verdict is True or (isinstance(left, Number) and isinstance(right, Number)):
+    head = running_head(equation)
+    if verdict is True or (isinstance(left, Number) and isinstance(head or right, Number)):
         return verdict or None  # two bare numbers state a conversion, or are a slip: no computation
-    if (head := running_head(equation)) is not None:
+    if head is not None:
         verdict = check_sides(left, head, approx=False)
     elif isinstance(right, Operation) and check_sides(left, next(iter_numbers(right)), approx=False):
         return None  # `5 + 5 = 10 - 2`: perhaps a running line, perhaps not
@@ -63,8 +64,19 @@ def _is_loose(equation: Equation) -> bool:
         return True
     if equation.right is not None and any(operation.op == "of" for operation in iter_operations(equation.right)):
         return True  # `3/3 - 2/3 = 1/3 of $150`
-    one_letter_units = (n.units and len(n.units[0]) == 1 for side in sides for n in iter_numbers(side))
-    return any(one_letter_units)  # `2L + 11`: litres, or the variable L?
+    if any(_may_be_unknown(number) for side in sides for number in iter_numbers(side)):
+        return True
+    return _states_share(equation.left) and not _states_share(equation.right)  # `1/3 of Sam = 66`
+
+
+def _may_be_unknown(number: Number) -> bool:
+    """Whether the words behind a number may stand for another: `2L + 11`, `.1(number of minutes)`."""
+    return bool(number.units) and (len(number.units[0]) == 1 or number.units[0].startswith("("))
+
+
+def _states_share(side: Expression | None) -> bool:
+    """Whether a side is a share of something that is no number: `1/3 of Sam`."""
+    return side is not None and any(number.units[:1] == ("of",) for number in iter_numbers(side))
 
 
 def check_sides(left: Expression, right: Expression, *, approx: bool) -> bool | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from interp.tasks.traces.expressions import Expression, Number, Operation
 from interp.tasks.traces.lexer import Token
-from interp.tasks.traces.parser import MAX_TOKENS, parse_exactly, parse_prefix
+from interp.tasks.traces.parser import BREAKS, MAX_TOKENS, parse_exactly, parse_prefix
 
 SIGNS = ("eq", "approx")
 OPERATORS = ("+", "-", "*", "/", "^")
@@ -59,10 +59,11 @@ def _equation_at(tokens: list[Token], low: int, sign_index: int) -> Equation | N
     following = tokens[stop].kind if stop < len(tokens) else "stop"
     chained = right is not None and following in SIGNS
     after_dash = left_index is not None and left_index > low + 1 and tokens[left_index - 1].kind == "-"
-    bullet = left_index is not None and left_index == low and tokens[low].kind == "-"
+    bullet = left_index is not None and _begins_with_dash(tokens, low, left_index)
+    torn = left_index is not None and (_is_torn(tokens, low, left_index) or _is_range(tokens, left_index, left))
     three_words = sign_index - 3 >= low and all(t.kind == "word" for t in tokens[sign_index - 3 : sign_index])
     wordy = _is_multiple(tokens, low, left_index) or three_words
-    loose = following in (*OPERATORS, "(", "num", "bad", "frac") or after_dash or bullet or wordy
+    loose = following in (*OPERATORS, "(", "num", "bad", "frac") or after_dash or bullet or torn or wordy
     return Equation(sign, sign_index, left, right, start, end, chained, loose)
 
 
@@ -98,6 +99,37 @@ def _may_begin(tokens: list[Token], low: int, start: int) -> bool:
     if before.kind == "-":  # a dash: `Total - 5 * 3 = 15`
         return len(tokens[start - 2].text) > 1 and tokens[start - 2].kind == "word" and before.end < tokens[start].start
     return before.kind not in (*OPERATORS, "bad", "frac")
+
+
+def _begins_with_dash(tokens: list[Token], low: int, start: int) -> bool:
+    """Whether a dash at the beginning of the clause is the expression's sign, or a list mark: `-30/3`."""
+    if start == low:
+        return tokens[low].kind == "-"
+    return start == low + 1 and tokens[low].kind == "-" and tokens[low].end == tokens[start].start
+
+
+def _is_torn(tokens: list[Token], low: int, start: int) -> bool:
+    """Whether the expression may be the end of a longer one: `1/2 (68) + 10`, `14, 400 / 80`, `5 + some of 3 * 4`."""
+    before = tokens[start - 1] if start > 0 else None
+    if before is None or (start > low and before.kind in ("num", "pct", ")")):
+        return before is not None
+    if before.text == "," and start > 1 and tokens[start - 2].kind == "num" and len(tokens[start].text) == 3:
+        return True
+    first = start
+    while first > low and tokens[first - 1].kind == "word" and tokens[first - 1].text.lower() not in BREAKS:
+        first -= 1
+    return low < first < start and tokens[first - 1].kind in ("+", "*")
+
+
+def _is_range(tokens: list[Token], start: int, expression: Expression | None) -> bool:
+    """Whether a difference names a range: `Weeks 1-2`."""
+    if not isinstance(expression, Operation) or expression.op != "-" or start == 0:
+        return False
+    first, last = expression.left, expression.right
+    if not isinstance(first, Number) or not isinstance(last, Number) or first.value >= last.value:
+        return False
+    glued = first.end == expression.start and expression.end == last.start
+    return glued and tokens[start - 1].kind == "word" and tokens[start - 1].text.istitle()
 
 
 def _is_multiple(tokens: list[Token], low: int, start: int | None) -> bool:

@@ -19,6 +19,7 @@ from interp.tasks.traces.lexer import Token
 
 MAX_DEPTH, MAX_TOKENS, MAX_UNIT_WORDS = 16, 80, 6
 UNIT_LETTERS = frozenset("mglshLc")
+DETERMINERS = frozenset({"his", "her", "their", "its", "my", "our", "your", "the", "another", "these", "those"})
 BREAKS = frozenset(
     {"and", "or", "so", "then", "but", "which", "because", "if", "that", "thus", "hence", "therefore"}
     | {"is", "are", "was", "were", "has", "have"}
@@ -74,13 +75,26 @@ class _Parser:
         while (token := self.peek()) is not None and token.kind in ops:
             operator = self.position
             self.position += 1
+            self._skip_determiners()
             try:
                 right = part(depth)
             except ParseError:
                 self.position = operator
                 break
-            node = Operation(token.kind, node, right, token.start, token.end, self._looks_nested(operator))
+            ambiguous = self._is_ambiguous(operator, right)
+            node = Operation(token.kind, node, right, token.start, token.end, ambiguous)
         return node
+
+    def _skip_determiners(self) -> None:
+        """Skip words before an operand that say nothing of its size: `25 classmates + his 1 teacher`."""
+        while (token := self.peek()) is not None and token.text.lower() in DETERMINERS:
+            self.position += 1
+
+    def _is_ambiguous(self, operator: int, right: Expression) -> bool:
+        """Whether the writer may have grouped it otherwise: `6 / 1/2`, or `14 / 1 / 4` for a division by 1/4."""
+        following = self.peek()
+        by_one = isinstance(right, Number) and right.value == 1 and following is not None and following.kind == "/"
+        return self.tokens[operator].kind == "/" and (by_one or self._looks_nested(operator))
 
     def _looks_nested(self, operator: int) -> bool:
         """Whether spacing contradicts the grammar: `6 / 1/2` is 3 by the grammar and 12 by its spacing."""
@@ -198,7 +212,7 @@ class _Parser:
             following = self.peek(1)
             per = token.kind == "/" and following is not None and following.kind == "word"
             word = following if per and following is not None else token
-            if word.kind != "word" or word.text.lower() in BREAKS:
+            if word.kind != "word" or word.text.lower() in BREAKS or (per or words) and _is_variable(word, glued=False):
                 break
             glued_to_number = (
                 self.tokens[self.position - 1].is_number and self.tokens[self.position - 1].end == word.start
