@@ -1,5 +1,6 @@
 """Devices and precisions, and context managers that run a model in another mode and then restore it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,10 +17,10 @@ def resolve_device(device: str = "auto", dtype: str = "auto") -> tuple[torch.dev
 
     Device "auto" takes CUDA, then MPS, then the CPU. Dtype "auto" keeps the stored precision, so that loading does not
     change the weights; on the CPU it is float32, which represents half precision exactly and is faster there."""
-    resolved = _available_device(device)
+    resolved = _available_device(str(device))  # a torch.device is as good as its name
     if dtype == "auto":
         return resolved, torch.float32 if resolved.type == "cpu" else None
-    if dtype not in PRECISIONS:
+    if str(dtype) not in PRECISIONS:
         raise BadInput(f"dtype must be auto, {', '.join(PRECISIONS)}; got {dtype!r}")
     return resolved, PRECISIONS[dtype]
 
@@ -29,7 +30,7 @@ def _available_device(device: str) -> torch.device:
     if device == "auto":
         device = next(kind for kind in ("cuda", "mps", "cpu") if counts[kind])
     kind, _, number = device.partition(":")
-    if kind not in counts or not (number.isascii() and number.isdigit() or device == kind):
+    if kind not in counts or not (re.fullmatch("[0-9]{1,4}", number) or device == kind):
         raise BadInput(f"device must be auto, {', '.join(counts)}, or one of them with a number; got {device!r}")
     if int(number or 0) >= counts[kind]:
         raise BadInput(f"expected a device that this torch sees, got {device} ({counts[kind]} of its kind): use auto")
