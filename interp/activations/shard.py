@@ -97,17 +97,17 @@ def layer_key(layer: int) -> str:
     return f"layer.{layer}"
 
 
-def parse_shard(entry: Any, index: int) -> Shard:
-    """Shard number `index` from its facts as JSON. Refused if its name or its sizes cannot be those of a shard."""
-    with reading(shard_name(index), "the facts of a shard"):
+def parse_shard(file: Path, entry: Any, index: int) -> Shard:
+    """Shard number `index` from its facts in `file`. Refused if its name or its sizes cannot be those of a shard."""
+    with reading(file, f"the facts of {shard_name(index)}"):
         shard = from_json(Shard, {key: value for key, value in entry.items() if key != CHECKSUM})
         if shard.name != shard_name(index):
-            raise BadInput(f"expected a shard called {shard_name(index)}, got {shard.name!r}: copy the store again")
+            raise BadInput(f"{file}: expected a shard called {shard_name(index)}, got {shard.name!r}: copy it again")
         sizes = {"tokens": shard.tokens, "documents": shard.documents, **shard.bytes}
         if set(shard.bytes) != set(SUFFIXES) or any(type(size) is not int or size < 1 for size in sizes.values()):
-            raise BadInput(f"{shard.name}: expected tokens, documents and bytes of at least 1, got {sizes}")
-        if not isinstance(shard.facts, dict) or set(shard.sha256 or SUFFIXES) != set(SUFFIXES):
-            raise BadInput(f"{shard.name}: expected facts and checksums by name, got {shard.facts}, {shard.sha256}")
+            raise BadInput(f"{file}: {shard.name}: expected tokens, documents and bytes of at least 1, got {sizes}")
+        if not isinstance(shard.facts, dict) or (shard.sha256 is not None and set(shard.sha256) != set(SUFFIXES)):
+            raise BadInput(f"{file}: {shard.name}: expected facts and checksums by name: copy it again")
     return shard
 
 
@@ -119,7 +119,7 @@ def read_facts(directory: Path, index: int) -> Shard:
     """The facts of shard number `index`; refused if they were changed after they were written."""
     file = facts_path(directory, shard_name(index))
     facts = parse_json(file, "the facts of a shard")
-    shard = parse_shard(facts, index)
+    shard = parse_shard(file, facts, index)
     if CHECKSUM in facts and facts != with_checksum(facts):
         raise BadInput(f"{file}: expected facts with checksum {facts[CHECKSUM]}, got others: copy it again")
     return shard

@@ -233,7 +233,7 @@ def _parse_entries(path: Path, manifest: dict[str, Any]) -> list[Shard]:
             raise BadInput(f"{path / MANIFEST}: expected a width and a precision, got {d_model}, {manifest['dtype']}")
         if not manifest["roles"] or any(not isinstance(role, str) for role in manifest["roles"]):
             raise BadInput(f"{path / MANIFEST}: expected names of roles, got {manifest['roles']}")
-        shards = [parse_shard(entry, index) for index, entry in enumerate(manifest["shards"])]
+        shards = [parse_shard(path / MANIFEST, entry, index) for index, entry in enumerate(manifest["shards"])]
         if (total := sum(shard.tokens for shard in shards)) != manifest["tokens"]:
             raise BadInput(f"{path / MANIFEST}: expected shards of {manifest['tokens']} tokens together, got {total}")
     return shards

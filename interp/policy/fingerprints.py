@@ -67,7 +67,7 @@ def fingerprint_weights(model: "PreTrainedModel") -> str:
     return fingerprint_tensors(tensors, tensors.__getitem__)
 
 
-def stop_ids(eos: int, generation: Any) -> list[int]:
+def stop_ids(eos: Any, generation: Any) -> list[int]:
     """Every token that ends a completion: the tokenizer's, and those that the generation config adds."""
     return sorted({eos, *([generation] if isinstance(generation, int) else generation or [])})
 
