@@ -52,7 +52,7 @@ _OPEN, _CLOSE = "<answer>", "</answer>"
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{")
 _BRACE = re.compile(rf"{_BOX.pattern}|[{{}}]")
 _REASON = re.compile(
-    r"[\s,;(–—-]*\b(?:because|since|given that|due to|as (?=(?:she|he|it|they|we|there|each|every|all|[0-9$])\b))", re.I
+    r"\b(?:because|since|given that|due to|as (?=(?:she|he|it|they|we|there|each|every|all|[0-9$])\b))", re.I
 )
 _ABBREVIATIONS = "ft sq in oz lb lbs hr hrs min mins sec yd mi cm St Mr Mrs Dr"
 _SENTENCE_END = re.compile(
@@ -217,11 +217,11 @@ def _last_line(text: str, start: int) -> tuple[int, int] | None:
 def _statement_end(text: str, start: int, end: int) -> int:
     """Where a statement ends: at a reason for it, or at the end of its sentence."""
     end = min(end, start + MAX_TAGGED)
-    for pattern in (_SENTENCE_END, _REASON):
-        match = pattern.search(text, start, end)
-        if match is not None and match.start() > start:
-            end = match.start()
-    return end
+    sentence = _SENTENCE_END.search(text, start, end)
+    end = end if sentence is None else sentence.start()
+    reason = _REASON.search(text, start, end)
+    before = text[start : end if reason is None else reason.start()]
+    return start + len(before if reason is None else before.rstrip(" \t\n,;(–—-")) if before.strip() else end
 
 
 def _answer(kind: str, text: str, marker_start: int, start: int, end: int) -> Answer:
