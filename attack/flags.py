@@ -192,9 +192,9 @@ def flags_in(text: str) -> list[Flag]:
     blocks: list[tuple[str, str]] = []
     for line in text.splitlines():
         content = line.strip("│ ")
-        if line.startswith("│ --"):
+        if re.match("[│ ] --", line):
             blocks.append((content, ""))
-        elif blocks and line.startswith("│"):
+        elif blocks and re.match("[│ ] {6}", line):
             blocks[-1] = (blocks[-1][0], f"{blocks[-1][1]} {content}")
         else:
             blocks.append(("", ""))  # what follows is no part of the flag before
