@@ -12,21 +12,24 @@ is left out and listed in `skipped`.
 """
 
 import json
+import reprlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import BadInput, fingerprint, to_json
+from interp.artifacts import BadInput, fingerprint, reading, to_json
 from interp.tasks.base import BUCKETS, SPLITS, Problem, SkippedLine, Task, Verdict, hash_of
 from interp.tasks.text.equality import answer_kind
 from interp.tasks.text.verdicts import verify_text
 
 SPLIT_OF_TEN = ("train",) * 8 + ("eval", "probe")
 """Splits by the last digit of the hash: 8 in 10 prompts are for training."""
-MAX_LISTED = 5
-"""Unusable lines that an error lists."""
+MAX_LISTED, MAX_DEPTH = 5, 1_000_000
+"""Unusable lines that an error lists; largest depth."""
+_SHORT = reprlib.Repr()  # a deep value has no `repr`
+_SHORT.maxstring = _SHORT.maxlong = 60
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,15 @@ def _is_at(problem: Problem, level: int | str | None) -> bool:
 
 def read_problems(path: Path) -> tuple[list[Problem], list[SkippedLine]]:
     """The problems of a file, and its unusable lines. Blank lines are ignored."""
-    if not path.is_file():
-        raise BadInput(f"{path}: expected a JSONL file, got {'a directory' if path.is_dir() else 'nothing there'}")
+    with reading(path, "a JSONL file", remedy="see that it can be read"):
+        if not path.is_file():
+            raise BadInput(f"{path}: expected a JSONL file, got {'a directory' if path.is_dir() else 'nothing there'}")
+        content = path.read_bytes()
     problems: list[Problem] = []
     skipped: list[SkippedLine] = []
     line_of_id: dict[str, int] = {}
     split_of_content: dict[int, tuple[str, int]] = {}
-    for number, raw in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not raw.strip():
             continue
         try:
@@ -145,7 +150,8 @@ def _expect_new(
 
 def _parse_line(raw: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(raw.decode("utf-8"), parse_float=str, parse_constant=_refuse_constant)
+        text = raw.decode("utf-8")
+        record = json.loads(text, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_expect_each_once)
     except (ValueError, RecursionError) as error:  # bad UTF-8 and an overlong integer are ValueErrors too
         raise BadInput(f"expected a JSON object, got text that does not parse ({str(error)[:80]})") from error
     if not isinstance(record, dict):
@@ -155,6 +161,14 @@ def _parse_line(raw: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise BadInput(f"expected a number, got {name}")
+
+
+def _expect_each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dictionary. (Python would keep the last of two answers.)"""
+    counts = Counter(key for key, _ in pairs)
+    if repeated := [key for key, count in counts.items() if count > 1]:
+        raise BadInput(f"expected each key once, got {_describe(repeated[0])} {counts[repeated[0]]} times")
+    return dict(pairs)
 
 
 def _problem(record: dict[str, Any]) -> Problem:
@@ -168,12 +182,20 @@ def _problem(record: dict[str, Any]) -> Problem:
     if isinstance(answer, bool) or not isinstance(answer, str | int) or answer_kind(str(answer)) is None:
         raise BadInput(f"expected answer to be a number, a short formula or plain words, got {_describe(answer)}")
     depth = record.get("depth")
-    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int)):
-        raise BadInput(f"expected depth to be an integer, got {_describe(depth)}")
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or not 0 <= depth <= MAX_DEPTH):
+        raise BadInput(f"expected depth to be an integer from 0 to {MAX_DEPTH}, got {_describe(depth)}")
+    for key in ("id", "prompt", "level"):
+        _expect_characters(key, record.get(key))
     split = record.get("split", SPLIT_OF_TEN[_content(prompt) % 10])
     if split not in SPLITS:
         raise BadInput(f"expected split to be one of {', '.join(SPLITS)}, got {_describe(split)}")
     return Problem(str(id_), prompt, str(answer), split, depth, _level(record))
+
+
+def _expect_characters(key: str, text: object) -> None:
+    """Refuse half a character: JSON can escape one of the two surrogates of an emoji, which no file can hold."""
+    if isinstance(text, str) and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise BadInput(f"expected {key} to be text, got {_describe(text)}, with half a character (a lone surrogate)")
 
 
 def _level(record: dict[str, Any]) -> str | None:
@@ -194,5 +216,4 @@ def _content(prompt: str) -> int:
 
 
 def _describe(value: Any) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text[:60]}{'...' if len(text) > 60 else ''}"
+    return f"{type(value).__name__} {_SHORT.repr(value)}"

@@ -1,6 +1,8 @@
 """Tasks from a user's JSONL file: what is accepted, what is refused, and which problems come back."""
 
 import json
+import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,30 @@ BAD_LINES = {
     "answer has 5000 digits": ('{"id": "b", "prompt": "p", "answer": ' + "9" * 5000 + "}", "does not parse"),
     "answer is empty": ({**GOOD, "id": "b", "answer": ""}, "expected answer"),
     "JSON is nested": ("[" * 100_000, "does not parse"),
+    "JSON is as deep as can be parsed": ('{"id": "b", "prompt": "p", "answer": ' + "[" * 960 + "]" * 960 + "}", ""),
+    "two answers": (
+        '{"id": "b", "prompt": "p", "answer": "7", "answer": "8"}',
+        "each key once, got str 'answer' 2 times",
+    ),
+    "a key twice inside": ('{"id": "b", "prompt": "p", "answer": "7", "more": {"a": 1, "a": 2}}', "each key once"),
+    "half a character in the prompt": ('{"id": "b", "prompt": "\\ud83d?", "answer": "7"}', "lone surrogate"),
+    "half a character in the id": ('{"id": "\\udc00", "prompt": "p", "answer": "7"}', "expected id to be text"),
+    "half a character in the level": (
+        '{"id": "b", "prompt": "p", "answer": "7", "level": "\\udc00"}',
+        "expected level",
+    ),
+    "half a character in the answer": ('{"id": "b", "prompt": "p", "answer": "\\udc00"}', "expected answer"),
+    "half a character in a key": ('{"id": "b", "\\udc00": "p", "answer": "7"}', "no prompt"),
+    "an infinite number": ('{"id": "b", "prompt": "p", "answer": -Infinity}', "expected a number, got -Infinity"),
+    "id has 5000 digits": ('{"id": ' + "9" * 5000 + ', "prompt": "p", "answer": "7"}', "does not parse"),
+    "depth is huge": ({**GOOD, "id": "b", "depth": 10**30}, "expected depth to be an integer from 0 to 1000000"),
+    "depth is negative": ({**GOOD, "id": "b", "depth": -1}, "expected depth to be an integer from 0"),
+    "depth is an exponent": ('{"id": "b", "prompt": "p", "answer": "7", "depth": 1e3}', "expected depth"),
+    "answer has a million letters": ({**GOOD, "id": "b", "answer": "x" * 1_000_000}, "expected answer"),
+    "answer is a long list": ({**GOOD, "id": "b", "answer": [1] * 100_000}, "expected answer"),
+    "NUL": ("\x00", "does not parse"),
+    "carriage returns for line ends": ('{"id": "b"}\r{"id": "c"}', "does not parse"),
+    "a second BOM": ("\ufeff" + json.dumps({**GOOD, "id": "b"}), "does not parse"),
     "unknown split": ({**GOOD, "id": "b", "split": "test"}, "expected split to be one of train, eval, probe"),
     "depth is text": ({**GOOD, "id": "b", "depth": "3"}, "expected depth to be an integer"),
     "unknown bucket": ({**GOOD, "id": "b", "bucket": "insane"}, "expected bucket to be one of easy"),
@@ -78,6 +104,7 @@ def test_a_bad_line_is_refused_with_its_number_or_skipped_on_request(tmp_path, n
     lines = ({**GOOD, "split": "train"}, "", line, {**GOOD, "id": "z", "split": "train"})
     with pytest.raises(BadInput, match="line 3") as refusal:
         task_of(tmp_path / "x.jsonl", *lines).problems("train", None, 1)
+    assert len(str(refusal.value)) < 600
     assert complaint in str(refusal.value) and "1 of 3 lines" in str(refusal.value)
     lenient = JsonlTask(tmp_path / "x.jsonl", skip_bad=True)
     assert [problem.id for problem in lenient.problems("train", None, 2)] == ["a", "z"]
@@ -89,6 +116,64 @@ def test_a_line_that_is_not_utf8_is_refused(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b'\n{"id": "\xff"}\n')
     with pytest.raises(BadInput, match="line 2"):
         JsonlTask(path).problems("train", None, 1)
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes((json.dumps(GOOD) + "\n").encode("utf-16"))
+    with pytest.raises(BadInput, match="line 1: expected a JSON object"):
+        JsonlTask(path).problems("train", None, 1)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    task = task_of(tmp_path / "x.jsonl", GOOD)
+
+    def read_bytes(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(BadInput, match=r"x\.jsonl: expected a JSONL file, got .*Permission denied"):
+        task.problems("train", None, 1)
+
+
+def test_a_line_of_a_megabyte_is_read_and_its_problem_judged_at_once(tmp_path):
+    task = task_of(tmp_path / "x.jsonl", {**GOOD, "prompt": "What is 3 + 4? " * 70_000, "split": "eval"})
+    start = time.process_time()
+    problem = task.problem("eval", None, 0)
+    assert len(problem.prompt) > 1_000_000 and task.verify(problem, "The answer is 7.").correct
+    assert time.process_time() - start < 1
+
+
+def test_any_line_is_a_problem_or_a_refusal_that_names_it(tmp_path):
+    rng = random.Random(0)
+    path = tmp_path / "x.jsonl"
+    good = json.dumps({**GOOD, "depth": 1, "level": "school", "split": "train"}).encode()
+    for _ in range(400):
+        line = bytearray(good)
+        for _ in range(rng.randrange(1, 4)):
+            position = rng.randrange(len(line))
+            line[position : position + rng.randrange(3)] = rng.choice(DAMAGE)
+        path.write_bytes(good + b"\n" + bytes(line).replace(b"\n", b"") + b"\n")
+        try:
+            assert JsonlTask(path).problem("train", None, 0).id == "a"
+        except BadInput as refusal:
+            assert "line 2: " in str(refusal), bytes(line)
+
+
+DAMAGE = [
+    b"\xff",
+    b"\x00",
+    b"\xed\xa0\x80",
+    b"\\ud800",
+    b"NaN",
+    b"[" * 2000,
+    b'{"a":' * 2000,
+    b"9" * 5000,
+    b"1e999",
+    b'"',
+    b"null",
+    b"}",
+]
 
 
 def test_the_same_prompt_in_two_splits_is_refused(tmp_path):
@@ -111,6 +196,27 @@ def test_splits_by_hash_are_disjoint_by_content_and_the_same_in_any_order_of_lin
     assert sum(sizes.values()) == 400 and sizes["train"] > 250 and min(sizes.values()) > 10
     prompts = [{problem.prompt for problem in in_split} for in_split in problems.values()]
     assert sum(map(len, prompts)) == len(set.union(*prompts))
+
+
+def test_prompts_that_differ_in_case_and_space_alone_are_in_one_split(tmp_path):
+    prompts = [f"What is {i} + 1, dear Straße?" for i in range(60)]
+    for spell in (str.upper, str.casefold, lambda prompt: f" {prompt.replace(' ', '  ')}\n"):
+        lines = [
+            {**GOOD, "id": f"{i}{kind}", "prompt": text}
+            for i, prompt in enumerate(prompts)
+            for kind, text in (("a", prompt), ("b", spell(prompt)))
+        ]
+        task = task_of(tmp_path / "x.jsonl", *lines)
+        for split in SPLITS:
+            ids = {problem.id for problem in task.problems(split, None, task.size(split, None))}
+            assert {id_[:-1] for id_ in ids if id_.endswith("a")} == {id_[:-1] for id_ in ids if id_.endswith("b")}
+    task = task_of(
+        tmp_path / "x.jsonl",
+        {**GOOD, "split": "train"},
+        {**GOOD, "id": "b", "prompt": "what IS  3 + 4?", "split": "eval"},
+    )
+    with pytest.raises(BadInput, match="one split only"):
+        task.problems("train", None, 1)
 
 
 def test_problems_are_selected_by_depth_and_by_level(tmp_path):
