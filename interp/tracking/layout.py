@@ -118,9 +118,9 @@ def expect_table(name: str, width: int, keys: Sequence[Any], tensors: Mapping[st
         raise ValueError(f"sums of table {name} that are not finite")
 
 
-def is_number_of(value: Any, least: int, most: int = 2**63 - 1) -> bool:
+def is_number_of(value: Any, low: int, high: int = 2**63 - 1) -> bool:
     """Whether `value` is a whole number in this range."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def _expect_keys(table: str, keys: Sequence[Sequence[Any]], prompts: Mapping[str, int]) -> None:

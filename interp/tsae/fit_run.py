@@ -118,8 +118,8 @@ class FitRun:
             updates = {int(moments["step"]) for moments in trainer.optimizer.state.values()}
             if steps > trainer.steps or updates != ({steps} if steps else set()):
                 raise ValueError(f"step {steps} of {trainer.steps}, and moments of step {sorted(updates)}")
-            most = {"pool": (steps + 1) * (self.pools.per_epoch + 1), "batch": steps}
-            for name, bound in most.items():
+            bounds = {"pool": (steps + 1) * (self.pools.per_epoch + 1), "batch": steps}
+            for name, bound in bounds.items():
                 if type(facts[name]) is not int or not 0 <= facts[name] <= bound:
                     raise ValueError(f"{name} {facts[name]!r} after {steps} steps")
         trainer.steps_done = steps
