@@ -167,9 +167,22 @@ def _has_star(arguments: list[ast.expr]) -> bool:
 
 def mutants_of(file: str, text: str) -> list[Mutant]:
     """Every mutant of a file."""
-    finder = _Finder(file, text)
-    finder.visit_body(ast.parse(text).body)
+    finder, body = _Finder(file, text), ast.parse(text).body
+    finder.called_at_import = _called_at_import(body)
+    finder.visit_body(body)
     return list({mutant.key + str(mutant.start): mutant for mutant in finder.mutants}.values())
+
+
+def _called_at_import(body: list[ast.stmt]) -> set[str]:
+    """Names that statements of a module call, functions and classes aside."""
+    calls = (
+        node.func
+        for statement in body
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call)
+    )
+    return {func.id for func in calls if isinstance(func, ast.Name)}
 
 
 class _Finder:
@@ -182,6 +195,7 @@ class _Finder:
         self.owners: list[str] = []
         self.in_function = False
         self.in_default = False
+        self.called_at_import: set[str] = set()
 
     def visit_body(self, body: Iterable[ast.stmt]) -> None:
         for statement in body:
@@ -260,7 +274,7 @@ class _Finder:
             after = after if isinstance(old, ast.stmt) else f"({after})"
             before = ast.unparse(old)
             owner = ".".join(self.owners) or "(module)"
-            at_import = self.in_default or not self.in_function
+            at_import = self.in_default or not self.in_function or self.owners[0] in self.called_at_import
             self.mutants.append(
                 Mutant(self.file, owner, start[0], operator, start, end, before, after, lines, at_import, names)
             )

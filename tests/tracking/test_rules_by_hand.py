@@ -17,10 +17,11 @@ from interp.stats import Estimate
 from interp.tracking import CompareConfig, Drift, TrackConfig, TrustThresholds, comparing, match_latents, refitting
 from interp.tracking.activation_sums import ActivationSums
 from interp.tracking.behavior import BehaviorCounts, PromptCounts, behavior_rows, rate_difference, rate_verdict
-from interp.tracking.checkpoint_sums import TrackedRollout
+from interp.tracking.checkpoint_sums import CheckpointSums, TrackedRollout
 from interp.tracking.collector import is_loss_rollout, split_by_tokens
 from interp.tracking.drift import DictionaryFit, measure_drift
 from interp.tracking.refitting import nearest, refit
+from interp.tsae.metrics import FVE
 
 # --- rollouts ------------------------------------------------------------------------------------------------------
 
@@ -229,3 +230,20 @@ def test_a_comparison_refuses_steps():
         comparing.as_track_config(TrackConfig(steps=(3,)))
     config = CompareConfig(problems=5, loss_rollouts=0, chat=True)
     assert comparing.as_track_config(config) == TrackConfig(problems=5, loss_rollouts=0, chat=True)
+
+
+# --- sums of a checkpoint ------------------------------------------------------------------------------------------
+
+
+def test_merged_sums_have_the_tokens_the_behavior_and_the_fit_of_both():
+    first, second = CheckpointSums(0, "on-policy", 2), CheckpointSums(0, "on-policy", 2)
+    for sums, tokens, reward in ((first, 3, 1.0), (second, 5, 0.0)):
+        table = sums.tables["prompts"]
+        table.tokens_R[table.row_indices([("1", 0, "valid", 4)])] += tokens
+        sums.behavior.update([("1", 0, make_rollout(reward))])
+        x_ND = torch.arange(2.0 * tokens).view(tokens, 2)
+        sums.fve.setdefault("1", FVE()).update(x_ND=x_ND, xhat_ND=x_ND)
+    first.merge(second)
+    assert first.tables["prompts"].tokens_R.tolist() == [8] and first.fve["1"].n == 8
+    passed = first.behavior.prompt_counts("1", "pass_rate", 1)
+    assert (passed.successes_P.tolist(), passed.trials_P.tolist()) == ([1], [2])

@@ -28,8 +28,10 @@ from sae_lens.saes.matryoshka_batchtopk_sae import (
 )
 from sae_lens.saes.sae import TrainCoefficientConfig
 from torch.testing import assert_close
+from tsae_fixtures import small_config, small_store
 
 from interp.artifacts import BadInput
+from interp.tsae import fit
 from interp.tsae.architecture import ContrastiveTemporalTrainingSAE, register_architecture
 from interp.tsae.batches import Batch
 from interp.tsae.sae_config import ARCHITECTURE, ContrastiveTemporalTrainingSAEConfig
@@ -241,3 +243,10 @@ def test_an_impossible_config_is_refused(case):
     changes, message = REFUSED[case]
     with pytest.raises(BadInput, match=message):
         training_sae(**changes)
+
+
+def test_the_class_is_registered_with_its_config_by_the_first_fit(monkeypatch, tmp_path):
+    monkeypatch.delitem(SAE_TRAINING_CLASS_REGISTRY, ARCHITECTURE, raising=False)
+    fit(small_store(tmp_path / "store"), small_config(training={"steps": 1}, promote_every=None), progress=False)
+    expected = (ContrastiveTemporalTrainingSAE, ContrastiveTemporalTrainingSAEConfig)
+    assert SAE_TRAINING_CLASS_REGISTRY[ARCHITECTURE] == expected
