@@ -239,7 +239,8 @@ def test_merged_sums_have_the_tokens_the_behavior_and_the_fit_of_both():
     first, second = CheckpointSums(0, "on-policy", 2), CheckpointSums(0, "on-policy", 2)
     for sums, tokens, reward in ((first, 3, 1.0), (second, 5, 0.0)):
         table = sums.tables["prompts"]
-        table.tokens_R[table.row_indices([("1", 0, "valid", 4)])] += tokens
+        row = table.row_indices([("1", 0, "valid", 4)])
+        table.tokens_R[row] += tokens
         sums.behavior.update([("1", 0, make_rollout(reward))])
         x_ND = torch.arange(2.0 * tokens).view(tokens, 2)
         sums.fve.setdefault("1", FVE()).update(x_ND=x_ND, xhat_ND=x_ND)
