@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +13,14 @@ import polars as pl
 import pytest
 import torch
 from conftest import tiny_policy
+from damage_fixtures import DAMAGES
 from grpo_fixtures import FirstWord
 
 import interp
 from interp.activations import CollectConfig, Store, Writer, collect
 from interp.activations import documents as documents_module
-from interp.artifacts import BadInput, Mismatch, from_json, to_json
+from interp.activations.reread import reread
+from interp.artifacts import BadInput, InUse, Mismatch, from_json, is_locked, to_json
 from interp.organism import shipped_path
 from interp.policy import Policy, SampleConfig
 from interp.rollouts import Checkpoint, Series
@@ -434,3 +438,71 @@ def test_a_precision_that_is_too_narrow_for_the_residuals_is_named(run, tmp_path
     collect_small(series, tmp_path / "single", 2, corpora=("probe",))
     with pytest.raises(BadInput, match=r"checkpoint 10 .* got 0 NaN and \d+ infinite .*float16 is too narrow for them"):
         collect_small(series, tmp_path / "half", 2, corpora=("probe",), dtype="float16")
+
+
+# --- one process at a time ----------------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from interp.artifacts import locked
+with locked(sys.argv[1]):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that collects into `store`."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "store")],
+        cwd=Path(interp.__file__).parent.parent, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None and child.stdout.readline() == "locked\n"
+    yield child
+    child.kill()
+    child.wait()
+
+
+def test_a_second_process_is_refused_at_once(series, tmp_path, holder, monkeypatch):
+    monkeypatch.setattr(Checkpoint, "fingerprint", lambda *args: pytest.fail("weights were read"))
+    with pytest.raises(InUse, match=f"store is in use by process {holder.pid}"):
+        collect_small(series, tmp_path / "store", 1)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_second_process_does_not_go_on_with_a_stopped_collection(series, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(Writer, "finish", lambda writer: (_ for _ in ()).throw(Stopped))
+        collect_small(series, tmp_path / "store", 1)
+    assert not is_locked(tmp_path / "store"), "a failure releases the place"
+    in_use = []
+
+    def run(collector: Any, *, progress: bool) -> None:
+        in_use.append(is_locked(tmp_path / "store"))
+
+    monkeypatch.setattr("interp.activations.collector.Collector.run", run)
+    collect_small(series, tmp_path / "store", 1)
+    assert in_use == [True] and not is_locked(tmp_path / "store")
+
+
+def test_a_finished_store_is_opened_by_several_at_once(store, series, tmp_path, holder):
+    shutil.copytree(store.path, tmp_path / "store")
+    assert collect_small(series, tmp_path / "store", 0, 2).fingerprint() == store.fingerprint()
+    (tmp_path / "store" / "shard-00000.parquet").unlink()
+    with pytest.raises(InUse):
+        collect_small(series, tmp_path / "store", 0, 2)
+
+
+def test_a_reread_store_is_written_by_one_process(store, series, tmp_path, holder):
+    with pytest.raises(InUse):
+        reread(store, series.base.load(device="cpu"), reader=0, out=tmp_path / "store", progress=False)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("suffix", ["safetensors", "parquet", "json"])
+def test_a_collection_mends_any_damage_to_a_shard(store, series, tmp_path, damage, suffix):
+    out = Path(shutil.copytree(store.path, tmp_path / "damaged"))
+    DAMAGES[damage](out / f"shard-00003.{suffix}", out / f"shard-00001.{suffix}")
+    mended = collect_small(series, out, 0, 2)
+    assert contents(out) == contents(store.path) and mended.read(3, 2).equal(store.read(3, 2))
