@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from attack.mutants_draw import ROOMS, Mutant, draw
-from attack.mutants_run import KILLED, SURVIVED, TIMED_OUT, Runner, append_line, map_tests, prepare_clone, warm
+from attack.mutants_run import KILLED, SURVIVED, TIMED_OUT, Outcome, Runner, append_line, map_tests, prepare_clone, warm
 from attack.mutants_tests import TestMap
 
 CHECKOUT = Path(__file__).parent.parent
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
 
 def run_all(mutants: list[Mutant], runner: Runner, test_map: TestMap, args: argparse.Namespace, end: float) -> None:
     """Run the mutants that have no line yet, and write a line for each."""
-    path, counts = lines_path(args.seed), Counter[str]()
+    path, counts, sound = lines_path(args.seed), Counter[str](), dict[str, bool]()
     finished = {line["key"] for line in read_lines(args.seed)}
     for place, mutant in enumerate(mutants):
         if mutant.key in finished:
@@ -90,7 +90,7 @@ def run_all(mutants: list[Mutant], runner: Runner, test_map: TestMap, args: argp
         tests = test_map.tests_of(mutant, runner.tree, args.each)
         seconds = sum(test_map.seconds[test] for test in tests)
         changed = mutant.applied_to((runner.tree / mutant.file).read_text())
-        outcome = runner.run(mutant, changed, tests, seconds)
+        outcome = run_until_sound(mutant, changed, tests, seconds, runner, sound)
         counts[outcome.outcome] += 1
         append_line(path, mutant.as_record() | vars(outcome) | {"control": False})
         if place % CONTROL_EVERY == CONTROL_EVERY - 1:
@@ -98,6 +98,22 @@ def run_all(mutants: list[Mutant], runner: Runner, test_map: TestMap, args: argp
             append_line(path, {"key": f"control of {mutant.key}", "control": True} | vars(control))
         mark = outcome.outcome.upper() if outcome.outcome == SURVIVED else outcome.outcome
         say(f"{place + 1}/{len(mutants)} {dict(counts)} {outcome.seconds:.1f} s {mark} {mutant.file}:{mutant.line}")
+
+
+def run_until_sound(
+    mutant: Mutant, changed: str, tests: list[str], seconds: float, runner: Runner, sound: dict[str, bool]
+) -> Outcome:
+    """Run the tests of a mutant. A test counts as its killer only if it passes alone without it; one that does not is
+    left out. `sound` remembers which do."""
+    while True:
+        tests = [test for test in tests if sound.get(test, True)]
+        outcome = runner.run(mutant, changed, tests, seconds)
+        if outcome.outcome != KILLED or outcome.by not in tests:
+            return outcome
+        if outcome.by not in sound:
+            sound[outcome.by] = runner.run(mutant, None, [outcome.by], seconds).outcome == SURVIVED
+        if sound[outcome.by]:
+            return outcome
 
 
 def _version(tree: Path) -> str:

@@ -31,6 +31,7 @@ from attack.mutants_tests import OPTIONS, TestMap, record_tests
 TIMES_UNMUTATED, LEAST_SECONDS = 5, 20.0
 """A child may take five times as long as its tests do without a mutant, and at least twenty seconds."""
 GIGABYTES = 8
+NO_TESTS = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 
 
@@ -177,7 +178,7 @@ class Runner:
         took = round(time.monotonic() - started, 2)
         if code is None:
             return Outcome(TIMED_OUT, "", took, len(tests))
-        if code == 0:
+        if code in (0, NO_TESTS):
             return Outcome(SURVIVED, "", took, len(tests))
         by = self.note.read_text() if self.note.exists() else f"exit code {code}"
         return Outcome(KILLED, by, took, len(tests))
@@ -195,7 +196,9 @@ class Runner:
         for place, code in new_code.items():
             for function in self.functions[place]:
                 function.__code__ = code
-        items = [self.items[test] for test in tests]
+        items = [self.items[test] for test in tests if test in self.items]
+        if not items:
+            return NO_TESTS
         factory: Any = items[0].config._tmp_path_factory  # type: ignore[attr-defined]
         factory._given_basetemp, factory._basetemp = self.scratch / "basetemp", None
         for item, following in zip(items, [*items[1:], None], strict=True):
