@@ -1,7 +1,9 @@
 """Properties of the verdict on chain completions. Single cases are in data/adversarial/chain.jsonl."""
 
+import time
 from itertools import combinations
 
+from hostile_texts import hostile_texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,3 +44,14 @@ def test_the_largest_possible_number_of_steps_is_matched_in_order(stated, due):
 def _is_subsequence(chosen: tuple[int, ...], stated: list[int]) -> bool:
     remaining = iter(stated)
     return all(number in remaining for number in chosen)
+
+
+def test_hostile_completions_are_judged_within_a_second():
+    deep = Problem("p", "3" + " + 1" * 1000 + " ?", "4")
+    texts = ["3 + 1 = 4 ; " * 1660, "4 + 1 = 0 ; " * 1660 + "# 4", "> 1 " * 5000, "# 1 " * 5000, "# " * 10_000]
+    texts += hostile_texts(seed=0, count=30, length=20_000, seeds=("3 + 1 = 4 ; ", "> 4 "))
+    for problem in (PROBLEM, deep):
+        for text in texts:
+            start = time.process_time()
+            Chain().verify(problem, text)
+            assert time.process_time() - start < 1, text[:100]

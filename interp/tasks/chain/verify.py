@@ -9,7 +9,6 @@ A step that does a later operation *skips* those between. A step that matches no
 cases `follows` is false, even if the equation is true, and the chain is not valid, even if its answer is right.
 """
 
-import itertools
 from collections.abc import Sequence
 
 from interp.tasks.base import Problem, Step, Verdict
@@ -64,9 +63,9 @@ def match_operations(stated: Sequence[object], due: Sequence[object]) -> list[in
     operation that this allows.
     """
     longest = [[0] * (len(due) + 1) for _ in range(len(stated) + 1)]  # [i][j]: of stated[i:] and due[j:]
-    for i, j in itertools.product(reversed(range(len(stated))), reversed(range(len(due)))):
-        with_both = longest[i + 1][j + 1] + 1 if stated[i] == due[j] else 0
-        longest[i][j] = max(with_both, longest[i + 1][j], longest[i][j + 1])
+    for row, behind, step in zip(reversed(longest[:-1]), reversed(longest[1:]), reversed(stated), strict=True):
+        for j in reversed(range(len(due))):
+            row[j] = behind[j + 1] + 1 if step == due[j] else max(behind[j], row[j + 1])
     matches: list[int | None] = []
     start = 0
     for i, operation in enumerate(stated):
