@@ -111,6 +111,12 @@ def compare_files(path: Path, *, weights: bool) -> None:
             raise BadInput(f"{path / added[0]}: expected only files that were written with the policy: delete it")
 
 
+def recorded_step(path: Path) -> int | None:
+    """The step of training that the manifest of a checkpoint of ours states."""
+    manifest = parse_manifest(path / MANIFEST) if (path / MANIFEST).exists() else {}
+    return manifest.get("step") if manifest.get("kind") == "checkpoint" else None
+
+
 def _records(path: Path) -> dict[str, dict[str, Any]] | None:
     """Size and checksum of each file that a policy is read from. None without a manifest of ours, or in one of an
     earlier version."""

@@ -1,4 +1,4 @@
-"""The checkpoints that the manifest of a run lists, with the fingerprints of their weights.
+"""The checkpoints that the manifest of a run lists, each with the checksum of its own manifest.
 
 A run lists each checkpoint as soon as it is written. So one that was deleted, or exchanged with that of another step or
 run, is noticed. Directories of other trainers list nothing, and nothing is compared.
@@ -6,21 +6,22 @@ run, is noticed. Directories of other trainers list nothing, and nothing is comp
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from interp.artifacts import MANIFEST, BadInput, parse_manifest, reading
+from interp.artifacts import CHECKSUM, MANIFEST, BadInput, parse_manifest, reading, with_checksum
 
 CHECKPOINTS = "checkpoints"
-"""Entry of a run's manifest: the fingerprint of the weights of each checkpoint, by its step."""
+"""Entry of a run's manifest: the checksum of each checkpoint's manifest, by its step."""
 
 
 def recorded_checkpoints(run: Path) -> dict[int, str]:
-    """Fingerprints of the weights of the checkpoints of a run, by step. Empty where none are listed."""
+    """Checksums of the manifests of a run's checkpoints, by step. Empty where none are listed."""
     file = run / MANIFEST
     if not file.exists():
         return {}
     manifest = parse_manifest(file)
     with reading(file, "a list of checkpoints"):
-        return {int(step): str(weights) for step, weights in manifest.get(CHECKPOINTS, {}).items()}
+        return {int(step): str(checksum) for step, checksum in manifest.get(CHECKPOINTS, {}).items()}
 
 
 def missing_checkpoints(run: Path, recorded: Iterable[int], present: Iterable[int]) -> list[tuple[int, str]]:
@@ -43,8 +44,13 @@ def expect_recorded(path: Path, step: int, recorded: Mapping[int, str]) -> None:
     manifest = parse_manifest(file) if file.exists() else {}
     if (got := manifest.get("step")) != step:
         raise BadInput(f"{path}: expected the checkpoint of step {step}, got that of step {got}: put it back")
-    if (weights := manifest.get("weights")) != recorded[step]:
+    if (checksum := checksum_of(manifest)) != recorded[step]:
         raise BadInput(
-            f"{path}: expected the checkpoint with weights {recorded[step]}, as its run lists it; got {weights}: put "
-            "it back"
+            f"{path}: expected the checkpoint whose manifest has checksum {recorded[step]}, as its run lists it; got "
+            f"{checksum}: put it back"
         )
+
+
+def checksum_of(manifest: Mapping[str, Any]) -> str:
+    """The checksum of a checkpoint's manifest, computed where an earlier version wrote none."""
+    return str(with_checksum(manifest)[CHECKSUM])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, recover
 from interp.display import HtmlSummary
-from interp.policy.files import check_config, check_weights, compare_files
+from interp.policy.files import check_config, check_weights, compare_files, recorded_step
 from interp.policy.fingerprints import fingerprint_of
 from interp.rollouts.recorded_checkpoints import expect_recorded, missing_checkpoints, recorded_checkpoints
 from interp.tasks.base import Task
@@ -230,6 +230,11 @@ def _read_config(checkpoint: Checkpoint, *, weights: bool = False) -> dict[str, 
     if checkpoint.step < 0:
         raise BadInput(f"{checkpoint.path}: expected a step of 0 or more, got {checkpoint.step}")
     config = check_config(checkpoint.path)
+    is_named = _CHECKPOINT.fullmatch(checkpoint.path.name)
+    if is_named and (step := recorded_step(checkpoint.path)) not in (None, int(is_named[1])):
+        raise BadInput(
+            f"{checkpoint.path}: expected the checkpoint of step {is_named[1]}, got that of {step}: rename it"
+        )
     check_weights(checkpoint.path)
     if weights:
         compare_files(checkpoint.path, weights=True)

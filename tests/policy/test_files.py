@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import tiny_policy
-from damage_fixtures import DAMAGES, edit_json, strip_checksums
+from damage_fixtures import DAMAGES, edit_json, edit_manifest, strip_checksums
 from safetensors.torch import load_file, save_file
 
 import interp
@@ -141,6 +141,17 @@ def test_a_series_compares_small_files_when_it_is_opened_and_weights_when_they_a
     edit_json(run / "checkpoint-2" / "config.json", lambda config: config.update(rms_norm_eps=0.5))
     with pytest.raises(BadInput, match="checkpoint-2/config.json: expected"):
         Series.from_dir(run)
+
+
+def test_two_checkpoints_of_a_run_are_not_exchanged_in_silence(tmp_path):
+    for step in (0, 1):
+        path = make_ours(tiny_policy(seed=step), tmp_path / f"checkpoint-{step}")
+        edit_manifest(path, lambda manifest, step=step: manifest.update(step=step))
+    assert Series.from_dir(tmp_path).steps == (0, 1)
+    (tmp_path / "checkpoint-1").rename(tmp_path / "checkpoint-2")
+    with pytest.raises(BadInput, match="checkpoint-2: expected the checkpoint of step 2, got that of 1: rename it"):
+        Series.from_dir(tmp_path)
+    assert Series.from_dir(tmp_path, skip_bad=True).steps == (0,)
 
 
 # --- nothing outside the directory -----------------------------------------------------------------------------------
