@@ -9,7 +9,7 @@ A step that does a later operation *skips* those between. A step that matches no
 cases `follows` is false, even if the equation is true, and the chain is not valid, even if its answer is right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from interp.tasks.base import Problem, Step, Verdict
 from interp.tasks.chain.completions import ParsedCompletion, WrittenStep, parse_completion
@@ -56,21 +56,27 @@ def _check_steps(written: tuple[WrittenStep, ...], program: Program) -> tuple[St
     return tuple(steps)
 
 
-def match_operations(stated: Sequence[object], due: Sequence[object]) -> list[int | None]:
+def match_operations(stated: Sequence[Hashable], due: Sequence[Hashable]) -> list[int | None]:
     """Index of the due operation that each written step does, or None if it strays.
 
     The match keeps the order and is as large as possible (a longest common subsequence); each step gets the earliest
     operation that this allows.
     """
-    longest = [[0] * (len(due) + 1) for _ in range(len(stated) + 1)]  # [i][j]: of stated[i:] and due[j:]
-    for row, behind, step in zip(reversed(longest[:-1]), reversed(longest[1:]), reversed(stated), strict=True):
-        for j in reversed(range(len(due))):
-            row[j] = behind[j + 1] + 1 if step == due[j] else max(behind[j], row[j + 1])
+    size = len(due)
+    longest = [[0] * (size + 1)]  # first from the last step to the first; [i][size - j]: of stated[i:] and due[j:]
+    equal_to = {step: [step == operation for operation in reversed(due)] for step in set(stated)}
+    for step in reversed(stated):
+        behind, row, best = longest[-1], [0], 0
+        for is_equal, both, below in zip(equal_to[step], behind, behind[1:], strict=False):
+            best = both + 1 if is_equal else below if below > best else best
+            row.append(best)
+        longest.append(row)
+    longest.reverse()
     matches: list[int | None] = []
     start = 0
     for i, operation in enumerate(stated):
-        match = next((j for j in range(start, len(due)) if due[j] == operation), None)
-        if match is not None and longest[i + 1][match + 1] + 1 < longest[i][start]:
+        match = next((j for j in range(start, size) if due[j] == operation), None)
+        if match is not None and longest[i + 1][size - match - 1] + 1 < longest[i][size - start]:
             match = None  # it would cost later steps their matches
         start = start if match is None else match + 1
         matches.append(match)
