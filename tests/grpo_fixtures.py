@@ -152,7 +152,9 @@ def start(job: Job) -> Any:
 
 def exit_code(process: Any) -> int:
     process.join(60)
-    assert process.exitcode is not None, "a run that takes a second did not end within a minute"
+    if process.exitcode is None:
+        process.kill()  # or the tests would wait for it at their end
+        raise AssertionError("a run that takes a second did not end within a minute")
     return process.exitcode
 
 
@@ -167,8 +169,10 @@ def kill(process: Any) -> None:
 
 
 def wait_until_training(process: Any, out: Path) -> None:
+    """Wait until a process holds its place. One that ends without is a failure at once."""
     lock = lock_file(out)
-    _wait(lambda: lock.exists() and lock.read_text().startswith(f"{process.pid} "))
+    _wait(lambda: not process.is_alive() or (lock.exists() and lock.read_text().startswith(f"{process.pid} ")))
+    assert process.is_alive(), f"a run ended, with exit code {process.exitcode}, and never held its place"
 
 
 def wait_for_lines(out: Path, lines: int) -> None:
