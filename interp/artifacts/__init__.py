@@ -32,6 +32,7 @@ from interp.artifacts.foreign_errors import reading, refusing_failed_writes
 from interp.artifacts.json_files import append_line, log_line, parse_json, read_lines
 from interp.artifacts.locks import InUse, is_locked, locked
 from interp.artifacts.manifests import (
+    CHECKSUM,
     MANIFEST,
     SCHEMA,
     is_kind,
@@ -58,6 +59,7 @@ from interp.artifacts.writing import (
 )
 
 __all__ = [
+    "CHECKSUM",
     "MANIFEST",
     "SCHEMA",
     "Artifact",

@@ -90,19 +90,20 @@ def read_parquet(file: Path, noun: str = "rows", *, rows: int | None = None) -> 
 
     counted = f"{noun} as Parquet" if rows is None else f"{rows} {noun} as Parquet"
     with reading(file, counted):
-        height = pl.scan_parquet(file).select(pl.len()).collect().item()
-        if rows is not None and height != rows:
-            raise BadInput(f"{file}: expected {rows} {noun}, got {height}: copy it again")
+        n_rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+        if rows is not None and n_rows != rows:
+            raise BadInput(f"{file}: expected {rows} {noun}, got {n_rows}: copy it again")
         _expect_plausible_size(file)
         return pl.read_parquet(file)
 
 
-def add_checksums(path: str | Path) -> Artifact:
-    """Record the files of an artifact of an earlier version, as they are now."""
+def add_checksums(path: str | Path, *, files: bool = True) -> Artifact:
+    """Record the files of an artifact of an earlier version, as they are now. Without `files`, the manifest alone gets
+    a checksum: the files of something unfinished still change."""
     path = Path(path)
     with locked(path):
         manifest = parse_manifest(path / MANIFEST)
-        manifest |= {"files": record_files(path, manifest=MANIFEST)}
+        manifest |= {"files": record_files(path, manifest=MANIFEST) if files else {}}
         write_json(path / MANIFEST, with_checksum(manifest))
     return Artifact(path, parse_manifest(path / MANIFEST))
 

@@ -63,7 +63,7 @@ def record_files(directory: Path, *, manifest: str) -> dict[str, Record]:
 
     A directory inside that has a manifest records its own files: only that manifest is recorded here."""
     records: dict[str, Record] = {}
-    for entry in sorted(directory.iterdir()):
+    for entry in sorted(directory.iterdir()) if directory.is_dir() else []:
         if entry.name.startswith(".") or entry.name == manifest:
             continue
         if not entry.is_dir():

@@ -22,11 +22,15 @@ MAX_REASON = 200
 
 @contextmanager
 def reading(path: str | Path, noun: str, *, remedy: str = "copy it again, or make it again") -> Iterator[None]:
-    """Refuse `path` if the block fails on its contents: "{path}: expected {noun}, got ... : {remedy}"."""
+    """Refuse `path` if the block fails on its contents: "{path}: expected {noun}, got ... : {remedy}".
+
+    A refusal from inside, such as that of a config, gets the path if it does not name it."""
     try:
         yield
-    except BadInput:
-        raise
+    except BadInput as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
     except BaseException as error:
         if not (isinstance(error, _BUILT_IN) or _is_of_library(error)):
             raise

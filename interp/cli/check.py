@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from interp.artifacts import (
+    CHECKSUM,
     MANIFEST,
     Artifact,
     BadInput,
@@ -16,10 +17,11 @@ from interp.artifacts import (
     parse_manifest,
     recorded_files,
 )
-from interp.artifacts.manifests import CHECKSUM
 from interp.cli.app import Args, Flat, app, say, say_json
 from interp.display import text_columns
 
+GROWING = ("grpo-run",)
+"""Kinds whose files change after the manifest is written."""
 WHOLE, DAMAGED, UNKNOWN = "whole", "damaged", "no checksums"
 
 
@@ -53,7 +55,8 @@ def check(path: Path, *, add: bool = False) -> tuple[str, str | None]:
         if CHECKSUM not in manifest:
             if not add:
                 return UNKNOWN, None
-            manifest = add_checksums(path).manifest
+            is_unfinished = manifest.get("kind") in GROWING or manifest.get("shards", ()) is None
+            manifest = add_checksums(path, files=not is_unfinished).manifest
         compare_sizes(path, recorded_files(manifest))
         Artifact(path, manifest).compare_all()
     except BadInput as error:
@@ -62,11 +65,12 @@ def check(path: Path, *, add: bool = False) -> tuple[str, str | None]:
 
 
 def _artifacts(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """Those inside others come first: the outer ones record their manifests."""
     for path in paths:
         artifacts = sorted(file.parent for file in path.rglob(MANIFEST) if _is_ours(file)) if path.is_dir() else []
         if not artifacts:
             raise BadInput(f"{path}: expected a directory with a {MANIFEST} in it, got none: is the path right?")
-        yield from artifacts
+        yield from sorted(artifacts, key=lambda artifact: len(artifact.parts), reverse=True)
 
 
 def _is_ours(file: Path) -> bool:

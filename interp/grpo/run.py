@@ -43,7 +43,7 @@ from interp.grpo.config import GRPOConfig
 from interp.plots import Point, curves
 from interp.policy.fingerprints import weights_of
 from interp.rollouts.record import Rollout, Rollouts
-from interp.rollouts.recorded_checkpoints import CHECKPOINTS
+from interp.rollouts.recorded_checkpoints import CHECKPOINTS, checksum_of
 from interp.rollouts.series import Series
 from interp.tasks.chain.task import task_from_manifest
 
@@ -195,22 +195,22 @@ def save_checkpoint(run: Run, policy: "Policy", step: int, rollouts: list[Rollou
             step=step,
             run=run.name,
         )
-    _record_checkpoints(run, {**_recorded_weights(run), str(step): weights_of(weights)})
+    _record_checkpoints(run, _checksums(run))
 
 
 def drop_checkpoint(run: Run, step: int) -> None:
-    _record_checkpoints(run, {name: weights for name, weights in _recorded_weights(run).items() if name != str(step)})
+    _record_checkpoints(run, {other: checksum for other, checksum in _checksums(run).items() if other != step})
     remove_dir(run.checkpoint(step))
 
 
-def _recorded_weights(run: Run) -> dict[str, str]:
-    """Fingerprint of the weights of each checkpoint on disk, by its step."""
-    return {str(step): read_manifest(run.checkpoint(step), CHECKPOINT)["weights"] for step in run.checkpoint_steps()}
+def _checksums(run: Run) -> dict[int, str]:
+    """The checksum of the manifest of each checkpoint on disk, by its step."""
+    return {step: checksum_of(read_manifest(run.checkpoint(step), CHECKPOINT)) for step in run.checkpoint_steps()}
 
 
-def _record_checkpoints(run: Run, weights: Mapping[str, str]) -> None:
+def _record_checkpoints(run: Run, checksums: Mapping[int, str]) -> None:
     """List the checkpoints in the manifest of the run, so that one that goes missing or is exchanged is noticed."""
-    listed = {CHECKPOINTS: dict(sorted(weights.items(), key=lambda item: int(item[0])))}
+    listed = {CHECKPOINTS: {str(step): checksum for step, checksum in sorted(checksums.items())}}
     write_json(run.path / MANIFEST, with_checksum(run.manifest | listed))
 
 

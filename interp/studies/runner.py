@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from interp.artifacts import fingerprint_config, log_line, read_lines, reading, to_json, writing_file
+from interp.artifacts import fingerprint_config, log_line, read_lines, reading, recover, to_json, writing_file
 
 Record = dict[str, Any]
 
@@ -43,6 +43,7 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path) -> "Ledger":
+        recover(path)
         ledger = cls(path)
         for line in read_lines(path):
             with reading(path, "a ledger of records"):

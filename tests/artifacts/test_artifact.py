@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from interp.artifacts import (
     MANIFEST,
     BadInput,
+    Mismatch,
     add_checksums,
     inside,
     integrity,
@@ -176,7 +177,9 @@ def test_whatever_reading_raises_is_a_refusal_with_path_reason_and_remedy(error)
 
 
 def test_reading_passes_on_refusals_and_interrupts():
-    with pytest.raises(BadInput, match="^as it is$"), reading("place", "roles"):
-        raise BadInput("as it is")
+    with pytest.raises(Mismatch, match="^place: as it is$"), reading("place", "roles"):
+        raise Mismatch("place: as it is")
+    with pytest.raises(Mismatch, match="^place: without a path$"), reading("place", "roles"):
+        raise Mismatch("without a path")
     with pytest.raises(KeyboardInterrupt), reading("place", "roles"):
         raise KeyboardInterrupt

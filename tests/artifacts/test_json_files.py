@@ -58,7 +58,9 @@ def test_lines_of_earlier_versions_have_no_checksum_and_are_read(tmp_path):
     assert read_lines(tmp_path / "old.jsonl") == [{"step": 0}, {"step": 1}]
 
 
-@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": Infinity}', "{", "[" * 99_999, "[" * 65 + "]" * 65, "9" * 5000, ""])
+@pytest.mark.parametrize(
+    "text", ['{"a": NaN}', '{"a": Infinity}', "{", "[" * 99_999, "[" * 65 + "]" * 65, "9" * 5000, ""]
+)
 def test_a_document_that_is_no_json_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(BadInput, match="a.json: expected a summary, got text that does not parse"):

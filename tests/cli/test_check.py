@@ -53,3 +53,21 @@ def test_sizes_alone_are_compared_after_the_flag_integrity(monkeypatch, capsys, 
     flip_a_byte(organism / "tokenizer.json")
     assert run(monkeypatch, "--integrity", "sizes", "check", organism) == 0
     assert "integrity must be full or sizes; got 'fast'" in refused(monkeypatch, capsys, "--integrity", "fast", "check")
+
+
+def test_checksums_are_added_to_what_lies_inside_first(monkeypatch, capsys, tmp_path):
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
+    for path in (inner, outer):
+        path.mkdir(exist_ok=True, parents=True)
+        write_json(path / MANIFEST, {"schema": 1, "kind": "toy", "config": {}, "made_from": {}})
+    for words in (("--add",), ()):
+        states = [row["state"] for row in run_json(monkeypatch, capsys, "check", tmp_path, *words)["artifacts"]]
+        assert states == ["whole", "whole"]
+
+
+def test_files_of_a_run_still_change_so_its_manifest_alone_gets_a_checksum(monkeypatch, capsys, tmp_path):
+    write_json(tmp_path / MANIFEST, {"schema": 1, "kind": "grpo-run", "config": {}, "made_from": {}})
+    (tmp_path / "metrics.jsonl").write_text("")
+    run_json(monkeypatch, capsys, "check", tmp_path, "--add")
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n')
+    assert run_json(monkeypatch, capsys, "check", tmp_path)["artifacts"][0]["state"] == "whole"
