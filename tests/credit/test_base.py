@@ -70,3 +70,9 @@ def test_rollouts_record_what_their_tokens_received():
     first, second = attach_credit(batch, uniform_except(batch, gate=0.5), advantages_BL)
     assert (first.advantages, first.credit, first.gate) == ((1, 2, 3), (1, 1, 1), 1)
     assert (second.advantages, second.credit, second.gate) == ((4,), (1,), 0.5)
+
+
+def test_tokens_are_whole_numbers_even_of_rollouts_that_are_all_empty():
+    batch = batch_of(*[make_rollout(length=0, tokens=()) for _ in range(2)])
+    assert batch.tokens_BL.shape == (2, 0) and batch.tokens_BL.dtype == torch.long
+    assert batch.logprobs_BL.dtype == batch.entropies_BL.dtype == torch.float32

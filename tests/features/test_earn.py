@@ -229,3 +229,11 @@ def test_p_values_do_not_depend_on_how_many_latents_are_in_memory_at_once(monkey
     monkeypatch.setattr(earn, "LATENTS_PER_BLOCK", block)
     assert [trial.q for trial in contrast_trials(labeled, contrast, FEW)] == pytest.approx(together, rel=1e-4)
     assert len(set(together)) == 7
+
+
+def test_levels_without_training_problems_are_refused(policy, task, tsae, monkeypatch):
+    monkeypatch.setattr(earn, "problems_by_level", lambda *_: {"shallow": []})
+    for levels, named in (((), ", ".join(map(str, task.levels))), (("deep", 3), "deep, 3")):
+        message = re.escape(f"expected problems of the split train at levels {named}, got none")
+        with pytest.raises(BadInput, match=message):
+            earn_roles(tsae, policy, task, replace(FEW, levels=levels), progress=False)

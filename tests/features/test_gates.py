@@ -18,6 +18,7 @@ from interp.features.ablation import BehaviorEffects, Effect
 from interp.features.falsification import Falsification
 from interp.features.gates import EditEffects, GateRunner, MatchedLatents
 from interp.stats import Estimate
+from interp.stats.bootstrap import DRAWS
 from interp.tasks import Chain
 
 LAST, TARGET, NAN = 2, 7, float("nan")
@@ -95,6 +96,7 @@ def test_a_planted_cause_passes_ablation_and_a_latent_that_only_fires_beside_it_
     contrast = make_contrast(is_target_N, ~is_target_N, "computation")
     config = RolesConfig(matched_latents=4, injection_texts=2)
     gates = GateRunner(tsae, policy, LAST, labeled, [contrast], config, {"x": (0, 1)})
+    assert gates.counts_BP.shape == (DRAWS, len(rollouts)), "prompts are drawn, as many as there are"
     causal, beside = (gates.evaluate(make_trial(latent, "computation", "x")) for latent in (0, 1))
     assert len(causal.matched_ablations) == len(beside.matched_ablations) == 4
     assert causal.passes_ablation and not beside.passes_ablation

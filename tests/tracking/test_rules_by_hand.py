@@ -11,7 +11,7 @@ import torch
 from grpo_fixtures import make_rollout
 from tracking_fixtures import D, axes_dictionary
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, Mismatch
 from interp.rollouts.series import Checkpoint, Series
 from interp.stats import Estimate
 from interp.tracking import CompareConfig, Drift, TrackConfig, TrustThresholds, comparing, match_latents, refitting
@@ -20,6 +20,7 @@ from interp.tracking.behavior import BehaviorCounts, PromptCounts, behavior_rows
 from interp.tracking.checkpoint_sums import CheckpointSums, TrackedRollout
 from interp.tracking.collector import is_loss_rollout, split_by_tokens
 from interp.tracking.drift import DictionaryFit, measure_drift
+from interp.tracking.latent_comparison import BucketComparison
 from interp.tracking.refitting import nearest, refit
 from interp.tsae.metrics import FVE
 
@@ -248,3 +249,55 @@ def test_merged_sums_have_the_tokens_the_behavior_and_the_fit_of_both():
     assert first.tables["prompts"].tokens_R.tolist() == [8] and first.fve["1"].n == 8
     passed = first.behavior.prompt_counts("1", "pass_rate", 1)
     assert (passed.successes_P.tolist(), passed.trials_P.tolist()) == ([1], [2])
+
+
+# --- runs with one base --------------------------------------------------------------------------------------------
+
+
+class FixedCheckpoint(Checkpoint):
+    """A checkpoint that says its fingerprint, and none if it has no name."""
+
+    def fingerprint(self) -> str:
+        assert self.path.name != "unreadable", "the same path needs no fingerprint"
+        return self.path.name
+
+
+def run_of(base: str, place: str = "/x") -> Series:
+    return Series([FixedCheckpoint(0, Path(place) / base), FixedCheckpoint(5, Path(place) / "last")])
+
+
+def test_the_base_of_two_runs_is_the_one_they_share_or_the_one_that_is_named():
+    assert comparing.common_base(run_of("base"), run_of("base", "/y"), None) == FixedCheckpoint(0, Path("/x/base"))
+    with pytest.raises(Mismatch, match="expected runs with one base, /x/base .base.; got one that began with /y/other"):
+        comparing.common_base(run_of("base"), run_of("other", "/y"), None)
+    alone = Series([FixedCheckpoint(5, Path("/x/last"))])
+    assert comparing.common_base(run_of("base"), alone, None) is None
+    assert comparing.common_base(alone, alone, Path("/z/named")) == Checkpoint(0, Path("/z/named"))
+    named = FixedCheckpoint(7, Path("/x/base"))
+    assert comparing.common_base(run_of("base"), alone, named) is named
+    with pytest.raises(Mismatch, match="got one that began with /y/other"):
+        comparing.common_base(alone, run_of("other", "/y"), named)
+    later = Series([FixedCheckpoint(5, Path("/x/a")), FixedCheckpoint(9, Path("/x/b"))])
+    assert comparing.common_base(later, later, None) is None, "its first checkpoint is no base"
+
+
+def test_a_base_at_the_same_path_is_not_read_again():
+    base = run_of("unreadable")
+    assert comparing.common_base(base, base, None) is base[0]
+
+
+def test_the_task_of_two_runs_is_the_one_they_share_or_the_only_one_known():
+    one, same, other = (SimpleNamespace(name=name, fingerprint=lambda key=key: key) for name, key in ("aA", "bA", "cC"))
+    for tasks, expected in (([None, None], None), ([one, None], one), ([None, one], one)):
+        assert comparing.common_task(tasks) is expected  # type: ignore[arg-type]
+    assert comparing.common_task([one, same]) in (one, same)  # type: ignore[list-item]
+    with pytest.raises(BadInput, match=r"trained on two \(a and c\)"):
+        comparing.common_task([one, other])  # type: ignore[list-item]
+
+
+def test_relations_need_the_changes_of_both_since_the_base():
+    verdicts: Any = SimpleNamespace(verdict_F=np.array(["strengthened"]))
+    for changes in ((None, None), (verdicts, None), (None, verdicts)):
+        with pytest.raises(BadInput, match="changes since the base need a base of A and B, got none"):
+            _ = BucketComparison(verdicts, *changes).relation_F
+    assert BucketComparison(verdicts, verdicts, verdicts).relation_F.tolist() == ["strengthened in both"]

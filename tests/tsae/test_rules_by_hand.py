@@ -1,0 +1,66 @@
+"""Rules of dictionaries on inputs small enough to count: chunks of whole documents, losses of nothing, rows at once."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tsae_fixtures import identity_tsae, noise_residuals, store_with_layout
+
+from interp.tsae import evaluate, quality
+from interp.tsae.metrics import LossRecovered, SpliceLosses
+
+# --- quality -------------------------------------------------------------------------------------------------------
+
+
+def pool_of_documents(*lengths: int) -> Any:
+    """Documents of these lengths, one after another, whose residuals are their numbers."""
+    position_N = np.concatenate([np.arange(length) for length in lengths])
+    rows = SimpleNamespace(row_N=np.arange(len(position_N)), position_N=position_N)
+
+    class Rows(SimpleNamespace):
+        def __len__(self) -> int:
+            return len(position_N)
+
+    x_PD = torch.arange(float(len(position_N)))[:, None]
+    return SimpleNamespace(trained_rows=Rows(**vars(rows)), x_PD=x_PD)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "chunks"),
+    [
+        (100, [[0, 1, 2, 3, 4, 5, 6, 7, 8]]),
+        (5, [[0, 1, 2, 3, 4], [5, 6, 7, 8]]),
+        (4, [[0, 1, 2], [3, 4], [5, 6, 7, 8]]),
+        (1, [[0, 1, 2], [3, 4], [5, 6, 7, 8]]),
+    ],
+)
+def test_chunks_are_whole_documents_of_about_as_many_tokens_as_asked_for(tokens, chunks):
+    parts = list(quality._whole_documents(pool_of_documents(3, 2, 4), tokens))
+    assert [x_ND[:, 0].int().tolist() for x_ND, _ in parts] == chunks
+    joined = [token for _, joined_N in parts for token in joined_N.tolist()]
+    assert joined == [False, True, True, False, True, False, True, True, True]
+
+
+def test_a_quality_does_not_depend_on_how_many_tokens_are_read_at_once(tmp_path, monkeypatch):
+    store = store_with_layout(tmp_path / "store", [[(10, 3)] * 6], d_model=16, fill=noise_residuals)
+    whole = evaluate(identity_tsae(16), store, progress=False).headline()
+    monkeypatch.setattr(quality, "ENTRIES", 32 * 20)
+    assert evaluate(identity_tsae(16), store, progress=False).headline() == pytest.approx(whole)
+
+
+# --- loss recovered ------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_of_no_tokens_is_unknown_and_one_without_harm_cannot_be_recovered():
+    assert SpliceLosses().compute() == LossRecovered(None, None, None, None, None, None, None, 0)
+    harmless = SpliceLosses(ce_clean=2.0, ce_spliced=3.0, ce_ablated=2.0, kl_spliced=1.0, kl_ablated=0.0, n=2).compute()
+    assert harmless.ce_recovered is None and harmless.kl_recovered is None and harmless.n == 2
+    assert (harmless.ce_clean_nats_per_token, harmless.ce_spliced_nats_per_token) == (1.0, 1.5)
+
+
+def test_a_loss_is_recovered_by_the_share_of_the_harm_that_is_left_out():
+    result = SpliceLosses(ce_clean=2.0, ce_spliced=3.0, ce_ablated=6.0, kl_spliced=1.0, kl_ablated=8.0, n=2).compute()
+    assert result.ce_recovered == 0.75 and result.kl_recovered == 0.875
+    assert result.ce_ablated_nats_per_token == 3.0
