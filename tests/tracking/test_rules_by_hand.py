@@ -301,3 +301,29 @@ def test_relations_need_the_changes_of_both_since_the_base():
         with pytest.raises(BadInput, match="changes since the base need a base of A and B, got none"):
             _ = BucketComparison(verdicts, *changes).relation_F
     assert BucketComparison(verdicts, verdicts, verdicts).relation_F.tolist() == ["strengthened in both"]
+
+
+def test_a_series_without_checkpoints_cannot_be_compared():
+    with pytest.raises(BadInput, match="expected at least one checkpoint to compare, got a series without any"):
+        comparing.open_series(Series([]))
+    one = Checkpoint(5, Path("/x/checkpoint-5"))
+    assert list(comparing.open_series(one)) == [one]
+    assert comparing.open_series(SimpleNamespace(series=Series([one])))[0] == one  # type: ignore[arg-type]
+
+
+def test_a_comparison_is_kept_beside_a_if_b_has_no_directory_and_needs_a_place_if_neither_has(monkeypatch):
+    """The place is that of the series that is tracked."""
+    places: list[Any] = []
+    monkeypatch.setattr(comparing, "track", lambda tsae, series, *_, **options: places.append((series, options["out"])))
+    monkeypatch.setattr(comparing, "Comparison", lambda *args: args)
+    monkeypatch.setattr(comparing, "expect_one_vocabulary", lambda compared: None)
+    monkeypatch.setattr(comparing.Series, "from_dirs", classmethod(lambda cls, paths: Series(_numbered(paths))))
+    task: Any = SimpleNamespace(name="t", fingerprint=lambda: "t")
+    at_a, nowhere = (Series([Checkpoint(5, Path("/a/last"))], directory=place) for place in (Path("/a"), None))
+    tsae = axes_dictionary()
+    comparing.compare(tsae, at_a, nowhere, task)
+    assert places.pop()[0].directory == Path("/a")
+    with pytest.raises(BadInput, match="say where to keep them"):
+        comparing.compare(tsae, nowhere, nowhere, task)
+    comparing.compare(tsae, nowhere, nowhere, task, out="/c")
+    assert places.pop()[1] == "/c"
