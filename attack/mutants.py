@@ -42,6 +42,7 @@ def main() -> None:
     )
     parser.add_argument("--fresh-of", type=int, nargs="*", default=[], help="seeds whose mutants are not drawn again")
     parser.add_argument("--commit", default="HEAD", help="what is mutated; default: the last commit")
+    parser.add_argument("--again", action="store_true", help="run the survivors again, and only them")
     parser.add_argument("--report", action="store_true", help="write attack/results/mutants.json from what has run")
     args = parser.parse_args()
     if args.report:
@@ -80,7 +81,10 @@ def run(args: argparse.Namespace) -> None:
 def run_all(mutants: list[Mutant], runner: Runner, test_map: TestMap, args: argparse.Namespace, end: float) -> None:
     """Run the mutants that have no line yet, and write a line for each."""
     path, counts, sound = lines_path(args.seed), Counter[str](), dict[str, bool]()
-    finished = {line["key"] for line in read_lines(args.seed)}
+    outcomes = {line["key"]: line["outcome"] for line in read_lines(args.seed)}
+    finished = {key for key, outcome in outcomes.items() if not (args.again and outcome == SURVIVED)}
+    if args.again:
+        finished |= {mutant.key for mutant in mutants if mutant.key not in outcomes}
     for place, mutant in enumerate(mutants):
         if mutant.key in finished:
             continue
@@ -137,7 +141,7 @@ def write_report(seed: int, fresh_of: list[int]) -> None:
     from interp.stats import exact_share
 
     lines = read_lines(seed)
-    mutants = [line for line in lines if not line["control"]]
+    mutants = list({line["key"]: line for line in lines if not line["control"]}.values())  # the last line counts
     judgements = json.loads(JUDGEMENTS.read_text()) if JUDGEMENTS.exists() else {}
     rooms = []
     for room in (*ROOMS, "all"):

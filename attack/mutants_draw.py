@@ -35,6 +35,8 @@ SILENT_CALLS = {"tqdm", "with_progress", "warn", "info", "debug", "warning"}
 """Calls whose arguments are messages."""
 LEFT_ALONE = {"strict", "stacklevel", "progress"}
 """Names of arguments: a check of what the code around a zip ensures, the address of a warning, a progress bar."""
+EXPORTS = "__all__"
+"""The name that tests of a package's exports have in their file."""
 SHOWN_METHODS = {"__repr__", "__str__", "_repr_html_"}
 SHAPES = {"Float", "Int", "Bool", "Num", "Shaped", "Literal"}
 PROSE = 24
@@ -293,7 +295,8 @@ class _Finder:
         if self.in_function:
             return ()
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        return tuple(name.id for target in targets if target for name in ast.walk(target) if isinstance(name, ast.Name))
+        names = [name.id for target in targets if target for name in ast.walk(target) if isinstance(name, ast.Name)]
+        return (EXPORTS,) if names == ["__getattr__"] else tuple(names)
 
 
 def _name_of(node: ast.AST) -> str:

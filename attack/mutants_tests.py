@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from attack.mutants_draw import EXPORTS
+
 SLOW = 0.3
 """Seconds from which a test runs after all others."""
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore", "--tb=line", "--no-header")
@@ -53,7 +55,8 @@ class TestMap:
             tests |= self._tests_that_name(mutant.names, tree)
         own = f"tests/{mutant.room}/"
         tests |= {test for test in self.starts_processes if test.startswith(own)}
-        tests = {test for test in tests if test.startswith(own)} or tests
+        if EXPORTS not in mutant.names:  # those are tested for all rooms together
+            tests = {test for test in tests if test.startswith(own)} or tests
         by_file: dict[str, float] = defaultdict(float)
         for test in tests:
             by_file[_file_of(test)] += self.seconds[test]
