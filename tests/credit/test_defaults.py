@@ -2,6 +2,8 @@
 
 from dataclasses import fields
 
+from option_fixtures import options_of
+
 from interp.credit import FeatureCredit, RewardSubsample, StepValidity
 from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
 from interp.credit.registry import FEATURE_SCHEMES, SCHEMES
@@ -37,3 +39,13 @@ def test_credit_has_these_defaults():
     }  # fmt: skip
     assert vars(StepValidity()) == BY_STEPS
     assert vars(RewardSubsample()) == {"lucky_paid": 1.0, "valid_paid": 1.0}
+
+
+OPTIONS = {
+    "RolloutBatch.from_rollouts": {"seed": 0},
+}
+
+
+def test_a_call_without_options_does_what_it_did():
+    options = options_of("credit")
+    assert {name: {option: options[name][option] for option in own} for name, own in OPTIONS.items()} == OPTIONS

@@ -1,6 +1,8 @@
 """Roles that lack a field are read with its default: no default may change unseen. Words and thresholds of the gates
 are part of every role that was earned."""
 
+from option_fixtures import options_of
+
 from interp.artifacts import to_json
 from interp.features import RolesConfig, ablation, falsification, families, gates, labels
 
@@ -62,3 +64,18 @@ def test_families_read_these_roles_of_tokens():
         ("shortcut", "cue"): answer,
         ("format", "arranging"): every,
     }
+
+
+OPTIONS = {
+    "InjectionTest.random_token_peak": {"front": True},
+    "MatchedLatents.nearest": {"exclude": ()},
+    "Roles.save": {"overwrite": False},
+    "earn_roles": {"allow_unrelated_policies": False, "device": "auto", "dtype": "auto"},
+    "inject": {"front": True},
+    "strongest_runs": {"shared": ()},
+}
+
+
+def test_a_call_without_options_does_what_it_did():
+    options = options_of("features")
+    assert {name: {option: options[name][option] for option in own} for name, own in OPTIONS.items()} == OPTIONS

@@ -3,6 +3,8 @@ change unseen. Losses of the literature have the numbers of their papers."""
 
 from dataclasses import asdict
 
+from option_fixtures import options_of
+
 from interp.artifacts import to_json
 from interp.grpo import OBJECTIVES, GRPOConfig
 from interp.grpo.config import Objective
@@ -38,3 +40,15 @@ def test_every_loss_has_the_numbers_of_its_paper():
     assert {name: asdict(row) for name, row in OBJECTIVES.items()} == {
         name: GRPO | FILTERS | own for name, own in changes.items()
     }
+
+
+OPTIONS = {
+    "Run.policy": {"device": "auto", "dtype": "auto"},
+    "train": {"sinks": ()},
+    "wandb": {"mode": "offline"},
+}
+
+
+def test_a_call_without_options_does_what_it_did():
+    options = options_of("grpo")
+    assert {name: {option: options[name][option] for option in own} for name, own in OPTIONS.items()} == OPTIONS

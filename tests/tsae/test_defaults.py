@@ -4,6 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from option_fixtures import options_of
 
 from interp.artifacts import to_json
 from interp.tsae import PRESETS, TSAEConfig
@@ -71,3 +72,21 @@ def test_the_training_class_of_saelens_has_these_defaults_beside_its_own():
 
 def test_a_probe_has_these_defaults():
     assert to_json(ProbeConfig()) == {"ks": [1, 5, 20, None], "test_share": 0.3, "l2": 1e-3, "seed": 0}
+
+
+OPTIONS = {
+    "Match.recall": {"min_cosine": 0.7},
+    "TSAE.save": {"overwrite": False},
+    "compute_step": {"last_thresholds": (0.0, 0.0)},
+    "evaluate": {"allow_unrelated_policies": False, "device": "auto"},
+    "fit": {"device": "auto"},
+    "fit_all": {"device": "auto"},
+    "info_nce": {"reduction": "mean"},
+    "largest_entries": {"guess": 0.0},
+    "match_one_to_one": {"min_cosine": 0.7},
+}
+
+
+def test_a_call_without_options_does_what_it_did():
+    options = options_of("tsae")
+    assert {name: {option: options[name][option] for option in own} for name, own in OPTIONS.items()} == OPTIONS
