@@ -3,7 +3,8 @@
 A mutant is one change of one expression or statement. What it replaces is cut out of the text: line numbers stay.
 
 Left alone, because a test of them would only repeat their text: docstrings, type hints, messages of errors and of
-warnings, progress bars, `__repr__` and its like, `__all__`, f-strings, texts of figures, and `strict=` of a zip.
+warnings, progress bars, `__repr__` and its like, `__all__`, f-strings, `strict=` of a zip, and how figures look: their texts,
+numbers and keyword arguments.
 """
 
 import ast
@@ -35,6 +36,8 @@ SILENT_CALLS = {"tqdm", "with_progress", "warn", "info", "debug", "warning"}
 """Calls whose arguments are messages."""
 LEFT_ALONE = {"strict", "stacklevel", "progress"}
 """Names of arguments: a check of what the code around a zip ensures, the address of a warning, a progress bar."""
+LOOKS = {"string", "constant", "drop argument"}
+"""Changes that alter only how a figure looks."""
 EXPORTS = "__all__"
 """The name that tests of a package's exports have in their file."""
 SHOWN_METHODS = {"__repr__", "__str__", "_repr_html_"}
@@ -269,7 +272,7 @@ class _Finder:
 
     def _add(self, node: ast.AST, lines: tuple[int, ...], names: tuple[str, ...]) -> None:
         for operator, old, new in changes_of(node):
-            if operator == "string" and self.is_figure:
+            if operator in LOOKS and (self.is_figure or "figure" in self.owners):
                 continue
             start, end = (old.lineno, old.col_offset), (old.end_lineno, old.end_col_offset)  # type: ignore[attr-defined]
             after = new if isinstance(new, str) else ast.unparse(new)
