@@ -10,6 +10,7 @@ rooms would notice counts as a survivor. Survivors are judged by hand in `attack
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from attack.mutants_draw import ROOMS, Mutant, draw
+from attack.mutants_draw import EXPORTS, ROOMS, Mutant, draw
 from attack.mutants_run import KILLED, SURVIVED, TIMED_OUT, Outcome, Runner, append_line, map_tests, prepare_clone, warm
 from attack.mutants_tests import TestMap
 
@@ -42,7 +43,7 @@ def main() -> None:
     )
     parser.add_argument("--fresh-of", type=int, nargs="*", default=[], help="seeds whose mutants are not drawn again")
     parser.add_argument("--commit", default="HEAD", help="what is mutated; default: the last commit")
-    parser.add_argument("--again", action="store_true", help="run the survivors again, and only them")
+    parser.add_argument("--again", action="store_true", help="run survivors against the tests left out for time")
     parser.add_argument("--report", action="store_true", help="write attack/results/mutants.json from what has run")
     args = parser.parse_args()
     if args.report:
@@ -81,17 +82,18 @@ def run(args: argparse.Namespace) -> None:
 def run_all(mutants: list[Mutant], runner: Runner, test_map: TestMap, args: argparse.Namespace, end: float) -> None:
     """Run the mutants that have no line yet, and write a line for each."""
     path, counts, sound = lines_path(args.seed), Counter[str](), dict[str, bool]()
-    outcomes = {line["key"]: line["outcome"] for line in read_lines(args.seed)}
-    finished = {key for key, outcome in outcomes.items() if not (args.again and outcome == SURVIVED)}
+    earlier = {line["key"]: line for line in read_lines(args.seed)}
     if args.again:
-        finished |= {mutant.key for mutant in mutants if mutant.key not in outcomes}
+        mutants = [one for one in mutants if earlier.get(one.key, {}).get("outcome") == SURVIVED]
     for place, mutant in enumerate(mutants):
-        if mutant.key in finished:
+        if mutant.key in earlier and not args.again:
             continue
         if time.monotonic() > end:
             say(f"The time is up: {len(mutants) - place} of {len(mutants)} mutants were not run.")
             break
-        tests = test_map.tests_of(mutant, runner.tree, args.each)
+        tests = test_map.tests_of(mutant, runner.tree, math.inf if args.again else args.each)
+        if args.again and EXPORTS not in mutant.names:
+            tests = tests[earlier[mutant.key]["tests"] :]  # the others have been asked
         seconds = sum(test_map.seconds[test] for test in tests)
         changed = mutant.applied_to((runner.tree / mutant.file).read_text())
         outcome = run_until_sound(mutant, changed, tests, seconds, runner, sound)

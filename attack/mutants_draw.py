@@ -3,8 +3,8 @@
 A mutant is one change of one expression or statement. What it replaces is cut out of the text: line numbers stay.
 
 Left alone, because a test of them would only repeat their text: docstrings, type hints, messages of errors and of
-warnings, progress bars, `__repr__` and its like, `__all__`, f-strings, `strict=` of a zip, and how figures look: their texts,
-numbers and keyword arguments.
+warnings, progress bars, `__repr__` and its like, `__all__`, f-strings, `strict=` of a zip, and how figures look (their
+texts, numbers and keyword arguments).
 """
 
 import ast
