@@ -64,6 +64,11 @@ def read_lines(seed: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def latest(seed: int) -> list[dict[str, Any]]:
+    """The last line of each mutant."""
+    return list({line["key"]: line for line in read_lines(seed) if not line["control"]}.values())
+
+
 def run(args: argparse.Namespace) -> None:
     end = time.monotonic() + 60 * args.minutes
     without = frozenset(line["key"] for other in args.fresh_of for line in read_lines(other))
@@ -75,7 +80,9 @@ def run(args: argparse.Namespace) -> None:
         test_map = map_tests(tree, folders, scratch, BUILD / f"tests-{_version(tree)}.json")
         say(f"{len(test_map.seconds)} tests, {sum(test_map.seconds.values()):.0f} s")
         part, parts = map(int, args.part.split("/"))
-        mutants = draw(tree, args.count, args.seed, without)[part - 1 :: parts]
+        survivors = [Mutant.from_record(line) for line in latest(args.seed) if line["outcome"] == SURVIVED]
+        mutants = survivors if args.again else draw(tree, args.count, args.seed, without)
+        mutants = mutants[part - 1 :: parts]
         Runner(scratch, lambda runner: run_all(mutants, runner, test_map, args, end)).start(folders)
 
 
@@ -83,8 +90,6 @@ def run_all(mutants: list[Mutant], runner: Runner, test_map: TestMap, args: argp
     """Run the mutants that have no line yet, and write a line for each."""
     path, counts, sound = lines_path(args.seed), Counter[str](), dict[str, bool]()
     earlier = {line["key"]: line for line in read_lines(args.seed)}
-    if args.again:
-        mutants = [one for one in mutants if earlier.get(one.key, {}).get("outcome") == SURVIVED]
     for place, mutant in enumerate(mutants):
         if mutant.key in earlier and not args.again:
             continue
@@ -143,7 +148,7 @@ def write_report(seed: int, fresh_of: list[int]) -> None:
     from interp.stats import exact_share
 
     lines = read_lines(seed)
-    mutants = list({line["key"]: line for line in lines if not line["control"]}.values())  # the last line counts
+    mutants = latest(seed)
     judgements = json.loads(JUDGEMENTS.read_text()) if JUDGEMENTS.exists() else {}
     rooms = []
     for room in (*ROOMS, "all"):

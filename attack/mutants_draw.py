@@ -13,9 +13,10 @@ import functools
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 ROOMS = ("grpo", "credit", "tracking", "features", "stats", "tsae")
 COMPARISONS = {
@@ -84,6 +85,12 @@ class Mutant:
 
     def as_record(self) -> dict[str, object]:
         return asdict(self) | {"room": self.room, "key": self.key}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Mutant":
+        """The mutant of a record that was written to JSON."""
+        values = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 # --- the changes of one node ---------------------------------------------------------------------------------------
