@@ -154,3 +154,10 @@ def test_a_control_without_enough_random_latents_is_refused_with_what_to_do(rand
     roles = roles_of(ONE_OF_EACH[0], random_trials=random_trials)
     with pytest.raises(BadInput, match=r"at least 1 random latents .* kind valid, .* got 0: .* --random-latents"):
         control_latents(roles, role_latents(roles), 0)
+
+
+def test_a_latent_that_was_a_candidate_and_earned_no_role_may_stand_in_for_one_that_did():
+    """Only latent 7 was drawn at random; it was a candidate of another contrast too."""
+    failed = make_trial(7, "shortcut", passes_contrast=False)
+    roles = roles_of(ONE_OF_EACH[0], failed, random_trials=[make_trial(7, "reasoning", passes_contrast=False)])
+    assert [one.latent for one in control_latents(roles, role_latents(roles), 0)] == [7]

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tsae_fixtures import identity_tsae, noise_residuals, store_with_layout
 
-from interp.tsae import evaluate, quality
+from interp.tsae import codes, evaluate, quality, statistics
+from interp.tsae.codes import Codes
 from interp.tsae.metrics import LossRecovered, SpliceLosses
 
 # --- quality -------------------------------------------------------------------------------------------------------
@@ -64,3 +65,38 @@ def test_a_loss_is_recovered_by_the_share_of_the_harm_that_is_left_out():
     result = SpliceLosses(ce_clean=2.0, ce_spliced=3.0, ce_ablated=6.0, kl_spliced=1.0, kl_ablated=8.0, n=2).compute()
     assert result.ce_recovered == 0.75 and result.kl_recovered == 0.875
     assert result.ce_ablated_nats_per_token == 3.0
+
+
+# --- codes ---------------------------------------------------------------------------------------------------------
+
+
+def test_codes_that_are_joined_count_their_tokens_on():
+    first, second = Codes.from_dense(torch.tensor([[0.0, 2], [1, 0]])), Codes.from_dense(torch.tensor([[3.0, 0]] * 3))
+    joined = Codes.concat([first, second])
+    assert (joined.token_K.tolist(), joined.latent_K.tolist()) == ([0, 1, 2, 3, 4], [1, 0, 0, 0, 0])
+    assert (joined.value_K.tolist(), joined.tokens, joined.width) == ([2, 1, 3, 3, 3], 5, 2)
+    assert Codes.concat([second]).token_K.tolist() == [0, 1, 2] and Codes.concat([second]).tokens == 3
+
+
+def test_codes_do_not_depend_on_how_many_tokens_are_encoded_at_once(monkeypatch):
+    tsae, x_ND = identity_tsae(4), torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
+    expected = Codes.from_dense(tsae.encode(x_ND))
+    for entries in (2**21, 16, 1):
+        monkeypatch.setattr(codes, "IN_CACHE", entries)
+        encoded = Codes.encode(tsae, x_ND)
+        for name in ("token_K", "latent_K", "value_K"):
+            assert torch.equal(getattr(encoded, name), getattr(expected, name)), (entries, name)
+        assert (encoded.tokens, encoded.width) == (7, 8)
+        assert torch.allclose(encoded.decode(tsae), x_ND)
+    assert codes._tokens_at_once(tsae) == 1
+    monkeypatch.setattr(codes, "IN_CACHE", 17)
+    assert codes._tokens_at_once(tsae) == 2
+
+
+def test_statistics_do_not_depend_on_how_many_tokens_are_read_at_once(monkeypatch):
+    x_ND = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)) + 2
+    whole = statistics.measure_statistics(x_ND)
+    monkeypatch.setattr(statistics, "CHUNK", 7)
+    parts = statistics.measure_statistics(x_ND)
+    for name, value in vars(whole).items():
+        assert torch.allclose(torch.as_tensor(getattr(parts, name)), torch.as_tensor(value)), name
