@@ -99,6 +99,8 @@ def start(work: Callable[[], Any], scratch: Path, *, seconds: float = SECONDS, m
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         os.write(result, json.dumps(ending).encode())
         os._exit(ending["code"])
+    except KeyboardInterrupt:  # before the function began, or after it ended
+        os._exit(130)
     finally:
         os._exit(99)
 
