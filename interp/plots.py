@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from interp.artifacts import writing_file
+from interp.artifacts import recover, writing_file
 from interp.display import as_html
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def _shared_script(path: Path) -> str:
     from plotly.offline import get_plotlyjs
 
     script = path.parent.parent / SCRIPT
+    recover(script)
     if not script.exists():
         with writing_file(script) as aside:
             aside.write_text(get_plotlyjs())

@@ -49,10 +49,13 @@ def log_line(record: Mapping[str, Any]) -> str:
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
     """The records of a log; none if there is no file. A last line that a kill cut short is left out."""
-    return list(_records(file)) if file.exists() else []
+    return list(iterate_lines(file))
 
 
-def _records(file: Path) -> Iterator[dict[str, Any]]:
+def iterate_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """As `read_lines`, one record at a time."""
+    if not file.exists():
+        return
     with reading(file, "one JSON record per line"):
         lines = file.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):

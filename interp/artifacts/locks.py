@@ -9,6 +9,7 @@ import fcntl
 import os
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from interp.artifacts.foreign_errors import refusing_failed_writes
 
 SHARED_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "gluster", "afs", "9p", "fuse.sshfs")
 """Beginnings of the names of file systems that several machines share."""
+TRIES, SECONDS_BETWEEN = 5, 0.02
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _MOUNTS = Path("/proc/self/mounts")
 
@@ -108,7 +110,7 @@ def _acquire(path: Path, file: Path, *, wait: bool) -> IO[str]:
     while True:
         handle = file.open("a+")
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _flock(handle, wait=wait)
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 _warn(file.parent, "has no locks")
@@ -130,6 +132,16 @@ def _acquire(path: Path, file: Path, *, wait: bool) -> IO[str]:
     handle.write(f"{os.getpid()} on {socket.gethostname()}")
     handle.flush()
     return handle
+
+
+def _flock(handle: IO[str], *, wait: bool) -> None:
+    """Lock the file. Without `wait`, who clears up after a killed writer has a moment to let go of it."""
+    for _ in range(0 if wait else TRIES - 1):
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(SECONDS_BETWEEN)
+    return fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def _warn(place: Path, reason: str) -> None:

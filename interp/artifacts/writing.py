@@ -16,7 +16,7 @@ from typing import Any
 
 from interp.artifacts.errors import BadInput
 from interp.artifacts.foreign_errors import refusing_failed_writes
-from interp.artifacts.locks import locked
+from interp.artifacts.locks import lock_file, locked
 
 _REMNANT = r"\.(?P<name>{name})\.(?P<pid>\d+)\.(?P<kind>retired|partial|dropped)"
 _being_written: set[Path] = set()
@@ -103,14 +103,14 @@ def expect_writable(path: str | Path) -> None:
 
 def recover(path: str | Path) -> None:
     """Clear the remnants of a killed writer of `path`: restore a directory caught between its two renames, remove the
-    rest. What a living writer is writing is left alone."""
+    rest, its lock too. What a living writer is writing is left alone."""
     path = Path(path)
     remnants = _remnants(path, re.escape(path.name))
     if files := [remnant for remnant in remnants if not remnant.is_dir() and not _in_progress(remnant)]:
         for file in files:
             _remove(file)
     directories = [remnant for remnant in remnants if remnant.is_dir() and remnant.absolute() not in _being_written]
-    if not directories:
+    if not directories and not lock_file(path).exists():
         return
     with contextlib.suppress(BadInput), locked(path):  # its writer lives, or the place is read only
         for directory in directories:

@@ -8,7 +8,6 @@ from interp.activations import CollectConfig
 from interp.checks import Count, Layer
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import FitArgs, Preset, SeriesArgs, TaskArgs, open_store, preset_on_command_line
-from interp.costs import expect_memory
 from interp.display import text_table
 from interp.tsae import TSAEConfig, preset
 
@@ -84,8 +83,6 @@ def tsae_command(config: Annotated[FitTsae, Flat]) -> None:
 
     store, start = config.fit.open(config.store), config.start and TSAE.load(config.start)
     is_json, device = config.fit.json, config.fit.device
-    pool = min(config.dictionary.training.pool_gb * 1e9, store.n_bytes)
-    expect_memory("Activations held in memory", "use a smaller pool_gb", at_least=pool, up_to=2 * pool)
     tsae = fit(
         store, config.dictionary, layer=config.layer, out=config.out, start=start, device=device, progress=not is_json
     )

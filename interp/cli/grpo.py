@@ -6,7 +6,6 @@ from typing import Annotated
 
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import PolicyArgs, TaskArgs, TrainArgs
-from interp.costs import expect_disk
 from interp.display import text_table
 from interp.grpo.config import GRPOConfig
 from interp.policy.directory import check_weights
@@ -25,7 +24,8 @@ class Grpo(Args):
 @app.command(name="grpo")
 def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     """Train a policy with GRPO, and save its checkpoints with the rollouts they wrote."""
-    _expect_affordable(config)
+    # before the policy is loaded
+    config.config.expect_affordable(config.out, sum(file.stat().st_size for file in check_weights(config.policy.path)))
     from interp.grpo import train
     from interp.grpo.learner import expect_rank
 
@@ -47,18 +47,3 @@ def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     text = f"Metrics of the rollouts in training, at each checkpoint (every step: {run.metrics_path}):"
     explain(text, text_table(run.summary()))
     return say_saved(run.path)
-
-
-def _expect_affordable(config: Grpo) -> None:
-    """Refuse a run whose rollouts of a step, or whose checkpoints, cannot fit. A run that exists has its place."""
-    training = config.config
-    training.sampling.expect_affordable(training.prompts)
-    checkpoints = 2 + training.steps // training.save_every
-    weights = sum(file.stat().st_size for file in check_weights(config.policy.path))
-    if not config.out.exists():
-        expect_disk(
-            f"{checkpoints:,} checkpoints of {weights / 1e9:,.2g} GB",
-            "take fewer steps, or a greater save_every",
-            place=config.out,
-            n_bytes=checkpoints * weights,
-        )

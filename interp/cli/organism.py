@@ -27,7 +27,6 @@ def organism_build(config: Annotated[Build, Flat]) -> None:
     """Train a base organism and measure it. A repeated command continues a training that was stopped."""
     from interp.organism import build
 
-    config.organism.expect_affordable()
     build(config.organism, config.out, overwrite=config.overwrite)
     _say_checks(config.out, config.json)
 

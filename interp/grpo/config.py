@@ -11,10 +11,12 @@ BNPO is TRL's name for GRPO averaged over the tokens of the batch.
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from interp.artifacts import BadInput
 from interp.checks import Count, CountOrZero, Range, Share, Tokens, Weight, expect_plausible
+from interp.costs import expect_disk
 from interp.policy.config import SampleConfig
 
 Scale = Literal["group", "batch", "none"]
@@ -124,6 +126,19 @@ class GRPOConfig:
         if not self.sampling.temperature > 0:
             raise BadInput(
                 f"temperature must be positive; got {self.sampling.temperature}: all rollouts of a group would be equal"
+            )
+
+    def expect_affordable(self, out: Path, weights: int) -> None:
+        """Refuse a run whose rollouts of a step, or whose checkpoints of `weights` bytes, cannot fit. A run that exists
+        has its place."""
+        self.sampling.expect_affordable(self.prompts)
+        checkpoints = 2 + self.steps // self.save_every
+        if not out.exists():
+            expect_disk(
+                f"{checkpoints:,} checkpoints of {weights / 1e9:,.2g} GB",
+                "take fewer steps, or a greater save_every",
+                place=out,
+                n_bytes=checkpoints * weights,
             )
 
     @property

@@ -77,6 +77,7 @@ def train(
 
     If `out` holds the same run, it is resumed where it stopped, or opened if it is finished."""
     config, out = config or GRPOConfig(), Path(out)
+    config.expect_affordable(out, sum(p.numel() * p.element_size() for p in base.model.parameters()))
     check_scheme(credit, base)
     source = problem_source(task, problems, steps=config.steps, seed=config.seed)
     spec = {

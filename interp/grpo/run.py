@@ -23,6 +23,7 @@ from interp.artifacts import (
     from_json,
     locked,
     log_line,
+    open_artifact,
     open_or_create,
     read_lines,
     read_manifest,
@@ -106,6 +107,9 @@ class Run(HtmlSummary):
     def rollouts(self, step: int) -> Rollouts:
         """The rollouts that the checkpoint of a step sampled in training, with the credit each token received."""
         path = self.checkpoint(step) / ROLLOUTS
+        checkpoint = open_artifact(self.checkpoint(step), CHECKPOINT)
+        if (manifest := f"{ROLLOUTS}/{MANIFEST}") in checkpoint.records:
+            checkpoint.file(manifest)  # those of another run would be whole in themselves
         rollouts = Rollouts.load(path)
         if (got := rollouts.config.get("step")) != step:
             raise BadInput(f"{path}: expected the rollouts of step {step}, got those of step {got}: put them back")

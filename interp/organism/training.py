@@ -52,6 +52,7 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, p
     If it is killed, the same call continues it.
     """
     out = Path(out)
+    config.expect_affordable()
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     training_dir = out.with_name(f".{out.name}.building")

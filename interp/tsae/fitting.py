@@ -19,6 +19,7 @@ from tqdm import tqdm
 from interp.activations import Store
 from interp.artifacts import BadInput
 from interp.checks import expect_type
+from interp.costs import expect_memory
 from interp.device import deterministic, resolve_device
 from interp.training_state import interruptible
 from interp.tsae.architecture import register_architecture
@@ -88,6 +89,8 @@ def _fit(
     expect_layer(store, layer)
     for config in configs.values():
         config.resolved(store.d_model)  # refuses what does not fit before anything is read
+        pool = min(config.training.pool_gb * 1e9, store.n_bytes)
+        expect_memory("Activations held in memory", "use a smaller pool_gb", at_least=pool, up_to=2 * pool)
     finished = _load_finished(store, configs, outs, layer, start)
     if missing := {name: config for name, config in configs.items() if name not in finished}:
         with locked_fits(outs[name] for name in missing if name in outs):

@@ -312,3 +312,11 @@ def test_partial_directories_are_found_beside_a_name_with_brackets(tmp_path):
     (tmp_path / ".run[1].999999999.partial").mkdir()
     recover(tmp_path / "run[1]")
     assert names(tmp_path) == []
+
+
+def test_the_lock_of_a_killed_writer_is_cleared_when_its_result_is_read(tmp_path):
+    with writing_dir(tmp_path / "thing") as aside:
+        write_manifest(aside, "toy", config={}, made_from={})
+    (tmp_path / ".thing.lock").write_text("4194305 on here")
+    read_manifest(tmp_path / "thing", "toy")
+    assert names(tmp_path) == ["thing"]
