@@ -1,5 +1,7 @@
 """Recorded draws: a run is repeated from its seed, so no stream of random numbers may change unseen."""
 
+from typing import Any
+
 from grpo_fixtures import FirstWord
 
 from interp.grpo.batches import TaskProblems, draw_from_epochs
@@ -21,3 +23,16 @@ def test_levels_take_equal_shares_of_the_steps_in_turn():
     assert [source(step, 0, 1)[0].depth for step in range(8)] == [3, 3, 5, 5, 9, 9, 9, 9]
     uneven = TaskProblems(FirstWord(), (3, 5), steps=5, seed=0)
     assert [uneven(step, 0, 1)[0].depth for step in range(6)] == [3, 3, 3, 5, 5, 5]
+
+
+def test_a_task_is_asked_for_the_size_of_each_level_of_its_training_split():
+    calls: list[tuple[Any, ...]] = []
+
+    class Recording(FirstWord):
+        def size(self, split: str, level: int | str | None = None) -> int | None:
+            calls.append((split, level))
+            return 4
+
+    source = TaskProblems(Recording(), (3, 5), steps=2, seed=0)
+    assert calls == [("train", 3), ("train", 5)]
+    assert {problem.depth for problem in source(0, 0, 4)} == {3} and len({p.id for p in source(1, 0, 4)}) == 4

@@ -1,5 +1,7 @@
 """Rules of dictionaries on inputs small enough to count: chunks of whole documents, losses of nothing, rows at once."""
 
+import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +10,11 @@ import pytest
 import torch
 from tsae_fixtures import identity_tsae, noise_residuals, store_with_layout
 
-from interp.tsae import codes, evaluate, quality, statistics
+from interp.tsae import TrainingConfig, TSAEConfig, codes, evaluate, quality, statistics
 from interp.tsae.codes import Codes
+from interp.tsae.fit_checks import warn_no_promotion
 from interp.tsae.metrics import LossRecovered, SpliceLosses
+from interp.tsae.pools import Pools
 
 # --- quality -------------------------------------------------------------------------------------------------------
 
@@ -100,3 +104,28 @@ def test_statistics_do_not_depend_on_how_many_tokens_are_read_at_once(monkeypatc
     parts = statistics.measure_statistics(x_ND)
     for name, value in vars(whole).items():
         assert torch.allclose(torch.as_tensor(getattr(parts, name)), torch.as_tensor(value)), name
+
+
+def test_no_more_pools_are_read_than_a_sample_of_tokens_needs(tmp_path, monkeypatch):
+    store, read = (
+        store_with_layout(tmp_path / "store", [[(10, 0)] * 4] * 3, d_model=16, fill=noise_residuals),
+        list[int](),
+    )
+    read_slices = Pools.read
+    monkeypatch.setattr(Pools, "read", lambda self, slices: read.append(1) or read_slices(self, slices))
+    config = TSAEConfig(training=TrainingConfig(pool_gb=16 * 4 * 40 / 1e9))
+    for tokens, pools in ((5, 1), (10**6, 3)):
+        monkeypatch.setattr(statistics, "SAMPLE_TOKENS", tokens)
+        read.clear()
+        assert len(statistics.sample_tokens(store, 0, config)) == min(tokens, 120) and len(read) == pools
+
+
+@pytest.mark.parametrize(("steps", "warns"), [(100, False), (36, False), (35, True), (None, True)])
+def test_a_fit_warns_if_its_first_promotion_would_be_in_the_last_three_tenths(steps, warns):
+    """The first promotion is at step 25."""
+    config = TSAEConfig(training=TrainingConfig(steps=steps))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_no_promotion(config)
+        warn_no_promotion(replace(config, promote_every=None))
+    assert len(caught) == warns
