@@ -1,11 +1,14 @@
 """The contract of credit: batches of whole groups, gates in [0, 1], weights of mean 1."""
 
+from typing import Any
+
 import pytest
 import torch
 from grpo_fixtures import make_rollout
 
 from interp.artifacts import BadInput
-from interp.credit import Credit, RolloutBatch, attach_credit, normalize_weights
+from interp.credit import Credit, RolloutBatch, StepValidity, attach_credit, normalize_weights
+from interp.credit.base import check_scheme
 
 NAN, INF = float("nan"), float("inf")
 
@@ -76,3 +79,23 @@ def test_tokens_are_whole_numbers_even_of_rollouts_that_are_all_empty():
     batch = batch_of(*[make_rollout(length=0, tokens=()) for _ in range(2)])
     assert batch.tokens_BL.shape == (2, 0) and batch.tokens_BL.dtype == torch.long
     assert batch.logprobs_BL.dtype == batch.entropies_BL.dtype == torch.float32
+
+
+def test_a_mean_weight_may_differ_from_one_by_a_ten_thousandth():
+    batch = batch_of(make_rollout(length=2), make_rollout(length=2))
+    for weight, is_valid in ((1 + 0.9e-4, True), (1 + 1.1e-4, False), (1 - 0.9e-4, True), (1 - 1.1e-4, False)):
+        credit = uniform_except(batch, weight=weight)
+        if is_valid:
+            credit.validate(batch)
+        else:
+            with pytest.raises(BadInput, match="rollout 1 has"):
+                credit.validate(batch)
+
+
+def test_a_scheme_is_a_function_of_a_batch_and_not_its_class():
+    base: Any = None
+    for scheme in (None, Credit.uniform, StepValidity()):
+        check_scheme(scheme, base)
+    for scheme, message in ((StepValidity, "make an instance of it"), (3, "got 3$")):
+        with pytest.raises(BadInput, match=message):
+            check_scheme(scheme, base)  # type: ignore[arg-type]
