@@ -227,3 +227,7 @@ def test_redraw_stops_after_max_draws(tmp_path):
     assert [line["groups_drawn"] for line in metric_lines(run.path)] == [12, 12, 12]
     assert all(row.advantages is None for row in run.rollouts(0))
     assert read_manifest(run.state, "training-state")["facts"]["problems_drawn"] == 36
+
+
+def test_a_run_knows_the_config_it_was_trained_with(run):
+    assert run.config == Run.open(run.path).config == small_config()

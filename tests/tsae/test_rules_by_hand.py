@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tsae_fixtures import identity_tsae, noise_residuals, store_with_layout
+from tsae_fixtures import identity_tsae, noise_residuals, small_config, small_store, store_with_layout
 
-from interp.tsae import TrainingConfig, TSAEConfig, codes, evaluate, quality, statistics
+from interp.tsae import TrainingConfig, TSAEConfig, codes, evaluate, fit, quality, statistics
 from interp.tsae.codes import Codes
 from interp.tsae.fit_checks import warn_no_promotion
 from interp.tsae.metrics import LossRecovered, SpliceLosses
@@ -129,3 +129,9 @@ def test_a_fit_warns_if_its_first_promotion_would_be_in_the_last_three_tenths(st
         warn_no_promotion(config)
         warn_no_promotion(replace(config, promote_every=None))
     assert len(caught) == warns
+
+
+def test_a_fit_reports_about_the_variance_explained_that_is_measured_afterwards(tmp_path):
+    store = small_store(tmp_path / "store")
+    tsae = fit(store, small_config(training={"steps": 60}), progress=False)
+    assert tsae.fit_metrics["fve"] == pytest.approx(evaluate(tsae, store, progress=False).fve, abs=0.1)
