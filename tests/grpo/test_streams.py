@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from grpo_fixtures import FirstWord
+from conftest import tiny_policy
+from grpo_fixtures import FirstWord, small_config
 
-from interp.grpo.batches import TaskProblems, draw_from_epochs
+from interp.grpo.batches import Collector, TaskProblems, draw_from_epochs
+from interp.tasks.base import hash_of
 
 
 def test_passes_over_problems_are_those_recorded():
@@ -36,3 +38,17 @@ def test_a_task_is_asked_for_the_size_of_each_level_of_its_training_split():
     source = TaskProblems(Recording(), (3, 5), steps=2, seed=0)
     assert calls == [("train", 3), ("train", 5)]
     assert {problem.depth for problem in source(0, 0, 4)} == {3} and len({p.id for p in source(1, 0, 4)}) == 4
+
+
+def test_every_prompt_of_a_step_has_a_stream_of_random_numbers_of_its_own(monkeypatch):
+    policy, config, streams = tiny_policy(), small_config(prompts=3), list[Any]()
+    sample = type(policy).sample
+
+    def recording(self: Any, *args: Any, **options: Any) -> Any:
+        streams.append(options["keys"])
+        return sample(self, *args, **options)
+
+    monkeypatch.setattr(type(policy), "sample", recording)
+    source = TaskProblems(FirstWord(), (), steps=config.steps, seed=0)
+    Collector(FirstWord(), source, config, None, "run").collect(policy, 4, 12)
+    assert streams == [[hash_of("grpo", 4, number) for number in (12, 13, 14)]]
