@@ -169,6 +169,14 @@ def test_twenty_thousand_characters_of_one_piece_are_annotated_within_a_second(p
     assert time.process_time() - start < 1
 
 
+@pytest.mark.parametrize("beginning", ["2 ^", "2%^", "2 x ", "2 times ", "2 $", "(", "1 ="])
+@pytest.mark.parametrize("space", [" ", "\t", "\n", "\xa0"])
+def test_fifty_thousand_spaces_behind_a_sign_are_annotated_within_a_second(beginning, space):
+    start = time.process_time()
+    annotate(beginning + space * 50_000 + "x")
+    assert time.process_time() - start < 1
+
+
 def test_hostile_texts_are_annotated_within_a_second():
     for text in hostile_texts(seed=0, count=30, length=20_000):
         start = time.process_time()

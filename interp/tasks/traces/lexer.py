@@ -61,8 +61,9 @@ _PATTERNS = (
 )
 # One group per rule. Several rules may give the same kind, so the groups are numbered, not named.
 _LEXER = re.compile("|".join(f"({pattern})" for _, pattern in _PATTERNS), re.IGNORECASE | re.DOTALL)
-_TIMES_X = re.compile(r"[xX](?=\s*(?:\\?[$€£]\s*)?[.(]?[0-9½¼¾])")
-_OPERAND_AHEAD = re.compile(r"\s*(?:\\?[$€£]\s*)?[-(.]?\s*[0-9(\\{]")
+# spaces are bounded in number: two runs of any length, one behind the other, take time that grows with its square
+_TIMES_X = re.compile(r"[xX](?=\s{0,20}(?:\\?[$€£]\s{0,20})?[.(]?[0-9½¼¾])")
+_OPERAND_AHEAD = re.compile(r"\s{0,20}(?:\\?[$€£]\s{0,20})?[-(.]?\s{0,20}[0-9(\\{]")
 
 
 @dataclass(frozen=True, slots=True)
