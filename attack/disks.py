@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -136,9 +137,6 @@ def _read_only(
         out.mkdir()
         what = "an empty directory that may not be written"
     work = stage.run(place, 0, out)
-    for path in (folder, *folder.parents, place.root, *place.root.parents, *place.root.rglob("*")):
-        with suppress(OSError):
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
     def as_nobody() -> Any:
         os.setgroups([])
@@ -147,11 +145,27 @@ def _read_only(
         return work()
 
     before = read_tree(folder)
-    ending = run_child(as_nobody, seconds=SECONDS)
+    with _open_to_all(folder, *folder.parents, place.root, *place.root.parents, *place.root.rglob("*")):
+        ending = run_child(as_nobody, seconds=SECONDS)
     if bad := _bad_refusal(ending, folder):
         return bad[0], what, bad[1]
     lost = read_tree(folder) != before
     return (LOST if lost else REFUSED), what, "the place is not as it was" if lost else ""
+
+
+@contextmanager
+def _open_to_all(*paths: Path) -> Iterator[None]:
+    """Within the block, any user may read these paths. Afterwards their modes are as they were."""
+    modes = {path: path.stat().st_mode for path in paths if path.exists()}
+    try:
+        for path, mode in modes.items():
+            with suppress(OSError):
+                path.chmod(mode | (0o555 if path.is_dir() else 0o444))
+        yield
+    finally:
+        for path, mode in modes.items():
+            with suppress(OSError):
+                path.chmod(stat.S_IMODE(mode))
 
 
 def _bad_refusal(ending: Ending, folder: Path) -> tuple[str, str] | None:

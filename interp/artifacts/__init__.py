@@ -30,7 +30,7 @@ from interp.artifacts.errors import BadInput, Mismatch
 from interp.artifacts.fingerprints import fingerprint, fingerprint_config, fingerprint_tensors, same_fingerprint
 from interp.artifacts.foreign_errors import reading, refusing_failed_writes
 from interp.artifacts.json_files import append_line, iterate_lines, log_line, parse_json, read_lines
-from interp.artifacts.locks import InUse, is_locked, locked
+from interp.artifacts.locks import InUse, locked
 from interp.artifacts.manifests import (
     CHECKSUM,
     MANIFEST,
@@ -83,7 +83,6 @@ __all__ = [
     "integrity",
     "is_kind",
     "iterate_lines",
-    "is_locked",
     "locked",
     "log_line",
     "open_artifact",

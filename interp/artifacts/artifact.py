@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from safetensors import safe_open
     from torch import Tensor
 
-MAX_GROWTH = 2_000
+MAX_GROWTH = 200
 """A table may be this many times larger in memory than its file, above `FREE_BYTES`."""
 FREE_BYTES = 50_000_000
 

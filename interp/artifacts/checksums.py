@@ -22,8 +22,8 @@ Record = dict[str, Any]
 VARIABLE = "INTERP_INTEGRITY"
 """Environment variable with the level outside any `integrity` block."""
 _integrity: ContextVar[Integrity | None] = ContextVar("integrity", default=None)
-_compared: dict[Path, tuple[int, ...]] = {}
-"""Files that this process has compared, with the size, time and inode they had."""
+_compared: dict[Path, tuple[int, int, int, str]] = {}
+"""Files that this process has compared, with the size, time, inode and checksum they had."""
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def compare_file(directory: Path, name: str, records: Mapping[str, Record]) -> P
             raise BadInput(f"{file}: expected a file, got none: copy {directory} again, or make it again")
         return file
     status = _compare_size(file, record)
-    identity = (status.st_size, status.st_mtime_ns, status.st_ino)
+    identity = (status.st_size, status.st_mtime_ns, status.st_ino, record["sha256"])
     if current_integrity() == "full" and _compared.get(file.absolute()) != identity:
         if (got := record_file(file)["sha256"]) != record["sha256"]:
             raise BadInput(

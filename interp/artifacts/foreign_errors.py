@@ -10,8 +10,8 @@ from pathlib import Path
 from interp.artifacts.errors import BadInput
 
 _BUILT_IN = (
-    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
-    *(OSError, EOFError, RecursionError, MemoryError),
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(OSError, EOFError, RecursionError),
 )
 _LIBRARIES = ("safetensors", "safetensors_rust", "polars", "tokenizers", "huggingface_hub", "pyo3_runtime")
 """Modules whose own exceptions derive from none of the above. A parser of theirs that panics raises a BaseException."""

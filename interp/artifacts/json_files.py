@@ -21,13 +21,16 @@ CHECKSUM = "checksum"
 T = TypeVar("T")
 
 
-def parse_json(file: Path, noun: str = "JSON", *, max_bytes: int = MAX_BYTES) -> Any:
-    """The value in a JSON file. Text that does not parse, NaN, and a document of absurd size are refused."""
+def parse_json(file: Path, noun: str = "JSON", *, max_bytes: int = MAX_BYTES, constants: bool = False) -> Any:
+    """The value in a JSON file. Text that does not parse and a document of absurd size are refused.
+
+    NaN and Infinity are too, unless `constants`: other programs write them, we never do."""
+    refuse = None if constants else _refuse_constant
     with reading(file, noun, remedy="copy it again"):
         if (size := file.stat().st_size) > max_bytes:
             raise BadInput(f"{file}: expected {noun} of up to {max_bytes:,} bytes, got {size:,}: copy it again")
         try:
-            return _shallow(json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant))
+            return _shallow(json.loads(file.read_text(encoding="utf-8"), parse_constant=refuse))
         except (ValueError, RecursionError) as error:
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
             raise BadInput(

@@ -12,10 +12,9 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from interp.artifacts.errors import BadInput
 from interp.artifacts.foreign_errors import refusing_failed_writes
@@ -37,7 +36,9 @@ class _Lock:
 
     owner: tuple[int, int]
     """Process and thread. A forked child has the dictionary of its parent, but not its locks."""
-    handle: IO[str]
+    handles: list[int] = field(default_factory=list)
+    is_real: bool = True
+    """False where the file system has no locks."""
     depth: int = 1
     """Blocks of the owner that are inside one another."""
 
@@ -47,10 +48,11 @@ _warned: set[str] = set()
 
 
 @contextmanager
-def locked(path: str | Path, *, wait: bool = False) -> Iterator[None]:
+def locked(path: str | Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold the lock of `path` within the block. Refused while another holds it; with `wait`, waits for it instead.
 
-    The thread that holds a lock may take it again inside the block."""
+    The thread that holds a lock may take it again inside the block. Yields whether the lock is real: False where the
+    file system has none."""
     file = lock_file(Path(path))
     owner = os.getpid(), threading.get_ident()
     lock = _locks.get(file)
@@ -58,38 +60,23 @@ def locked(path: str | Path, *, wait: bool = False) -> Iterator[None]:
         lock.depth += 1
     else:
         with refusing_failed_writes(path):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            lock = _Lock(owner, _acquire(Path(path), file, wait=wait))
+            lock = _take(Path(path), file, owner, wait=wait)
         _locks[file] = lock
     try:
-        yield
+        yield lock.is_real
     finally:
         lock.depth -= 1
         if not lock.depth:
             del _locks[file]
-            file.unlink(missing_ok=True)  # before the lock is released: whoever waits for it sees that it is gone
-            lock.handle.close()
+            with suppress(OSError):
+                file.unlink(missing_ok=True)  # before the lock is released: whoever waits for it sees that it is gone
+            _close(lock)
 
 
 def lock_file(path: Path) -> Path:
-    """The file whose lock stands for `path`."""
-    path = path.absolute()
+    """The file whose lock stands for `path`, whatever links lead there."""
+    path = path.resolve()
     return path.with_name(f".{path.name}.lock")
-
-
-def is_locked(path: str | Path) -> bool:
-    """Whether anyone holds the lock of `path`, this process included."""
-    file = lock_file(Path(path))
-    if not file.exists():
-        return False
-    try:
-        with file.open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def shared_file_system(path: Path, mounts: Path = _MOUNTS) -> str | None:
@@ -105,36 +92,80 @@ def shared_file_system(path: Path, mounts: Path = _MOUNTS) -> str | None:
     return best[1] if best[1].startswith(SHARED_SYSTEMS) else None
 
 
-def _acquire(path: Path, file: Path, *, wait: bool) -> IO[str]:
-    """The open, locked file."""
+def _take(path: Path, file: Path, owner: tuple[int, int], *, wait: bool) -> _Lock:
+    """Lock the file beside the place. A directory is locked itself too: it may be mounted under another name, or lie in
+    a place where its owner may not write."""
+    lock = _Lock(owner)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _lock_beside(path, file, lock, wait=wait)
+        except PermissionError:
+            if not path.is_dir():
+                raise
+        if path.is_dir():
+            _lock_directory(path, lock, wait=wait)
+    except BaseException:
+        _close(lock)
+        raise
+    return lock
+
+
+def _lock_beside(path: Path, file: Path, lock: _Lock, *, wait: bool) -> None:
     while True:
-        handle = file.open("a+")
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock.handles.append(handle)
         try:
             _flock(handle, wait=wait)
+        except BlockingIOError as error:
+            raise _in_use(path, os.pread(handle, 200, 0).decode(errors="replace").strip()) from error
         except OSError as error:
-            if error.errno in _NO_LOCKS:
-                _warn(file.parent, "has no locks")
-                return handle
-            handle.seek(0)
-            holder = handle.read().strip() or "another"
-            handle.close()
-            if not isinstance(error, BlockingIOError):
+            if error.errno not in _NO_LOCKS:
                 raise
-            raise InUse(
-                f"{path} is in use by process {holder}: wait for it, stop it, or choose another place (out, --out)"
-            ) from error
-        if file.exists() and os.path.samestat(os.fstat(handle.fileno()), file.stat()):
+            lock.is_real = False
+            return _warn(file.parent, "has no locks")
+        if _is_same_file(handle, file):
             break
-        handle.close()  # its former holder deleted it in the meantime
+        os.close(lock.handles.pop())  # its former holder deleted it in the meantime
     if kind := shared_file_system(file.parent):
         _warn(file.parent, f"is shared between machines ({kind}), where a lock may hold on one machine alone")
-    handle.truncate(0)
-    handle.write(f"{os.getpid()} on {socket.gethostname()}")
-    handle.flush()
-    return handle
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
 
 
-def _flock(handle: IO[str], *, wait: bool) -> None:
+def _lock_directory(path: Path, lock: _Lock, *, wait: bool) -> None:
+    """Lock a directory itself, where the file system can."""
+    with suppress(PermissionError):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        lock.handles.append(handle)
+        try:
+            _flock(handle, wait=wait)
+        except BlockingIOError as error:
+            raise _in_use(path, "") from error
+        except OSError as error:
+            if error.errno not in (*_NO_LOCKS, errno.EBADF):  # network file systems lock what is open for writing
+                raise
+
+
+def _in_use(path: Path, holder: str) -> InUse:
+    return InUse(
+        f"{path} is in use by process {holder or 'unknown'}: wait for it, stop it, or choose another place (out, --out)"
+    )
+
+
+def _is_same_file(handle: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _close(lock: _Lock) -> None:
+    while lock.handles:
+        os.close(lock.handles.pop())
+
+
+def _flock(handle: int, *, wait: bool) -> None:
     """Lock the file. Without `wait`, who clears up after a killed writer has a moment to let go of it."""
     for _ in range(0 if wait else TRIES - 1):
         try:

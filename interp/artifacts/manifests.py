@@ -16,13 +16,15 @@ from typing import Any
 from interp.artifacts.checksums import Record, record_files
 from interp.artifacts.configs import to_json
 from interp.artifacts.errors import BadInput, Mismatch
-from interp.artifacts.fingerprints import fingerprint_config, same_fingerprint
+from interp.artifacts.fingerprints import DIGITS, fingerprint_config, same_fingerprint
 from interp.artifacts.json_files import parse_json
 from interp.artifacts.writing import recover, write_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 CHECKSUM = "checksum"
+DESCRIBERS = ("transformers", "tokenizers")
+"""Libraries that describe the config and the tokenizer of a policy, for its fingerprint."""
 _warned: set[Path] = set()
 """Artifacts of earlier versions that this process has warned about."""
 
@@ -46,7 +48,7 @@ def write_manifest(
         "made_from": dict(made_from),
         **to_json(entries),
         "files": record_files(directory, manifest=MANIFEST) if files is None else dict(files),
-        "versions": versions("interp", "torch", "transformers"),
+        "versions": versions("interp", "torch", *DESCRIBERS),
         "date": datetime.date.today().isoformat(),
     }
     write_json(directory / MANIFEST, with_checksum(manifest))
@@ -76,7 +78,7 @@ def read_manifest(path: str | Path, kind: str, *, made_from: Mapping[str, str] |
         )
     _expect_entries(path, manifest)
     _warn_without_checksums(path, manifest)
-    _expect_made_from(path, manifest["made_from"], made_from or {})
+    _expect_made_from(path, manifest, made_from or {})
     return manifest
 
 
@@ -91,6 +93,33 @@ def parse_manifest(file: Path) -> dict[str, Any]:
             f"{with_checksum(manifest)[CHECKSUM]}: it was changed after it was written. Copy it again, or make it again"
         )
     return manifest
+
+
+def own_manifest(directory: str | Path) -> dict[str, Any] | None:
+    """The manifest of a directory, after its checksum was compared. None without one, or with that of another program.
+
+    A file that is no JSON is refused: it may have been one of ours."""
+    file = Path(directory) / MANIFEST
+    if not file.exists() or not is_ours(parse_json(file, "a JSON manifest", constants=True)):
+        return None
+    return parse_manifest(file)
+
+
+def is_ours(manifest: Any) -> bool:
+    """Whether the value in a manifest.json is a manifest that this package wrote, and not one of another program.
+
+    Ours has a number as `schema`, text as `kind`, fingerprints by name as `made_from` and, unless an earlier version
+    wrote it, a `checksum`. One of the four may be damaged: the checksum is compared later."""
+    if not isinstance(manifest, dict):
+        return False
+    checksum = manifest.get(CHECKSUM)
+    signs = (
+        type(manifest.get("schema")) is int,
+        isinstance(manifest.get("kind"), str),
+        isinstance(manifest.get("made_from"), dict),
+        isinstance(checksum, str) and len(checksum) == DIGITS,
+    )
+    return sum(signs) >= len(signs) - 1
 
 
 def is_kind(path: str | Path, kind: str) -> bool:
@@ -138,10 +167,25 @@ def _warn_without_checksums(path: Path, manifest: Mapping[str, Any]) -> None:
         )
 
 
-def _expect_made_from(path: Path, actual: Mapping[str, str], expected: Mapping[str, str]) -> None:
+def _expect_made_from(path: Path, manifest: Mapping[str, Any], expected: Mapping[str, str]) -> None:
     for name, fingerprint in expected.items():
-        if not same_fingerprint(fingerprint, actual.get(name)):
+        actual = manifest["made_from"].get(name)
+        if not same_fingerprint(fingerprint, actual):
             raise Mismatch(
-                f"{path} was made from another {name}: expected {fingerprint}, got {actual.get(name)}. "
-                f"Use the {name} it was made from, or make it again."
+                f"{path} was made from another {name}: expected {fingerprint}, got {actual}"
+                f"{_reason(fingerprint, actual, manifest)}. Use the {name} it was made from, or make it again."
             )
+
+
+def _reason(expected: str, actual: Any, manifest: Mapping[str, Any]) -> str:
+    """What differs between two policies of equal weights, for a message. Empty for other fingerprints.
+
+    Other versions of these libraries may describe the same config or tokenizer otherwise."""
+    parts = [text.split("+") for text in (expected, actual) if isinstance(text, str)]
+    if [len(part) for part in parts] != [2, 2] or parts[0][0] != parts[1][0]:
+        return ""
+    written, here = manifest.get("versions"), versions(*DESCRIBERS)
+    before = {name: written[name] for name in here if name in written} if isinstance(written, dict) else {}
+    changes = [f"{name}: {version}, here {here[name]}" for name, version in before.items() if version != here[name]]
+    cause = f" (or written with another version of {' and '.join(changes)})" if changes else ""
+    return f": same weights, another config or tokenizer{cause}"

@@ -41,7 +41,7 @@ def reserve(path: str | Path | None, *, overwrite: bool = False) -> Iterator[Non
 def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty directory beside `path`. It becomes `path` when the block ends, and is removed if the block
     fails."""
-    path = Path(path)
+    path = Path(path).absolute()
     with reserve(path, overwrite=overwrite), _partial_path(path) as partial, refusing_failed_writes(path):
         partial.mkdir()
         yield partial
@@ -57,7 +57,7 @@ def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
 @contextlib.contextmanager
 def writing_file(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path`. The file written there replaces `path` when the block ends."""
-    path = Path(path)
+    path = Path(path).absolute()
     with _partial_path(path) as partial, refusing_failed_writes(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -86,6 +86,11 @@ def expect_free(path: str | Path | None, *, overwrite: bool) -> None:
         recover(path)
         if not overwrite and _is_occupied(Path(path)):
             raise BadInput(f"{path} exists already: choose another place, or pass overwrite (--overwrite)")
+        if Path(path).is_dir() and (Path(path).samefile(Path.cwd()) or os.path.ismount(path)):
+            raise BadInput(
+                f"{path} cannot be replaced: expected a directory of its own, got the working directory or a mount "
+                "point: name a directory inside it"
+            )
         expect_writable(path)
 
 
@@ -104,16 +109,18 @@ def expect_writable(path: str | Path) -> None:
 def recover(path: str | Path) -> None:
     """Clear the remnants of a killed writer of `path`: restore a directory caught between its two renames, remove the
     rest, its lock too. What a living writer is writing is left alone."""
-    path = Path(path)
+    path = Path(path).absolute()
     remnants = _remnants(path, re.escape(path.name))
-    if files := [remnant for remnant in remnants if not remnant.is_dir() and not _in_progress(remnant)]:
-        for file in files:
+    with contextlib.suppress(OSError):  # the place is read only
+        for file in [remnant for remnant in remnants if not remnant.is_dir() and not _in_progress(remnant)]:
             _remove(file)
     directories = [remnant for remnant in remnants if remnant.is_dir() and remnant.absolute() not in _being_written]
     if not directories and not lock_file(path).exists():
         return
-    with contextlib.suppress(BadInput), locked(path):  # its writer lives, or the place is read only
+    with contextlib.suppress(BadInput, OSError), locked(path) as is_real:  # its writer lives, or the place is read only
         for directory in directories:
+            if not is_real and _in_progress(directory):
+                continue
             if directory.suffix == ".retired" and not path.exists():
                 directory.rename(path)
             else:
@@ -129,7 +136,10 @@ def recover_inside(directory: Path) -> None:
 def _remnants(path: Path, name: str) -> list[Path]:
     """Retired directories come first, so that the newest whole one is restored before anything is removed."""
     pattern = re.compile(_REMNANT.format(name=name), re.ASCII | re.DOTALL)
-    paths = [p for p in path.parent.iterdir() if pattern.fullmatch(p.name)] if path.parent.is_dir() else []
+    try:
+        paths = [p for p in path.parent.iterdir() if pattern.fullmatch(p.name)] if path.parent.is_dir() else []
+    except PermissionError:
+        return []
     return sorted(paths, key=lambda p: p.suffix, reverse=True)
 
 
@@ -159,11 +169,11 @@ def _beside(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
 
 
-def _in_progress(file: Path) -> bool:
-    """Whether the writer of a partial file lives. Files are written without a lock."""
-    pid = file.name.split(".")[-2]
+def _in_progress(remnant: Path) -> bool:
+    """Whether a process with the id of its writer lives, for what no lock tells: files are written without one."""
+    pid = remnant.name.split(".")[-2]
     if pid == str(os.getpid()):
-        return file.absolute() in _being_written
+        return remnant.absolute() in _being_written
     return pid.isdigit() and _is_alive(int(pid))
 
 

@@ -14,9 +14,15 @@ from interp.artifacts import (
     BadInput,
     add_checksums,
     compare_sizes,
+    locked,
     parse_manifest,
+    record_file,
     recorded_files,
+    with_checksum,
+    write_json,
 )
+from interp.artifacts.checksums import Record
+from interp.artifacts.manifests import own_manifest
 from interp.cli.app import Args, Flat, app, say, say_json
 from interp.display import text_columns
 
@@ -56,12 +62,27 @@ def check(path: Path, *, add: bool = False) -> tuple[str, str | None]:
             if not add:
                 return UNKNOWN, None
             is_unfinished = manifest.get("kind") in GROWING or manifest.get("shards", ()) is None
+            before = record_file(path / MANIFEST)
             manifest = add_checksums(path, files=not is_unfinished).manifest
+            _tell_outer(path / MANIFEST, before)
         compare_sizes(path, recorded_files(manifest))
         Artifact(path, manifest).compare_all()
     except BadInput as error:
         return DAMAGED, str(error)
     return WHOLE, None
+
+
+def _tell_outer(manifest: Path, before: Record) -> None:
+    """Record the new bytes of a manifest in the artifacts around it that recorded the old ones."""
+    for outer in list(manifest.parent.parents):
+        name = str(manifest.relative_to(outer).as_posix())
+        if not (outer / MANIFEST).exists():
+            continue
+        entries = parse_manifest(outer / MANIFEST)
+        if recorded_files(entries).get(name) == before:
+            with locked(outer):
+                files = recorded_files(entries) | {name: record_file(manifest)}
+                write_json(outer / MANIFEST, with_checksum(entries | {"files": files}))
 
 
 def _artifacts(paths: tuple[Path, ...]) -> Iterator[Path]:
@@ -76,6 +97,6 @@ def _artifacts(paths: tuple[Path, ...]) -> Iterator[Path]:
 def _is_ours(file: Path) -> bool:
     """Whether this is a manifest of this package, or a damaged file that may have been one."""
     try:
-        return {"schema", "kind"} <= set(parse_manifest(file))
+        return own_manifest(file.parent) is not None
     except BadInput:
         return True

@@ -44,8 +44,8 @@ from interp.grpo.config import GRPOConfig
 from interp.plots import Point, curves
 from interp.policy.fingerprints import weights_of
 from interp.rollouts.record import Rollout, Rollouts
-from interp.rollouts.recorded_checkpoints import CHECKPOINTS, checksum_of
-from interp.rollouts.series import Series
+from interp.rollouts.recorded_checkpoints import CHECKPOINTS, checksum_of, expect_recorded, recorded_checkpoints
+from interp.rollouts.series import Series, find_checkpoints
 from interp.tasks.chain.task import task_from_manifest
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Run(HtmlSummary):
 
     def checkpoint_steps(self) -> list[int]:
         """Steps of the complete checkpoints."""
-        return sorted(int(p.parent.name.split("-")[1]) for p in self.path.glob(f"checkpoint-*/{MANIFEST}"))
+        return [each.step for each in find_checkpoints(self.path) if (each.path / MANIFEST).exists()]
 
 
 # --- open and lock -----------------------------------------------------------------------------------------------
@@ -219,15 +219,17 @@ def _record_checkpoints(run: Run, checksums: Mapping[int, str]) -> None:
 
 
 def expect_checkpoints(run: Run, steps: Iterable[int]) -> None:
-    """Refuse a run that lacks one of these checkpoints, or has another in the place of one."""
-    present = run.checkpoint_steps()
+    """Refuse a run that lacks one of these checkpoints, or has another in the place of one. The last will be written
+    again, so it need not be the one that is listed."""
+    present, steps = run.checkpoint_steps(), list(steps)
     if missing := [step for step in steps if step not in present]:
         raise BadInput(
             f"{run.path}: expected the checkpoints of a run that was stopped later, got no checkpoint-{missing[0]}: "
             "put it back, or train in another place (out, --out)"
         )
-    if present:
-        Series.from_dir(run.path)
+    recorded = recorded_checkpoints(run.path)
+    for step in steps[:-1]:
+        expect_recorded(run.checkpoint(step), step, recorded)
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ class Series(Sequence[Checkpoint], HtmlSummary):
         our own runs are read once, to compare their checksums, and checkpoints that cannot be used are left out and
         listed in `skipped`; the base is never left out."""
         path = Path(path)
-        checkpoints = _find_checkpoints(path)
+        checkpoints = find_checkpoints(path)
         if not checkpoints:
             raise BadInput(f"{path}: expected directories called checkpoint-<step>, got {_describe_contents(path)}")
         if base is not None and checkpoints[0].step == 0:
@@ -241,7 +241,7 @@ def _read_config(checkpoint: Checkpoint, *, weights: bool = False) -> dict[str, 
     return config
 
 
-def _find_checkpoints(path: Path) -> list[Checkpoint]:
+def find_checkpoints(path: Path) -> list[Checkpoint]:
     """The checkpoints in a directory. One that a killed writer left half renamed is restored first."""
     if not path.is_dir():
         return []
@@ -249,7 +249,7 @@ def _find_checkpoints(path: Path) -> list[Checkpoint]:
         if match:
             recover(path / match[1])
     named = [(entry, _CHECKPOINT.fullmatch(entry.name)) for entry in sorted(path.iterdir()) if entry.is_dir()]
-    return [Checkpoint(int(match[1]), entry) for entry, match in named if match]
+    return sorted((Checkpoint(int(match[1]), entry) for entry, match in named if match), key=lambda each: each.step)
 
 
 def _describe_contents(path: Path) -> str:

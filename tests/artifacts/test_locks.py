@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import interp
-from interp.artifacts import BadInput, InUse, is_locked, locked, reserve, writing_dir
+from interp.artifacts import BadInput, InUse, locked, recover, reserve, writing_dir
 from interp.artifacts.locks import lock_file, shared_file_system
 
 ROOT = Path(interp.__file__).parent.parent
@@ -23,6 +23,19 @@ with locked(sys.argv[1]):
     print("locked", flush=True)
     time.sleep(30)
 """
+
+
+def is_locked(path: Path) -> bool:
+    """Whether anyone holds the lock of `path`, this process included."""
+    file = lock_file(path)
+    if not file.exists():
+        return False
+    with file.open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @pytest.fixture
@@ -171,3 +184,74 @@ def test_a_shared_place_is_named_in_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr("interp.artifacts.locks.shared_file_system", lambda place: "nfs4")
     with pytest.warns(UserWarning, match=r"is shared between machines \(nfs4\)"), locked(tmp_path / "run"):
         pass
+
+
+COUNT = """
+import sys, time
+from pathlib import Path
+from interp.artifacts import locked
+place, end = Path(sys.argv[1]), time.monotonic() + 2
+while time.monotonic() < end:
+    with locked(place, wait=True):
+        n = int(place.with_name("count").read_text())
+        place.with_name("count").write_text(str(n + 1))
+        place.with_name(f"of-{sys.argv[2]}").write_text(str(n + 1))
+"""
+
+
+def test_processes_that_wait_for_each_other_never_fail_and_never_meet(tmp_path):
+    (tmp_path / "count").write_text("0")
+    words = [sys.executable, "-c", COUNT, str(tmp_path / "run")]
+    children = [subprocess.Popen([*words, str(i)], cwd=ROOT, stderr=subprocess.PIPE, text=True) for i in range(4)]
+    errors = [child.communicate(timeout=60)[1] for child in children]
+    assert errors == [""] * 4
+    assert int((tmp_path / "count").read_text()) >= 4
+
+
+def test_a_directory_is_locked_under_every_name_that_it_has(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    refused = []
+
+    def take() -> None:
+        try:
+            with locked(tmp_path / "link"):
+                refused.append(False)
+        except InUse:
+            refused.append(True)
+
+    with locked(tmp_path / "run"):
+        thread = threading.Thread(target=take)
+        thread.start()
+        thread.join()
+    assert refused == [True]
+
+
+def test_a_directory_in_a_place_where_nothing_can_be_written_is_locked_itself(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    opened = os.open
+
+    def refuse_lock_files(path, *flags):
+        if str(path).endswith(".lock"):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *flags)
+
+    monkeypatch.setattr(os, "open", refuse_lock_files)
+    with locked(tmp_path / "run"):
+        monkeypatch.undo()
+        handle = os.open(tmp_path / "run", os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+
+
+def test_without_locks_a_reader_leaves_what_a_living_writer_writes(tmp_path, monkeypatch):
+    def flock(handle, operation):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    living, dead = tmp_path / f".run.{os.getppid()}.partial", tmp_path / ".run.4194305.partial"
+    living.mkdir()
+    dead.mkdir()
+    recover(tmp_path / "run")
+    assert living.exists() and not dead.exists()

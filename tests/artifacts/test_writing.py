@@ -320,3 +320,23 @@ def test_the_lock_of_a_killed_writer_is_cleared_when_its_result_is_read(tmp_path
     (tmp_path / ".thing.lock").write_text("4194305 on here")
     read_manifest(tmp_path / "thing", "toy")
     assert names(tmp_path) == ["thing"]
+
+
+def test_the_working_directory_is_refused_before_the_block(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="expected a directory of its own, got the working directory"), writing_dir("."):
+        pytest.fail("the block was entered")
+
+
+def test_a_place_below_a_directory_that_may_not_be_listed_is_read(tmp_path, monkeypatch):
+    with writing_dir(tmp_path / "thing") as aside:
+        write_manifest(aside, "toy", config={}, made_from={})
+    listed = Path.iterdir
+
+    def iterdir(self):
+        if self == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert read_manifest(tmp_path / "thing", "toy")["kind"] == "toy"

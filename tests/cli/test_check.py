@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import refused, run, run_json, run_text
 
-from interp.artifacts import MANIFEST, write_json
+from interp.artifacts import MANIFEST, write_json, write_manifest
 from interp.organism import shipped_path
 
 
@@ -71,3 +71,13 @@ def test_files_of_a_run_still_change_so_its_manifest_alone_gets_a_checksum(monke
     run_json(monkeypatch, capsys, "check", tmp_path, "--add")
     (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n')
     assert run_json(monkeypatch, capsys, "check", tmp_path)["artifacts"][0]["state"] == "whole"
+
+
+def test_an_outer_artifact_that_recorded_the_manifest_of_an_older_inner_one_stays_whole(monkeypatch, capsys, tmp_path):
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    write_json(inner / MANIFEST, {"schema": 1, "kind": "toy", "config": {}, "made_from": {}})
+    write_manifest(outer, "toy", config={}, made_from={})
+    states = [row["state"] for row in run_json(monkeypatch, capsys, "check", tmp_path, "--add")["artifacts"]]
+    assert states == ["whole", "whole"]
+    assert run(monkeypatch, "check", tmp_path) == 0

@@ -336,3 +336,11 @@ def test_what_a_kill_left_half_deleted_is_cleared_when_the_run_goes_on(stopped, 
     train_tiny(stopped)
     assert not list(stopped.glob(".*"))
     assert_same_run(stopped, whole(JOBS["plain"]))
+
+
+def test_a_copy_of_a_checkpoint_beside_the_others_is_no_checkpoint(stopped, whole):
+    shutil.copytree(stopped / "checkpoint-2", stopped / "checkpoint-2.bak")
+    shutil.copytree(stopped / "checkpoint-2", stopped / "checkpoint-2-backup")
+    assert Run.open(stopped).checkpoint_steps() == [0, 2]
+    train_tiny(stopped)
+    assert Run.open(stopped).checkpoint_steps() == [0, 2, 4, 6]
