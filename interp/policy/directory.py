@@ -9,7 +9,7 @@ compared with the headers of the weights: a config of other sizes allocates noth
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FAST_CLASSES = (None, "TokenizersBackend", "PreTrainedTokenizerFast")
+CONTEXT = ("max_position_embeddings", "max_seq_len", "seq_length", "n_positions")
+"""Names of the largest number of tokens in a config, by architecture."""
 MAX_COUNT = 1024
 """A config may count this many layers, heads or labels, or as many as the weights have tensors or columns."""
 _COUNT = re.compile(r"(num_|n_)(?!positions|ctx).*|.*layers?")
@@ -65,11 +67,15 @@ def expect_forward(path: Path, model: "PreTrainedModel") -> None:
     """Refuse a model that cannot read a token: some entries of a config are only used then."""
     import torch
 
-    context = getattr(model.config, "max_position_embeddings", None)
-    if type(context) is not int or context < 2:
-        raise BadInput(f"{path / CONFIG}: expected max_position_embeddings of at least 2, got {context!r}")
+    if (stated := stated_context(model)) is not None and (type(stated[1]) is not int or stated[1] < 2):
+        raise BadInput(f"{path / CONFIG}: expected {stated[0]} of at least 2, got {stated[1]!r}")
     with whatever_it_raises(path, "a model that reads a token"), torch.no_grad():
         model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=False)
+
+
+def stated_context(model: "PreTrainedModel") -> tuple[str, Any] | None:
+    """The entry of a config that states the largest number of tokens, and its value. Some architectures have none."""
+    return next(((name, getattr(model.config, name)) for name in CONTEXT if hasattr(model.config, name)), None)
 
 
 def empty_model(path: Path) -> "tuple[PreTrainedModel, list[Path]]":
@@ -86,12 +92,15 @@ def empty_model(path: Path) -> "tuple[PreTrainedModel, list[Path]]":
     _expect_counts(path, config, headers)
     with whatever_it_raises(path / CONFIG, "the config of a model"), torch.device("meta"):
         empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path, local_files_only=True))
+    stored = stored_names(path, empty, headers)
+    model_names = {other: name for name, other in stored.items()}
+    headers = {model_names.get(name, name): shape for name, shape in headers.items()}
     shapes = {name: tuple(weight.shape) for name, weight in empty.named_parameters()}
     _expect_shapes(
         path,
         {name: (shape, headers[name]) for name, shape in shapes.items() if headers.get(name, shape) != shape},
     )
-    _expect_tied(path, empty, headers, files)
+    _expect_tied(path, empty, stored, files)
     n_weights, n_in_files = (sum(map(math.prod, each.values())) for each in (shapes, headers))
     if n_weights > 2 * n_in_files:  # for what is missing, memory would be taken
         expect_none_missing(path, shapes.keys() - headers.keys())
@@ -137,15 +146,31 @@ def _expect_shapes(path: Path, mismatched: Mapping[str, tuple[tuple[int, ...], t
         )
 
 
-def _expect_tied(path: Path, empty: "PreTrainedModel", headers: Header, files: list[Path]) -> None:
+def stored_names(path: Path, model: "PreTrainedModel", names: Container[str]) -> dict[str, str]:
+    """The names in the files of the weights of a model that are there, by the model's own names.
+
+    As transformers does, a weight is also found without the prefix of the model's trunk (`transformer.` in GPT-2)."""
+    stored, prefix = {}, f"{model.base_model_prefix}."
+    own = dict(model.named_parameters(remove_duplicate=False)).keys()
+    for name in own:
+        short = name.removeprefix(prefix)
+        found = [each for each in dict.fromkeys([name, short]) if each in names and (each == name or each not in own)]
+        if len(found) > 1:
+            raise BadInput(f"{path}: expected {name} once, got it as {short} too: save the model again")
+        if found:
+            stored[name] = found[0]
+    return stored
+
+
+def _expect_tied(path: Path, empty: "PreTrainedModel", stored: Mapping[str, str], files: list[Path]) -> None:
     """Refuse a stored copy of a tied weight that is another: transformers would then tie nothing, and say nothing."""
     names = {id(weight): name for name, weight in empty.named_parameters()}
     weights = dict(empty.named_parameters(remove_duplicate=False))
     for copy, weight in weights.items():
         source = names[id(weight)]
-        if copy != source and {copy, source} <= headers.keys():
+        if copy != source and {copy, source} <= stored.keys():
             with reading(path, "weights as safetensors"):
-                is_same = _read_tensor(files, copy).equal(_read_tensor(files, source))
+                is_same = _read_tensor(files, stored[copy]).equal(_read_tensor(files, stored[source]))
             if not is_same:
                 raise BadInput(
                     f"{path}: expected {copy} equal to {source}, as config.json says (tie_word_embeddings), got "

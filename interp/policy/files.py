@@ -18,13 +18,14 @@ from interp.artifacts import (
     compare_sizes,
     inside,
     parse_json,
-    parse_manifest,
     read_header,
     read_manifest,
     reading,
     recorded_files,
     recover,
 )
+from interp.artifacts.json_files import MAX_BYTES
+from interp.artifacts.manifests import own_manifest
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -89,8 +90,9 @@ def read_headers(files: list[Path]) -> Header:
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """The entries of a JSON file. Tokenizers may be large."""
-    value = parse_json(file, max_bytes=MAX_TOKENIZER) if file.name == "tokenizer.json" else parse_json(file)
+    """The entries of a JSON file of another program: NaN and Infinity are read. Tokenizers may be large."""
+    max_bytes = MAX_TOKENIZER if file.name == "tokenizer.json" else MAX_BYTES
+    value = parse_json(file, max_bytes=max_bytes, constants=True)
     if not isinstance(value, dict):
         raise BadInput(f"{file}: expected JSON with entries by name, got a {type(value).__name__}: copy it again")
     return value
@@ -113,19 +115,16 @@ def compare_files(path: Path, *, weights: bool) -> None:
 
 def recorded_step(path: Path) -> int | None:
     """The step of training that the manifest of a checkpoint of ours states."""
-    manifest = parse_manifest(path / MANIFEST) if (path / MANIFEST).exists() else {}
+    manifest = own_manifest(path) or {}
     return manifest.get("step") if manifest.get("kind") == "checkpoint" else None
 
 
 def _records(path: Path) -> dict[str, dict[str, Any]] | None:
     """Size and checksum of each file that a policy is read from. None without a manifest of ours, or in one of an
     earlier version."""
-    if not (path / MANIFEST).exists():
+    if (manifest := own_manifest(path)) is None:
         return None
-    manifest = parse_manifest(path / MANIFEST)
-    if not {"schema", "kind", "made_from"} & manifest.keys():
-        return None  # of another program
-    records = recorded_files(read_manifest(path, str(manifest.get("kind"))))
+    records = recorded_files(read_manifest(path, manifest.get("kind", "checkpoint")))
     of_policy = {name: record for name, record in records.items() if name in READ or name.endswith(".safetensors")}
     return of_policy or None
 
@@ -135,7 +134,9 @@ def _changed_on_purpose(path: Path) -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        raise BadInput(f"{error}. If you changed it on purpose, delete {path / MANIFEST}") from error
+        raise BadInput(
+            f"{error}. If you changed it on purpose, copy {path} elsewhere and delete its {MANIFEST} there"
+        ) from error
 
 
 def _indexed_names(index: Path) -> list[str]:

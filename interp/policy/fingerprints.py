@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import fingerprint, fingerprint_config, fingerprint_tensors, reading, record_file
-from interp.policy.directory import empty_model, expect_none_missing, load_tokenizer
+from interp.policy.directory import empty_model, expect_none_missing, load_tokenizer, stored_names
 from interp.policy.files import CONFIG, GENERATION, TOKENIZER_FILES, read_object
 
 if TYPE_CHECKING:
@@ -127,8 +127,9 @@ def _weights_in(path: Path, empty: "PreTrainedModel", files: Iterable[Path]) -> 
             file_of.update(dict.fromkeys(handle.keys(), handle))
         # the names of the model: a file may hold more, such as a head tied to the embedding
         names = dict(empty.named_parameters()).keys()
-        expect_none_missing(path, names - file_of.keys())
-        return fingerprint_tensors(names, lambda name: file_of[name].get_tensor(name))
+        stored = stored_names(path, empty, file_of)
+        expect_none_missing(path, names - stored.keys())
+        return fingerprint_tensors(names, lambda name: file_of[stored[name]].get_tensor(stored[name]))
 
 
 def _tokenizer_of(path: Path) -> tuple[str, int]:

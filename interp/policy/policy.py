@@ -15,7 +15,15 @@ from interp.artifacts import BadInput, writing_dir
 from interp.device import resolve_device
 from interp.policy.bridge import bridge
 from interp.policy.config import SampleConfig
-from interp.policy.directory import expect_forward, load_model, load_tokenizer, no_progress_bars, whatever_it_raises
+from interp.policy.directory import (
+    CONTEXT,
+    expect_forward,
+    load_model,
+    load_tokenizer,
+    no_progress_bars,
+    stated_context,
+    whatever_it_raises,
+)
 from interp.policy.fingerprints import fingerprint_policy, fingerprint_weights, generation_eos, stop_ids
 from interp.policy.residual import completion_residuals, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
@@ -80,7 +88,12 @@ class Policy:
     @property
     def context(self) -> int:
         """Largest number of tokens in a prompt and its completion together."""
-        return self.model.config.max_position_embeddings
+        if (stated := stated_context(self.model)) is None:
+            raise BadInput(
+                f"expected a config that states the largest number of tokens ({', '.join(CONTEXT)}), got none: add "
+                f"{CONTEXT[0]} to config.json"
+            )
+        return stated[1]
 
     @property
     def n_layers(self) -> int:

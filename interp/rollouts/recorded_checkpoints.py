@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import CHECKSUM, MANIFEST, BadInput, parse_manifest, reading
+from interp.artifacts import CHECKSUM, MANIFEST, BadInput, reading
+from interp.artifacts.manifests import own_manifest
 
 CHECKPOINTS = "checkpoints"
 """Entry of a run's manifest: the checksum of each checkpoint's manifest, by its step."""
@@ -16,11 +17,8 @@ CHECKPOINTS = "checkpoints"
 
 def recorded_checkpoints(run: Path) -> dict[int, str]:
     """Checksums of the manifests of a run's checkpoints, by step. Empty where none are listed."""
-    file = run / MANIFEST
-    if not file.exists():
-        return {}
-    manifest = parse_manifest(file)
-    with reading(file, "a list of checkpoints"):
+    manifest = own_manifest(run) or {}
+    with reading(run / MANIFEST, "a list of checkpoints"):
         return {int(step): str(checksum) for step, checksum in manifest.get(CHECKPOINTS, {}).items()}
 
 
@@ -40,8 +38,7 @@ def expect_recorded(path: Path, step: int, recorded: Mapping[int, str]) -> None:
     """Refuse a checkpoint that is not the one that its run lists under this step."""
     if step not in recorded:
         return
-    file = path / MANIFEST
-    manifest = parse_manifest(file) if file.exists() else {}
+    manifest = own_manifest(path) or {}
     if (got := manifest.get("step")) != step:
         raise BadInput(f"{path}: expected the checkpoint of step {step}, got that of step {got}: put it back")
     if (checksum := checksum_of(manifest)) != recorded[step] and recorded[step]:

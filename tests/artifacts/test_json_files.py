@@ -1,5 +1,7 @@
 """JSON documents and logs: damage is a refusal that names the line; a line that a kill cut short is left out."""
 
+import math
+
 import pytest
 
 from interp.artifacts import BadInput, append_line, parse_json, read_lines
@@ -65,6 +67,12 @@ def test_a_document_that_is_no_json_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(BadInput, match="a.json: expected a summary, got text that does not parse"):
         parse_json(tmp_path / "a.json", "a summary")
+
+
+@pytest.mark.parametrize(("text", "value"), [("Infinity", math.inf), ("-Infinity", -math.inf), ("[1]", [1])])
+def test_numbers_that_json_lacks_are_read_from_other_programs(tmp_path, text, value):
+    (tmp_path / "a.json").write_text(text)
+    assert parse_json(tmp_path / "a.json", constants=True) == value
 
 
 def test_a_document_of_absurd_size_is_refused_before_it_is_read(tmp_path):

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from damage_fixtures import edit_manifest
 
 from interp.artifacts import (
     MANIFEST,
@@ -17,6 +18,7 @@ from interp.artifacts import (
     write_manifest,
     writing_dir,
 )
+from interp.artifacts.manifests import is_ours, own_manifest
 
 
 @pytest.fixture
@@ -51,6 +53,41 @@ def test_another_fingerprint_is_refused_naming_both_and_what_to_do(store):
         read_manifest(store, "store", made_from={"policy": "xyz"})
     with pytest.raises(Mismatch, match="another teacher: expected xyz, got None"):
         read_manifest(store, "store", made_from={"teacher": "xyz"})
+
+
+@pytest.mark.parametrize(
+    ("versions", "reason"),
+    [
+        ({"transformers": "4.0.0"}, r" \(or written with another version of transformers: 4\.0\.0, here \d\S+\)"),
+        ({"transformers": "4.0.0", "tokenizers": "0.1"}, r" \(.* transformers: 4\.0\.0, .* and tokenizers: 0\.1, .*\)"),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_a_policy_of_equal_weights_and_another_rest_is_refused_with_what_differs(tmp_path, versions, reason):
+    write_manifest(tmp_path, "store", config={}, made_from={"policy": "abc+123"})
+    edit_manifest(tmp_path, lambda it: it.update(versions=versions and it["versions"] | versions))
+    message = r"another policy: expected abc\+456, got abc\+123: same weights, another config or tokenizer"
+    with pytest.raises(Mismatch, match=f"{message}{reason}\\. Use the policy it was made from, or make it again"):
+        read_manifest(tmp_path, "store", made_from={"policy": "abc+456"})
+    with pytest.raises(Mismatch, match=r"expected xyz\+123, got abc\+123\. Use the policy"):
+        read_manifest(tmp_path, "store", made_from={"policy": "xyz+123"})
+
+
+@pytest.mark.parametrize("missing", [None, "schema", "kind", "made_from", "checksum"])
+def test_a_manifest_is_ours_if_at_most_one_of_its_signs_is_missing(store, missing):
+    manifest = json.loads((store / MANIFEST).read_text())
+    manifest.pop(missing, None)
+    assert is_ours(manifest)
+    for other in {"schema", "kind", "made_from", "checksum"} - {missing}:
+        assert is_ours({**manifest, other: None}) is (missing is None)
+
+
+@pytest.mark.parametrize("value", [None, [], 3, "text", {}, {"schema": True, "kind": "a", "made_from": {}}])
+def test_the_manifest_of_another_program_is_not_ours(value, tmp_path):
+    assert not is_ours(value)
+    write_json(tmp_path / MANIFEST, value)
+    assert own_manifest(tmp_path) is None
 
 
 def test_a_missing_directory_and_a_directory_without_a_manifest_are_refused(tmp_path):

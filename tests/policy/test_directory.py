@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from conftest import CONTEXT, FAMILIES, WORDS, tiny_policy, tiny_tokenizer
 from safetensors.torch import load_file, save_file
 
@@ -122,6 +123,32 @@ def test_saving_over_a_directory_needs_overwrite(copy, new_policy):
     assert fingerprint_of(copy) == before
     other.save(copy, overwrite=True)
     assert fingerprint_of(copy) == other.fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes", "context"),
+    [
+        ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, None),
+        ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4, "seq_length": 48}, 48),
+        ("Mpt", {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 40}, 40),
+        ("GPT2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 24}, 24),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_families_name_the_largest_number_of_tokens_differently_or_not_at_all(tmp_path, family, sizes, context):
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = getattr(transformers, f"{family}Config")(vocab_size=len(WORDS), **sizes, **special)
+    model = getattr(transformers, {"GPT2": "GPT2LMHeadModel"}.get(family, f"{family}ForCausalLM"))(config)
+    Policy(model.eval(), tiny_tokenizer()).save(tmp_path / "policy")
+    policy = Policy.load(tmp_path / "policy")
+    assert policy.fingerprint() == fingerprint_of(tmp_path / "policy")
+    if context is not None:
+        assert policy.context == context
+        return
+    with pytest.raises(BadInput, match=r"\(max_position_embeddings, .*\), got none: add max_position_embeddings to"):
+        policy.encode(["1 + 2"])
+    edit(tmp_path / "policy" / "config.json", max_position_embeddings=32)
+    assert Policy.load(tmp_path / "policy").context == 32
 
 
 # --- refused paths ---------------------------------------------------------------------------------------------------

@@ -26,6 +26,15 @@ READ = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_co
 WEIGHTS = "model.safetensors"
 
 
+OF_OTHER_PROGRAMS = (
+    *("[]", "null", "3", '"text"', "{}", '{"loss": NaN}', '{"name": "mine"}'),
+    *('{"schema": "https://example.org/1"}', '{"schema": 1}', '{"kind": "model"}', '{"schema": 1, "kind": "model"}'),
+    *('{"made_from": "a base"}', '{"made_from": {"base": "x"}, "kind": "model"}'),
+    *('{"checksum": "abc"}', '{"kind": "model", "checksum": "0123456789abcdef"}', '{"files": ["a"], "step": 9}'),
+    *('{"checkpoints": ["a"]}', '{"checkpoints": {"best": "checkpoint-3"}}', '{"kind": "checkpoint", "step": 9}'),
+)
+
+
 def make_ours(policy: Policy, path: Path, **sharding: Any) -> Path:
     """A directory with a manifest, as an organism or a checkpoint has."""
     policy.model.save_pretrained(path, **sharding)
@@ -63,19 +72,41 @@ def assert_refused(path: Path, *messages: str) -> None:
 @pytest.mark.parametrize("name", [*READ, WEIGHTS])
 def test_a_damaged_file_is_refused_by_its_name_with_a_way_out(ours, copy, name, damage):
     DAMAGES[damage](copy / name, ours["other"] / name)
-    assert_refused(copy, str(copy / name), f"If you changed it on purpose, delete {copy / MANIFEST}")
+    assert_refused(
+        copy, str(copy / name), f"changed it on purpose, copy {copy} elsewhere and delete its {MANIFEST} there"
+    )
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "exchange"])
 def test_a_damaged_manifest_is_refused(ours, copy, damage):
     DAMAGES[damage](copy / MANIFEST, ours["other"] / MANIFEST)
-    assert_refused(copy, str(copy), f"delete {copy / MANIFEST}")
+    assert_refused(copy, str(copy), f"copy {copy} elsewhere and delete its {MANIFEST} there")
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"[" * 99_999, b"null"])
-def test_a_manifest_that_is_none_is_refused(copy, content):
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 99_999])
+def test_a_manifest_that_does_not_parse_may_have_been_ours_and_is_refused(copy, content):
     (copy / MANIFEST).write_bytes(content)
     assert_refused(copy, str(copy / MANIFEST))
+
+
+@pytest.mark.parametrize("name", ["schema", "kind", "made_from", "checksum"])
+@pytest.mark.parametrize("is_renamed", [False, True], ids=["another type", "another name"])
+def test_a_manifest_of_ours_with_one_damaged_entry_is_refused(copy, name, is_renamed):
+    """It is not taken for one of another program, whose files are not compared."""
+    edit_json(copy / MANIFEST, lambda it: it.update({f"{name}_": it.pop(name)} if is_renamed else {name: [1]}))
+    edit_json(copy / "config.json", lambda config: config.update(rms_norm_eps=0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without its checksum, it may be one of an earlier version
+        assert_refused(copy, str(copy))
+
+
+@pytest.mark.parametrize("text", OF_OTHER_PROGRAMS)
+def test_the_manifest_of_another_program_is_ignored(tiny_dirs, tmp_path, text):
+    checkpoint = Path(shutil.copytree(tiny_dirs["qwen3"], tmp_path / "run" / "checkpoint-3"))
+    for directory in (checkpoint, checkpoint.parent):
+        (directory / MANIFEST).write_text(text)
+    assert Policy.load(checkpoint).fingerprint() == fingerprint_of(checkpoint) == fingerprint_of(tiny_dirs["qwen3"])
+    assert Series.from_dir(checkpoint.parent, skip_bad=True).steps == (3,)
 
 
 def test_two_shards_of_one_policy_are_not_exchanged_in_silence(tmp_path):
@@ -100,6 +131,15 @@ def test_a_changed_policy_is_opened_once_its_manifest_is_gone(copy):
     assert_refused(copy, "config.json: expected", "on purpose")
     (copy / MANIFEST).unlink()
     assert Policy.load(copy).fingerprint() == fingerprint_of(copy)
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN"])
+def test_a_config_with_a_number_that_json_lacks_is_read(tiny_dirs, tmp_path, number):
+    """transformers wrote such for Mamba-2: time_step_limit."""
+    path = Path(shutil.copytree(tiny_dirs["qwen3"], tmp_path / "policy"))
+    config = (path / "config.json").read_text().rstrip().removesuffix("}")
+    (path / "config.json").write_text(f'{config}, "time_step_limit": [0.0, {number}]}}')
+    assert Policy.load(path).fingerprint() == fingerprint_of(path) != fingerprint_of(tiny_dirs["qwen3"])
 
 
 def test_sizes_alone_are_compared_where_that_is_asked_for(copy):

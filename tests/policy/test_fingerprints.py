@@ -10,8 +10,10 @@ import pytest
 import torch
 import transformers
 from conftest import CONTEXT, WORDS, tiny_policy, tiny_tokenizer
+from safetensors.torch import load_file, save_file
 
-from interp.artifacts import same_fingerprint
+from interp.artifacts import BadInput, same_fingerprint
+from interp.organism import shipped_path
 from interp.policy import Policy, fingerprints
 from interp.policy.fingerprints import fingerprint_of, weights_fingerprint_of, weights_of
 
@@ -133,6 +135,47 @@ def test_a_tokenizer_of_another_class_has_the_same_fingerprint_after_loading(tmp
     assert type(loaded.tokenizer).__name__ == type(tokenizer).__name__
     assert loaded.fingerprint() == fingerprint_of(tmp_path / "qwen")
     assert policy.fingerprint() == loaded.fingerprint()
+
+
+def without_prefix(policy: Policy, path: Path) -> Path:
+    """Saved as the gpt2 of the hub is: the trunk alone, without the name of the trunk."""
+    policy.save(path)
+    file, prefix = path / "model.safetensors", f"{policy.model.base_model_prefix}."
+    save_file({name.removeprefix(prefix): weight for name, weight in load_file(file).items()}, file, {"format": "pt"})
+    return path
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("family", ["gpt2", "qwen3"])
+def test_weights_without_the_prefix_of_the_trunk_are_the_same_policy(tmp_path, family, tied):
+    policy = MAKERS[family](tie_word_embeddings=tied)
+    path = without_prefix(policy, tmp_path / "hub")
+    assert fingerprint_of(path) == Policy.load(path).fingerprint() == policy.fingerprint()
+
+
+def test_a_tied_head_of_other_weights_is_refused_without_the_prefix_too(tmp_path):
+    path = without_prefix(gpt2(), tmp_path / "hub")
+    weights = load_file(path / "model.safetensors")
+    save_file(weights | {"lm_head.weight": weights["wte.weight"] + 1}, path / "model.safetensors", {"format": "pt"})
+    for opens in (fingerprint_of, Policy.load):
+        with pytest.raises(BadInput, match=r"expected lm_head.weight equal to transformer.wte.weight"):
+            opens(path)
+
+
+def test_a_weight_with_and_without_the_prefix_is_refused(tmp_path):
+    gpt2().save(tmp_path / "twice")
+    file = tmp_path / "twice" / "model.safetensors"
+    weights = load_file(file)
+    save_file(weights | {"wte.weight": weights["transformer.wte.weight"] + 1}, file, {"format": "pt"})
+    for opens in (fingerprint_of, Policy.load):
+        with pytest.raises(BadInput, match=r"expected transformer.wte.weight once, got it as wte.weight too"):
+            opens(tmp_path / "twice")
+
+
+def test_the_shipped_organism_has_the_fingerprint_it_always_had():
+    """The config and the tokenizer are described by transformers and tokenizers. If another version of theirs changes
+    this value, fingerprints of results that exist already no longer match: list its new entries in NOT_BEHAVIOR."""
+    assert fingerprint_of(shipped_path()) == "71cfd0d8dac8ae7a+5806f879a0d020ab"
 
 
 def test_equal_tokenizers_of_several_checkpoints_are_read_once(tmp_path, monkeypatch):
