@@ -184,8 +184,12 @@ def _reason(expected: str, actual: Any, manifest: Mapping[str, Any]) -> str:
     parts = [text.split("+") for text in (expected, actual) if isinstance(text, str)]
     if [len(part) for part in parts] != [2, 2] or parts[0][0] != parts[1][0]:
         return ""
-    written, here = manifest.get("versions"), versions(*DESCRIBERS)
-    before = {name: written[name] for name in here if name in written} if isinstance(written, dict) else {}
-    changes = [f"{name}: {version}, here {here[name]}" for name, version in before.items() if version != here[name]]
+    recorded = manifest.get("versions")
+    before = recorded if isinstance(recorded, dict) else {}
+    changes = [
+        f"{name}: {before[name]}, here {version}"
+        for name, version in versions(*DESCRIBERS).items()
+        if before.get(name, version) != version
+    ]
     cause = f" (or written with another version of {' and '.join(changes)})" if changes else ""
     return f": same weights, another config or tokenizer{cause}"

@@ -154,11 +154,12 @@ def stored_names(path: Path, model: "PreTrainedModel", names: Container[str]) ->
     own = dict(model.named_parameters(remove_duplicate=False)).keys()
     for name in own:
         short = name.removeprefix(prefix)
-        found = [each for each in dict.fromkeys([name, short]) if each in names and (each == name or each not in own)]
-        if len(found) > 1:
+        candidates = [name] if short in own else [name, short]
+        matches = [candidate for candidate in candidates if candidate in names]
+        if len(matches) > 1:
             raise BadInput(f"{path}: expected {name} once, got it as {short} too: save the model again")
-        if found:
-            stored[name] = found[0]
+        if matches:
+            stored[name] = matches[0]
     return stored
 
 

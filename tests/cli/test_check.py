@@ -48,6 +48,18 @@ def test_a_path_without_artifacts_is_refused(monkeypatch, capsys, tmp_path):
     assert "expected a directory with a manifest.json in it" in refused(monkeypatch, capsys, "check", tmp_path)
 
 
+@pytest.mark.parametrize("text", ['{"schema": "https://example.org"}', '{"checksum": "abc"}', "[]", '{"loss": NaN}'])
+def test_manifests_of_other_programs_are_no_artifacts(monkeypatch, capsys, organism, text):
+    other = organism.parent / "other"
+    other.mkdir()
+    (other / MANIFEST).write_text(text)
+    assert [row["path"] for row in run_json(monkeypatch, capsys, "check", organism.parent)["artifacts"]] == [
+        str(organism)
+    ]
+    (other / MANIFEST).write_text('{"schema": 1, "kind": "organ')
+    assert run(monkeypatch, "check", organism.parent) == 1, "it may have been one of ours"
+
+
 def test_sizes_alone_are_compared_after_the_flag_integrity(monkeypatch, capsys, organism):
     monkeypatch.setenv("INTERP_INTEGRITY", "full")
     flip_a_byte(organism / "tokenizer.json")

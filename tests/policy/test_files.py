@@ -302,12 +302,12 @@ def test_a_chat_template_that_does_not_parse_is_refused_when_it_is_used(plain):
 
 def test_a_header_of_absurd_length_is_refused_before_it_is_read(plain, monkeypatch):
     with (plain / WEIGHTS).open("wb") as handle:
-        handle.write((25_000_001).to_bytes(8, "little"))
+        handle.write((10_000_001).to_bytes(8, "little"))
         handle.truncate(30_000_000)
     monkeypatch.setattr(json, "loads", lambda *args, **more: pytest.fail("the header was parsed"))
     monkeypatch.setattr("interp.policy.directory.check_config", lambda path: {"model_type": "qwen3"})
     monkeypatch.setattr("interp.policy.directory._expect_stop_tokens", lambda path: None)
-    with pytest.raises(BadInput, match="expected a safetensors header of up to 25,000,000 bytes, got 25,000,001"):
+    with pytest.raises(BadInput, match="expected a safetensors header of up to 10,000,000 bytes, got 10,000,001"):
         fingerprint_of(plain)
 
 

@@ -82,6 +82,28 @@ def test_a_series_is_opened_without_torch(shared):
     assert interp.Series is Series and interp.rollouts.Series is Series
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        *({"checkpoints": ["checkpoint-2"]}, {"checkpoints": {"best": "checkpoint-2"}}, {"checkpoints": {"7": "x"}}),
+        *({"checkpoints": {"2": "x"}, "kind": "run"}, {"kind": "checkpoint", "step": 1}, {"checksum": "x"}, ["a"], 3),
+    ],
+    ids=json.dumps,
+)
+def test_the_manifests_of_another_trainer_are_not_read(trainer, manifest):
+    for directory in (trainer, *trainer.glob("checkpoint-*"), trainer / "base"):
+        (directory / "manifest.json").write_text(json.dumps(manifest))
+    series = Series.from_dir(trainer, base=trainer / "base", skip_bad=True)
+    assert series.steps == (0, 2, 9, 10) and series.skipped == ()
+    assert series.checkpoint(9).fingerprint() == tiny_policy(seed=9).fingerprint()
+
+
+def test_a_manifest_of_a_run_that_does_not_parse_may_have_been_ours_and_is_refused(trainer):
+    (trainer / "manifest.json").write_text('{"schema": 1, "kind": "grpo-run", "chec')
+    with pytest.raises(BadInput, match="manifest.json: expected a JSON manifest, got text that does not parse"):
+        Series.from_dir(trainer)
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 
