@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.artifacts import (
+    CHECKSUM,
     MANIFEST,
     BadInput,
     Mismatch,
@@ -14,6 +15,7 @@ from interp.artifacts import (
     fingerprint,
     locked,
     open_or_create,
+    parse_manifest,
     read_manifest,
     recover_inside,
     same_fingerprint,
@@ -81,8 +83,17 @@ def track(
         with locked(out):
             tracks, plan = _begin(out, spec, tsae, checkpoints), _plan(checkpoints, resampled_steps)
             _measure_missing(tracks, task, problems, plan, prepare, run=series.run, progress=progress)
-            add_checksums(out)
+            _add_checksums(out, plan)
     return Tracks.open(out)
+
+
+def _add_checksums(out: Path, plan: Sequence[tuple[Checkpoint, str]]) -> None:
+    """Record the files of finished tracks. Sums that an earlier version wrote get checksums of their own first."""
+    for checkpoint, corpus in plan:
+        sums = sums_path(out, checkpoint.step, corpus)
+        if CHECKSUM not in parse_manifest(sums / MANIFEST):
+            add_checksums(sums)
+    add_checksums(out)
 
 
 def corpus_problems(task: Task, corpus: str, config: TrackConfig, buckets: Buckets | None = None) -> CorpusProblems:

@@ -284,27 +284,40 @@ def test_a_run_whose_first_checkpoint_was_deleted_is_refused_and_not_finished_wi
         train_tiny(stopped)
 
 
+def replace_directory(path: Path, other: Path) -> None:
+    shutil.rmtree(path)
+    shutil.copytree(other, path)
+
+
 def test_a_checkpoint_of_another_step_in_the_place_of_one_is_refused(stopped):
-    shutil.rmtree(stopped / "checkpoint-2")
-    shutil.copytree(stopped / "checkpoint-0", stopped / "checkpoint-2")
-    with pytest.raises(BadInput, match="checkpoint-2: expected the checkpoint of step 2, got that of"):
+    replace_directory(stopped / "checkpoint-0", stopped / "checkpoint-2")
+    with pytest.raises(BadInput, match="checkpoint-0: expected the checkpoint of step 0, got that of step 2"):
         train_tiny(stopped)
-    with pytest.raises(BadInput, match="checkpoint-2: expected the checkpoint of step 2, got that of"):
+    with pytest.raises(BadInput, match="checkpoint-0: expected the checkpoint of step 0, got that of"):
         Series.from_dir(stopped)
+
+
+def test_a_checkpoint_that_another_step_stands_in_for_is_left_out_on_request(stopped):
+    replace_directory(stopped / "checkpoint-2", stopped / "checkpoint-0")
     assert Series.from_dir(stopped, skip_bad=True).steps == (0,)
-    shutil.rmtree(stopped / "checkpoint-2" / "rollouts")
-    shutil.copytree(stopped / "checkpoint-0" / "rollouts", stopped / "checkpoint-2" / "rollouts")
-    with pytest.raises(BadInput, match="rollouts/manifest.json: expected"):
-        Run.open(stopped).rollouts(2)
 
 
 def test_a_checkpoint_of_another_run_in_the_place_of_one_is_refused(stopped, whole):
-    shutil.rmtree(stopped / "checkpoint-2")
-    shutil.copytree(whole(JOBS["lora"]) / "checkpoint-2", stopped / "checkpoint-2")
-    with pytest.raises(
-        BadInput, match="expected the checkpoint whose manifest has checksum [0-9a-f]{16}, as its run lists it"
-    ):
+    replace_directory(stopped / "checkpoint-0", whole(JOBS["lora"]) / "checkpoint-0")
+    with pytest.raises(BadInput, match=r"expected the checkpoint whose manifest has checksum \w{16}, as its run lists"):
         train_tiny(stopped)
+
+
+def test_rollouts_of_another_step_in_the_place_of_a_checkpoints_own_are_refused(stopped):
+    replace_directory(stopped / "checkpoint-2" / "rollouts", stopped / "checkpoint-0" / "rollouts")
+    with pytest.raises(BadInput, match=r"rollouts/manifest\.json: expected"):
+        Run.open(stopped).rollouts(2)
+
+
+def test_a_checkpoint_that_a_stopped_run_will_write_again_need_not_be_the_one_that_is_listed(stopped, whole):
+    replace_directory(stopped / "checkpoint-2", whole(JOBS["lora"]) / "checkpoint-2")
+    train_tiny(stopped)
+    assert_same_run(stopped, whole(JOBS["plain"]))
 
 
 def test_a_checkpoint_that_a_finished_run_lists_and_lacks_is_refused_or_left_out_by_name(whole, tmp_path):
