@@ -124,8 +124,7 @@ def is_ours(manifest: Any) -> bool:
 
 def is_kind(path: str | Path, kind: str) -> bool:
     """Whether `path` has a manifest of this kind."""
-    file = Path(path) / MANIFEST
-    return file.exists() and parse_manifest(file).get("kind") == kind
+    return (own_manifest(path) or {}).get("kind") == kind
 
 
 def recorded_files(manifest: Mapping[str, Any]) -> dict[str, Record]:
