@@ -186,6 +186,41 @@ def test_a_false_step_is_the_first_error_and_makes_a_correct_answer_lucky():
     assert verdict.correct and verdict.valid is False and verdict.lucky and verdict.first_error == 0
 
 
+@pytest.mark.parametrize("announced", ["The answer is 7.", r"\boxed{7}.", "#### 7\n", "A: 7\n", "<answer>7</answer>"])
+def test_an_ordinary_next_sentence_takes_nothing_back_and_a_whole_retraction_does(announced):
+    ordinary = [
+        "No other value works.",
+        "It is not hard to check.",
+        "But note that 3 is odd.",
+        "That can't be simplified.",
+    ]
+    ordinary += ["Not bad!", "Actually this matches the check.", "Or in words, seven.", "Or 7 dollars."]
+    retractions = [
+        "No.",
+        "Just kidding.",
+        "Actually, that is wrong.",
+        "Or is it 8?",
+        "But maybe eight.",
+        "It is not 7.",
+    ]
+    retractions += ["Actually, she has 5, so it is 9.", "Or 7 squared.", "That can't be right.", "Actually, x + 1."]
+    assert [text for text in ordinary if not verify(f"{announced} {text}").correct] == []
+    assert [text for text in retractions if verify(f"{announced} {text}").correct] == []
+
+
+def test_a_clause_behind_an_answer_is_read_past_only_if_it_casts_no_doubt():
+    for clause in (", as expected.", ", which is what we wanted", ", which is the sum"):
+        assert verify(f"The answer is 7{clause}").correct
+    for clause in (", as expected, or 8", ", which is wrong", ", which is 8", ", which is too low", ", which isn't it"):
+        assert not verify(f"The answer is 7{clause}").correct
+
+
+def test_an_exclamation_mark_is_no_factorial_only_if_it_ends_the_text_and_is_its_only_one():
+    assert verify("The answer is 7!").correct
+    for text in ("The answer is 7! No.", "The answer is 7!!", "7! / 6! = 7. The answer is 7!", "A: 7!", r"\boxed{7}!"):
+        assert not verify(text).correct
+
+
 def test_a_missing_answer_is_an_error_at_the_end_and_a_wrong_answer_at_its_position():
     assert verify("3 + 4 = 7").first_error == len("3 + 4 = 7")
     assert verify("3 + 4 = 7\nA: 8").first_error == len("3 + 4 = 7\nA: ")
@@ -241,6 +276,8 @@ HOSTILE = [
         "= ",
         "x=",
         r"\boxed{(x+1)^9}",
+        "The answer is 7. But maybe it is ",
+        "The answer is 7, which is ",
     ],
 ]
 

@@ -2,7 +2,8 @@
 
 verdicts        the verdict on a whole completion
 answers         find the announced answer of a completion
-doubt           what around an announcement denies it or takes it back
+doubt           what around an announcement denies it or operates on it
+retractions     what right behind an announced answer takes it back
 equality        compare an answer with the true one
 
 numerals        read a written number exactly, with the words around it

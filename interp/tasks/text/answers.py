@@ -25,6 +25,7 @@ from itertools import zip_longest
 
 from interp.tasks.base import Span
 from interp.tasks.text.doubt import is_denied, is_retracted
+from interp.tasks.text.vocabulary import NEVER_HARMLESS
 
 MAX_FIELD, MAX_TAGGED, MAX_ANNOUNCED, MAX_TEXT = 300, 5000, 4, 100_000
 
@@ -51,8 +52,13 @@ _VARIABLE = re.compile(r"[a-zA-Z]\s?\^|(?<=[0-9])[a-zA-Z](?![a-zA-Z])")
 _OPEN, _CLOSE = "<answer>", "</answer>"
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{")
 _BRACE = re.compile(rf"{_BOX.pattern}|[{{}}]")
+_FAULTS = frozenset({"short", "off", "too", "nonsense", "mistake", "lie"})
+_DOUBTFUL = "|".join(sorted(NEVER_HARMLESS - {"one", "to", "and"} | _FAULTS))
+_DOUBTFUL_REST = rf"[^.!?\n]{{0,80}}(?:[0-9]|\b(?:{_DOUBTFUL})\b|n['’]t\b)"
 _REASON = re.compile(
-    r"\b(?:because|since|given that|due to|as (?=(?:she|he|it|they|we|there|each|every|all|[0-9$])\b))", re.I
+    r"\b(?:because|since|given that|due to|as (?=(?:she|he|it|they|we|there|each|every|all|[0-9$])\b)"
+    rf"|(?:which is|as (?:expected|required|needed))\b(?!{_DOUBTFUL_REST}))",
+    re.I,
 )
 _ABBREVIATIONS = "ft sq in oz lb lbs hr hrs min mins sec yd mi cm St Mr Mrs Dr"
 _SENTENCE_END = re.compile(
@@ -120,7 +126,7 @@ def _find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
 
 
 def _is_doubted(answer: Answer, text: str) -> bool:
-    return is_denied(text, answer.marker_start, answer.kind) or is_retracted(text, answer.end, answer.kind)
+    return is_denied(text, answer.marker_start, answer.kind) or is_retracted(text, answer.end, answer.kind, answer.text)
 
 
 def _is_rival(other: Answer, answer: Answer, text: str, can_read: Callable[[str], bool]) -> bool:
@@ -195,8 +201,17 @@ def _marked(kind: str, pattern: re.Pattern[str], text: str) -> list[Answer]:
             line_end = start + len(_LINK.sub("", text[start : following.start()][:MAX_TAGGED]))
         if kind != "hashes" and not text[start:line_end].strip(" \t*_$:"):
             start, line_end = _last_line(text, line_end) or (start, line_end)
-        answers.append(_answer(kind, text, match.start(), start, _statement_end(text, start, line_end)))
+        end = _statement_end(text, start, line_end)
+        if kind == "phrase" and _is_exclaimed(text, end):
+            end = text.rindex("!")
+        answers.append(_answer(kind, text, match.start(), start, end))
     return answers
+
+
+def _is_exclaimed(text: str, end: int) -> bool:
+    """Whether a statement ends in the only `!` of the text, behind a digit and before nothing: no factorial."""
+    last = text[max(0, end - MAX_FIELD) : end].rstrip()
+    return re.search("[0-9]!$", last) is not None and text.count("!") == 1 and not text[end:].strip()
 
 
 def _line_end(text: str, start: int) -> int:

@@ -1,13 +1,15 @@
 r"""What around an announced answer makes it none: a denial before it, a retraction behind it, or an operation on it.
 
-`The answer is not \boxed{18}`, `half the answer is 18`, `if the answer is 18`; `\boxed{18}? No.`, `The answer is 18.
-Wrong.`; `-\boxed{18}`, `\boxed{18}^2`. Only the words nearest to the answer count, so a `not` elsewhere in the sentence
-does no harm.
+`The answer is not \boxed{18}`, `half the answer is 18`, `if the answer is 18`; `The answer is 18. Wrong.`
+(`interp.tasks.text.retractions`); `-\boxed{18}`, `\boxed{18}^2`. Only the words nearest to the answer count, so a `not`
+elsewhere in the sentence does no harm.
 """
 
 import re
 
-MAX_BEFORE, MAX_BEHIND, NEAREST_WORDS = 120, 80, 5
+from interp.tasks.text.retractions import MAX_BEHIND, is_taken_back
+
+MAX_BEFORE, NEAREST_WORDS = 120, 5
 
 _BOUNDARY = re.compile(r"[.,:;!?\n()](?![0-9])|\b(?:so|thus|therefore|hence|then)\b", re.I)
 _NOT = r"not|never|neither|nor|cannot|wrong|incorrect|false|half|twice|double|unless|unlike|except|doubt"
@@ -23,20 +25,6 @@ _DETERMINERS = ("the", "my", "our", "your", "a", "this")
 _NOUN = re.compile(
     rf"(?:\b(?:{'|'.join(_DETERMINERS)}|final|correct|right|exact|numerical|numeric|simplified|complete|full|overall|total"
     r"|required|desired|only|actual|true)\s+)*$",
-    re.I,
-)
-_SAME_SENTENCE = re.compile(
-    r"[\s*_$)]*(?:\?|[,;]?\s*(?:(?:or|but|if|unless|minus|plus|times|squared|cubed|nor|maybe|perhaps|possibly)\b"
-    r"|(?:and|to)\s+[$\\]*[0-9]|(?:less|more|greater|fewer|larger|smaller)\s+than\b"
-    r"|(?:is|was|would be|which is|this is|that is)\s+(?:not|wrong|incorrect|false|less|more|half|twice)\b"
-    r"|isn['’]t\b))",
-    re.I,
-)
-_NEXT_SENTENCE = re.compile(
-    r"[\s*_$).,;:!?—–-]*(?:(?:no|nope|not|wrong|incorrect|false|or|but|wait|actually|oops|sorry|hmm|correction|kidding"
-    r"|just kidding|scratch that|rather|my mistake|i mean|maybe|perhaps|possibly|never mind|ignore|on second thought"
-    r"|i lied|i was wrong)\b|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:not|wrong|incorrect|false|a lie)\b"
-    r"|(?:that|this|it)\s+(?:is|was)n['’]t\b|(?:that|this|it)\s+can(?:not|['’]t)\b)",
     re.I,
 )
 _BEFORE_OPERATION = re.compile(
@@ -71,14 +59,14 @@ def is_denied(text: str, marker_start: int, kind: str) -> bool:
     return _DENIAL_OF_PHRASE.search(_last_words(clause)) is not None
 
 
-def is_retracted(text: str, end: int, kind: str) -> bool:
-    """Whether what stands right behind an announcement takes it back."""
+def is_retracted(text: str, end: int, kind: str, answer: str) -> bool:
+    """Whether what stands right behind an announcement of an answer, at `end`, takes it back."""
     behind = _CLOSING[kind].sub("", text[end : end + MAX_BEHIND]) if kind in _CLOSING else text[end : end + MAX_BEHIND]
     if kind == "label" and _NEXT_CHOICE.match(behind) is not None:
         return True  # `A: 18` is the first of several choices
     if kind == "box" and _BEHIND_OPERATION.match(behind) is not None:
         return True
-    return _SAME_SENTENCE.match(behind) is not None or _NEXT_SENTENCE.match(behind) is not None
+    return is_taken_back(behind, answer)
 
 
 def _last_words(clause: str) -> str:
