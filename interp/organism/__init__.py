@@ -8,7 +8,7 @@ card       `measure`: its behaviour, and the requirements that a base must meet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import MANIFEST, is_kind, package_data, parse_manifest, reading
+from interp.artifacts import MANIFEST, is_kind, own_manifest, package_data, reading
 from interp.lazy import lazy_exports
 from interp.organism.config import KIND, HabitMix, ModelShape, OrganismConfig, read_config
 from interp.tasks import Chain
@@ -47,7 +47,7 @@ def load_task_or_default(path: str | Path) -> Chain:
     if is_kind(path, KIND):
         return load_task(path)
     file = Path(path) / MANIFEST
-    manifest = parse_manifest(file) if file.exists() else {}
+    manifest = own_manifest(path) or {}
     with reading(file, "a manifest with the task of its run"):
         entry = manifest.get("task") or manifest.get("world")  # older manifests say `world`
         return task_from_manifest(entry) or Chain()

@@ -7,6 +7,8 @@ from pathlib import Path
 from commands import refused, run
 from tracking_fixtures import LAYER, D, save_as_sae_lens
 
+from interp.artifacts import with_checksum, write_json
+
 TRACK_ONCE = ("--levels", "1", "--problems", "2", "--group", "2", "--loss-rollouts", "0")
 
 
@@ -83,7 +85,7 @@ def test_roles_that_do_not_belong_to_the_dictionary_are_refused_before_tracking(
     other = shutil.copytree(axes_roles[1], tmp_path / "roles")
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["made_from"]["tsae"] = "another"
-    (other / "manifest.json").write_text(json.dumps(manifest))
+    write_json(other / "manifest.json", with_checksum(manifest))
     for roles, problem in (
         (tmp_path / "nowhere", "kind 'roles', got no such directory: is the path right?"),
         (axes_tsae, "expected kind 'roles', got 'tsae'"),
