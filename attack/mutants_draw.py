@@ -83,14 +83,15 @@ class Mutant:
         replaced = after[:-1] + breaks + after[-1:] if after.endswith(b")") else after + breaks
         return b"\n".join([*rows[: row - 1], head + replaced + tail, *rows[end_row:]]).decode()
 
-    def as_record(self) -> dict[str, object]:
+    def as_record(self) -> dict[str, Any]:
         return asdict(self) | {"room": self.room, "key": self.key}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Mutant":
         """The mutant of a record that was written to JSON."""
-        values = {field.name: record[field.name] for field in fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        values: dict[str, Any] = {field.name: record[field.name] for field in fields(cls)}
+        values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values)
 
 
 # --- the changes of one node ---------------------------------------------------------------------------------------

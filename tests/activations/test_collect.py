@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +13,13 @@ import torch
 from conftest import tiny_policy
 from damage_fixtures import DAMAGES
 from grpo_fixtures import FirstWord
+from lock_fixtures import is_locked, lock_held_by_another
 
 import interp
 from interp.activations import CollectConfig, Store, Writer, collect
 from interp.activations import documents as documents_module
 from interp.activations.reread import reread
-from interp.artifacts import BadInput, InUse, Mismatch, from_json, is_locked, to_json
+from interp.artifacts import BadInput, InUse, Mismatch, from_json, to_json
 from interp.organism import shipped_path
 from interp.policy import Policy, SampleConfig
 from interp.rollouts import Checkpoint, Series
@@ -442,26 +441,12 @@ def test_a_precision_that_is_too_narrow_for_the_residuals_is_named(run, tmp_path
 
 # --- one process at a time ----------------------------------------------------------------------------------------
 
-HOLD = """
-import sys, time
-from interp.artifacts import locked
-with locked(sys.argv[1]):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
 
 @pytest.fixture
-def holder(tmp_path):
+def holder(tmp_path: Path):
     """Another process that collects into `store`."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "store")],
-        cwd=Path(interp.__file__).parent.parent, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stdout is not None and child.stdout.readline() == "locked\n"
-    yield child
-    child.kill()
-    child.wait()
+    with lock_held_by_another(tmp_path / "store") as child:
+        yield child
 
 
 def test_a_second_process_is_refused_at_once(series, tmp_path, holder, monkeypatch):

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 from damage_fixtures import DAMAGES, edit_json, edit_manifest
+from lock_fixtures import lock_held_by_another
 from safetensors.torch import load_file, save_file
 from store_fixtures import (
     ARGUMENTS,
@@ -25,7 +24,6 @@ from store_fixtures import (
     write_store,
 )
 
-import interp
 from interp.activations import Store, Writer, shard
 from interp.artifacts import MANIFEST, BadInput, InUse, integrity, locked, record_file
 
@@ -247,26 +245,12 @@ def test_facts_of_a_shard_that_were_edited_are_not_gone_on_with(tmp_path):
 
 # --- one writer at a time --------------------------------------------------------------------------------------------
 
-HOLD = """
-import sys, time
-from interp.artifacts import locked
-with locked(sys.argv[1]):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
 
 @pytest.fixture
-def holder(tmp_path):
+def holder(tmp_path: Path):
     """Another process that collects into `store`."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "store")],
-        cwd=Path(interp.__file__).parent.parent, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stdout is not None and child.stdout.readline() == "locked\n"
-    yield child
-    child.kill()
-    child.wait()
+    with lock_held_by_another(tmp_path / "store") as child:
+        yield child
 
 
 def test_a_store_that_another_process_writes_takes_no_shard(tmp_path, holder):

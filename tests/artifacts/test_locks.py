@@ -9,45 +9,20 @@ import time
 from pathlib import Path
 
 import pytest
+from lock_fixtures import is_locked, lock_held_by_another
 
 import interp
 from interp.artifacts import BadInput, InUse, locked, recover, reserve, writing_dir
 from interp.artifacts.locks import lock_file, shared_file_system
 
 ROOT = Path(interp.__file__).parent.parent
-HOLD = """
-import sys, time
-from pathlib import Path
-from interp.artifacts import locked
-with locked(sys.argv[1]):
-    print("locked", flush=True)
-    time.sleep(30)
-"""
-
-
-def is_locked(path: Path) -> bool:
-    """Whether anyone holds the lock of `path`, this process included."""
-    file = lock_file(path)
-    if not file.exists():
-        return False
-    with file.open() as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 @pytest.fixture
 def holder(tmp_path: Path):
     """Another process that holds the lock of `run`."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "run")], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None and child.stdout.readline() == "locked\n"
-    yield child
-    child.kill()
-    child.wait()
+    with lock_held_by_another(tmp_path / "run") as child:
+        yield child
 
 
 def test_a_place_that_another_process_holds_is_refused_at_once_naming_the_process(tmp_path, holder):
