@@ -14,9 +14,9 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from interp.artifacts import read_lines
 from interp.artifacts.locks import lock_file
 from interp.grpo.config import GRPOConfig, UpdateConfig
+from interp.grpo.run import Run
 from interp.policy.config import SampleConfig
 from interp.rollouts.record import Rollout, TokenStep
 from interp.tasks.base import Problem, Step, Task, Verdict, seeded_rng
@@ -273,7 +273,7 @@ def run_files(out: Path) -> dict[str, Any]:
 
 
 def metric_lines(out: Path) -> list[dict[str, Any]]:
-    lines = read_lines(out / "metrics.jsonl")
+    lines = Run(out).metrics()
     return [{key: value for key, value in line.items() if not key.startswith("seconds_")} for line in lines]
 
 

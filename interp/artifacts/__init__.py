@@ -29,7 +29,7 @@ from interp.artifacts.configs import from_json, to_json
 from interp.artifacts.errors import BadInput, Mismatch
 from interp.artifacts.fingerprints import fingerprint, fingerprint_config, fingerprint_tensors, same_fingerprint
 from interp.artifacts.foreign_errors import reading, refusing_failed_writes
-from interp.artifacts.json_files import append_line, iterate_lines, log_line, parse_json, read_lines
+from interp.artifacts.json_files import append_line, log_line, parse_json, read_lines
 from interp.artifacts.locks import InUse, locked
 from interp.artifacts.manifests import (
     CHECKSUM,
@@ -85,7 +85,6 @@ __all__ = [
     "integrity",
     "is_kind",
     "is_ours",
-    "iterate_lines",
     "locked",
     "log_line",
     "open_artifact",

@@ -38,44 +38,48 @@ def parse_json(file: Path, noun: str = "JSON", *, max_bytes: int = MAX_BYTES, co
             ) from error
 
 
-def append_line(file: Path, record: Mapping[str, Any]) -> None:
+def append_line(file: Path, record: Mapping[str, Any], *, owner: str = "") -> None:
     """Add a record to a log, with its checksum."""
     with refusing_failed_writes(file), file.open("a", encoding="utf-8") as handle:
-        handle.write(log_line(record))
+        handle.write(log_line(record, owner=owner))
 
 
-def log_line(record: Mapping[str, Any]) -> str:
-    """A record as a line of a log."""
+def log_line(record: Mapping[str, Any], *, owner: str = "") -> str:
+    """A record as a line of a log. With an `owner`, a fingerprint, the line counts in the log of that owner alone."""
     record = to_json(record)
-    return json.dumps({**record, CHECKSUM: fingerprint_config(record)}, allow_nan=False) + "\n"
+    return json.dumps({**record, CHECKSUM: _checksum(record, owner)}, allow_nan=False) + "\n"
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The records of a log; none if there is no file. A last line that a kill cut short is left out."""
-    return list(iterate_lines(file))
-
-
-def iterate_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """As `read_lines`, one record at a time."""
+def read_lines(file: Path, *, owner: str = "") -> Iterator[dict[str, Any]]:
+    """The records of a log, one at a time; none if there is no file. A last line that a kill cut short is left out."""
     if not file.exists():
         return
-    with reading(file, "one JSON record per line"):
-        lines = file.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, 1):
-        is_last = number == len(lines)
-        if is_last and not _is_record(line):
-            return
-        with reading(f"{file}, line {number}", "a JSON record", remedy="copy the file again"):
-            record = _shallow(json.loads(line.decode("utf-8"), parse_constant=_refuse_constant))
-            if not isinstance(record, dict):
-                raise TypeError(f"a {type(record).__name__}")
-        checksum = record.pop(CHECKSUM, None)
-        if checksum is not None and checksum != (got := fingerprint_config(record)):
-            raise BadInput(
-                f"{file}, line {number}: expected a record with checksum {checksum}, got {got}: it was changed after "
-                "it was written. Copy the file again, or make it again"
-            )
-        yield record
+    with reading(file, "one JSON record per line"), file.open("rb") as handle:
+        number = 0
+        while line := handle.readline(MAX_BYTES):
+            number += 1
+            if not line.endswith(b"\n") and not _is_record(line):
+                return
+            record = _parse_line(file, number, line)
+            checksum = record.pop(CHECKSUM, None)
+            if checksum is not None and checksum != (got := _checksum(record, owner)):
+                raise BadInput(
+                    f"{file}, line {number}: expected a record of this log with checksum {checksum}, got {got}: it was "
+                    "changed after it was written, or is of another log. Copy the file again, or make it again"
+                )
+            yield record
+
+
+def _parse_line(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    with reading(f"{file}, line {number}", "a JSON record", remedy="copy the file again"):
+        record = _shallow(json.loads(line.decode("utf-8"), parse_constant=_refuse_constant))
+        if not isinstance(record, dict):
+            raise TypeError(f"a {type(record).__name__}")
+        return record
+
+
+def _checksum(record: Mapping[str, Any], owner: str) -> str:
+    return fingerprint_config({owner: record} if owner else record)
 
 
 def _is_record(line: bytes) -> bool:

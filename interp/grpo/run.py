@@ -20,6 +20,7 @@ from interp.artifacts import (
     MANIFEST,
     BadInput,
     append_line,
+    fingerprint_config,
     from_json,
     locked,
     log_line,
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 KIND, CHECKPOINT = "grpo-run", "checkpoint"
 METRICS, STATE, ROLLOUTS = "metrics.jsonl", "state", "rollouts"
+SPEC = ("config", "made_from", "problems", "credit", "task")
+"""Entries of a run's manifest that decide how it goes."""
 OLD_LOCK = "lock"
 """A file in the runs of earlier versions, whose lock lay inside."""
 HEADLINE = {
@@ -119,7 +122,23 @@ class Run(HtmlSummary):
         """Metrics of training: a row per step."""
         import polars as pl
 
-        return pl.DataFrame(read_lines(self.metrics_path), infer_schema_length=None)
+        return pl.DataFrame(self.metrics(), infer_schema_length=None)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Metrics of training: a mapping per step."""
+        with reading(self.metrics_path, "one line of metrics per step"):
+            lines: list[dict[str, Any]] = []
+            for line in read_lines(self.metrics_path, owner=self.owner):
+                if not isinstance(line["step"], int):
+                    raise ValueError(f"step {line['step']!r}")
+                lines.append(line)
+            return lines
+
+    @property
+    def owner(self) -> str:
+        """Whose lines of metrics count: those of this run, not those of another one that is as long."""
+        manifest = self.manifest
+        return fingerprint_config({name: manifest.get(name) for name in SPEC})
 
     def summary(self) -> "pl.DataFrame":
         """Headline metrics: a row per checkpoint."""
@@ -236,7 +255,7 @@ def expect_checkpoints(run: Run, steps: Iterable[int]) -> None:
 
 
 def append_metrics(run: Run, metrics: dict[str, Any]) -> None:
-    append_line(run.metrics_path, metrics)
+    append_line(run.metrics_path, metrics, owner=run.owner)
 
 
 def sync_metrics(run: Run) -> None:
@@ -250,9 +269,8 @@ def truncate_metrics(run: Run, step: int) -> None:
     line before `step` is missing."""
     file = run.metrics_path
     recover(file)
-    with reading(file, "one line of metrics per step"):
-        lines = [line for line in read_lines(file) if line["step"] < step]
-        text = "".join(map(log_line, lines))
+    lines = [line for line in run.metrics() if line["step"] < step]
+    text = "".join(log_line(line, owner=run.owner) for line in lines)
     if (got := [line["step"] for line in lines]) != list(range(step)):
         raise BadInput(
             f"{file}: expected a line for each of the {step} steps done, got {len(got)}: put it back, or train in "

@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from interp.artifacts import fingerprint_config, iterate_lines, log_line, reading, recover, to_json, writing_file
+from interp.artifacts import fingerprint_config, log_line, read_lines, reading, recover, to_json, writing_file
 
 Record = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Ledger:
     def open(cls, path: Path) -> "Ledger":
         recover(path)
         ledger = cls(path)
-        for line in iterate_lines(path):
+        for line in read_lines(path):
             with reading(path, "a ledger of records"):
                 if "arm" in line:
                     ledger.rows[line["key"]] = Row(line["record"], line["arm"], line["seed"])

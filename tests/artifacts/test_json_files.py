@@ -15,8 +15,8 @@ def log(tmp_path):
 
 
 def test_a_log_gives_its_records_in_order_without_their_checksums(log, tmp_path):
-    assert read_lines(log) == [{"step": step, "loss": 0.5} for step in range(3)]
-    assert read_lines(tmp_path / "none.jsonl") == []
+    assert list(read_lines(log)) == [{"step": step, "loss": 0.5} for step in range(3)]
+    assert list(read_lines(tmp_path / "none.jsonl")) == []
 
 
 def test_a_last_line_that_was_cut_short_is_left_out(log):
@@ -46,18 +46,20 @@ def test_a_damaged_line_is_refused_by_its_number(log, line, reason):
     with pytest.raises(
         BadInput, match=rf"log.jsonl, line 2: expected a JSON record, .*{reason}.*: copy the file again"
     ):
-        read_lines(log)
+        list(read_lines(log))
 
 
 def test_a_changed_number_in_a_line_is_refused(log):
     log.write_text(log.read_text().replace('"step": 1', '"step": 7'))
-    with pytest.raises(BadInput, match="line 2: expected a record with checksum .* changed after it was written"):
-        read_lines(log)
+    with pytest.raises(
+        BadInput, match="line 2: expected a record of this log with checksum .* it was changed"
+    ):
+        list(read_lines(log))
 
 
 def test_lines_of_earlier_versions_have_no_checksum_and_are_read(tmp_path):
     (tmp_path / "old.jsonl").write_text('{"step": 0}\n{"step": 1}\n')
-    assert read_lines(tmp_path / "old.jsonl") == [{"step": 0}, {"step": 1}]
+    assert list(read_lines(tmp_path / "old.jsonl")) == [{"step": 0}, {"step": 1}]
 
 
 @pytest.mark.parametrize(
@@ -85,3 +87,18 @@ def test_a_document_of_absurd_size_is_refused_before_it_is_read(tmp_path):
 def test_a_missing_or_unreadable_document_is_refused(tmp_path):
     with pytest.raises(BadInput, match="No such file"):
         parse_json(tmp_path / "none.json")
+
+
+def test_a_line_of_another_owner_is_refused(tmp_path):
+    append_line(tmp_path / "log.jsonl", {"step": 0}, owner="a")
+    assert list(read_lines(tmp_path / "log.jsonl", owner="a")) == [{"step": 0}]
+    for owner in ("b", ""):
+        with pytest.raises(BadInput, match="expected a record of this log"):
+            list(read_lines(tmp_path / "log.jsonl", owner=owner))
+
+
+def test_the_first_line_is_read_without_the_rest(tmp_path):
+    with (tmp_path / "log.jsonl").open("w") as handle:
+        handle.write('{"step": 0}\n')
+        handle.truncate(10**9)
+    assert next(read_lines(tmp_path / "log.jsonl")) == {"step": 0}

@@ -11,7 +11,7 @@ from conftest import tiny_policy
 from grpo_fixtures import FirstWord, metric_lines, small_config, train_tiny
 from safetensors.torch import load_file
 
-from interp.artifacts import BadInput, read_lines, read_manifest
+from interp.artifacts import BadInput, read_manifest
 from interp.credit import Uniform
 from interp.grpo import Run
 from interp.grpo.batches import TaskProblems, draw_from_epochs
@@ -106,7 +106,7 @@ UPDATE = {"loss", "clipped_share", "gradient_norm", "sampler_gap"}
 
 
 def test_every_step_writes_one_line_of_metrics(run):
-    lines = read_lines(run.path / "metrics.jsonl")
+    lines = run.metrics()
     assert [line["step"] for line in lines] == [*range(7)]
     for line in lines:
         update = UPDATE if line["step"] < 6 else set()
@@ -128,7 +128,7 @@ def test_the_kl_to_the_base_is_zero_at_first_and_then_positive(run):
 
 def test_sinks_receive_the_lines_of_the_metrics_file(run, received):
     assert [step for step, _ in received] == [*range(7)]
-    assert [metrics for _, metrics in received] == read_lines(run.path / "metrics.jsonl")
+    assert [metrics for _, metrics in received] == run.metrics()
 
 
 def test_a_run_shows_a_row_per_step_a_row_per_checkpoint_and_a_figure(run):

@@ -357,3 +357,16 @@ def test_a_copy_of_a_checkpoint_beside_the_others_is_no_checkpoint(stopped, whol
     assert Run.open(stopped).checkpoint_steps() == [0, 2]
     train_tiny(stopped)
     assert Run.open(stopped).checkpoint_steps() == [0, 2, 4, 6]
+
+
+def test_metrics_of_another_run_in_the_place_of_its_own_are_refused(whole, tmp_path):
+    run = Path(shutil.copytree(whole(JOBS["plain"]), tmp_path / "run"))
+    shutil.copy(whole(JOBS["lora"]) / "metrics.jsonl", run / "metrics.jsonl")
+    with pytest.raises(BadInput, match="line 1: expected a record of this log"):
+        train_tiny(run)
+
+
+def test_a_foreign_line_among_the_metrics_is_refused_at_once(stopped):
+    (stopped / "metrics.jsonl").write_text('{"a": 1}\n' * 1000)
+    with pytest.raises(BadInput, match=r"metrics\.jsonl: expected one line of metrics per step.*no entry 'step'"):
+        train_tiny(stopped)
