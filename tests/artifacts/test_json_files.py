@@ -51,9 +51,7 @@ def test_a_damaged_line_is_refused_by_its_number(log, line, reason):
 
 def test_a_changed_number_in_a_line_is_refused(log):
     log.write_text(log.read_text().replace('"step": 1', '"step": 7'))
-    with pytest.raises(
-        BadInput, match="line 2: expected a record of this log with checksum .* it was changed"
-    ):
+    with pytest.raises(BadInput, match="line 2: expected a record of this log with checksum .* it was changed"):
         list(read_lines(log))
 
 
