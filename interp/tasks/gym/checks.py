@@ -72,9 +72,9 @@ def has_same_words(dataset: Any, entry: Entry, answer: str) -> bool:
 
 def uses_known_words(dataset: Any, entry: Entry, answer: str) -> bool:
     """Words of the true answer alone, not many more. (The scorer skips others: `it is false that Ella is a knight`.)"""
-    words, known = (re.findall(r"\w+", text.casefold()) for text in (answer, entry["answer"]))
-    plain = re.fullmatch(r"[\w\s,.()]+", answer) is not None and len(words) < 2 * len(known)
-    return plain and set(words) <= {*known, "is", "a", "and"} and has_full_score(dataset, entry, answer)
+    words, truth_words = (re.findall(r"\w+", text.casefold()) for text in (answer, entry["answer"]))
+    plain = re.fullmatch(r"[\w\s,.()]+", answer) is not None and len(words) < 2 * len(truth_words)
+    return plain and set(words) <= {*truth_words, "is", "a", "and"} and has_full_score(dataset, entry, answer)
 
 
 def _parse_json(text: str) -> Any:

@@ -34,10 +34,11 @@ def read_magnitude(text: str, start: int) -> tuple[Fraction | None, int]:
 
 
 def _worded(text: str, start: int) -> tuple[Fraction | None, int]:
-    found = read_number_words(leading_words(text[start:]))
-    if found is None:
+    number = read_number_words(leading_words(text[start:]))
+    if number is None:
         return None, start
-    return found[0], _after_words(text, start, found[1])
+    value, n_words = number
+    return value, _after_words(text, start, n_words)
 
 
 def _after_words(text: str, start: int, count: int) -> int:

@@ -65,7 +65,7 @@ class Vocabulary:
 
     stems: frozenset[str] = frozenset()
     """Stems of the problem's words."""
-    asked: frozenset[str] = frozenset()
+    question_words: frozenset[str] = frozenset()
     """Words that the problem asks how many of."""
     unit: Unit | None = None
     """The unit that it asks for."""
@@ -81,7 +81,7 @@ class Vocabulary:
     def allows(self, word: str) -> bool:
         """Whether a word behind or before a number is harmless."""
         word = word.lower().replace("’", "'")
-        if word in self.asked:
+        if word in self.question_words:
             return True
         if word in NEVER_HARMLESS or word.endswith("n't"):
             return False
@@ -111,30 +111,36 @@ def vocabulary_of(prompt: str, label: str = "") -> Vocabulary:
     prompt = prompt[:MAX_PROMPT].lower()
     labels = re.findall(r"(?<![^\s(])[a-zA-Z]{3,}", label[:200])
     words = [*_WORD.findall(prompt), *labels]
-    asked, unit = _question(prompt)
+    question_words, unit = _question(prompt)
     units = {UNITS[word] for word in words if word in UNITS and (len(word) > 1 or not word.isalpha())}
     if _ALGEBRA.search(prompt) is None:
         units |= {UNITS[symbol] for symbol in re.findall(r"[0-9°]\s?([a-z])(?![a-z])", prompt) if symbol in SYMBOLS}
     families = families_of_themes(words) | {unit.family for unit in units}
     stems = frozenset(stem(word) for word in words if len(word) > 2)
     return Vocabulary(
-        stems, asked, unit, frozenset(units), _quantities(prompt), families, _PERCENT.search(prompt) is not None
+        stems,
+        question_words,
+        unit,
+        frozenset(units),
+        _quantities(prompt),
+        families,
+        _PERCENT.search(prompt) is not None,
     )
 
 
 def _question(prompt: str) -> tuple[frozenset[str], Unit | None]:
     """The words right behind the last `how many`, up to a verb, and the unit asked for."""
-    asked: frozenset[str] = frozenset()
+    question_words: frozenset[str] = frozenset()
     unit = None
     for match in _ASKED.finditer(prompt):
         words = (match.group(1) or match.group(2)).split()
         if match.group(1):
             words = list(takewhile(lambda word: _VERBS.fullmatch(word) is None, words))
-            asked = frozenset(words) - HEDGES - NEGATIONS - (NUMBER_WORDS - {"quarters", "thirds", "halves"})
+            question_words = frozenset(words) - HEDGES - NEGATIONS - (NUMBER_WORDS - {"quarters", "thirds", "halves"})
         unit = unit_among(words) or (None if match.group(1) else unit)
-    if any(word in ("more", "less") or word.endswith("er") for word in asked):
-        asked |= {"than"}
-    return asked, unit
+    if any(word in ("more", "less") or word.endswith("er") for word in question_words):
+        question_words |= {"than"}
+    return question_words, unit
 
 
 def _quantities(prompt: str) -> frozenset[Unit]:
