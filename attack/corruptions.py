@@ -96,7 +96,7 @@ def judge(case: Case, ending: Ending, undamaged: Undamaged) -> tuple[str, str]:
         leads_outside = case.damage == "outside" and "is a link" not in case.what  # links are how caches share files
         is_silent = case.has_checksums or leads_outside
         return (SILENT if is_silent else OTHER), "another result" + _warning(ending)
-    if ending.code == 2 or (ending.code == 1 and not ending.error and "Traceback" not in ending.output):
+    if ending.code == 2:
         return REFUSED, message
     return TRACEBACK, f"exit code {ending.code}: {message}"
 

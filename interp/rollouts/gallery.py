@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from interp.display import one_line
 from interp.rollouts.record import Rollout
 
 COLOR_CODES = {"green": "32", "red": "31", "yellow": "33", "dim": "2"}
@@ -36,20 +37,28 @@ class Painter:
 
 
 def examples(rollouts: Sequence[Rollout]) -> dict[str, Rollout]:
-    """One rollout of each kind that occurs, by kind, at a depth near the median, where every kind is common."""
+    """One rollout of each kind that occurs, by kind, none of them twice.
+
+    Their depth is near the median, where every kind is common.
+    """
     depths = sorted(rollout.depth or 0 for rollout in rollouts)
     by_distance = sorted(rollouts, key=lambda rollout: abs((rollout.depth or 0) - depths[len(depths) // 2]))
-    firsts = {kind: next(filter(is_of_kind, by_distance), None) for kind, is_of_kind in KINDS.items()}
-    return {kind: rollout for kind, rollout in firsts.items() if rollout is not None}
+    shown: dict[str, Rollout] = {}
+    for kind, is_of_kind in KINDS.items():
+        for rollout in by_distance:
+            if is_of_kind(rollout) and rollout not in shown.values():
+                shown[kind] = rollout
+                break
+    return shown
 
 
 def gallery(rollouts: Sequence[Rollout], token_texts: Callable[[Sequence[int]], list[str]], n: int) -> str:
     """At most `n` examples as text, each below its kind, its prompt and the labelled answer."""
     painter = Painter.for_terminal()
-    blocks = [
-        f"{kind}:  {rollout.prompt} ({rollout.label})\n  {paint(rollout, token_texts(rollout.tokens), painter)}"
-        for kind, rollout in list(examples(rollouts).items())[:n]
-    ]
+    blocks = []
+    for kind, rollout in list(examples(rollouts).items())[:n]:
+        painted = paint(rollout, token_texts(rollout.tokens), painter)
+        blocks.append(f"{kind}:  {one_line(rollout.prompt)} ({one_line(rollout.label)})\n  {painted}")
     legend = ["", "  ".join(painter(meaning, color) for color, meaning in LEGEND)] if painter.enabled else []
     return "\n".join([*blocks, *legend])
 
@@ -63,4 +72,4 @@ def paint(rollout: Rollout, token_texts: Sequence[str], painter: Painter) -> str
     for position, role in enumerate(rollout.roles):
         if role == "answer":
             colors[position] = "green" if rollout.correct else "red"
-    return "".join(map(painter, token_texts, colors))
+    return "".join(map(painter, map(one_line, token_texts), colors))

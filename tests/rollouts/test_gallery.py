@@ -19,6 +19,17 @@ def test_there_is_one_example_of_each_kind_that_occurs():
     assert by_kind == {"valid chain": VALID, "direct answer, lucky": LUCKY}
 
 
+def test_a_rollout_of_two_kinds_is_shown_once():
+    both = make_rollout(1.0, format="direct", steps=[(0, 1, False, False)], depth=3)
+    assert both.lucky and examples([both]) == {"invalid chain, lucky answer": both}
+
+
+def test_what_would_move_the_cursor_is_written_out():
+    rollout = make_rollout(1.0, depth=3, format="direct", prompt="a\x1b[2Jb")
+    shown = gallery([rollout], lambda tokens: ["\x1b[1A"] * len(tokens), 1)
+    assert "\x1b" not in shown and "a\\x1b[2Jb" in shown and "\\x1b[1A" in shown
+
+
 def test_steps_and_answers_are_coloured_by_their_verdict():
     rollout = make_rollout(1.0, steps=STEPS, roles=("text", "text", "text", "answer"))
     colors = []
