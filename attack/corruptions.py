@@ -96,9 +96,15 @@ def judge(case: Case, ending: Ending, undamaged: Undamaged) -> tuple[str, str]:
         leads_outside = case.damage == "outside" and "is a link" not in case.what  # links are how caches share files
         is_silent = case.has_checksums or leads_outside
         return (SILENT if is_silent else OTHER), "another result" + _warning(ending)
-    if ending.code == 2:
+    if ending.code == 2 or (ending.code == 1 and _says_diverged(ending)):
         return REFUSED, message
     return TRACEBACK, f"exit code {ending.code}: {message}"
+
+
+def _says_diverged(ending: Ending) -> bool:
+    """Whether the command line ended with its message for a policy that has diverged, and with no other error."""
+    lines = ending.output.strip().splitlines()
+    return not ending.error and bool(lines) and lines[-1].startswith("interp: ") and "Traceback" not in ending.output
 
 
 def _warning(ending: Ending) -> str:

@@ -28,6 +28,8 @@ def case(*, has_checksums: bool = True, damage: str = "flip", what: str = "x") -
         (Ending(0, value="other"), case(has_checksums=False, damage="outside", what="x is a link"), OTHER),
         (Ending(2, message="expected"), case(), REFUSED),
         (Ending(1, output="interp: diverged"), case(), REFUSED),
+        (Ending(1, output="Traceback"), case(), TRACEBACK),
+        (Ending(1, output="a table of what is damaged"), case(), TRACEBACK),
         (Ending(1, error="KeyError"), case(), TRACEBACK),
         (Ending(-6), case(has_checksums=False), TRACEBACK),
         (Ending(None), case(), HANG),
