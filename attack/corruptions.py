@@ -12,7 +12,7 @@ from random import Random
 
 from attack.artifacts import KINDS, SEEDS, Kind, inputs, make_all
 from attack.damage import DAMAGES, Target, lacks_checksums, make_bombs, strip_checksums
-from attack.outcome import HANG, OTHER, REFUSED, SILENT, TRACEBACK, WHOLE, Outcome, cases
+from attack.outcome import HANG, OTHER, REFUSED, SAID, SILENT, TRACEBACK, WHOLE, Outcome, cases
 from attack.processes import Ending, run_child
 from attack.readings import reading_of
 
@@ -94,8 +94,9 @@ def judge(case: Case, ending: Ending, undamaged: Undamaged) -> tuple[str, str]:
         if ending.value == undamaged.digest:
             return WHOLE, ""
         leads_outside = case.damage == "outside" and "is a link" not in case.what  # links are how caches share files
-        is_silent = case.has_checksums or leads_outside
-        return (SILENT if is_silent else OTHER), "another result" + _warning(ending)
+        if _names_place(ending.output, case) and "left out" in ending.output:
+            return SAID, ending.output.strip()[-300:]
+        return (SILENT if case.has_checksums or leads_outside else OTHER), "another result" + _warning(ending)
     if ending.code == 2 or (ending.code == 1 and _says_diverged(ending)):
         return REFUSED, message
     return TRACEBACK, f"exit code {ending.code}: {message}"
@@ -112,7 +113,7 @@ def _warning(ending: Ending) -> str:
 
 
 def _names_place(message: str, case: Case) -> bool:
-    """Whether a refusal names a file or directory of the folder."""
+    """Whether a refusal or a warning names a file or directory of the folder."""
     return str(case.folder) in message
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from interp.artifacts import to_json, versions, write_json
 
 RESULTS = Path(__file__).parent / "results"
-WHOLE, REFUSED, LOST, SILENT, OTHER, TRACEBACK, HANG = (
+WHOLE, REFUSED, SAID, LOST, SILENT, OTHER, TRACEBACK, HANG = (
     "whole",
     "refused",
+    "said",
     "lost",
     "silent",
     "silent without checksums",
@@ -26,6 +27,7 @@ WHOLE, REFUSED, LOST, SILENT, OTHER, TRACEBACK, HANG = (
 
 whole                      the result is what it would have been without the attack
 refused                    an error that says what was expected, and exit code 2
+said                       another result, and a warning that names the file and what is left out of it
 lost                       work that was finished is gone, or leftovers lie beside it
 silent                     another result, without a word
 silent without checksums   the same in a directory that has none: older ones, and those of other tools

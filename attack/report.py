@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attack.outcome import FAILED, HANG, LOST, OTHER, REFUSED, SILENT, TRACEBACK, WHOLE, load_results
+from attack.outcome import FAILED, HANG, LOST, OTHER, REFUSED, SAID, SILENT, TRACEBACK, WHOLE, load_results
 
 PAGE = Path(__file__).parent.parent / "docs" / "attack.md"
 HEAD = (
@@ -17,6 +17,7 @@ HEAD = (
     "tried",
     WHOLE,
     REFUSED,
+    SAID,
     LOST,
     SILENT,
     TRACEBACK,
@@ -71,15 +72,16 @@ def _introduction() -> list[str]:
         "each attack.",
         "",
         "Every case ends in one of these ways. Whole: the result is what it would have been without the",
-        "attack. Refused: an error that says what was expected, and exit code 2. The others must be 0. Lost:",
-        "finished work is gone, or leftovers lie beside it. Silent: another result, without a word.",
-        "Traceback: any other error. Hang: no end within the limit. Peak MB is the most memory that a case",
-        "took before it ended, beyond what the same takes without the attack.",
+        "attack. Refused: an error that says what was expected, and exit code 2. Said: another result, and a",
+        "warning that names the file and what is left out of it. The others must be 0. Lost: finished work is",
+        "gone, or leftovers lie beside it. Silent: another result, without a word. Traceback: any other error.",
+        "Hang: no end within the limit. Peak MB is the most memory that a case took before it ended, beyond",
+        "what the same takes without the attack.",
     ]
 
 
 def _row(result: dict[str, Any]) -> list[str]:
-    counts = [str(result["counts"].get(name, 0)) for name in (WHOLE, REFUSED, *FAILED)]
+    counts = [str(result["counts"].get(name, 0)) for name in (WHOLE, REFUSED, SAID, *FAILED)]
     peak = "" if result["peak_mb"] is None else f"{result['peak_mb']:.0f}"
     commit = f"`{result['commit']}`" if result["commit"] else ""
     seed = str(result["seed"])

@@ -129,8 +129,8 @@ class Run(HtmlSummary):
         with reading(self.metrics_path, "one line of metrics per step"):
             lines: list[dict[str, Any]] = []
             for line in read_lines(self.metrics_path, owner=self.owner):
-                if not isinstance(line["step"], int):
-                    raise ValueError(f"step {line['step']!r}")
+                if line["step"] != len(lines):
+                    raise ValueError(f"step {line['step']!r:.60} after {len(lines)} steps")
                 lines.append(line)
             return lines
 

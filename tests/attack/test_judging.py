@@ -7,7 +7,7 @@ import pytest
 from attack import corruptions, pairs
 from attack.artifacts import KINDS
 from attack.corruptions import Case, Undamaged
-from attack.outcome import HANG, LOST, OTHER, REFUSED, SILENT, TRACEBACK, WHOLE
+from attack.outcome import HANG, LOST, OTHER, REFUSED, SAID, SILENT, TRACEBACK, WHOLE
 from attack.processes import Ending
 from attack.trees import differences, read_tree
 
@@ -23,6 +23,8 @@ def case(*, has_checksums: bool = True, damage: str = "flip", what: str = "x") -
     [
         (Ending(0, value="as it was"), case(), WHOLE),
         (Ending(0, value="other"), case(), SILENT),
+        (Ending(0, value="other", output="interp: 2 of 6 are left out"), case(), SILENT),
+        (Ending(0, value="other", output="interp: folder/runs.jsonl: 2 of 6 are left out"), case(), SAID),
         (Ending(0, value="other"), case(has_checksums=False), OTHER),
         (Ending(0, value="other"), case(has_checksums=False, damage="outside"), SILENT),
         (Ending(0, value="other"), case(has_checksums=False, damage="outside", what="x is a link"), OTHER),

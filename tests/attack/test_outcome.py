@@ -31,7 +31,7 @@ def test_the_page_has_a_row_with_the_counts_and_a_line_for_each_failure(tmp_path
     assert result["name"] == "kills" and result["seed"] == 3 and result["date"] and "commit" in result
     page = as_markdown([result])
     row = next(line for line in page.splitlines() if line.startswith("| kills |"))
-    assert row.split(" | ")[5:] == ["4", "2", "1", "0", "0", "0", "1", "2 |"]
+    assert row.split(" | ")[5:] == ["4", "2", "1", "0", "0", "0", "0", "1", "2 |"]
     assert "- kills 3, hang: `what was hang: why`" in page
 
 
