@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from interp.policy.residual import unwrap_adapters
+from interp.policy.site_hooks import unwrap_adapters
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

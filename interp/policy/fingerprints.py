@@ -103,7 +103,7 @@ def _backend(tokenizer: "PreTrainedTokenizerBase") -> Any:
 
 
 def _rest(model: "PreTrainedModel", stops: list[int], tokenizer: str) -> str:
-    from interp.policy.residual import unwrap_adapters
+    from interp.policy.site_hooks import unwrap_adapters
 
     config = json.dumps(_behavior(unwrap_adapters(model).config.to_diff_dict()), sort_keys=True, default=str)
     return fingerprint(config, json.dumps(stops), tokenizer)

@@ -1,4 +1,4 @@
-"""Read and change the residual stream of a model with plain forward hooks.
+"""Read and change the residual stream of a model, or what its modules add to it, with plain forward hooks.
 
     compute_residuals          the residual at given layers, for padded token ids; the forward stops at the deepest
     completion_residuals       the residual at every token of many completions; each distinct prompt is read once
@@ -8,14 +8,15 @@
         resume_from            then run only the blocks after it, as often as needed
 
 Layer i is the residual after block i: `hidden_states[i + 1]` in Hugging Face, `blocks.i.hook_resid_post` in
-TransformerLens. (Hugging Face takes its last hidden state after the final norm. Here no norm is applied.) Hooks run in
-the order they are set: a capture set inside a splice of the same layer sees the edited residual, one set outside sees
-the original.
+TransformerLens. (Hugging Face takes its last hidden state after the final norm. Here no norm is applied.) A `Site` in
+place of a layer means that site's activations (`interp.policy.site`). Hooks run in the order they are set: a capture
+set inside a splice of the same layer sees the edited residual, one set outside sees the original.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,26 +27,13 @@ from interp.artifacts import BadInput
 from interp.device import eval_mode
 from interp.policy.sample import pad_left, position_ids
 from interp.policy.score import align_rows, batches_by_length, unique_prompts
+from interp.policy.site import RESID_POST, Site, site_of
+from interp.policy.site_hooks import decoder_blocks, expect_site, hooked_site, output_residual
 
 ResidualEdit = Callable[[Float[Tensor, "B L D"]], Float[Tensor, "B L D"]]
-
-
-def unwrap_adapters(model: Any) -> PreTrainedModel:
-    """The model itself, if it is wrapped in LoRA adapters."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def decoder_blocks(model: nn.Module) -> nn.ModuleList:
-    """The transformer blocks, first to last."""
-    decoder: Any = unwrap_adapters(model).get_decoder()
-    return decoder.layers
-
-
-def _blocks_up_to(model: Any, layer: int) -> list[nn.Module]:
-    blocks = decoder_blocks(model)
-    if not 0 <= layer < len(blocks):
-        raise BadInput(f"layer must lie between 0 and {len(blocks) - 1}; got {layer}")
-    return list(blocks[: layer + 1])
+Layer = int | Site
+"""The residual after a block, by its number, or any site."""
+AnyLayer = TypeVar("AnyLayer", bound=Layer)
 
 
 # --- capture -----------------------------------------------------------------------------------------------------
@@ -57,38 +45,36 @@ class _StopForward(Exception):  # noqa: N818 - not an error: it ends a forward w
 
 @contextmanager
 def capture_residuals(
-    model: PreTrainedModel, layers: Sequence[int], *, stop: bool = True
-) -> Iterator[dict[int, Tensor]]:
+    model: PreTrainedModel, layers: Sequence[AnyLayer], *, stop: bool = True
+) -> Iterator[dict[AnyLayer, Tensor]]:
     """A dictionary that each forward in the block fills with {layer: residual}.
 
     With `stop`, the forward ends at the deepest layer, and with it the `with` block: no code after the call runs."""
-    blocks = decoder_blocks(model)
-    if out_of_range := [layer for layer in layers if not 0 <= layer < len(blocks)]:
-        raise BadInput(f"layers must lie between 0 and {len(blocks) - 1}; got {out_of_range}")
-    residuals: dict[int, Tensor] = {}
+    last = len(decoder_blocks(model)) - 1
+    if out_of_range := [site_of(layer).layer for layer in layers if not 0 <= site_of(layer).layer <= last]:
+        raise BadInput(f"layers must lie between 0 and {last}; got {out_of_range}")
+    residuals: dict[AnyLayer, Tensor] = {}
+    deepest = max(layers, key=lambda layer: site_of(layer).order, default=None)
 
-    def capture(layer: int):
-        def hook(module: nn.Module, args: object, output: object) -> None:
-            residuals[layer] = output_residual(output)
-            if stop and layer == max(layers):
+    def capture(layer: AnyLayer) -> Callable[[Tensor], None]:
+        def hook(resid_BLD: Tensor) -> None:
+            residuals[layer] = resid_BLD
+            if stop and layer == deepest:
                 raise _StopForward
 
         return hook
 
-    handles = [blocks[layer].register_forward_hook(capture(layer)) for layer in layers]
-    try:
-        yield residuals
-    except _StopForward:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(hooked_site(model, site_of(layer), capture(layer)))
+        with suppress(_StopForward):
+            yield residuals
 
 
 @torch.no_grad()
 def compute_residuals(
-    model: PreTrainedModel, ids_BL: Int[Tensor, "B L"], mask_BL: Int[Tensor, "B L"], layers: Sequence[int]
-) -> dict[int, Float[Tensor, "B L D"]]:
+    model: PreTrainedModel, ids_BL: Int[Tensor, "B L"], mask_BL: Int[Tensor, "B L"], layers: Sequence[AnyLayer]
+) -> dict[AnyLayer, Float[Tensor, "B L D"]]:
     """The residual after each of `layers`, in evaluation mode and without gradients."""
     with eval_mode(model), capture_residuals(model, layers) as residuals:
         model(
@@ -106,7 +92,7 @@ def completion_residuals(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
-    layer: int,
+    layer: Layer,
     *,
     pad: int,
     micro_tokens: int,
@@ -130,7 +116,7 @@ def _batch_residuals(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
-    layer: int,
+    layer: Layer,
     pad: int,
 ) -> Float[Tensor, "B T D"]:
     distinct, prompt_B = unique_prompts(prompts)
@@ -159,24 +145,15 @@ def _batch_residuals(
 
 @contextmanager
 def splice_residual(
-    model: nn.Module, layer: int, edit: ResidualEdit, *, mask_BL: Bool[Tensor, "B L"] | None = None
+    model: nn.Module, layer: Layer, edit: ResidualEdit, *, mask_BL: Bool[Tensor, "B L"] | None = None
 ) -> Iterator[None]:
     """Replace the residual after block `layer` by `edit(residual)` in every forward of the block.
 
     `edit` receives a copy, which it may change in place; gradients flow through. With a mask, only the positions in the
     mask are replaced and the others keep their bits; every forward must have the mask's shape, so none may continue
     from a cache. The model may be wrapped in adapters."""
-    block = _blocks_up_to(model, layer)[-1]
-
-    def hook(module: nn.Module, args: object, output: Any) -> Any:
-        resid_BLD = _apply_edit(output_residual(output), edit, mask_BL)
-        return (resid_BLD, *output[1:]) if isinstance(output, tuple) else resid_BLD
-
-    handle = block.register_forward_hook(hook)
-    try:
+    with hooked_site(model, site_of(layer), lambda resid_BLD: _apply_edit(resid_BLD, edit, mask_BL)):
         yield
-    finally:
-        handle.remove()
 
 
 def _apply_edit(resid_BLD: Tensor, edit: ResidualEdit, mask_BL: Tensor | None) -> Tensor:
@@ -199,24 +176,60 @@ def _apply_edit(resid_BLD: Tensor, edit: ResidualEdit, mask_BL: Tensor | None) -
 # --- resume from a block -----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class SiteOutput:
+    """What it takes to resume from a site within a block."""
+
+    before: Any
+    """Output of the block before; None of the first block."""
+    x_BLD: Float[Tensor, "B L D"]
+    """Activations at the site."""
+
+
 @contextmanager
-def record_outputs(model: nn.Module, layer: int) -> Iterator[list[Any]]:
-    """A list to which each forward in the block appends the output of block `layer`, unchanged."""
-    outputs: list[Any] = []
-    block = _blocks_up_to(model, layer)[-1]
-    handle = block.register_forward_hook(lambda module, args, output: outputs.append(output))
-    try:
+def record_outputs(model: nn.Module, layer: Layer) -> Iterator[list[Any]]:
+    """A list to which each forward in the block appends the output of block `layer`, unchanged. (For a site within a
+    block, a `SiteOutput`.)"""
+    site, outputs = site_of(layer).canonical, list[Any]()
+    if site.kind == RESID_POST:
+        expect_site(model, site)
+        handle = decoder_blocks(model)[site.layer].register_forward_hook(lambda *args: outputs.append(args[2]))
+        try:
+            yield outputs
+        finally:
+            handle.remove()
+        return
+    with ExitStack() as hooks:
+        before = hooks.enter_context(record_outputs(model, site.layer - 1)) if site.layer else [None]
+
+        def record(x_BLD: Tensor) -> None:
+            outputs.append(SiteOutput(before[-1], x_BLD))
+
+        hooks.enter_context(hooked_site(model, site, record))
         yield outputs
-    finally:
-        handle.remove()
 
 
 @contextmanager
-def resume_from(model: nn.Module, layer: int, output: Any) -> Iterator[None]:
+def resume_from(model: nn.Module, layer: Layer, output: Any) -> Iterator[None]:
     """Forwards within the block skip the model's blocks up to `layer` and use `output` as the output of block `layer`.
+    (Up to a site within a block, the block itself is run again.)
 
     `output` comes from `record_outputs`, unchanged or edited; every forward must have the same rows."""
-    blocks = _blocks_up_to(model, layer)
+    site = site_of(layer).canonical
+    with ExitStack() as changes:
+        if site.kind == RESID_POST:
+            expect_site(model, site)
+            changes.enter_context(_skipped_blocks(list(decoder_blocks(model)[: site.layer + 1]), output))
+        else:
+            if site.layer:
+                changes.enter_context(resume_from(model, site.layer - 1, output.before))
+            changes.enter_context(splice_residual(model, site, lambda x_BLD: output.x_BLD))
+        yield
+
+
+@contextmanager
+def _skipped_blocks(blocks: list[nn.Module], output: Any) -> Iterator[None]:
+    """Forwards within the block do not run `blocks`; the last of them returns `output`."""
     previous = [vars(block).get("forward") for block in blocks]  # libraries that wrap a block set this attribute
     for block in blocks:
         block.forward = lambda hidden, *args, **kwargs: hidden
@@ -230,11 +243,23 @@ def resume_from(model: nn.Module, layer: int, output: Any) -> Iterator[None]:
                 block.forward = forward
 
 
-def output_residual(output: Any) -> Float[Tensor, "B L D"]:
-    """The residual in a block's output, which is a tuple in some families."""
-    return output[0] if isinstance(output, tuple) else output
+def output_activations(output: Any) -> Float[Tensor, "B L D"]:
+    """The residual in a recorded output, or the activations of a site."""
+    return output.x_BLD if isinstance(output, SiteOutput) else output_residual(output)
+
+
+def select_rows(output: Any, rows: Any) -> Any:
+    """Some rows of a recorded output, by index or mask, in the order of the index."""
+    if isinstance(output, SiteOutput):
+        before = None if output.before is None else select_rows(output.before, rows)
+        return SiteOutput(before, output.x_BLD[rows])
+    return replace_residual(output, output_residual(output)[rows])
 
 
 def replace_residual(output: Any, resid_BLD: Float[Tensor, "B L D"]) -> Any:
-    """A block's output with its residual replaced. The other entries of a tuple are dropped."""
+    """A recorded output with other activations, of as many rows. The other entries of a tuple are dropped."""
+    if isinstance(output, SiteOutput):
+        if output.before is not None and len(output_residual(output.before)) != len(resid_BLD):
+            raise BadInput(f"expected activations of as many rows as were recorded, got {len(resid_BLD)}: select_rows")
+        return replace(output, x_BLD=resid_BLD)
     return (resid_BLD,) if isinstance(output, tuple) else resid_BLD
