@@ -14,6 +14,7 @@ COMMANDS = {
     ("check",): cli.Check,
     ("organism", "build"): cli.Build,
     ("organism", "card"): cli.Card,
+    ("import-gguf",): cli.ImportGguf,
     ("roll-out",): cli.RollOut,
     ("bucket",): cli.Bucket,
     ("evaluate",): cli.Evaluate,

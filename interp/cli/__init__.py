@@ -15,6 +15,7 @@ from interp.cli.features import EarnRoles
 from interp.cli.flags import Refusal, flag_rules
 from interp.cli.grpo import Grpo
 from interp.cli.organism import Build, Card
+from interp.cli.policies import ImportGguf
 from interp.cli.rollouts import Bucket, Evaluate, RollOut, Verify
 from interp.cli.studies import STUDY_ARGS
 from interp.cli.tracking import Compare, Track
@@ -34,6 +35,7 @@ __all__ = [
     "Evaluate",
     "FitTsae",
     "Grpo",
+    "ImportGguf",
     "RollOut",
     "Track",
     "Verify",

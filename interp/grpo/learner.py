@@ -27,6 +27,7 @@ from interp.credit.base import RolloutBatch
 from interp.device import deterministic, eval_mode
 from interp.grpo.config import GRPOConfig, UpdateConfig
 from interp.grpo.losses import k3, surrogate, token_weights
+from interp.policy.adapters import add_into_base
 from interp.policy.policy import Policy
 from interp.policy.score import batches_by_length, grouped_completion_logits, logprobs_and_entropies
 
@@ -74,7 +75,7 @@ def merge_adapters(policy: Policy, adapters: Any) -> Policy:
     The sum is in float32: rounded to half precision it would lose most of what the adapters learned."""
     if adapters is None:
         return policy
-    return Policy(copy.deepcopy(adapters).float().merge_and_unload(), policy.tokenizer, policy.path)
+    return Policy(add_into_base(copy.deepcopy(adapters).float()), policy.tokenizer, policy.path)
 
 
 # --- optimizer ---------------------------------------------------------------------------------------------------

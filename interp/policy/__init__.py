@@ -1,7 +1,10 @@
 """Policies: a local causal language model to load, sample, score, capture and edit.
 
 policy      the `Policy` class
-directory   open a Hugging Face directory, or refuse it with the reason
+directory   open a Hugging Face directory, or refuse it with the reason; `files` says what may lie in it
+adapters    LoRA adapters, merged into their base in memory; `adapter_files` reads what lies on disk
+gguf        make a Hugging Face directory of a GGUF file; `gguf_header` reads what the file states
+fingerprints  what a policy is, as two hashes: weights, and config with tokenizer
 sample      exact batched sampling; `cache` is its key-value cache, `config` its settings
 score       teacher-forced log-probabilities and entropies
 residual    capture and edit the residual stream

@@ -85,7 +85,7 @@ def empty_model(path: Path) -> "tuple[PreTrainedModel, list[Path]]":
 
     config = check_config(path)
     compare_files(path, weights=True)
-    _expect_causal(path, config)
+    expect_causal(path, config)
     _expect_stop_tokens(path)
     files = check_weights(path)
     headers = read_headers(files)
@@ -107,7 +107,7 @@ def empty_model(path: Path) -> "tuple[PreTrainedModel, list[Path]]":
     return empty, files
 
 
-def _expect_causal(path: Path, config: Mapping[str, Any]) -> None:
+def expect_causal(path: Path, config: Mapping[str, Any]) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     model_type = config.get("model_type")

@@ -5,6 +5,8 @@ plain Hugging Face directory has none, and is read as it is. No file outside the
 their index. (A file may be a link, as in the cache of a hub.)
 """
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,7 @@ from interp.artifacts import (
 )
 from interp.artifacts.json_files import MAX_BYTES
 from interp.artifacts.manifests import own_manifest
+from interp.policy.adapter_files import ADAPTER_CONFIG, Adapter, base_of, is_adapter, read_adapter
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -37,22 +40,21 @@ TOKENIZER_FILES = (
 )
 MAX_TOKENIZER = 64_000_000
 """Bytes of a tokenizer.json that are parsed: that of 260,000 tokens takes half."""
-READ = (CONFIG, GENERATION, INDEX, *TOKENIZER_FILES)
+READ = (CONFIG, GENERATION, INDEX, ADAPTER_CONFIG, *TOKENIZER_FILES)
 """Files that a policy is read from, beside its weights. Any other file may be added to a directory, or changed."""
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
-def check_config(path: Path) -> dict[str, Any]:
-    """The config.json of a model directory; refused unless the directory holds one complete model."""
-    recover(path)
+def check_config(path: Path, base: str | Path | None = None) -> dict[str, Any]:
+    """The config.json of a model directory, or of an adapter's base; refused unless it holds one complete model.
+
+    `base` is the base of an adapter, where its own config does not name a directory that is here."""
+    if (pair := adapter_and_base(path, base)) is not None:
+        return check_config(pair[1])
     file = path / CONFIG
-    if not path.is_dir():
-        got = "a file" if path.exists() else "nothing there (models of a hub are not fetched: download it first)"
-        raise BadInput(f"{path}: expected a local Hugging Face directory, got {got}")
-    if (path / "adapter_config.json").exists():  # transformers would apply it silently
-        raise BadInput(f"{path}: expected a whole model, got an adapter: merge it into its base and save that")
     compare_files(path, weights=False)
     if not file.exists():
-        is_run = any(path.glob("checkpoint-*/config.json"))
+        is_run = any(path.glob("checkpoint-*/*config.json"))
         remedy = ": name one of its checkpoints, or open it as a series (from_dir, --series)" if is_run else ""
         raise BadInput(f"{path}: expected config.json, got {_listing(path)}{remedy}")
     config = read_object(file)
@@ -63,8 +65,41 @@ def check_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def adapter_and_base(path: Path, base: str | Path | None = None) -> tuple[Adapter, Path] | None:
+    """An adapter and the directory of its base; None for a directory with a whole model."""
+    recover(path)
+    if not path.is_dir():
+        raise BadInput(f"{path}: expected a local Hugging Face directory, got {_what_is_there(path)}")
+    if not is_adapter(path):
+        if base is not None:
+            raise BadInput(f"{path}: expected an adapter, to go with the base {base}; got a directory without one")
+        return None
+    if (path / CONFIG).exists():
+        raise BadInput(
+            f"{path}: expected a model or an adapter, got both ({CONFIG}, {ADAPTER_CONFIG}): delete the one that is "
+            "not meant"
+        )
+    compare_files(path, weights=False)
+    adapter = read_adapter(path)
+    base_path = base_of(adapter, base)
+    if is_adapter(base_path):
+        raise BadInput(
+            f"{path}: expected a whole model as the base of an adapter, got the adapter {base_path}: save that one "
+            "merged, and name it (base, --base)"
+        )
+    return adapter, base_path
+
+
+def tokenizer_directory(path: Path, base: str | Path | None = None) -> Path:
+    """Where a policy's tokenizer lies: beside its weights; for an adapter that has none, beside its base's."""
+    if any((path / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
+        return path
+    pair = adapter_and_base(path, base)
+    return path if pair is None else pair[1]
+
+
 def check_weights(path: Path) -> list[Path]:
-    """The safetensors files of a directory. A missing or incomplete one is refused."""
+    """The safetensors files of a directory with a whole model. A missing or incomplete one is refused."""
     single, index = path / WEIGHTS, path / INDEX
     files = [single]  # where both exist, transformers loads the single file
     if index.exists() and not single.exists():
@@ -148,6 +183,29 @@ def _indexed_names(index: Path) -> list[str]:
         if not names:
             raise BadInput(f"{index}: expected names of safetensors files, got none: copy it again")
     return names
+
+
+def _what_is_there(path: Path) -> str:
+    """What lies at a path that is no directory, and what to do."""
+    if path.suffix == ".gguf" and path.exists():
+        return f"a GGUF file: make a directory of it first (interp import-gguf {path} --out DIRECTORY)"
+    if path.exists():
+        return "a file: name the directory it lies in"
+    if not _HUB_NAME.fullmatch(str(path)):
+        return "nothing there"
+    cached = sorted(_hub_cache().glob(f"models--{str(path).replace('/', '--')}/snapshots/*/{CONFIG}"))
+    if cached:
+        return f"the name of a model on a hub; it is in the cache of this machine: name {cached[-1].parent}"
+    return (
+        "nothing there. If it is the name of a model on a hub: none is fetched; on a machine with a network, "
+        f"hf download {path} --local-dir DIRECTORY, copy that here and name it"
+    )
+
+
+def _hub_cache() -> Path:
+    """Where huggingface_hub keeps what it has downloaded."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
 
 
 def _listing(path: Path) -> str:

@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import fingerprint, fingerprint_config, fingerprint_tensors, reading, record_file
+from interp.policy.adapters import load_model_or_merge
 from interp.policy.directory import empty_model, expect_none_missing, load_tokenizer, stored_names
-from interp.policy.files import CONFIG, GENERATION, TOKENIZER_FILES, read_object
+from interp.policy.files import (
+    CONFIG,
+    GENERATION,
+    TOKENIZER_FILES,
+    adapter_and_base,
+    read_object,
+    tokenizer_directory,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -45,9 +53,14 @@ def fingerprint_policy(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizer
     return f"{fingerprint_weights(model)}+{_rest(model, stops, fingerprint_tokenizer(tokenizer))}"
 
 
-def fingerprint_of(path: str | Path) -> str:
-    """Fingerprint of a directory, without loading the model. It equals `Policy.load(path).fingerprint()`."""
+def fingerprint_of(path: str | Path, base: str | Path | None = None) -> str:
+    """Fingerprint of a directory. It equals `Policy.load(path, base=base).fingerprint()`.
+
+    Of a whole model, one weight is in memory at a time; an adapter is merged for it."""
     path = Path(path)
+    if adapter_and_base(path, base) is not None:
+        merged = load_model_or_merge(path, base, dtype=None)
+        return fingerprint_policy(merged, load_tokenizer(tokenizer_directory(path, base)))
     empty, files = empty_model(path)
     tokenizer_part, eos = _tokenizer_of(path)
     generation = read_object(path / GENERATION) if (path / GENERATION).exists() else None
@@ -56,7 +69,7 @@ def fingerprint_of(path: str | Path) -> str:
 
 
 def weights_fingerprint_of(path: str | Path) -> str:
-    """The first part of `fingerprint_of`. The directory needs no tokenizer."""
+    """The first part of `fingerprint_of`, of a whole model. The directory needs no tokenizer."""
     path = Path(path)
     return _weights_in(path, *empty_model(path))
 

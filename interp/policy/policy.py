@@ -13,17 +13,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interp.artifacts import BadInput, writing_dir
 from interp.device import resolve_device
+from interp.policy.adapters import load_model_or_merge
 from interp.policy.bridge import bridge
 from interp.policy.config import SampleConfig
 from interp.policy.directory import (
     CONTEXT,
     expect_forward,
-    load_model,
     load_tokenizer,
     no_progress_bars,
     stated_context,
     whatever_it_raises,
 )
+from interp.policy.files import tokenizer_directory
 from interp.policy.fingerprints import fingerprint_policy, fingerprint_weights, generation_eos, stop_ids
 from interp.policy.residual import completion_residuals, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
@@ -48,14 +49,17 @@ class Policy:
     """The directory it was loaded from."""
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto", dtype: str = "auto") -> "Policy":
+    def load(
+        cls, path: str | Path, *, base: str | Path | None = None, device: str = "auto", dtype: str = "auto"
+    ) -> "Policy":
         """Open a local Hugging Face directory: no network, no code from the directory, no pickle.
 
+        A LoRA adapter is merged into its base: `base`, or what its config names if that is a directory here.
         `device` is auto, cpu, cuda or mps, `dtype` auto, float32, bfloat16 or float16 (see interp.device)."""
         path = Path(path)
         torch_device, torch_dtype = resolve_device(device, dtype)
-        model: Any = load_model(path, dtype=torch_dtype)
-        tokenizer: Any = load_tokenizer(path)
+        model: Any = load_model_or_merge(path, base, dtype=torch_dtype)
+        tokenizer: Any = load_tokenizer(tokenizer_directory(path, base))
         n_tokens = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
         if n_tokens > (rows := model.get_input_embeddings().num_embeddings):
             raise BadInput(

@@ -7,15 +7,24 @@ one reads a few headers, and refuses at once any checkpoint that could not be lo
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, recover
 from interp.display import HtmlSummary
-from interp.policy.files import check_config, check_weights, compare_files, recorded_step
+from interp.policy.adapter_files import is_adapter
+from interp.policy.files import (
+    adapter_and_base,
+    check_config,
+    check_weights,
+    compare_files,
+    recorded_step,
+    tokenizer_directory,
+)
 from interp.policy.fingerprints import fingerprint_of
 from interp.rollouts.recorded_checkpoints import expect_recorded, missing_checkpoints, recorded_checkpoints
+from interp.rollouts.vocabularies import expect_same_tokens
 from interp.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -37,15 +46,18 @@ class Checkpoint:
     step: int
     """0 is the base."""
     path: Path
+    base: Path | None = None
+    """Of a LoRA adapter: the base it is merged into, where that is not what its config names."""
 
     def load(self, *, device: str = "auto", dtype: str = "auto") -> "Policy":
         from interp.policy.policy import Policy
 
-        return Policy.load(self.path, device=device, dtype=dtype)
+        return Policy.load(self.path, base=self.base, device=device, dtype=dtype)
 
     def fingerprint(self) -> str:
-        """Fingerprint of the policy: weights, config and tokenizer. Weights are read one tensor at a time."""
-        return fingerprint_of(self.path)
+        """Fingerprint of the policy: weights, config and tokenizer. Weights are read one tensor at a time; an adapter
+        is merged."""
+        return fingerprint_of(self.path, self.base)
 
 
 class Series(Sequence[Checkpoint], HtmlSummary):
@@ -81,11 +93,12 @@ class Series(Sequence[Checkpoint], HtmlSummary):
     ) -> "Series":
         """Every `checkpoint-<step>/` in `path`.
 
-        `base` is added as step 0: trainers do not save the policy they started from. With `skip_bad`, the weights of
-        our own runs are read once, to compare their checksums, and checkpoints that cannot be used are left out and
-        listed in `skipped`; the base is never left out."""
+        `base` is added as step 0: trainers do not save the policy they started from. LoRA adapters are merged into it,
+        or into what their configs name. With `skip_bad`, the weights of our own runs are read once, to compare their
+        checksums, and checkpoints that cannot be used are left out and listed in `skipped`; the base is never left
+        out."""
         path = Path(path)
-        checkpoints = find_checkpoints(path)
+        checkpoints = [_with_base(checkpoint, base) for checkpoint in find_checkpoints(path)]
         if not checkpoints:
             raise BadInput(f"{path}: expected directories called checkpoint-<step>, got {_describe_contents(path)}")
         if base is not None and checkpoints[0].step == 0:
@@ -106,9 +119,14 @@ class Series(Sequence[Checkpoint], HtmlSummary):
 
     @classmethod
     def from_dirs(
-        cls, dirs: Mapping[int, str | Path] | Sequence[tuple[int, str | Path]] | Sequence[str | Path]
+        cls,
+        dirs: Mapping[int, str | Path] | Sequence[tuple[int, str | Path]] | Sequence[str | Path],
+        *,
+        base: str | Path | None = None,
     ) -> "Series":
-        """Any Hugging Face directories: {step: path}, (step, path) pairs, or paths alone, which are steps 0, 1, ..."""
+        """Any Hugging Face directories: {step: path}, (step, path) pairs, or paths alone, which are steps 0, 1, ...
+
+        LoRA adapters are merged into `base`, or into what their configs name."""
         if isinstance(dirs, str | Path):
             raise BadInput(f"expected a list of directories, got {str(dirs)!r} alone: did you mean from_dir?")
         items: list[Any] = list(dirs.items() if isinstance(dirs, Mapping) else dirs)
@@ -117,7 +135,7 @@ class Series(Sequence[Checkpoint], HtmlSummary):
         if len({isinstance(item, tuple) for item in items}) > 1:
             raise BadInput("expected a step for every directory or for none, got some with and some without")
         pairs = [item if isinstance(item, tuple) else (i, item) for i, item in enumerate(items)]
-        return cls._checked([Checkpoint(step, Path(path)) for step, path in pairs])
+        return cls._checked([_with_base(Checkpoint(step, Path(path)), base) for step, path in pairs])
 
     @classmethod
     def _checked(
@@ -132,11 +150,13 @@ class Series(Sequence[Checkpoint], HtmlSummary):
     ) -> "Series":
         series, skipped = cls(checkpoints, task=task, run=run), list(missing)
         base, expected = series.base, _read_config(series.base)
+        tokenizer = tokenizer_directory(base.path, base.base)
         for checkpoint in series[1:]:
             try:
                 config = _read_config(checkpoint, weights=skip_bad)
                 expect_recorded(checkpoint.path, checkpoint.step, recorded or {})
                 _expect_same_architecture(base, expected, checkpoint, config)
+                expect_same_tokens(tokenizer, tokenizer_directory(checkpoint.path, checkpoint.base))
             except BadInput as error:
                 if not skip_bad:
                     raise
@@ -229,16 +249,26 @@ def _read_config(checkpoint: Checkpoint, *, weights: bool = False) -> dict[str, 
     compared."""
     if checkpoint.step < 0:
         raise BadInput(f"{checkpoint.path}: expected a step of 0 or more, got {checkpoint.step}")
-    config = check_config(checkpoint.path)
+    config = check_config(checkpoint.path, checkpoint.base)
     is_named = _CHECKPOINT.fullmatch(checkpoint.path.name)
     if is_named and (step := recorded_step(checkpoint.path)) not in (None, int(is_named[1])):
         raise BadInput(
             f"{checkpoint.path}: expected the checkpoint of step {is_named[1]}, got that of {step}: rename it"
         )
-    check_weights(checkpoint.path)
+    if not is_adapter(checkpoint.path):
+        check_weights(checkpoint.path)
+    elif (pair := adapter_and_base(checkpoint.path, checkpoint.base)) is not None:
+        check_weights(pair[1])
     if weights:
         compare_files(checkpoint.path, weights=True)
     return config
+
+
+def _with_base(checkpoint: Checkpoint, base: str | Path | None) -> Checkpoint:
+    """The checkpoint, merged into `base` if it is an adapter."""
+    if base is None or not is_adapter(checkpoint.path):
+        return checkpoint
+    return replace(checkpoint, base=Path(base))
 
 
 def find_checkpoints(path: Path) -> list[Checkpoint]:
@@ -255,7 +285,7 @@ def find_checkpoints(path: Path) -> list[Checkpoint]:
 def _describe_contents(path: Path) -> str:
     if not path.is_dir():
         return "a file" if path.exists() else "nothing there"
-    if (path / "config.json").exists():
+    if (path / "config.json").exists() or is_adapter(path):
         return "a model: for a single checkpoint, use from_dirs([path]) (--policy)"
     names = sorted(p.name for p in path.iterdir())
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""

@@ -172,12 +172,9 @@ def test_a_directory_without_a_config_is_refused_with_a_listing(copy):
     assert_refused(copy, r"expected config\.json, got generation_config\.json, model\.safetensors, tokenizer\.json")
 
 
-@pytest.mark.parametrize("beside_a_model", [True, False])
-def test_an_adapter_is_refused_and_never_applied(copy, beside_a_model):
+def test_an_adapter_beside_a_model_is_refused_and_never_applied(copy):
     (copy / "adapter_config.json").write_text("{}")
-    if not beside_a_model:
-        (copy / "config.json").unlink()
-    assert_refused(copy, "expected a whole model, got an adapter: merge it into its base and save that")
+    assert_refused(copy, r"expected a model or an adapter, got both \(config.json, adapter_config.json\): delete the")
 
 
 def test_an_empty_directory_is_refused(tmp_path):
