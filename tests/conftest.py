@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
@@ -97,6 +98,14 @@ def tiny_dirs(tiny: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory)
     for family, policy in tiny.items():
         policy.save(root / family)
     return {family: root / family for family in tiny}
+
+
+@pytest.fixture
+def without_type_checks():
+    """The package as users have it: shapes are not checked at every call, as they are in tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

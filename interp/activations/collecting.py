@@ -17,6 +17,7 @@ from interp.activations.store import Store
 from interp.activations.writer import Writer, is_finished
 from interp.artifacts import BadInput, fingerprint, locked, reading, to_json
 from interp.costs import expect_disk
+from interp.policy.prompts import same_prompts
 from interp.rollouts.problems import ProblemStream
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
@@ -42,6 +43,7 @@ def collect(
     lies beside the checkpoints, or at `out`. A repeated call opens a finished store and continues a stopped one.
     Checkpoints are loaded on `device` in `dtype`. Wrong arguments are refused before any checkpoint is loaded."""
     config = _override(config, layer=layer, tokens=tokens, gb=gb, corpora=corpora)
+    config = same_prompts(config, series.prompt_format, of="the run of these checkpoints")
     task = series.task if task is None else task
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: collect(series, task, ...)")

@@ -97,7 +97,7 @@ class Collector:
         start = written[-1].facts["end"] if written else 0
         stream = stream_rollouts(
             author_policy, self.problems[corpus], self.config.sampling,
-            run=self.series.run, step=author.step, chat=self.config.chat, start=start,
+            run=self.series.run, step=author.step, prompt_format=self.config.prompt_format, start=start,
         )  # fmt: skip
         rollouts, is_first = PushbackIterator(stream), start == 0
         while shard := self._take(rollouts, author, is_first=is_first, written=self._shards_of(reader, corpus)):

@@ -6,6 +6,7 @@ from typing import Annotated
 from interp.artifacts import BadInput
 from interp.checks import Depth, Layer, Name, Range, Step, Tokens, expect_once_each, expect_one_of, expect_plausible
 from interp.policy.config import SampleConfig
+from interp.policy.prompts import PromptFormat
 
 CORPORA = {"on-policy": "train", "probe": "probe", "held-out": "eval"}
 """Each corpus, with the split its problems come from."""
@@ -13,7 +14,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
-class CollectConfig:
+class CollectConfig(PromptFormat):
     """Which residuals to collect, on which texts, and at most how many."""
 
     layers: tuple[Layer, ...]
@@ -36,11 +37,10 @@ class CollectConfig:
     """Largest number of tokens in a shard. A shard is held in memory, and is lost if the collection is stopped."""
     micro_tokens: Tokens = 8_192
     """Tokens in one forward, padding included."""
-    chat: bool = False
-    """Give each problem as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         expect_plausible(self)
         if not self.layers:
             raise BadInput("layers must be numbers from 0 on, one at least; got []")

@@ -25,8 +25,9 @@ def open_or_create(
     """The manifest of the artifact at `path`, or None if the path is free and the artifact must be created.
 
     `spec` maps entries of the manifest to the values they must have, for instance `{"config": config, "made_from":
-    {"policy": ...}, "layers": [1, 2]}`. Dataclasses are compared as their JSON; an entry that is None equals one that
-    is missing. The creator writes the same entries: `write_manifest(path, kind, **spec)`. Nothing is written here.
+    {"policy": ...}, "layers": [1, 2]}`. Dataclasses are compared as their JSON; an entry that is None or empty equals
+    one that is missing. The creator writes the same entries: `write_manifest(path, kind, **spec)`. Nothing is written
+    here.
 
     Refused: another spec (Mismatch, with expected and got for every field that differs), another kind, and a path with
     other files in it. A directory without a manifest is free if it is empty, or holds only names in `may_contain`."""
@@ -49,10 +50,20 @@ def open_or_create(
 
 
 def describe_changes(stored: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """Every field that differs between two nests of JSON values, as text: "a.b (expected 1, got 2), c (...)"."""
+    """Every field that differs between two nests of JSON values, as text: "a.b (expected 1, got 2), c (...)".
+
+    A field that is None or empty equals one that is missing, as a new option is in what was made before."""
     before, now = dict(flatten(stored)), dict(flatten(expected))
-    names = [name for name in dict.fromkeys([*now, *before]) if not same_fingerprint(now.get(name), before.get(name))]
+    names = [
+        name
+        for name in dict.fromkeys([*now, *before])
+        if not same_fingerprint(_without_empty(now.get(name)), _without_empty(before.get(name)))
+    ]
     return ", ".join(f"{name} (expected {now.get(name)}, got {before.get(name)})" for name in names)
+
+
+def _without_empty(value: Any) -> Any:
+    return None if value in ("", []) else value
 
 
 def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -58,6 +58,7 @@ def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
 def writing_file(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path`. The file written there replaces `path` when the block ends."""
     path = Path(path).absolute()
+    _clear_files(path)
     with _partial_path(path) as partial, refusing_failed_writes(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -110,10 +111,7 @@ def recover(path: str | Path) -> None:
     """Clear the remnants of a killed writer of `path`: restore a directory caught between its two renames, remove the
     rest, its lock too. What a living writer is writing is left alone."""
     path = Path(path).absolute()
-    remnants = _remnants(path, re.escape(path.name))
-    with contextlib.suppress(OSError):  # the place is read only
-        for file in [remnant for remnant in remnants if not remnant.is_dir() and not _in_progress(remnant)]:
-            _remove(file)
+    remnants = _clear_files(path)
     directories = [remnant for remnant in remnants if remnant.is_dir() and remnant.absolute() not in _being_written]
     if not directories and not lock_file(path).exists():
         return
@@ -125,6 +123,15 @@ def recover(path: str | Path) -> None:
                 directory.rename(path)
             else:
                 _remove(directory)
+
+
+def _clear_files(path: Path) -> list[Path]:
+    """All remnants of `path`. Those that are files are removed, unless their writer lives."""
+    remnants = _remnants(path, re.escape(path.name))
+    with contextlib.suppress(OSError):  # the place is read only
+        for file in [remnant for remnant in remnants if not remnant.is_dir() and not _in_progress(remnant)]:
+            _remove(file)
+    return remnants
 
 
 def recover_inside(directory: Path) -> None:

@@ -126,14 +126,15 @@ class ProblemArgs(TaskArgs):
     """The task and the problems to take from it."""
 
     split: Name | None = None
-    """train, eval, probe or memorised. Default: all lines of --jsonl; else eval (train for `interp bucket`)."""
+    """train, eval, probe or memorised. Default: train for `interp bucket`; else all lines of --jsonl, or eval."""
     level: Name | None = None
     """A depth, or one of the task's own groups (chain task: shallow, middle, deep). Default: all depths in turn."""
     problems: Count | None = None
-    """Number of problems. Default: all lines of --jsonl; 64 of a task that makes its problems."""
+    """Number of problems. Default: all of --jsonl; 64 of a task that makes its problems."""
 
     def select(self, task: Task, *, default_split: str = "eval") -> list[Problem]:
-        """The problems that the flags name, of `default_split` where no --split is given."""
+        """The problems that the flags name, of `default_split` where no --split is given. (To look at rollouts, all
+        lines of a file are taken; to train on, those of the training split alone.)"""
         splits = (*SPLITS, "memorised")
         if self.split is not None and self.split not in splits:
             raise BadInput(f"split must be one of {', '.join(splits)}; got {self.split!r}")
@@ -142,7 +143,7 @@ class ProblemArgs(TaskArgs):
             return task.problems(self.split or default_split, level, self.problems or DEFAULT_PROBLEMS)
         available = [
             problem
-            for split in ([self.split] if self.split else SPLITS)
+            for split in ([self.split] if self.split else ["train"] if default_split == "train" else SPLITS)
             for problem in task.problems(split, level, task.size(split, level))
         ]
         if len(available) < (self.problems or 1):
@@ -207,7 +208,7 @@ class TrainArgs(Args):
     wandb: Name | None = None
     """Also write metrics for this W&B project, offline: `wandb sync` uploads them."""
 
-    def problems(self, base: "Policy") -> "list[int | str] | list[Problem] | None":
+    def problems(self) -> "list[int | str] | list[Problem] | None":
         """What to train on: levels of the task, or the problems of one measured bucket. None: the training split."""
         if (self.buckets is None) != (self.bucket is None):
             raise BadInput("--buckets and --bucket go together: expected both or neither, got one of them")
@@ -217,7 +218,7 @@ class TrainArgs(Args):
 
         if self.levels:
             raise BadInput("expected one of --levels and --buckets, got both")
-        return Buckets.load(self.buckets, made_from={"policy": base.fingerprint()}).problems(self.bucket)
+        return Buckets.load(self.buckets).problems(self.bucket)
 
     def scheme(self) -> "CreditScheme":
         from interp.credit import make_scheme

@@ -34,7 +34,7 @@ def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     config.train.set_threads()
     base = config.policy.load()
     expect_rank(base.model, config.config.update.lora_rank)
-    problems = config.train.problems(base)
+    problems = config.train.problems()
     is_json = config.policy.json
     run = train(
         base, task, problems, config=config.config, credit=credit, out=config.out, sinks=sinks, progress=not is_json

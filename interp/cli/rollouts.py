@@ -21,6 +21,7 @@ from interp.cli.args import (
 from interp.cli.tables import estimates_table
 from interp.display import text_columns, text_table
 from interp.policy.config import SampleConfig
+from interp.policy.prompts import PromptFormat
 from interp.rollouts import BucketConfig, EvaluateConfig
 from interp.tasks import Problem, Task
 
@@ -38,8 +39,7 @@ class RollOut(Args):
     """Name of the run that the rollouts belong to."""
     step: Step = 0
     """Step of the checkpoint in the run."""
-    chat: bool = False
-    """Give each problem as a user's turn in the tokenizer's chat template."""
+    prompts: Annotated[PromptFormat, Flat] = field(default_factory=PromptFormat)
     output: Annotated[OutputArgs, Flat] = field(default_factory=OutputArgs)
 
 
@@ -71,7 +71,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
             config.sampling,
             run=config.run,
             step=config.step,
-            chat=config.chat,
+            prompt_format=config.prompts,
             progress=not is_json,
         )
         output.save(rollouts)

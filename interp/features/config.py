@@ -6,10 +6,11 @@ from typing import Annotated, ClassVar
 
 from interp.checks import Confidence, Count, CountOrZero, Depth, Name, Range, Seed, expect_once_each, expect_plausible
 from interp.policy.config import SampleConfig
+from interp.policy.prompts import PromptFormat
 
 
 @dataclass(frozen=True)
-class RolesConfig:
+class RolesConfig(PromptFormat):
     levels: tuple[Depth | Name, ...] = ()
     """Depths, or names of the task's levels. Empty: all the task's own levels."""
     problems: Count = 64
@@ -48,5 +49,6 @@ class RolesConfig:
     }
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         expect_plausible(self)
         expect_once_each(self, "levels")

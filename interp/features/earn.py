@@ -20,6 +20,7 @@ from interp.features.labels import LabeledTokens, label_tokens
 from interp.features.roles import Roles
 from interp.features.separation import measure_separation
 from interp.policy.policy import Policy
+from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts.problems import problems_by_level
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.roll_out import roll_out
@@ -51,7 +52,7 @@ def earn_roles(
 
     `rollouts` are the policy's own answers, if there are any already; else it answers `config.problems` problems of
     each level. A dictionary that was fitted on other policies is refused, unless `allow_unrelated_policies`."""
-    config = config or RolesConfig()
+    config = _with_prompts(config or RolesConfig(), subject, rollouts)
     task = task if task is not None else getattr(subject, "task", None)
     if task is None:
         raise BadInput("expected a task with problems to answer, got none: earn_roles(tsae, policy, task)")
@@ -92,6 +93,14 @@ def earn_roles(
     )
 
 
+def _with_prompts(config: RolesConfig, subject: Series | Policy, rollouts: Rollouts | None) -> RolesConfig:
+    """The config with the prompt format of the rollouts, or of the run, so that the policy is asked as it was there."""
+    if rollouts is not None:
+        return same_prompts(config, PromptFormat.from_config(rollouts.config), of="the rollouts")
+    recorded = subject.prompt_format if isinstance(subject, Series) else PromptFormat.of_checkpoint(subject.path)
+    return same_prompts(config, recorded, of="the run of this policy")
+
+
 def _answers(policy: Policy, task: Task, config: RolesConfig, progress: bool) -> list[Rollout]:
     by_level = problems_by_level(task, "train", config.levels, config.problems).values()
     problems = list({problem.id: problem for problems in by_level for problem in problems}.values())  # levels may share
@@ -101,7 +110,10 @@ def _answers(policy: Policy, task: Task, config: RolesConfig, progress: bool) ->
             f"{task.name}: expected problems of the split train at levels {levels}, got none: name levels that it has, "
             "or give rollouts (rollouts=, --rollouts)"
         )
-    return roll_out(policy, task, problems, config.sampling, purpose="roles", progress=progress).rows
+    return roll_out(
+        policy, task, problems, config.sampling,
+        prompt_format=config.prompt_format, purpose="roles", progress=progress,
+    ).rows  # fmt: skip
 
 
 def _expect_own(rollouts: Rollouts, policy: Policy, task: Task) -> Rollouts:

@@ -167,10 +167,14 @@ class Collector:
 
     def _roll_out(self, policy: Policy, step: int, problems_drawn: int) -> list[Rollout]:
         problems = self.problems(step, problems_drawn, self.config.prompts)
-        prompts = encode_problems(policy, problems, chat=self.config.chat)
+        prompt_format = self.config.prompt_format
+        prompt_ids = encode_problems(policy, problems, prompt_format)
         keys = [hash_of("grpo", step, problems_drawn + index) for index in range(len(problems))]
-        samples = policy.sample(prompts, self.config.sampling, keys=keys, progress=False)
-        return verify_samples(policy, self.task, problems, prompts, samples, run=self.run, step=step, progress=False)
+        samples = policy.sample(prompt_ids, self.config.sampling, stop=prompt_format.stop, keys=keys, progress=False)
+        return verify_samples(
+            policy, self.task, problems, prompt_ids, samples,
+            prompt_format=prompt_format, run=self.run, step=step, progress=False,
+        )  # fmt: skip
 
     def _in_mixed_groups(self, rollouts: list[Rollout], policy: Policy) -> list[bool]:
         """For each rollout, whether its group has different rewards. Without `redraw`, every rollout is used."""

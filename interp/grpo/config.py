@@ -10,6 +10,7 @@ Papers: GRPO 2402.03300, Dr.GRPO 2503.20783, DAPO 2503.14476, GSPO 2507.18071, C
 BNPO is TRL's name for GRPO averaged over the tokens of the batch.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +19,7 @@ from interp.artifacts import BadInput
 from interp.checks import Count, CountOrZero, Range, Share, Tokens, Weight, expect_plausible
 from interp.costs import expect_disk
 from interp.policy.config import SampleConfig
+from interp.policy.prompts import PromptFormat
 
 Scale = Literal["group", "batch", "none"]
 Ratio = Literal["token", "sequence", "weight"]
@@ -59,12 +61,17 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
+LEARNING_RATES = ((10**7, 2e-4, 2e-4), (10**9, 1e-5, 1e-4), (math.inf, 1e-6, 1e-5))
+"""Largest number of parameters, with the learning rate of the weights and of LoRA adapters."""
+
+
 @dataclass(frozen=True)
 class UpdateConfig:
     """How a batch updates the weights."""
 
-    lr: Annotated[float, Range(0, 10)] = 2e-4
-    """Suits an organism of 0.2 M parameters. A model of billions wants 1e-6, LoRA 1e-5."""
+    lr: Annotated[float, Range(0, 10)] | None = None
+    """Learning rate. Default, by the parameters of the model: 2e-4 up to 10 million, 1e-5 up to a billion (with
+    LoRA 1e-4), 1e-6 beyond (1e-5)."""
     warm_up: CountOrZero = 0
     """Steps over which the learning rate rises."""
     weight_decay: Annotated[float, Range(0, 1000)] = 0.0
@@ -83,9 +90,16 @@ class UpdateConfig:
     def __post_init__(self) -> None:
         expect_plausible(self)
 
+    def with_lr(self, parameters: int) -> "UpdateConfig":
+        """The same with a learning rate: its own, or the one that suits a model of this size."""
+        if self.lr is not None:
+            return self
+        of_weights, of_adapters = next(rates for size, *rates in LEARNING_RATES if parameters <= size)
+        return replace(self, lr=of_adapters if self.lora_rank else of_weights)
+
 
 @dataclass(frozen=True)
-class GRPOConfig:
+class GRPOConfig(PromptFormat):
     """Everything that decides a run, besides its base, task, problems and credit."""
 
     loss: Loss = "grpo"
@@ -94,8 +108,6 @@ class GRPOConfig:
     """Updates, each on a new batch."""
     prompts: Annotated[int, Range(1, 10**6)] = 32
     """Prompts per step."""
-    chat: bool = False
-    """Put each prompt as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(rows=1024))
     """Sampling of rollouts. Its seed is the seed of the run."""
     update: UpdateConfig = field(default_factory=UpdateConfig)
@@ -117,6 +129,7 @@ class GRPOConfig:
     """What to do without signal."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         expect_plausible(self)
         if self.sampling.group < 2:
             raise BadInput(

@@ -85,11 +85,13 @@ class Optimizer:
     """AdamW on the trainable weights of a model; on float32 copies of those in half precision."""
 
     def __init__(self, model: nn.Module, config: UpdateConfig) -> None:
-        self.config = config
+        self.config = config.with_lr(sum(p.numel() for p in model.parameters()))
         self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.half_precision = {name: p for name, p in self.trainable.items() if p.dtype != torch.float32}
         self.float_copies = {name: nn.Parameter(p.detach().float()) for name, p in self.half_precision.items()}
-        self.adam = torch.optim.AdamW(self._stepped(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        self.adam = torch.optim.AdamW(
+            self._stepped(), lr=self.config.lr or 0.0, weight_decay=config.weight_decay, fused=True
+        )
 
     def _stepped(self) -> list[nn.Parameter]:
         """The parameters that AdamW steps, in the order of the model."""
@@ -116,7 +118,7 @@ class Optimizer:
     def step(self, step: int) -> None:
         """One AdamW step at the learning rate of training step `step`."""
         for group in self.adam.param_groups:
-            group["lr"] = self.config.lr * min(1.0, (step + 1) / max(self.config.warm_up, 1))
+            group["lr"] = (self.config.lr or 0.0) * min(1.0, (step + 1) / max(self.config.warm_up, 1))
         self.adam.step()
         self.sync_weights()
         self.zero_grad()

@@ -15,9 +15,10 @@ bits as one that was not, on the CPU with the same number of threads.
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from interp.credit.base import CreditScheme, check_scheme
 from interp.grpo.batches import Collector, Problems, StepBatch, problem_source
 from interp.grpo.config import GRPOConfig
 from interp.grpo.learner import Learner, merge_adapters
+from interp.grpo.measured import with_measured
 from interp.grpo.metrics import Sink, step_metrics
 from interp.grpo.run import (
     Run,
@@ -47,6 +49,8 @@ from interp.tasks.base import Task
 from interp.training_state import interruptible, load_training_state, save_training_state
 
 logger = logging.getLogger(__name__)
+LARGE = 10**7
+"""Parameters above which a learning rate for small models does harm."""
 
 
 class NoSignal(BadInput):
@@ -72,11 +76,13 @@ def train(
 
     `problems` is one of: a level of the task (a depth, or the name of a group, such as "deep"); several levels, each
     for an equal share of the steps, in turn; a list of problems, such as a measured bucket,
-    `buckets.problems("hard")`; or None, the whole training split. `credit` None is plain GRPO. Each sink is called with
+    `buckets.problems("hard")`, which must have been measured on this base, on this task's training split, and in this
+    prompt format; or None, the whole training split. `credit` None is plain GRPO. Each sink is called with
     (step, metrics) after every step.
 
     If `out` holds the same run, it is resumed where it stopped, or opened if it is finished."""
-    config, out = config or GRPOConfig(), Path(out)
+    config, out = with_measured(config or GRPOConfig(), problems, base, task), Path(out)
+    config = _with_lr(config, sum(p.numel() for p in base.model.parameters()))
     config.expect_affordable(out, sum(p.numel() * p.element_size() for p in base.model.parameters()))
     check_scheme(credit, base)
     source = problem_source(task, problems, steps=config.steps, seed=config.seed)
@@ -93,6 +99,18 @@ def train(
             stop, progress=progress
         )
     return run
+
+
+def _with_lr(config: GRPOConfig, parameters: int) -> GRPOConfig:
+    """The config with a learning rate. One that is far above what suits the size is used, with a warning."""
+    usual = replace(config.update, lr=None).with_lr(parameters).lr or 0.0
+    if (lr := config.update.lr) is not None and parameters > LARGE and lr > 5 * usual:
+        warnings.warn(
+            f"lr {lr:g} is far above {usual:g}, which suits a model of {parameters:,} parameters: it may forget what "
+            "it knows within a few steps",
+            stacklevel=3,
+        )
+    return replace(config, update=config.update.with_lr(parameters))
 
 
 class Trainer:

@@ -6,6 +6,7 @@ adapters    LoRA adapters, merged into their base in memory; `adapter_files` rea
 gguf        make a Hugging Face directory of a GGUF file; `gguf_header` reads what the file states
 fingerprints  what a policy is, as two hashes: weights, and config with tokenizer
 sample      exact batched sampling; `cache` is its key-value cache, `config` its settings
+prompts     how problems are put to a policy, and where answers end; `stopping` finds the stop texts
 score       teacher-forced log-probabilities and entropies
 residual    capture and edit the residual stream
 bridge      a TransformerLens view of the same weights
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from interp.lazy import lazy_exports
 from interp.policy.config import SampleConfig
+from interp.policy.prompts import PromptFormat
 
 if TYPE_CHECKING:
     from interp.policy.policy import Policy
     from interp.policy.sample import Samples
 
-__all__ = ["Policy", "SampleConfig", "Samples"]
+__all__ = ["Policy", "PromptFormat", "SampleConfig", "Samples"]
 __getattr__ = lazy_exports(
     __name__,
     {

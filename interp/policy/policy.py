@@ -26,9 +26,11 @@ from interp.policy.directory import (
 )
 from interp.policy.files import tokenizer_directory
 from interp.policy.fingerprints import fingerprint_policy, fingerprint_weights, generation_eos, stop_ids
+from interp.policy.prompts import PLAIN, PromptFormat
 from interp.policy.residual import completion_residuals, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
+from interp.policy.stopping import StopTexts
 from interp.policy.text import Offsets, decode_with_offsets
 
 if TYPE_CHECKING:
@@ -127,20 +129,22 @@ class Policy:
         """Fingerprint of the weights alone."""
         return fingerprint_weights(self.model)
 
-    def encode(self, prompts: Sequence[str], *, chat: bool = False) -> list[Ids]:
-        """Prompts as token ids, with the tokens that the tokenizer puts before them. With `chat`, as a user's turn.
+    def encode(self, problems: Sequence[str], prompt_format: PromptFormat = PLAIN) -> list[Ids]:
+        """Problems as token ids, put as `prompt_format` says, with the tokens that the tokenizer puts before a text.
 
         A prompt with words that the tokenizer does not know is refused: the policy would see another prompt."""
-        if chat and not self.tokenizer.chat_template:
-            raise BadInput("expected a tokenizer with a chat template, for chat=True; got one without: use chat=False")
-        return [self._encode(prompt, chat) for prompt in prompts]
+        if prompt_format.chat and not self.tokenizer.chat_template:
+            raise BadInput("expected a tokenizer with a chat template, for chat; got one without: leave out chat")
+        return [self._encode(problem, prompt_format) for problem in problems]
 
-    def _encode(self, prompt: str, chat: bool) -> Ids:
+    def _encode(self, problem: str, prompt_format: PromptFormat) -> Ids:
         tokenizer: Any = self.tokenizer
-        if chat:
-            turn = [{"role": "user", "content": prompt}]
+        prompt = prompt_format.text(problem)
+        if prompt_format.chat:
             with whatever_it_raises("the tokenizer", "a chat template that can be applied"):
-                ids = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+                ids = tokenizer.apply_chat_template(
+                    prompt_format.turns(problem), add_generation_prompt=True, return_dict=False
+                )
         else:
             ids = tokenizer(prompt)["input_ids"]
         quoted = prompt if len(prompt) <= MAX_QUOTED else prompt[: MAX_QUOTED - 3] + "..."
@@ -164,15 +168,23 @@ class Policy:
         return [text[start:end] for start, (_, end) in zip(starts, offsets, strict=False)]
 
     def sample(
-        self, prompts: Sequence[Ids], config: SampleConfig, *, keys: Sequence[int] | None = None, progress: bool = True
+        self,
+        prompts: Sequence[Ids],
+        config: SampleConfig,
+        *,
+        stop: Sequence[str] = (),
+        keys: Sequence[int] | None = None,
+        progress: bool = True,
     ) -> Samples:
         """A group of completions for each prompt.
 
-        `keys` gives each prompt its random stream; by default its index. `progress` shows a bar if sampling takes
-        longer than a second."""
+        A completion ends with an end token, or with the token that completes one of the texts in `stop`. `keys` gives
+        each prompt its random stream; by default its index. `progress` shows a bar if sampling takes longer than a
+        second."""
         keys = range(len(prompts)) if keys is None else keys
         streams = [stream_key(key, member) for key in keys for member in range(config.group)]
-        sampler = Sampler(self.model, config, self.stop_ids, self.pad_id, self.context)
+        stop_texts = StopTexts(self.tokenizer, stop)
+        sampler = Sampler(self.model, config, self.stop_ids, self.pad_id, self.context, stop_texts)
         if not progress:
             return sampler.sample(prompts, streams, lambda rows: None)
         with tqdm(total=len(streams), desc="sampling", unit="row", delay=1, leave=False) as bar:

@@ -24,6 +24,7 @@ from interp.costs import expect_rollouts
 from interp.device import eval_mode
 from interp.policy.cache import growing_cache
 from interp.policy.config import SampleConfig
+from interp.policy.stopping import StopTexts
 
 COMPACT_BELOW = 0.85
 """Ended rows are dropped once the live rows are at most this share of the batch: dropping copies the cache."""
@@ -117,6 +118,8 @@ class Sampler:
     pad_id: int
     context: int
     """Largest number of tokens in a prompt and its completion together."""
+    stop_texts: StopTexts | None = None
+    """Texts that end a completion."""
 
     def sample(
         self, prompts: Sequence[Sequence[int]], keys: Sequence[int], on_wave: Callable[[int], object]
@@ -161,6 +164,8 @@ class Sampler:
             samples.entropies_BL[live.row_B, t] = entropies_B * live.alive_B
             samples.lengths_B[live.row_B] += live.alive_B
             ended_B = torch.isin(tokens_B, stop_ids)
+            if self.stop_texts:
+                ended_B |= self.stop_texts.completed(tokens_B, samples.tokens_BL[live.row_B, : t + 1])
             samples.finished_B[live.row_B] |= ended_B & live.alive_B
             live.alive_B &= ~ended_B & (live.limit_B > t + 1)
             if t == length - 1:

@@ -9,7 +9,7 @@ first eight samples alone: `hard@8` (none correct), `easy@8` (all correct), `med
 of 0.05 gets `hard@8` two times in three.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from interp.artifacts import BadInput, open_artifact, reading, to_json, write_ma
 from interp.checks import Confidence, Range, Seed, Share, expect_plausible
 from interp.display import HtmlSummary
 from interp.policy.config import NewTokens, Rows, SampleConfig, Temperature
+from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts.roll_out import roll_out
 from interp.rollouts.tables import read_table
 from interp.tasks.base import BUCKETS, Problem, Task
@@ -34,7 +35,7 @@ SAMPLES_OF_LABEL = 8
 
 
 @dataclass(frozen=True)
-class BucketConfig:
+class BucketConfig(PromptFormat):
     """How many samples measure a problem, and the pass rates that separate the buckets."""
 
     n: Annotated[int, Range(SAMPLES_OF_LABEL, 100_000)] = 64
@@ -55,6 +56,7 @@ class BucketConfig:
     """Seed of the samples."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         expect_plausible(self)
         if not 0 <= self.hard < self.easy <= 1:
             raise BadInput(f"cut points must satisfy 0 <= hard < easy <= 1; got hard {self.hard}, easy {self.easy}")
@@ -81,6 +83,14 @@ class BucketedProblem:
     """`hard@8`, `medium@8` or `easy@8`, from the first eight samples alone."""
 
 
+class MeasuredProblems(list[Problem]):
+    """The problems of one bucket, with what they were measured with: a run on them compares it with its own."""
+
+    def __init__(self, problems: Iterable[Problem], *, config: Mapping[str, Any], made_from: Mapping[str, str]) -> None:
+        super().__init__(problems)
+        self.config, self.made_from = dict(config), dict(made_from)
+
+
 class Buckets(Sequence[BucketedProblem], HtmlSummary):
     """Problems with their measured difficulty."""
 
@@ -96,12 +106,13 @@ class Buckets(Sequence[BucketedProblem], HtmlSummary):
     def __repr__(self) -> str:
         return f"Buckets({', '.join(f'{count} {bucket}' for bucket, count in self.counts().items())})"
 
-    def problems(self, bucket: str, *, unambiguous_only: bool = False) -> list[Problem]:
+    def problems(self, bucket: str, *, unambiguous_only: bool = False) -> MeasuredProblems:
         """Problems measured to be in `bucket`, which becomes their `level`, whatever level the task gave them."""
         if bucket not in BUCKETS:
             raise BadInput(f"bucket must be one of {', '.join(BUCKETS)}; got {bucket!r}")
         rows = [row for row in self.rows if row.bucket == bucket and (row.unambiguous or not unambiguous_only)]
-        return [replace(row.problem, level=bucket) for row in rows]
+        problems = (replace(row.problem, level=bucket) for row in rows)
+        return MeasuredProblems(problems, config=self.config, made_from=self.made_from)
 
     def counts(self) -> dict[str, int]:
         """Number of problems in each bucket."""
@@ -172,9 +183,14 @@ def bucket(
     """Measure each problem's pass rate under `policy` and sort the problems into buckets.
 
     Default problems: 64 training problems of mixed depth."""
-    config = config or BucketConfig()
+    config = same_prompts(
+        config or BucketConfig(), PromptFormat.of_checkpoint(policy.path), of="the run of this policy"
+    )
     problems = task.problems("train", None, 64) if problems is None else problems
-    rollouts = roll_out(policy, task, problems, config.sampling(), purpose="bucket", progress=progress)
+    rollouts = roll_out(
+        policy, task, problems, config.sampling(),
+        prompt_format=config.prompt_format, purpose="bucket", progress=progress,
+    )  # fmt: skip
     groups = [rollouts.rows[start : start + config.n] for start in range(0, len(rollouts), config.n)]
     rows = [
         measure_problem(problem, [rollout.correct for rollout in group], config)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from interp.artifacts import BadInput, fingerprint, to_json
 from interp.checks import Count, Depth, Name, Seed, expect_plausible
 from interp.policy.config import Group, NewTokens, Rows, SampleConfig, Temperature
+from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts.evaluation import GROUPINGS, Evaluation, GroupEstimates
 from interp.rollouts.pass_at_k import mean_pass_at_k
 from interp.rollouts.record import Rollout
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(PromptFormat):
     """On which problems to evaluate, with how many rollouts each, and which pass@k."""
 
     split: Name = "eval"
@@ -51,10 +52,9 @@ class EvaluateConfig:
     """Completions generated at once; less takes less memory."""
     seed: Seed = 0
     """Seed of the samples."""
-    chat: bool = False
-    """Give each problem as a user's turn in the tokenizer's chat template."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         expect_plausible(self)
         if wrong := [k for k in self.k if not 1 <= k <= self.group]:
             raise BadInput(f"k must lie between 1 and group, which is {self.group}; got {wrong[0]}")
@@ -79,7 +79,7 @@ def evaluate(
 
     `problems` replace those that `config` selects. Checkpoints are loaded one after another, onto `device`; a policy
     stays where it is."""
-    config = config or EvaluateConfig()
+    config = same_prompts(config or EvaluateConfig(), _recorded_format(policy), of="the run of these checkpoints")
     problems = _without_repeats(select_problems(task, config) if problems is None else problems)
     if not problems:
         raise BadInput("expected at least one problem, got none")
@@ -146,7 +146,7 @@ def _evaluate_one(
     """The policy's fingerprint and every measure. Its rollouts and weights are freed when this returns."""
     rollouts = roll_out(
         policy, task, problems, config.sampling(),
-        run=run, step=step, chat=config.chat, purpose="evaluate", progress=progress,
+        run=run, step=step, prompt_format=config.prompt_format, purpose="evaluate", progress=progress,
     )  # fmt: skip
     return rollouts.made_from["policy"], measure_rollouts(rollouts, config.k)
 
@@ -166,6 +166,10 @@ def _problems_at(task: Task, config: EvaluateConfig, level: int | str | None) ->
 def _without_repeats(problems: Sequence[Problem]) -> list[Problem]:
     """Each problem once: a repeated problem would get the same rollouts again, two rows for one draw."""
     return list({problem.id: problem for problem in problems}.values())
+
+
+def _recorded_format(policy: "Policy | Checkpoint | Series") -> PromptFormat | None:
+    return policy.prompt_format if isinstance(policy, Series) else PromptFormat.of_checkpoint(policy.path)
 
 
 def _loaders(

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from interp.artifacts import BadInput, to_json
 from interp.policy.config import SampleConfig
+from interp.policy.prompts import PLAIN, PromptFormat, same_prompts
 from interp.rollouts.problems import ProblemStream
 from interp.rollouts.record import Rollout, Rollouts, TokenStep
 from interp.tasks.base import Problem, Step, Task, Verdict, hash_of, token_at, token_roles
@@ -32,21 +33,30 @@ def roll_out(
     *,
     run: str = "base",
     step: int = 0,
-    chat: bool = False,
+    prompt_format: PromptFormat = PLAIN,
     purpose: str = "roll-out",
     progress: bool = True,
 ) -> Rollouts:
     """Sample a group of rollouts for each problem, and verify them.
 
     Another `purpose` gives other draws: problems that were chosen by their rollouts must not be measured on the same
-    rollouts. `step` and `run` name the checkpoint in the record. With `chat`, each problem is a user's turn in the
-    tokenizer's chat template."""
+    rollouts. `step` and `run` name the checkpoint in the record. `prompt_format` says how problems are
+    put, and where answers end; default: as the run of the policy put them, if it is a checkpoint."""
     sampling = sampling or SampleConfig()
+    prompt_format = same_prompts(prompt_format, PromptFormat.of_checkpoint(policy.path), of="the run of this policy")
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
     rows = sample_rollouts(
-        policy, task, problems, sampling, run=run, step=step, chat=chat, purpose=purpose, progress=progress
+        policy,
+        task,
+        problems,
+        sampling,
+        run=run,
+        step=step,
+        prompt_format=prompt_format,
+        purpose=purpose,
+        progress=progress,
     )
-    config = {"task": task.name, "sampling": to_json(sampling), "run": run, "step": step, "chat": chat}
+    config = {"task": task.name, "sampling": to_json(sampling), "run": run, "step": step, **to_json(prompt_format)}
     return Rollouts(rows, config=config | {"purpose": purpose}, made_from=made_from)
 
 
@@ -58,15 +68,17 @@ def sample_rollouts(
     *,
     run: str,
     step: int,
-    chat: bool = False,
+    prompt_format: PromptFormat = PLAIN,
     purpose: str,
     progress: bool = True,
 ) -> list[Rollout]:
     """The rows of `roll_out`, without fingerprints: a fingerprint takes longer than a few rollouts."""
-    prompts = encode_problems(policy, problems, chat=chat)
+    prompt_ids = encode_problems(policy, problems, prompt_format)
     keys = [hash_of(purpose, step, problem.id) for problem in problems]
-    samples = policy.sample(prompts, sampling, keys=keys, progress=progress)
-    return verify_samples(policy, task, problems, prompts, samples, run=run, step=step, progress=progress)
+    samples = policy.sample(prompt_ids, sampling, stop=prompt_format.stop, keys=keys, progress=progress)
+    return verify_samples(
+        policy, task, problems, prompt_ids, samples, prompt_format=prompt_format, run=run, step=step, progress=progress
+    )
 
 
 def stream_rollouts(
@@ -76,7 +88,7 @@ def stream_rollouts(
     *,
     run: str,
     step: int,
-    chat: bool = False,
+    prompt_format: PromptFormat = PLAIN,
     start: int = 0,
 ) -> Iterator[Rollout]:
     """Rollouts of one problem after another, a group for each, from rollout number `start` on.
@@ -92,30 +104,33 @@ def stream_rollouts(
     while problems := stream.slice(first_problem, wave):
         rollouts = sample_rollouts(
             policy, stream.task, problems, sampling,
-            run=run, step=step, chat=chat, purpose=STREAM_PURPOSE, progress=False,
+            run=run, step=step, prompt_format=prompt_format, purpose=STREAM_PURPOSE, progress=False,
         )  # fmt: skip
         yield from rollouts[n_skipped:]
         first_problem, wave, n_skipped = first_problem + wave, min(2 * wave, largest), 0
 
 
-def encode_problems(policy: "Policy", problems: Sequence[Problem], *, chat: bool = False) -> list[list[int]]:
+def encode_problems(
+    policy: "Policy", problems: Sequence[Problem], prompt_format: PromptFormat = PLAIN
+) -> list[list[int]]:
     """Token ids of each problem's prompt; an error names the problem."""
-    prompts = []
+    prompt_ids = []
     for problem in problems:
         try:
-            prompts += policy.encode([problem.prompt], chat=chat)
+            prompt_ids += policy.encode([problem.prompt], prompt_format)
         except BadInput as error:
             raise BadInput(f"problem {problem.id}: {error}") from error
-    return prompts
+    return prompt_ids
 
 
 def verify_samples(
     policy: "Policy",
     task: Task,
     problems: Sequence[Problem],
-    prompts: Sequence[Sequence[int]],
+    prompt_ids: Sequence[Sequence[int]],
     samples: "Samples",
     *,
+    prompt_format: PromptFormat = PLAIN,
     run: str,
     step: int,
     progress: bool = True,
@@ -126,7 +141,7 @@ def verify_samples(
     indices = range(len(samples.lengths_B))
     for i in tqdm(indices, desc="verifying", unit="rollout", delay=1, leave=False) if progress else indices:
         problem, sample = problems[i // group], samples.row(i)
-        completion, offsets = policy.decode(sample.tokens)
+        completion, offsets = prompt_format.answer(*policy.decode(sample.tokens))
         verdict = task.verify(problem, completion)
         rollouts.append(
             Rollout(
@@ -140,7 +155,7 @@ def verify_samples(
                 prompt=problem.prompt,
                 label=problem.answer,
                 completion=completion,
-                prompt_ids=tuple(prompts[i // group]),
+                prompt_ids=tuple(prompt_ids[i // group]),
                 tokens=sample.tokens,
                 logprobs=sample.logprobs,
                 entropies=sample.entropies,
@@ -152,7 +167,8 @@ def verify_samples(
 
 
 def _verdict_in_tokens(verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int) -> dict[str, Any]:
-    """The fields of a record that come from the verdict. Tokens beyond `offsets` have no text: they are end tokens."""
+    """The fields of a record that come from the verdict. Tokens beyond `offsets` are no part of the answer: they end
+    it."""
     first_error = token_at(verdict.first_error, offsets)
     return {
         "roles": (*token_roles(verdict, offsets), *(["end"] * (length - len(offsets)))),

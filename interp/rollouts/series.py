@@ -23,6 +23,7 @@ from interp.policy.files import (
     tokenizer_directory,
 )
 from interp.policy.fingerprints import fingerprint_of
+from interp.policy.prompts import PromptFormat
 from interp.rollouts.recorded_checkpoints import expect_recorded, missing_checkpoints, recorded_checkpoints
 from interp.rollouts.vocabularies import expect_same_tokens
 from interp.tasks.base import Task
@@ -204,6 +205,11 @@ class Series(Sequence[Checkpoint], HtmlSummary):
             return self._directory
         parents = {c.path.absolute().parent for c in self if _CHECKPOINT.fullmatch(c.path.name)}
         return parents.pop() if len(parents) == 1 else None
+
+    @property
+    def prompt_format(self) -> PromptFormat | None:
+        """How the run put its problems; None if that is not recorded."""
+        return PromptFormat.of_checkpoint(self.last.path) if len(self) else None
 
     def checkpoint(self, step: int) -> Checkpoint:
         """The checkpoint of a step."""

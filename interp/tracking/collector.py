@@ -42,7 +42,8 @@ class SumsCollector:
             part = numbered[start : start + wave]
             rollouts = sample_rollouts(
                 self.policy, task, [problem for _, _, problem in part], self.config.sampling,
-                run=run, step=step, chat=self.config.chat, purpose=PURPOSES[problems.corpus], progress=False,
+                run=run, step=step, prompt_format=self.config.prompt_format,
+                purpose=PURPOSES[problems.corpus], progress=False,
             )  # fmt: skip
             yield [TrackedRollout(*part[n // group][:2], rollout) for n, rollout in enumerate(rollouts)]
 

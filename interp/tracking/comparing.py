@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
+from interp.policy.prompts import same_prompts
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
@@ -69,6 +70,7 @@ def compare(
     task = task if task is not None else common_task(series.task for series in (series_a, series_b))
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: compare(tsae, a, b, task)")
+    config = same_prompts(config or CompareConfig(), series_a.prompt_format, of="the run of A")
     directory = series_b.directory or series_a.directory
     if out is None and directory is None:
         raise BadInput(
@@ -79,7 +81,7 @@ def compare(
         tsae,
         Series(compared.checkpoints, run=RUN, directory=directory),
         task,
-        as_track_config(config or CompareConfig()),
+        as_track_config(config),
         buckets=buckets,
         layer=layer,
         resampled_steps=() if common is None else (compared.steps[-2],),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from interp.artifacts import fingerprint
 from interp.checks import Count, CountOrZero, Depth, Name, Step, Tokens, expect_once_each, expect_plausible
 from interp.policy.config import SampleConfig
+from interp.policy.prompts import PromptFormat
 from interp.tasks.base import Problem
 
 ON_POLICY, PROBE, RESAMPLED = CORPORA = ("on-policy", "probe", "resampled")
@@ -37,7 +38,7 @@ class CorpusProblems:
 
 
 @dataclass(frozen=True)
-class CompareConfig:
+class CompareConfig(PromptFormat):
     """Problems, rollouts and batches, for each checkpoint that is compared."""
 
     levels: tuple[Depth | Name, ...] = ()
@@ -48,11 +49,10 @@ class CompareConfig:
     """Rollouts of each checkpoint and corpus on which the loss recovered is measured. 0 leaves it out."""
     micro_tokens: Tokens = 8_192
     """Tokens in one forward pass, padding included."""
-    chat: bool = False
-    """Format each problem as a user's turn in the tokenizer's chat template."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         expect_plausible(self)
         expect_once_each(self, "levels")
 

@@ -22,6 +22,7 @@ from interp.artifacts import (
     to_json,
     write_manifest,
 )
+from interp.policy.prompts import same_prompts
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.problems import problems_by_level
 from interp.rollouts.record import Rollouts
@@ -61,6 +62,7 @@ def track(
     config, task = config or TrackConfig(), task if task is not None else series.task
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: track(tsae, series, task)")
+    config = same_prompts(config, series.prompt_format, of="the run of these checkpoints")
     layer, checkpoints = resolve_layer(tsae, layer), _select_checkpoints(series, config)
     expect_measured_on(buckets, checkpoints[0])
     problems = {corpus: corpus_problems(task, corpus, config, buckets) for corpus in CORPORA}

@@ -249,6 +249,14 @@ def test_a_kill_while_a_file_is_written_leaves_the_old_file(tmp_path):
     assert names(tmp_path) == ["f"]
 
 
+def test_the_next_write_of_a_file_clears_what_a_killed_one_left(tmp_path):
+    run_child('with writing_file(place) as aside: aside.write_text("half"); die()', tmp_path / "f")
+    assert len(names(tmp_path)) == 1 and names(tmp_path) != ["f"]
+    with writing_file(tmp_path / "f") as aside:
+        aside.write_text("new")
+    assert names(tmp_path) == ["f"]
+
+
 def test_a_dead_writer_with_our_own_process_id_does_not_stop_us(tmp_path):
     (tmp_path / f".thing.{os.getpid()}.partial").mkdir()  # in a container every run may have the same id
     with writing_dir(tmp_path / "thing") as aside:

@@ -38,15 +38,14 @@ def test_bad_input_is_refused_before_training(monkeypatch, capsys, tmp_path, wor
 
 
 def test_levels_are_depths_or_names_and_no_levels_are_the_whole_split():
-    base = Policy.load(shipped_path(), device="cpu")
-    assert TrainArgs(levels=("2", "deep")).problems(base) == [2, "deep"]
-    assert TrainArgs().problems(base) is None
+    assert TrainArgs(levels=("2", "deep")).problems() == [2, "deep"]
+    assert TrainArgs().problems() is None
 
 
-def test_a_measured_bucket_gives_its_problems_and_is_refused_for_another_base(tmp_path):
+def test_a_measured_bucket_gives_its_problems(tmp_path):
     base, task = Policy.load(shipped_path(), device="cpu"), Chain()
     config = BucketConfig(n=8, max_new_tokens=24)
     buckets = bucket(base, task, task.problems("train", 1, 4), config=config, progress=False)
     buckets.save(tmp_path / "b")
-    problems = TrainArgs(buckets=tmp_path / "b", bucket="easy").problems(base)
+    problems = TrainArgs(buckets=tmp_path / "b", bucket="easy").problems()
     assert problems == buckets.problems("easy")

@@ -3,27 +3,41 @@ change unseen. Losses of the literature have the numbers of their papers."""
 
 from dataclasses import asdict
 
+import pytest
 from option_fixtures import options_of
 
 from interp.artifacts import to_json
-from interp.grpo import OBJECTIVES, GRPOConfig
+from interp.grpo import OBJECTIVES, GRPOConfig, UpdateConfig
 from interp.grpo.config import Objective
 
 SAMPLING = {"group": 8, "max_new_tokens": 96, "temperature": 1.0, "rows": 1024, "seed": 0}
 UPDATE = {
-    "lr": 2e-4, "warm_up": 0, "weight_decay": 0.0, "max_norm": 1.0, "inner_epochs": 1, "beta": 0.0,
+    "lr": None, "warm_up": 0, "weight_decay": 0.0, "max_norm": 1.0, "inner_epochs": 1, "beta": 0.0,
     "micro_tokens": 4096, "lora_rank": 0,
 }  # fmt: skip
+PROMPTS = {"chat": False, "system_prompt": "", "prefix": "", "suffix": "", "stop": []}
 GRPO = {"scale": "group", "ratio": "token", "reduction": "rollout", "clip_low": 0.2, "clip_high": 0.2}
 FILTERS = {"redraw": False, "mask_truncated": False, "overlong_from": 1.0}
 
 
 def test_a_run_without_flags_trains_with_these_numbers():
     assert to_json(GRPOConfig()) == {
-        "loss": "grpo", "steps": 60, "prompts": 32, "chat": False, "sampling": SAMPLING, "update": UPDATE,
+        "loss": "grpo", "steps": 60, "prompts": 32, "sampling": SAMPLING, "update": UPDATE, **PROMPTS,
         "clip_low": None, "clip_high": None, "redraw": None, "max_draws": 8, "save_every": 10, "kl_every": 10,
         "patience": 10, "without_signal": "stop",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rank", "lr"),
+    [
+        (200_000, 0, 2e-4), (200_000, 4, 2e-4), (10**7, 0, 2e-4), (10**7 + 1, 0, 1e-5), (135_000_000, 8, 1e-4),
+        (10**9, 0, 1e-5), (7 * 10**9, 0, 1e-6), (7 * 10**9, 8, 1e-5),
+    ],
+)  # fmt: skip
+def test_the_learning_rate_suits_the_size_of_the_model(parameters, rank, lr):
+    assert UpdateConfig(lora_rank=rank).with_lr(parameters).lr == lr
+    assert UpdateConfig(lora_rank=rank, lr=0.5).with_lr(parameters).lr == 0.5
 
 
 def test_every_loss_has_the_numbers_of_its_paper():

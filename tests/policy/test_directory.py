@@ -12,7 +12,7 @@ from conftest import CONTEXT, FAMILIES, WORDS, tiny_policy, tiny_tokenizer
 from safetensors.torch import load_file, save_file
 
 from interp.artifacts import BadInput
-from interp.policy import Policy
+from interp.policy import Policy, PromptFormat
 from interp.policy.fingerprints import fingerprint_of
 
 PROMPT = "1 + 2 = 3 ; zzz"
@@ -334,13 +334,13 @@ def test_an_empty_prompt_is_refused(tiny):
 
 
 def test_chat_needs_a_template_and_follows_it(tiny):
-    with pytest.raises(BadInput, match="expected a tokenizer with a chat template.*: use chat=False"):
-        tiny["qwen3"].encode(["1 + 2"], chat=True)
+    with pytest.raises(BadInput, match="expected a tokenizer with a chat template.*: leave out chat"):
+        tiny["qwen3"].encode(["1 + 2"], PromptFormat(chat=True))
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = (
         "{% for m in messages %}<bos> {{ m.content }} ; {% endfor %}{% if add_generation_prompt %}ans{% endif %}"
     )
     chatty = Policy(tiny["qwen3"].model, tokenizer)
     expected = [WORDS.index(word) for word in ("<bos>", "1", "+", "2", ";", "ans")]
-    assert chatty.encode(["1 + 2"], chat=True) == [expected]
+    assert chatty.encode(["1 + 2"], PromptFormat(chat=True)) == [expected]
     assert chatty.encode(["1 + 2"]) == [[5, 24, 6]]

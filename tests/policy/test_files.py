@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import interp
 from interp.artifacts import MANIFEST, BadInput, integrity, write_manifest
-from interp.policy import Policy
+from interp.policy import Policy, PromptFormat
 from interp.policy.fingerprints import fingerprint_of
 from interp.rollouts import Series
 
@@ -297,7 +297,7 @@ def test_a_chat_template_that_does_not_parse_is_refused_when_it_is_used(plain):
     policy = Policy.load(plain)
     assert policy.encode(["1 + 2"])
     with pytest.raises(BadInput, match="expected a chat template that can be applied"):
-        policy.encode(["1 + 2"], chat=True)
+        policy.encode(["1 + 2"], PromptFormat(chat=True))
 
 
 def test_a_header_of_absurd_length_is_refused_before_it_is_read(plain, monkeypatch):

@@ -12,7 +12,8 @@ from interp.tracking.measures import MATCHABLE, MEASURES
 
 SAMPLING = {"group": 4, "max_new_tokens": 96, "temperature": 1.0, "rows": 1024, "seed": 0}
 COMPARE = {
-    "levels": [], "problems": 64, "loss_rollouts": 128, "micro_tokens": 8192, "chat": False, "sampling": SAMPLING,
+    "levels": [], "problems": 64, "loss_rollouts": 128, "micro_tokens": 8192, "sampling": SAMPLING,
+    "chat": False, "system_prompt": "", "prefix": "", "suffix": "", "stop": [],
 }  # fmt: skip
 
 

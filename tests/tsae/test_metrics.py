@@ -2,7 +2,6 @@
 
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -291,14 +290,6 @@ def flat(result: object) -> list[float]:
         v for value in values for v in (np.asarray(value, float).ravel() if value is not None else [math.nan])
     ]
     return [float(value) for value in flat_values]
-
-
-@pytest.fixture
-def without_type_checks():
-    """The package as users have it: shapes are not checked at every call, as they are in tests."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_another_shape_is_refused_and_not_broadcast(without_type_checks):

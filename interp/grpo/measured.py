@@ -1,0 +1,41 @@
+"""Training on a measured bucket: the run must ask the same policy the same questions in the same way.
+
+Refused: problems measured on another base, of another task, with other prompts, or of splits that are kept for
+evaluation. A warning: another temperature or length of completions, with which pass rates are others.
+"""
+
+import warnings
+
+from interp.artifacts import BadInput, Mismatch, same_fingerprint
+from interp.grpo.batches import Problems
+from interp.grpo.config import GRPOConfig
+from interp.policy.policy import Policy
+from interp.policy.prompts import PromptFormat, same_prompts
+from interp.rollouts.buckets import MeasuredProblems
+from interp.tasks.base import Task
+
+SAMPLING = ("temperature", "max_new_tokens")
+"""Settings of sampling that change a pass rate."""
+REMEDY = "measure these problems again (interp bucket), or pass list(problems) to train on them all the same"
+
+
+def with_measured(config: GRPOConfig, problems: Problems, base: Policy, task: Task) -> GRPOConfig:
+    """The config with the prompt format in which the problems were measured; any other problems leave it as it is."""
+    if not isinstance(problems, MeasuredProblems):
+        return config
+    inputs = {"policy": base.fingerprint(), "task": task.fingerprint()}
+    for name, own in inputs.items():
+        if (measured := problems.made_from.get(name)) is not None and not same_fingerprint(own, measured):
+            raise Mismatch(f"expected problems measured with this {name} ({own}), got {measured}: {REMEDY}")
+    if others := sorted({problem.split for problem in problems} - {"train"}):
+        count = sum(problem.split in others for problem in problems)
+        raise BadInput(
+            f"expected problems of the split train, got {count} of {' and '.join(others)}, which are kept to measure "
+            "on: bucket the training split alone (--split train)"
+        )
+    config = same_prompts(config, PromptFormat.from_config(problems.config), of="the buckets", is_strict=True)
+    for name in SAMPLING:
+        own, measured = getattr(config.sampling, name), problems.config.get(name)
+        if measured is not None and measured != own:
+            warnings.warn(f"{name} is {own} here and was {measured} when the buckets were measured", stacklevel=3)
+    return config
