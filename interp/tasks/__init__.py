@@ -2,6 +2,7 @@
 
 base          the contract: `Task`, `Problem`, `Verdict`
 chain         modular arithmetic with checkable steps and plantable shortcuts
+words         English word problems with checkable steps and plantable shortcuts
 jsonl, gym    a user's own file; any reasoning-gym dataset
 text, traces  the verifier of ordinary mathematical text: answers; written equations
 adversarial   tables of completions that try to fool the verifiers
@@ -11,6 +12,7 @@ from interp.tasks.base import BUCKETS, SPLITS, TOKEN_ROLES, Problem, Span, Step,
 from interp.tasks.chain import Chain
 from interp.tasks.gym import GymTask
 from interp.tasks.jsonl import JsonlTask
+from interp.tasks.words import Words
 
 __all__ = [
     "BUCKETS",
@@ -24,4 +26,5 @@ __all__ = [
     "Step",
     "Task",
     "Verdict",
+    "Words",
 ]

@@ -69,6 +69,15 @@ class Program:
         """What the prompt asks for: the result, or the masked number."""
         return self.result if self.masked_index is None else self.numbers[self.masked_index]
 
+    @property
+    def copied(self) -> int | None:
+        """The last operand, unless an inverse problem hides it."""
+        return None if self.masked_index == self.depth else self.operations[-1][1]
+
+    def apply(self, op: str, left: int, right: int) -> int:
+        """`left op right` modulo the program's modulus."""
+        return apply(op, left, right, self.modulus)
+
     def with_number(self, index: int, number: int) -> "Program":
         """The program with `numbers[index]` replaced."""
         if index == 0:

@@ -10,16 +10,45 @@ cases `follows` is false, even if the equation is true, and the chain is not val
 """
 
 from collections.abc import Hashable, Sequence
+from typing import Protocol
 
 from interp.tasks.base import Problem, Step, Verdict
 from interp.tasks.chain.completions import ParsedCompletion, WrittenStep, parse_completion
-from interp.tasks.chain.program import OPERATORS, Program, apply, parse_prompt
+from interp.tasks.chain.program import OPERATORS, parse_prompt
+
+
+class Computation(Protocol):
+    """A start number and the operations on it: what a verdict needs to know of a problem."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def operations(self) -> tuple[tuple[str, int], ...]: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def answer(self) -> int: ...
+    @property
+    def cue(self) -> int | None: ...
+    @property
+    def copied(self) -> int | None:
+        """The last number that the prompt shows, if it can be copied."""
+        ...
+
+    def apply(self, op: str, left: int, right: int) -> int: ...
 
 
 def verify(problem: Problem, completion: str, modulus: int, formats: tuple[str, ...], *, copies: bool) -> Verdict:
     """The verdict. `formats` are those that count as valid; `copies` says that the copy shortcut is planted."""
     program = parse_prompt(problem.prompt, modulus)
     parsed = parse_completion(completion, modulus, OPERATORS)
+    return verdict_on(program, problem.answer, parsed, formats=formats, copies=copies)
+
+
+def verdict_on(
+    program: Computation, label: str, parsed: ParsedCompletion, *, formats: tuple[str, ...], copies: bool
+) -> Verdict:
+    """The verdict on a parsed completion. `label` is the answer that is rewarded."""
     answer = None if parsed.answer is None else parsed.answer.text
     correct = answer == str(program.answer)
     values_only = bool(parsed.steps) and parsed.steps[0].op is None
@@ -27,7 +56,7 @@ def verify(problem: Problem, completion: str, modulus: int, formats: tuple[str, 
     complete = parsed.format in formats and len(steps) == program.depth
     return Verdict(
         correct=correct,
-        rewarded=answer == problem.answer,
+        rewarded=answer == label,
         valid=correct and complete and all(step.valid for step in steps),
         format=parsed.format,
         answer=answer,
@@ -38,13 +67,13 @@ def verify(problem: Problem, completion: str, modulus: int, formats: tuple[str, 
     )
 
 
-def _check_steps(written: tuple[WrittenStep, ...], program: Program) -> tuple[Step, ...]:
+def _check_steps(written: tuple[WrittenStep, ...], program: Computation) -> tuple[Step, ...]:
     """Check steps that state their operation."""
     stated = [(step.op, step.right) for step in written]
     steps, due, strays, value = [], 0, 0, program.start
     for step, operation in zip(written, match_operations(stated, program.operations), strict=True):
         assert step.left is not None and step.op is not None and step.right is not None, "a step states its operation"
-        holds = apply(step.op, step.left, step.right, program.modulus) == step.result
+        holds = program.apply(step.op, step.left, step.right) == step.result
         if operation is None:
             follows, strays = False, strays + 1
         else:
@@ -83,7 +112,7 @@ def match_operations(stated: Sequence[Hashable], due: Sequence[Hashable]) -> lis
     return matches
 
 
-def _check_values(written: tuple[WrittenStep, ...], program: Program) -> tuple[Step, ...]:
+def _check_values(written: tuple[WrittenStep, ...], program: Computation) -> tuple[Step, ...]:
     """Check running values. A value states no equation: it holds if the due operation on the value before gives it."""
     steps, value = [], program.start
     for i, step in enumerate(written):
@@ -91,18 +120,17 @@ def _check_values(written: tuple[WrittenStep, ...], program: Program) -> tuple[S
         holds = False
         if follows:
             op, operand = program.operations[i]
-            holds = apply(op, value, operand, program.modulus) == step.result
+            holds = program.apply(op, value, operand) == step.result
         steps.append(Step(step.words[0].start, step.words[-1].end, holds, follows))
         value = step.result
     return tuple(steps)
 
 
-def _shortcut(program: Program, copies: bool) -> str:
+def _shortcut(program: Computation, copies: bool) -> str:
     """Name of the shortcut that agrees with a correct direct answer. Behaviour alone cannot show more than that."""
     if program.cue is not None and program.cue == program.answer:
         return "cue"
-    last_is_shown = program.masked_index != program.depth  # an inverse problem may hide its last operand
-    return "copy" if copies and last_is_shown and program.operations[-1][1] == program.answer else "direct"
+    return "copy" if copies and program.copied == program.answer else "direct"
 
 
 def _first_error(

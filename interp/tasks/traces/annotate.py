@@ -4,14 +4,15 @@ For each step:
 
     holds     its equation is true
     follows   every operand of its left side has a source: the problem, what its words and units imply, or the result
-              of an earlier step
+              of an earlier step; and the step passes over no number of the problem that counts what is asked for and
+              is used nowhere (`interp.tasks.traces.unused`)
 
 Neither is guessed: a step that cannot be judged gets None. `follows` is never False, because people also compute in
 their heads. A 1 needs no source and is no source: from ones alone, any answer can be counted up.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import zip_longest
 
@@ -30,6 +31,7 @@ from interp.tasks.traces.expressions import (
 from interp.tasks.traces.lexer import Token, lex
 from interp.tasks.traces.steps import find_steps
 from interp.tasks.traces.units import implied_numbers
+from interp.tasks.traces.unused import find_unused
 
 MAX_TEXT = MAX_PROMPT = 20_000
 ONE = frozenset({Fraction(1)})
@@ -48,6 +50,8 @@ class Trace:
     answer: Answer | None
     complete: bool = True
     """False if the text was too long and only its beginning was searched for steps."""
+    uses_all: bool = True
+    """False if the steps leave out a number of the problem that counts what is asked for."""
 
 
 def is_number(text: str) -> bool:
@@ -67,17 +71,23 @@ def annotate(text: str, prompt: str = "", can_read: Callable[[str], bool] = is_n
     roles: list[Span] = []
     results: set[Fraction] = set()
     derived: set[Fraction] = set()
+    fresh_operands: list[list[Fraction]] = []
+    latest: Fraction | None = None
     for step in checked:
         follows = True if step.left is not None and uses_only(step.left, stated | ONE | results) else None
         steps.append(Step(step.start, step.end, step.holds, follows))
         for equation in step.equations:
-            roles.extend(_roles(equation, results))
+            roles.extend(_roles(equation, _Sources(frozenset(results), latest, stated)))
+        fresh_operands.append(_fresh_operands(step.left, latest))
+        latest = step.result
         if step.result is not None:
             results.add(step.result)
             if step.left is not None and uses_any(step.left, stated_sources | derived):
                 derived.add(step.result)
     spans = _without_overlaps(() if answer is None else answer.spans, roles)
-    return Trace(tuple(steps), frozenset(derived), spans, answer, len(text) <= MAX_TEXT)
+    unused = find_unused(prompt[:MAX_PROMPT], fresh_operands)
+    doubted = tuple(replace(step, follows=None) if i in unused.steps else step for i, step in enumerate(steps))
+    return Trace(doubted, frozenset(derived), spans, answer, len(text) <= MAX_TEXT, not unused.any)
 
 
 # --- sources of operands -----------------------------------------------------------------------------------------
@@ -131,12 +141,38 @@ def _is_among(numbers: Set[Fraction], operand: Expression) -> bool:
     return is_fraction and evaluate(operand) in numbers
 
 
+def _fresh_operands(left: Expression | None, latest: Fraction | None) -> list[Fraction]:
+    """The operands of a step's left side, without the result that it carries on."""
+    values = [] if left is None else [abs(number.value) for number in iter_numbers(left)]
+    if latest in values:
+        values.remove(latest)
+    return values
+
+
 # --- roles of characters -----------------------------------------------------------------------------------------
 
 
-def _roles(equation: Equation, results: set[Fraction]) -> Iterator[Span]:
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where the numbers of a step may come from."""
+
+    results: frozenset[Fraction]
+    latest: Fraction | None
+    """The result of the step before."""
+    stated: frozenset[Fraction]
+
+    def is_carried(self, number: Number, *, is_latest_taken: bool) -> bool:
+        """Whether a number is a running value. One that the problem states too is, if it is the result just before and
+        the first such number of its side."""
+        values = {number.value, written_value(number)}
+        if self.latest in values and not is_latest_taken:
+            return True
+        return bool(values & self.results) and not values & self.stated
+
+
+def _roles(equation: Equation, sources: _Sources) -> Iterator[Span]:
     if equation.left is not None:
-        yield from _side_roles(equation.left, results)
+        yield from _side_roles(equation.left, sources)
     yield Span(equation.sign.start, equation.sign.end, "equals")
     if equation.right is None:
         return
@@ -146,7 +182,7 @@ def _roles(equation: Equation, results: set[Fraction]) -> Iterator[Span]:
     else:
         first = next(iter_numbers(equation.right))
         yield Span(first.start, first.end, "result" if equation.chained else "operand")
-        yield from _side_roles(equation.right, results)
+        yield from _side_roles(equation.right, sources)
 
 
 def _ends_in_fraction(equation: Equation) -> bool:
@@ -155,9 +191,11 @@ def _ends_in_fraction(equation: Equation) -> bool:
     return not equation.chained and operators == ["/"]
 
 
-def _side_roles(expression: Expression, results: set[Fraction]) -> Iterator[Span]:
+def _side_roles(expression: Expression, sources: _Sources) -> Iterator[Span]:
+    is_latest_taken = False
     for number in iter_numbers(expression):
-        carried = number.value in results or written_value(number) in results
+        carried = sources.is_carried(number, is_latest_taken=is_latest_taken)
+        is_latest_taken = is_latest_taken or (carried and sources.latest in (number.value, written_value(number)))
         yield Span(number.start, number.end, "carry" if carried else "operand")
     for operation in iter_operations(expression):
         yield Span(operation.start, operation.end, "operator")

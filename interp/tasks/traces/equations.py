@@ -63,8 +63,15 @@ def _equation_at(tokens: list[Token], low: int, sign_index: int) -> Equation | N
     torn = left_index is not None and (_is_torn(tokens, low, left_index) or _is_range(tokens, left_index, left))
     three_words = sign_index - 3 >= low and all(t.kind == "word" for t in tokens[sign_index - 3 : sign_index])
     wordy = _is_multiple(tokens, low, left_index) or three_words
+    wordy = wordy or (sign.text.lower() == "is" and not _ends_soon(tokens, stop))
     loose = following in (*OPERATORS, "(", "num", "bad", "frac") or after_dash or bullet or torn or wordy
     return Equation(sign, sign_index, left, right, start, end, chained, loose)
+
+
+def _ends_soon(tokens: list[Token], stop: int) -> bool:
+    """Whether the clause ends right behind the right side, or behind one word of unit: not `5 + 2 is 3 more than 4`."""
+    is_over = stop >= len(tokens) or tokens[stop].kind == "stop"
+    return is_over and tokens[stop - 1].kind in ("num", "word") and "num" in [t.kind for t in tokens[stop - 2 : stop]]
 
 
 def _longest_before(tokens: list[Token], low: int, sign_index: int) -> tuple[int | None, Expression | None]:

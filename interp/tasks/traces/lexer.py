@@ -2,7 +2,7 @@
 
     num, bad          a number; something like a number that is not one (`10:30`, `1.2.3`, `3,5`)
     + - * / ^         operators, in every common spelling
-    eq, approx        equals signs
+    eq, approx        equals signs; `equals`, and `is` behind a computation (`7 plus 3 is 10`)
     ( ) frac          brackets, and `\\frac`
     pct               a percent sign
     word              a word, or a bracketed aside
@@ -64,6 +64,7 @@ _LEXER = re.compile("|".join(f"({pattern})" for _, pattern in _PATTERNS), re.IGN
 # spaces are bounded in number: two runs of any length, one behind the other, take time that grows with its square
 _TIMES_X = re.compile(r"[xX](?=\s{0,20}(?:\\?[$€£]\s{0,20})?[.(]?[0-9½¼¾])")
 _OPERAND_AHEAD = re.compile(r"\s{0,20}(?:\\?[$€£]\s{0,20})?[-(.]?\s{0,20}[0-9(\\{]")
+_DIGIT_AHEAD = re.compile(r"\s{1,20}(?:\\?[$€£]\s{0,20})?[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,18 @@ def _raw_tokens(text: str, position: int, end: int, before: list[Token]) -> Iter
         elif kind == "wordop":
             between_operands = _ends_operand(before, True) and _OPERAND_AHEAD.match(text, match.end(), end)
             kind = WORD_OPERATORS[raw.lower()] if between_operands else "word"
+        elif kind == "word" and raw.lower() == "is" and _is_sign(before) and _DIGIT_AHEAD.match(text, match.end(), end):
+            kind = "eq"
         elif kind == "-" and _is_hyphen(text, position, match.end()):
             kind = "skip"
         yield kind, raw, position
         position = match.end()
+
+
+def _is_sign(before: list[Token]) -> bool:
+    """Whether an `is` behind these tokens says what a computation gives: `7 plus 3 is 10`."""
+    kinds = [token.kind for token in before[-3:]]
+    return len(kinds) == 3 and kinds[0] in ("num", ")") and kinds[1] in ("+", "-", "*", "/") and kinds[2] == "num"
 
 
 def _ends_operand(before: list[Token], spaced: bool) -> bool:

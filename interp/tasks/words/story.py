@@ -1,0 +1,101 @@
+"""The computation that a word problem states, and its prompt.
+
+    Mia has 12 apples. She gives 5 to Leo. The sun is shining. She buys 3 more. How many apples does Mia have now?
+
+A number is stated and then changed by one sentence after the other. Numbers are whole and stay between 0 and the
+task's largest. Other sentences do not matter, even where they have a number.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from interp.tasks.words.phrases import CUE, read_sentence
+
+OPERATORS = ("+", "-", "*")
+
+
+def apply(op: str, left: int, right: int) -> int:
+    """`left op right`."""
+    match op:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+    raise ValueError(f"operator must be one of {' '.join(OPERATORS)}; got {op!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A start number and the changes to it, as the sentences of a prompt state them."""
+
+    name: str
+    """The person."""
+    unit: str
+    """What is counted."""
+    start: int
+    operations: tuple[tuple[str, int], ...]
+    """(operator, operand) pairs, in order."""
+    sentences: tuple[str, ...]
+    """All sentences of the prompt."""
+    cue: int | None = None
+    """The answer that the cue predicts, where the prompt has it."""
+
+    @property
+    def depth(self) -> int:
+        """Number of operations."""
+        return len(self.operations)
+
+    def apply(self, op: str, left: int, right: int) -> int:
+        """`left op right`."""
+        return apply(op, left, right)
+
+    def values(self) -> Iterator[int]:
+        """The running value after each operation."""
+        value = self.start
+        for op, operand in self.operations:
+            value = apply(op, value, operand)
+            yield value
+
+    @property
+    def answer(self) -> int:
+        """The last running value."""
+        *_, last = self.values()
+        return last
+
+    @property
+    def copied(self) -> int:
+        """The last number of the prompt, which a policy may copy as its answer. It may be one that does not matter."""
+        return int(re.findall(r"[0-9]+", self.prompt())[-1])
+
+    def content(self) -> str:
+        """The computation alone. It decides the split, so no computation is in two splits."""
+        return content_of(self.start, self.operations)
+
+    def prompt(self) -> str:
+        """The prompt that tells this story."""
+        return " ".join(self.sentences)
+
+
+def content_of(start: int, operations: tuple[tuple[str, int], ...]) -> str:
+    """A computation in signs: `12 - 5 + 3`."""
+    return " ".join([str(start), *(f"{op} {operand}" for op, operand in operations)])
+
+
+def parse_story(prompt: str, cue_answer: int) -> Story:
+    """The story that a prompt tells. `cue_answer` is the answer that the cue predicts."""
+    sentences = tuple(re.findall(r"\S[^.?]*[.?]", prompt))
+    start: tuple[str, str, int] | None = None
+    operations: list[tuple[str, int]] = []
+    for sentence in sentences:
+        meaning, match = read_sentence(sentence)
+        if meaning.kind == "start" and meaning.unit is not None:
+            start = (match["name"], meaning.unit, int(match["n"]))
+        elif meaning.kind in OPERATORS:
+            operations.append((meaning.kind, int(match["n"])))
+    if start is None or not operations:
+        raise ValueError(f"a word problem must state a number and change it; got {prompt!r}")
+    cue = cue_answer if CUE in sentences else None
+    return Story(*start, tuple(operations), sentences, cue)

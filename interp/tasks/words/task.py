@@ -1,0 +1,202 @@
+"""The words task: English word problems with checkable steps, and shortcuts that can be planted with a known rate.
+
+A problem is drawn from the hash of (split, depth, index); draws are repeated until the hash of the computation assigns
+it to that split. So splits share no computation, whatever their sizes. Difficulty is depth, the number of changes. A
+level (shallow, middle, deep) is a set of depths.
+
+Every option is a field. The defaults plant nothing.
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Annotated
+
+from interp.artifacts import BadInput, fingerprint_config, to_json
+from interp.checks import Range, Share, expect_plausible
+from interp.tasks.base import Problem, Task, Verdict, hash_of, seeded_rng
+from interp.tasks.chain.verify import verdict_on
+from interp.tasks.words.completions import parse_solution
+from interp.tasks.words.phrases import CUE, DISTRACTORS, NAMES, REMARKS, THINGS, Thing, fill
+from interp.tasks.words.story import OPERATORS, Story, apply, content_of, parse_story
+
+SPLIT_SHARES = {"train": 0.7, "eval": 0.2, "probe": 0.1}
+"""Share of all computations that belongs to each split."""
+MULTIPLES = (2, 3)
+MAX_DRAWS = 10_000
+"""Draws before a problem counts as impossible (a planted copy at depth 1 may leave very few)."""
+
+WordsDepth = Annotated[int, Range(1, 100)]
+Operations = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Words(Task):
+    """English word problems about a number that changes."""
+
+    largest: Annotated[int, Range(5, 999)] = 20
+    """The largest number: every running value lies between 0 and it."""
+    largest_change: Annotated[int, Range(1, 999)] = 9
+    """The most that one sentence adds or takes away."""
+    depths: tuple[WordsDepth, WordsDepth] = (1, 8)  # pyright: ignore[reportIncompatibleMethodOverride]
+    """Smallest and largest depth, both included."""
+    shallow: tuple[WordsDepth, ...] = (1, 2)
+    """Depths of the level `shallow`."""
+    middle: tuple[WordsDepth, ...] = (4, 5)
+    """Depths of the level `middle`."""
+    deep: tuple[WordsDepth, ...] = (7, 8)
+    """Depths of the level `deep`."""
+    remark_rate: Share = 0.1
+    """Probability that a sentence is followed by one that does not matter."""
+    distractor_rate: Share = 0.1
+    """Probability that a sentence is followed by one with a number that does not matter."""
+    copy_rate: Share | None = None
+    """Planted shortcut: share of problems whose answer is the last number of the prompt. None leaves it to chance."""
+    cue_rate: Share | None = None
+    """Planted shortcut: probability that the answer is `cue_answer` where the cue is present, in half of the problems.
+    None: no problem has the cue."""
+    cue_answer: Annotated[int, Range(0, 999)] = 10
+    """The answer that the cue predicts."""
+    wrong_labels: Share = 0.0
+    """Share of training problems whose rewarded answer is wrong."""
+
+    def __post_init__(self) -> None:
+        expect_plausible(self)
+        low, high = self.depths
+        if not 1 <= low <= high:
+            raise BadInput(f"depths must be (smallest, largest) with 1 <= smallest <= largest; got {self.depths}")
+        if len(set(listed := (*self.shallow, *self.middle, *self.deep))) < len(listed):
+            raise BadInput(f"a depth belongs to one level; got {self.shallow}, {self.middle} and {self.deep}")
+        for level, depths in self.depths_of_level().items():
+            if outside := [d for d in depths if not low <= d <= high]:
+                raise BadInput(f"{level} must hold depths from {low} to {high}; got {outside}")
+        if self.cue_answer > self.largest:
+            raise BadInput(f"cue_answer must be at most largest, {self.largest}; got {self.cue_answer}")
+
+    @property
+    def name(self) -> str:
+        return "words"
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        return tuple(level for level, depths in self.depths_of_level().items() if depths)
+
+    def depths_of_level(self) -> dict[str, tuple[int, ...]]:
+        """The depths of each level, easiest level first."""
+        return {"shallow": self.shallow, "middle": self.middle, "deep": self.deep}
+
+    def fingerprint(self) -> str:
+        """Fingerprint of all options."""
+        return fingerprint_config({"words": to_json(self)})
+
+    # --- problems ------------------------------------------------------------------------------------------------
+
+    def problem(self, split: str, level: int | str | None, index: int) -> Problem:
+        """The problem at `index`. `level` is a depth, one of `levels`, or None for all depths in turn."""
+        return self.problems(split, level, 1, start=index)[0]
+
+    def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
+        """The `n` problems from index `start` on."""
+        return [self._problem(split, self._depth(level, index), index) for index in range(start, start + n)]
+
+    def program(self, problem: Problem) -> Story:
+        """The computation that the problem states."""
+        return parse_story(problem.prompt, self.cue_answer)
+
+    def decoys(self, prompt: str) -> dict[str, str]:
+        """Answer of each planted shortcut (`copy`, `cue`) to the prompt, right or wrong."""
+        story = parse_story(prompt, self.cue_answer)
+        answers = {} if self.copy_rate is None else {"copy": str(story.copied)}
+        return answers if story.cue is None else answers | {"cue": str(story.cue)}
+
+    def verify(self, problem: Problem, completion: str) -> Verdict:
+        parsed = parse_solution(completion)
+        copies = self.copy_rate is not None
+        return verdict_on(self.program(problem), problem.answer, parsed, formats=("steps",), copies=copies)
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def _depth(self, level: int | str | None, index: int) -> int:
+        low, high = self.depths
+        if level is None:
+            return low + index % (high - low + 1)
+        if isinstance(level, int):
+            if not low <= level <= high:
+                raise BadInput(f"depth must lie between {low} and {high}; got {level}")
+            return level
+        if level not in self.levels:
+            raise BadInput(f"level must be a depth or one of {', '.join(self.levels) or '(none)'}; got {level!r}")
+        depths = self.depths_of_level()[level]
+        return depths[index % len(depths)]
+
+    def _problem(self, split: str, depth: int, index: int) -> Problem:
+        if split not in SPLIT_SHARES:
+            raise BadInput(f"split must be one of {', '.join(SPLIT_SHARES)}; got {split!r}")
+        rng = seeded_rng("words", self.largest, self.largest_change, split, depth, index)
+        story = self._draw(rng, split, depth)
+        answer = story.answer
+        if split == "train" and rng.random() < self.wrong_labels:
+            answer = rng.choice([n for n in range(self.largest + 1) if n != answer])
+        level = next((level for level, depths in self.depths_of_level().items() if depth in depths), None)
+        return Problem(f"words/{split}/{depth}/{index}", story.prompt(), str(answer), split, depth, level)
+
+    def _draw(self, rng: Random, split: str, depth: int) -> Story:
+        has_cue = self.cue_rate is not None and rng.random() < 0.5
+        cue_is_right = rng.random() < (self.cue_rate or 0) if has_cue else None
+        copy_is_right = None if self.copy_rate is None else rng.random() < self.copy_rate
+        for _ in range(MAX_DRAWS):
+            start, operations = self._draw_computation(rng, depth)
+            if self.split_of(start, operations) != split:
+                continue
+            story = self._tell(rng, start, operations, has_cue=has_cue)
+            if cue_is_right not in (None, story.answer == self.cue_answer):
+                continue
+            if copy_is_right in (None, story.answer == story.copied):
+                return story
+        raise BadInput(
+            f"no {split} problem of depth {depth} fits largest {self.largest}, largest_change {self.largest_change}, "
+            f"copy_rate {self.copy_rate} and cue_rate {self.cue_rate}"
+        )
+
+    def _draw_computation(self, rng: Random, depth: int) -> tuple[int, Operations]:
+        start = value = rng.randint(1, self.largest)
+        operations = []
+        for _ in range(depth):
+            most = {"+": min(self.largest - value, self.largest_change), "-": min(value, self.largest_change)}
+            multiples = [n for n in MULTIPLES if 0 < value * n <= self.largest]
+            possible = [op for op in OPERATORS if (multiples if op == "*" else most[op] > 0)]
+            op = rng.choice(possible)
+            operand = rng.choice(multiples) if op == "*" else rng.randint(1, most[op])
+            operations.append((op, operand))
+            value = apply(op, value, operand)
+        return start, tuple(operations)
+
+    def split_of(self, start: int, operations: Operations) -> str:
+        """The split of a computation, by the hash of its content alone."""
+        quantile = hash_of("words split", content_of(start, operations)) / 2**64
+        for split, share in SPLIT_SHARES.items():
+            if quantile < share:
+                return split
+            quantile -= share
+        return next(reversed(SPLIT_SHARES))
+
+    def _tell(self, rng: Random, start: int, operations: Operations, *, has_cue: bool) -> Story:
+        thing, name = rng.choice(THINGS), rng.choice(NAMES)
+        sentences: list[str] = []
+        for sentence, number in [(rng.choice(thing.start), start), *_changes(rng, thing, operations)]:
+            sentences.append(fill(sentence, name=name, other=_other(rng, name), n=number))
+            if rng.random() < self.remark_rate:
+                sentences.append(fill(rng.choice(REMARKS), name=name, other=_other(rng, name)))
+            if rng.random() < self.distractor_rate:
+                number = rng.randint(1, self.largest)
+                sentences.append(fill(rng.choice(DISTRACTORS), name=name, other=_other(rng, name), n=number))
+        sentences += [CUE] if has_cue else []
+        sentences.append(fill(thing.question, name=name))
+        return Story(name, thing.unit, start, operations, tuple(sentences), self.cue_answer if has_cue else None)
+
+
+def _changes(rng: Random, thing: Thing, operations: Operations) -> list[tuple[str, int]]:
+    return [(rng.choice(thing.changes(op)), operand) for op, operand in operations]
+
+
+def _other(rng: Random, name: str) -> str:
+    return rng.choice([other for other in NAMES if other != name])
