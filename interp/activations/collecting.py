@@ -14,10 +14,12 @@ from interp.activations.collector import Collector, bytes_on_disk
 from interp.activations.config import CORPORA, CollectConfig
 from interp.activations.documents import STORED_ROLES
 from interp.activations.store import Store
+from interp.activations.stored_site import StoredSite
 from interp.activations.writer import Writer, is_finished
 from interp.artifacts import BadInput, fingerprint, locked, reading, to_json
 from interp.costs import expect_disk
 from interp.policy.prompts import same_prompts
+from interp.policy.site import FAMILIES, Site
 from interp.rollouts.problems import ProblemStream
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
@@ -27,7 +29,7 @@ def collect(
     series: Series,
     task: Task | None = None,
     *,
-    layer: int | Sequence[int] | None = None,
+    layer: int | Site | Sequence[int] | None = None,
     tokens: int | None = None,
     gb: float | None = None,
     corpora: Sequence[str] | None = None,
@@ -37,7 +39,8 @@ def collect(
     dtype: str = "auto",
     progress: bool = True,
 ) -> Store:
-    """Collect residuals of one layer or several at every checkpoint: `collect(series, layer=2, tokens=1_000_000)`.
+    """Collect residuals of one layer or several at every checkpoint: `collect(series, layer=2, tokens=1_000_000)`; or
+    the activations of another site: `layer=Site(2, "mlp_out")`.
 
     `layer`, `tokens`, `gb` and `corpora` override the fields of `config`. Default task: that of the series. The store
     lies beside the checkpoints, or at `out`. A repeated call opens a finished store and continues a stopped one.
@@ -50,10 +53,11 @@ def collect(
     chosen = tuple(map(series.checkpoint, sorted(config.steps))) if config.steps else series.checkpoints
     if not chosen:
         raise BadInput("expected at least one checkpoint, got a series without any")
-    d_model = _expect_layers(series.base, config.layers)
+    d_model, site = _expect_layers(series.base, config)
     problems = {corpus: ProblemStream(task, CORPORA[corpus], config.levels) for corpus in config.corpora}
     spec = {**to_json(config), "steps": [checkpoint.step for checkpoint in chosen]}
     spec |= {"task": task.name, "run": series.run, "loaded_in": dtype}
+    spec = {name: value for name, value in spec.items() if name not in ("site", "hook") or value is not None}
     name = f"activations-{fingerprint(str(spec), task.fingerprint())}"
     out = Path(out) if out else series.path_for(name, content="activations")
     involved = {checkpoint.step: checkpoint for checkpoint in (series.base, *chosen)}
@@ -69,6 +73,7 @@ def collect(
             dtype=config.precision,
             config=spec,
             made_from={**made_from, "task": task.fingerprint()},
+            site=site,
         )
         if not writer.finished:
             stack.enter_context(locked(out))
@@ -83,7 +88,7 @@ def collect(
 def _override(
     config: CollectConfig | None,
     *,
-    layer: int | Sequence[int] | None,
+    layer: int | Site | Sequence[int] | None,
     tokens: int | None,
     gb: float | None,
     corpora: Sequence[str] | None,
@@ -91,7 +96,9 @@ def _override(
     if isinstance(corpora, str):
         raise BadInput(f"expected a list of corpora, got {corpora!r} alone: corpora=[{corpora!r}]")
     changes: dict[str, Any] = {}
-    if layer is not None:
+    if isinstance(layer, Site):
+        changes |= {"layers": (layer.layer,), "site": layer.kind}
+    elif layer is not None:
         changes["layers"] = (layer,) if isinstance(layer, int) else tuple(layer)
     if tokens is not None:
         changes["tokens"] = tokens
@@ -106,15 +113,18 @@ def _override(
     return CollectConfig(**changes)
 
 
-def _expect_layers(base: Checkpoint, layers: tuple[int, ...]) -> int:
-    """The width of the residual stream; refused if a layer does not exist."""
+def _expect_layers(base: Checkpoint, config: CollectConfig) -> tuple[int, StoredSite]:
+    """The width of the residual stream, and what is stored; refused if a layer or its site does not exist."""
     from transformers import AutoConfig
 
     with reading(base.path / "config.json", "the config of a model that transformers knows"):
         shape: Any = AutoConfig.from_pretrained(base.path, local_files_only=True).get_text_config()
-    if missing := [layer for layer in layers if layer >= shape.num_hidden_layers]:
+    if missing := [layer for layer in config.layers if layer >= shape.num_hidden_layers]:
         raise BadInput(f"layers must lie between 0 and {shape.num_hidden_layers - 1}; got {missing}")
-    return shape.hidden_size
+    if config.site is None:
+        return shape.hidden_size, StoredSite()
+    family = shape.model_type
+    return shape.hidden_size, StoredSite(Site(0, config.site).in_family(family).kind, FAMILIES.get(family))
 
 
 def _expect_disk_space(writer: Writer, config: CollectConfig) -> None:

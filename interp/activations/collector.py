@@ -27,6 +27,7 @@ from interp.activations.shard import (
 from interp.activations.writer import Writer
 from interp.artifacts import BadInput
 from interp.policy.policy import Policy
+from interp.policy.site import RESID_POST
 from interp.rollouts.problems import ProblemStream
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import stream_rollouts
@@ -170,6 +171,7 @@ class Collector:
             self.config.layers,
             dtype=DTYPES[self.config.precision],
             micro_tokens=self.config.micro_tokens,
+            site=self.config.site or RESID_POST,
         )
         _expect_finite(residuals, reader, policy)
         self.writer.add(residuals, tokens, documents, {"reader": reader.step, "corpus": corpus, **facts})

@@ -15,6 +15,7 @@ from interp.activations.shard import TokenTable
 from interp.policy.policy import Policy
 from interp.policy.residual import compute_residuals
 from interp.policy.score import batches_by_length
+from interp.policy.site import RESID_POST, Site
 from interp.rollouts.record import Rollout
 from interp.tasks.base import TOKEN_ROLES
 
@@ -86,13 +87,16 @@ def compute_document_residuals(
     *,
     dtype: torch.dtype,
     micro_tokens: int,
+    site: str = RESID_POST,
 ) -> dict[int, Float[Tensor, "n D"]]:
-    """Residuals of all tokens of documents, by layer, on the CPU. `ids` holds documents of `lengths` one after another.
+    """Residuals of all tokens of documents, or the activations of another site of the layers, by layer, on the CPU.
+    `ids` holds documents of `lengths` one after another.
 
     Documents of similar length are read together, padded on the right, at most `micro_tokens` tokens in one forward.
     All layers come from the same forward."""
     documents = ids.long().split(list(lengths))
     ends = torch.tensor(list(lengths)).cumsum(0).tolist()
+    sites = {layer: Site(layer, site) for layer in layers}
     residuals = {layer: torch.empty(len(ids), policy.d_model, dtype=dtype) for layer in layers}
     for batch in batches_by_length([()] * len(documents), [range(n) for n in lengths], micro_tokens):
         ids_BL = pad_sequence([documents[i] for i in batch], batch_first=True, padding_value=policy.pad_id)
@@ -101,9 +105,11 @@ def compute_document_residuals(
         real = mask_BL.flatten().nonzero()[:, 0].to(policy.device)
         starts_B = torch.tensor([ends[i] for i in batch]) - lengths_B
         places = (starts_B[:, None] + torch.arange(ids_BL.shape[1]))[mask_BL]
-        captured = compute_residuals(policy.model, ids_BL.to(policy.device), mask_BL.long().to(policy.device), layers)
-        for layer, resid_BLD in captured.items():
-            residuals[layer][places] = resid_BLD.flatten(0, 1).index_select(0, real).to(dtype).cpu()
+        captured = compute_residuals(
+            policy.model, ids_BL.to(policy.device), mask_BL.long().to(policy.device), list(sites.values())
+        )
+        for layer, place in sites.items():
+            residuals[layer][places] = captured[place].flatten(0, 1).index_select(0, real).to(dtype).cpu()
     return residuals
 
 

@@ -38,6 +38,7 @@ def reread(
             dtype=store.dtype,
             config={"reread": True, "micro_tokens": micro_tokens},
             made_from={f"policy-{reader}": policy.fingerprint(), "store": store.fingerprint()},
+            site=store.stored_site,
         )
         if not writer.finished:
             stack.enter_context(locked(out))
@@ -59,7 +60,7 @@ def _reread_shard(store: Store, shard: int, policy: Policy, writer: Writer, *, r
     documents = store.documents.filter(pl.col("shard") == shard).drop("shard", "first")
     residuals = compute_document_residuals(
         policy, tokens.ids, documents["length"].to_list(), store.layers,
-        dtype=DTYPES[store.dtype], micro_tokens=micro_tokens,
+        dtype=DTYPES[store.dtype], micro_tokens=micro_tokens, site=store.stored_site.kind,
     )  # fmt: skip
     counted_from_0 = replace(tokens, document=tokens.document - tokens.document[0])
     documents = documents.with_columns(reader=pl.lit(reader, pl.Int64))

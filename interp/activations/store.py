@@ -28,6 +28,7 @@ from interp.activations.shard import (
     read_token_table,
     tensors_path,
 )
+from interp.activations.stored_site import parse_stored_site
 from interp.artifacts import (
     MANIFEST,
     BadInput,
@@ -39,6 +40,7 @@ from interp.artifacts import (
     recorded_files,
 )
 from interp.display import HtmlSummary
+from interp.policy.site import Site
 
 KIND = "activations"
 MAX_LISTED = 5
@@ -61,6 +63,7 @@ class Store(HtmlSummary):
         self.d_model: int = manifest["d_model"]
         self.dtype: str = manifest["dtype"]
         self.roles: tuple[str, ...] = tuple(manifest["roles"])
+        self.stored_site = parse_stored_site(manifest.get("site"))
         self._shards = [shard for shard, _ in readable]
         self.documents = _join_documents([frame for _, frame in readable])
         """A row per document: shard, first (its first token in the shard), length, prompt, and the writer's columns."""
@@ -117,7 +120,8 @@ class Store(HtmlSummary):
         return sum(shard.tokens for shard in self._shards)
 
     def __repr__(self) -> str:
-        layers, left_out = ", ".join(map(str, self.layers)), f", {len(self.skipped)} left out" if self.skipped else ""
+        layers = ", ".join(str(self.site_of(layer)) for layer in self.layers)
+        left_out = f", {len(self.skipped)} left out" if self.skipped else ""
         return (
             f"Store({self.path}, {len(self):,} tokens of {self.documents.height:,} documents, "
             f"layer{'s' if len(self.layers) > 1 else ''} {layers} of width {self.d_model}, "
@@ -137,6 +141,15 @@ class Store(HtmlSummary):
                 f"{self.path} holds layers {', '.join(map(str, self.layers))}: say which one (layer=..., --layer)"
             )
         return next(iter(self.layers))
+
+    def site_of(self, layer: int) -> Site:
+        """The site that the activations of one of its layers come from."""
+        return Site(layer, self.stored_site.kind)
+
+    def layer_of(self, site: Site) -> int | None:
+        """The layer whose activations are those of a site. None if there are none."""
+        same = [layer for layer in self.layers if self.stored_site.is_same(self.site_of(layer), site)]
+        return same[0] if same else None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -229,6 +242,7 @@ def _parse_entries(path: Path, manifest: dict[str, Any]) -> list[Shard]:
         layers, d_model = manifest["layers"], manifest["d_model"]
         if not layers or any(type(layer) is not int or layer < 0 for layer in layers) or len(set(layers)) < len(layers):
             raise BadInput(f"{path / MANIFEST}: expected different layers from 0 on, got {layers}")
+        parse_stored_site(manifest.get("site"))
         if type(d_model) is not int or d_model < 1 or manifest["dtype"] not in DTYPES:
             raise BadInput(f"{path / MANIFEST}: expected a width and a precision, got {d_model}, {manifest['dtype']}")
         if not manifest["roles"] or any(not isinstance(role, str) for role in manifest["roles"]):

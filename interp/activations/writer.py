@@ -35,6 +35,7 @@ from interp.activations.shard import (
     write_facts,
 )
 from interp.activations.store import KIND, Store
+from interp.activations.stored_site import StoredSite
 from interp.artifacts import (
     MANIFEST,
     BadInput,
@@ -72,6 +73,7 @@ class Writer:
         dtype: str = "float32",
         config: Any = None,
         made_from: Mapping[str, str] | None = None,
+        site: StoredSite | None = None,
     ) -> None:
         self.path, self.layers, self.d_model, self.dtype = Path(path), tuple(layers), d_model, dtype
         self.roles = tuple(roles)
@@ -83,6 +85,7 @@ class Writer:
             "d_model": d_model,
             "dtype": dtype,
             "roles": list(self.roles),
+            "site": None if site is None or site == StoredSite() else to_json(site),
         }
         """Everything that decides the contents: entries of the manifest."""
         self._n_listed = self._begin()

@@ -44,7 +44,7 @@ def encode_rollouts(
 ) -> Iterator[EncodedChunk]:
     """Codes at every completion token, chunk by chunk. Every rollout must have a completion token."""
     tsae, table = tsae.to(policy.device), token_table(rollouts)
-    written, x_ND = table.completion, _completion_residuals(policy, layer, rollouts, micro_tokens)
+    written, x_ND = table.completion, _completion_residuals(tsae, policy, layer, rollouts, micro_tokens)
     rollout_N, role_N = table.document[written].long(), table.role[written].long()
     prompt_length_B = torch.tensor([len(row.prompt_ids) for row in rollouts])
     position_N = table.position[written].long() - prompt_length_B[rollout_N]
@@ -58,13 +58,14 @@ def latent_on_rollouts(
     tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout], latent: int
 ) -> tuple[Float[ndarray, " N"], Int[ndarray, " N"]]:
     """Activation of one latent at every completion token, and the index of each token's rollout."""
-    x_ND = _completion_residuals(policy, layer, rollouts, MICRO_TOKENS)
+    x_ND = _completion_residuals(tsae, policy, layer, rollouts, MICRO_TOKENS)
     rollout_N = np.repeat(np.arange(len(rollouts)), [len(row.tokens) for row in rollouts])
     return tsae.to("cpu").encode_latent(x_ND, latent).numpy(), rollout_N
 
 
 def _completion_residuals(
-    policy: Policy, layer: int, rollouts: Sequence[Rollout], micro_tokens: int
+    tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout], micro_tokens: int
 ) -> Float[Tensor, "N D"]:
+    """What the dictionary reads at every completion token."""
     prompts, completions = [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts]
-    return policy.completion_residuals(prompts, completions, layer, micro_tokens=micro_tokens)
+    return policy.completion_residuals(prompts, completions, tsae.at(layer), micro_tokens=micro_tokens)

@@ -29,7 +29,7 @@ from interp.rollouts.series import Series
 from interp.tsae.dictionary import TSAE
 from interp.tsae.metrics import LossRecovered, SpliceLosses
 from interp.tsae.pools import Pools
-from interp.tsae.provenance import expect_matching_store
+from interp.tsae.provenance import expect_matching_store, resolve_layer
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -131,9 +131,10 @@ def loss_recovered(
         _expect_every_reader(store, policies)
     if documents < 1:
         raise BadInput(f"documents must be at least 1; got {documents}: leave the policies out to measure none")
-    layer = expect_matching_store(tsae, store, layer=layer, allow_unrelated_policies=allow_unrelated_policies)
-    mean_D = _mean_residual(Pools(store, layer, prompts=tsae.trained_on_prompts), len(store.shards))
-    evaluator, samples = SpliceEvaluator(tsae, layer, mean_D), sample_documents(store, documents)
+    stored = expect_matching_store(tsae, store, layer=layer, allow_unrelated_policies=allow_unrelated_policies)
+    mean_D = _mean_residual(Pools(store, stored, prompts=tsae.trained_on_prompts), len(store.shards))
+    evaluator = SpliceEvaluator(tsae, resolve_layer(tsae, layer), mean_D)
+    samples = sample_documents(store, documents)
     progress_bar = tqdm(samples, desc="splicing", unit="checkpoint", delay=1, leave=False, disable=not progress)
     for step, prompts, completions in progress_bar:
         policy = load_policy(step)
@@ -167,7 +168,7 @@ class SpliceEvaluator:
             )
             with eval_mode(policy.model):
                 clean = completion_logits(policy.model, rows)
-                spliced = self._logits(policy, rows, lambda x: tsae.decode(tsae.encode(x)).to(x.dtype))
+                spliced = self._logits(policy, rows, lambda x: tsae.reconstruct(x).to(x.dtype))
                 mean = self._logits(policy, rows, lambda x: self.mean_D.to(x).expand_as(x))
                 zero = self._logits(policy, rows, torch.zeros_like) if self.measure_zero else None
             mask_BT, tokens_BT = rows.mask_BL[:, rows.start :].bool(), rows.ids_BL[:, rows.start :]
@@ -186,7 +187,7 @@ class SpliceEvaluator:
         """Logits with the residual of completion tokens edited."""
         mask_BL = rows.mask_BL.bool()
         mask_BL[:, : rows.start] = False
-        with splice_residual(policy.model, self.layer, edit, mask_BL=mask_BL):
+        with splice_residual(policy.model, self.tsae.at(self.layer), edit, mask_BL=mask_BL):
             return completion_logits(policy.model, rows)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from interp.artifacts import BadInput
 from interp.device import eval_mode
 from interp.policy.policy import Policy
-from interp.policy.residual import compute_residuals, splice_residual
+from interp.policy.residual import Layer, compute_residuals, splice_residual
 from interp.tsae import TSAE
 
 ROWS = 2_048
@@ -59,20 +59,21 @@ def interchange_latents(tsae: TSAE, policy: Policy, layer: int, pairs: Sequence[
     """Interchange every latent, and the whole residual, in every pair of texts."""
     tsae = tsae.to(policy.device)
     shift_PF, full_shift_P = np.zeros((len(pairs), tsae.width)), np.zeros(len(pairs))
+    site = tsae.at(layer)
     for index_P, ids_PL, other_ids_PL, next_P2 in _batches_by_length(pairs, policy.device):
         with eval_mode(policy.model):
             x_PD, other_x_PD = (
-                compute_residuals(policy.model, ids, torch.ones_like(ids), (layer,))[layer][:, -1].float()
+                compute_residuals(policy.model, ids, torch.ones_like(ids), (site,))[site][:, -1].float()
                 for ids in (ids_PL, other_ids_PL)
             )
             clean_P = _preference(_last_logits(policy, ids_PL), next_P2)
-            full_P = _edited_preference(policy, layer, ids_PL, other_x_PD - x_PD, next_P2)
+            full_P = _edited_preference(policy, site, ids_PL, other_x_PD - x_PD, next_P2)
             full_shift_P[index_P] = (full_P - clean_P).cpu().numpy()
-            change_PF = tsae.encode(other_x_PD) - tsae.encode(x_PD)
+            change_PF, unit_P1 = tsae.encode(other_x_PD) - tsae.encode(x_PD), tsae.unit(x_PD)
             pair_R, latent_R = change_PF.nonzero().T
             for pair_r, latent_r in zip(pair_R.split(ROWS), latent_R.split(ROWS), strict=True):
-                step_rD = change_PF[pair_r, latent_r][:, None] * tsae.W_dec[latent_r]
-                edited_r = _edited_preference(policy, layer, ids_PL[pair_r], step_rD, next_P2[pair_r])
+                step_rD = change_PF[pair_r, latent_r][:, None] * tsae.W_dec[latent_r] * unit_P1[pair_r]
+                edited_r = _edited_preference(policy, site, ids_PL[pair_r], step_rD, next_P2[pair_r])
                 shift_r = (edited_r - clean_P[pair_r]).cpu().numpy()
                 shift_PF[index_P[pair_r.cpu().numpy()], latent_r.cpu().numpy()] = shift_r
     return InterchangeEffects(shift_PF, full_shift_P)
@@ -94,7 +95,7 @@ def _batches_by_length(
 
 
 def _edited_preference(
-    policy: Policy, layer: int, ids_RL: Int[Tensor, "R L"], step_RD: Float[Tensor, "R D"], next_R2: Int[Tensor, "R 2"]
+    policy: Policy, layer: Layer, ids_RL: Int[Tensor, "R L"], step_RD: Float[Tensor, "R D"], next_R2: Int[Tensor, "R 2"]
 ) -> Float[Tensor, " R"]:
     """The preference with `step_RD` added to the residual of the last token."""
 

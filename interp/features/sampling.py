@@ -78,7 +78,7 @@ class AblatedSampling:
     def run(self, latent: int, scale: float, *, match_of: int | None = None) -> RolloutEffect:
         """Answer the problems with one latent scaled."""
         edit = at_last_position(scale_latent(self.tsae, latent, scale))
-        with splice_residual(self.policy.model, self.layer, edit):
+        with splice_residual(self.policy.model, self.tsae.at(self.layer), edit):
             edited = sample_answers(self.policy, self.task, self.problems, self.sampling)
         change_PM = outcome_rates(edited, self.sampling.group) - self.clean_PM
         return RolloutEffect(latent, match_of, scale, *(estimate_shift(change_P) for change_P in change_PM.T))

@@ -28,6 +28,7 @@ from interp.policy.files import tokenizer_directory
 from interp.policy.fingerprints import fingerprint_policy, fingerprint_weights, generation_eos, stop_ids
 from interp.policy.prompts import PLAIN, PromptFormat
 from interp.policy.residual import completion_residuals, compute_residuals, decoder_blocks
+from interp.policy.residual import AnyLayer, Layer, completion_residuals, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
 from interp.policy.stopping import StopTexts
@@ -210,9 +211,10 @@ class Policy:
         )
 
     def capture(
-        self, ids_BL: Int[Tensor, "B L"], layers: Sequence[int], mask_BL: Int[Tensor, "B L"] | None = None
-    ) -> dict[int, Float[Tensor, "B L D"]]:
-        """The residual stream after each of `layers`, by layer. The forward stops at the deepest."""
+        self, ids_BL: Int[Tensor, "B L"], layers: Sequence[AnyLayer], mask_BL: Int[Tensor, "B L"] | None = None
+    ) -> dict[AnyLayer, Float[Tensor, "B L D"]]:
+        """The residual stream after each of `layers`, by layer, or the activations of any `Site`. The forward stops at
+        the deepest."""
         ids_BL = ids_BL.to(self.device)
         mask_BL = torch.ones_like(ids_BL) if mask_BL is None else mask_BL.to(self.device)
         return compute_residuals(self.model, ids_BL, mask_BL, layers)
@@ -221,7 +223,7 @@ class Policy:
         self,
         prompts: Sequence[Sequence[int]],
         completions: Sequence[Sequence[int]],
-        layer: int,
+        layer: Layer,
         *,
         micro_tokens: int = 4096,
     ) -> Float[Tensor, "N D"]:

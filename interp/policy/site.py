@@ -23,6 +23,19 @@ KINDS = ("resid_pre", "attn", "attn_out", "resid_mid", "mlp", "mlp_out", "resid_
 RESID_POST = "resid_post"
 ADDED = {"attn": "attn_out", "mlp": "mlp_out"}
 """What is added to the residual, for each module that computes it."""
+FAMILIES = {
+    "gemma": False,
+    "gemma2": True,
+    "gemma3": True,
+    "gemma3_text": True,
+    "llama": False,
+    "mistral": False,
+    "olmo2": True,
+    "qwen2": False,
+    "qwen3": False,
+    "smollm3": False,
+}
+"""Values of `model_type` whose blocks are `x + attention`, then `+ MLP`: whether a norm follows each of the two."""
 _IN_BLOCK = {
     "hook_in": "resid_pre",
     "attn.hook_out": "attn",
@@ -72,6 +85,16 @@ class Site:
     def added(self) -> "Site":
         """The sum's term for a module's output: the same place in models where no norm follows the module."""
         return replace(self, kind=ADDED.get(self.kind, self.kind))
+
+    def in_family(self, family: str) -> "Site":
+        """The site as models of a family have it: `mlp` and `attn` are `mlp_out` and `attn_out` if no norm follows.
+        Refused if the blocks of the family are not known."""
+        if not self.kind.startswith("resid_p") and family not in FAMILIES:
+            raise BadInput(
+                f"expected a model of {', '.join(FAMILIES)} for the site {self.kind}, got {family}: use resid_pre or "
+                "resid_post"
+            )
+        return self if FAMILIES.get(family) else self.added
 
 
 def site_of(layer: int | Site) -> Site:

@@ -1,9 +1,11 @@
 """Where a site lies among a model's modules, and hooks that read or replace its activations.
 
 A hook is a function of the activations: what it returns takes their place, and None leaves them as they are. Residuals
-before and after a block are found in any model. The sites within a block are known for `FAMILIES`, each of which is
-tested: what attention and MLP add to the residual must sum to it. A change of `resid_mid` changes what the MLP reads
-and what it is added to. (The bridge's hook of that name changes only what the MLP reads.)
+before and after a block are found in any model, the sites within a block in `interp.policy.site.FAMILIES`. Each of them
+is tested: what attention and MLP add to the residual must sum to it.
+
+A change of `resid_mid` changes what the MLP reads and what it is added to. (The bridge's hook of that name changes only
+what the MLP reads.)
 """
 
 from collections.abc import Callable, Iterator
@@ -15,10 +17,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from interp.artifacts import BadInput
-from interp.policy.site import ADDED, Site
+from interp.policy.site import Site
 
-FAMILIES = ("gemma", "gemma2", "gemma3", "gemma3_text", "llama", "mistral", "olmo2", "qwen2", "qwen3", "smollm3")
-"""Values of `model_type` whose blocks are `x + attention`, then `+ MLP`."""
 NORMS_AFTER = {"mlp": "post_feedforward_layernorm", "attn": "post_attention_layernorm"}
 """The norms between a module and the residual, in the families that have them."""
 ActivationHook = Callable[[Float[Tensor, "B L D"]], Float[Tensor, "B L D"] | None]
@@ -35,28 +35,12 @@ def decoder_blocks(model: nn.Module) -> nn.ModuleList:
     return decoder.layers
 
 
-def has_norms_after(model: nn.Module) -> bool:
-    """Whether a norm lies between attention or MLP and the residual: `attn_out` is not `attn` then."""
-    return hasattr(decoder_blocks(model)[0], NORMS_AFTER["mlp"])
-
-
-def resolve_site(model: nn.Module, site: Site) -> Site:
-    """The site as it is called in this model: `mlp` and `attn` are `mlp_out` and `attn_out` if no norm follows them."""
-    expect_site(model, site)
-    return site if site.kind in ADDED and has_norms_after(model) else site.added
-
-
 def expect_site(model: nn.Module, site: Site) -> None:
     """Refuse a site that the model does not have, or that is not known in its family."""
     last = len(decoder_blocks(model)) - 1
     if not 0 <= site.layer <= last:
         raise BadInput(f"layer must lie between 0 and {last}; got {site.layer}")
-    family = unwrap_adapters(model).config.model_type
-    if not site.kind.startswith("resid_p") and family not in FAMILIES:
-        raise BadInput(
-            f"expected a model of {', '.join(FAMILIES)} for the site {site.kind}, got {family}: use resid_pre or "
-            "resid_post"
-        )
+    site.in_family(unwrap_adapters(model).config.model_type)
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class SumsCollector:
             for chunk in encode_rollouts(
                 self.tsae, self.policy, self.layer, rows, micro_tokens=self.config.micro_tokens
             ):
-                sums.update(chunk, chunk.codes.decode(self.tsae), groups)
+                sums.update(chunk, chunk.codes.decode(self.tsae, chunk.x_ND), groups)
 
     def measure_loss_recovered(self, rollouts: Sequence[Rollout], mean_D: Float[Tensor, " D"]) -> SpliceLosses:
         """Loss with the dictionary's reconstruction in place of the residual, against mean ablation."""

@@ -41,6 +41,9 @@ class Codes:
         """The codes of `tsae.encode`, without holding all of them densely."""
         parts, threshold_F = [], tsae.threshold.clamp(min=0)
         for x_nD in x_ND.split(_tokens_at_once(tsae)):
+            if tsae.form.top_k is not None:
+                parts.append(cls.from_dense(tsae.encode(x_nD)))
+                continue
             hidden_nF = tsae.pre_activations(x_nD)
             token_K, latent_K = (hidden_nF > threshold_F).nonzero(as_tuple=True)
             value_K = hidden_nF[token_K, latent_K]
@@ -68,8 +71,9 @@ class Codes:
         z_N[self.token_K[of_latent_K].numpy()] = self.value_K[of_latent_K].numpy()
         return z_N
 
-    def decode(self, tsae: TSAE) -> Float[Tensor, "N D"]:
-        """Reconstructions, computed on the dictionary's device and returned on the CPU."""
+    def decode(self, tsae: TSAE, x_ND: Float[Tensor, "N D"] | None = None) -> Float[Tensor, "N D"]:
+        """Reconstructions, computed on the dictionary's device and returned on the CPU. A dictionary that normalizes
+        its input needs the residuals too."""
         device = tsae.W_dec.device
         starts = torch.searchsorted(self.token_K, torch.arange(self.tokens + 1))
         xhat_ND = F.embedding_bag(
@@ -80,7 +84,7 @@ class Codes:
             per_sample_weights=self.value_K.to(device),
             include_last_offset=True,
         )
-        return (xhat_ND + tsae.b_dec).cpu()
+        return tsae.denormalize(xhat_ND + tsae.b_dec, None if x_ND is None else x_ND.to(device)).cpu()
 
 
 def _tokens_at_once(tsae: TSAE) -> int:

@@ -25,11 +25,12 @@ from interp.artifacts import (
     reading,
     recover,
 )
+from interp.policy.site import RESID_POST, Site, parse_hook
 from interp.tsae.config import TSAEConfig
+from interp.tsae.sae_lens_forms import SAVED_TENSORS, Form, convert_tensors, expect_form, form_of
 
 KIND = "tsae"
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 RENAMED_ENTRIES = {"widths": "block_widths", "facts": "fit_metrics", "making": "spec"}
 """Names of manifest entries in dictionaries saved by earlier versions."""
 ARCHITECTURE = "contrastive_temporal"
@@ -44,6 +45,8 @@ class DictionaryFiles:
     cfg: dict[str, Any]
     block_widths: tuple[int, ...]
     layer: int | None
+    site: str | None
+    form: Form
     config: TSAEConfig | None
     made_from: dict[str, str]
     fit_metrics: dict[str, Any]
@@ -60,26 +63,29 @@ def read_dictionary(path: Path, *, made_from: Mapping[str, str] | None = None) -
     artifact = open_artifact(path, KIND, made_from=made_from) if is_ours else Artifact(path, {})
     cfg = artifact.json(CONFIG, "the config of a dictionary")
     with reading(path / CONFIG, "the config of a dictionary as SAELens writes it"):
-        _expect_encoding(path, cfg)
-        hook_layer = _hook_layer(cfg)
-    tensors = artifact.tensors(WEIGHTS)
+        expect_form(path, cfg)
+        form, hook = form_of(cfg), hook_site(cfg)
+    saved = artifact.tensors(WEIGHTS)
     with reading(path / WEIGHTS, "the weights of a dictionary"):
-        D, F = _expect_tensors(tensors)
+        D, F = _expect_tensors(saved, SAVED_TENSORS[cfg["architecture"]])
         if (cfg.get("d_in", D), cfg.get("d_sae", F)) != (D, F):
             got = (cfg.get("d_in"), cfg.get("d_sae"))
             raise Mismatch(f"{path}: expected {CONFIG} with d_in {D} and d_sae {F}, as the weights; got {got}")
-    tensors = {name: tensors[name] for name in TENSORS}
+        tensors = convert_tensors(cfg, saved)
+    layer, site = (hook.layer, hook.kind) if isinstance(hook, Site) else (None, RESID_POST if hook is None else None)
     if not is_ours:
         _warn_without_manifest(path, cfg)
-        return DictionaryFiles(tensors, cfg, (F,), hook_layer, None, {}, {})
+        return DictionaryFiles(tensors, cfg, (F,), layer, site, form, None, {}, {})
     with reading(path / MANIFEST, "the manifest of a dictionary"):
-        files = _from_manifest(artifact.manifest, tensors, cfg)
-    if hook_layer not in (None, files.layer):
-        raise Mismatch(f"{path}: expected layer {files.layer}, as {MANIFEST}; got layer {hook_layer} in {CONFIG}")
+        files = _from_manifest(artifact.manifest, tensors, cfg, site, form)
+    if layer not in (None, files.layer):
+        raise Mismatch(f"{path}: expected layer {files.layer}, as {MANIFEST}; got layer {layer} in {CONFIG}")
     return files
 
 
-def _from_manifest(manifest: Mapping[str, Any], tensors: dict[str, Tensor], cfg: dict[str, Any]) -> DictionaryFiles:
+def _from_manifest(
+    manifest: Mapping[str, Any], tensors: dict[str, Tensor], cfg: dict[str, Any], site: str | None, form: Form
+) -> DictionaryFiles:
     manifest = {RENAMED_ENTRIES.get(name, name): entry for name, entry in manifest.items()}
     widths, layer, made_from = tuple(manifest["block_widths"]), manifest["layer"], manifest["made_from"]
     try:
@@ -101,7 +107,7 @@ def _from_manifest(manifest: Mapping[str, Any], tensors: dict[str, Tensor], cfg:
     metrics = manifest["fit_metrics"]
     if not all(isinstance(value, int | float | None) for value in metrics.values()):
         raise ValueError(f"metrics that are no numbers: {metrics}")
-    return DictionaryFiles(tensors, cfg, widths, layer, config, made_from, metrics)
+    return DictionaryFiles(tensors, cfg, widths, layer, site, form, config, made_from, metrics)
 
 
 def _expect_dictionary(path: Path) -> None:
@@ -116,25 +122,16 @@ def _expect_dictionary(path: Path) -> None:
             raise BadInput(f"{path}: expected {CONFIG} and {WEIGHTS}, as SAELens saves a dictionary; {name} is missing")
 
 
-def _expect_encoding(path: Path, cfg: Mapping[str, Any]) -> None:
-    options = (cfg.get("architecture"), cfg.get("normalize_activations"), cfg.get("apply_b_dec_to_input"))
-    if options != ("jumprelu", "none", True):
-        raise BadInput(
-            f"{path}: expected a jumprelu dictionary that subtracts b_dec and normalizes nothing, got architecture, "
-            f"normalize_activations and apply_b_dec_to_input {options}: save it by save_inference_model"
-        )
-
-
-def _expect_tensors(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+def _expect_tensors(tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> tuple[int, int]:
     """d_model and width, if the tensors of a dictionary are all there, of fitting shapes, and finite."""
-    if missing := [name for name in TENSORS if name not in tensors]:
+    if missing := [name for name in names if name not in tensors]:
         raise ValueError(f"{', '.join(missing)} missing")
-    shapes = {name: tuple(tensors[name].shape) for name in TENSORS}
+    shapes = {name: tuple(tensors[name].shape) for name in names}
     D, F = (*shapes["W_enc"], 0, 0)[:2]
-    expected = {"W_enc": (D, F), "b_enc": (F,), "W_dec": (F, D), "b_dec": (D,), "threshold": (F,)}
-    if shapes != expected or not D or not F:
+    expected = {"W_enc": (D, F), "W_dec": (F, D), "b_dec": (D,)}
+    if shapes != {name: expected.get(name, (F,)) for name in names} or not D or not F:
         raise ValueError(f"tensors of shapes that do not fit together: {shapes}")
-    for name in TENSORS:
+    for name in names:
         if not tensors[name].is_floating_point() or not bool(torch.isfinite(tensors[name]).all()):
             raise ValueError(f"{name} with numbers that are not finite, or whole")
     return D, F
@@ -154,8 +151,12 @@ def _cfg_ends(cfg: Mapping[str, Any]) -> Any:
     return ((cfg.get("metadata") or {}).get("training_architecture_details") or {}).get("matryoshka_widths")
 
 
-def _hook_layer(cfg: Mapping[str, Any]) -> int | None:
-    """7 for the hook `blocks.7.hook_resid_post`. None for any other hook."""
-    parts = str((cfg.get("metadata") or {}).get("hook_name") or "").split(".")
-    is_residual = len(parts) == 3 and parts[0] == "blocks" and parts[2] == "hook_resid_post"
-    return int(parts[1]) if is_residual and parts[1].isdecimal() else None
+def hook_site(cfg: Mapping[str, Any]) -> Site | str | None:
+    """The site of the hook that `cfg.json` names; the name itself of a place that cannot be read here; None without."""
+    name = (cfg.get("metadata") or {}).get("hook_name")
+    if name is None:
+        return None
+    try:
+        return parse_hook(str(name))
+    except BadInput:
+        return str(name)

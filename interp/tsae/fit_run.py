@@ -18,14 +18,16 @@ from torch import Tensor
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch, locked, open_or_create, reading, recover, to_json
 from interp.artifacts.locks import lock_file
+from interp.policy.site import site_of
 from interp.training_state import load_training_state, save_training_state
 from interp.tsae.batches import batches
 from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
-from interp.tsae.dictionary_files import KIND, TENSORS
+from interp.tsae.dictionary_files import KIND
 from interp.tsae.fit_checks import expect_enough
 from interp.tsae.pools import Pool, Pools
 from interp.tsae.provenance import reader_fingerprints
+from interp.tsae.sae_lens_forms import TENSORS
 from interp.tsae.statistics import ActivationStatistics
 from interp.tsae.trainer import MEASURE_EVERY, TSAETrainer
 
@@ -93,10 +95,11 @@ class FitRun:
         self.trainer = TSAETrainer(config, self.store.d_model, statistics, device)
         expect_enough(pools, self.trainer.config)
         if start is not None:
-            if start.layer not in (None, self.layer):
+            site, own = self.store.site_of(self.layer), site_of(start.at(start.layer or 0))
+            if start.layer is not None and self.store.layer_of(own) != self.layer:
                 raise Mismatch(
-                    f"expected a start of layer {self.layer}, got a dictionary of layer {start.layer}: start from "
-                    "another, or fit its layer"
+                    f"expected a start of layer {site}, got a dictionary of layer {own}: start from another, or fit "
+                    "its layer"
                 )
             self.trainer.initialize_from(start)
         self.pool = self.batch = self.pools_without_batch = 0
@@ -207,13 +210,15 @@ class FitRun:
         trainer = self.trainer
         sae = copy.deepcopy(trainer.sae)
         sae.fold_activation_norm_scaling_factor(trainer.scale)
-        sae.cfg.metadata.hook_name = f"blocks.{self.layer}.hook_resid_post"
+        site = self.store.site_of(self.layer)
+        sae.cfg.metadata.hook_name = site.hook_name
         tensors = sae.cpu().state_dict()
         sae.process_state_dict_for_saving_inference(tensors)
         return TSAE(
             **{name: tensors[name] for name in TENSORS},
             block_widths=trainer.config.block_widths(),
             layer=self.layer,
+            site=site.kind,
             config=trainer.config,
             made_from={"store": self.store.fingerprint(), **reader_fingerprints(self.store)},
             fit_metrics={key: round(value, 6) for key, value in trainer.last_metrics.items()},

@@ -1,14 +1,17 @@
-"""Which layer and policies a dictionary belongs to, and whether a store fits it."""
+"""Which layer, site and policies a dictionary belongs to, and whether a store fits it."""
 
 from collections.abc import Mapping
 
 from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch
+from interp.policy.site import site_of
 from interp.tsae.dictionary import TSAE
 
 
 def resolve_layer(tsae: TSAE, layer: int | None) -> int:
-    """The dictionary's layer, or `layer` if the dictionary has none. Two that differ are refused."""
+    """The dictionary's layer, or `layer` if the dictionary has none. Two that differ are refused, and so is a
+    dictionary of a place that cannot be read."""
+    tsae.at(0)
     if layer is not None and tsae.layer not in (None, layer):
         raise Mismatch(
             f"expected a dictionary of layer {layer}, got one of layer {tsae.layer}: leave layer out, or fit one there"
@@ -40,14 +43,17 @@ def expect_shared_policy(tsae: TSAE, made_from: Mapping[str, str], holder: str) 
 
 
 def expect_matching_store(tsae: TSAE, store: Store, *, layer: int | None, allow_unrelated_policies: bool) -> int:
-    """The layer to measure the dictionary on. A store without that layer, of another dimension, or (unless
+    """The layer of the store to measure the dictionary on. A store without that layer, of another dimension, or (unless
     `allow_unrelated_policies`) of other policies than the dictionary's is refused."""
-    layer = resolve_layer(tsae, layer)
-    if layer not in store.layers or tsae.d_model != store.d_model:
+    site = site_of(tsae.at(resolve_layer(tsae, layer)))
+    layer_in_store = store.layer_of(site)
+    if layer_in_store is None or tsae.d_model != store.d_model:
+        held = ", ".join(str(store.site_of(each)) for each in store.layers)
         raise Mismatch(
-            f"{store.path}: expected activations of layer {layer} and dimension {tsae.d_model}, as the dictionary's; "
-            f"got layers {', '.join(map(str, store.layers))} and dimension {store.d_model}: collect that layer"
+            f"{store.path}: expected activations of layer {site} and dimension {tsae.d_model}, as the dictionary's; "
+            f"got layers {held} and dimension {store.d_model}: collect that layer (interp collect --hook "
+            f"{site.hook_name})"
         )
     if not allow_unrelated_policies:
         expect_shared_policy(tsae, reader_fingerprints(store), "store")
-    return layer
+    return layer_in_store

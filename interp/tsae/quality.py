@@ -192,10 +192,10 @@ class _QualitySums:
 
     def update(self, pool: Pool) -> None:
         for x_ND, joined_N in _whole_documents(pool, max(1, ENTRIES // self.tsae.width)):
-            z_NF = self.tsae.encode(x_ND.to(self.tsae.W_enc.device))
-            xhat_ND = self.tsae.decode(z_NF).cpu()
+            z_NF = self.tsae.encode(own_ND := x_ND.to(self.tsae.W_enc.device))
+            xhat_ND = self.tsae.decode(z_NF, own_ND).cpu()
             self.fve.update(x_ND=x_ND, xhat_ND=xhat_ND)
-            self.fve_slow.update(x_ND=x_ND, xhat_ND=self.tsae.decode_slow(z_NF).cpu())
+            self.fve_slow.update(x_ND=x_ND, xhat_ND=self.tsae.decode_slow(z_NF, own_ND).cpu())
             self.cosine.update(x_ND=x_ND, xhat_ND=xhat_ND)
             self.l0.update(z_NF=z_NF)
             self.firing.update(z_NF=z_NF)

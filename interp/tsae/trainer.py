@@ -70,6 +70,11 @@ class TSAETrainer(nn.Module):
                 f"expected a start with blocks of {self.config.block_widths()} latents, got {start.block_widths}: set "
                 "its blocks, or start from another dictionary"
             )
+        if start.form.normalization != "none":
+            raise Mismatch(
+                f"expected a start that takes activations as they are, got one with {start.form.normalization}: start "
+                "from another dictionary"
+            )
         self.sae.W_enc.copy_(start.W_enc / self.scale)
         self.sae.W_dec.copy_(start.W_dec * self.scale)
         self.sae.b_enc.copy_(start.b_enc)
