@@ -117,8 +117,8 @@ def _expect_layers(base: Checkpoint, config: CollectConfig) -> tuple[int, Stored
     """The width of the residual stream, and what is stored; refused if a layer or its site does not exist."""
     from transformers import AutoConfig
 
-    with reading(base.path / "config.json", "the config of a model that transformers knows"):
-        shape: Any = AutoConfig.from_pretrained(base.path, local_files_only=True).get_text_config()
+    with reading(base.path, "the config of a model that transformers knows"):
+        shape: Any = AutoConfig.from_pretrained(base.model_path, local_files_only=True).get_text_config()
     if missing := [layer for layer in config.layers if layer >= shape.num_hidden_layers]:
         raise BadInput(f"layers must lie between 0 and {shape.num_hidden_layers - 1}; got {missing}")
     if config.site is None:

@@ -67,7 +67,8 @@ class SeriesArgs(PolicyArgs):
     series: Path | None = None
     """A directory of checkpoint-<step>/ directories: a run's, or a trainer's output. Instead of --policy."""
     base: Path | None = None
-    """The policy before training, as step 0 of a --series whose trainer did not save it."""
+    """The policy before training, as step 0 of a --series whose trainer did not save it. LoRA adapters of a --series or
+    of --checkpoints are merged into it."""
     checkpoints: tuple[Path, ...] = ()
     """Hugging Face directories, in order: steps 0, 1, 2, ... Instead of --policy."""
     skip_bad_checkpoints: bool = False
@@ -77,8 +78,11 @@ class SeriesArgs(PolicyArgs):
         super().__post_init__()
         if sum(map(bool, (self.policy, self.series, self.checkpoints))) > 1:
             raise BadInput("expected one of --policy, --series and --checkpoints, got several")
-        if self.base and not self.series:
-            raise BadInput("--base is step 0 of a --series: expected --series too, got none")
+        if self.base and not (self.series or self.checkpoints):
+            raise BadInput(
+                "--base is step 0 of a --series, or the base of adapters in --checkpoints: expected one of them, got "
+                "none"
+            )
 
     def open(self) -> Series:
         """The series; a single policy is a series of one. A checkpoint that cannot be loaded is refused at once."""
@@ -87,7 +91,7 @@ class SeriesArgs(PolicyArgs):
             for step, reason in series.skipped:
                 sys.stderr.write(f"interp: step {step} is left out: {reason}\n")
             return series
-        return Series.from_dirs(self.checkpoints or [self.path])
+        return Series.from_dirs(self.checkpoints or [self.path], base=self.base)
 
 
 @dataclass(frozen=True)

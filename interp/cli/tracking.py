@@ -230,7 +230,7 @@ def compare_command(config: Annotated[Compare, Flat]) -> None:
     from interp.tracking.comparing import open_series
     from interp.tsae import TSAE
 
-    a, b = open_series(config.a), open_series(config.b)
+    a, b = open_series(config.a, config.base), open_series(config.b, config.base)
     task = config.task.open(a.base.path)
     skipped = report_skipped(task)
     expect_affordable(

@@ -192,7 +192,7 @@ def _what_is_there(path: Path) -> str:
     if path.exists():
         return "a file: name the directory it lies in"
     if not _HUB_NAME.fullmatch(str(path)):
-        return "nothing there"
+        return "nothing there (models of a hub are not fetched: download it first)"
     cached = sorted(_hub_cache().glob(f"models--{str(path).replace('/', '--')}/snapshots/*/{CONFIG}"))
     if cached:
         return f"the name of a model on a hub; it is in the cache of this machine: name {cached[-1].parent}"

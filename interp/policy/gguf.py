@@ -97,7 +97,9 @@ def _quantization(file: Path, header: GgufHeader) -> str:
         per_block, bytes_of_block = GGML_QUANT_SIZES[kind]
         end = header.data_start + tensor.offset + tensor.n_elements // per_block * bytes_of_block
         if end > header.n_bytes:
-            raise BadInput(f"{file}: expected at least {end:,} bytes, by its header, got {header.n_bytes:,}: {DOWNLOAD}")
+            raise BadInput(
+                f"{file}: expected at least {end:,} bytes, by its header, got {header.n_bytes:,}: {DOWNLOAD}"
+            )
         elements[kind.name] += tensor.n_elements
     return ", ".join(name for name, _ in elements.most_common())
 

@@ -55,6 +55,12 @@ class Checkpoint:
 
         return Policy.load(self.path, base=self.base, device=device, dtype=dtype)
 
+    @property
+    def model_path(self) -> Path:
+        """The directory of its config.json: that of the base, for an adapter."""
+        pair = adapter_and_base(self.path, self.base)
+        return self.path if pair is None else pair[1]
+
     def fingerprint(self) -> str:
         """Fingerprint of the policy: weights, config and tokenizer. Weights are read one tensor at a time; an adapter
         is merged."""
@@ -121,11 +127,12 @@ class Series(Sequence[Checkpoint], HtmlSummary):
     @classmethod
     def from_dirs(
         cls,
-        dirs: Mapping[int, str | Path] | Sequence[tuple[int, str | Path]] | Sequence[str | Path],
+        dirs: Mapping[int, str | Path] | Sequence[tuple[int, str | Path]] | Sequence[str | Path] | Sequence[Checkpoint],
         *,
         base: str | Path | None = None,
     ) -> "Series":
-        """Any Hugging Face directories: {step: path}, (step, path) pairs, or paths alone, which are steps 0, 1, ...
+        """Any Hugging Face directories: {step: path}, (step, path) pairs, or paths alone, which are steps 0, 1, ... So
+        are checkpoints, whatever steps they were.
 
         LoRA adapters are merged into `base`, or into what their configs name."""
         if isinstance(dirs, str | Path):
@@ -136,7 +143,14 @@ class Series(Sequence[Checkpoint], HtmlSummary):
         if len({isinstance(item, tuple) for item in items}) > 1:
             raise BadInput("expected a step for every directory or for none, got some with and some without")
         pairs = [item if isinstance(item, tuple) else (i, item) for i, item in enumerate(items)]
-        return cls._checked([_with_base(Checkpoint(step, Path(path)), base) for step, path in pairs])
+        return cls._checked(
+            [
+                replace(path, step=step)
+                if isinstance(path, Checkpoint)
+                else _with_base(Checkpoint(step, Path(path)), base)
+                for step, path in pairs
+            ]
+        )
 
     @classmethod
     def _checked(
@@ -255,16 +269,13 @@ def _read_config(checkpoint: Checkpoint, *, weights: bool = False) -> dict[str, 
     compared."""
     if checkpoint.step < 0:
         raise BadInput(f"{checkpoint.path}: expected a step of 0 or more, got {checkpoint.step}")
-    config = check_config(checkpoint.path, checkpoint.base)
+    config = check_config(checkpoint.model_path)
     is_named = _CHECKPOINT.fullmatch(checkpoint.path.name)
     if is_named and (step := recorded_step(checkpoint.path)) not in (None, int(is_named[1])):
         raise BadInput(
             f"{checkpoint.path}: expected the checkpoint of step {is_named[1]}, got that of {step}: rename it"
         )
-    if not is_adapter(checkpoint.path):
-        check_weights(checkpoint.path)
-    elif (pair := adapter_and_base(checkpoint.path, checkpoint.base)) is not None:
-        check_weights(pair[1])
+    check_weights(checkpoint.model_path)
     if weights:
         compare_files(checkpoint.path, weights=True)
     return config

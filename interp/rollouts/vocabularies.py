@@ -8,7 +8,7 @@ padding token. Without a tokenizer.json nothing is compared.
 import filecmp
 from pathlib import Path
 
-from interp.artifacts import BadInput, reading
+from interp.artifacts import Mismatch, reading
 from interp.policy.files import read_object
 
 
@@ -24,10 +24,10 @@ def expect_same_tokens(first: Path, other: Path) -> None:
     if different := sorted(differing | exchanged, key=lambda token: ids[token]):
         token = different[0]
         got = f"id {other_ids[token]}" if token in other_ids else f"{other_tokens[ids[token]]!r} for that id"
-        raise BadInput(
-            f"{other}: expected the tokenizer of {first}, got another: {len(different):,} of {len(ids):,} tokens "
-            f"differ, e.g. {token!r}: expected id {ids[token]}, got {got}: a series is one policy in training, so the "
-            "same text must be the same tokens"
+        raise Mismatch(
+            f"{other}: expected the tokenizer of {first}, {len(ids)} words; got another, in which {len(different)} of "
+            f"them differ, e.g. {token!r}: expected id {ids[token]}, got {got}: a series is one policy in training, so "
+            "the same text must be the same tokens"
         )
 
 

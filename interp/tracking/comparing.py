@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
+from interp.policy.adapter_files import is_adapter
 from interp.policy.prompts import same_prompts
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint, Series
@@ -62,10 +63,12 @@ def compare(
     same step 0 know it. `buckets` are measured on the base, or on A without one. `out` is by default beside the
     checkpoints of B, or of A. Repeated calls open what is finished and continue what was stopped."""
     expect_roles_of(roles, tsae.fingerprint())
-    series_a, series_b = open_series(a), open_series(b)
+    series_a, series_b = (
+        open_series(subject, base.path if isinstance(base, Checkpoint) else base) for subject in (a, b)
+    )
     common = common_base(series_a, series_b, base)
     members = [*([] if common is None else [common]), series_a.last, series_b.last]
-    compared = Series.from_dirs([member.path for member in members])
+    compared = Series.from_dirs(members)
     expect_one_vocabulary(compared)
     task = task if task is not None else common_task(series.task for series in (series_a, series_b))
     if task is None:
@@ -94,16 +97,21 @@ def compare(
     return Comparison(tracks, compared.steps[-2], compared.steps[-1], roles)
 
 
-def open_series(subject: Subject) -> Series:
-    """The series of a run or directory; of a single checkpoint, a series of one."""
+def open_series(subject: Subject, base: str | Path | None = None) -> Series:
+    """The series of a run or directory; of a single checkpoint, a series of one. LoRA adapters are merged into `base`,
+    or into what their configs name."""
     if isinstance(subject, Series):
         series = subject
     elif isinstance(subject, Checkpoint):
         series = Series([subject])
     elif isinstance(subject, str | Path):
         path = Path(subject)
-        is_checkpoint = (path / "config.json").exists() or not path.is_dir()
-        series = Series.from_dirs([path]) if is_checkpoint else Series.from_dir(path)
+        is_checkpoint = (path / "config.json").exists() or is_adapter(path) or not path.is_dir()
+        if is_checkpoint:
+            series = Series.from_dirs([path], base=base)
+        else:
+            has_adapters = any(map(is_adapter, path.glob("checkpoint-*")))
+            series = Series.from_dir(path, base=base if has_adapters else None)
     else:
         series = subject.series
     if not len(series):

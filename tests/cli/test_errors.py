@@ -36,7 +36,7 @@ NO_HUB = "got nothing there (models of a hub are not fetched: download it first)
         (["evaluate", "--series", "a", "--policy", "b"], "expected one of --policy, --series and --checkpoints"),
         (["evaluate", "--series", "a", "--checkpoints", "b"], "expected one of --policy, --series and --checkpoints"),
         (["tsae-eval", "--tsae", "a", "--store", "b", "--base", "c"], "--base is step 0 of a --series"),
-        (["evaluate", "--base", "a"], "--base is step 0 of a --series: expected --series too, got none"),
+        (["evaluate", "--base", "a"], "--base is step 0 of a --series, or the base of adapters"),
         (["evaluate", "--group", "2"], "k must lie between 1 and group, which is 2; got 4"),
         (["evaluate", "--levels", "12"], "depth must lie between 1 and 10; got 12"),
         (["verify", "/nowhere/chain.jsonl"], "expected a table of cases, got no such file"),

@@ -12,7 +12,13 @@ from commands import COMMANDS, run
 
 from interp import cli
 
-POSITIONAL = {cli.Check: {"paths"}, cli.Verify: {"tables"}, cli.Card: {"organism"}, cli.Compare: {"a", "b"}}
+POSITIONAL = {
+    cli.Check: {"paths"},
+    cli.Verify: {"tables"},
+    cli.Card: {"organism"},
+    cli.ImportGguf: {"gguf"},
+    cli.Compare: {"a", "b"},
+}
 each_command = pytest.mark.parametrize(("words", "config"), COMMANDS.items(), ids=map(" ".join, COMMANDS))
 
 
