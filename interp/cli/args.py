@@ -19,6 +19,7 @@ from interp.policy.config import SampleConfig
 from interp.policy.files import check_config
 from interp.rollouts.series import Series
 from interp.tasks import SPLITS, Chain, GymTask, JsonlTask, Problem, Task
+from interp.tasks.text.fallback import AnswerRule
 from interp.tsae import PRESETS
 
 if TYPE_CHECKING:
@@ -102,6 +103,13 @@ class TaskArgs(Args):
     """Your own problems, one {"id", "prompt", "answer", ...} a line."""
     skip_bad: bool = False
     """Leave out lines of --jsonl that cannot be read. They are counted and listed."""
+    prompt_field: Name | None = None
+    """The entry of a line of --jsonl that holds the question: `question` for GSM8K. Default: prompt."""
+    answer_field: Name | None = None
+    """The entry of a line of --jsonl that holds the answer. Default: answer."""
+    answer_rule: AnswerRule | None = None
+    """What counts as an answer of --jsonl where none is announced ("The answer is 7", a box, ####): nothing (announced,
+    the default), the result of the last-equation, or the last-number."""
     gym: Name | None = None
     """A reasoning-gym dataset, by name."""
     task: Chain = field(default_factory=Chain)
@@ -118,8 +126,10 @@ class TaskArgs(Args):
             )
         if self.skip_bad and not self.jsonl:
             raise BadInput("--skip-bad is for lines of --jsonl: expected --jsonl too, got none")
+        if (self.prompt_field or self.answer_field or self.answer_rule) and not self.jsonl:
+            raise BadInput("--prompt-field, --answer-field and --answer-rule are for --jsonl: got none")
         if self.jsonl:
-            return JsonlTask(self.jsonl, skip_bad=self.skip_bad)
+            return JsonlTask(self.jsonl, self.skip_bad, self.prompt_field, self.answer_field, self.answer_rule)
         if self.gym:
             return GymTask(self.gym)
         return load_task_or_default(policy) if self.task == Chain() else self.task

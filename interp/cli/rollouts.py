@@ -1,9 +1,10 @@
 """Roll out a policy, bucket problems by difficulty, evaluate; and test the verifiers on adversarial cases."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -24,6 +25,9 @@ from interp.policy.config import SampleConfig
 from interp.policy.prompts import PromptFormat
 from interp.rollouts import BucketConfig, EvaluateConfig
 from interp.tasks import Problem, Task
+
+if TYPE_CHECKING:
+    from interp.rollouts import Rollout
 
 BY_DEPTH = ("pass_rate", "valid_rate", "lucky_rate", "direct_share", "valid_given_success")
 BY_STEP = ("pass_rate", "valid_rate", "direct_share")
@@ -86,8 +90,19 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     explain(
         "Shares of rollouts by depth, with 95% intervals over problems:", estimates_table(["depth"], rows, BY_DEPTH)
     )
+    _say_unannounced(rollouts)
     explain("Examples:", gallery(rollouts, policy.token_texts, GALLERY_SIZE))
     return say_saved(output.out)
+
+
+def _say_unannounced(rollouts: "Sequence[Rollout]") -> None:
+    """Say how many rollouts have the right number and do not announce it as their answer."""
+    if count := sum(rollout.format == "unannounced" for rollout in rollouts):
+        explain(
+            f"{count} of {len(rollouts)} rollouts end in the right number and announce no answer, so they count as "
+            "wrong. Tell the policy how (--suffix ' State the result as: The answer is N.'), or take the last number "
+            "(--answer-rule last-number)."
+        )
 
 
 @dataclass(frozen=True)

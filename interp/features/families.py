@@ -22,7 +22,7 @@ from interp.artifacts import BadInput
 from interp.features.labels import AFTER_END, PLANTED_SHORTCUTS, LabeledTokens
 
 DIRECT = "direct"
-NO_CHAIN_FORMATS = (DIRECT, "malformed")
+NO_CHAIN_FORMATS = (DIRECT, "unannounced", "malformed")
 ANSWER_ROLES = ("marker", "answer")
 FORMAT_ROLES = ("separator", "marker", "equals", "end")
 MAX_VALUES = 16

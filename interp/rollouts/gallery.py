@@ -16,6 +16,7 @@ KINDS: Mapping[str, Callable[[Rollout], bool]] = {
     "invalid chain, wrong answer": lambda r: not r.correct and bool(r.steps),
     "direct answer, lucky": lambda r: r.correct and r.format == "direct" and (r.depth or 0) > 2,
     "direct answer, wrong": lambda r: not r.correct and r.format == "direct",
+    "right number, not announced": lambda r: r.format == "unannounced",
     "malformed": lambda r: r.format == "malformed",
 }
 

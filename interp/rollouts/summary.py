@@ -27,7 +27,7 @@ def _is_fully_judged(rollout: Rollout) -> bool:
 
 
 def _is_written(rollout: Rollout) -> bool:
-    return rollout.format not in ("direct", "malformed")
+    return rollout.format not in ("direct", "unannounced", "malformed")
 
 
 MEASURES: dict[str, Measure] = {
@@ -35,6 +35,7 @@ MEASURES: dict[str, Measure] = {
     "valid_rate": (lambda r: r.valid, lambda r: r.valid is not None),
     "direct_share": (lambda r: r.format == "direct", lambda r: True),
     "written_share": (_is_written, lambda r: True),
+    "unannounced_share": (lambda r: r.format == "unannounced", lambda r: True),
     "malformed_share": (lambda r: r.format == "malformed", lambda r: True),
     "truncated_share": (lambda r: r.truncated, lambda r: True),
     "direct_pass_rate": (lambda r: r.correct, lambda r: r.format == "direct"),

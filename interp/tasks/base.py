@@ -97,7 +97,7 @@ class Verdict:
     valid: bool | None
     """Whether every step is valid, in order, none is missing, and the answer is true."""
     format: str
-    """One of the task's formats, `direct` (an answer and nothing else), or `malformed`."""
+    """One of the task's formats, `direct` (an answer and nothing else), `unannounced` or `malformed` (no answer)."""
     answer: str | None = None
     shortcut: str | None = None
     """The shortcut that a correct answer agrees with: `direct`, `copy` or `cue`. None for any other completion."""

@@ -2,10 +2,11 @@
 
     {"id": "a", "prompt": "What is 3 + 4?", "answer": "7", "split": "train", "depth": 1, "level": "school"}
 
-`id`, `prompt` and `answer` are required. A level is any word that names a group of problems. `bucket` is accepted in
-its place, for difficulty measured elsewhere (easy, medium or hard). Without `split`, a hash of the prompt chooses one,
-so the same question is never in two splits. The answer must be comparable without running it: a number, a formula, or
-plain words.
+`prompt` and `answer` are required; other files name them otherwise: with `prompt_field` "question", GSM8K is read as it
+is. An answer that ends in `#### 7`, after its working, is that 7. Without `id`, the number of the line is one. A level
+is any word that names a group of problems. `bucket` is accepted in its place, for difficulty measured elsewhere (easy,
+medium or hard). Without `split`, a hash of the prompt chooses one, so the same question is never in two splits. The
+answer must be comparable without running it: a number, a formula, or plain words.
 
 The file is read at first use. A line that cannot be used is refused with its number and the reason; with `skip_bad` it
 is left out and listed in `skipped`.
@@ -22,12 +23,14 @@ from typing import Any
 from interp.artifacts import BadInput, fingerprint, reading, to_json
 from interp.tasks.base import BUCKETS, SPLITS, Problem, SkippedLine, Task, Verdict, hash_of
 from interp.tasks.text.equality import answer_kind
+from interp.tasks.text.fallback import AnswerRule
 from interp.tasks.text.verdicts import verify_text
 
 SPLIT_OF_TEN = ("train",) * 8 + ("eval", "probe")
 """Splits by the last digit of the hash: 8 in 10 prompts are for training."""
 MAX_LISTED, MAX_DEPTH = 5, 1_000_000
 """Unusable lines that an error lists; largest depth."""
+FINAL = "####"
 _SHORT = reprlib.Repr()  # a deep value has no `repr`
 _SHORT.maxstring = _SHORT.maxlong = 60
 
@@ -39,14 +42,22 @@ class JsonlTask(Task):
     path: str | Path
     skip_bad: bool = False
     """Leave out lines that cannot be used, and list them in `skipped`. Default: refuse the file."""
+    prompt_field: str | None = None
+    """The entry of a line that holds the question. Default: `prompt`."""
+    answer_field: str | None = None
+    """The entry that holds the answer. Default: `answer`."""
+    answer_rule: AnswerRule | None = None
+    """What counts as an answer where none is announced: nothing (`announced`, the default), the result of the
+    `last-equation`, or the `last-number`."""
 
     @property
     def name(self) -> str:
         return f"jsonl:{Path(self.path).stem}"
 
     def fingerprint(self) -> str:
-        """Fingerprint of the problems, wherever the file lies."""
-        return fingerprint(json.dumps([to_json(problem) for problem in self._all_problems]))
+        """Fingerprint of the problems and of what counts as an answer, wherever the file lies."""
+        rule = [] if self.answer_rule in (None, "announced") else [str(self.answer_rule)]
+        return fingerprint(json.dumps([to_json(problem) for problem in self._all_problems]), *rule)
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -79,7 +90,7 @@ class JsonlTask(Task):
         return selected[start : start + n]
 
     def verify(self, problem: Problem, completion: str) -> Verdict:
-        return verify_text(problem, completion)
+        return verify_text(problem, completion, self.answer_rule or "announced")
 
     def _select(self, split: str, level: int | str | None) -> list[Problem]:
         if split not in SPLITS:
@@ -92,7 +103,8 @@ class JsonlTask(Task):
 
     @cached_property
     def _file_content(self) -> tuple[tuple[Problem, ...], tuple[SkippedLine, ...]]:
-        problems, skipped = read_problems(Path(self.path))
+        fields = {"prompt_field": self.prompt_field or "prompt", "answer_field": self.answer_field or "answer"}
+        problems, skipped = read_problems(Path(self.path), **fields)
         if skipped and not self.skip_bad:
             listed = "; ".join(f"line {line.line}: {line.reason}" for line in skipped[:MAX_LISTED])
             listed += f"; and {len(skipped) - MAX_LISTED} more" if len(skipped) > MAX_LISTED else ""
@@ -112,8 +124,11 @@ def _is_at(problem: Problem, level: int | str | None) -> bool:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def read_problems(path: Path) -> tuple[list[Problem], list[SkippedLine]]:
-    """The problems of a file, and its unusable lines. Blank lines are ignored."""
+def read_problems(
+    path: Path, *, prompt_field: str = "prompt", answer_field: str = "answer"
+) -> tuple[list[Problem], list[SkippedLine]]:
+    """The problems of a file, and its unusable lines. Blank lines are ignored. The fields are the entries of a line
+    that hold question and answer."""
     with reading(path, "a JSONL file", remedy="see that it can be read"):
         if not path.is_file():
             raise BadInput(f"{path}: expected a JSONL file, got {'a directory' if path.is_dir() else 'nothing there'}")
@@ -126,7 +141,7 @@ def read_problems(path: Path) -> tuple[list[Problem], list[SkippedLine]]:
         if not raw.strip():
             continue
         try:
-            problem = _problem(_parse_line(raw))
+            problem = _problem(_parse_line(raw), number, prompt_field, answer_field)
             _expect_new(problem, number, line_of_id, split_of_content)
         except BadInput as error:
             skipped.append(SkippedLine(number, str(error)))
@@ -171,25 +186,37 @@ def _expect_each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _problem(record: dict[str, Any]) -> Problem:
-    if missing := [key for key in ("id", "prompt", "answer") if key not in record]:
-        raise BadInput(f"expected id, prompt and answer, got no {' and no '.join(missing)} among {sorted(record)}")
-    id_, prompt, answer = (record[key] for key in ("id", "prompt", "answer"))
+def _problem(record: dict[str, Any], line: int, prompt_field: str, answer_field: str) -> Problem:
+    if missing := [key for key in (prompt_field, answer_field) if key not in record]:
+        raise BadInput(
+            f"expected {prompt_field} and {answer_field}, got no {' and no '.join(missing)} among {sorted(record)}: "
+            "name the entries that hold question and answer (prompt_field, --prompt-field; answer_field, "
+            "--answer-field)"
+        )
+    id_, prompt = record.get("id", f"line {line}"), record[prompt_field]
     if isinstance(id_, bool) or not isinstance(id_, str | int) or not str(id_).strip():
         raise BadInput(f"expected id to be text or an integer, got {_describe(id_)}")
     if not isinstance(prompt, str) or not prompt.strip():
-        raise BadInput(f"expected prompt to be text, got {_describe(prompt)}")
+        raise BadInput(f"expected {prompt_field} to be text, got {_describe(prompt)}")
+    answer = _final_answer(record[answer_field])
     if isinstance(answer, bool) or not isinstance(answer, str | int) or answer_kind(str(answer)) is None:
-        raise BadInput(f"expected answer to be a number, a short formula or plain words, got {_describe(answer)}")
+        raise BadInput(
+            f"expected {answer_field} to be a number, a short formula or plain words, got {_describe(answer)}"
+        )
     depth = record.get("depth")
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or not 0 <= depth <= MAX_DEPTH):
         raise BadInput(f"expected depth to be an integer from 0 to {MAX_DEPTH}, got {_describe(depth)}")
-    for key in ("id", "prompt", "level"):
+    for key in ("id", prompt_field, "level"):
         _expect_characters(key, record.get(key))
     split = record.get("split", SPLIT_OF_TEN[_content(prompt) % 10])
     if split not in SPLITS:
         raise BadInput(f"expected split to be one of {', '.join(SPLITS)}, got {_describe(split)}")
     return Problem(str(id_), prompt, str(answer), split, depth, _level(record))
+
+
+def _final_answer(answer: Any) -> Any:
+    """What follows the last `####` of a worked answer, as GSM8K writes it; any other answer as it is."""
+    return answer.rpartition(FINAL)[2].strip() if isinstance(answer, str) and FINAL in answer else answer
 
 
 def _expect_characters(key: str, text: object) -> None:

@@ -43,6 +43,21 @@ def test_a_missing_file_and_a_file_without_problems_are_refused(tmp_path):
         task_of(tmp_path / "x.jsonl", "", " ").problems("train", None, 0)
 
 
+def test_lines_of_gsm8k_are_read_as_they_are(tmp_path):
+    lines = (
+        {"question": "Natalia sold 48 clips in April. How many?", "answer": "48/2 = <<48/2=24>>24\n#### 24"},
+        {"question": "Weng earned $1,000?", "answer": "It is so.\n#### 1,000"},
+        {"question": "And less?", "answer": "#### -5"},
+    )
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    task = JsonlTask(tmp_path / "x.jsonl", prompt_field="question")
+    problems = [problem for split in SPLITS for problem in task.problems(split, None, task.size(split, None))]
+    assert {problem.id: problem.answer for problem in problems} == {"line 1": "24", "line 2": "1,000", "line 3": "-5"}
+    assert problems[0].prompt in {line["question"] for line in lines}
+    with pytest.raises(BadInput, match=r"expected prompt and answer, got no prompt among .*--prompt-field"):
+        JsonlTask(tmp_path / "x.jsonl").problems("train", None, 1)
+
+
 # --- lines -------------------------------------------------------------------------------------------------------
 
 BAD_LINES = {

@@ -110,8 +110,7 @@ def find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
 
 
 def _find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
-    kinds = (_tagged(text), _boxed(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS))
-    announced = [answer for answers in kinds for answer in answers if answer.text]
+    announced = _announced(text)
     last_of_kind = {answer.kind: answer for answer in announced}
     unread_until = 0
     for last in last_of_kind.values():
@@ -123,6 +122,16 @@ def _find_answer(text: str, can_read: Callable[[str], bool]) -> Answer | None:
         return None
     bare = _answer("bare", text, 0, 0, len(text))
     return bare if bare.text and can_read(bare.text) else None
+
+
+def announces(text: str) -> bool:
+    """Whether a text announces anything, be it readable as an answer or not."""
+    return bool(_announced(text[-MAX_TEXT:]))
+
+
+def _announced(text: str) -> list[Answer]:
+    kinds = (_tagged(text), _boxed(text), *(_marked(kind, pattern, text) for kind, pattern in _MARKERS))
+    return [answer for answers in kinds for answer in answers if answer.text]
 
 
 def _is_doubted(answer: Answer, text: str) -> bool:

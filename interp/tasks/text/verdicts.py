@@ -4,14 +4,17 @@ valid    True:  correct, every step valid, and the answer is derived: the result
                 the problem, directly or through earlier steps
          False: the answer or a step is wrong, or there is only an answer
          None:  anything else, which cannot be judged
-format   `steps` (equations were written), `prose` (words only), `direct` (an answer and nothing else), `malformed`
-         (no readable answer)
+format   `steps` (equations were written), `prose` (words only), `direct` (an answer and nothing else), `unannounced`
+         (no answer is announced, though the last number is the labelled one), `malformed` (no readable answer)
 """
 
 import re
+from dataclasses import replace
 
-from interp.tasks.base import Problem, Verdict
+from interp.tasks.base import Problem, Span, Verdict
+from interp.tasks.text.answers import Answer, announces
 from interp.tasks.text.equality import is_same_kind, same_answer
+from interp.tasks.text.fallback import AnswerRule, last_number, unannounced_answer
 from interp.tasks.text.numerals import read_number
 from interp.tasks.text.vocabulary import vocabulary_of
 from interp.tasks.traces import Trace, annotate
@@ -20,16 +23,20 @@ DIRECT_WORDS = 5
 """Most words around a direct answer: `So the final answer is: 18` is as direct as `18`."""
 
 
-def verify_text(problem: Problem, completion: str) -> Verdict:
-    """The verdict on a completion whose answer is compared with the labelled one: number, formula or words."""
+def verify_text(problem: Problem, completion: str, rule: AnswerRule = "announced") -> Verdict:
+    """The verdict on a completion whose answer is compared with the labelled one: number, formula or words.
+
+    `rule` says what counts as an answer where none is announced."""
     trace = annotate(completion, problem.prompt, lambda text: is_same_kind(problem.answer, text, problem.prompt))
+    if trace.answer is None and (answer := unannounced_answer(completion, trace.steps, rule)) is not None:
+        trace = replace(trace, answer=answer, spans=_with_answer(trace.spans, answer))
     correct = trace.answer is not None and same_answer(problem.answer, trace.answer.text, problem.prompt)
     return verdict_of_trace(problem, completion, trace, correct)
 
 
 def verdict_of_trace(problem: Problem, completion: str, trace: Trace, correct: bool) -> Verdict:
     """The verdict on an annotated completion, given whether its answer is correct."""
-    format_ = _format(completion, trace)
+    format_ = _format(problem, completion, trace)
     answer = trace.answer
     return Verdict(
         correct=correct,
@@ -44,9 +51,17 @@ def verdict_of_trace(problem: Problem, completion: str, trace: Trace, correct: b
     )
 
 
-def _format(completion: str, trace: Trace) -> str:
+def _with_answer(spans: tuple[Span, ...], answer: Answer) -> tuple[Span, ...]:
+    """The spans with the answer in place of those that it overlaps."""
+    apart = [span for span in spans if span.end <= answer.start or answer.end <= span.start]
+    return tuple(sorted([*apart, *answer.spans], key=lambda span: span.start))
+
+
+def _format(problem: Problem, completion: str, trace: Trace) -> str:
     if trace.answer is None:
-        return "malformed"
+        last = None if announces(completion) else last_number(completion, len(completion))
+        is_right = last is not None and same_answer(problem.answer, last.text, problem.prompt)
+        return "unannounced" if is_right else "malformed"
     if trace.steps:
         return "steps"
     around = completion[: trace.answer.marker_start] + " " + completion[trace.answer.end :]
