@@ -86,7 +86,7 @@ GYM = (
     "countdown",
     "basic_arithmetic",
     "polynomial_equations",
-    "simplify_equations",
+    "simple_equations",
     "game_of_life",
     "rush_hour",
 )

@@ -75,7 +75,10 @@ def locked(path: str | Path, *, wait: bool = False) -> Iterator[bool]:
 
 def lock_file(path: Path) -> Path:
     """The file whose lock stands for `path`, whatever links lead there."""
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except (OSError, RuntimeError) as error:  # links that lead in a circle
+        raise BadInput(f"{path}: expected a file or directory, got links that lead nowhere ({error})") from error
     return path.with_name(f".{path.name}.lock")
 
 

@@ -28,6 +28,7 @@ def args_of(study: Study[Any]) -> type:
             ),
             ("runs", described(Path, "Where the runs' own directories go."), Path("runs", study.name)),
             ("rejudge", described(bool, "Judge the runs in the ledger again; run nothing."), False),
+            ("overwrite", described(bool, "Replace a result of other runs in --out. The ledger keeps them."), False),
             ("json", described(bool, "Print one JSON object and nothing else."), False),
         ],
         bases=(Args,),
@@ -43,7 +44,9 @@ def command_of(study: Study[Any]) -> Callable[..., None]:
 
     def command(config: Annotated[args, Flat]) -> None:  # pyright: ignore[reportInvalidTypeForm]
         expect_no_artifact(config.out)
-        judgements = study.execute(config.study, config.out, config.runs, rejudge=config.rejudge)
+        judgements = study.execute(
+            config.study, config.out, config.runs, rejudge=config.rejudge, overwrite=config.overwrite
+        )
         if config.json:
             return say_json({"out": config.out, "verdicts": {one.claim.name: one.verdicts for one in judgements}})
         say(f"{'as registered':14} {'corrected':14} {'any shape':14} claim")

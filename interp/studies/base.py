@@ -12,7 +12,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from interp.artifacts import BadInput, fingerprint_config, locked, to_json
+from interp.artifacts import (
+    BadInput,
+    Mismatch,
+    describe_changes,
+    fingerprint_config,
+    from_json,
+    locked,
+    parse_json,
+    reading,
+    to_json,
+)
 from interp.stats.estimate import Estimate
 from interp.studies.results import Arm, Measure, Observation, Results
 
@@ -26,7 +36,7 @@ SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclu
 NO_EVIDENCE = "no evidence"
 """Not supported because nothing was shown, rather than the opposite. The reading `as registered` calls this not
 supported; the others call it inconclusive."""
-LEDGER = "runs.jsonl"
+LEDGER, RESULT = "runs.jsonl", "result.json"
 COMMITTED_BASE = "71cfd0d8dac8ae7a"
 """Fingerprint of the shipped base when the committed ledgers were made."""
 logger = logging.getLogger(__name__)
@@ -161,15 +171,39 @@ class Study(ABC, Generic[C]):
 
     # --- what every study does -------------------------------------------------------------------------------------
 
-    def execute(self, config: C, out: Path, runs: Path, *, rejudge: bool = False) -> "list[Judgement]":
+    def execute(
+        self, config: C, out: Path, runs: Path, *, rejudge: bool = False, overwrite: bool = False
+    ) -> "list[Judgement]":
         """Run what is missing, judge, and write the result into `out`. `runs` gets the runs' own directories. With
-        `rejudge`, judge the records that are there and run nothing."""
+        `rejudge`, judge the records that are there and run nothing.
+
+        A result of runs that this config does not have is refused, unless `overwrite`; the ledger keeps all runs."""
         from interp.studies.report import write_result
 
         with locked(out):
+            if not overwrite:
+                self._expect_all_runs_of(out, config)
             if not rejudge:
                 self._run_missing(self.jobs(config, runs), self.open_ledger(out), config)
             return write_result(self, self.load_results(config, out), config, out)
+
+    def _expect_all_runs_of(self, out: Path, config: C) -> None:
+        """Refuse a result in `out` that has runs which this config lacks: it would be replaced by one of fewer."""
+        if not (out / RESULT).exists():
+            return
+        stored = parse_json(out / RESULT)
+        with reading(out / RESULT, "the result of a study with its config"):
+            stored_config = from_json(self.Config, stored["config"])
+        old, new = (
+            {fingerprint_config(self.ledger_key(job, "")) for job in self.jobs(each, Path())}
+            for each in (stored_config, config)
+        )
+        if not old <= new:
+            changes = describe_changes(to_json(stored_config), to_json(config))
+            raise Mismatch(
+                f"{out} holds a result of other runs: {changes}. Choose another place (out, --out), or pass overwrite "
+                "(--overwrite): the ledger keeps the runs of both"
+            )
 
     def load_results(self, config: C, out: Path) -> Results:
         """The records of a config that are in the ledger of `out`, as numbers."""

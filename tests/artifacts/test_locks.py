@@ -230,3 +230,10 @@ def test_without_locks_a_reader_leaves_what_a_living_writer_writes(tmp_path, mon
     dead.mkdir()
     recover(tmp_path / "run")
     assert living.exists() and not dead.exists()
+
+
+def test_links_that_lead_in_a_circle_are_refused_by_name(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(BadInput, match="a: expected a file or directory, got links that lead nowhere"):
+        recover(tmp_path / "a")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, Mismatch
 from interp.plots import Point, dots
 from interp.studies import STUDIES
 from interp.studies.base import LEDGER, SUPPORTED, Claim, Figure, Study, Table, Verdict, deciding_fields, judge_above
@@ -117,6 +117,20 @@ def test_a_study_that_is_started_again_runs_what_is_missing(tmp_path, out, inlin
     Coins().execute(CoinConfig(seeds=2), out, tmp_path / "runs")
     logs = {log.parent.name: log.read_text().split() for log in tmp_path.glob("runs/*/*/log")}
     assert logs == {"1": ["good", "bad"], "2": ["good", "bad"]}
+
+
+def test_a_result_of_other_runs_is_replaced_only_on_request(tmp_path, out, inline):
+    study = Coins()
+    study.execute(CoinConfig(seeds=2), out, tmp_path / "runs")
+    with pytest.raises(Mismatch, match=r"holds a result of other runs: seeds \(expected 1, got 2\)"):
+        study.execute(CoinConfig(seeds=1), out, tmp_path / "runs")
+    with pytest.raises(Mismatch, match="first_seed"):
+        study.execute(CoinConfig(seeds=2, first_seed=2), out, tmp_path / "runs", rejudge=True)
+    assert json.loads((out / "result.json").read_text())["seeds"] == [1, 2]
+    study.execute(CoinConfig(seeds=1), out, tmp_path / "runs", overwrite=True)
+    assert json.loads((out / "result.json").read_text())["seeds"] == [1]
+    study.execute(CoinConfig(seeds=2), out, tmp_path / "runs", rejudge=True)
+    assert json.loads((out / "result.json").read_text())["seeds"] == [1, 2], "the ledger keeps every run"
 
 
 def test_a_record_depends_on_its_arm_and_not_on_how_many_runs_there_are(tmp_path):
