@@ -46,6 +46,7 @@ from interp.grpo.specs import spec_of
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Task
+from interp.tasks.reopening import source_of
 from interp.training_state import interruptible, load_training_state, save_training_state
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def train(
         "credit": spec_of(credit),
         "task": spec_of(task),
     }
-    with locked_run(out, spec) as run, interruptible() as stop:
+    with locked_run(out, spec, source=source_of(task)) as run, interruptible() as stop:
         learner, collector = Learner(base, config), Collector(task, source, config, credit, run.name)
         Trainer(run, config, learner, collector, made_from=spec["made_from"], sinks=sinks).run_to_end(
             stop, progress=progress

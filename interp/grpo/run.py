@@ -1,6 +1,6 @@
 """A run's directory: its spec, its metrics, and its checkpoints, whole at any moment.
 
-    manifest.json      config, problems, credit, task, fingerprints of base and task
+    manifest.json      config, problems, credit, task (of a file, its place too), fingerprints of base and task
     metrics.jsonl      one line per step
     checkpoint-<k>/    the policy after k updates, an ordinary Hugging Face directory, and the rollouts/ it sampled then
     state/             what it takes to resume bit for bit: weights, moments, and what `loop._save_state` lists
@@ -10,6 +10,7 @@ The state is written after the checkpoint of its step, so a run killed between t
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ from interp.policy.fingerprints import weights_of
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.recorded_checkpoints import CHECKPOINTS, checksum_of, expect_recorded, recorded_checkpoints
 from interp.rollouts.series import Series, find_checkpoints
-from interp.tasks.chain.task import task_from_manifest
+from interp.tasks.reopening import SOURCE, reopen_task
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -100,8 +101,14 @@ class Run(HtmlSummary):
 
     @property
     def series(self) -> Series:
-        """Its checkpoints, the base first. A chain task is restored with them; any other has to be given again."""
-        return Series.from_dir(self.path, task=task_from_manifest(self.manifest.get("task")))
+        """Its checkpoints, the base first, with its task. A file of problems that is gone or has changed is left out
+        with a warning, and a task of your own class has to be given again."""
+        try:
+            task = reopen_task(self.manifest)
+        except BadInput as error:
+            warnings.warn(f"{self.path}: its task is left out. {error}", stacklevel=2)
+            task = None
+        return Series.from_dir(self.path, task=task)
 
     def policy(self, *, device: str = "auto", dtype: str = "auto") -> "Policy":
         """The policy at the last checkpoint."""
@@ -180,18 +187,23 @@ class Run(HtmlSummary):
 
 
 @contextmanager
-def locked_run(path: Path, spec: Mapping[str, Any]) -> Iterator[Run]:
+def locked_run(path: Path, spec: Mapping[str, Any], *, source: Mapping[str, Any] | None = None) -> Iterator[Run]:
     """The run at `path`, created or opened, and held by this process alone within the block.
 
     `spec` is what decides how the run goes: config, made_from, problems, credit, task. A run with another spec is
-    refused with every field that differs."""
+    refused with every field that differs. `source` says where the task's problems are; it may change."""
     # another's directory is refused before its lock is taken
     open_or_create(path, KIND, spec, may_contain=[OLD_LOCK])
     with locked(path):
         if open_or_create(path, KIND, spec, may_contain=[OLD_LOCK]) is None:
-            write_manifest(path, KIND, **to_json(spec), files={})
+            write_manifest(path, KIND, **to_json(spec), **_source_entry(source), files={})
         recover_inside(path)
         yield Run(path)
+
+
+def _source_entry(source: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The entry of a manifest for the place of the problems, left out of tasks that have none."""
+    return {} if source is None else {SOURCE: to_json(source)}
 
 
 # --- checkpoints -------------------------------------------------------------------------------------------------
@@ -215,6 +227,7 @@ def save_checkpoint(run: Run, policy: "Policy", step: int, rollouts: list[Rollou
             made_from=made_from,
             weights=weights_of(weights),
             task=manifest["task"],
+            **_source_entry(manifest.get(SOURCE)),
             step=step,
             run=run.name,
         )

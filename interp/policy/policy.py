@@ -27,7 +27,6 @@ from interp.policy.directory import (
 from interp.policy.files import tokenizer_directory
 from interp.policy.fingerprints import fingerprint_policy, fingerprint_weights, generation_eos, stop_ids
 from interp.policy.prompts import PLAIN, PromptFormat
-from interp.policy.residual import completion_residuals, compute_residuals, decoder_blocks
 from interp.policy.residual import AnyLayer, Layer, completion_residuals, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
