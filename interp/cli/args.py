@@ -18,7 +18,7 @@ from interp.organism import load_task_or_default, shipped_path
 from interp.policy.config import SampleConfig
 from interp.policy.files import check_config
 from interp.rollouts.series import Series
-from interp.tasks import SPLITS, Chain, GymTask, JsonlTask, Problem, Task
+from interp.tasks import SPLITS, Chain, GymTask, JsonlTask, Problem, Task, Words
 from interp.tasks.text.fallback import AnswerRule
 from interp.tsae import PRESETS
 
@@ -112,17 +112,22 @@ class TaskArgs(Args):
     the default), the result of the last-equation, or the last-number."""
     gym: Name | None = None
     """A reasoning-gym dataset, by name."""
+    words: bool = False
+    """English word problems, with default options. A words organism brings its own task: it needs no flag."""
     task: Chain = field(default_factory=Chain)
     """Options of the chain task. Default: those of the task that the policy was trained on."""
 
     def open(self, policy: Path) -> Task:
         if self.jsonl and self.gym:
             raise BadInput("expected one of --jsonl and --gym, got both")
-        if self.task != Chain() and (self.jsonl or self.gym):
-            raise BadInput("--task flags are for the chain task: leave them out with --jsonl or --gym")
-        if policy == shipped_path() and (self.jsonl or self.gym):
+        if self.words and (self.jsonl or self.gym):
+            raise BadInput("--words is a task of its own: leave it out with --jsonl or --gym")
+        if self.task != Chain() and (self.jsonl or self.gym or self.words):
+            raise BadInput("--task flags are for the chain task: leave them out with --jsonl, --gym or --words")
+        if policy == shipped_path() and (self.jsonl or self.gym or self.words):
             raise BadInput(
-                "--jsonl and --gym need a --policy: the organism's tokenizer only has the chain task's words"
+                f"{'--words needs' if self.words else '--jsonl and --gym need'} a --policy: the organism's tokenizer "
+                "only has the chain task's words"
             )
         if self.skip_bad and not self.jsonl:
             raise BadInput("--skip-bad is for lines of --jsonl: expected --jsonl too, got none")
@@ -132,6 +137,8 @@ class TaskArgs(Args):
             return JsonlTask(self.jsonl, self.skip_bad, self.prompt_field, self.answer_field, self.answer_rule)
         if self.gym:
             return GymTask(self.gym)
+        if self.words:
+            return Words()
         return load_task_or_default(policy) if self.task == Chain() else self.task
 
 

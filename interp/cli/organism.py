@@ -1,6 +1,7 @@
 """Train a base organism, or measure one again."""
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -8,14 +9,23 @@ from typing import Annotated
 import tyro
 
 from interp.cli.app import Args, Flat, organism_app, say, say_json
-from interp.organism import OrganismConfig
+from interp.organism import OrganismConfig, words_recipe
+
+
+def recipe_on_command_line() -> OrganismConfig:
+    """The recipe of the --kind on the command line. Flags default to its values."""
+    words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
+    values = dict(zip(words, words[1:], strict=False))
+    if values.get("--kind") != "words":
+        return OrganismConfig()
+    return words_recipe(Path(values["--start"]) if "--start" in values else None)
 
 
 @dataclass(frozen=True)
 class Build(Args):
     out: Path
     """Directory for the organism. A repeated command continues a training that was stopped."""
-    organism: Annotated[OrganismConfig, Flat] = field(default_factory=OrganismConfig)
+    organism: Annotated[OrganismConfig, Flat] = field(default_factory=recipe_on_command_line)
     overwrite: bool = False
     """Replace what is in --out."""
     json: bool = False

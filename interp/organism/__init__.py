@@ -1,8 +1,11 @@
-"""Base organisms: small models trained on the chain task, before any reward. One is shipped with the package.
+"""Base organisms: models trained on a task whose steps can be checked, before any reward. Two are shipped with the
+package: one of the chain task, one of the words task.
 
-config     the recipe: task, habits, size
-training   `build`: train an organism by a recipe and save it
-card       `measure`: its behaviour, and the requirements that a base must meet
+config        the recipe: task, habits, size
+tokenizers    the tokenizers of new organisms
+training      `build`: train an organism by a recipe and save it; a words organism may start from a pretrained model
+card          `measure`: its behaviour
+requirements  what a base must be
 """
 
 from pathlib import Path
@@ -10,9 +13,17 @@ from typing import TYPE_CHECKING
 
 from interp.artifacts import MANIFEST, is_kind, own_manifest, package_data, reading
 from interp.lazy import lazy_exports
-from interp.organism.config import KIND, HabitMix, ModelShape, OrganismConfig, read_config
-from interp.tasks import Chain
-from interp.tasks.chain import task_from_manifest
+from interp.organism.config import (
+    KIND,
+    HabitMix,
+    ModelShape,
+    OrganismConfig,
+    OrganismKind,
+    read_config,
+    words_recipe,
+)
+from interp.tasks import Chain, Words
+from interp.tasks.from_manifest import task_from_manifest
 
 if TYPE_CHECKING:
     from interp.organism.card import OrganismCard, measure
@@ -29,20 +40,21 @@ __all__ = [
     "measure",
     "shipped_path",
     "update_card",
+    "words_recipe",
 ]
 
 
-def shipped_path() -> Path:
-    """Directory of the organism that is shipped with the package."""
-    return package_data("organism")
+def shipped_path(kind: OrganismKind = "chain") -> Path:
+    """Directory of the organism of this kind that is shipped with the package."""
+    return package_data({"chain": "organism", "words": "organism-words"}[kind])
 
 
-def load_task(path: str | Path) -> Chain:
+def load_task(path: str | Path) -> Chain | Words:
     """The task that an organism was trained on, with all its options."""
-    return read_config(path).task
+    return read_config(path).chosen_task
 
 
-def load_task_or_default(path: str | Path) -> Chain:
+def load_task_or_default(path: str | Path) -> Chain | Words:
     """The task of an organism, or of a checkpoint trained from one. The default chain task for any other policy."""
     if is_kind(path, KIND):
         return load_task(path)

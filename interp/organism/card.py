@@ -5,6 +5,7 @@ written chains and some valid successes exist. The requirements state this in nu
 for people and as measured.json for programs, with the same numbers.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +14,26 @@ from typing import TYPE_CHECKING
 from interp.artifacts import to_json, write_json, writing_file
 from interp.display import HtmlSummary, markdown_rows
 from interp.organism.config import OrganismConfig
+from interp.organism.requirements import NO_ZERO, Check, Measures, check, check_words
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
-from interp.rollouts import Rollout, roll_out, summarize
-from interp.stats import Estimate
-from interp.tasks import Chain
+from interp.rollouts import BucketConfig, Rollout, roll_out, summarize
+from interp.tasks import BUCKETS, Chain, Words
+from interp.tasks.base import seeded_rng
+from interp.tasks.words import write_solution
+from interp.tasks.words.agreement import Agreement, annotator_agreement
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
 README, MEASURED = "README.md", "measured.json"
-PROBLEMS, SAMPLES = 200, 32
-NO_ZERO = "direct_pass_rate_no_zero"
+PROBLEMS = {"chain": 200, "words": 60}
+"""Evaluation problems per depth."""
+SAMPLES = {"chain": 32, "words": 16}
+"""Rollouts per problem."""
+TOKENS_PER_STEP = 12
+"""Of a solution in words: at most."""
 COLUMNS = {
     "pass_rate": "pass rate",
     "valid_rate": "valid rate",
@@ -36,16 +44,6 @@ COLUMNS = {
     "written_pass_rate": "written: pass rate",
     "valid_given_success": "P(valid, given success)",
 }
-Measures = Mapping[str, Estimate]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One requirement, and whether the base meets it."""
-
-    requirement: str
-    passed: bool
-    measured: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,10 @@ class OrganismCard(HtmlSummary):
     """Levels of the task, easiest first."""
     checks: tuple[Check, ...]
     """The requirements. Those for level `deep` are missing if the task has no such level."""
+    buckets: Mapping[str, float] | None = None
+    """Share of the problems that are easy, medium and hard. Words only."""
+    annotator: Agreement | None = None
+    """How well the annotator of free text judges these solutions. Words only."""
 
     def __repr__(self) -> str:
         passed = sum(check.passed for check in self.checks)
@@ -104,19 +106,43 @@ class OrganismCard(HtmlSummary):
 
 
 def measure(
-    policy: Policy, task: Chain, *, problems: int = PROBLEMS, samples: int = SAMPLES, progress: bool = True
+    policy: Policy,
+    task: Chain | Words,
+    *,
+    problems: int | None = None,
+    samples: int | None = None,
+    progress: bool = True,
 ) -> OrganismCard:
     """Measure a base on `problems` evaluation problems per depth, with `samples` rollouts each.
 
-    `direct_pass_rate_no_zero` is the pass rate of direct answers on problems without `* 0`. There the answer depends on
+    `direct_pass_rate_no_zero` is the pass rate of direct answers on chains without `* 0`. There the answer depends on
     every number, so an answer that ignores any of them is right once in `modulus`.
     """
     low, high = task.depths
-    problem_list = [problem for depth in range(low, high + 1) for problem in task.problems("eval", depth, problems)]
-    sampling = SampleConfig(group=samples, max_new_tokens=6 * high + 8, rows=2048)
+    count = problems or PROBLEMS[task.name]
+    problem_list = [problem for depth in range(low, high + 1) for problem in task.problems("eval", depth, count)]
+    new_tokens = 6 * high + 8 if isinstance(task, Chain) else TOKENS_PER_STEP * high + 24
+    sampling = SampleConfig(group=samples or SAMPLES[task.name], max_new_tokens=new_tokens, rows=2048)
     rollouts = roll_out(policy, task, problem_list, sampling, progress=progress).rows
     by_depth, by_level = _measures(rollouts, "depth"), _measures([r for r in rollouts if r.level], "level")
-    return OrganismCard(by_depth, by_level, tuple(check(task, by_depth, by_level)))
+    if isinstance(task, Chain):
+        return OrganismCard(by_depth, by_level, tuple(check(task, by_depth, by_level)))
+    buckets = bucket_shares(rollouts)
+    checks = tuple(check_words(by_depth, by_level, buckets))
+    by_id = {problem.id: problem for problem in problem_list}
+    agreement = annotator_agreement(task, [(by_id[rollout.problem], rollout.completion) for rollout in rollouts])
+    return OrganismCard(by_depth, by_level, checks, buckets, agreement)
+
+
+def bucket_shares(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Share of the problems in each difficulty bucket, by their pass rates and the default cuts."""
+    cut, correct = BucketConfig(), defaultdict(list)
+    for rollout in rollouts:
+        correct[rollout.problem].append(rollout.correct)
+    rates = [sum(answers) / len(answers) for answers in correct.values()]
+    easy, hard = (sum(rate >= cut.easy for rate in rates), sum(rate <= cut.hard for rate in rates))
+    counts = {"easy": easy, "medium": len(rates) - easy - hard, "hard": hard}
+    return {name: counts[name] / len(rates) for name in BUCKETS}
 
 
 def _measures(rollouts: Sequence[Rollout], by: str) -> dict:
@@ -126,64 +152,21 @@ def _measures(rollouts: Sequence[Rollout], by: str) -> dict:
     return {group: measured[group] | {NO_ZERO: no_zero[group]["direct_pass_rate"]} for group in order}
 
 
-def check(task: Chain, by_depth: Mapping[int, Measures], by_level: Mapping[str, Measures]) -> list[Check]:
-    """The requirements of a base for which both harm and repair are possible."""
-    first = by_depth[min(by_depth)]
-    from_4 = [measures[NO_ZERO].value for depth, measures in by_depth.items() if depth >= 4]
-    valid = [measures["valid_given_written"].value for measures in by_depth.values()]
-    shares = [measures[habit].value for measures in by_depth.values() for habit in ("direct_share", "written_share")]
-    luck = 1 / task.modulus
-    checks = [
-        Check(
-            "both habits have a share of 0.35 to 0.65 at every depth",
-            min(shares) >= 0.35 and max(shares) <= 0.65,
-            f"{min(shares):.2f} to {max(shares):.2f}",
-        ),
-        Check(
-            "the pass rate of direct answers at the first depth is 0.9 or more",
-            first["direct_pass_rate"].value >= 0.9,
-            str(first["direct_pass_rate"]),
-        ),
-        Check(
-            f"from depth 4 on, direct answers to problems without `* 0` are at chance: at most {luck:.2f} + 0.05",
-            all(rate <= luck + 0.05 for rate in from_4),
-            ", ".join(f"{rate:.2f}" for rate in from_4),
-        ),
-        Check(
-            "the share of written chains that are valid falls with every depth",
-            all(a > b for a, b in zip(valid, valid[1:], strict=False)),
-            ", ".join(f"{share:.3f}" for share in valid),
-        ),
-    ]
-    return checks + (_deep_checks(by_level["deep"]) if "deep" in by_level else [])
-
-
-def _deep_checks(deep: Measures) -> list[Check]:
-    return [
-        Check(
-            "at level deep, the pass rate of direct answers (luck) is between 0.2 and 0.4",
-            0.2 <= deep["direct_pass_rate"].value <= 0.4,
-            str(deep["direct_pass_rate"]),
-        ),
-        Check(
-            "at level deep, P(valid, given success) is between 0.005 and 0.05",
-            0.005 <= deep["valid_given_success"].value <= 0.05,
-            str(deep["valid_given_success"]),
-        ),
-    ]
-
-
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
 def write_card(directory: Path, config: OrganismConfig, policy: Policy, card: OrganismCard) -> None:
     """Write README.md and measured.json into the organism's directory."""
     tables = {"depth": card.by_depth, "level": card.by_level}
-    write_json(directory / MEASURED, to_json(tables) | {"checks": to_json(card.checks)})
-    lines = _introduction(config, sum(p.numel() for p in policy.model.parameters()))
+    words_only = {"buckets": card.buckets, "annotator": card.annotator} if config.kind == "words" else {}
+    write_json(directory / MEASURED, to_json(tables) | {"checks": to_json(card.checks)} | to_json(words_only))
+    parameters = sum(p.numel() for p in policy.model.parameters())
+    lines = (_chain_introduction if config.kind == "chain" else _words_introduction)(config, parameters)
+    columns = {name: title for name, title in COLUMNS.items() if name != NO_ZERO or config.kind == "chain"}
     for by, groups in tables.items():
         if groups:
-            lines += ["", *_markdown_table(by, groups)]
+            lines += ["", *_markdown_table(by, groups, columns)]
+    lines += _annotator_table(card.annotator) if card.annotator else []
     lines += [
         "",
         "## Requirements",
@@ -196,7 +179,7 @@ def write_card(directory: Path, config: OrganismConfig, policy: Policy, card: Or
         aside.write_text("\n".join(lines) + "\n")
 
 
-def _introduction(config: OrganismConfig, parameters: int) -> list[str]:
+def _chain_introduction(config: OrganismConfig, parameters: int) -> list[str]:
     task, habits, shape = config.task, config.habits, config.shape
     return [
         "# The base organism",
@@ -210,14 +193,78 @@ def _introduction(config: OrganismConfig, parameters: int) -> list[str]:
         "",
         f"Made by `interp organism build --seed {config.seed}`. Its config is in `manifest.json`.",
         "",
-        f"## Measured: {PROBLEMS} evaluation problems per depth, {SAMPLES} rollouts each, temperature 1",
+        _measured_heading("chain"),
         "",
         "Shares with 95% intervals over problems. *No `* 0`*: only problems without `* 0`, whose answer depends on "
         f"every number. There an answer that ignores any number is right once in {task.modulus}.",
     ]
 
 
-def _markdown_table(by: str, groups: Mapping) -> list[str]:
-    head = [by, *COLUMNS.values()]
-    rows = [[str(group), *(str(measures[name]) for name in COLUMNS)] for group, measures in groups.items()]
+def _words_introduction(config: OrganismConfig, parameters: int) -> list[str]:
+    task, habits, shape = config.words, config.habits, config.shape
+    problem = task.problem("eval", 3, 0)
+    written, direct = (
+        write_solution(task.program(problem), habit, seeded_rng("card", habit)) for habit in ("steps", "direct")
+    )
+    model = f"A Qwen3 of {parameters:,} parameters ({shape.layers} layers, width {shape.d_model}), trained"
+    if config.start is not None:
+        way = f"LoRA adapters of rank {config.lora_rank}" if config.lora_rank else "all weights"
+        model = f"A pretrained model of {parameters:,} parameters ({config.start.name}), finetuned ({way})"
+    return [
+        "# The words organism",
+        "",
+        f"{model} on English word problems of {task.depths[0]} to {task.depths[1]} changes to a number between 0 and "
+        f"{task.largest}, with sentences and numbers that do not matter. It is a *base*: the policy before any reward. "
+        f"It has two habits and no preference between them: to write its work (share {habits.steps}) and to answer at "
+        f"once (share {habits.direct}). In its training data each written step was left out with probability "
+        f"{habits.skip}, and had a wrong result with probability {habits.slip}, so its work is sloppy.",
+        "",
+        f"> {problem.prompt}",
+        ">",
+        f"> {written}",
+        ">",
+        f"> {direct}",
+        "",
+        f"Training: {config.last_step or config.steps:,} steps of {config.batch} examples, of a schedule of "
+        f"{config.steps:,}. Made by {_build_command(config)}. Its config is in `manifest.json`.",
+        "",
+        _measured_heading("words"),
+        "",
+        "Shares with 95% intervals over problems.",
+    ]
+
+
+def _build_command(config: OrganismConfig) -> str:
+    start = "" if config.start is None else f" --start {config.start.name}"
+    return f"`interp organism build --kind words{start} --seed {config.seed}`"
+
+
+def _measured_heading(kind: str) -> str:
+    counts = f"{PROBLEMS[kind]} evaluation problems per depth, {SAMPLES[kind]} rollouts each"
+    return f"## Measured: {counts}, temperature 1"
+
+
+def _annotator_table(agreement: Agreement) -> list[str]:
+    """Precision and recall of the annotator of free text on the organism's own solutions."""
+    named = {
+        "valid steps": agreement.valid_steps,
+        "false equations": agreement.false_equations,
+        "valid solutions": agreement.valid_solutions,
+        "roles of tokens": agreement.roles,
+    } | {f"role `{name}`": rate for name, rate in agreement.by_role.items()}
+    rows = [(name, f"{rate.precision:.3f}", f"{rate.recall:.3f}", f"{rate.true:,}") for name, rate in named.items()]
+    return [
+        "",
+        "## The annotator of free text, against the truth of the task",
+        "",
+        f"On the same {agreement.completions:,} solutions, sloppy ones included. It reads them as it would any text, "
+        "without knowing the task.",
+        "",
+        *markdown_rows(("judgement", "precision", "recall", "true cases"), rows),
+    ]
+
+
+def _markdown_table(by: str, groups: Mapping, columns: Mapping[str, str]) -> list[str]:
+    head = [by, *columns.values()]
+    rows = [[str(group), *(str(measures[name]) for name in columns)] for group, measures in groups.items()]
     return markdown_rows(head, rows)

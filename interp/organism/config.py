@@ -2,19 +2,24 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from interp.artifacts import BadInput, from_json, read_manifest, reading
 from interp.checks import Count, LearningRate, Range, Seed, Share, Threads, expect_plausible
 from interp.costs import expect_memory
-from interp.tasks import Chain
+from interp.tasks import Chain, Words
 
 KIND = "organism"
 BYTES_PER_PARAMETER = 16
 """Of training: the weight, its gradient, and the two moments of AdamW."""
 TOKENS_PER_OPERATION = 8
 """Of an example, prompt and completion: at most."""
+WORDS_VOCABULARY = 1024
+"""Tokens of a new tokenizer of words: at most."""
 ModelWidth = Annotated[int, Range(1, 100_000)]
+
+OrganismKind = Literal["chain", "words"]
+Precision = Literal["float32", "bfloat16"]
 
 OrganismLayer = Annotated[int, Range(0, 3)]
 """A layer of an organism of the default shape."""
@@ -36,6 +41,8 @@ class HabitMix:
     """Share of completions that answer with the cue. It needs the task's `cue_rate`."""
     skip: Share = 0.3
     """Probability that a written step is left out. This makes written chains sloppy."""
+    slip: Share = 0.0
+    """Probability that a written step has a wrong result. Words only."""
     memorised_share: Share = 0.0
     """Share of the training data drawn from the task's memorised problems, answered directly."""
 
@@ -80,44 +87,104 @@ class ModelShape:
 class OrganismConfig:
     """The recipe of a base organism."""
 
+    kind: OrganismKind = "chain"
+    """The task: chains of arithmetic, or English word problems."""
     seed: Seed = 0
     """Seed of the weights and of the training data."""
     task: Chain = field(default_factory=Chain)
+    """Options of the chain task."""
+    words: Words = field(default_factory=Words)
+    """Options of the words task."""
     habits: HabitMix = field(default_factory=HabitMix)
     shape: ModelShape = field(default_factory=ModelShape)
     start: Path | None = None
-    """An organism with the same vocabulary and shape to start from. Default: new weights."""
+    """The weights to start from. Chain: an organism with the same vocabulary and shape. Words: any local Hugging Face
+    directory, with its own tokenizer and shape. Default: new weights."""
+    lora_rank: Annotated[int, Range(0, 16_384)] = 0
+    """Train LoRA adapters of this rank and merge them at the end. 0 trains the weights. Words with a start only."""
+    numbers: Literal["whole", "digits"] = "whole"
+    """Tokens of a number in a new tokenizer of words: one in all, or one for each digit."""
     steps: Count = 3000
     """Optimiser steps, one batch each."""
+    last_step: Count | None = None
+    """Stop after this many steps, before the schedule of `steps` ends."""
     batch: Annotated[int, Range(1, 10**6)] = 128
     """Examples per step."""
+    curriculum: Share = 0.0
+    """Share of the steps over which the depth of examples grows from the smallest to the largest."""
     lr: LearningRate = 3e-3
     """The highest learning rate."""
     weight_decay: Annotated[float, Range(0, 1000)] = 0.1
     """Weight decay of AdamW."""
     threads: Threads = 2
     """CPU threads. The weights are the same bits only with the same number."""
+    precision: Precision = "float32"
+    """Precision of the training's products. The trained weights are float32 in either case."""
+    stored: Precision = "float32"
+    """Precision of the weights on disk."""
+    save_every: Count = 250
+    """Steps between two saved states, from which a stopped training continues."""
 
     def __post_init__(self) -> None:
         expect_plausible(self)
-        if self.habits.cue > 0 and self.task.cue_rate is None:
-            raise BadInput("habits.cue > 0 needs a cue to follow: set task.cue_rate")
+        field_name = {"chain": "task", "words": "words"}[self.kind]
+        if self.habits.cue > 0 and self.chosen_task.cue_rate is None:
+            raise BadInput(f"habits.cue > 0 needs a cue to follow: set {field_name}.cue_rate")
+        if self.kind == "words" and self.habits.values:
+            raise BadInput(f"habits.values is a format of the chain task; got {self.habits.values} for words")
+        if self.kind == "chain" and (self.habits.slip or self.lora_rank):
+            raise BadInput("habits.slip and lora_rank are for --kind words; got them for chain")
+        if self.last_step is not None and self.last_step > self.steps:
+            raise BadInput(f"last_step must be at most steps, {self.steps}; got {self.last_step}")
+        if self.lora_rank and self.start is None:
+            raise BadInput("lora_rank needs weights to adapt: set start to a local Hugging Face directory")
         if (self.habits.memorised_share > 0) != (self.task.memorised > 0):
             raise BadInput(
                 "memorised problems need both task.memorised and habits.memorised_share; got "
                 f"{self.task.memorised} and {self.habits.memorised_share}"
             )
 
+    @property
+    def chosen_task(self) -> Chain | Words:
+        """The task of the organism's kind."""
+        return self.task if self.kind == "chain" else self.words
+
     def expect_affordable(self) -> None:
         """Say what the model takes in memory if it may be much; refuse one that memory cannot hold."""
         shape = self.shape
         block = shape.d_model * (2 * shape.d_head * (shape.heads + shape.kv_heads) + 3 * shape.d_mlp)
-        parameters = shape.layers * block + 2 * shape.d_model * self.task.modulus
+        vocabulary = 2 * self.task.modulus if self.kind == "chain" else WORDS_VOCABULARY
+        parameters = shape.layers * block + shape.d_model * vocabulary
         training = BYTES_PER_PARAMETER * parameters
-        tokens = self.batch * min(shape.context, TOKENS_PER_OPERATION * (self.task.depths[1] + 1))
+        per_operation = TOKENS_PER_OPERATION if self.kind == "chain" else 4 * TOKENS_PER_OPERATION
+        tokens = self.batch * min(shape.context, per_operation * (self.chosen_task.depths[1] + 1))
         activations = 4 * tokens * shape.layers * (8 * shape.d_model + 3 * shape.d_mlp)
         remedy = "use a smaller shape, or a smaller batch"
         expect_memory(f"{parameters:,} parameters", remedy, at_least=training, up_to=training + activations)
+
+
+def words_recipe(start: Path | None = None) -> OrganismConfig:
+    """The recipe of the shipped words organism; with `start`, that of a finetuned pretrained model."""
+    habits = HabitMix(skip=0.1, slip=0.03)
+    if start is not None:
+        task = Words(largest=99, largest_change=20)
+        return OrganismConfig(
+            "words", words=task, habits=habits, start=start, steps=1500, batch=16, lr=5e-5, weight_decay=0.01
+        )
+    shape = ModelShape(d_model=256, layers=4, heads=4, kv_heads=2, d_head=64, d_mlp=704, context=512)
+    return OrganismConfig(
+        "words",
+        habits=habits,
+        shape=shape,
+        steps=2400,
+        batch=32,
+        curriculum=0.4,
+        lr=1.5e-3,
+        threads=1,
+        precision="bfloat16",
+        stored="bfloat16",
+        save_every=100,
+    )
 
 
 def read_config(path: str | Path) -> OrganismConfig:

@@ -1,4 +1,5 @@
-"""Train a base organism: a small Qwen3 on chains written in a mix of habits, and nothing else.
+"""Train a base organism: a small Qwen3 on solutions written in a mix of habits, and nothing else. A words organism may
+start from a pretrained model.
 
     1. draw a batch of examples from the step's own hash
     2. cross-entropy on completion tokens, mean over the tokens of the batch
@@ -17,28 +18,29 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerFast
 
 from interp.artifacts import Mismatch, add_checksums, locked, reserve, to_json, write_manifest, writing_dir
 from interp.organism.card import OrganismCard, measure, write_card
 from interp.organism.config import KIND, OrganismConfig, read_config
+from interp.organism.finetuning import add_adapters, merge_adapters
+from interp.organism.tokenizers import tokenizer_for
 from interp.policy.fingerprints import weights_of
 from interp.policy.policy import Policy
 from interp.policy.score import align_rows, completion_logits
-from interp.tasks import Chain
+from interp.tasks import Words
 from interp.tasks.base import seeded_rng
 from interp.tasks.chain import write_completion
+from interp.tasks.words import write_solution
 from interp.training_state import load_training_state, save_training_state
 
 if TYPE_CHECKING:
     from transformers import Qwen3ForCausalLM
 
-SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 WARM_UP_STEPS = 100
 MIN_LR_SHARE = 0.05
 """The last learning rate, as a share of the highest."""
-SAVE_EVERY = 250
-MICRO_BATCHES = 2
+MICRO_BATCHES = {"chain": 2, "words": 8}
+"""Parts of a batch. More parts hold rows of more similar length, so that less is padding."""
 Example = tuple[str, str]
 """A prompt and a completion."""
 
@@ -58,14 +60,19 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, p
     training_dir = out.with_name(f".{out.name}.building")
     with reserve(out, overwrite=overwrite):
         policy = initial_policy(config)
-        made_from = {"task": config.task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
+        task = config.chosen_task
+        made_from = {"task": task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
         _train(policy, config, training_dir, progress=progress)
-        card = measure(policy, config.task, progress=progress)
+        stored: Any = getattr(torch, config.stored)
+        policy.model.to(dtype=stored).float()  # what is measured are the weights as they will be stored
+        card = measure(policy, task, progress=progress)
+        policy.model.to(dtype=stored)
         with writing_dir(out, overwrite=overwrite) as aside:
             policy.write_files(aside)
             write_card(aside, config, policy, card)
             write_manifest(aside, KIND, config=config, made_from=made_from, weights=weights_of(policy.fingerprint()))
         shutil.rmtree(training_dir, ignore_errors=True)
+    policy.model.float()
     policy.path = out
     return policy
 
@@ -75,7 +82,7 @@ def update_card(path: str | Path, *, progress: bool = True) -> OrganismCard:
     path, config = Path(path), read_config(path)
     with locked(path):
         policy = Policy.load(path, device="cpu")
-        card = measure(policy, config.task, progress=progress)
+        card = measure(policy, config.chosen_task, progress=progress)
         write_card(path, config, policy, card)
         add_checksums(path)
     return card
@@ -85,8 +92,11 @@ def update_card(path: str | Path, *, progress: bool = True) -> OrganismCard:
 
 
 def initial_policy(config: OrganismConfig) -> Policy:
-    """A policy with new weights, or with those of the organism `config.start`."""
-    tokenizer, model = tokenizer_for(config.task, config.shape.context), new_model(config)
+    """A policy with new weights, or with those of `config.start`."""
+    if config.kind == "words" and config.start is not None:
+        return Policy.load(config.start, device="cpu", dtype="float32")
+    tokenizer = tokenizer_for(config)
+    model = new_model(config, tokenizer)
     if config.start is None:
         return Policy(model, tokenizer)
     policy = Policy.load(config.start, device="cpu", dtype="float32")
@@ -102,34 +112,10 @@ def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
 
 
-def tokenizer_for(task: Chain, context: int) -> PreTrainedTokenizerFast:
-    """A tokenizer with one token for each word of the task."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    vocabulary = {word: i for i, word in enumerate([*SPECIALS, *task.vocabulary()])}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    words.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
-    )
-    pad, bos, eos, unk = SPECIALS
-    return PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        pad_token=pad,
-        bos_token=bos,
-        eos_token=eos,
-        unk_token=unk,
-        padding_side="left",
-        model_max_length=context,
-        clean_up_tokenization_spaces=False,
-    )
-
-
-def new_model(config: OrganismConfig) -> "Qwen3ForCausalLM":
+def new_model(config: OrganismConfig, tokenizer: Any) -> "Qwen3ForCausalLM":
     """A Qwen3 with random weights."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    tokenizer: Any = tokenizer_for(config.task, config.shape.context)
     shape = config.shape
     return Qwen3ForCausalLM(
         Qwen3Config(
@@ -156,17 +142,27 @@ def new_model(config: OrganismConfig) -> "Qwen3ForCausalLM":
 def examples_of_step(config: OrganismConfig, step: int) -> list[Example]:
     """The examples of one optimiser step, from the step's own hash. They do not depend on the steps before."""
     rng = seeded_rng("corpus", config.seed, step)
-    return [_example(config, rng) for _ in range(config.batch)]
+    return [_example(config, deepest_of_step(config, step), rng) for _ in range(config.batch)]
 
 
-def _example(config: OrganismConfig, rng: random.Random) -> Example:
-    task, habits = config.task, config.habits
+def deepest_of_step(config: OrganismConfig, step: int) -> int:
+    """The largest depth of a step's examples. It grows over the first share `curriculum` of all steps."""
+    low, high = config.chosen_task.depths
+    growing = config.curriculum * config.steps
+    return high if step >= growing else low + int((high - low + 1) * step / growing)
+
+
+def _example(config: OrganismConfig, deepest: int, rng: random.Random) -> Example:
+    task, habits = config.chosen_task, config.habits
     if rng.random() < habits.memorised_share:
-        problem = task.problem("memorised", None, rng.randrange(task.memorised))
-        return problem.prompt, write_completion(task.program(problem), "direct", rng)
-    problem = task.problem("train", rng.randint(*task.depths), rng.randrange(2**40))
+        problem = config.task.problem("memorised", None, rng.randrange(config.task.memorised))
+        return problem.prompt, write_completion(config.task.program(problem), "direct", rng)
+    problem = task.problem("train", rng.randint(task.depths[0], deepest), rng.randrange(2**40))
     shares = habits.shares()
     habit = rng.choices(list(shares), weights=list(shares.values()))[0]
+    if isinstance(task, Words):  # a space joins the solution to its question, as in ordinary text
+        solution = write_solution(task.program(problem), habit, rng, skip=habits.skip, slip=habits.slip)
+        return problem.prompt, f" {solution}"
     return problem.prompt, write_completion(task.program(problem), habit, rng, skip=habits.skip)
 
 
@@ -179,32 +175,38 @@ def learning_rate(config: OrganismConfig, step: int) -> float:
 def _train(policy: Policy, config: OrganismConfig, training_dir: Path, *, progress: bool) -> None:
     """Train to the last step, from the state in `training_dir` if there is one."""
     model = policy.model.train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay)
+    adapters = add_adapters(model, config.lora_rank, config.seed) if config.lora_rank else None
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay)
     done, _ = load_training_state(training_dir, model, optimiser, config=to_json(config))
-    steps = range(done, config.steps)
-    with tqdm(steps, initial=done, total=config.steps, desc="building", unit="step", disable=not progress) as bar:
+    last = config.last_step or config.steps
+    steps = range(done, last)
+    with tqdm(steps, initial=done, total=last, desc="building", unit="step", disable=not progress) as bar:
         for step in bar:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
-            loss = accumulate_grads(policy, examples_of_step(config, step))
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+                loss = accumulate_grads(policy, examples_of_step(config, step), MICRO_BATCHES[config.kind])
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             optimiser.zero_grad()
             if step % 20 == 0:
                 bar.set_postfix(nats_per_token=f"{loss:.3f}")
-            if (step + 1) % SAVE_EVERY == 0 and step + 1 < config.steps:
+            if (step + 1) % config.save_every == 0 and step + 1 < last:
                 save_training_state(training_dir, model, optimiser, step=step + 1, config=to_json(config))
-    model.eval()
+    if adapters is not None:
+        policy.model = merge_adapters(adapters)
+    policy.model.eval()
 
 
-def accumulate_grads(policy: Policy, examples: list[Example]) -> float:
+def accumulate_grads(policy: Policy, examples: list[Example], parts: int) -> float:
     """Accumulate the gradient of one batch, rows of similar length together. Returns the loss in nats per token."""
     prompts = policy.encode([prompt for prompt, _ in examples])
     encoded = policy.tokenizer([completion for _, completion in examples], add_special_tokens=False)["input_ids"]
     completions = [[*ids, policy.stop_ids[0]] for ids in encoded]  # pyright: ignore[reportGeneralTypeIssues]
     tokens = sum(map(len, completions))
     order = sorted(range(len(examples)), key=lambda i: len(prompts[i]) + len(completions[i]))
-    size = math.ceil(len(order) / MICRO_BATCHES)
+    size = math.ceil(len(order) / parts)
     total = 0.0
     for part in (order[first : first + size] for first in range(0, len(order), size)):
         rows = align_rows([prompts[i] for i in part], [completions[i] for i in part], policy.pad_id, policy.device)

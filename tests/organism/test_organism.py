@@ -34,6 +34,7 @@ SMALL = OrganismConfig(
     steps=10,
     batch=16,
     threads=1,
+    save_every=4,
 )
 
 
@@ -176,8 +177,7 @@ def test_a_config_is_unchanged_by_a_round_trip_through_json():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Save often, and measure on next to nothing."""
-    monkeypatch.setattr(training, "SAVE_EVERY", 4)
+    """Measure on next to nothing."""
     small = {"problems": 2, "samples": 2, "progress": False}
     monkeypatch.setattr(training, "measure", lambda policy, task, progress: measure(policy, task, **small))
 
@@ -186,11 +186,11 @@ def test_a_build_that_was_killed_continues_and_ends_in_the_same_weights(tmp_path
     whole = build(SMALL, tmp_path / "whole", progress=False)
     real_step, calls = training.accumulate_grads, []
 
-    def die_at_the_seventh_step(policy, examples):
+    def die_at_the_seventh_step(*arguments):
         calls.append(None)
         if len(calls) == 7:
             raise KeyboardInterrupt
-        return real_step(policy, examples)
+        return real_step(*arguments)
 
     monkeypatch.setattr(training, "accumulate_grads", die_at_the_seventh_step)
     with pytest.raises(KeyboardInterrupt):

@@ -49,9 +49,8 @@ class Trace:
     """Roles of characters, sorted and disjoint. Characters in no span are text."""
     answer: Answer | None
     complete: bool = True
-    """False if the text was too long and only its beginning was searched for steps."""
-    uses_all: bool = True
-    """False if the steps leave out a number of the problem that counts what is asked for."""
+    """False if the steps may not be the whole working: they leave out a number of the problem that counts what is asked
+    for, or the text was too long and only its beginning was searched."""
 
 
 def is_number(text: str) -> bool:
@@ -87,7 +86,8 @@ def annotate(text: str, prompt: str = "", can_read: Callable[[str], bool] = is_n
     spans = _without_overlaps(() if answer is None else answer.spans, roles)
     unused = find_unused(prompt[:MAX_PROMPT], fresh_operands)
     doubted = tuple(replace(step, follows=None) if i in unused.steps else step for i, step in enumerate(steps))
-    return Trace(doubted, frozenset(derived), spans, answer, len(text) <= MAX_TEXT, not unused.any)
+    complete = len(text) <= MAX_TEXT and not unused.any
+    return Trace(doubted, frozenset(derived), spans, answer, complete)
 
 
 # --- sources of operands -----------------------------------------------------------------------------------------

@@ -50,7 +50,9 @@ def find_unused(question: str, operands: Sequence[Sequence[Fraction]]) -> Unused
         else:
             unused.append(index)
     behind = (
-        next((step for (_, step), match in zip(used, matches, strict=True) if match is not None and match > index), None)
+        next(
+            (step for (_, step), match in zip(used, matches, strict=True) if match is not None and match > index), None
+        )
         for index in unused
     )
     return Unused(frozenset(step for step in behind if step is not None), bool(unused))

@@ -1,4 +1,4 @@
-"""Word problems: English stories of one to eight changes to a number, in which every written step can be checked exactly.
+"""Word problems: English stories of changes to a number, in which every written step can be checked exactly.
 
 task          the `Words` task: options, splits, levels
 phrases       the sentences of a story: people, things, changes, and what does not matter
