@@ -75,7 +75,8 @@ def tiny_model(family: str = "qwen3", *, seed: int = 0, **changes: Any) -> Any:
     name = family.capitalize()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = getattr(transformers, f"{name}Config")(**(sizes | changes))
+        config_class = "Gemma3TextConfig" if family == "gemma3" else f"{name}Config"
+        config = getattr(transformers, config_class)(**(sizes | changes))
         return getattr(transformers, f"{name}ForCausalLM")(config).eval()
 
 

@@ -220,6 +220,16 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
+def expect_own_tokenizer(path: Path, model: Any, tokenizer: Any) -> None:
+    """Refuse a tokenizer with more tokens than its model has."""
+    n_tokens = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
+    if n_tokens > (rows := model.get_input_embeddings().num_embeddings):
+        raise BadInput(
+            f"{path}: expected a tokenizer with up to {rows} tokens, as the model has, got {n_tokens}: "
+            "is it the model's own?"
+        )
+
+
 def _expect_ids(file: Path) -> None:
     """Refuse absurd ids: the tokenizers library makes an entry for every id up to the largest."""
     with reading(file, "a tokenizer as JSON", remedy="copy it again"):

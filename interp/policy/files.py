@@ -99,7 +99,9 @@ def tokenizer_directory(path: Path, base: str | Path | None = None) -> Path:
 
 
 def check_weights(path: Path) -> list[Path]:
-    """The safetensors files of a directory with a whole model. A missing or incomplete one is refused."""
+    """The safetensors files of a model's directory, or of an adapter's base. A missing or incomplete one is refused."""
+    if (pair := adapter_and_base(path)) is not None:
+        return check_weights(pair[1])
     single, index = path / WEIGHTS, path / INDEX
     files = [single]  # where both exist, transformers loads the single file
     if index.exists() and not single.exists():

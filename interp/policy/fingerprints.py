@@ -69,8 +69,10 @@ def fingerprint_of(path: str | Path, base: str | Path | None = None) -> str:
 
 
 def weights_fingerprint_of(path: str | Path) -> str:
-    """The first part of `fingerprint_of`, of a whole model. The directory needs no tokenizer."""
+    """The first part of `fingerprint_of`. The directory of a whole model needs no tokenizer."""
     path = Path(path)
+    if adapter_and_base(path) is not None:
+        return weights_of(fingerprint_of(path))
     return _weights_in(path, *empty_model(path))
 
 

@@ -21,6 +21,7 @@ from interp.policy.directory import (
     expect_causal,
     expect_forward,
     expect_none_missing,
+    expect_own_tokenizer,
     load_tokenizer,
     no_progress_bars,
     whatever_it_raises,
@@ -74,8 +75,7 @@ def import_gguf(file: str | Path, out: str | Path, *, dtype: str = "float32", ov
                 model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
             (partial / "README.md").write_text(_readme(file, header, quantization, dtype), encoding="utf-8")
-            empty_model(partial)
-            has_chat_template = bool(load_tokenizer(partial).chat_template)
+            has_chat_template = _opens_with_chat(file, partial)
             n_bytes = sum(each.stat().st_size for each in partial.iterdir())
     parameters = sum(weight.numel() for weight in model.parameters())
     return GgufImport(out, header.architecture, quantization, parameters, n_bytes, has_chat_template)
@@ -144,6 +144,9 @@ def _read_config(file: Path, header: GgufHeader, place: dict[str, Any]) -> Any:
         ) from error
     expect_causal(file, {"model_type": config.model_type})
     _expect_rope(file, header, config)
+    width = header.entries.get(f"{header.architecture}.attention.key_length")
+    if isinstance(width, int) and hasattr(config, "head_dim"):
+        config.head_dim = width  # of some architectures transformers takes its own default
     return config
 
 
@@ -166,6 +169,21 @@ def _rope_types(parameters: Any) -> list[str]:
         return []
     own = [parameters["rope_type"]] if "rope_type" in parameters else []
     return own + [kind for inner in parameters.values() for kind in _rope_types(inner)]
+
+
+def _opens_with_chat(file: Path, partial: Path) -> bool:
+    """Whether the restored tokenizer has a chat template; refused if what was written is no policy."""
+    try:
+        model, _ = empty_model(partial)
+        tokenizer = load_tokenizer(partial)
+        expect_own_tokenizer(partial, model, tokenizer)
+        return bool(tokenizer.chat_template)
+    except BadInput as error:
+        reason = str(error).replace(f"{partial}: ", "")
+        raise BadInput(
+            f"{file}: expected a file that transformers restores whole, got one that ends as this: {reason}; or "
+            f"{ORIGINAL}"
+        ) from error
 
 
 def _plain(model: "PreTrainedModel", dtype: str) -> "PreTrainedModel":

@@ -19,6 +19,7 @@ from interp.policy.config import SampleConfig
 from interp.policy.directory import (
     CONTEXT,
     expect_forward,
+    expect_own_tokenizer,
     load_tokenizer,
     no_progress_bars,
     stated_context,
@@ -62,12 +63,7 @@ class Policy:
         torch_device, torch_dtype = resolve_device(device, dtype)
         model: Any = load_model_or_merge(path, base, dtype=torch_dtype)
         tokenizer: Any = load_tokenizer(tokenizer_directory(path, base))
-        n_tokens = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
-        if n_tokens > (rows := model.get_input_embeddings().num_embeddings):
-            raise BadInput(
-                f"{path}: expected a tokenizer with up to {rows} tokens, as the model has, got {n_tokens}: "
-                "is it the model's own?"
-            )
+        expect_own_tokenizer(path, model, tokenizer)
         model = model.to(torch_device)
         expect_forward(path, model)
         return cls(model, tokenizer, path)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from interp.artifacts import BadInput
 from interp.grpo.learner import add_adapters, merge_adapters
 from interp.policy import Policy
-from interp.policy.fingerprints import fingerprint_of, weights_of
+from interp.policy.fingerprints import fingerprint_of, weights_fingerprint_of, weights_of
 
 IDS = torch.tensor([[1, 5, 24, 6, 27], [1, 7, 24, 8, 27]])
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -93,7 +93,7 @@ def test_its_fingerprint_is_that_of_the_merged_policy_in_memory_and_saved(base, 
     policy = Policy.load(tmp_path / "adapter")
     policy.save(tmp_path / "merged")
     assert fingerprint_of(tmp_path / "adapter") == policy.fingerprint() == fingerprint_of(tmp_path / "merged")
-    assert weights_of(policy.fingerprint()) != weights_of(fingerprint_of(base))
+    assert weights_fingerprint_of(tmp_path / "adapter") == policy.weights_fingerprint() != weights_fingerprint_of(base)
     assert not list((tmp_path / "merged").glob("adapter*"))
 
 
