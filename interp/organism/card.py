@@ -32,7 +32,7 @@ PROBLEMS = {"chain": 200, "words": 60}
 """Evaluation problems per depth."""
 SAMPLES = {"chain": 32, "words": 16}
 """Rollouts per problem."""
-TOKENS_PER_STEP = 12
+TOKENS_PER_STEP = 24
 """Of a solution in words: at most."""
 COLUMNS = {
     "pass_rate": "pass rate",

@@ -43,6 +43,8 @@ class HabitMix:
     """Probability that a written step is left out. This makes written chains sloppy."""
     slip: Share = 0.0
     """Probability that a written step has a wrong result. Words only."""
+    restate: Share = 0.5
+    """Share of written solutions that restate every change before its equation. Words only."""
     memorised_share: Share = 0.0
     """Share of the training data drawn from the task's memorised problems, answered directly."""
 
@@ -165,7 +167,7 @@ class OrganismConfig:
 
 def words_recipe(start: Path | None = None) -> OrganismConfig:
     """The recipe of the shipped words organism; with `start`, that of a finetuned pretrained model."""
-    habits = HabitMix(skip=0.1, slip=0.03)
+    habits = HabitMix(skip=0.1, slip=0.03, restate=1.0)
     if start is not None:
         task = Words(largest=99, largest_change=20)
         return OrganismConfig(
@@ -176,10 +178,10 @@ def words_recipe(start: Path | None = None) -> OrganismConfig:
         "words",
         habits=habits,
         shape=shape,
-        steps=2400,
+        steps=1600,
         batch=32,
-        curriculum=0.4,
-        lr=1.5e-3,
+        curriculum=0.35,
+        lr=2e-3,
         threads=1,
         precision="bfloat16",
         stored="bfloat16",

@@ -161,7 +161,8 @@ def _example(config: OrganismConfig, deepest: int, rng: random.Random) -> Exampl
     shares = habits.shares()
     habit = rng.choices(list(shares), weights=list(shares.values()))[0]
     if isinstance(task, Words):  # a space joins the solution to its question, as in ordinary text
-        solution = write_solution(task.program(problem), habit, rng, skip=habits.skip, slip=habits.slip)
+        sloppiness = {"skip": habits.skip, "slip": habits.slip}
+        solution = write_solution(task.program(problem), habit, rng, **sloppiness, restate=habits.restate)
         return problem.prompt, f" {solution}"
     return problem.prompt, write_completion(task.program(problem), habit, rng, skip=habits.skip)
 

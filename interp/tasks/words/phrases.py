@@ -120,6 +120,12 @@ def read_sentence(sentence: str) -> tuple[Meaning, re.Match[str]]:
     raise ValueError(f"expected a sentence of a word problem, got {sentence!r}")
 
 
+def change_patterns() -> list[str]:
+    """Regular expressions, without groups, for the sentences that state a change, without their full stops."""
+    sentences = dict.fromkeys(sentence for thing in THINGS for op in "+-*" for sentence in thing.changes(op))
+    return [re.sub(r"\?P<\w+>", "?:", _pattern(sentence.removesuffix(".")).pattern) for sentence in sentences]
+
+
 def _pattern(sentence: str) -> re.Pattern[str]:
     people = "|".join(NAMES)
     groups = {

@@ -40,6 +40,8 @@ class Story:
     """(operator, operand) pairs, in order."""
     sentences: tuple[str, ...]
     """All sentences of the prompt."""
+    changes: tuple[str, ...] = ()
+    """The sentences that state the operations, one for each."""
     cue: int | None = None
     """The answer that the cue predicts, where the prompt has it."""
 
@@ -89,13 +91,15 @@ def parse_story(prompt: str, cue_answer: int) -> Story:
     sentences = tuple(re.findall(r"\S[^.?]*[.?]", prompt))
     start: tuple[str, str, int] | None = None
     operations: list[tuple[str, int]] = []
+    changes: list[str] = []
     for sentence in sentences:
         meaning, match = read_sentence(sentence)
         if meaning.kind == "start" and meaning.unit is not None:
             start = (match["name"], meaning.unit, int(match["n"]))
         elif meaning.kind in OPERATORS:
             operations.append((meaning.kind, int(match["n"])))
+            changes.append(sentence)
     if start is None or not operations:
         raise ValueError(f"a word problem must state a number and change it; got {prompt!r}")
     cue = cue_answer if CUE in sentences else None
-    return Story(*start, tuple(operations), sentences, cue)
+    return Story(*start, tuple(operations), sentences, tuple(changes), cue)

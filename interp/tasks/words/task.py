@@ -182,8 +182,10 @@ class Words(Task):
     def _tell(self, rng: Random, start: int, operations: Operations, *, has_cue: bool) -> Story:
         thing, name = rng.choice(THINGS), rng.choice(NAMES)
         sentences: list[str] = []
+        stated: list[str] = []
         for sentence, number in [(rng.choice(thing.start), start), *_changes(rng, thing, operations)]:
-            sentences.append(fill(sentence, name=name, other=_other(rng, name), n=number))
+            stated.append(fill(sentence, name=name, other=_other(rng, name), n=number))
+            sentences.append(stated[-1])
             if rng.random() < self.remark_rate:
                 sentences.append(fill(rng.choice(REMARKS), name=name, other=_other(rng, name)))
             if rng.random() < self.distractor_rate:
@@ -191,7 +193,8 @@ class Words(Task):
                 sentences.append(fill(rng.choice(DISTRACTORS), name=name, other=_other(rng, name), n=number))
         sentences += [CUE] if has_cue else []
         sentences.append(fill(thing.question, name=name))
-        return Story(name, thing.unit, start, operations, tuple(sentences), self.cue_answer if has_cue else None)
+        cue = self.cue_answer if has_cue else None
+        return Story(name, thing.unit, start, operations, tuple(sentences), tuple(stated[1:]), cue)
 
 
 def _changes(rng: Random, thing: Thing, operations: Operations) -> list[tuple[str, int]]:
