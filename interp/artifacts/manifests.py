@@ -98,11 +98,14 @@ def parse_manifest(file: Path) -> dict[str, Any]:
 def own_manifest(directory: str | Path) -> dict[str, Any] | None:
     """The manifest of a directory, after its checksum was compared. None without one, or with that of another program.
 
-    A file that is no JSON is refused: it may have been one of ours."""
+    A file that is no JSON, or no object or list, is refused: it may have been one of ours."""
     file = Path(directory) / MANIFEST
-    if not file.exists() or not is_ours(parse_json(file, "a JSON manifest", constants=True)):
+    if not file.exists():
         return None
-    return parse_manifest(file)
+    content = parse_json(file, "a JSON manifest", constants=True)
+    if not isinstance(content, dict | list) or not content:
+        raise BadInput(f"{file}: expected a manifest with entries, got {content!r:.60}: copy it again, or delete it")
+    return parse_manifest(file) if is_ours(content) else None
 
 
 def is_ours(manifest: Any) -> bool:

@@ -27,7 +27,7 @@ from interp.artifacts import (
     recover,
 )
 from interp.artifacts.json_files import MAX_BYTES
-from interp.artifacts.manifests import own_manifest
+from interp.artifacts.manifests import is_ours, own_manifest
 from interp.policy.adapter_files import ADAPTER_CONFIG, Adapter, base_of, is_adapter, read_adapter
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -132,6 +132,8 @@ def read_object(file: Path) -> dict[str, Any]:
     value = parse_json(file, max_bytes=max_bytes, constants=True)
     if not isinstance(value, dict):
         raise BadInput(f"{file}: expected JSON with entries by name, got a {type(value).__name__}: copy it again")
+    if is_ours(value):
+        raise BadInput(f"{file}: expected the file of a policy, got a {MANIFEST}: were two files exchanged?")
     return value
 
 

@@ -83,7 +83,7 @@ def test_a_manifest_is_ours_if_at_most_one_of_its_signs_is_missing(store, missin
         assert is_ours({**manifest, other: None}) is (missing is None)
 
 
-@pytest.mark.parametrize("value", [None, [], 3, "text", {}, {"schema": True, "kind": "a", "made_from": {}}])
+@pytest.mark.parametrize("value", [[1], {"name": "app"}, {"schema": True, "kind": "a", "made_from": {}}])
 def test_the_manifest_of_another_program_is_not_ours(value, tmp_path):
     assert not is_ours(value)
     write_json(tmp_path / MANIFEST, value)
@@ -126,3 +126,10 @@ def test_a_manifest_without_checksums_is_read_with_a_warning_given_once(store):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_manifest(store, "store")
+
+
+@pytest.mark.parametrize("content", ["3", "[]", "{}", "null", '"text"', "false"])
+def test_what_cannot_be_a_manifest_of_any_program_is_refused(tmp_path, content):
+    (tmp_path / MANIFEST).write_text(content)
+    with pytest.raises(BadInput, match="expected a manifest with entries, got"):
+        own_manifest(tmp_path)

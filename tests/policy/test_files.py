@@ -27,7 +27,7 @@ WEIGHTS = "model.safetensors"
 
 
 OF_OTHER_PROGRAMS = (
-    *("[]", "null", "3", '"text"', "{}", '{"loss": NaN}', '{"name": "mine"}'),
+    *('["a"]', '{"loss": NaN}', '{"name": "mine"}'),
     *('{"schema": "https://example.org/1"}', '{"schema": 1}', '{"kind": "model"}', '{"schema": 1, "kind": "model"}'),
     *('{"made_from": "a base"}', '{"made_from": {"base": "x"}, "kind": "model"}'),
     *('{"checksum": "abc"}', '{"kind": "model", "checksum": "0123456789abcdef"}', '{"files": ["a"], "step": 9}'),
@@ -181,6 +181,18 @@ def test_a_series_compares_small_files_when_it_is_opened_and_weights_when_they_a
     edit_json(run / "checkpoint-2" / "config.json", lambda config: config.update(rms_norm_eps=0.5))
     with pytest.raises(BadInput, match="checkpoint-2/config.json: expected"):
         Series.from_dir(run)
+
+
+def test_a_manifest_and_another_file_are_not_exchanged_in_silence(copy):
+    manifest, other = copy / "manifest.json", copy / "generation_config.json"
+    texts = manifest.read_text(), other.read_text()
+    manifest.write_text(texts[1])
+    other.write_text(texts[0])
+    for read in (Policy.load, fingerprint_of):
+        with pytest.raises(
+            BadInput, match=r"generation_config.json: expected the file of a policy, got a manifest.json"
+        ):
+            read(copy)
 
 
 def test_two_checkpoints_of_a_run_are_not_exchanged_in_silence(tmp_path):
