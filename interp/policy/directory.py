@@ -257,11 +257,13 @@ def no_progress_bars() -> Iterator[None]:
 
 
 @contextmanager
-def whatever_it_raises(path: str | Path, noun: str) -> Iterator[None]:
+def whatever_it_raises(
+    path: str | Path, noun: str, *, remedy: str = "copy it again, or make it again"
+) -> Iterator[None]:
     """As `reading`, for code of transformers, which raises errors of any kind on a damaged directory."""
     import torch
 
-    with reading(path, noun):
+    with reading(path, noun, remedy=remedy):
         try:
             yield
         except (BadInput, MemoryError, torch.OutOfMemoryError):

@@ -32,7 +32,7 @@ from interp.policy.residual import AnyLayer, Layer, completion_residuals, comput
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
 from interp.policy.stopping import StopTexts
-from interp.policy.text import Offsets, decode_with_offsets
+from interp.policy.text import Offsets, decode_with_offsets, special_token_in
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -128,7 +128,8 @@ class Policy:
     def encode(self, problems: Sequence[str], prompt_format: PromptFormat = PLAIN) -> list[Ids]:
         """Problems as token ids, put as `prompt_format` says, with the tokens that the tokenizer puts before a text.
 
-        A prompt with words that the tokenizer does not know is refused: the policy would see another prompt."""
+        A prompt with words that the tokenizer does not know is refused: the policy would see another prompt. The text
+        of a special token is that token; in a user's turn it is refused, since it could end the turn."""
         if prompt_format.chat and not self.tokenizer.chat_template:
             raise BadInput("expected a tokenizer with a chat template, for chat; got one without: leave out chat")
         return [self._encode(problem, prompt_format) for problem in problems]
@@ -137,7 +138,13 @@ class Policy:
         tokenizer: Any = self.tokenizer
         prompt = prompt_format.text(problem)
         if prompt_format.chat:
-            with whatever_it_raises("the tokenizer", "a chat template that can be applied"):
+            if token := special_token_in(tokenizer, problem):
+                raise BadInput(
+                    f"expected a problem without special tokens, since it becomes a user's turn; got {token!r} in "
+                    f"{problem[:MAX_QUOTED]!r}: take it out, or write the whole prompt yourself and leave out chat"
+                )
+            remedy = "leave out what it does not take, such as a system prompt, or leave out chat"
+            with whatever_it_raises("the tokenizer", "a chat template that can be applied", remedy=remedy):
                 ids = tokenizer.apply_chat_template(
                     prompt_format.turns(problem), add_generation_prompt=True, return_dict=False
                 )
@@ -145,7 +152,10 @@ class Policy:
             ids = tokenizer(prompt)["input_ids"]
         quoted = prompt if len(prompt) <= MAX_QUOTED else prompt[: MAX_QUOTED - 3] + "..."
         if not 0 < len(ids) < self.context:
-            raise BadInput(f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {quoted!r}")
+            raise BadInput(
+                f"a prompt must have 1 to {self.context - 1} tokens; got {len(ids)} in {quoted!r}: leave such problems "
+                "out"
+            )
         special = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, None}
         unknown = {tokenizer.unk_token_id} - special
         if unknown & set(ids) and tokenizer.unk_token not in prompt:

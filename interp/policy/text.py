@@ -22,6 +22,14 @@ def decode_with_offsets(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]
     return text, _offsets_by_stream(tokenizer, ids, text) or _offsets_by_prefix(tokenizer, ids, text)
 
 
+def special_token_in(tokenizer: "PreTrainedTokenizerBase", text: str) -> str | None:
+    """The first of a tokenizer's special tokens that is written out in `text`: it would be read as that token."""
+    added = tokenizer.added_tokens_decoder.values()  # pyright: ignore[reportAttributeAccessIssue]
+    special = {*map(str, tokenizer.all_special_tokens), *(token.content for token in added if token.special)}
+    places = [(place, token) for token in special if token and (place := text.find(token)) >= 0]
+    return min(places)[1] if places else None
+
+
 def _decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> str:
     return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)  # pyright: ignore[reportReturnType]
 
