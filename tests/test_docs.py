@@ -1,17 +1,33 @@
 """README and guide are run: their Python from top to bottom, their commands one by one, in the order they are read."""
 
+import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import peft
 import pytest
+from gguf_fixtures import random_model, write_gguf
 
 from interp import cli
+from interp.policy import Policy
+from interp.policy.gguf import import_gguf
 
 ROOT = Path(__file__).parent.parent
-GUIDE = ["organism", "training", "credit", "activations", "dictionaries", "roles", "tracking", "own-data", "artifacts"]
+GUIDE = [
+    "organism",
+    "training",
+    "credit",
+    "activations",
+    "dictionaries",
+    "roles",
+    "tracking",
+    "own-data",
+    "own-checkpoints",
+    "artifacts",
+]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / "guide" / f"{name}.md" for name in GUIDE)]
 
 
@@ -27,8 +43,16 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory) -> Path:
-    """The directory in which all pages are run, one after the other."""
-    return tmp_path_factory.mktemp("workshop")
+    """The directory in which all pages are run, one after the other, with what a user brings along: small stand-ins."""
+    place = tmp_path_factory.mktemp("workshop")
+    write_gguf(place / "smollm2.gguf", random_model("llama"), chat=True)
+    import_gguf(place / "smollm2.gguf", place / "base")
+    adapters = peft.get_peft_model(Policy.load(place / "base").model, peft.LoraConfig(r=2, target_modules="all-linear"))
+    adapters.peft_config["default"].base_model_name_or_path = "org/smollm2"
+    adapters.save_pretrained(place / "lora" / "checkpoint-4", save_embedding_layers=False)  # else it asks the hub
+    problems = [{"id": f"{n}", "prompt": f"{n} + 1 =", "answer": f"{n + 1}", "split": "eval"} for n in range(4)]
+    (place / "sums.jsonl").write_text("\n".join(map(json.dumps, problems)))
+    return place
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

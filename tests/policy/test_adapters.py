@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,19 @@ def test_pickles_that_a_trainer_leaves_beside_an_adapter_are_not_opened(adapter)
     for name in ("training_args.bin", "optimizer.pt", "adapter_model.bin"):
         (adapter / name).write_bytes(b"never opened")
     assert fingerprint_of(adapter) == Policy.load(adapter).fingerprint() == expected
+
+
+def test_opening_an_adapter_never_touches_the_network(adapter, base, monkeypatch):
+    def refuse(*args: object, **kwargs: object) -> None:
+        pytest.fail("the network was touched")
+
+    edit(adapter, base_model_name_or_path="org/model")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert Policy.load(adapter, base=base).fingerprint() == fingerprint_of(adapter, base)
+    with pytest.raises(BadInput):
+        Policy.load(adapter)
 
 
 # --- an adapter that begins as zero is its base --------------------------------------------------------------------
