@@ -25,7 +25,7 @@ GUIDE = [
     "roles",
     "tracking",
     "own-data",
-    "own-checkpoints",
+    "policies",
     "artifacts",
 ]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / "guide" / f"{name}.md" for name in GUIDE)]
