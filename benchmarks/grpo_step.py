@@ -86,6 +86,8 @@ class Config:
     """Width of the random model, a multiple of 128."""
     vocab: int = 151_936
     """Vocabulary of the random model."""
+    lora_rank: int = 0
+    """Train LoRA adapters of this rank in all linear layers. 0 trains the weights."""
     keep: bool = True
     """Write the result; not for a dry run."""
 
@@ -185,7 +187,7 @@ class Ours:
 
     def __init__(self, case: Setting, config: Config, *, prompts: int, rows: int, micro_tokens: int) -> None:
         sampling = SampleConfig(group=config.group, max_new_tokens=case.new_tokens, rows=rows)
-        update = UpdateConfig(lr=LR, micro_tokens=micro_tokens)
+        update = UpdateConfig(lr=LR, micro_tokens=micro_tokens, lora_rank=config.lora_rank)
         self.config = GRPOConfig(prompts=prompts, sampling=sampling, update=update, kl_every=0)
         source = problem_source(case.task, case.level, steps=self.config.steps, seed=0)
         self.learner = Learner(case.policy, self.config)
@@ -278,10 +280,20 @@ def trainer(
         reward_funcs=timer.rewards_of,  # pyright: ignore[reportArgumentType]
         train_dataset=Dataset.from_list([{"prompt": p.prompt, "problem_index": i} for i, p in enumerate(problems)]),
         processing_class=case.policy.tokenizer,
+        peft_config=adapters(config.lora_rank),
         callbacks=[timer],
     )
     grpo_trainer.remove_callback(PrinterCallback)
     return grpo_trainer, timer
+
+
+def adapters(rank: int) -> Any:
+    """The adapters that ours puts into all linear layers, for TRL."""
+    if not rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def _synchronize() -> None:

@@ -8,6 +8,7 @@ so lengths are mixed there too. Ours also returns every token's log-probability 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ from interp.policy import SampleConfig
 from interp.policy.policy import Policy
 from interp.policy.sample import Sampler
 from interp.tasks import Chain
+from interp.tasks.words import Words
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Config:
     threads: int = 2
     layers: int = 24
     """Layers of the random model; 24 make it 0.5 B parameters."""
+    directory: Path | None = None
+    """A model in Hugging Face format, that answers word problems. Instead of `model`."""
+    new_tokens: int = 96
+    """Tokens in a completion, at most. The random model samples up to 256."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,11 @@ class Setting:
 
 def setting(config: Config) -> Setting:
     torch.set_num_threads(config.threads)
-    if config.model == "organism":
-        policy = Policy.load(shipped_path(), device=config.device)
-        prompts = policy.encode([problem.prompt for problem in Chain().problems("eval", None, config.problems)])
-        return Setting(policy.model, prompts, policy.stop_ids, policy.pad_id, 96)
+    if config.directory is not None or config.model == "organism":
+        policy, task = Policy.load(config.directory or shipped_path(), device=config.device), Chain()
+        task = Words() if config.directory is not None else task
+        prompts = policy.encode([problem.prompt for problem in task.problems("eval", None, config.problems)])
+        return Setting(policy.model, prompts, policy.stop_ids, policy.pad_id, config.new_tokens)
     torch.manual_seed(0)
     shape = Qwen3Config(
         vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_hidden_layers=config.layers,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from interp.artifacts import reserve
 from interp.checks import Name, Step
 from interp.cli.app import Args, Flat, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import (
@@ -110,6 +111,8 @@ class Bucket(Args):
     policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
     problems: Annotated[ProblemArgs, Flat] = field(default_factory=ProblemArgs)
     buckets: Annotated[BucketConfig, Flat] = field(default_factory=BucketConfig)
+    rollouts: Path | None = None
+    """Also save the completions, in this directory, as `interp roll-out --out` does."""
     output: Annotated[OutputArgs, Flat] = field(default_factory=OutputArgs)
 
 
@@ -119,14 +122,17 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
     from interp.rollouts import bucket
 
     output, is_json = config.output, config.policy.json
-    with output.reserve():
+    with output.reserve(), reserve(config.rollouts, overwrite=output.overwrite):
         task, problems, skipped = _open_problems(config, default_split="train")
         buckets = bucket(config.policy.load(), task, problems, config=config.buckets, progress=not is_json)
         output.save(buckets)
+        if config.rollouts is not None and buckets.rollouts is not None:
+            buckets.rollouts.save(config.rollouts, overwrite=output.overwrite)
     if is_json:
         summary, table = buckets.summary().to_dicts(), buckets.table().to_dicts()
         return say_json({"out": output.out, "skipped": skipped, "summary": summary, "table": table})
     say(f"{buckets}", "", text_table(buckets.summary()))
+    _say_unannounced(buckets.rollouts or ())
     explain(
         "Unambiguous: the whole interval of the pass rate lies in the bucket. hard@8: none of the first 8 samples is "
         "correct; easy@8: all are."

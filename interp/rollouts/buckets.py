@@ -19,6 +19,7 @@ from interp.checks import Confidence, Range, Seed, Share, expect_plausible
 from interp.display import HtmlSummary
 from interp.policy.config import NewTokens, Rows, SampleConfig, Temperature
 from interp.policy.prompts import PromptFormat, same_prompts
+from interp.rollouts.record import Rollouts
 from interp.rollouts.roll_out import roll_out
 from interp.rollouts.tables import read_table
 from interp.tasks.base import BUCKETS, Problem, Task
@@ -94,8 +95,17 @@ class MeasuredProblems(list[Problem]):
 class Buckets(Sequence[BucketedProblem], HtmlSummary):
     """Problems with their measured difficulty."""
 
-    def __init__(self, rows: Sequence[BucketedProblem], *, config: Any, made_from: dict[str, str]) -> None:
+    def __init__(
+        self,
+        rows: Sequence[BucketedProblem],
+        *,
+        config: Any,
+        made_from: dict[str, str],
+        rollouts: Rollouts | None = None,
+    ) -> None:
         self.rows, self.config, self.made_from = list(rows), config, made_from
+        self.rollouts = rollouts
+        """The completions that were measured; None in buckets that were loaded. `save` leaves them out."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -197,7 +207,7 @@ def bucket(
         for problem, group in zip(problems, groups, strict=True)
     ]
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
-    return Buckets(rows, config=to_json(config), made_from=made_from)
+    return Buckets(rows, config=to_json(config), made_from=made_from, rollouts=rollouts)
 
 
 def measure_problem(problem: Problem, correct: Sequence[bool], config: BucketConfig) -> BucketedProblem:

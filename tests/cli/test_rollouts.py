@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from commands import refused, run, run_json, run_text
@@ -50,6 +51,31 @@ def test_problems_are_bucketed_and_saved(monkeypatch, capsys, tmp_path):
     result = run_json(monkeypatch, capsys, *words, "--overwrite")
     assert len(result["table"]) == 4 == sum(row["problems"] for row in result["summary"])
     assert len(Buckets.load(tmp_path / "b")) == 4
+
+
+def test_the_completions_that_measured_the_buckets_are_saved_on_request(monkeypatch, capsys, tmp_path):
+    words = ("bucket", "--problems", "2", "--n", "8", "--out", tmp_path / "b", "--rollouts", tmp_path / "r")
+    run_json(monkeypatch, capsys, *words)
+    rows, buckets = Rollouts.load(tmp_path / "r").rows, Buckets.load(tmp_path / "b")
+    assert [sum(row.correct for row in rows[i : i + 8]) for i in (0, 8)] == [row.successes for row in buckets]
+    assert buckets.rollouts is None
+    assert "r exists already" in refused(monkeypatch, capsys, *words[:-3], tmp_path / "b2", *words[-2:])
+
+
+def test_right_numbers_that_are_not_announced_are_counted_with_advice(monkeypatch, capsys, tmp_path):
+    import interp.rollouts
+
+    real = interp.rollouts.roll_out
+
+    def with_one_unannounced(*args, **kwargs):
+        rollouts = real(*args, **kwargs)
+        rollouts.rows[0] = replace(rollouts.rows[0], format="unannounced")
+        return rollouts
+
+    monkeypatch.setattr(interp.rollouts, "roll_out", with_one_unannounced)
+    text = run_text(monkeypatch, capsys, "roll-out", "--problems", "2", "--group", "2")
+    assert "1 of 4 rollouts end in the right number and announce no answer" in " ".join(text.split())
+    assert "right number, not announced:" in text
 
 
 def test_an_evaluation_is_shown_by_level_and_step_and_saved(monkeypatch, capsys, tmp_path):
