@@ -20,13 +20,14 @@ class CollectConfig(PromptFormat):
 
     layers: tuple[Layer, ...] = ()
     """Residuals after these blocks, counted from 0. Several layers cost one forward."""
-    site: str | None = None
+    site: Name | None = None
     """What to collect of these layers: resid_pre, attn_out, resid_mid, mlp_out, resid_post (the default), or attn or
     mlp, the outputs of the modules before any norm that follows them."""
-    hook: str | None = None
+    hook: Name | None = None
     """Layer and site in one, by its name in TransformerLens or Hugging Face: blocks.3.hook_mlp_out, model.layers.3."""
     tokens: Tokens = 400_000
-    """Largest number of tokens in all. Each checkpoint has an equal share for each corpus."""
+    """Largest number of tokens in all, those of prompts included. Each checkpoint has an equal share for each corpus.
+    Dictionaries are fitted on the tokens of completions alone, by default: the store says how many these are."""
     gb: Annotated[float, Range(0, 10**6, without_low=True)] = 4.0
     """Largest size on disk in all, in 10^9 bytes. The collection ends at this or at `tokens`, whichever comes first."""
     corpora: tuple[str, ...] = ("on-policy", "probe")

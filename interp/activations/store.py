@@ -123,7 +123,8 @@ class Store(HtmlSummary):
         layers = ", ".join(str(self.site_of(layer)) for layer in self.layers)
         left_out = f", {len(self.skipped)} left out" if self.skipped else ""
         return (
-            f"Store({self.path}, {len(self):,} tokens of {self.documents.height:,} documents, "
+            f"Store({self.path}, {len(self):,} tokens ({self.completion_tokens:,} of completions) of "
+            f"{self.documents.height:,} documents, "
             f"layer{'s' if len(self.layers) > 1 else ''} {layers} of width {self.d_model}, "
             f"{len(self._shards)} shard{'s' if len(self._shards) > 1 else ''}{left_out})"
         )
@@ -160,6 +161,11 @@ class Store(HtmlSummary):
         return self.manifest["made_from"]
 
     @property
+    def completion_tokens(self) -> int:
+        """Number of tokens of completions, on which dictionaries are fitted by default. The others are of prompts."""
+        return int((self.documents["length"] - self.documents["prompt"]).clip(0).sum())
+
+    @property
     def n_bytes(self) -> int:
         """Bytes on disk."""
         return sum(shard.n_bytes for shard in self._shards)
@@ -180,6 +186,7 @@ class Store(HtmlSummary):
             pl.col("shard").n_unique().alias("shards"),
             pl.len().alias("documents"),
             pl.col("length").sum().alias("tokens"),
+            (pl.col("length") - pl.col("prompt")).clip(0).sum().alias("completion_tokens"),
             *correct,
         ]
         if not by:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from interp.activations import CollectConfig
-from interp.checks import Count, Layer
+from interp.checks import Count, CountOrZero, Layer
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import FitArgs, Preset, SeriesArgs, TaskArgs, open_store, preset_on_command_line
 from interp.display import text_table
@@ -51,10 +51,16 @@ def collect_command(config: Annotated[Collect, Flat]) -> None:
         progress=not policy.json,
     )
     if policy.json:
-        size = {"layers": store.layers, "tokens": len(store), "bytes": store.n_bytes, "shards": store.shards}
+        size = {"layers": store.layers, "site": store.stored_site.kind, "tokens": len(store)}
+        size |= {"completion_tokens": store.completion_tokens, "bytes": store.n_bytes, "shards": store.shards}
         return say_json({"out": store.path, "skipped": skipped, **size, "summary": store.summary().to_dicts()})
     say(f"{store}")
     explain("What each checkpoint read (reader: its step), by corpus:", text_table(store.summary()))
+    prompts = len(store) - store.completion_tokens
+    explain(
+        f"A dictionary is fitted on the {store.completion_tokens:,} tokens of completions; the {prompts:,} of prompts "
+        "are left out unless --prompts is given."
+    )
     return say_saved(store.path)
 
 
@@ -103,6 +109,8 @@ class EvalTsae(Args):
     series: Annotated[SeriesArgs, Flat] = field(default_factory=SeriesArgs)
     layer: Layer | None = None
     """The dictionary's layer, if the dictionary does not say."""
+    skip_first: CountOrZero | None = None
+    """First tokens of each document that are not measured. Default: those on which the dictionary was not fitted."""
     documents: Count = 512
     """Documents on which to measure the loss recovered, if --series, --checkpoints or --policy gives the policies."""
     allow_unrelated_policies: bool = False
@@ -127,6 +135,7 @@ def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
             store,
             series,
             layer=config.layer,
+            skip_first=config.skip_first,
             documents=config.documents,
             allow_unrelated_policies=config.allow_unrelated_policies,
             device=policy.device,
@@ -137,6 +146,7 @@ def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
         tsae,
         store,
         layer=config.layer,
+        skip_first=config.skip_first,
         allow_unrelated_policies=config.allow_unrelated_policies,
         device=policy.device,
         progress=not policy.json,
@@ -151,6 +161,7 @@ def tsae_eval_command(config: Annotated[EvalTsae, Flat]) -> None:
 def _say_quality(tsae: "TSAE", quality: "Quality", recovery: "LossRecovery | None") -> None:
     tokens = "prompts and completions" if quality.includes_prompts else "completions"
     say(f"{tsae}", f"{quality}")
+    tokens += f" without the first {quality.skip_first} of each document" if quality.skip_first else ""
     measured_on = f"Measured on {quality.tokens:,} tokens of {tokens}, {MEASURED_ON[quality.is_training_store]}."
     explain(measured_on, text_table(quality.summary()))
     meaning = (

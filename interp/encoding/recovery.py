@@ -114,6 +114,7 @@ def loss_recovered(
     *,
     layer: int | None = None,
     documents: int = 512,
+    skip_first: int | None = None,
     allow_unrelated_policies: bool = False,
     device: str = "auto",
     dtype: str = "auto",
@@ -122,8 +123,9 @@ def loss_recovered(
     """Loss recovered on a sample of at most `documents` documents of a store, each read by the policy that read it.
 
     `policies` is the series the store was collected from (loaded onto `device`, in `dtype`), or a function from a step
-    to its policy. `layer` is needed only for a dictionary that does not say its layer. A store with none of the
-    policies that the dictionary was fitted on is refused, unless `allow_unrelated_policies`."""
+    to its policy. `layer` is needed only for a dictionary that does not say its layer. The first `skip_first` tokens of
+    each document are not replaced; by default those on which the dictionary was not fitted. A store with none of the
+    policies that it was fitted on is refused, unless `allow_unrelated_policies`."""
     expect_type(tsae, TSAE, "load it with TSAE.load(path)")
     expect_type(store, Store, "open it with Store.open(path)")
     load_policy = _policy_loader(policies, device, dtype)
@@ -132,8 +134,10 @@ def loss_recovered(
     if documents < 1:
         raise BadInput(f"documents must be at least 1; got {documents}: leave the policies out to measure none")
     stored = expect_matching_store(tsae, store, layer=layer, allow_unrelated_policies=allow_unrelated_policies)
-    mean_D = _mean_residual(Pools(store, stored, prompts=tsae.trained_on_prompts), len(store.shards))
-    evaluator = SpliceEvaluator(tsae, resolve_layer(tsae, layer), mean_D)
+    skip_first = tsae.skip_first if skip_first is None else skip_first
+    pools = Pools(store, stored, prompts=tsae.trained_on_prompts, skip_first=skip_first)
+    mean_D = _mean_residual(pools, len(store.shards))
+    evaluator = SpliceEvaluator(tsae, resolve_layer(tsae, layer), mean_D, skip_first=skip_first)
     samples = sample_documents(store, documents)
     progress_bar = tqdm(samples, desc="splicing", unit="checkpoint", delay=1, leave=False, disable=not progress)
     for step, prompts, completions in progress_bar:
@@ -153,6 +157,8 @@ class SpliceEvaluator:
     mean_D: Float[Tensor, " D"]
     measure_zero: bool = True
     """Whether the zero ablation is run too."""
+    skip_first: int | None = None
+    """First tokens of each document that are not replaced. Default: those on which the dictionary was not fitted."""
     against_mean: SpliceLosses = field(default_factory=SpliceLosses)
     against_zero: SpliceLosses = field(default_factory=SpliceLosses)
     n_documents: int = 0
@@ -187,6 +193,8 @@ class SpliceEvaluator:
         """Logits with the residual of completion tokens edited."""
         mask_BL = rows.mask_BL.bool()
         mask_BL[:, : rows.start] = False
+        skip_first = self.tsae.skip_first if self.skip_first is None else self.skip_first
+        mask_BL &= rows.mask_BL.cumsum(1) > skip_first  # prompts shorter than that are rare
         with splice_residual(policy.model, self.tsae.at(self.layer), edit, mask_BL=mask_BL):
             return completion_logits(policy.model, rows)
 

@@ -106,6 +106,9 @@ class TrainingConfig:
     """Seed of the initial weights and of the order of tokens."""
     prompts: bool = False
     """Train on tokens of prompts too, not only of completions."""
+    skip_first: Count | None = None
+    """First tokens of each document that are neither trained nor measured on. Many pretrained models give the very
+    first token a norm far above all others (1 leaves it out), which matters with `prompts`. Default: none."""
     pool_gb: Annotated[float, Range(0, 10_000, without_low=True)] = 0.5
     """Activations held in memory at once, to be shuffled: parts of every shard."""
     save_every: Count = 1000

@@ -86,6 +86,11 @@ class TSAE(HtmlSummary):
         """Whether it was fitted on tokens of prompts too."""
         return self.config is not None and self.config.training.prompts
 
+    @property
+    def skip_first(self) -> int:
+        """First tokens of each document on which it was not fitted."""
+        return (self.config.training.skip_first or 0) if self.config is not None else 0
+
     def __repr__(self) -> str:
         blocks = " + ".join(f"{width:,}" for width in self.block_widths)
         site = "" if self.site == RESID_POST else f", {self.site or hook_site(self.sae_lens_cfg)}"

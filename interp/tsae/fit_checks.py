@@ -22,10 +22,14 @@ def expect_layer(store: Store, layer: int) -> None:
 def expect_enough(pools: Pools, config: TSAEConfig) -> None:
     """Refuse a store that cannot fill a batch, or has no pairs for the contrast, before training starts."""
     store, documents, batch = pools.store, pools.store.documents, config.training.batch
-    trained = documents["length"] - (0 if config.training.prompts else documents["prompt"])
-    if (tokens := int(trained.clip(0).sum())) < batch:
+    training = config.training
+    skipped = documents.select(pl.max_horizontal(pl.col("prompt") * (not training.prompts), training.skip_first or 0))
+    trained = (documents["length"] - skipped.to_series()).clip(0)
+    if (tokens := int(trained.sum())) < batch:
+        left_out = 0 if training.prompts else len(store) - store.completion_tokens
+        hint = f" ({left_out:,} more are of prompts: train on them too, prompts=True, --prompts)" if left_out else ""
         raise BadInput(
-            f"{store.path}: expected at least one batch of {batch} tokens, got {tokens}: collect more, or use a "
+            f"{store.path}: expected at least one batch of {batch} tokens, got {tokens:,}{hint}: collect more, or use a "
             "smaller batch"
         )
     if tokens / pools.per_epoch < batch:

@@ -27,6 +27,7 @@ from interp.tsae.config import TSAEConfig
 from interp.tsae.dictionary import TSAE
 from interp.tsae.fit_checks import expect_layer, warn_no_promotion
 from interp.tsae.fit_run import FitRun, fit_spec, load_finished, locked_fits
+from interp.tsae.metrics import NormSpread, warn_outliers
 from interp.tsae.pools import Pools
 from interp.tsae.statistics import measure_statistics, sample_tokens
 
@@ -62,9 +63,10 @@ def fit_all(
     """Fit several dictionaries, by name, in one pass: each pool of activations is read once for all of them. Each is
     saved in a directory of its name in `out`."""
     _expect_configs(configs.values())
-    if len({(c.training.pool_gb, c.training.prompts) for c in configs.values()}) > 1:
+    if len({(c.training.pool_gb, c.training.prompts, c.training.skip_first) for c in configs.values()}) > 1:
         raise BadInput(
-            "expected one pool_gb and one prompts for dictionaries fitted together, got several: they share their pools"
+            "expected one pool_gb, one prompts and one skip_first for dictionaries fitted together, got several: they "
+            "share their pools"
         )
     outs = {name: Path(out) / name for name in configs} if out is not None else {}
     return _fit(store, configs, outs, layer=layer, start=start, device=device, progress=progress)
@@ -120,8 +122,11 @@ def _fit_missing(
     progress: bool,
 ) -> dict[str, TSAE]:
     first = next(iter(configs.values()))
-    statistics = measure_statistics(sample_tokens(store, layer, first))
-    pools = Pools(store, layer, gb=first.training.pool_gb, prompts=first.training.prompts)
+    training, sample_ND = first.training, sample_tokens(store, layer, first)
+    statistics = measure_statistics(sample_ND)
+    warn_outliers(NormSpread.of(sample_ND.norm(dim=-1)), len(sample_ND), store.path)
+    del sample_ND
+    pools = Pools(store, layer, gb=training.pool_gb, prompts=training.prompts, skip_first=training.skip_first)
     runs = [FitRun(name, pools, config, statistics, outs.get(name), device, start) for name, config in configs.items()]
     for run in runs:
         warn_no_promotion(run.trainer.config)

@@ -78,9 +78,11 @@ class _ShardDocuments:
 class Pools:
     """Cuts one layer of a store into pools of about `gb` GB, give or take one document of each shard."""
 
-    def __init__(self, store: Store, layer: int, *, gb: float = math.inf, prompts: bool) -> None:
+    def __init__(
+        self, store: Store, layer: int, *, gb: float = math.inf, prompts: bool, skip_first: int | None = None
+    ) -> None:
         self.store, self.layer = store, layer
-        self._shards = _documents_by_shard(store, prompts=prompts)
+        self._shards = _documents_by_shard(store, prompts=prompts, skip_first=skip_first or 0)
         self.per_epoch = max(1, min(store.documents.height, math.ceil(4 * store.d_model * len(store) / (gb * 1e9))))
         self._edges = [documents.slice_edges(self.per_epoch) for documents in self._shards]
 
@@ -115,11 +117,12 @@ class Pools:
         return Pool(x_PD, length_M.cumsum() - length_M, length_M, skip_M)
 
 
-def _documents_by_shard(store: Store, *, prompts: bool) -> list[_ShardDocuments]:
-    """One entry per shard, in order. Without `prompts`, the tokens of a prompt are skipped."""
+def _documents_by_shard(store: Store, *, prompts: bool, skip_first: int) -> list[_ShardDocuments]:
+    """One entry per shard, in order. The first `skip_first` tokens of a document are skipped and, without `prompts`,
+    those of its prompt."""
     documents = []
     for frame in store.documents.select("shard", "length", "prompt").partition_by("shard", maintain_order=True):
         length_M, prompt_M = (frame[name].to_numpy().astype(np.int64) for name in ("length", "prompt"))
-        skip_M = np.zeros_like(prompt_M) if prompts else np.minimum(prompt_M, length_M)
+        skip_M = np.minimum(np.maximum(0 if prompts else prompt_M, skip_first), length_M)
         documents.append(_ShardDocuments(length_M, skip_M))
     return documents

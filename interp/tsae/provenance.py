@@ -48,10 +48,10 @@ def expect_matching_store(tsae: TSAE, store: Store, *, layer: int | None, allow_
     site = site_of(tsae.at(resolve_layer(tsae, layer)))
     layer_in_store = store.layer_of(site)
     if layer_in_store is None or tsae.d_model != store.d_model:
-        held = ", ".join(str(store.site_of(each)) for each in store.layers)
+        sites = ", ".join(str(store.site_of(each)) for each in store.layers)
         raise Mismatch(
             f"{store.path}: expected activations of layer {site} and dimension {tsae.d_model}, as the dictionary's; "
-            f"got layers {held} and dimension {store.d_model}: collect that layer (interp collect --hook "
+            f"got layers {sites} and dimension {store.d_model}: collect that layer (interp collect --hook "
             f"{site.hook_name})"
         )
     if not allow_unrelated_policies:

@@ -28,9 +28,12 @@ from interp.tsae.metrics import (
     Firing,
     FiringRates,
     Membership,
+    Norms,
+    NormSpread,
     Smoothness,
     SmoothnessTable,
     block_membership,
+    warn_outliers,
 )
 from interp.tsae.pools import Pool, Pools
 from interp.tsae.provenance import expect_matching_store
@@ -48,6 +51,8 @@ class Quality(HtmlSummary):
     block_widths: tuple[int, ...]
     includes_prompts: bool
     """Whether tokens of prompts are among those measured."""
+    skip_first: int
+    """First tokens of each document that are not measured."""
     is_training_store: bool | None
     """Whether the dictionary was fitted on this very store. None if it does not say."""
     fve: float | None
@@ -58,6 +63,8 @@ class Quality(HtmlSummary):
     """Mean cosine of residual and reconstruction."""
     l0: ActiveLatents
     firing: FiringRates
+    norms: NormSpread
+    """Of the activations: whether a few tokens decide the variance explained."""
     smoothness: SmoothnessTable
     membership: Membership | None
     """Slow block against firing rate. None for a dictionary of one block."""
@@ -81,6 +88,7 @@ class Quality(HtmlSummary):
         return {
             "tokens": self.tokens, "prompts": self.includes_prompts, "fitted_on": self.is_training_store,
             "fve": self.fve, "fve_slow": self.fve_slow, "cosine": self.cosine,
+            "outlier_tokens": self.norms.outliers, "outlier_share": self.norms.outlier_share,
             "l0": self.l0.total, "l0_slow": self.l0.per_block[0], "dead_share": self.firing.dead_share,
             "autocorrelation": smooth.total.autocorrelation, "autocorrelation_slow": slow.autocorrelation,
             "autocorrelation_fast": smooth.per_block[-1].autocorrelation if len(smooth.per_block) > 1 else None,
@@ -159,26 +167,31 @@ def evaluate(
     store: Store,
     *,
     layer: int | None = None,
+    skip_first: int | None = None,
     allow_unrelated_policies: bool = False,
     device: str = "auto",
     progress: bool = True,
 ) -> Quality:
     """Measure a dictionary on the tokens of a store: of completions only, unless it was trained on prompts too.
 
-    `layer` is needed only for a dictionary that does not say its layer. A store with none of the policies that the
-    dictionary was fitted on is refused, unless `allow_unrelated_policies`."""
+    `layer` is needed only for a dictionary that does not say its layer. The first `skip_first` tokens of each document
+    are left out; by default those on which it was not fitted. A store with none of the policies that the dictionary was
+    fitted on is refused, unless `allow_unrelated_policies`."""
     expect_type(tsae, TSAE, "load it with TSAE.load(path)")
     expect_type(store, Store, "open it with Store.open(path)")
     layer = expect_matching_store(tsae, store, layer=layer, allow_unrelated_policies=allow_unrelated_policies)
     tsae = tsae.to(resolve_device(device)[0])
-    sums, pools = _QualitySums(tsae), Pools(store, layer, prompts=tsae.trained_on_prompts)
+    skip_first = tsae.skip_first if skip_first is None else skip_first
+    sums, pools = _QualitySums(tsae), Pools(store, layer, prompts=tsae.trained_on_prompts, skip_first=skip_first)
     shards = tqdm(range(len(store.shards)), desc="measuring", unit="shard", delay=1, leave=False, disable=not progress)
     for shard in shards:
         sums.update(pools.read_shards(shard))
     if not sums.tokens:
         raise BadInput(f"{store.path}: expected tokens to measure on, got none: does it hold prompts alone?")
     training_store = tsae.made_from.get("store")
-    return sums.compute(None if training_store is None else training_store == store.fingerprint())
+    quality = sums.compute(None if training_store is None else training_store == store.fingerprint(), skip_first)
+    warn_outliers(quality.norms, quality.tokens, store.path)
+    return quality
 
 
 class _QualitySums:
@@ -186,7 +199,7 @@ class _QualitySums:
 
     def __init__(self, tsae: TSAE) -> None:
         self.tsae, self.tokens = tsae, 0
-        self.fve, self.fve_slow, self.cosine = FVE(), FVE(), Cosine()
+        self.fve, self.fve_slow, self.cosine, self.norms = FVE(), FVE(), Cosine(), Norms()
         widths = tsae.block_widths
         self.l0, self.firing, self.smoothness = L0(widths), Firing(widths), Smoothness(widths)
 
@@ -197,12 +210,13 @@ class _QualitySums:
             self.fve.update(x_ND=x_ND, xhat_ND=xhat_ND)
             self.fve_slow.update(x_ND=x_ND, xhat_ND=self.tsae.decode_slow(z_NF, own_ND).cpu())
             self.cosine.update(x_ND=x_ND, xhat_ND=xhat_ND)
+            self.norms.update(x_ND=x_ND)
             self.l0.update(z_NF=z_NF)
             self.firing.update(z_NF=z_NF)
             self.smoothness.update(z_NF=z_NF.cpu(), x_ND=x_ND, joined_N=joined_N)
             self.tokens += len(x_ND)
 
-    def compute(self, is_training_store: bool | None) -> Quality:
+    def compute(self, is_training_store: bool | None, skip_first: int) -> Quality:
         firing, several_blocks = self.firing.compute(), len(self.tsae.block_widths) > 1
         slow_F, rate_F = np.arange(self.tsae.width) < self.tsae.n_slow, firing.firing_rate_F.cpu().numpy()
         alive_F = rate_F > 0
@@ -212,12 +226,14 @@ class _QualitySums:
             tokens=self.tokens,
             block_widths=self.tsae.block_widths,
             includes_prompts=self.tsae.trained_on_prompts,
+            skip_first=skip_first,
             is_training_store=is_training_store,
             fve=self.fve.compute(),
             fve_slow=self.fve_slow.compute(),
             cosine=self.cosine.compute().value,
             l0=self.l0.compute(),
             firing=firing,
+            norms=self.norms.compute(),
             smoothness=self.smoothness.compute(),
             membership=membership,
             membership_alive=block_membership(rate_F[alive_F], slow_F[alive_F]) if some_alive else None,

@@ -32,7 +32,8 @@ def sample_tokens(store: Store, layer: int, config: TSAEConfig) -> Float[Tensor,
     token would be the same few positions, if documents are alike in length."""
     training = config.training
     gb = min(training.pool_gb, 16 * SAMPLE_TOKENS * store.d_model / 1e9)
-    pools, rng = Pools(store, layer, gb=gb, prompts=training.prompts), np.random.default_rng(SAMPLE_TOKENS)
+    pools = Pools(store, layer, gb=gb, prompts=training.prompts, skip_first=training.skip_first)
+    rng = np.random.default_rng(SAMPLE_TOKENS)
     parts, missing = [], SAMPLE_TOKENS
     for slices in pools.epoch(0):
         pool = pools.read(slices)

@@ -42,7 +42,7 @@ def test_residuals_are_read_back_layer_by_layer_and_shard_by_shard(store):
         for layer in store.layers:
             assert torch.equal(store.read(shard, layer), residuals(lengths, layer, shard))
         assert store.facts(shard) == {"index": shard}
-    assert "14 tokens of 6 documents, layers 1, 3 of width 2, 3 shards" in repr(store)
+    assert "14 tokens (8 of completions) of 6 documents, layers 1, 3 of width 2, 3 shards" in repr(store)
 
 
 def test_tokens_give_their_document_in_the_store_and_documents_their_rows(store):
@@ -234,11 +234,11 @@ def test_the_bytes_on_disk_are_those_of_tensors_and_documents(store):
 
 def test_a_store_shows_its_documents_and_counts_them_by_checkpoint_and_corpus(store, tmp_path):
     assert store.table().equals(store.documents)
-    assert store.summary().to_dicts() == [{"shards": 3, "documents": 6, "tokens": 14}]
+    assert store.summary().to_dicts() == [{"shards": 3, "documents": 6, "tokens": 14, "completion_tokens": 8}]
     writer = Writer(tmp_path / "keyed", **ARGUMENTS)
     documents = document_table(LENGTHS[0]).with_columns(
         reader=7, corpus=pl.Series(["probe", "on-policy"]), correct=True
     )
     writer.add({layer: residuals(LENGTHS[0], layer) for layer in (1, 3)}, token_table(LENGTHS[0]), documents)
-    assert writer.finish().summary().rows() == [(7, "probe", 1, 1, 3, 1.0), (7, "on-policy", 1, 1, 2, 1.0)]
-    assert "14 tokens of 6 documents" in store._repr_html_()
+    assert writer.finish().summary().rows() == [(7, "probe", 1, 1, 3, 2, 1.0), (7, "on-policy", 1, 1, 2, 1, 1.0)]
+    assert "14 tokens (8 of completions) of 6 documents" in store._repr_html_()

@@ -61,7 +61,7 @@ def without_required(config: type) -> dict[str, Any]:
     """Values for the fields that have no default."""
     missing = dataclasses.MISSING
     required = [f.name for f in dataclasses.fields(config) if f.default is missing and f.default_factory is missing]
-    return {"layers": (0,)} if "layers" in required else dict.fromkeys(required, "a")
+    return {"layers": (0,)} if config is CollectConfig else dict.fromkeys(required, "a")
 
 
 NUMBERS = [

@@ -18,7 +18,7 @@ CONTRAST = {
 }  # fmt: skip
 TRAINING = {
     "steps": None, "batch": 1024, "lr": None, "warm_up": 0.05, "decay": 0.3, "clip": 1.0, "dead_after": 256_000,
-    "seed": 0, "prompts": False, "pool_gb": 0.5, "save_every": 1000,
+    "seed": 0, "prompts": False, "skip_first": None, "pool_gb": 0.5, "save_every": 1000,
 }  # fmt: skip
 OURS = {
     "width": None, "k": None, "blocks": [0.2, 0.8], "block_weights": [0.3, 1.0], "slow_k": None, "promote_every": 25,

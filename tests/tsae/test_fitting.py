@@ -255,7 +255,7 @@ def test_a_layer_that_the_store_lacks_is_refused(store, tmp_path):
 
 TOO_LITTLE = {
     "fewer tokens than a batch": ([[(10, 0)] * 12], {}, "at least one batch of 128 tokens, got 120: collect more, or"),
-    "fewer completion tokens": ([[(10, 9)] * 120], {}, "at least one batch of 128 tokens, got 120: collect more, or"),
+    "fewer completion tokens": ([[(10, 9)] * 120], {}, r"128 tokens, got 120 \(1,080 more are of prompts: train on"),
     "documents of one token": ([[(1, 0)] * 200], {}, "documents with two consecutive tokens that are trained on"),
     "completions of one token": ([[(10, 9)] * 200], {}, "for the contrast, got none: train on prompts too, or use"),
     "a single document": ([[(200, 0), (1, 0)]], {}, "expected two documents of at least two tokens, got one"),

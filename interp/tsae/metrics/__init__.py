@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from interp.tsae.metrics.loss_recovered import LossRecovered, SpliceLosses
     from interp.tsae.metrics.matching import Match, detection_auroc, match_best, match_one_to_one
     from interp.tsae.metrics.membership import Membership, block_membership
+    from interp.tsae.metrics.norms import Norms, NormSpread, warn_outliers
     from interp.tsae.metrics.probes import Probe, ProbeConfig, control_probe, probe
     from interp.tsae.metrics.ranks import auroc
     from interp.tsae.metrics.smoothness import BlockSmoothness, Smoothness, SmoothnessTable
@@ -34,6 +35,8 @@ __all__ = [
     "Match",
     "MeanCosine",
     "Membership",
+    "NormSpread",
+    "Norms",
     "Probe",
     "ProbeConfig",
     "Smoothness",
@@ -49,6 +52,7 @@ __all__ = [
     "match_one_to_one",
     "permute_labels",
     "probe",
+    "warn_outliers",
 ]
 __getattr__ = lazy_exports(
     __name__,
@@ -70,6 +74,9 @@ __getattr__ = lazy_exports(
         "match_one_to_one": "interp.tsae.metrics.matching",
         "Membership": "interp.tsae.metrics.membership",
         "block_membership": "interp.tsae.metrics.membership",
+        "NormSpread": "interp.tsae.metrics.norms",
+        "Norms": "interp.tsae.metrics.norms",
+        "warn_outliers": "interp.tsae.metrics.norms",
         "Probe": "interp.tsae.metrics.probes",
         "ProbeConfig": "interp.tsae.metrics.probes",
         "control_probe": "interp.tsae.metrics.probes",
