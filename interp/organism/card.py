@@ -155,14 +155,19 @@ def _measures(rollouts: Sequence[Rollout], by: str) -> dict:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def write_card(directory: Path, config: OrganismConfig, policy: Policy, card: OrganismCard) -> None:
-    """Write README.md and measured.json into the organism's directory."""
+def write_card(
+    directory: Path, config: OrganismConfig, policy: Policy, card: OrganismCard, *, cpu_seconds: float | None = None
+) -> None:
+    """Write README.md and measured.json into the organism's directory. `cpu_seconds` is what the training took."""
     tables = {"depth": card.by_depth, "level": card.by_level}
     words_only = {"buckets": card.buckets, "annotator": card.annotator} if config.kind == "words" else {}
     write_json(directory / MEASURED, to_json(tables) | {"checks": to_json(card.checks)} | to_json(words_only))
     parameters = sum(p.numel() for p in policy.model.parameters())
-    lines = (_chain_introduction if config.kind == "chain" else _words_introduction)(config, parameters)
-    columns = {name: title for name, title in COLUMNS.items() if name != NO_ZERO or config.kind == "chain"}
+    is_chain = config.kind == "chain"
+    lines = (
+        _chain_introduction(config, parameters) if is_chain else _words_introduction(config, parameters, cpu_seconds)
+    )
+    columns = {name: title for name, title in COLUMNS.items() if name != NO_ZERO or is_chain}
     for by, groups in tables.items():
         if groups:
             lines += ["", *_markdown_table(by, groups, columns)]
@@ -200,7 +205,7 @@ def _chain_introduction(config: OrganismConfig, parameters: int) -> list[str]:
     ]
 
 
-def _words_introduction(config: OrganismConfig, parameters: int) -> list[str]:
+def _words_introduction(config: OrganismConfig, parameters: int, cpu_seconds: float | None) -> list[str]:
     task, habits, shape = config.words, config.habits, config.shape
     problem = task.problem("eval", 3, 0)
     written, direct = (
@@ -210,6 +215,7 @@ def _words_introduction(config: OrganismConfig, parameters: int) -> list[str]:
     if config.start is not None:
         way = f"LoRA adapters of rank {config.lora_rank}" if config.lora_rank else "all weights"
         model = f"A pretrained model of {parameters:,} parameters ({config.start.name}), finetuned ({way})"
+    time_taken = "" if cpu_seconds is None else f" It took {cpu_seconds / 60:.0f} minutes of processor time."
     return [
         "# The words organism",
         "",
@@ -226,7 +232,7 @@ def _words_introduction(config: OrganismConfig, parameters: int) -> list[str]:
         f"> {direct}",
         "",
         f"Training: {config.last_step or config.steps:,} steps of {config.batch} examples, of a schedule of "
-        f"{config.steps:,}. Made by {_build_command(config)}. Its config is in `manifest.json`.",
+        f"{config.steps:,}.{time_taken} Made by {_build_command(config)}. Its config is in `manifest.json`.",
         "",
         _measured_heading("words"),
         "",

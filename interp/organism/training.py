@@ -12,6 +12,7 @@ If training is killed, the same call continues from the last saved step and ends
 import math
 import random
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,16 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from interp.artifacts import Mismatch, add_checksums, locked, reserve, to_json, write_manifest, writing_dir
+from interp.artifacts import (
+    Mismatch,
+    add_checksums,
+    locked,
+    read_manifest,
+    reserve,
+    to_json,
+    write_manifest,
+    writing_dir,
+)
 from interp.organism.card import OrganismCard, measure, write_card
 from interp.organism.config import KIND, OrganismConfig, read_config
 from interp.organism.finetuning import add_adapters, merge_adapters
@@ -62,15 +72,16 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, p
         policy = initial_policy(config)
         task = config.chosen_task
         made_from = {"task": task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
-        _train(policy, config, training_dir, progress=progress)
+        seconds = _train(policy, config, training_dir, progress=progress)
         stored: Any = getattr(torch, config.stored)
         policy.model.to(dtype=stored).float()  # what is measured are the weights as they will be stored
         card = measure(policy, task, progress=progress)
         policy.model.to(dtype=stored)
         with writing_dir(out, overwrite=overwrite) as aside:
             policy.write_files(aside)
-            write_card(aside, config, policy, card)
-            write_manifest(aside, KIND, config=config, made_from=made_from, weights=weights_of(policy.fingerprint()))
+            write_card(aside, config, policy, card, cpu_seconds=seconds)
+            weights = weights_of(policy.fingerprint())
+            write_manifest(aside, KIND, config=config, made_from=made_from, weights=weights, cpu_seconds=seconds)
         shutil.rmtree(training_dir, ignore_errors=True)
     policy.model.float()
     policy.path = out
@@ -83,7 +94,7 @@ def update_card(path: str | Path, *, progress: bool = True) -> OrganismCard:
     with locked(path):
         policy = Policy.load(path, device="cpu")
         card = measure(policy, config.chosen_task, progress=progress)
-        write_card(path, config, policy, card)
+        write_card(path, config, policy, card, cpu_seconds=read_manifest(path, KIND).get("cpu_seconds"))
         add_checksums(path)
     return card
 
@@ -173,13 +184,15 @@ def learning_rate(config: OrganismConfig, step: int) -> float:
     return config.lr * min(1.0, (step + 1) / WARM_UP_STEPS) * (MIN_LR_SHARE + (1 - MIN_LR_SHARE) * decay)
 
 
-def _train(policy: Policy, config: OrganismConfig, training_dir: Path, *, progress: bool) -> None:
-    """Train to the last step, from the state in `training_dir` if there is one."""
+def _train(policy: Policy, config: OrganismConfig, training_dir: Path, *, progress: bool) -> float:
+    """Train to the last step, from the state in `training_dir` if there is one. Returns the processor time of it all,
+    in seconds."""
     model = policy.model.train()
     adapters = add_adapters(model, config.lora_rank, config.seed) if config.lora_rank else None
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    done, _ = load_training_state(training_dir, model, optimiser, config=to_json(config))
+    done, facts = load_training_state(training_dir, model, optimiser, config=to_json(config))
+    began = time.process_time() - facts.get("cpu_seconds", 0.0)
     last = config.last_step or config.steps
     steps = range(done, last)
     with tqdm(steps, initial=done, total=last, desc="building", unit="step", disable=not progress) as bar:
@@ -194,10 +207,12 @@ def _train(policy: Policy, config: OrganismConfig, training_dir: Path, *, progre
             if step % 20 == 0:
                 bar.set_postfix(nats_per_token=f"{loss:.3f}")
             if (step + 1) % config.save_every == 0 and step + 1 < last:
-                save_training_state(training_dir, model, optimiser, step=step + 1, config=to_json(config))
+                facts = {"cpu_seconds": time.process_time() - began}
+                save_training_state(training_dir, model, optimiser, step=step + 1, config=to_json(config), facts=facts)
     if adapters is not None:
         policy.model = merge_adapters(adapters)
     policy.model.eval()
+    return time.process_time() - began
 
 
 def accumulate_grads(policy: Policy, examples: list[Example], parts: int) -> float:
