@@ -20,14 +20,16 @@ from interp.policy.config import SampleConfig
 from interp.policy.prompts import PromptFormat
 
 if TYPE_CHECKING:
+    from interp.policy.gguf import import_gguf
     from interp.policy.policy import Policy
     from interp.policy.sample import Samples
 
-__all__ = ["Policy", "PromptFormat", "SampleConfig", "Samples"]
+__all__ = ["Policy", "PromptFormat", "SampleConfig", "Samples", "import_gguf"]
 __getattr__ = lazy_exports(
     __name__,
     {
         "Policy": "interp.policy.policy",
         "Samples": "interp.policy.sample",
+        "import_gguf": "interp.policy.gguf",
     },
 )

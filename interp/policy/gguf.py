@@ -89,7 +89,8 @@ def _quantization(file: Path, header: GgufHeader) -> str:
         raise BadInput(f"{file}: expected the package gguf to read it, got none: pip install 'interp[gguf]'") from error
     known, elements = {int(kind): kind for kind in GGMLQuantizationType}, Counter[str]()
     for tensor in header.tensors:
-        if (kind := known.get(tensor.type_id)) not in GGML_QUANT_SIZES:
+        kind = known.get(tensor.type_id)
+        if kind is None or kind not in GGML_QUANT_SIZES:
             raise BadInput(
                 f"{file}: expected tensors of a type that the package gguf knows, got type {tensor.type_id} in "
                 f"{tensor.name}: pip install --upgrade gguf, or take another quantization"
