@@ -17,7 +17,7 @@ LITTLE_MEMORY = 1e9
 """Bytes that every machine has: below, nobody looks."""
 MUCH_MEMORY = 8e9
 """Bytes of memory above which an estimate is said."""
-MUCH_DISK = 20e9
+MUCH_DISK = 2e9
 """Bytes on disk above which an estimate is said."""
 MUCH_TIME = 10.0
 """Seconds above which an estimate is said."""

@@ -147,11 +147,12 @@ class GRPOConfig(PromptFormat):
         self.sampling.expect_affordable(self.prompts)
         checkpoints = 2 + self.steps // self.save_every
         if not out.exists():
+            state = 0 if self.update.lora_rank else 3 * weights  # float32 weights and the two moments of AdamW
             expect_disk(
-                f"{checkpoints:,} checkpoints of {weights / 1e9:,.2g} GB",
-                "take fewer steps, or a greater save_every",
+                f"{checkpoints:,} checkpoints of {weights / 1e9:,.2g} GB, with the state to resume from,",
+                "take fewer steps, a greater save_every, or LoRA adapters (lora_rank)",
                 place=out,
-                n_bytes=checkpoints * weights,
+                n_bytes=checkpoints * weights + state,
             )
 
     @property

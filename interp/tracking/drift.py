@@ -6,7 +6,8 @@ base's latents that are silent, and the loss recovered. A checkpoint is trusted 
 
     fve >= max(0.7, 1 - 2 (1 - fve_base))    and    kl_recovered >= 0.9, where it was measured
 
-and else the advice is to refit. The numbers are `TrustThresholds`.
+and else the advice is to refit. Where the loss recovered was not measured, the reason beside the verdict says so. The
+numbers are `TrustThresholds`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -83,6 +84,20 @@ class Drift(HtmlSummary):
         verdicts = [self._verdict_on(fit) for fit in self.fits if fit.step == step]
         return next(verdict for verdict in (REFIT, UNKNOWN, TRUSTED) if verdict in verdicts)
 
+    def reason(self, step: int) -> str:
+        """What decided the verdict on a checkpoint: the first limit that was missed, or what was not measured."""
+        fits = [fit for fit in self.fits if fit.step == step]
+        decisive = next(fit for fit in fits if self._verdict_on(fit) == self.verdict(step))
+        place, least = f"on {decisive.corpus}, {decisive.bucket}", self.thresholds.min_kl_recovered
+        if self.verdict(step) == UNKNOWN:
+            return f"no variance explained was measured {place}"
+        if self.verdict(step) == TRUSTED:
+            is_measured = all(fit.kl_recovered is not None for fit in fits)
+            return "both limits are met" if is_measured else "variance explained alone: no loss recovered was measured"
+        if decisive.kl_recovered is not None and decisive.kl_recovered < least:
+            return f"loss recovered {decisive.kl_recovered:.2f} is below {least:.2f} {place}"
+        return f"variance explained {decisive.fve:.2f} is below {self.fve_threshold(decisive) or 0:.2f} {place}"
+
     def _verdict_on(self, fit: DictionaryFit) -> str:
         base, thresholds = self._base_of(fit), self.thresholds
         if fit.kl_recovered is not None and fit.kl_recovered < thresholds.min_kl_recovered:
@@ -113,7 +128,7 @@ class Drift(HtmlSummary):
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def summary(self) -> "pl.DataFrame":
-        """A row for each checkpoint: the lowest fits over corpora and buckets, and the verdict."""
+        """A row for each checkpoint: the lowest fits over corpora and buckets, the verdict, and what decided it."""
         import polars as pl
 
         rows = []
@@ -123,7 +138,7 @@ class Drift(HtmlSummary):
             row = {"step": step, "min_fve": min((fve for fve in fves if fve is not None), default=None)}
             row["min_kl_recovered"] = min((loss for loss in losses if loss is not None), default=None)
             row["fitted_on"] = None if self.fitted_on is None else step in self.fitted_on
-            rows.append({**row, "verdict": self.verdict(step)})
+            rows.append({**row, "verdict": self.verdict(step), "reason": self.reason(step)})
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def figure(self) -> "go.Figure":

@@ -41,14 +41,14 @@ def test_it_knows_the_capital_of_france_in_a_chat(smollm2):
     ask = PromptFormat(chat=True, system_prompt="Answer in one word.")
     (prompt,) = smollm2.encode(["What is the capital of France?"], ask)
     assert "Answer in one word." in smollm2.tokenizer.decode(prompt)
-    row = smollm2.sample([prompt], SampleConfig(1, 12, temperature=0), progress=False).row(0)
+    row = smollm2.sample([prompt], SampleConfig(1, 12, temperature=0.0), progress=False).row(0)
     assert "Paris" in smollm2.decode(row.tokens)[0]
 
 
 def test_greedy_completions_of_padded_prompts_are_those_of_transformers(smollm2):
     prompts = smollm2.encode(PROMPTS)
     assert len({len(prompt) for prompt in prompts}) > 1, "prompts of one length need no padding"
-    samples = smollm2.sample(prompts, SampleConfig(1, 10, temperature=0), progress=False)
+    samples = smollm2.sample(prompts, SampleConfig(1, 10, temperature=0.0), progress=False)
     assert [list(samples.row(i).tokens) for i in range(len(prompts))] == greedy(smollm2, prompts, 10)
 
 

@@ -49,6 +49,19 @@ def test_a_loss_that_is_not_recovered_asks_for_a_refit(tracks):
     assert lost.verdict(0) == "refit"
 
 
+def test_the_reason_says_which_limit_was_missed_and_what_was_not_measured(tracks):
+    drift = tracks.drift()
+    assert drift.reason(0) == "both limits are met"
+    lost = replace(drift, fits=tuple(replace(fit, kl_recovered=0.8) for fit in drift.fits))
+    assert lost.reason(0) == "loss recovered 0.80 is below 0.90 on on-policy, 1"
+    unmeasured = with_fve(drift, {0: 0.95, 10: 0.8, 20: None})
+    assert unmeasured.summary()["reason"].to_list() == [
+        "variance explained alone: no loss recovered was measured",
+        "variance explained 0.80 is below 0.90 on on-policy, 1",
+        "no variance explained was measured on on-policy, 1",
+    ]
+
+
 def test_thresholds_out_of_range_are_refused():
     with pytest.raises(BadInput, match=r"^max_unexplained_ratio must be at least 1; got 0.5$"):
         TrustThresholds(max_unexplained_ratio=0.5)
