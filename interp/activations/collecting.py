@@ -47,6 +47,7 @@ def collect(
     Checkpoints are loaded on `device` in `dtype`. Wrong arguments are refused before any checkpoint is loaded."""
     config = _override(config, layer=layer, tokens=tokens, gb=gb, corpora=corpora)
     config = same_prompts(config, series.prompt_format, of="the run of these checkpoints")
+    config.sampling.warn_if_other(series.sampling, of="the run of these checkpoints")
     task = series.task if task is None else task
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: collect(series, task, ...)")

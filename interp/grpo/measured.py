@@ -4,8 +4,6 @@ Refused: problems measured on another base, of another task, with other prompts,
 evaluation. A warning: another temperature or length of completions, with which pass rates are others.
 """
 
-import warnings
-
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.grpo.batches import Problems
 from interp.grpo.config import GRPOConfig
@@ -14,8 +12,6 @@ from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts.buckets import MeasuredProblems
 from interp.tasks.base import Task
 
-SAMPLING = ("temperature", "max_new_tokens")
-"""Settings of sampling that change a pass rate."""
 REMEDY = "measure these problems again (interp bucket), or pass list(problems) to train on them all the same"
 
 
@@ -34,8 +30,5 @@ def with_measured(config: GRPOConfig, problems: Problems, base: Policy, task: Ta
             "on: bucket the training split alone (--split train)"
         )
     config = same_prompts(config, PromptFormat.from_config(problems.config), of="the buckets", is_strict=True)
-    for name in SAMPLING:
-        own, measured = getattr(config.sampling, name), problems.config.get(name)
-        if measured is not None and measured != own:
-            warnings.warn(f"{name} is {own} here and was {measured} when the buckets were measured", stacklevel=3)
+    config.sampling.warn_if_other(problems.config, of="the buckets")
     return config

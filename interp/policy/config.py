@@ -1,7 +1,9 @@
 """Settings of sampling."""
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from interp.checks import Range, Seed, expect_plausible
 from interp.costs import expect_rollouts
@@ -29,6 +31,13 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         expect_plausible(self)
+
+    def warn_if_other(self, recorded: Mapping[str, Any] | None, *, of: str) -> None:
+        """Warn of a temperature or length that differs from what a saved result states: its rates are then others."""
+        for name in ("temperature", "max_new_tokens"):
+            own, there = getattr(self, name), (recorded or {}).get(name)
+            if there is not None and there != own:
+                warnings.warn(f"{name} is {own} here and {there} in {of}", stacklevel=3)
 
     def expect_affordable(self, prompts: int) -> None:
         """Say what the completions of so many prompts take if it may be much; refuse what memory cannot hold."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import BadInput, recover
+from interp.artifacts import BadInput, own_manifest, recover
 from interp.display import HtmlSummary
 from interp.policy.adapter_files import is_adapter
 from interp.policy.files import (
@@ -224,6 +224,13 @@ class Series(Sequence[Checkpoint], HtmlSummary):
     def prompt_format(self) -> PromptFormat | None:
         """How the run put its problems; None if that is not recorded."""
         return PromptFormat.of_checkpoint(self.last.path) if len(self) else None
+
+    @property
+    def sampling(self) -> dict[str, Any] | None:
+        """Settings with which the run sampled; None if they are not recorded."""
+        manifest = own_manifest(self.last.path) if len(self) else None
+        config = (manifest or {}).get("config")
+        return config.get("sampling") if isinstance(config, dict) else None
 
     def checkpoint(self, step: int) -> Checkpoint:
         """The checkpoint of a step."""

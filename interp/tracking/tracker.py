@@ -63,6 +63,7 @@ def track(
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: track(tsae, series, task)")
     config = same_prompts(config, series.prompt_format, of="the run of these checkpoints")
+    config.sampling.warn_if_other(series.sampling, of="the run of these checkpoints")
     layer, checkpoints = resolve_layer(tsae, layer), _select_checkpoints(series, config)
     expect_measured_on(buckets, checkpoints[0])
     problems = {corpus: corpus_problems(task, corpus, config, buckets) for corpus in CORPORA}

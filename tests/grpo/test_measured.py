@@ -62,7 +62,7 @@ def test_problems_that_are_kept_to_measure_on_are_refused(base):
 @pytest.mark.parametrize("setting", [{"temperature": 0.5}, {"max_new_tokens": 4}])
 def test_another_temperature_or_length_is_a_warning(base, setting):
     (name, value), *_ = setting.items()
-    with pytest.warns(UserWarning, match=f"{name} is .* here and was {value} when the buckets were measured"):
+    with pytest.warns(UserWarning, match=f"{name} is .* here and {value} in the buckets"):
         with_measured(CONFIG, measured(base, **setting), base, TASK)
 
 
