@@ -31,7 +31,7 @@ def import_gguf_command(config: Annotated[ImportGguf, Flat]) -> None:
     imported = import_gguf(config.gguf, config.out, dtype=config.dtype, overwrite=config.overwrite)
     if config.json:
         return say_json(asdict(imported))
-    chat = "a chat template" if imported.has_chat_template else "no chat template: it completes text, leave chat away"
+    chat = "a chat template" if imported.has_chat_template else "no chat template: it completes text, so leave out chat"
     say(
         f"Architecture   {imported.architecture}, {imported.parameters:,} parameters",
         f"Quantization   {imported.quantization}; restored to {config.dtype}, {imported.n_bytes / 1e6:,.0f} MB on disk",

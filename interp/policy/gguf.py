@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, record_file, reserve, writing_dir
-from interp.costs import expect_disk, expect_memory
+from interp.costs import expect_disk, expect_memory, say_time
 from interp.policy.directory import (
     empty_model,
     expect_causal,
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MOST_BYTES = 11
 """Memory that a weight takes at most while it is restored: measured as 10 on a model of 268 M weights."""
+SECONDS_PER_ENTRY = 5e-5
+"""Time that an entry of the vocabulary takes: transformers reads all of them three times, one by one, without a bar."""
 OF_THE_FILE = ("quantization_config", "_name_or_path", "dtype", "transformers_version")
 """Entries of a restored config that are traces of the file."""
 ROPE_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
@@ -67,6 +69,7 @@ def import_gguf(file: str | Path, out: str | Path, *, dtype: str = "float32", ov
         header = read_gguf_header(file)
         quantization = _quantization(file, header)
         _expect_affordable(file, header, out, dtype)
+        say_time(f"reading the vocabulary of {file.name}", header.n_vocabulary_entries * SECONDS_PER_ENTRY)
         model, tokenizer = _restore(file, header)
         expect_forward(file, model)
         model = _plain(model, dtype)

@@ -61,6 +61,12 @@ class GgufHeader:
         return sum(tensor.n_elements for tensor in self.tensors)
 
     @property
+    def n_vocabulary_entries(self) -> int:
+        """Tokens, their scores and types, and merges."""
+        lengths = (self.entries.get(f"tokenizer.ggml.{name}") for name in ("tokens", "scores", "token_type", "merges"))
+        return sum(length for length in lengths if isinstance(length, int))
+
+    @property
     def has_chat_template(self) -> bool:
         return bool(self.entries.get("tokenizer.chat_template"))
 

@@ -98,6 +98,19 @@ def test_its_fingerprint_is_that_of_the_merged_policy_in_memory_and_saved(base, 
     assert not list((tmp_path / "merged").glob("adapter*"))
 
 
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_an_adapter_may_train_the_biases_of_its_base(tmp_path, bias):
+    tiny_policy("qwen2").save(tmp_path / "base")
+    expected = train_adapter(tmp_path / "base", tmp_path / "adapter", bias=bias)
+    policy = Policy.load(tmp_path / "adapter")
+    with torch.no_grad():
+        assert torch.allclose(policy.model(IDS).logits, expected, atol=1e-4)
+    assert not torch.equal(
+        policy.model.model.layers[0].self_attn.q_proj.bias,
+        Policy.load(tmp_path / "base").model.model.layers[0].self_attn.q_proj.bias,
+    )
+
+
 def test_all_weights_of_a_merged_policy_can_be_trained(adapter):
     policy = Policy.load(adapter)
     policy.model(IDS).logits.sum().backward()

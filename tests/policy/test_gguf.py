@@ -201,6 +201,13 @@ def test_more_memory_than_the_machine_has_is_refused_before_it_is_taken(file, mo
     assert_refused(file, "the weights of tiny.gguf, restored from their blocks, take .* use a smaller model")
 
 
+def test_a_large_vocabulary_is_said_to_take_time(file, tmp_path, monkeypatch):
+    assert read_gguf_header(file).n_vocabulary_entries == 2 * len(TOKENS) + len(MERGES)
+    monkeypatch.setattr("interp.policy.gguf.SECONDS_PER_ENTRY", 1.0)
+    with pytest.warns(UserWarning, match="reading the vocabulary of tiny.gguf takes about 9 min"):
+        import_gguf(file, tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["model.gguf", "model.safetensors"])
 def test_a_file_where_a_directory_is_expected_is_refused_with_what_to_do(tmp_path, name):
     (tmp_path / name).write_bytes(b"GGUF")
