@@ -57,8 +57,8 @@ def make_contrast(
     """A contrast whose targets are its own tokens, in one stratum unless others are given."""
     positive_N, negative_N = np.array(positive), np.array(negative)
     stratum_N = np.zeros(len(positive_N), int) if stratum is None else np.array(stratum)
-    values = {"surfaces": (), "target_N": positive_N, "other_N": negative_N} | changes
-    return Contrast("x", family, positive_N, negative_N, stratum_N, **values)
+    values = {"name": "x", "surfaces": (), "target_N": positive_N, "other_N": negative_N} | changes
+    return Contrast(family=family, positive_N=positive_N, negative_N=negative_N, stratum_N=stratum_N, **values)
 
 
 def make_effect(nats: float, half_width: float = 0.05) -> Effect:

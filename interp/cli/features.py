@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LATENTS_SHOWN = 5
 """Latents of each role, those with the largest AUROC."""
 BEHAVIOR = ("valid_chain", "right_answer", "direct_answer")
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _say_role_latents(rows: "pl.DataFrame") -> None:
     import polars as pl
 
     effect = "ablation_difference"
-    effects = join_interval(rows, effect, f"{effect}_low", f"{effect}_high", spec="+.2f")
+    effects = _join(rows, effect)
     columns = ["family", "latent", "contrast", "auroc", "ablation", effect, "largest_matched_ablation"]
     explain(
         f"Latents with a role, at most {LATENTS_SHOWN} of each (all of them: --json). Ablation: change in the log-"
@@ -108,13 +109,27 @@ def _say_role_latents(rows: "pl.DataFrame") -> None:
     behavior = rows.filter(pl.any_horizontal(pl.col(f"ablated_{name}").is_not_null() for name in BEHAVIOR))
     if behavior.is_empty():
         return
-    for column in (f"ablated_{name}" for name in BEHAVIOR):
-        behavior = join_interval(behavior, column, f"{column}_low", f"{column}_high", spec="+.2f")
+    for name in BEHAVIOR:
+        behavior = _join(_join(behavior, f"ablated_{name}"), f"matched_{name}", has_interval=False)
     columns = ["family", "latent", *(f"{edit}_{name}" for name in BEHAVIOR for edit in ("ablated", "matched"))]
     explain(
         "How much likelier ablation makes valid chains, right answers and direct answers, in nats per token, beside "
         "the mean of its matches:",
         text_table(behavior.select(columns), digits=2),
+    )
+
+
+def _join(rows: "pl.DataFrame", column: str, *, has_interval: bool = True) -> "pl.DataFrame":
+    """The rows with a measure and its interval as one text."""
+    import polars as pl
+
+    if not has_interval:
+        nothing = pl.lit(None, pl.Float64)
+        rows = rows.with_columns(nothing.alias(f"{column}_low"), nothing.alias(f"{column}_high"))
+    known = rows.with_columns(pl.col(f"{column}{end}").fill_nan(None) for end in ("", "_low", "_high"))
+    joined = join_interval(known, column, f"{column}_low", f"{column}_high", spec="+.2f")
+    return joined.with_columns(
+        pl.when(known[column].is_null()).then(pl.lit(NOT_MEASURED)).otherwise(column).alias(column)
     )
 
 

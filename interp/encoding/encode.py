@@ -63,6 +63,29 @@ def latent_on_rollouts(
     return tsae.to("cpu").encode_latent(x_ND, latent).numpy(), rollout_N
 
 
+@torch.no_grad()
+def peaks_on_rollouts(
+    tsae: TSAE,
+    policy: Policy,
+    layer: int,
+    rollouts: Sequence[Rollout],
+    latents: Sequence[int],
+    *,
+    micro_tokens: int = MICRO_TOKENS,
+) -> Float[ndarray, "B U"]:
+    """The highest activation of some latents in each rollout. Rollouts of one prompt are read together."""
+    some, peak_BU = tsae.select_latents(latents).to(policy.device), np.zeros((len(rollouts), len(latents)))
+    order = sorted(range(len(rollouts)), key=lambda i: (rollouts[i].prompt_ids, len(rollouts[i].tokens)))
+    nonempty = [i for i in order if rollouts[i].tokens]
+    ends = np.cumsum([len(rollouts[i].tokens) for i in nonempty])
+    for part in np.split(nonempty, np.flatnonzero(np.diff(ends // micro_tokens)) + 1) if nonempty else ():
+        rows = [rollouts[i] for i in part]
+        x_ND = _completion_residuals(tsae, policy, layer, rows, micro_tokens)
+        z_NU = some.encode(x_ND.to(policy.device)).cpu().numpy()
+        peak_BU[part] = np.maximum.reduceat(z_NU, np.cumsum([0, *(len(row.tokens) for row in rows[:-1])]))
+    return peak_BU
+
+
 def _completion_residuals(
     tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout], micro_tokens: int
 ) -> Float[Tensor, "N D"]:

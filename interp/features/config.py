@@ -32,6 +32,12 @@ class RolesConfig(PromptFormat):
     rollout_problems: CountOrZero = 72
     """Problems that the policy answers again, four times each, with each latent that has a role ablated and doubled.
     0: none."""
+    finalists: Count | None = None
+    """Latents of each kind of contrast that go on to falsification and ablation, of candidates and of random latents
+    alike: those of the strongest first-order effects, one gate after another until one is failed. Default: all, through
+    every gate. On a model of 100 million parameters or more, 8 take minutes where all take hours."""
+    micro_tokens: Count = 8_192
+    """Tokens in one forward, padding included. Fewer take less memory."""
     test_seed: Seed = 0
     """Seed of the gates' own choices: random latents, random tokens, the order of shuffled texts."""
     sampling: SampleConfig = field(default_factory=lambda: SampleConfig(group=4, rows=1024))

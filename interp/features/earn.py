@@ -12,13 +12,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from interp.artifacts import BadInput, Mismatch, same_fingerprint
+from interp.artifacts import BadInput, Mismatch, from_json, same_fingerprint
 from interp.features.config import RolesConfig
-from interp.features.families import Contrast, make_contrasts
-from interp.features.gates import GateRunner, Trial, with_progress
+from interp.features.families import RESULT, Contrast, make_contrasts
+from interp.features.gates import Trial
 from interp.features.labels import LabeledTokens, label_tokens
 from interp.features.roles import Roles
+from interp.features.runner import GateRunner
 from interp.features.separation import measure_separation
+from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
 from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts.problems import problems_by_level
@@ -50,9 +52,10 @@ def earn_roles(
 ) -> Roles:
     """Roles of a dictionary's latents, in a policy or in the base of a series (where all habits are still alive).
 
-    `rollouts` are the policy's own answers, if there are any already; else it answers `config.problems` problems of
-    each level. A dictionary that was fitted on other policies is refused, unless `allow_unrelated_policies`."""
-    config = _with_prompts(config or RolesConfig(), subject, rollouts)
+    `rollouts` are the policy's own answers, if there are any already: prompts, temperature and length are then theirs,
+    also where the policy answers again. Else it answers `config.problems` problems of each level. A dictionary that was
+    fitted on other policies is refused, unless `allow_unrelated_policies`."""
+    config = _with_sampling(_with_prompts(config or RolesConfig(), subject, rollouts), rollouts)
     task = task if task is not None else getattr(subject, "task", None)
     if task is None:
         raise BadInput("expected a task with problems to answer, got none: earn_roles(tsae, policy, task)")
@@ -72,24 +75,21 @@ def earn_roles(
     passing = {
         of_kind[0].kind: {trial.latent for trial in of_kind if trial.passes_contrast} for of_kind in by_kind(trials)
     }
-    gates = GateRunner(tsae.to(policy.device), policy, layer, labeled, contrasts, config, passing)
-    candidates, random_trials = (
-        [gates.evaluate(trial) for trial in with_progress(selected, what, progress)]
-        for what, selected in {
-            "candidates": select_candidates(trials, config),
-            "random latents": select_random(trials, labeled, config),
-        }.items()
+    gates = GateRunner(tsae.to(policy.device), policy, layer, labeled, contrasts, config, passing, progress=progress)
+    candidates, random_trials = gates.evaluate(
+        [select_candidates(trials, config), select_random(trials, labeled, config)]
     )
     role_latents = list(dict.fromkeys(trial.latent for trial in candidates if trial.passes_all))
+    texts = {name: contrast_text(name, policy) for name in (*gates.contrasts, *missing)}
     return Roles(
-        trials=tuple(candidates),
-        random_trials=tuple(random_trials),
+        trials=tuple(replace(trial, contrast_text=texts[trial.contrast]) for trial in candidates),
+        random_trials=tuple(replace(trial, contrast_text=texts[trial.contrast]) for trial in random_trials),
         width=tsae.width,
-        missing_contrasts=tuple(missing),
+        missing_contrasts=tuple(texts[name] for name in missing),
         made_from={"tsae": tsae.fingerprint(), "policy": policy.fingerprint(), "task": task.fingerprint()},
         config=config,
         layer=layer,
-        rollout_effects=tuple(gates.sample_edited(role_latents, task, progress) if config.rollout_problems else ()),
+        rollout_effects=tuple(gates.sample_edited(role_latents, task) if config.rollout_problems else ()),
     )
 
 
@@ -99,6 +99,12 @@ def _with_prompts(config: RolesConfig, subject: Series | Policy, rollouts: Rollo
         return same_prompts(config, PromptFormat.from_config(rollouts.config), of="the rollouts")
     recorded = subject.prompt_format if isinstance(subject, Series) else PromptFormat.of_checkpoint(subject.path)
     return same_prompts(config, recorded, of="the run of this policy")
+
+
+def _with_sampling(config: RolesConfig, rollouts: Rollouts | None) -> RolesConfig:
+    """The config with the sampling of the rollouts, if they are given and say how they were sampled."""
+    recorded = None if rollouts is None else rollouts.config.get("sampling")
+    return config if recorded is None else replace(config, sampling=from_json(SampleConfig, recorded))
 
 
 def _answers(policy: Policy, task: Task, config: RolesConfig, progress: bool) -> list[Rollout]:
@@ -130,6 +136,12 @@ def _expect_own(rollouts: Rollouts, policy: Policy, task: Task) -> Rollouts:
     if not any(row.tokens for row in rollouts):
         raise BadInput(f"expected rollouts with completions, got {len(rollouts)} that are all empty")
     return rollouts
+
+
+def contrast_text(name: str, policy: Policy) -> str:
+    """The name of a contrast with its token as text, in one line: `result '7'` for `result 236770`."""
+    kind, *value = name.split()
+    return f"{kind} {''.join(policy.token_texts([int(value[0])]))!r}" if kind == RESULT else name
 
 
 # --- the contrast gate ------------------------------------------------------------------------------------------------

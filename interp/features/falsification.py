@@ -12,20 +12,21 @@ other surface  The latent must separate the contrast's tokens on each of several
 Text in which nothing is computed is what the policy wrote, its tokens shuffled within each completion.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from interp.encoding.encode import encode_rollouts, latent_on_rollouts
+from interp.encoding.encode import MICRO_TOKENS, EncodedChunk, encode_rollouts, peaks_on_rollouts
 from interp.features.families import IN_FRONT, INJECTIONS, Contrast, role_family
 from interp.features.labels import LabeledTokens
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tasks.base import evenly_spaced, seeded_rng
 from interp.tsae import TSAE
+from interp.tsae.codes import Codes
 
 MAX_ROLLOUTS = 64
 """Rollouts with positive tokens that are read for a latent's natural peak, and shuffled."""
@@ -36,6 +37,8 @@ MIN_ORDERED_TOKENS = 4
 MIN_SHARE = 0.5
 """Share of its natural activation from which a latent counts as the same latent."""
 TOP_RUNS = 10
+LATENTS_AT_ONCE = 64
+"""Latents whose injected texts are held at once."""
 
 
 @dataclass(frozen=True)
@@ -63,34 +66,60 @@ class Falsification:
 
 
 class InjectionTest:
-    """The texts that tokens are injected into, and the peak that random tokens reach: the same for all latents."""
+    """The texts that tokens are injected into or that are shuffled, and the peak that random tokens reach: the same for
+    all latents."""
 
     def __init__(
-        self, tsae: TSAE, policy: Policy, layer: int, labeled: LabeledTokens, *, texts: int, seed: int = 0
+        self,
+        tsae: TSAE,
+        policy: Policy,
+        layer: int,
+        labeled: LabeledTokens,
+        *,
+        texts: int,
+        seed: int = 0,
+        micro_tokens: int = MICRO_TOKENS,
     ) -> None:
         self.policy, self.tsae, self.layer, self.labeled, self.seed = policy, tsae.to("cpu"), layer, labeled, seed
+        self.micro_tokens = micro_tokens
         self.texts = shuffle_tokens(evenly_spaced(labeled.rollouts, texts), seed)
         self._random_peaks: dict[tuple[str, bool], Float[ndarray, "T F"]] = {}
+        self._runs: dict[int, TokenRuns] = {}
+
+    def runs(self, n: int) -> "TokenRuns":
+        """All runs of `n` tokens."""
+        if n not in self._runs:
+            self._runs[n] = TokenRuns.of(self.labeled, n)
+        return self._runs[n]
 
     def random_token_peak(self, injection: str, *, front: bool = True) -> Float[ndarray, "T F"]:
         """Peak of each latent in each text, with random tokens injected."""
         key = (injection, front)
         if key not in self._random_peaks:
             peak_TF = np.zeros((len(self.texts), self.tsae.width), np.float32)
-            texts = self._with_random_tokens(injection, front)
-            for chunk in encode_rollouts(self.tsae, self.policy, self.layer, texts):
+            for chunk in self.encode(self._with_random_tokens(injection, front)):
                 codes = chunk.codes
                 index_K = chunk.rollout_N[codes.token_K].numpy(), codes.latent_K.numpy()
                 np.maximum.at(peak_TF, index_K, codes.value_K.numpy())
             self._random_peaks[key] = peak_TF
         return self._random_peaks[key]
 
-    def peak_activation(self, rollouts: Sequence[Rollout], latent: int) -> Float[ndarray, " T"]:
-        """Peak of one latent in each rollout."""
-        z_N, rollout_N = latent_on_rollouts(self.tsae, self.policy, self.layer, rollouts, latent)
-        peak_T = np.zeros(len(rollouts))
-        np.maximum.at(peak_T, rollout_N, z_N)
-        return peak_T
+    def encode(self, texts: Sequence[Rollout]) -> Iterator[EncodedChunk]:
+        return encode_rollouts(self.tsae, self.policy, self.layer, texts, micro_tokens=self.micro_tokens)
+
+    def peaks(self, texts: Sequence[Sequence[Rollout]], latents: Sequence[int]) -> list[Float[ndarray, " T"]]:
+        """Peak of each latent in each of its own texts. A text that several latents share is read once."""
+        place: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+        distinct: list[Rollout] = []
+        for text in (text for of_latent in texts for text in of_latent):
+            if place.setdefault((text.prompt_ids, text.tokens), len(distinct)) == len(distinct):
+                distinct.append(text)
+        columns = {latent: i for i, latent in enumerate(dict.fromkeys(latents))}
+        peak_BU = peaks_on_rollouts(
+            self.tsae, self.policy, self.layer, distinct, list(columns), micro_tokens=self.micro_tokens
+        )
+        at = [[place[text.prompt_ids, text.tokens] for text in of_latent] for of_latent in texts]
+        return [peak_BU[rows, columns[latent]] for rows, latent in zip(at, latents, strict=True)]
 
     def _with_random_tokens(self, injection: str, front: bool) -> list[Rollout]:
         runs = [{n: random_runs(self.labeled, n, self.seed, i) for n in (1, 2, 3)} for i in range(len(self.texts))]
@@ -100,48 +129,95 @@ class InjectionTest:
 
 def falsify(test: InjectionTest, latent: int, contrast: Contrast) -> Falsification:
     """Inject the latent's strongest tokens, and shuffle the rollouts with positive tokens."""
-    labeled, positive_N = test.labeled, contrast.positive_N
-    rollouts = evenly_spaced(np.unique(labeled["rollout"][positive_N]).tolist(), MAX_ROLLOUTS)
-    z_N = labeled.codes.latent_activations(latent)
-    peak_T = np.array([z_N[labeled["rollout"] == rollout].max() for rollout in rollouts])
-    natural_peak = float(peak_T[peak_T > 0].mean()) if (peak_T > 0).any() else float("nan")
-    best = _best_injection(test, latent, contrast, z_N, natural_peak)
-    originals = [labeled.rollouts[rollout] for rollout in rollouts]
-    return Falsification(*best, shuffled_share=measure_shuffled_share(test, latent, originals, z_N, positive_N))
+    return falsify_all(test, [(latent, contrast)])[0]
 
 
-def _best_injection(
-    test: InjectionTest, latent: int, contrast: Contrast, z_N: Float[ndarray, " N"], natural_peak: float
-) -> tuple[float, float, str, float]:
-    """d, p, name and reached share of the injection with the largest effect."""
+def falsify_all(
+    test: InjectionTest, tried: Sequence[tuple[int, Contrast]], on_latents: Callable[[int], object] = lambda n: None
+) -> list[Falsification]:
+    """`falsify` for many latents: the texts of several are read together, and each contrast's shuffled texts once."""
+    results: list[Falsification] = []
+    shuffled: dict[str, ShuffledTexts] = {}
+    for start in range(0, len(tried), LATENTS_AT_ONCE):
+        some = tried[start : start + LATENTS_AT_ONCE]
+        injected = [_injected_texts(test, latent, contrast) for latent, contrast in some]
+        peaks = test.peaks([texts for _, texts in injected], [latent for latent, _ in some])
+        for (latent, contrast), (injections, _), peak_N in zip(some, injected, peaks, strict=True):
+            if contrast.name not in shuffled:
+                shuffled[contrast.name] = ShuffledTexts.of(test, contrast)
+            texts = shuffled[contrast.name]
+            z_N = test.labeled.codes.latent_activations(latent)
+            best = _best_injection(test, latent, contrast, injections, peak_N, texts.natural_peak(z_N))
+            results.append(Falsification(*best, shuffled_share=texts.share(latent, z_N)))
+        on_latents(len(some))
+    return results
+
+
+def _injected_texts(test: InjectionTest, latent: int, contrast: Contrast) -> tuple[list[str], list[Rollout]]:
+    """The injections that are possible for a latent, and the texts of each of them in order."""
     labeled, family = test.labeled, role_family(contrast.family)
     kinds = contrast.positive_N, contrast.negative_N
     shared = set.intersection(*(set(labeled["token"][kind_N].tolist()) for kind_N in kinds))
-    runs = {n: strongest_runs(labeled, z_N, n, shared) for n in (1, 2, 3)}
+    z_N = labeled.codes.latent_activations(latent)
+    runs = {n: test.runs(n).strongest(z_N, shared) for n in (1, 2, 3)}
     front = IN_FRONT in family.injections
     injections = [injection for injection in family.injections if runs[INJECTIONS[injection]]]
-    best = (-np.inf, 1.0, "", 0.0)
-    if injections:
-        texts = [inject(row, name, runs, test.seed, front=front) for name in injections for row in test.texts]
-        peak_IT = test.peak_activation(texts, latent).reshape(len(injections), -1)
-        for injection, peak_T in zip(injections, peak_IT, strict=True):
-            d, p = paired_effect(peak_T, test.random_token_peak(injection, front=front)[:, latent])
-            corrected_p = min(1.0, p * len(injections))
-            best = max(best, (d, corrected_p, injection, float(peak_T.mean()) / natural_peak))
+    return injections, [inject(row, name, runs, test.seed, front=front) for name in injections for row in test.texts]
+
+
+def _best_injection(
+    test: InjectionTest,
+    latent: int,
+    contrast: Contrast,
+    injections: Sequence[str],
+    peak_N: Float[ndarray, " N"],
+    natural_peak: float,
+) -> tuple[float, float, str, float]:
+    """d, p, name and reached share of the injection with the largest effect."""
+    front, best = IN_FRONT in role_family(contrast.family).injections, (-np.inf, 1.0, "", 0.0)
+    for injection, peak_T in zip(injections, peak_N.reshape(len(injections), -1) if injections else (), strict=True):
+        d, p = paired_effect(peak_T, test.random_token_peak(injection, front=front)[:, latent])
+        corrected_p = min(1.0, p * len(injections))
+        best = max(best, (d, corrected_p, injection, float(peak_T.mean()) / natural_peak))
     return best
 
 
-def measure_shuffled_share(
-    test: InjectionTest, latent: int, originals: Sequence[Rollout], z_N: ndarray, positive_N: Bool[ndarray, " N"]
-) -> float:
-    """Mean activation at tokens of the positives' kind in shuffled rollouts, over the mean at the positives."""
-    texts, natural = shuffle_tokens(originals, test.seed), float(z_N[positive_N].mean())
-    if np.median([len(row.tokens) for row in texts]) < MIN_ORDERED_TOKENS or natural <= 0:
-        return float("nan")
-    shuffled_z_N, _ = latent_on_rollouts(test.tsae, test.policy, test.layer, texts, latent)
-    positive_tokens = np.unique(test.labeled["token"][positive_N])
-    alike_N = np.isin(np.array([token for row in texts for token in row.tokens]), positive_tokens)
-    return float(shuffled_z_N[alike_N].sum()) / max(1, int(alike_N.sum())) / natural
+@dataclass(frozen=True)
+class ShuffledTexts:
+    """The rollouts with positive tokens of one contrast, and their codes once shuffled: the same for all latents."""
+
+    first_R: Int[ndarray, " R"]
+    """The first token of each of these rollouts, among all tokens."""
+    last_R: Int[ndarray, " R"]
+    positive_N: Bool[ndarray, " N"]
+    codes: Codes | None
+    """None: the texts are too short to have an order."""
+    alike_N: Bool[ndarray, " N"]
+    """Tokens of the shuffled texts that are of the positives' kind."""
+
+    @classmethod
+    def of(cls, test: InjectionTest, contrast: Contrast) -> "ShuffledTexts":
+        labeled, positive_N = test.labeled, contrast.positive_N
+        rollouts = evenly_spaced(np.unique(labeled["rollout"][positive_N]).tolist(), MAX_ROLLOUTS)
+        first_R, last_R = (np.searchsorted(labeled["rollout"], rollouts, side) for side in ("left", "right"))
+        texts = shuffle_tokens([labeled.rollouts[rollout] for rollout in rollouts], test.seed)
+        alike_N = np.isin([token for row in texts for token in row.tokens], np.unique(labeled["token"][positive_N]))
+        is_ordered = bool(texts) and np.median([len(row.tokens) for row in texts]) >= MIN_ORDERED_TOKENS
+        codes = Codes.concat([chunk.codes for chunk in test.encode(texts)]) if is_ordered else None
+        return cls(first_R, last_R, positive_N, codes, alike_N)
+
+    def natural_peak(self, z_N: Float[ndarray, " N"]) -> float:
+        """Mean peak of a latent in the rollouts in which it is active, before they are shuffled."""
+        peak_R = np.array([z_N[first:last].max() for first, last in zip(self.first_R, self.last_R, strict=True)])
+        return float(peak_R[peak_R > 0].mean()) if (peak_R > 0).any() else float("nan")
+
+    def share(self, latent: int, z_N: Float[ndarray, " N"]) -> float:
+        """Mean activation at tokens of the positives' kind in shuffled rollouts, over the mean at the positives."""
+        natural = float(z_N[self.positive_N].mean())
+        if self.codes is None or natural <= 0:
+            return float("nan")
+        shuffled_z_N = self.codes.latent_activations(latent)
+        return float(shuffled_z_N[self.alike_N].sum()) / max(1, int(self.alike_N.sum())) / natural
 
 
 # --- texts and tokens -------------------------------------------------------------------------------------------------
@@ -165,17 +241,30 @@ def with_tokens(row: Rollout, tokens: Sequence[int]) -> Rollout:
     return replace(row, tokens=tuple(tokens), **unknown)
 
 
-def strongest_runs(
-    labeled: LabeledTokens, z_N: Float[ndarray, " N"], n: int, shared: Collection[int] = ()
-) -> list[tuple[int, ...]]:
-    """The runs of `n` tokens at whose end a latent's mean activation is highest, among runs that occur twice at least.
-    Runs of `shared` tokens only are left out."""
-    ends = np.flatnonzero(labeled["position"] >= n - 1)
-    run_EN = labeled["token"][ends[:, None] + np.arange(1 - n, 1)]
-    run_RN, run_of_E, counts_R = np.unique(run_EN, axis=0, return_inverse=True, return_counts=True)
-    mean_R = np.bincount(run_of_E.reshape(-1), z_N[ends], len(run_RN)) / counts_R
-    usable = np.flatnonzero((counts_R > 1) & ~np.isin(run_RN, list(shared)).all(1))
-    return [tuple(map(int, run_RN[i])) for i in usable[np.argsort(-mean_R[usable], kind="stable")][:TOP_RUNS]]
+@dataclass(frozen=True)
+class TokenRuns:
+    """The distinct runs of `n` tokens in some rollouts. None crosses the end of a rollout."""
+
+    run_RN: Int[ndarray, "R n"]
+    end_E: Int[ndarray, " E"]
+    """The last token of each occurrence."""
+    run_E: Int[ndarray, " E"]
+    """The run of each occurrence."""
+    counts_R: Int[ndarray, " R"]
+
+    @classmethod
+    def of(cls, labeled: LabeledTokens, n: int) -> "TokenRuns":
+        end_E = np.flatnonzero(labeled["position"] >= n - 1)
+        runs_EN = labeled["token"][end_E[:, None] + np.arange(1 - n, 1)]
+        run_RN, run_E, counts_R = np.unique(runs_EN, axis=0, return_inverse=True, return_counts=True)
+        return cls(run_RN, end_E, run_E.reshape(-1), counts_R)
+
+    def strongest(self, z_N: Float[ndarray, " N"], shared: Collection[int] = ()) -> list[tuple[int, ...]]:
+        """The runs at whose end a latent's mean activation is highest, among runs that occur twice at least. Runs of
+        `shared` tokens only are left out."""
+        mean_R = np.bincount(self.run_E, z_N[self.end_E], len(self.run_RN)) / self.counts_R
+        usable = np.flatnonzero((self.counts_R > 1) & ~np.isin(self.run_RN, list(shared)).all(1))
+        return [tuple(map(int, self.run_RN[i])) for i in usable[np.argsort(-mean_R[usable], kind="stable")][:TOP_RUNS]]
 
 
 def random_runs(labeled: LabeledTokens, n: int, *key: object) -> list[tuple[int, ...]]:
@@ -204,11 +293,14 @@ def inject(
 
 def paired_effect(peak_T: ndarray, control_T: ndarray) -> tuple[float, float]:
     """Cohen's d of paired texts, and the one-sided p-value that the first is not above the second."""
-    from scipy.stats import ttest_rel
+    from scipy.special import stdtr
 
     difference = peak_T.mean() - control_T.mean()
     pooled = float(np.sqrt((peak_T.var() + control_T.var()) / 2))
     if pooled == 0:
         return (0.0, 1.0) if difference == 0 else (float(np.sign(difference)) * 99.0, 0.0)
-    p = float(ttest_rel(peak_T, control_T, alternative="greater").pvalue)
-    return float(difference) / pooled, 1.0 if np.isnan(p) else p
+    change_T, n = peak_T - control_T, len(peak_T)
+    error = float(change_T.std(ddof=1)) / n**0.5 if n > 1 else float("nan")
+    if not error > 0:
+        return float(difference) / pooled, 0.0 if error == 0 and difference > 0 else 1.0
+    return float(difference) / pooled, float(stdtr(n - 1, -float(change_T.mean()) / error))

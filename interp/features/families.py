@@ -81,6 +81,11 @@ class Contrast:
     """Tokens of the same kind that it should not, or less."""
 
     @property
+    def effect_N(self) -> ndarray:
+        """The tokens that an ablation is measured at."""
+        return self.target_N | self.other_N
+
+    @property
     def has_enough_tokens(self) -> bool:
         return min(int(self.positive_N.sum()), int(self.negative_N.sum())) >= MIN_TOKENS
 
@@ -147,6 +152,8 @@ def make_contrasts(labeled: LabeledTokens) -> tuple[list[Contrast], list[str]]:
 # --- the contrasts of each family -------------------------------------------------------------------------------------
 
 REASONING, COMPUTATION, SHORTCUT, FORMAT = "reasoning", "computation", "shortcut", "format"
+RESULT = "result"
+"""Contrasts of this kind are named by the id of a token."""
 
 
 def computation_contrasts(labeled: LabeledTokens) -> Iterator[Contrast]:
@@ -158,7 +165,7 @@ def computation_contrasts(labeled: LabeledTokens) -> Iterator[Contrast]:
         this = before_result & (labeled["next_token"] == value)
         others = before_result & ~this
         targets = next_tokens(labeled, this), next_tokens(labeled, others)
-        yield Contrast(f"result {value}", COMPUTATION, this, others, role_N, surfaces, *targets)
+        yield Contrast(f"{RESULT} {value}", COMPUTATION, this, others, role_N, surfaces, *targets)
 
 
 def reasoning_contrasts(labeled: LabeledTokens) -> Iterator[Contrast]:

@@ -1,4 +1,4 @@
-"""The three gates that a latent passes to earn a role, as thresholds on one `Trial`, and the runner of the last two.
+"""The three gates that a latent passes to earn a role, as thresholds on one `Trial`, and matched latents.
 
 contrast       The latent separates the family's tokens: AUROC and effect size, significant over prompts, corrected for
                all latents and contrasts tested
@@ -9,43 +9,23 @@ ablation       Without it the family's tokens are less likely, and more so than 
                Matched latents have a similar firing rate and activation and did not pass this contrast
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
-from tqdm import tqdm
 
-from interp.features.ablation import (
-    ABLATE,
-    AMPLIFY,
-    BehaviorEffects,
-    Effect,
-    LatentEditor,
-    OutcomeMasks,
-    estimate_effect,
-)
-from interp.features.config import RolesConfig
-from interp.features.falsification import Falsification, InjectionTest, falsify
-from interp.features.families import Contrast, contrast_kind, role_family
+from interp.features.ablation import BehaviorEffects, Effect
+from interp.features.falsification import Falsification
+from interp.features.families import contrast_kind, role_family
 from interp.features.labels import LabeledTokens
-from interp.features.sampling import AblatedSampling, RolloutEffect
 from interp.features.separation import ContrastMeans
-from interp.policy.policy import Policy
-from interp.stats.bootstrap import DRAWS, resampled_prompts
-from interp.tasks.base import Task
-from interp.tsae import TSAE
-
-Item = TypeVar("Item")
 
 MIN_SURFACE_AUROC = 0.6
 MIN_EFFECT_NATS = 0.1
 """Smaller effects can be significant, and mean next to nothing."""
-GROUP = 4
-"""Answers to each problem that is answered again."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +55,20 @@ class Trial:
     amplified_behavior: BehaviorEffects | None = None
     matched_behavior: tuple[float, ...] = ()
     """Mean effect of ablating each matched latent on valid chains, right answers and direct answers."""
+    attribution: float | None = None
+    """First-order effect, what `ablation.difference` would be if the policy were linear
+    (`interp.features.attribution`). None: not computed."""
+    contrast_text: str = ""
+    """The name of its contrast with tokens as text: `result '7'`. Empty: it is the name."""
 
     @property
     def kind(self) -> str:
         """The kind of its contrast, whatever value that is about: `result`, `cue`."""
         return contrast_kind(self.contrast)
+
+    @property
+    def contrast_in_words(self) -> str:
+        return self.contrast_text or self.contrast
 
     @property
     def passes_falsification(self) -> bool:
@@ -90,97 +79,22 @@ class Trial:
         return (is_excused or not driven) and self.other_surface_auroc >= MIN_SURFACE_AUROC
 
     @property
-    def passes_ablation(self) -> bool:
-        if self.ablation is None or not self.matched_ablations:
+    def has_effect(self) -> bool:
+        """Whether its ablation is significant and large enough, whatever matched latents do."""
+        if self.ablation is None:
             return False
         target, difference = self.ablation.target, self.ablation.difference
-        is_significant = max(target.high, difference.high) < 0
-        return is_significant and difference.value < min(-MIN_EFFECT_NATS, *self.matched_ablations)
+        return max(target.high, difference.high) < 0 and difference.value < -MIN_EFFECT_NATS
+
+    @property
+    def passes_ablation(self) -> bool:
+        if self.ablation is None or not self.matched_ablations or not self.has_effect:
+            return False
+        return self.ablation.difference.value < min(self.matched_ablations)
 
     @property
     def passes_all(self) -> bool:
         return self.passes_contrast and self.passes_falsification and self.passes_ablation
-
-
-@dataclass(frozen=True)
-class EditEffects:
-    """Effects of one edit of one latent: by contrast, and on behavior."""
-
-    by_contrast: dict[str, Effect]
-    behavior: BehaviorEffects
-
-
-class GateRunner:
-    """Falsification and ablation, for one latent after another on the same rollouts."""
-
-    def __init__(
-        self,
-        tsae: TSAE,
-        policy: Policy,
-        layer: int,
-        labeled: LabeledTokens,
-        contrasts: Sequence[Contrast],
-        config: RolesConfig,
-        passing: Mapping[str, Collection[int]],
-    ) -> None:
-        """`passing`: the latents that passed the first gate, by kind of contrast. They are no matches."""
-        self.labeled, self.config, self.passing = labeled, config, passing
-        self.contrasts = {contrast.name: contrast for contrast in contrasts}
-        self.injection_test = InjectionTest(
-            tsae, policy, layer, labeled, texts=config.injection_texts, seed=config.test_seed
-        )
-        self.editor = LatentEditor(tsae, policy, layer, labeled.rollouts)
-        self.matched = MatchedLatents(labeled)
-        self.outcomes = OutcomeMasks.from_labels(labeled)
-        prompts = int(labeled["problem"].max()) + 1
-        self.counts_BP = resampled_prompts(prompts, DRAWS, config.test_seed).numpy().astype(float)
-        self._effects: dict[tuple[int, float], EditEffects] = {}
-
-    def evaluate(self, trial: Trial) -> Trial:
-        """The trial with what falsification and ablation measured."""
-        passing = self.passing.get(trial.kind, ())
-        matches = self.matched.nearest(trial.latent, self.config.matched_latents, exclude=passing)
-        ablated, amplified = (self.edit_effects(trial.latent, scale) for scale in (ABLATE, AMPLIFY))
-        matched = [self.edit_effects(match, ABLATE) for match in matches]
-        return replace(
-            trial,
-            falsification=falsify(self.injection_test, trial.latent, self.contrasts[trial.contrast]),
-            ablation=ablated.by_contrast[trial.contrast],
-            amplification=amplified.by_contrast[trial.contrast],
-            matched_ablations=tuple(effects.by_contrast[trial.contrast].difference.value for effects in matched),
-            ablated_behavior=ablated.behavior,
-            amplified_behavior=amplified.behavior,
-            matched_behavior=_means([effects.behavior.values for effects in matched]),
-        )
-
-    def edit_effects(self, latent: int, scale: float) -> EditEffects:
-        """Effects of one edit, measured once for all contrasts: the shift of every token is too large to keep."""
-        if (latent, scale) not in self._effects:
-            shift_N = self.editor.log_odds_shift(latent, scale)
-            by_contrast = {
-                name: estimate_effect(
-                    shift_N, contrast.target_N, contrast.other_N, self.labeled["problem"], self.counts_BP
-                )
-                for name, contrast in self.contrasts.items()
-            }
-            self._effects[latent, scale] = EditEffects(by_contrast, self.outcomes.effects(shift_N, self.counts_BP))
-        return self._effects[latent, scale]
-
-    def sample_edited(self, latents: list[int], task: Task, progress: bool) -> list[RolloutEffect]:
-        """Problems answered again with each latent ablated and doubled, and so with its nearest match."""
-        if not latents:
-            return []
-        editor, problems = self.editor, self.config.rollout_problems
-        sampling = AblatedSampling.prepare(
-            editor.tsae, editor.policy, editor.layer, task, self.labeled.rollouts, problems, GROUP
-        )
-        effects = []
-        for latent in with_progress(latents, "latents with a role", progress):
-            for scale in (ABLATE, AMPLIFY):
-                effects.append(sampling.run(latent, scale))
-                matches = self.matched.nearest(latent, 1, exclude=latents)
-                effects += [sampling.run(match, scale, match_of=latent) for match in matches]
-        return effects
 
 
 class MatchedLatents:
@@ -206,11 +120,3 @@ class MatchedLatents:
         excluded = {latent, *exclude}
         ordered = self.alive[np.argsort(distance_A, kind="stable")].tolist()
         return [other for other in ordered if other not in excluded][:count]
-
-
-def with_progress(items: Sequence[Item], what: str, progress: bool) -> Iterable[Item]:
-    return tqdm(items, desc=f"gates, {what}", unit="latent", delay=1, leave=False, disable=not progress)
-
-
-def _means(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
-    return tuple(np.mean(rows, 0).tolist()) if rows else ()

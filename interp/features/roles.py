@@ -185,6 +185,8 @@ def _expect_types(record: Any) -> None:
 def _row(trial: Trial) -> dict[str, Any]:
     falsification, ablation, amplification = trial.falsification, trial.ablation, trial.amplification
     return {name: getattr(trial, name) for name in (*MEASURES, *GATES)} | {
+        "contrast": trial.contrast_in_words,
+        "attribution": trial.attribution,
         "injection_d": falsification and falsification.d,
         "injection_reached_share": falsification and falsification.reached_share,
         "shuffled_share": falsification and falsification.shuffled_share,

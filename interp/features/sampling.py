@@ -18,6 +18,7 @@ from torch import Tensor
 from interp.features.ablation import scale_latent
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
+from interp.policy.prompts import PLAIN, PromptFormat
 from interp.policy.residual import ResidualEdit, splice_residual
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import sample_rollouts
@@ -62,24 +63,33 @@ class AblatedSampling:
     sampling: SampleConfig
     clean_PM: Float[ndarray, "P M"]
     """Rate of each measure at each problem, without an edit."""
+    prompt_format: PromptFormat = PLAIN
 
     @classmethod
     def prepare(
-        cls, tsae: TSAE, policy: Policy, layer: int, task: Task, rows: Sequence[Rollout], count: int, group: int
+        cls,
+        tsae: TSAE,
+        policy: Policy,
+        layer: int,
+        task: Task,
+        rows: Sequence[Rollout],
+        count: int,
+        sampling: SampleConfig,
+        prompt_format: PromptFormat = PLAIN,
     ) -> "AblatedSampling":
-        """Answer `count` of the rollouts' problems, evenly spaced (all, if there are fewer), `group` times each."""
-        problems, sampling = evenly_spaced(answered_problems(rows), count), SampleConfig(group=group, rows=1024)
-        clean = sample_answers(policy, task, problems, sampling)
+        """Answer `count` of the rollouts' problems, evenly spaced (all, if there are fewer)."""
+        problems = evenly_spaced(answered_problems(rows), count)
+        clean = sample_answers(policy, task, problems, sampling, prompt_format)
         clean_PM = outcome_rates(clean, sampling.group)
         if all(row.valid is None for row in clean):
             clean_PM[:, list(MEASURES).index("valid")] = np.nan
-        return cls(tsae, policy, layer, task, problems, sampling, clean_PM)
+        return cls(tsae, policy, layer, task, problems, sampling, clean_PM, prompt_format)
 
     def run(self, latent: int, scale: float, *, match_of: int | None = None) -> RolloutEffect:
         """Answer the problems with one latent scaled."""
         edit = at_last_position(scale_latent(self.tsae, latent, scale))
         with splice_residual(self.policy.model, self.tsae.at(self.layer), edit):
-            edited = sample_answers(self.policy, self.task, self.problems, self.sampling)
+            edited = sample_answers(self.policy, self.task, self.problems, self.sampling, self.prompt_format)
         change_PM = outcome_rates(edited, self.sampling.group) - self.clean_PM
         return RolloutEffect(latent, match_of, scale, *(estimate_shift(change_P) for change_P in change_PM.T))
 
@@ -90,8 +100,17 @@ def answered_problems(rows: Sequence[Rollout]) -> list[Problem]:
     return [Problem(row.problem, row.prompt, row.label, row.split, row.depth, row.level) for row in by_problem]
 
 
-def sample_answers(policy: Policy, task: Task, problems: Sequence[Problem], sampling: SampleConfig) -> list[Rollout]:
-    return sample_rollouts(policy, task, problems, sampling, run="roles", step=0, purpose=PURPOSE, progress=False)
+def sample_answers(
+    policy: Policy,
+    task: Task,
+    problems: Sequence[Problem],
+    sampling: SampleConfig,
+    prompt_format: PromptFormat = PLAIN,
+) -> list[Rollout]:
+    return sample_rollouts(
+        policy, task, problems, sampling,
+        run="roles", step=0, prompt_format=prompt_format, purpose=PURPOSE, progress=False,
+    )  # fmt: skip
 
 
 def outcome_rates(rows: Sequence[Rollout], group: int) -> Float[ndarray, "P M"]:

@@ -1,5 +1,7 @@
 """Codes of rollouts equal those of each rollout alone, for all latents and for one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from grpo_fixtures import make_rollout
 
 from interp.activations.documents import STORED_ROLES
 from interp.encoding import encode as encode_module
-from interp.encoding import encode_rollouts, latent_on_rollouts
+from interp.encoding import encode_rollouts, latent_on_rollouts, peaks_on_rollouts
 from interp.policy import Policy
 from interp.tsae import TSAE
 from interp.tsae.codes import Codes
@@ -63,3 +65,15 @@ def test_latent_on_rollouts_equals_its_column_of_the_codes(policy, tsae):
         z_N, rollout_N = latent_on_rollouts(tsae, policy, LAYER, ROLLOUTS, latent)
         np.testing.assert_allclose(z_N, chunk.codes.latent_activations(latent), atol=1e-4, rtol=1e-4)
         assert rollout_N.tolist() == chunk.rollout_N.tolist()
+
+
+@pytest.mark.parametrize("micro_tokens", [8192, 4, 1])
+def test_peaks_are_the_highest_activations_in_each_rollout_however_many_are_read_at_once(policy, tsae, micro_tokens):
+    (chunk,) = encode_rollouts(tsae, policy, LAYER, ROLLOUTS)
+    latents = [tsae.width - 1, 0, 1]
+    z_NU = np.stack([chunk.codes.latent_activations(latent) for latent in latents], 1)
+    expected = [z_NU[chunk.rollout_N.numpy() == i].max(0) for i in range(len(ROLLOUTS))]
+    peak_BU = peaks_on_rollouts(tsae, policy, LAYER, ROLLOUTS, latents, micro_tokens=micro_tokens)
+    np.testing.assert_allclose(peak_BU, expected, atol=1e-4, rtol=1e-4)
+    empty = replace(ROLLOUTS[0], tokens=())
+    assert not peaks_on_rollouts(tsae, policy, LAYER, [empty], latents).any()

@@ -115,7 +115,7 @@ def test_the_loss_of_a_spliced_dictionary_is_that_of_the_bridge(policy, normaliz
 
 def test_a_latent_ablated_in_sampling_is_edited_at_the_site(tmp_path, monkeypatch):
     policy, (tsae, _) = tiny_policy("llama"), relu_dictionary(tmp_path)
-    sampling = AblatedSampling.prepare(tsae, policy, LAYER, TASK, ROLLOUTS, 1, 2)
+    sampling = AblatedSampling.prepare(tsae, policy, LAYER, TASK, ROLLOUTS, 1, SAMPLING)
     spliced = []
 
     def recorded(model: Any, layer: Any, edit: Any) -> Any:

@@ -13,15 +13,18 @@ from interp.device import eval_mode
 from interp.features.ablation import (
     ABLATE,
     AMPLIFY,
+    Edit,
     LatentEditor,
     OutcomeMasks,
     estimate_effect,
-    log_odds,
     scale_latent,
 )
-from interp.policy.residual import ResidualEdit, splice_residual
+from interp.features.suffixes import log_odds
+from interp.policy.residual import Layer, ResidualEdit, splice_residual
+from interp.policy.site import ADDED, KINDS, Site, site_of
 from interp.stats import Estimate, resampled_prompts
 from interp.tsae import TSAE
+from interp.tsae.sae_lens_forms import Form
 
 LAST, D, TARGET = 2, 32, 7
 LENGTHS = (3, 5, 4)
@@ -78,7 +81,7 @@ def test_the_shift_is_the_one_worked_out_by_hand(policy, cause):
             assert doubled_T == pytest.approx((odds(x_LD + cause) - odds(x_LD)).numpy(), abs=1e-3)
 
 
-def shift_in_a_whole_forward(policy, edit: ResidualEdit, layer: int) -> np.ndarray:
+def shift_in_a_whole_forward(policy, edit: ResidualEdit, layer: Layer) -> np.ndarray:
     """Rollout by rollout, unpadded, with the edit from the prompt's last token on."""
     shifts = []
     for rollout in ROLLOUTS:
@@ -106,7 +109,7 @@ CHANGED = {"everywhere": {0, 1, 2}, "in one rollout": {2}, "at one token": {1}}
 """Rollouts whose tokens change."""
 
 
-def dictionary_with_activations(policy, layer: int) -> TSAE:
+def dictionary_with_activations(policy, layer: Layer) -> TSAE:
     """There are fewer tokens than dimensions, so any activations at all can be read off their residuals."""
     ids = [torch.tensor([[*rollout.prompt_ids, *rollout.tokens]]) for rollout in ROLLOUTS]
     x_ND = torch.cat([policy.capture(row, [layer])[layer][0] for row in ids]).double()
@@ -114,7 +117,7 @@ def dictionary_with_activations(policy, layer: int) -> TSAE:
     W_enc, F = torch.linalg.lstsq(x_ND, z_NF, driver="gelsd").solution.float(), len(ACTIVATIONS)
     W_dec = torch.randn(F, D, generator=torch.Generator().manual_seed(0))
     bounds = torch.full((F,), 0.5)
-    return TSAE(W_enc, torch.zeros(F), W_dec, torch.zeros(D), bounds, block_widths=(F,), layer=layer)
+    return TSAE(W_enc, torch.zeros(F), W_dec, torch.zeros(D), bounds, block_widths=(F,), layer=site_of(layer).layer)
 
 
 @pytest.mark.parametrize("layer", [0, 1, LAST])
@@ -132,6 +135,69 @@ def test_reading_on_from_the_layer_gives_the_shift_of_a_whole_forward_pass(tiny,
                 np.testing.assert_allclose(shift_N, expected_N, atol=1e-3)
                 changed = {i for i in range(3) if np.abs(shift_N[i == ROLLOUT_OF_TOKEN]).max() > 1e-3}
                 assert changed == CHANGED.get(name, set())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ADDED])
+@pytest.mark.parametrize("layer", [0, 1])
+def test_at_any_site_the_shift_is_that_of_a_whole_forward_pass(policy, kind, layer):
+    site = Site(layer, kind)
+    tsae = replace(dictionary_with_activations(policy, site), site=kind)
+    editor = LatentEditor(tsae, policy, layer, ROLLOUTS)
+    for latent in range(len(ACTIVATIONS)):
+        expected_N = shift_in_a_whole_forward(policy, scale_latent(tsae, latent, ABLATE), site)
+        np.testing.assert_allclose(editor.log_odds_shift(latent, ABLATE), expected_N, atol=1e-3)
+
+
+def test_distances_within_a_sliding_window_are_those_between_tokens():
+    """Suffixes begin at different columns, behind prefixes of different lengths, and the window is of three tokens."""
+    layer_types = ["sliding_attention", "full_attention"] * 2
+    policy = tiny_policy("gemma2", num_hidden_layers=4, sliding_window=3, layer_types=layer_types)
+    tsae = dictionary_with_activations(policy, 1)
+    editor = LatentEditor(tsae, policy, 1, ROLLOUTS)
+    for latent in range(len(ACTIVATIONS)):
+        expected_N = shift_in_a_whole_forward(policy, scale_latent(tsae, latent, ABLATE), 1)
+        np.testing.assert_allclose(editor.log_odds_shift(latent, ABLATE), expected_N, atol=1e-3)
+
+
+def test_a_dictionary_that_normalizes_its_input_adds_in_the_unit_of_each_token(policy):
+    tsae = replace(dictionary_with_activations(policy, 1), form=Form(normalization="constant_norm_rescale"))
+    for latent in range(len(ACTIVATIONS)):
+        shift_N = LatentEditor(tsae, policy, 1, ROLLOUTS).log_odds_shift(latent, ABLATE)
+        edit = scale_latent(tsae, latent, ABLATE)
+        np.testing.assert_allclose(shift_N, shift_in_a_whole_forward(policy, edit, 1), atol=1e-3)
+        x_BLD = torch.randn(2, 3, D)
+        z_BLF = tsae.encode(x_BLD)
+        without = z_BLF.clone()
+        without[..., latent] = 0
+        removed = tsae.decode(z_BLF, x_BLD) - tsae.decode(without, x_BLD)
+        torch.testing.assert_close(x_BLD - edit(x_BLD), removed, atol=1e-4, rtol=1e-4)
+
+
+def test_many_edits_together_shift_as_each_alone_and_only_wanted_tokens_are_read(policy):
+    tsae = dictionary_with_activations(policy, 1)
+    edits = [Edit((latent,), scale) for latent in range(len(ACTIVATIONS)) for scale in (ABLATE, AMPLIFY)]
+    edits.append(Edit((0, 2), ABLATE))
+    editor = LatentEditor(tsae, policy, 1, ROLLOUTS)
+    alone = [editor.log_odds_shift(edit.latents, edit.scale) for edit in edits]
+    before = editor.suffix_tokens
+    np.testing.assert_allclose(editor.log_odds_shifts(edits), alone, atol=1e-4)
+    assert editor.suffix_tokens - before == editor.count_tokens(edits, [None] * len(edits))
+    wanted_N = np.isin(np.arange(len(TOKENS)), [1, 4, 9])
+    some = editor.log_odds_shifts(edits, [wanted_N] * len(edits))
+    np.testing.assert_allclose(some, np.where(wanted_N, alone, 0), atol=1e-4)
+    at_one_token = [Edit((list(ACTIVATIONS).index("at one token"),), ABLATE)]
+    third_N = np.arange(len(TOKENS)) == LENGTHS[0] + 2  # it is active at the second token of the second rollout
+    assert editor.count_tokens(at_one_token, [third_N]) == 1 and editor.count_tokens(at_one_token, [~third_N]) > 1
+    assert editor.count_tokens(at_one_token, [np.arange(len(TOKENS)) == LENGTHS[0]]) == 0, "what came before stays"
+
+
+def test_keys_and_values_that_are_not_kept_are_computed_again(policy, monkeypatch):
+    tsae = dictionary_with_activations(policy, 0)
+    kept = LatentEditor(tsae, policy, 0, ROLLOUTS)
+    monkeypatch.setattr("interp.features.ablation.KEPT_BYTES", 0)
+    not_kept = LatentEditor(tsae, policy, 0, ROLLOUTS)
+    assert kept.batches[0].read.keys_values is not None and not_kept.batches[0].read.keys_values is None
+    np.testing.assert_allclose(not_kept.log_odds_shift(0, ABLATE), kept.log_odds_shift(0, ABLATE), atol=1e-4)
 
 
 def test_an_edit_that_changes_nothing_shifts_nothing(policy, cause):

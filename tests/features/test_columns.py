@@ -32,14 +32,17 @@ def test_a_row_holds_every_measure_of_a_trial_under_its_name():
         ablated_behavior=behavior(10),
         amplified_behavior=behavior(20),
         matched_behavior=(7.0, 8.0, 9.0),
+        attribution=-1.5,
+        contrast_text="result '3'",
     )
     row = make_roles(trial, tsae=axes_dictionary(4, layer=2)).table().row(0, named=True)
     expected = {
-        "group": "candidate", "latent": 3, "family": "computation", "contrast": "result 7", "auroc": 0.75, "d": 0.5,
+        "group": "candidate", "latent": 3, "family": "computation", "contrast": "result '3'", "auroc": 0.75, "d": 0.5,
         "q": 0.125, "other_surface_auroc": 0.625, "passes_contrast": True, "passes_falsification": True,
-        "passes_ablation": True, "passes_all": True, "injection_d": 1.5, "injection_reached_share": 0.375,
-        "shuffled_share": 0.125, "ablation": -1.0, "ablation_difference": -2.0, "ablation_difference_low": -2.25,
-        "ablation_difference_high": -1.75, "amplification": 3.0, "largest_matched_ablation": -0.5,
+        "passes_ablation": True, "passes_all": True, "attribution": -1.5, "injection_d": 1.5,
+        "injection_reached_share": 0.375, "shuffled_share": 0.125, "ablation": -1.0, "ablation_difference": -2.0,
+        "ablation_difference_low": -2.25, "ablation_difference_high": -1.75, "amplification": 3.0,
+        "largest_matched_ablation": -0.5,
     }  # fmt: skip
     for place, name in enumerate(("valid_chain", "right_answer", "direct_answer")):
         for edit, first in (("ablated", 10.0), ("amplified", 20.0)):

@@ -4,21 +4,22 @@ are part of every role that was earned."""
 from option_fixtures import options_of
 
 from interp.artifacts import to_json
-from interp.features import RolesConfig, ablation, falsification, families, gates, labels
+from interp.features import RolesConfig, ablation, falsification, families, gates, labels, runner
+from interp.policy.prompts import PromptFormat
 
 SAMPLING = {"group": 4, "max_new_tokens": 96, "temperature": 1.0, "rows": 1024, "seed": 0}
 
 
 def test_roles_without_flags_are_earned_with_these_numbers():
-    assert to_json(RolesConfig()) == {
+    assert to_json(RolesConfig()) == to_json(PromptFormat()) | {
         "levels": [], "problems": 64, "min_auroc": 0.6, "min_d": 0.3, "false_discovery_rate": 0.05,
         "max_candidates": 40, "random_latents": 40, "matched_latents": 10, "injection_texts": 48,
-        "rollout_problems": 72, "test_seed": 0, "sampling": SAMPLING,
+        "rollout_problems": 72, "finalists": None, "micro_tokens": 8192, "test_seed": 0, "sampling": SAMPLING,
     }  # fmt: skip
 
 
 def test_every_gate_has_these_thresholds():
-    assert (gates.MIN_SURFACE_AUROC, gates.MIN_EFFECT_NATS, gates.GROUP) == (0.6, 0.1, 4)
+    assert (gates.MIN_SURFACE_AUROC, gates.MIN_EFFECT_NATS, runner.GROUP) == (0.6, 0.1, 4)
     assert (falsification.DRIVEN_D, falsification.DRIVEN_P, falsification.MIN_SHARE) == (0.8, 0.01, 0.5)
     assert (falsification.MAX_ROLLOUTS, falsification.MIN_ORDERED_TOKENS, falsification.TOP_RUNS) == (64, 4, 10)
     assert (families.MIN_TOKENS, families.MAX_VALUES) == (20, 16)
@@ -45,7 +46,8 @@ def test_the_table_of_families_says_what_each_is_about():
 
 
 def test_families_read_these_roles_of_tokens():
-    assert families.NO_CHAIN_FORMATS == ("direct", "malformed") and families.ANSWER_ROLES == ("marker", "answer")
+    assert families.NO_CHAIN_FORMATS == ("direct", "unannounced", "malformed")
+    assert families.ANSWER_ROLES == ("marker", "answer")
     assert families.FORMAT_ROLES == ("separator", "marker", "equals", "end")
     assert labels.PLANTED_SHORTCUTS == ("copy", "cue")
     selectors = {
@@ -71,8 +73,8 @@ OPTIONS = {
     "MatchedLatents.nearest": {"exclude": ()},
     "Roles.save": {"overwrite": False},
     "earn_roles": {"allow_unrelated_policies": False, "device": "auto", "dtype": "auto"},
+    "TokenRuns.strongest": {"shared": ()},
     "inject": {"front": True},
-    "strongest_runs": {"shared": ()},
 }
 
 

@@ -13,7 +13,14 @@ from grpo_fixtures import make_rollout
 from interp.artifacts import BadInput, Mismatch
 from interp.features import Roles, RolesConfig, earn, earn_roles
 from interp.features.ablation import ABLATE, AMPLIFY
-from interp.features.earn import best_trials, contrast_sums, contrast_trials, correct_trials, select_candidates
+from interp.features.earn import (
+    best_trials,
+    contrast_sums,
+    contrast_text,
+    contrast_trials,
+    correct_trials,
+    select_candidates,
+)
 from interp.organism import load_task, shipped_path
 from interp.policy import Policy, SampleConfig
 from interp.rollouts import Rollouts, Series, roll_out
@@ -102,6 +109,47 @@ def test_rollouts_that_are_given_are_used_instead_of_new_ones(policy, task, tsae
     monkeypatch.setattr("interp.features.earn.roll_out", None)
     from_given = earn_roles(tsae, policy, task, config, rollouts=rollouts, progress=False)
     assert from_given.fingerprint() == sampled.fingerprint() and from_given.rollout_effects == ()
+
+
+def test_the_sampling_of_given_rollouts_is_recorded_and_used_where_the_policy_answers_again(
+    policy, task, tsae, monkeypatch
+):
+    problems = [problem for depth in (1, 2) for problem in task.problems("train", depth, 12)]
+    own = SampleConfig(group=3, temperature=0.7, max_new_tokens=24, rows=64)
+    rollouts = roll_out(policy, task, problems, own, progress=False)
+    config, asked = replace(FEW, max_candidates=1, random_latents=0, rollout_problems=2), []
+
+    def sample_edited(gates: Any, latents: Any, task: Any) -> list[Any]:
+        asked.append(gates.config.sampling)
+        return []
+
+    monkeypatch.setattr("interp.features.runner.GateRunner.sample_edited", sample_edited)
+    roles = earn_roles(tsae, policy, task, config, rollouts=rollouts, progress=False)
+    assert roles.config.sampling == own and asked == [own]
+    unknown = Rollouts(rollouts.rows, made_from=rollouts.made_from)
+    roles = earn_roles(tsae, policy, task, config, rollouts=unknown, progress=False)
+    assert roles.config.sampling == config.sampling, "rollouts that do not say how they were sampled"
+
+
+def test_finalists_earn_the_roles_that_they_would_earn_anyway(policy, task, tsae):
+    """As many finalists as candidates: only the order of the gates differs."""
+    config = replace(FEW, levels=(2, 8), problems=16, rollout_problems=0)
+    every = earn_roles(tsae, policy, task, config, progress=False)
+    finalists = earn_roles(tsae, policy, task, replace(config, finalists=9), progress=False)
+    earned = [
+        {trial.latent: trial.contrast for trial in roles.trials if trial.passes_all} for roles in (every, finalists)
+    ]
+    assert earned[0] == earned[1] and earned[0], "else nothing is tested"
+    assert all(trial.attribution is not None for trial in (*finalists.trials, *finalists.random_trials))
+    assert sum(trial.ablation is None for trial in finalists.random_trials) > 0, "most fail the contrast gate"
+
+
+def test_the_token_of_a_contrast_is_shown_as_text_in_one_line(policy, roles):
+    assert contrast_text(f"result {policy.tokenizer.convert_tokens_to_ids('3')}", policy) == "result '3'"
+    assert contrast_text("cue 3", policy) == "cue 3" and contrast_text("valid chain", policy) == "valid chain"
+    results = [trial for trial in roles.trials if trial.kind == "result"]
+    assert results and all(re.fullmatch(r"result '\d+'", trial.contrast_text) for trial in results)
+    assert all(trial.contrast_in_words in roles.table()["contrast"] for trial in results)
 
 
 def test_a_problem_of_two_levels_is_answered_once(policy, task, tsae, monkeypatch):

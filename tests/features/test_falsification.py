@@ -1,9 +1,9 @@
 """Is a latent about more than its tokens? Injection into shuffled text, shuffling, and random tokens as the control."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,19 +11,21 @@ import torch
 from conftest import tiny_policy
 from features_fixtures import label, make_contrast
 from grpo_fixtures import make_rollout
+from scipy.stats import ttest_rel
 
 from interp.features import falsification, label_tokens
 from interp.features.falsification import (
     MIN_ORDERED_TOKENS,
     Falsification,
     InjectionTest,
+    ShuffledTexts,
+    TokenRuns,
     falsify,
+    falsify_all,
     inject,
-    measure_shuffled_share,
     paired_effect,
     random_runs,
     shuffle_tokens,
-    strongest_runs,
 )
 from interp.features.families import IN_FRONT, INJECTIONS
 from interp.rollouts.record import Rollout
@@ -68,16 +70,18 @@ def encode(rollouts: Sequence[Rollout]) -> tuple[torch.Tensor, torch.Tensor]:
 def injection_test_on(monkeypatch) -> Callable[[list[Rollout]], InjectionTest]:
     """An injection test on rollouts, with the latents above."""
 
-    def encode_rollouts(tsae: object, policy: object, layer: int, rollouts: Sequence[Rollout]) -> Iterator[Any]:
+    def encode_rollouts(*model: object, micro_tokens: int) -> Iterator[Any]:
+        rollouts: Any = model[-1]
         z_NF, rollout_N = encode(rollouts)
         yield SimpleNamespace(codes=label(rollouts, z_NF).codes, rollout_N=rollout_N)
 
-    def latent_on_rollouts(tsae: object, policy: object, layer: int, rollouts: Sequence[Rollout], latent: int) -> Any:
-        z_NF, rollout_N = encode(rollouts)
-        return z_NF[:, latent].numpy(), rollout_N.numpy()
+    def peaks_on_rollouts(*model: object, micro_tokens: int) -> np.ndarray:
+        rollouts, latents = cast(Any, model[-2:])
+        z_NF, rollout_N = (tensor.numpy() for tensor in encode(rollouts))
+        return np.stack([z_NF[rollout_N == i][:, latents].max(0) for i in range(len(rollouts))])
 
     monkeypatch.setattr(falsification, "encode_rollouts", encode_rollouts)
-    monkeypatch.setattr(falsification, "latent_on_rollouts", latent_on_rollouts)
+    monkeypatch.setattr(falsification, "peaks_on_rollouts", peaks_on_rollouts)
 
     def make(rollouts: list[Rollout]) -> InjectionTest:
         F = len(LATENTS)
@@ -129,6 +133,29 @@ def test_tokens_that_positives_and_negatives_share_are_not_injected(injection_te
     assert not result.driven_by_tokens and result.d <= 0.1 and result.survives_shuffling
 
 
+def test_latents_that_are_falsified_together_fare_as_each_alone_and_shared_texts_are_read_once(
+    injection_test_on, monkeypatch
+):
+    test = injection_test_on(rollouts_with_pairs(80))
+    tried = []
+    for latent in (TOKEN, PAIR, TOKEN):
+        at_N = test.labeled.codes.latent_activations(latent) > 0
+        tried.append((latent, make_contrast(at_N, test.labeled["token"] == 4, "reasoning", name=f"x {latent}")))
+    alone, read = [falsify(test, *each) for each in tried], []
+    peaks_on_rollouts = falsification.peaks_on_rollouts
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        read.extend((row.prompt_ids, row.tokens) for row in arguments[3])
+        return peaks_on_rollouts(*arguments, **options)
+
+    monkeypatch.setattr(falsification, "peaks_on_rollouts", count)
+    done: list[int] = []
+    assert falsify_all(test, tried, done.append) == alone and sum(done) == 3
+    assert len(read) == len(set(read)) > 0
+    monkeypatch.setattr(falsification, "LATENTS_AT_ONCE", 1)
+    assert falsify_all(test, tried) == alone
+
+
 def test_nothing_is_injected_in_front_to_falsify_a_shortcut(injection_test_on):
     test = injection_test_on(rollouts_with_pairs(80))
     in_front_N = test.labeled.codes.latent_activations(FRONT) > 0
@@ -151,9 +178,9 @@ def test_short_texts_have_no_order_to_lose(injection_test_on, n, has_order):
     rollouts = [make_rollout(problem=f"{i}", tokens=(SPOTTED, 4, 5, 6)[:n], length=n) for i in range(9)]
     test = injection_test_on(rollouts)
     z_N = test.labeled.codes.latent_activations(TOKEN)
-    share = measure_shuffled_share(test, TOKEN, rollouts, z_N, z_N > 0)
-    assert share == 1 if has_order else np.isnan(share)
-    assert np.isnan(measure_shuffled_share(test, TOKEN, rollouts, z_N * 0, z_N > 0)), "nor has an inactive latent"
+    texts = ShuffledTexts.of(test, make_contrast(z_N > 0, z_N == 0))
+    assert texts.share(TOKEN, z_N) == 1 if has_order else np.isnan(texts.share(TOKEN, z_N))
+    assert np.isnan(texts.share(TOKEN, z_N * 0)), "nor has an inactive latent"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +230,7 @@ def test_the_peak_is_the_highest_activation_of_each_text(spotter):
     test = InjectionTest(spotter, policy, 0, label_tokens(spotter, policy, 0, rollouts), texts=6)
     z_N = test.labeled.codes.latent_activations(0)
     expected = [z_N[test.labeled["rollout"] == i].max() for i in range(6)]
-    np.testing.assert_allclose(test.peak_activation(rollouts, 0), expected, atol=1e-6)
+    np.testing.assert_allclose(test.peaks([rollouts], [0])[0], expected, atol=1e-6)
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
@@ -240,11 +267,15 @@ def test_the_strongest_runs_are_those_with_the_highest_mean_activation_at_their_
     """7 has 3 and 1; 6 has 1.5 twice; 4 has 9, but once; 5 has 8."""
     labeled = label([make_rollout(tokens=(7, 6, 4, 5)), make_rollout(tokens=(5, 7, 6), length=3)])
     z_N = np.array([3, 1.5, 9, 8, 8, 1, 1.5])
-    assert strongest_runs(labeled, z_N, 1) == [(5,), (7,), (6,)]
-    assert strongest_runs(labeled, z_N, 1, {5}) == [(7,), (6,)]
-    assert strongest_runs(labeled, z_N, 2) == [(7, 6)], "no run crosses the end of a text"
-    assert strongest_runs(labeled, z_N, 2, {6}) == [(7, 6)] and strongest_runs(labeled, z_N, 2, {6, 7}) == []
-    assert strongest_runs(labeled, z_N, 3) == [], "none occurs twice"
+
+    def strongest(n: int, shared: Collection[int] = ()) -> list[tuple[int, ...]]:
+        return TokenRuns.of(labeled, n).strongest(z_N, shared)
+
+    assert strongest(1) == [(5,), (7,), (6,)]
+    assert strongest(1, {5}) == [(7,), (6,)]
+    assert strongest(2) == [(7, 6)], "no run crosses the end of a text"
+    assert strongest(2, {6}) == [(7, 6)] and strongest(2, {6, 7}) == []
+    assert strongest(3) == [], "none occurs twice"
 
 
 def test_the_paired_effect_is_cohens_d_and_zero_where_nothing_differs():
@@ -254,3 +285,5 @@ def test_the_paired_effect_is_cohens_d_and_zero_where_nothing_differs():
     assert d == pytest.approx(1, abs=0.2) and p < 1e-6
     assert paired_effect(np.zeros(5), np.zeros(5)) == (0.0, 1.0)
     assert paired_effect(control, raised)[1] > 0.99
+    assert p == ttest_rel(raised, control, alternative="greater").pvalue
+    assert paired_effect(control + 1, control) == (pytest.approx(1 / control.std()), 0.0), "each rises by as much"

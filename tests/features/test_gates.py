@@ -1,5 +1,6 @@
 """What it takes to pass each gate, by hand; a planted cause through all of them; and the latents it is matched with."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +14,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from interp.features import LabeledTokens, RolesConfig
-from interp.features import gates as gates_module
+from interp.features import runner as runner_module
 from interp.features.ablation import BehaviorEffects, Effect
 from interp.features.falsification import Falsification
-from interp.features.gates import EditEffects, GateRunner, MatchedLatents
+from interp.features.gates import MatchedLatents
+from interp.features.runner import GateRunner, choose_finalists
 from interp.stats import Estimate
 from interp.stats.bootstrap import DRAWS
 from interp.tasks import Chain
@@ -97,7 +99,7 @@ def test_a_planted_cause_passes_ablation_and_a_latent_that_only_fires_beside_it_
     config = RolesConfig(matched_latents=4, injection_texts=2)
     gates = GateRunner(tsae, policy, LAST, labeled, [contrast], config, {"x": (0, 1)})
     assert gates.counts_BP.shape == (DRAWS, len(rollouts)), "prompts are drawn, as many as there are"
-    causal, beside = (gates.evaluate(make_trial(latent, "computation", "x")) for latent in (0, 1))
+    causal, beside = gates.evaluate_all([make_trial(latent, "computation", "x") for latent in (0, 1)])
     assert len(causal.matched_ablations) == len(beside.matched_ablations) == 4
     assert causal.passes_ablation and not beside.passes_ablation
     effects = [trial.ablation.target.value for trial in (causal, beside) if trial.ablation]
@@ -107,7 +109,7 @@ def test_a_planted_cause_passes_ablation_and_a_latent_that_only_fires_beside_it_
 def test_nothing_is_sampled_where_no_role_was_earned():
     gates = object.__new__(GateRunner)
     gates.config = RolesConfig(rollout_problems=9)
-    assert gates.sample_edited([], Chain(), progress=False) == []
+    assert gates.sample_edited([], Chain()) == []
 
 
 def test_a_role_is_earned_by_all_gates_together():
@@ -213,17 +215,32 @@ def test_a_latent_that_fails_one_gate_alone_passes_all_no_longer(changes, passes
     assert make_trial(0, "computation", **changes).passes_all == passes
 
 
-def effects_of_edit(latent: int, scale: float) -> EditEffects:
-    """Effects that say whose they are: 10 for each latent, and the scale."""
-    nats = -10.0 * latent - scale
-    rates = tuple(Estimate(nats - n, nats - n - 1, nats - n + 1) for n in (1, 2, 3))
-    return EditEffects(
-        {"x": Effect(around(nats), around(nats)), "y": Effect(around(99), around(99))}, BehaviorEffects(*rates)
-    )
+class FixedEffects:
+    """Effects that say whose they are: 10 for each latent, and the scale; and what was asked for."""
+
+    def __init__(self) -> None:
+        self.edits: list[tuple[int, float]] = []
+
+    def measure(self, wanted: Any, on_tokens: Any = None) -> None:
+        self.edits += [(one.latent, one.scale) for one in wanted]
+
+    def count_tokens(self, wanted: Any) -> tuple[int, int]:
+        return len(wanted), len(wanted)
+
+    def nats(self, latent: int, scale: float) -> float:
+        return -10.0 * latent - scale
+
+    def effect(self, latent: int, scale: float, contrast: str) -> Effect:
+        nats = self.nats(latent, scale)
+        return Effect(around(nats), around(nats)) if contrast == "x" else Effect(around(99), around(99))
+
+    def behavior(self, latent: int, scale: float) -> BehaviorEffects:
+        nats = self.nats(latent, scale)
+        return BehaviorEffects(*(Estimate(nats - n, nats - n - 1, nats - n + 1) for n in (1, 2, 3)))
 
 
-def runner_of_fixed_effects(matches: list[int]) -> tuple[Any, list[Any]]:
-    """A runner whose effects are `effects_of_edit`, and the calls that ask for matches."""
+def runner_of_fixed_effects(matches: list[int], monkeypatch, d: float = 0.1, **config: Any) -> tuple[Any, list[Any]]:
+    """A runner whose effects are `FixedEffects`, and the calls that ask for matches."""
     calls = []
 
     def nearest(latent: int, count: int, *, exclude: Any) -> list[int]:
@@ -231,40 +248,117 @@ def runner_of_fixed_effects(matches: list[int]) -> tuple[Any, list[Any]]:
         return matches
 
     gates: Any = object.__new__(GateRunner)
-    gates.config, gates.passing = RolesConfig(matched_latents=2), {"x": (3, 7), "y": (8,)}
-    gates.contrasts, gates.injection_test = {"x": "the contrast x", "y": "the contrast y"}, "the test"
-    gates.matched, gates.edit_effects = SimpleNamespace(nearest=nearest), effects_of_edit
+    gates.config, gates.passing = RolesConfig(matched_latents=2, **config), {"x": (3, 7), "y": (8,)}
+    gates.contrasts, gates.injection_test, gates.progress = {"x": "the contrast x", "y": "y"}, "the test", False
+    gates.matched, gates.measured = SimpleNamespace(nearest=nearest), FixedEffects()
+    gates._attribution = {"x": -np.arange(9.0)}
+    monkeypatch.setattr(GateRunner, "_say_cost", lambda *_, **__: None)
+    falsification = Falsification(d, 0.001, "a triple", 1.0, 0.1)
+    gates.falsified = []
+
+    def falsify_all(test: Any, tried: list[Any], on_latents: Any) -> list[Falsification]:
+        gates.falsified += [(test, *each) for each in tried]
+        return [falsification] * len(tried)
+
+    monkeypatch.setattr(runner_module, "falsify_all", falsify_all)
     return gates, calls
 
 
 def test_a_trial_is_evaluated_with_its_own_effects_and_with_those_of_its_matches(monkeypatch):
-    gates, calls = runner_of_fixed_effects([5, 6])
-    monkeypatch.setattr(gates_module, "falsify", lambda *arguments: arguments)
-    evaluated: Any = gates.evaluate(make_trial(3, "computation", "x", falsification=None, ablation=None))
-    assert calls == [(3, 2, (3, 7))], "latents that passed the same contrast are no matches"
-    assert evaluated.falsification == ("the test", 3, "the contrast x")
-    own, doubled = effects_of_edit(3, 0.0), effects_of_edit(3, 2.0)
-    assert evaluated.ablation == own.by_contrast["x"] and evaluated.ablated_behavior == own.behavior
-    assert evaluated.amplification == doubled.by_contrast["x"] and evaluated.amplified_behavior == doubled.behavior
+    gates, calls = runner_of_fixed_effects([5, 6], monkeypatch)
+    evaluated: Any = gates.evaluate_all([make_trial(3, "computation", "x", falsification=None, ablation=None)])[0]
+    assert set(calls) == {(3, 2, (3, 7))}, "latents that passed the same contrast are no matches"
+    assert gates.falsified == [("the test", 3, "the contrast x")] and evaluated.falsification.d == 0.1
+    fixed = gates.measured
+    assert evaluated.ablation == fixed.effect(3, 0.0, "x") and evaluated.ablated_behavior == fixed.behavior(3, 0.0)
+    assert evaluated.amplification == fixed.effect(3, 2.0, "x")
+    assert evaluated.amplified_behavior == fixed.behavior(3, 2.0)
     assert evaluated.matched_ablations == (-50.0, -60.0)
     assert evaluated.matched_behavior == (-56.0, -57.0, -58.0), "the mean of 5 and 6, for each behavior"
     assert not evaluated.passes_ablation, "its matches do more"
+    assert set(fixed.edits) == {(3, 0.0), (3, 2.0), (5, 0.0), (6, 0.0)}, "all are measured at once"
 
 
 def test_a_latent_that_tokens_drive_is_stopped_by_the_second_gate(monkeypatch):
     """It passes the first and the third."""
     for d, passes in ((0.1, True), (2.0, False)):
-        gates, _ = runner_of_fixed_effects([0])
-        monkeypatch.setattr(gates_module, "falsify", lambda *_, d=d: Falsification(d, 0.001, "a triple", 1.0, 0.1))
-        trial = gates.evaluate(make_trial(3, "computation", "x"))
+        gates, _ = runner_of_fixed_effects([0], monkeypatch, d)
+        (trial,) = gates.evaluate_all([make_trial(3, "computation", "x")])
         assert trial.passes_contrast and trial.passes_ablation
         assert trial.passes_falsification == trial.passes_all == passes
 
 
 def test_a_latent_without_matches_is_stopped_by_the_third_gate(monkeypatch):
-    monkeypatch.setattr(gates_module, "falsify", lambda *_: Falsification(0.1, 0.5, "a triple", 0.2, 0.1))
     for matches, passes in (([0], True), ([], False)):
-        gates, _ = runner_of_fixed_effects(matches)
-        trial = gates.evaluate(make_trial(3, "computation", "x"))
+        gates, _ = runner_of_fixed_effects(matches, monkeypatch)
+        (trial,) = gates.evaluate_all([make_trial(3, "computation", "x")])
         assert trial.passes_falsification and trial.passes_ablation == trial.passes_all == passes
         assert len(trial.matched_behavior) == 3 * len(matches)
+
+
+# --- finalists -------------------------------------------------------------------------------------------------------
+
+UNTRIED: dict[str, Any] = {"falsification": None, "ablation": None, "amplification": None, "matched_ablations": ()}
+
+
+def trial_of(latent: int, **changes: Any) -> Any:
+    return make_trial(latent, "computation", "x", **(UNTRIED | changes))
+
+
+def test_finalists_are_those_of_the_largest_first_order_effects_among_those_that_can_still_earn_a_role():
+    trials = [
+        trial_of(0, attribution=-0.1),
+        trial_of(1, attribution=0.5),
+        trial_of(2, attribution=-9.0, passes_contrast=False),
+        trial_of(3, attribution=-9.0, other_surface_auroc=0.5),
+        trial_of(4, attribution=-0.3),
+        make_trial(5, "format", "y", attribution=-0.01),
+    ]
+    assert choose_finalists(trials, 1) == [1, 5], "one of each kind of contrast, whatever the sign"
+    assert choose_finalists(trials, 2) == [1, 4, 5] and choose_finalists(trials, 9) == [0, 1, 4, 5]
+    assert choose_finalists([], 3) == []
+
+
+def test_each_group_has_its_own_finalists(monkeypatch):
+    gates, _ = runner_of_fixed_effects([0], monkeypatch, finalists=1)
+    candidates, random_trials = gates.evaluate([[trial_of(2), trial_of(5)], [trial_of(1), trial_of(4)]])
+    assert [trial.attribution for trial in (*candidates, *random_trials)] == [-2, -5, -1, -4]
+    assert [trial.ablation is None for trial in (*candidates, *random_trials)] == [True, False, True, False]
+    assert [trial.passes_all for trial in (*candidates, *random_trials)] == [False, True, False, True]
+
+
+def test_a_finalist_that_passes_holds_all_that_it_would_without_finalists(monkeypatch):
+    gates, _ = runner_of_fixed_effects([1, 2], monkeypatch, finalists=9)
+    ((finalist,),) = gates.evaluate([[trial_of(5)]])
+    everything, _ = runner_of_fixed_effects([1, 2], monkeypatch)
+    ((alone,),) = everything.evaluate([[trial_of(5)]])
+    assert finalist.passes_all and replace(finalist, attribution=None) == alone
+
+
+@pytest.mark.parametrize(
+    ("latent", "matches", "d", "edits", "falsified"),
+    [
+        (0, [1, 2], 0.1, [(0, 0.0)], 0),  # no effect of its own
+        (5, [1, 6, 2], 0.1, [(5, 0.0), (6, 0.0)], 0),  # stopped by the match with the largest first-order effect
+        (5, [1, 2], 2.0, [(5, 0.0), (2, 0.0), (2, 0.0), (1, 0.0)], 1),  # compared with all; driven by tokens
+    ],
+)
+def test_a_finalist_that_fails_a_gate_is_not_tried_in_the_next(monkeypatch, latent, matches, d, edits, falsified):
+    gates, _ = runner_of_fixed_effects(matches, monkeypatch, d, finalists=9)
+    ((trial,),) = gates.evaluate([[trial_of(latent)]])
+    assert not trial.passes_all and trial.ablation is not None and trial.amplification is None
+    assert gates.measured.edits == edits and len(gates.falsified) == falsified
+
+
+def test_the_cost_is_said_before_it_is_paid(monkeypatch):
+    """Two forwards a second were measured, of 10 tokens each, and a text takes no time."""
+    said: list[tuple[str, float]] = []
+    monkeypatch.setattr(runner_module, "say_time", lambda what, seconds: said.append((what, seconds)))
+    gates: Any = object.__new__(GateRunner)
+    gates.editor = SimpleNamespace(seconds=5.0, suffix_tokens=100, forwards=10)
+    gates.measured = SimpleNamespace(count_tokens=lambda wanted: (36, 72_000))
+    gates.injection_test = SimpleNamespace(random_token_peak=lambda *_, **__: None, texts=[None] * 48)
+    gates._say_cost([trial_of(0), trial_of(1)], [])
+    ((what, seconds),) = said
+    assert seconds == pytest.approx(3600, rel=0.01)
+    assert "2 latents (36 edits, in about 7,200 forwards" in what and "288 texts" in what and "finalists" in what

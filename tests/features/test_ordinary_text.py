@@ -82,7 +82,7 @@ def tsae() -> TSAE:
 
 def test_what_is_not_known_of_text_is_labeled_unknown(rollouts):
     assert [rollout.valid for rollout in rollouts[:6]] == [True, True, False, None, False, False]
-    assert [rollout.format for rollout in rollouts[:6]] == ["steps"] * 4 + ["direct", "malformed"]
+    assert [rollout.format for rollout in rollouts[:6]] == ["steps"] * 4 + ["direct", "unannounced"]
     facts = token_facts(rollouts.rows[:6])
     assert [int(facts["valid"][facts["rollout"] == i][0]) for i in range(6)] == [1, 1, 0, -1, 0, 0]
     assert set(facts["depth"]) == set(facts["copy"]) == set(facts["cue"]) == {-1}

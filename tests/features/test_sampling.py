@@ -21,6 +21,7 @@ from interp.features.sampling import (
 )
 from interp.policy.config import SampleConfig
 from interp.policy.policy import stream_key
+from interp.policy.prompts import PromptFormat
 from interp.policy.residual import splice_residual
 from interp.policy.sample import draw_tokens, uniform_stream
 from interp.rollouts import roll_out
@@ -59,7 +60,9 @@ def tsae(policy) -> TSAE:
 
 @pytest.fixture(scope="module")
 def sampling(policy, tsae, rollouts) -> AblatedSampling:
-    return AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, 12, 4)
+    return AblatedSampling.prepare(
+        tsae, policy, LAST, FirstWord(), rollouts, 12, SampleConfig(group=4, max_new_tokens=4)
+    )
 
 
 def test_the_problems_are_those_that_were_answered_in_order(rollouts):
@@ -72,7 +75,7 @@ def test_the_problems_are_those_that_were_answered_in_order(rollouts):
 @pytest.mark.parametrize(("count", "per_depth"), [(24, 8), (12, 4), (18, 6), (3, 1), (99, 8)])
 def test_equally_many_problems_of_each_depth_are_answered_again(policy, tsae, rollouts, count, per_depth, monkeypatch):
     monkeypatch.setattr("interp.features.sampling.sample_answers", lambda *_: [make_rollout()] * 4)
-    problems = AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, count, 4).problems
+    problems = AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, count, SAMPLING).problems
     assert [sum(problem.depth == depth for problem in problems) for depth in DEPTHS] == [per_depth] * 3
 
 
@@ -152,5 +155,23 @@ def test_answers_that_cannot_be_judged_are_not_valid_and_nan_where_no_clean_answ
     monkeypatch.setattr(
         "interp.features.sampling.sample_answers", lambda *_: [make_rollout(valid=valid) for valid in next(outcomes)]
     )
-    valid = AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, 1, 2).run(1, ABLATE).valid.value
+    valid = (
+        AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, 1, SampleConfig(group=2))
+        .run(1, ABLATE)
+        .valid.value
+    )
     assert valid == change if change is not None else np.isnan(valid)
+
+
+def test_answers_are_sampled_at_the_temperature_length_and_prompt_that_are_given(policy, tsae, rollouts, monkeypatch):
+    asked: list[Any] = []
+
+    def sample_rollouts(policy: Any, task: Any, problems: Any, sampling: Any, *, prompt_format: Any, **_: Any) -> Any:
+        asked.append((sampling, prompt_format))
+        return [make_rollout()] * (len(problems) * sampling.group)
+
+    monkeypatch.setattr("interp.features.sampling.sample_rollouts", sample_rollouts)
+    sampling, prompts = SampleConfig(group=2, temperature=0.5, max_new_tokens=7), PromptFormat(suffix=" =")
+    prepared = AblatedSampling.prepare(tsae, policy, LAST, FirstWord(), rollouts, 3, sampling, prompts)
+    prepared.run(1, ABLATE)
+    assert asked == [(sampling, prompts)] * 2
