@@ -10,6 +10,7 @@ residual by its mean is the fairer one; replacing it by zero is what most papers
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +24,7 @@ from interp.checks import expect_type
 from interp.device import eval_mode
 from interp.display import HtmlSummary
 from interp.policy.policy import Policy
-from interp.policy.residual import splice_residual
+from interp.policy.residual import output_activations, record_outputs, replace_residual, resume_from
 from interp.policy.score import AlignedRows, align_rows, batches_by_length, completion_logits
 from interp.rollouts.series import Series
 from interp.tsae.dictionary import TSAE
@@ -173,10 +174,12 @@ class SpliceEvaluator:
                 [prompts[i] for i in batch], [completions[i] for i in batch], policy.pad_id, policy.device
             )
             with eval_mode(policy.model):
-                clean = completion_logits(policy.model, rows)
-                spliced = self._logits(policy, rows, lambda x: tsae.reconstruct(x).to(x.dtype))
-                mean = self._logits(policy, rows, lambda x: self.mean_D.to(x).expand_as(x))
-                zero = self._logits(policy, rows, torch.zeros_like) if self.measure_zero else None
+                with record_outputs(policy.model, tsae.at(self.layer)) as outputs:
+                    clean = completion_logits(policy.model, rows)
+                resume = partial(self._logits, policy, rows, outputs[0])
+                spliced = resume(lambda x: tsae.reconstruct(x).to(x.dtype))
+                mean = resume(lambda x: self.mean_D.to(x).expand_as(x))
+                zero = resume(torch.zeros_like) if self.measure_zero else None
             mask_BT, tokens_BT = rows.mask_BL[:, rows.start :].bool(), rows.ids_BL[:, rows.start :]
             mask_BT[:, 0] = False  # predicted from the prompt, before the first replaced residual
             self.n_documents += int(mask_BT.any(1).sum())
@@ -189,13 +192,17 @@ class SpliceEvaluator:
     def compute(self) -> LossRecovery:
         return LossRecovery(self.against_mean.compute(), self.against_zero.compute(), self.n_documents)
 
-    def _logits(self, policy: Policy, rows: AlignedRows, edit: Callable[[Tensor], Tensor]) -> Float[Tensor, "B T V"]:
-        """Logits with the residual of completion tokens edited."""
+    def _logits(
+        self, policy: Policy, rows: AlignedRows, output: Any, edit: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "B T V"]:
+        """Logits with the residual of completion tokens edited, from a recorded output of the layer on."""
         mask_BL = rows.mask_BL.bool()
         mask_BL[:, : rows.start] = False
         skip_first = self.tsae.skip_first if self.skip_first is None else self.skip_first
         mask_BL &= rows.mask_BL.cumsum(1) > skip_first  # prompts shorter than that are rare
-        with splice_residual(policy.model, self.tsae.at(self.layer), edit, mask_BL=mask_BL):
+        x_BLD = output_activations(output)
+        edited = replace_residual(output, torch.where(mask_BL[..., None], edit(x_BLD), x_BLD))
+        with resume_from(policy.model, self.tsae.at(self.layer), edited):
             return completion_logits(policy.model, rows)
 
 

@@ -96,14 +96,18 @@ class TSAE(HtmlSummary):
         site = "" if self.site == RESID_POST else f", {self.site or hook_site(self.sae_lens_cfg)}"
         return f"TSAE({self.width:,} latents ({blocks}) of d_model {self.d_model}, layer {self.layer}{site})"
 
-    def at(self, layer: int) -> int | Site:
-        """What it reads at this layer: the layer itself, for the residual after the block; else its site there."""
+    def at(self, layer: int | Site) -> int | Site:
+        """What it reads at this layer: the layer itself, for the residual after the block; else its site there. Another
+        kind of site is refused."""
         if self.site is None:
             raise BadInput(
                 f"expected a dictionary of a place that can be read, got one of {hook_site(self.sae_lens_cfg)}: "
                 "residuals before, within and after a block, and outputs of attention and MLP, can be read"
             )
-        return layer if self.site == RESID_POST else Site(layer, self.site)
+        if isinstance(layer, Site) and layer.kind != self.site:
+            raise Mismatch(f"expected {layer.kind}, got a dictionary of {self.site}: its hook decides the site")
+        number = layer.layer if isinstance(layer, Site) else layer
+        return number if self.site == RESID_POST else Site(number, self.site)
 
     def summary(self) -> "pl.DataFrame":
         """Sizes of the dictionary, and what its fit measured last."""

@@ -29,8 +29,8 @@ def expect_enough(pools: Pools, config: TSAEConfig) -> None:
         left_out = 0 if training.prompts else len(store) - store.completion_tokens
         hint = f" ({left_out:,} more are of prompts: train on them too, prompts=True, --prompts)" if left_out else ""
         raise BadInput(
-            f"{store.path}: expected at least one batch of {batch} tokens, got {tokens:,}{hint}: collect more, or use a "
-            "smaller batch"
+            f"{store.path}: expected at least one batch of {batch} tokens, got {tokens:,}{hint}: collect more, or use "
+            "a smaller batch"
         )
     if tokens / pools.per_epoch < batch:
         raise BadInput(

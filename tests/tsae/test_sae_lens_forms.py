@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, Mismatch
 from interp.policy.site import Site
 from interp.tsae import TSAE
 from interp.tsae.codes import Codes
@@ -66,6 +66,9 @@ def test_codes_and_reconstructions_are_those_of_saelens(kind, subtracts_b_dec, n
     assert_close(tsae.encode(x_BD), z_BF, atol=1e-4, rtol=1e-4)
     assert_close(tsae.reconstruct(x_BD), sae(x_BD), atol=1e-4, rtol=1e-4)
     assert (tsae.layer, tsae.site, tsae.at(2)) == (2, "mlp_out", Site(2, "mlp_out"))
+    assert tsae.at(Site(4, "mlp_out")) == Site(4, "mlp_out")
+    with pytest.raises(Mismatch, match="expected resid_post, got a dictionary of mlp_out: its hook decides the site"):
+        tsae.at(Site(2))
 
 
 @pytest.mark.parametrize("normalization", ["none", "layer_norm"])
