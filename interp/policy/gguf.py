@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from interp.artifacts import BadInput, record_file, reserve, writing_dir
 from interp.costs import expect_disk, expect_memory, say_time
 from interp.policy.directory import (
+    MAX_COUNT,
     empty_model,
     expect_causal,
     expect_forward,
@@ -137,10 +138,11 @@ def _read_config(file: Path, header: GgufHeader, place: dict[str, Any]) -> Any:
     """The config of the model; refused if transformers cannot restore one of its architecture."""
     from transformers import AutoConfig
 
+    _expect_counts(file, header)
     try:
         config = AutoConfig.from_pretrained(file.parent, **place)
-    except (ValueError, KeyError) as error:
-        if "supported" not in str(error) and header.architecture not in str(error):
+    except ValueError as error:
+        if "supported" not in str(error):
             raise
         raise BadInput(
             f"{file}: expected an architecture that transformers restores from GGUF (llama, qwen2, qwen3, gemma3, "
@@ -151,7 +153,30 @@ def _read_config(file: Path, header: GgufHeader, place: dict[str, Any]) -> Any:
     width = header.entries.get(f"{header.architecture}.attention.key_length")
     if isinstance(width, int) and hasattr(config, "head_dim"):
         config.head_dim = width  # of some architectures transformers takes its own default
+    _expect_size(file, header, config)
     return config
+
+
+def _expect_counts(file: Path, header: GgufHeader) -> None:
+    """Refuse absurd numbers of layers and the like, for each of which transformers makes an object."""
+    limit, prefix = max(MAX_COUNT, len(header.tensors)), f"{header.architecture}."
+    counts = {name: value for name, value in header.entries.items() if name.startswith(prefix) and "_count" in name}
+    for name, value in counts.items():
+        if isinstance(value, int) and value > limit:
+            raise BadInput(f"{file}: expected {name} of up to {limit:,}, by its tensors, got {value:,}: {DOWNLOAD}")
+
+
+def _expect_size(file: Path, header: GgufHeader, config: Any) -> None:
+    """Refuse a model of another size than the tensors have: memory would be taken for what is missing."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    if (n_weights := sum(weight.numel() for weight in model.parameters())) > 2 * header.n_elements:
+        raise BadInput(
+            f"{file}: expected tensors of {n_weights:,} weights, by its metadata, got {header.n_elements:,}: {DOWNLOAD}"
+        )
 
 
 def _expect_rope(file: Path, header: GgufHeader, config: Any) -> None:

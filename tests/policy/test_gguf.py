@@ -177,6 +177,22 @@ def test_an_unknown_architecture_is_refused(tmp_path, arch):
     assert_refused(file, f"expected an architecture that transformers restores from GGUF .*, got {arch}: download the")
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("block_count", r"expected llama.block_count of up to 1,024, by its tensors, got 1,000,000,000"),
+        ("attention.head_count", r"expected llama.attention.head_count of up to 1,024, .* got 1,000,000,000"),
+        ("feed_forward_length", r"expected tensors of [\d,]+ weights, by its metadata, got [\d,]+: download it again"),
+        ("embedding_length", "expected"),
+    ],
+)
+def test_absurd_sizes_are_refused_before_memory_is_taken(file, entry, message):
+    content, name = file.read_bytes(), f"llama.{entry}".encode()
+    start = content.index(name) + len(name) + 4  # after the name and the type of the value
+    file.write_bytes(content[:start] + struct.pack("<I", 10**9) + content[start + 4 :])
+    assert_refused(file, message)
+
+
 def test_scaled_positions_that_would_be_lost_are_refused(tmp_path):
     entries = {"llama__rope__scaling__type": "yarn"}
     assert_refused(

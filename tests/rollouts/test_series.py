@@ -86,7 +86,7 @@ def test_a_series_is_opened_without_torch(shared):
     "manifest",
     [
         *({"checkpoints": ["checkpoint-2"]}, {"checkpoints": {"best": "checkpoint-2"}}, {"checkpoints": {"7": "x"}}),
-        *({"checkpoints": {"2": "x"}, "kind": "run"}, {"kind": "checkpoint", "step": 1}, {"checksum": "x"}, ["a"], 3),
+        *({"checkpoints": {"2": "x"}, "kind": "run"}, {"kind": "checkpoint", "step": 1}, {"checksum": "x"}, ["a"]),
     ],
     ids=json.dumps,
 )
