@@ -51,7 +51,7 @@ class CollectConfig(PromptFormat):
         expect_plausible(self)
         self._take_hook()
         if not self.layers:
-            raise BadInput("layers must be numbers from 0 on, one at least; got []")
+            raise BadInput("layers must be numbers from 0 on, one at least; got []: name them, or a hook (--hook)")
         expect_once_each(self, "layers", "corpora", "steps", "levels")
         if not self.corpora or not set(self.corpora) <= set(CORPORA):
             raise BadInput(f"corpora must be some of {', '.join(CORPORA)}; got {list(self.corpora)}")

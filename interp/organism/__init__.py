@@ -11,7 +11,7 @@ requirements  what a base must be
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.artifacts import MANIFEST, is_kind, own_manifest, package_data, reading
+from interp.artifacts import MANIFEST, BadInput, is_kind, own_manifest, package_data, reading
 from interp.lazy import lazy_exports
 from interp.organism.config import (
     KIND,
@@ -22,8 +22,8 @@ from interp.organism.config import (
     read_config,
     words_recipe,
 )
-from interp.tasks import Chain, Words
-from interp.tasks.from_manifest import task_from_manifest
+from interp.tasks import Chain, JsonlTask, Task, Words
+from interp.tasks.reopening import reopen_task
 
 if TYPE_CHECKING:
     from interp.organism.card import OrganismCard, measure
@@ -54,15 +54,19 @@ def load_task(path: str | Path) -> Chain | Words:
     return read_config(path).chosen_task
 
 
-def load_task_or_default(path: str | Path) -> Chain | Words:
-    """The task of an organism, or of a checkpoint trained from one. The default chain task for any other policy."""
+def load_task_or_default(path: str | Path) -> Task:
+    """The task of an organism, or of a checkpoint of a run. The default chain task for any other policy."""
     if is_kind(path, KIND):
         return load_task(path)
     file = Path(path) / MANIFEST
     manifest = own_manifest(path) or {}
     with reading(file, "a manifest with the task of its run"):
-        entry = manifest.get("task") or manifest.get("world")  # older manifests say `world`
-        return task_from_manifest(entry) or Chain()
+        task = reopen_task(manifest)
+        if task is None and (manifest.get("task") or {}).get("kind") == JsonlTask.__name__:
+            raise BadInput(
+                f"{path}: its run was trained on a file of problems and does not say where: pass it (--jsonl)"
+            )
+        return task or Chain()
 
 
 __getattr__ = lazy_exports(

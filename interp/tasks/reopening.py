@@ -32,7 +32,10 @@ def reopen_task(manifest: Mapping[str, Any]) -> Task | None:
     entry = manifest.get(SOURCE) or manifest.get("task") or manifest.get("world")  # older manifests say `world`
     if not entry or entry.get("kind") not in KINDS or (entry["kind"] == JsonlTask.__name__ and SOURCE not in manifest):
         return None
-    task: Any = from_json(KINDS[entry["kind"]], entry["settings"])
+    try:
+        task: Any = from_json(KINDS[entry["kind"]], entry["settings"])
+    except TypeError as error:
+        raise BadInput(f"expected the settings of a {entry['kind']} in the manifest, got others ({error})") from error
     if isinstance(task, JsonlTask):
         _expect_same_problems(task, (manifest.get("made_from") or {}).get("task"))
     return task

@@ -9,8 +9,9 @@ from conftest import tiny_policy
 from grpo_fixtures import small_config, train_tiny
 
 from interp.activations import CollectConfig, collect
-from interp.artifacts import BadInput, Mismatch, fingerprint, read_manifest, to_json
+from interp.artifacts import BadInput, Mismatch, fingerprint, read_manifest, to_json, with_checksum
 from interp.grpo import Run
+from interp.organism import load_task_or_default
 from interp.policy import SampleConfig
 from interp.rollouts.series import Series
 from interp.tasks import Chain, GymTask, JsonlTask, Words
@@ -100,6 +101,8 @@ def test_a_task_of_the_users_own_class_is_not_reopened(tmp_path):
 def test_settings_that_a_task_does_not_have_are_refused():
     with pytest.raises(BadInput, match="Chain has no color"):
         reopen_task({"task": {"kind": "Chain", "settings": {"color": 1}}})
+    with pytest.raises(BadInput, match="expected the settings of a GymTask in the manifest, got others"):
+        reopen_task({"task": {"kind": "GymTask", "settings": {}}})
 
 
 def test_a_run_resumes_with_its_file_in_another_place(run, tmp_path):
@@ -109,3 +112,21 @@ def test_a_run_resumes_with_its_file_in_another_place(run, tmp_path):
         patch.chdir(tmp_path)
         again = train_tiny(run[0].path, small_config(steps=2), task=JsonlTask("sums.jsonl"), base=tiny_policy())
     assert again.checkpoint_steps() == [0, 2]
+
+
+def test_commands_take_the_problems_of_a_checkpoint_from_its_run(run):
+    checkpoint = run[0].checkpoint(2)
+    task = load_task_or_default(checkpoint)
+    assert isinstance(task, JsonlTask) and task.fingerprint() == JsonlTask(run[1]).fingerprint()
+    write_problems(run[1], first=1)
+    with pytest.raises(Mismatch, match="pass the problems anew: .*--jsonl"):
+        load_task_or_default(checkpoint)
+
+
+def test_a_checkpoint_of_an_earlier_run_on_a_file_does_not_become_one_of_the_chain_task(run, tmp_path):
+    manifest = json.loads((run[0].checkpoint(2) / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(
+        json.dumps(with_checksum({name: entry for name, entry in manifest.items() if name != "task_source"}))
+    )
+    with pytest.raises(BadInput, match=r"its run was trained on a file of problems .*: pass it \(--jsonl\)"):
+        load_task_or_default(tmp_path)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from interp.artifacts import BadInput, from_json, to_json
 from interp.tasks import SPLITS, TOKEN_ROLES, Chain, Problem, Task, Words
 from interp.tasks.base import seeded_rng
-from interp.tasks.from_manifest import task_from_manifest
+from interp.tasks.reopening import reopen_task
 from interp.tasks.words import HABITS, parse_story, write_solution
 from interp.tasks.words.agreement import annotator_agreement
 from interp.tasks.words.phrases import PATTERNS, THINGS, read_sentence
@@ -115,9 +115,10 @@ def test_an_option_out_of_range_is_refused(options, message):
 
 def test_a_generated_task_is_restored_from_a_manifest():
     task = Words(largest=50, cue_rate=0.7)
-    assert task_from_manifest({"kind": "Words", "settings": to_json(task)}) == task == from_json(Words, to_json(task))
-    assert task_from_manifest({"kind": "Chain", "settings": {"modulus": 7}}) == Chain(modulus=7)
-    assert task_from_manifest({"kind": "GymTask", "settings": {}}) is None and task_from_manifest(None) is None
+    entry = {"kind": "Words", "settings": to_json(task)}
+    assert reopen_task({"task": entry}) == task == from_json(Words, to_json(task))
+    assert reopen_task({"task": {"kind": "Chain", "settings": {"modulus": 7}}}) == Chain(modulus=7)
+    assert reopen_task({"task": {"kind": "Other", "settings": {}}}) is None and reopen_task({}) is None
 
 
 # --- planted shortcuts and labels --------------------------------------------------------------------------------
