@@ -225,7 +225,7 @@ def test_an_unknown_kind_is_refused():
 def test_sites_within_a_block_are_refused_in_a_family_whose_blocks_are_not_known():
     from transformers import PhiConfig, PhiForCausalLM
 
-    sizes = {"vocab_size": 30, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {"vocab_size": 30, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     model = PhiForCausalLM(PhiConfig(**sizes, num_attention_heads=4, pad_token_id=0)).eval()
     assert capture_one(model, Site(1, "resid_pre")).shape == (*IDS.shape, 32)
     with pytest.raises(BadInput, match="for the site mlp_out, got phi: use resid_pre or resid_post"):

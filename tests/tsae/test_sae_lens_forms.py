@@ -140,8 +140,9 @@ def test_a_training_checkpoint_is_refused_with_how_to_save_it_for_inference(arch
     from sae_lens.registry import get_sae_training_class
 
     sae_class, config_class = get_sae_training_class(architecture)
-    options: dict[str, Any] = {"matryoshka_widths": [8, F]} if architecture.startswith("matryoshka") else {}
-    sae_class(config_class(d_in=D, d_sae=F, k=3, **options)).save_model(str(tmp_path / "checkpoint"))
+    options: dict[str, Any] = {"k": 3}
+    options |= {"matryoshka_widths": [8, F]} if architecture.startswith("matryoshka") else {}
+    sae_class(config_class(d_in=D, d_sae=F, **options)).save_model(str(tmp_path / "checkpoint"))
     with pytest.raises(BadInput, match=r"TrainingSAE.load_from_disk\(path\).save_inference_model\(new_path\)"):
         TSAE.load(tmp_path / "checkpoint")
     from sae_lens import TrainingSAE
