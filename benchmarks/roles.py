@@ -4,8 +4,9 @@
 whole rows again for every edit (each distinct edit once), all logits in double precision, and the texts of each latent
 apart: timed on some edits and latents, half of them before and half after the other arm, and scaled to 200 candidates.
 `finalists` is `GateRunner` with finalists, on all 200. Then more candidates are ablated: how well first-order effects
-rank exact ones, and which candidates with an effect were no finalists. On the shipped organism both arms run in full,
-and so does `every gate`, without finalists. Time is of the processor.
+rank exact ones, and which candidates with an effect were no finalists. On the shipped organism both arms run in full.
+So do `every gate`, without finalists, and `all in turn`, with as many finalists as candidates, which loses none. Time
+is of the processor.
 
     python benchmarks/roles.py --model DIR --work DIR
 
@@ -44,7 +45,7 @@ from interp.rollouts.record import Rollout
 from interp.tasks import JsonlTask
 from interp.tsae import TSAE, fit, preset
 
-BEFORE, EVERY, AFTER = "one latent at a time", "every gate", "finalists"
+BEFORE, EVERY, IN_TURN, AFTER = "one latent at a time", "every gate", "all in turn", "finalists"
 SHOT = "Q: What is 5 + 4 - 2?\nA: 5 + 4 = 9; 9 - 2 = 7; The answer is 7.\n"
 
 
@@ -141,7 +142,9 @@ def falsify_alone(gates: GateRunner, whole: WholeRows, trial: Trial) -> None:
         test.peaks = together
 
 
-def time_one_by_one(gates: GateRunner, whole: WholeRows, edits: Sequence[tuple[int, float]], tried: Sequence[Trial]):
+def time_one_by_one(
+    gates: GateRunner, whole: WholeRows, edits: Sequence[tuple[int, float]], tried: Sequence[Trial]
+) -> tuple[list[float], list[float]]:
     """Seconds of each edit, and of each falsification."""
     edit_seconds, falsification_seconds = [], []
     for latent, scale in edits:
@@ -230,21 +233,16 @@ def measure_model(config: Config) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     timed = [edits[i] for i in rng.choice(len(edits), config.timed_edits, replace=False)]
     tried = [trials[i] for i in rng.choice(len(trials), config.timed_falsifications, replace=False)]
-    seconds: list[list[float]] = [[], []]
-    for half in (0, 1):
-        for timed_seconds, more in zip(
-            seconds, time_one_by_one(gates, whole, timed[half::2], tried[half::2]), strict=True
-        ):
-            timed_seconds += more
-        if half == 0:
-            start = time.process_time()
-            fresh = new_gates()  # it reads the rollouts again: that is part of the work
-            (evaluated,) = fresh.evaluate([trials])
-            after = time.process_time() - start
-            print(AFTER, round(after), "s", flush=True)
-    edit, falsification = (float(np.mean(of)) for of in seconds)
+    first = time_one_by_one(gates, whole, timed[::2], tried[::2])
+    start = time.process_time()
+    fresh = new_gates()  # it reads the rollouts again: that is part of the work
+    (evaluated,) = fresh.evaluate([trials])
+    after = time.process_time() - start
+    second = time_one_by_one(gates, whole, timed[1::2], tried[1::2])
+    edit, falsification = (
+        float(np.mean([*of_first, *of_second])) for of_first, of_second in zip(first, second, strict=True)
+    )
     before = len(edits) * edit + len(trials) * falsification
-    unshared = (config.candidates * (2 + RolesConfig().matched_latents)) * edit + len(trials) * falsification
     print(BEFORE, round(before), "s, for", AFTER, round(after), "s", flush=True)
     return {
         "rollouts": len(rows),
@@ -256,7 +254,7 @@ def measure_model(config: Config) -> dict[str, Any]:
         "seconds_a_falsification_before": falsification,
         "distinct_edits_before": len(edits),
         "seconds": {BEFORE: before, AFTER: after},
-        "seconds_if_no_edit_were_shared": unshared,
+        "seconds_a_candidate": {BEFORE: before / len(trials), AFTER: after / len(trials)},
         **compare_with_exact(fresh, evaluated, config),
     }
 
@@ -264,7 +262,10 @@ def measure_model(config: Config) -> dict[str, Any]:
 def compare_with_exact(gates: GateRunner, evaluated: Sequence[Trial], config: Config) -> dict[str, Any]:
     """Rank agreement of first-order with exact effects, and what finalists alone may lose: candidates with an effect
     that could still earn a role and were not among them. Candidates beyond `config.exact` are drawn at random."""
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
+
+    def spearman(one: Any, other: Any) -> float:
+        return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 
     can_pass = choose_finalists(evaluated, len(evaluated))
     order = np.random.default_rng(1).permutation(can_pass).tolist()
@@ -275,12 +276,12 @@ def compare_with_exact(gates: GateRunner, evaluated: Sequence[Trial], config: Co
     exact |= {i: evaluated[i] for i in finalists}
     agreement = {}
     for of_kind in by_kind(list(exact.values())):
-        first_order = [trial.attribution for trial in of_kind]
+        first_order = np.array([trial.attribution for trial in of_kind], float)
         differences = [trial.ablation.difference.value for trial in of_kind if trial.ablation]
         agreement[of_kind[0].kind] = {
             "candidates": len(of_kind),
-            "spearman": float(spearmanr(first_order, differences).statistic),
-            "spearman_of_sizes": float(spearmanr(np.abs(first_order), np.abs(differences)).statistic),
+            "spearman": spearman(first_order, differences),
+            "spearman_of_sizes": spearman(np.abs(first_order), np.abs(differences)),
         }
     effects = [i for i, trial in exact.items() if trial.has_effect]
     return {
@@ -291,10 +292,10 @@ def compare_with_exact(gates: GateRunner, evaluated: Sequence[Trial], config: Co
         "with_an_effect": {"finalists": len(set(effects) & set(finalists)), "others": len(set(effects) & set(drawn))},
         "lost": [
             {
-                "latent": exact[i].latent, "contrast": exact[i].contrast, "first_order": exact[i].attribution,
-                "exact": exact[i].ablation.difference.value,
+                "latent": trial.latent, "contrast": trial.contrast, "first_order": trial.attribution,
+                "exact": trial.ablation.difference.value,
             }
-            for i in sorted(set(effects) & set(drawn))
+            for i, trial in exact.items() if i in drawn and trial.has_effect and trial.ablation
         ],
         "roles": [[trial.latent, trial.contrast] for trial in evaluated if trial.passes_all],
         "seconds_of_exact_ablations": time.process_time() - start,
@@ -327,11 +328,12 @@ def measure_organism(config: Config) -> dict[str, Any]:
     groups = [select_candidates(trials, earning), select_random(trials, labeled, earning)]
 
     def arm(name: str) -> list[list[Trial]]:
-        finalists = config.finalists if name == AFTER else None
+        finalists = {IN_TURN: earning.max_candidates, AFTER: config.finalists}.get(name)
         gates = GateRunner(tsae, policy, 2, labeled, contrasts, replace(earning, finalists=finalists), passing)
         if name == BEFORE:
             whole = WholeRows(tsae, policy, 2, rows)
-            gates.editor.log_odds_shifts = lambda edits, *_: np.stack(
+            editor: Any = gates.editor
+            editor.log_odds_shifts = lambda edits, *_: np.stack(
                 [whole.log_odds_shift(edit.latents[0], edit.scale) for edit in edits]
             )
             gates.injection_test.peaks = whole.peaks
@@ -340,7 +342,7 @@ def measure_organism(config: Config) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {}
     roles: dict[str, list[list[Any]]] = {}
     for _ in range(config.repeats):
-        for name in (BEFORE, EVERY, AFTER):
+        for name in (BEFORE, EVERY, IN_TURN, AFTER):
             start = time.process_time()
             candidates, random_trials = arm(name)
             seconds.setdefault(name, []).append(time.process_time() - start)
@@ -356,7 +358,7 @@ def measure_organism(config: Config) -> dict[str, Any]:
         "rollouts": len(rows),
         "tokens": len(labeled),
         "seconds": {name: float(np.median(all_seconds)) for name, all_seconds in seconds.items()},
-        "roles": roles[BEFORE],
+        "roles": roles,
         "the_same_roles": {name: found == roles[BEFORE] for name, found in roles.items()},
     }
 

@@ -14,6 +14,7 @@ latent has.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,7 +130,8 @@ class LatentEditor:
     @property
     def logit_tokens(self) -> int:
         """Tokens that the head reads in one forward."""
-        return max(1, LOGITS // self.policy.model.get_output_embeddings().weight.shape[0])
+        head: Any = self.policy.model.get_output_embeddings()
+        return max(1, LOGITS // head.weight.shape[0])
 
     def log_odds(
         self, batch: Batch, keys_values: KeysValues, places: Places, x_JSD: Tensor, wanted_JS: Bool[Tensor, "J S"]
@@ -192,7 +194,9 @@ class LatentEditor:
         latents = sorted({latent for edit in edits for latent in edit.latents})
         index = {latent: i for i, latent in enumerate(latents)}
         longest = max((len(edit.latents) for edit in edits), default=0)
-        at_EK = np.array([[*map(index.get, edit.latents)] + [-1] * (longest - len(edit.latents)) for edit in edits], int)
+        at_EK = np.array(
+            [[*map(index.get, edit.latents)] + [-1] * (longest - len(edit.latents)) for edit in edits], int
+        )
         z_BLU = self.tsae.select_latents(latents).encode(batch.read.x_BLD)
         z_BLU = torch.cat([z_BLU, z_BLU.new_zeros(*z_BLU.shape[:2], 1)], -1)
         z_BLU[:, : batch.first] = 0
@@ -203,8 +207,12 @@ class LatentEditor:
     ) -> Float[Tensor, "J S D"]:
         """The residuals of suffixes, each under its edit."""
         x_JSD, device = places.gather(batch.read.x_BLD), z_BLU.device
-        padded = [[*edit.latents] + [0] * (at_JK.shape[1] - len(edit.latents)) for edit in edits]
-        d_JKD = self.tsae.W_dec[torch.tensor(padded, device=device)]
+        if len({edit.latents for edit in edits}) == 1:
+            d_JKD = self.tsae.W_dec[list(edits[0].latents)]  # the same for all: they may be very many
+            at_JK = at_JK[:, : len(d_JKD)]
+        else:
+            padded = [[*edit.latents] + [0] * (at_JK.shape[1] - len(edit.latents)) for edit in edits]
+            d_JKD = self.tsae.W_dec[torch.tensor(padded, device=device)]
         at_J1K = torch.from_numpy(at_JK).to(device)[:, None]
         z_JSK = z_BLU[places.row_J1[..., None], places.column_JS[..., None], at_J1K]
         step_J11 = torch.tensor([edit.scale - 1 for edit in edits], device=device)[:, None, None]

@@ -2,9 +2,13 @@
 
 import pytest
 from commands import refused, run
+from features_fixtures import axes_dictionary, make_roles, make_trial
 
+from interp.cli import features
 from interp.features import Roles
+from interp.features.ablation import BehaviorEffects
 from interp.rollouts import Rollouts
+from interp.stats import Estimate
 
 
 def fail(*_: object, **__: object) -> None:
@@ -78,3 +82,17 @@ def test_an_occupied_directory_is_refused_before_anything_is_loaded(
     assert "exists already" in refused(
         monkeypatch, capsys, "roles", "--tsae", axes_tsae, *roles_flags, "--out", axes_roles[1]
     )
+
+
+def test_what_was_not_measured_is_said_and_tokens_are_shown_as_text(capsys):
+    nothing = Estimate(float("nan"))
+    behavior = BehaviorEffects(valid_chain=nothing, right_answer=Estimate(-0.5, -0.75, -0.25, 9), direct_answer=nothing)
+    trial = make_trial(
+        3, "computation", "result 236770", contrast_text="result '7'",
+        ablated_behavior=behavior, matched_behavior=(float("nan"), 0.125, float("nan")),
+    )  # fmt: skip
+    features._say_roles(make_roles(trial, tsae=axes_dictionary(4, layer=2), missing_contrasts=("result '9'",)))
+    printed = capsys.readouterr().out
+    assert "nan" not in printed and printed.count("not measured") == 4 and "236770" not in printed
+    assert "result '7'" in printed and "-0.50 [-0.75, -0.25]" in printed and "+0.12" in printed
+    assert "too few tokens: result '9'" in printed
