@@ -28,12 +28,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 README, MEASURED = "README.md", "measured.json"
-PROBLEMS = {"chain": 200, "words": 60}
-"""Evaluation problems per depth."""
-SAMPLES = {"chain": 32, "words": 16}
-"""Rollouts per problem."""
-TOKENS_PER_STEP = 24
+TOKENS_PER_STEP = 32
 """Of a solution in words: at most."""
+LARGE = 50_000_000
+"""Parameters of a model whose rollouts are made in small batches, to fit into memory."""
 COLUMNS = {
     "pass_rate": "pass rate",
     "valid_rate": "valid rate",
@@ -109,8 +107,8 @@ def measure(
     policy: Policy,
     task: Chain | Words,
     *,
-    problems: int | None = None,
-    samples: int | None = None,
+    problems: int = 200,
+    samples: int = 32,
     progress: bool = True,
 ) -> OrganismCard:
     """Measure a base on `problems` evaluation problems per depth, with `samples` rollouts each.
@@ -119,10 +117,10 @@ def measure(
     every number, so an answer that ignores any of them is right once in `modulus`.
     """
     low, high = task.depths
-    count = problems or PROBLEMS[task.name]
-    problem_list = [problem for depth in range(low, high + 1) for problem in task.problems("eval", depth, count)]
-    new_tokens = 6 * high + 8 if isinstance(task, Chain) else TOKENS_PER_STEP * high + 24
-    sampling = SampleConfig(group=samples or SAMPLES[task.name], max_new_tokens=new_tokens, rows=2048)
+    problem_list = [problem for depth in range(low, high + 1) for problem in task.problems("eval", depth, problems)]
+    new_tokens = 6 * high + 8 if isinstance(task, Chain) else TOKENS_PER_STEP * high + TOKENS_PER_STEP
+    is_large = sum(weight.numel() for weight in policy.model.parameters()) > LARGE
+    sampling = SampleConfig(group=samples, max_new_tokens=new_tokens, rows=64 if is_large else 2048)
     rollouts = roll_out(policy, task, problem_list, sampling, progress=progress).rows
     by_depth, by_level = _measures(rollouts, "depth"), _measures([r for r in rollouts if r.level], "level")
     if isinstance(task, Chain):
@@ -198,7 +196,7 @@ def _chain_introduction(config: OrganismConfig, parameters: int) -> list[str]:
         "",
         f"Made by `interp organism build --seed {config.seed}`. Its config is in `manifest.json`.",
         "",
-        _measured_heading("chain"),
+        _measured_heading(config),
         "",
         "Shares with 95% intervals over problems. *No `* 0`*: only problems without `* 0`, whose answer depends on "
         f"every number. There an answer that ignores any number is right once in {task.modulus}.",
@@ -234,7 +232,7 @@ def _words_introduction(config: OrganismConfig, parameters: int, cpu_seconds: fl
         f"Training: {config.last_step or config.steps:,} steps of {config.batch} examples, of a schedule of "
         f"{config.steps:,}.{time_taken} Made by {_build_command(config)}. Its config is in `manifest.json`.",
         "",
-        _measured_heading("words"),
+        _measured_heading(config),
         "",
         "Shares with 95% intervals over problems.",
     ]
@@ -245,9 +243,9 @@ def _build_command(config: OrganismConfig) -> str:
     return f"`interp organism build --kind words{start} --seed {config.seed}`"
 
 
-def _measured_heading(kind: str) -> str:
-    counts = f"{PROBLEMS[kind]} evaluation problems per depth, {SAMPLES[kind]} rollouts each"
-    return f"## Measured: {counts}, temperature 1"
+def _measured_heading(config: OrganismConfig) -> str:
+    problems, samples = config.card_counts
+    return f"## Measured: {problems} evaluation problems per depth, {samples} rollouts each, temperature 1"
 
 
 def _annotator_table(agreement: Agreement) -> list[str]:

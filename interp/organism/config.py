@@ -126,6 +126,11 @@ class OrganismConfig:
     """Precision of the weights on disk."""
     save_every: Count = 250
     """Steps between two saved states, from which a stopped training continues."""
+    card_problems: Count | None = None
+    """Evaluation problems per depth that the card measures. Default: 200 of chains, 60 of words, 12 of words for a
+    pretrained model."""
+    card_samples: Count | None = None
+    """Rollouts for each of them. Default: 32 of chains, 16 of words, 8 of words for a pretrained model."""
 
     def __post_init__(self) -> None:
         expect_plausible(self)
@@ -150,6 +155,12 @@ class OrganismConfig:
     def chosen_task(self) -> Chain | Words:
         """The task of the organism's kind."""
         return self.task if self.kind == "chain" else self.words
+
+    @property
+    def card_counts(self) -> tuple[int, int]:
+        """Problems per depth and rollouts per problem that the card measures."""
+        usual = (200, 32) if self.kind == "chain" else (60, 16) if self.start is None else (12, 8)
+        return self.card_problems or usual[0], self.card_samples or usual[1]
 
     def expect_affordable(self) -> None:
         """Say what the model takes in memory if it may be much; refuse one that memory cannot hold."""

@@ -75,7 +75,8 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, p
         seconds = _train(policy, config, training_dir, progress=progress)
         stored: Any = getattr(torch, config.stored)
         policy.model.to(dtype=stored).float()  # what is measured are the weights as they will be stored
-        card = measure(policy, task, progress=progress)
+        problems, samples = config.card_counts
+        card = measure(policy, task, problems=problems, samples=samples, progress=progress)
         policy.model.to(dtype=stored)
         with writing_dir(out, overwrite=overwrite) as aside:
             policy.write_files(aside)
@@ -93,7 +94,8 @@ def update_card(path: str | Path, *, progress: bool = True) -> OrganismCard:
     path, config = Path(path), read_config(path)
     with locked(path):
         policy = Policy.load(path, device="cpu")
-        card = measure(policy, config.chosen_task, progress=progress)
+        problems, samples = config.card_counts
+        card = measure(policy, config.chosen_task, problems=problems, samples=samples, progress=progress)
         write_card(path, config, policy, card, cpu_seconds=read_manifest(path, KIND).get("cpu_seconds"))
         add_checksums(path)
     return card

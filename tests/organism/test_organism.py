@@ -179,7 +179,7 @@ def test_a_config_is_unchanged_by_a_round_trip_through_json():
 def quick(monkeypatch):
     """Measure on next to nothing."""
     small = {"problems": 2, "samples": 2, "progress": False}
-    monkeypatch.setattr(training, "measure", lambda policy, task, progress: measure(policy, task, **small))
+    monkeypatch.setattr(training, "measure", lambda policy, task, **_: measure(policy, task, **small))
 
 
 def test_a_build_that_was_killed_continues_and_ends_in_the_same_weights(tmp_path, monkeypatch, quick):
@@ -218,7 +218,7 @@ def test_training_can_start_from_another_organism_of_the_same_vocabulary_and_sha
 
 
 def test_an_unfinished_build_of_another_config_is_not_continued(tmp_path, monkeypatch, quick):
-    monkeypatch.setattr(training, "measure", lambda policy, task, progress: 1 / 0)
+    monkeypatch.setattr(training, "measure", lambda policy, task, **_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build(SMALL, tmp_path / "one", progress=False)
     with pytest.raises(BadInput, match="another seed"):

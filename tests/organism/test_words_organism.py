@@ -100,7 +100,7 @@ def test_a_number_is_one_token_or_one_for_each_digit():
 def quick(monkeypatch):
     """Measure on next to nothing."""
     small = {"problems": 2, "samples": 2, "progress": False}
-    monkeypatch.setattr(training, "measure", lambda policy, task, progress: measure(policy, task, **small))
+    monkeypatch.setattr(training, "measure", lambda policy, task, **_: measure(policy, task, **small))
 
 
 def die_at_call(monkeypatch, last: int) -> None:
