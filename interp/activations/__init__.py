@@ -1,7 +1,7 @@
 """Activations on disk: a sharded store of residuals, each token with its position, its role and its document.
 
 store        read a store
-writer       write a store shard by shard; `shard` is the format of a shard
+writer       write a store shard by shard; `shard` is the format of a shard, `stored_site` where its residuals are from
 collecting   `collect`: from a series into a store; `config` is its settings, `collector` its loop
 documents    from rollouts to documents, token tables and residuals
 reread       a new store of the same documents, read by another policy

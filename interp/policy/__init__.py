@@ -8,7 +8,8 @@ fingerprints  what a policy is, as two hashes: weights, and config with tokenize
 sample      exact batched sampling; `cache` is its key-value cache, `config` its settings
 prompts     how problems are put to a policy, and where answers end; `stopping` finds the stop texts
 score       teacher-forced log-probabilities and entropies
-residual    capture and edit the residual stream
+residual    capture and edit the residual stream, or what its modules add to it
+site        places in a block and their names; `site_hooks` finds them in a model
 bridge      a TransformerLens view of the same weights
 text        tokens back to text, with the characters of each token
 """
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING
 from interp.lazy import lazy_exports
 from interp.policy.config import SampleConfig
 from interp.policy.prompts import PromptFormat
+from interp.policy.site import Site
 
 if TYPE_CHECKING:
     from interp.policy.gguf import import_gguf
     from interp.policy.policy import Policy
     from interp.policy.sample import Samples
 
-__all__ = ["Policy", "PromptFormat", "SampleConfig", "Samples", "import_gguf"]
+__all__ = ["Policy", "PromptFormat", "SampleConfig", "Samples", "Site", "import_gguf"]
 __getattr__ = lazy_exports(
     __name__,
     {

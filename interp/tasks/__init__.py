@@ -4,6 +4,7 @@ base          the contract: `Task`, `Problem`, `Verdict`
 chain         modular arithmetic with checkable steps and plantable shortcuts
 words         English word problems with checkable steps and plantable shortcuts
 jsonl, gym    a user's own file; any reasoning-gym dataset
+reopening     the task of a run, from its manifest
 text, traces  the verifier of ordinary mathematical text: answers; written equations
 adversarial   tables of completions that try to fool the verifiers
 """

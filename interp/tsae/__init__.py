@@ -1,7 +1,8 @@
 """Temporal sparse autoencoders: fitted on stores of activations, measured, and saved as SAELens dictionaries.
 
 config        what a dictionary is and how it is trained; presets
-dictionary    a fitted dictionary: codes, reconstructions, files; `codes` are its sparse codes
+dictionary    a fitted dictionary: codes, reconstructions, files; `codes` are its sparse codes; `sae_lens_forms` reads
+              the other kinds that SAELens saves
 fitting       fit one or several; `fit_run` is one fit, `fit_checks` what a store must hold, `trainer` the training loop
 architecture  the SAELens training class; `step` its loss, from `contrastive`, `sparse` and `promotion`
 pools         parts of a store in memory; `batches` of tokens and pairs; `statistics` of activations

@@ -24,6 +24,7 @@ def test_the_headline_holds_each_figure_under_its_name(quality):
     assert quality.membership is not None and quality.membership_alive is not None
     assert quality.headline() == {
         "tokens": 140, "prompts": False, "fitted_on": None, "fve": quality.fve, "fve_slow": quality.fve_slow,
+        "outlier_tokens": quality.norms.outliers, "outlier_share": quality.norms.outlier_share,
         "cosine": quality.cosine, "l0": quality.l0.total, "l0_slow": quality.l0.per_block[0],
         "dead_share": quality.firing.dead_share, "autocorrelation": smooth.total.autocorrelation,
         "autocorrelation_slow": slow.autocorrelation, "autocorrelation_fast": fast.autocorrelation,

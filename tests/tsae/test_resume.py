@@ -181,9 +181,9 @@ def test_dictionaries_killed_together_resume_each_from_its_own_step(how, store, 
         expect_same_bits(together[name], alone[name])
 
 
-@pytest.mark.parametrize("change", [{"pool_gb": 1.0}, {"prompts": True}])
+@pytest.mark.parametrize("change", [{"pool_gb": 1.0}, {"prompts": True}, {"skip_first": 1}])
 def test_dictionaries_fitted_together_must_have_the_same_pools(change, store):
-    with pytest.raises(BadInput, match="expected one pool_gb and one prompts for dictionaries fitted together"):
+    with pytest.raises(BadInput, match="expected one pool_gb, one prompts and one skip_first for dictionaries fitted"):
         fit_all(store, {"one": small_config(), "other": small_config(training=change)}, progress=False)
 
 
