@@ -35,9 +35,9 @@ class SampleConfig:
     def warn_if_other(self, recorded: Mapping[str, Any] | None, *, of: str) -> None:
         """Warn of a temperature or length that differs from what a saved result states: its rates are then others."""
         for name in ("temperature", "max_new_tokens"):
-            own, there = getattr(self, name), (recorded or {}).get(name)
-            if there is not None and there != own:
-                warnings.warn(f"{name} is {own} here and {there} in {of}", stacklevel=3)
+            own, other = getattr(self, name), (recorded or {}).get(name)
+            if other is not None and other != own:
+                warnings.warn(f"{name} is {own} here and {other} in {of}", stacklevel=3)
 
     def expect_affordable(self, prompts: int) -> None:
         """Say what the completions of so many prompts take if it may be much; refuse what memory cannot hold."""

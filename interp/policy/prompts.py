@@ -106,9 +106,9 @@ def same_prompts(own: Config, source: PromptFormat | None, *, of: str, is_strict
         return own
     if own.prompt_format == PLAIN:
         return replace(own, **{name: getattr(source, name) for name in FIELDS})
-    values = {name: (getattr(source, name), getattr(own, name)) for name in FIELDS}
+    pairs = {name: (getattr(source, name), getattr(own, name)) for name in FIELDS}
     changes = [
-        f"{name} {there!r:.60} there, {here!r:.60} here" for name, (there, here) in values.items() if there != here
+        f"{name} {other!r:.60} there, {value!r:.60} here" for name, (other, value) in pairs.items() if other != value
     ]
     message = f"the prompts differ from those of {of}: {'; '.join(changes)}"
     if is_strict:
