@@ -14,7 +14,7 @@ from interp.activations import Store
 from interp.artifacts import BadInput
 from interp.encoding.recovery import SpliceEvaluator
 from interp.policy.residual import splice_residual
-from interp.tsae import evaluate, fit, fit_all
+from interp.tsae import evaluate, fit
 from interp.tsae.metrics import Norms, NormSpread
 from interp.tsae.pools import Pools
 
@@ -84,13 +84,6 @@ def test_a_fit_without_first_tokens_is_measured_without_them(tmp_path):
     assert evaluate(tsae, store, skip_first=3, device="cpu", progress=False).tokens == 100 - 7 * 3 + 2
     with pytest.warns(UserWarning, match="7 of 100 tokens"):
         assert evaluate(tsae, store, skip_first=0, device="cpu", progress=False).tokens == 100
-
-
-def test_dictionaries_fitted_together_skip_the_same_tokens(tmp_path):
-    store = store_with_layout(tmp_path / "store", LAYOUT)
-    configs = {"one": small_config(training=FIT), "other": small_config(training=FIT | {"skip_first": 2})}
-    with pytest.raises(BadInput, match="expected one pool_gb, one prompts and one skip_first"):
-        fit_all(store, configs, progress=False)
 
 
 def test_first_tokens_are_not_replaced_when_loss_is_measured():
