@@ -161,7 +161,7 @@ class LatentEditor:
         others stay 0. Tokens are read from the first that an edit changes to the last that is needed."""
         shift_EN = np.zeros((len(edits), self.tokens))
         wanted = [None] * len(edits) if wanted is None else list(wanted)
-        for batch in self.batches:
+        for batch in self.batches if edits else ():
             z_BLU, at_EK = self._activations(batch, edits)
             suffixes, predicts_MBL, mask_E = _plan(batch, z_BLU, at_EK, wanted)
             if not len(suffixes):

@@ -173,7 +173,7 @@ def test_a_dictionary_that_normalizes_its_input_adds_in_the_unit_of_each_token(p
         torch.testing.assert_close(x_BLD - edit(x_BLD), removed, atol=1e-4, rtol=1e-4)
 
 
-def test_many_edits_together_shift_as_each_alone_and_only_wanted_tokens_are_read(policy):
+def test_many_edits_together_shift_as_each_alone_and_only_wanted_tokens_are_read(policy, monkeypatch):
     tsae = dictionary_with_activations(policy, 1)
     edits = [Edit((latent,), scale) for latent in range(len(ACTIVATIONS)) for scale in (ABLATE, AMPLIFY)]
     edits.append(Edit((0, 2), ABLATE))
@@ -189,6 +189,9 @@ def test_many_edits_together_shift_as_each_alone_and_only_wanted_tokens_are_read
     third_N = np.arange(len(TOKENS)) == LENGTHS[0] + 2  # it is active at the second token of the second rollout
     assert editor.count_tokens(at_one_token, [third_N]) == 1 and editor.count_tokens(at_one_token, [~third_N]) > 1
     assert editor.count_tokens(at_one_token, [np.arange(len(TOKENS)) == LENGTHS[0]]) == 0, "what came before stays"
+    assert editor.count_tokens([], []) == 0 and editor.log_odds_shifts([]).shape == (0, len(TOKENS))
+    monkeypatch.setattr("interp.features.ablation.LOGITS", 1)
+    np.testing.assert_allclose(editor.log_odds_shifts(edits), alone, atol=1e-4)
 
 
 def test_keys_and_values_that_are_not_kept_are_computed_again(policy, monkeypatch):

@@ -1,5 +1,6 @@
 """Roles earned from end to end, and what the contrast gate does with every latent."""
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from interp.features.earn import (
 from interp.organism import load_task, shipped_path
 from interp.policy import Policy, SampleConfig
 from interp.rollouts import Rollouts, Series, roll_out
+from interp.tasks import JsonlTask
 from interp.tsae import TSAE
 
 D, LAYER = 64, 2
@@ -166,6 +168,24 @@ def test_a_problem_of_two_levels_is_answered_once(policy, task, tsae, monkeypatc
     with pytest.raises(Answered):
         earn_roles(tsae, policy, task, replace(FEW, levels=("shallow", 1)), progress=False)
     assert len(problems) == len(set(problems)) == 18, "every second shallow problem has depth 1"
+
+
+def test_the_default_levels_of_a_file_with_depths_and_no_levels_are_all_its_problems(
+    policy, tsae, tmp_path, monkeypatch
+):
+    rows = [{"id": f"{d}", "prompt": f"3 + {d} =", "answer": str(3 + d), "depth": d, "split": "train"} for d in (1, 2)]
+    (tmp_path / "deep.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    class Answered(Exception):
+        pass
+
+    def roll_out(policy: Policy, task: object, problems: list, *_: object, **__: object) -> None:
+        raise Answered(*(problem.id for problem in problems))
+
+    monkeypatch.setattr("interp.features.earn.roll_out", roll_out)
+    with pytest.raises(Answered) as answered:
+        earn_roles(tsae, policy, JsonlTask(tmp_path / "deep.jsonl"), RolesConfig(problems=2), progress=False)
+    assert answered.value.args == ("1", "2")
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
