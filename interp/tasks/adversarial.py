@@ -1,12 +1,12 @@
 """Tables of adversarial completions, each with the verdict that the verifier must give.
 
-A table is a JSONL file named for its verifier (`chain`, `math`, `gym`, `traces`), up to an underscore: `math_right` and
-`math_wrong` are for `math`. One line is one case:
+A table is a JSONL file named for its verifier (`chain`, `words`, `math`, `gym`, `traces`), up to an underscore:
+`math_right` and `math_wrong` are for `math`. One line is one case:
 
     {"case": name, "prompt": ..., "answer": ..., "completion": ..., "expect": {field of the verdict: value}}
 
-`holds` and `follows` under `expect` are lists, one value per written step. Lines for `chain` may add `chain` (options
-of the task), lines for `gym` add `dataset` and `id`.
+`holds` and `follows` under `expect` are lists, one value per written step. Lines for `chain` and
+`words` may add an entry of that name (options of the task), lines for `gym` add `dataset` and `id`.
 """
 
 import importlib.util
@@ -22,6 +22,7 @@ from interp.tasks.chain import Chain
 from interp.tasks.gym import GymTask
 from interp.tasks.text.verdicts import verify_text
 from interp.tasks.traces import Trace, annotate
+from interp.tasks.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,11 @@ def _verify_chain(case: dict[str, Any]) -> Verdict:
     return task.verify(Problem(case["case"], case["prompt"], case["answer"]), case["completion"])
 
 
+def _verify_words(case: dict[str, Any]) -> Verdict:
+    task = from_json(Words, case.get("words", {}))
+    return task.verify(Problem(case["case"], case["prompt"], case["answer"]), case["completion"])
+
+
 def _verify_math(case: dict[str, Any]) -> Verdict:
     return verify_text(Problem(case["case"], case["prompt"], case["answer"]), case["completion"])
 
@@ -88,6 +94,7 @@ def _annotate(case: dict[str, Any]) -> Trace:
 
 VERIFIERS: dict[str, Callable[[dict[str, Any]], Verdict | Trace]] = {
     "chain": _verify_chain,
+    "words": _verify_words,
     "math": _verify_math,
     "gym": _verify_gym,
     "traces": _annotate,

@@ -7,7 +7,7 @@ import pytest
 from interp.artifacts import BadInput
 from interp.tasks.adversarial import run_case, run_case_table, shipped_case_tables
 
-COMMITTED = {"chain", "gym", "math", "math_right", "math_wrong", "traces"}
+COMMITTED = {"chain", "gym", "math", "math_right", "math_wrong", "traces", "words"}
 CASE = {"case": "x", "prompt": "3 + 4 ?", "answer": "7", "completion": "A: 7", "expect": {"correct": True}}
 
 
