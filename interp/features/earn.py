@@ -68,7 +68,7 @@ def earn_roles(
         # the fingerprint of the weights on disk: in half precision the loaded weights are others
         expect_shared_policy(tsae, {"policy-0": weights}, "policy")
     rows = _answers(policy, task, config, progress) if rollouts is None else _expect_own(rollouts, policy, task).rows
-    labeled = label_tokens(tsae, policy, layer, rows, decoys=task.decoys)
+    labeled = label_tokens(tsae, policy, layer, rows, decoys=task.decoys, micro_tokens=config.micro_tokens)
     contrasts, missing = make_contrasts(labeled)
     trials = [trial for contrast in contrasts for trial in contrast_trials(labeled, contrast, config)]
     trials = correct_trials(trials, config)

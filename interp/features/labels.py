@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from interp.encoding.encode import encode_rollouts
+from interp.encoding.encode import MICRO_TOKENS, encode_rollouts
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
@@ -50,11 +50,17 @@ class LabeledTokens:
 
 
 def label_tokens(
-    tsae: TSAE, policy: Policy, layer: int, rollouts: Sequence[Rollout], *, decoys: Decoys | None = None
+    tsae: TSAE,
+    policy: Policy,
+    layer: int,
+    rollouts: Sequence[Rollout],
+    *,
+    decoys: Decoys | None = None,
+    micro_tokens: int = MICRO_TOKENS,
 ) -> LabeledTokens:
     """Encode rollouts, the policy's own or another's, and label their tokens. Empty rollouts are left out."""
     rows = [row for row in rollouts if row.tokens]
-    chunks = list(encode_rollouts(tsae, policy, layer, rows))
+    chunks = list(encode_rollouts(tsae, policy, layer, rows, micro_tokens=micro_tokens))
     return LabeledTokens(rows, Codes.concat([chunk.codes for chunk in chunks]), token_facts(rows, decoys))
 
 
