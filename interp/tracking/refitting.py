@@ -92,10 +92,11 @@ def refit(
 
 def match_latents(before: TSAE, after: TSAE, *, min_cosine: float = MATCH_COSINE) -> LatentMatch:
     """Match the latents of two dictionaries of one layer: mutual nearest neighbors by decoder cosine."""
-    if before.d_model != after.d_model or before.layer != after.layer:
+    if (before.d_model, before.layer, before.site) != (after.d_model, after.layer, after.site):
         raise Mismatch(
             f"expected dictionaries of one layer and dimension, got layer {before.layer} of {before.d_model} and layer "
             f"{after.layer} of {after.d_model}"
+            f"{'' if before.site == after.site else f', at {before.site} and {after.site}'}"
         )
     cosine_F, latent_F = nearest(before.W_dec, after.W_dec)
     _, back_F = nearest(after.W_dec, before.W_dec)

@@ -21,6 +21,7 @@ from interp.policy.residual import splice_residual
 from interp.policy.site import Site
 from interp.rollouts.series import Series
 from interp.tracking import track
+from interp.tracking.refitting import match_latents
 from interp.tsae import TSAE, TrainingConfig, TSAEConfig, evaluate, fit
 
 D, F, LAYER = 32, 96, 1
@@ -236,3 +237,10 @@ def test_a_relu_dictionary_at_mlp_out_is_measured_and_tracked(series, store, tmp
     assert recovery.from_mean.ce_recovered is not None
     tracks = track(tsae, series, TASK, SMALL, out=tmp_path / "tracks", device="cpu", progress=False)
     assert not tracks.summary().is_empty()
+
+
+def test_dictionaries_of_different_sites_are_not_matched(tmp_path):
+    tsae, _ = relu_dictionary(tmp_path)
+    with pytest.raises(Mismatch, match="layer 1 of 32 and layer 1 of 32, at mlp_out and resid_post"):
+        match_latents(tsae, replace(tsae, site="resid_post"))
+    assert match_latents(tsae, tsae) is not None
