@@ -35,7 +35,7 @@ class RolesConfig(PromptFormat):
     finalists: Count | None = None
     """Latents of each kind of contrast that go on to falsification and ablation, of candidates and of random latents
     alike: those of the strongest first-order effects, one gate after another until one is failed. Default: all, through
-    every gate. On a model of 100 million parameters or more, 8 take minutes where all take hours."""
+    every gate. As many as `max_candidates` lose no role; fewer take less time."""
     micro_tokens: Count = 8_192
     """Tokens in one forward, padding included. Fewer take less memory."""
     test_seed: Seed = 0
