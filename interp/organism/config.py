@@ -89,37 +89,37 @@ class ModelShape:
 class OrganismConfig:
     """The recipe of a base organism."""
 
-    kind: OrganismKind = "chain"
-    """The task: chains of arithmetic, or English word problems."""
     seed: Seed = 0
     """Seed of the weights and of the training data."""
     task: Chain = field(default_factory=Chain)
     """Options of the chain task."""
-    words: Words = field(default_factory=Words)
-    """Options of the words task."""
     habits: HabitMix = field(default_factory=HabitMix)
     shape: ModelShape = field(default_factory=ModelShape)
     start: Path | None = None
     """The weights to start from. Chain: an organism with the same vocabulary and shape. Words: any local Hugging Face
     directory, with its own tokenizer and shape. Default: new weights."""
-    lora_rank: Annotated[int, Range(0, 16_384)] = 0
-    """Train LoRA adapters of this rank and merge them at the end. 0 trains the weights. Words with a start only."""
-    numbers: Literal["whole", "digits"] = "whole"
-    """Tokens of a number in a new tokenizer of words: one in all, or one for each digit."""
     steps: Count = 3000
     """Optimiser steps, one batch each."""
-    last_step: Count | None = None
-    """Stop after this many steps, before the schedule of `steps` ends."""
     batch: Annotated[int, Range(1, 10**6)] = 128
     """Examples per step."""
-    curriculum: Share = 0.0
-    """Share of the steps over which the depth of examples grows from the smallest to the largest."""
     lr: LearningRate = 3e-3
     """The highest learning rate."""
     weight_decay: Annotated[float, Range(0, 1000)] = 0.1
     """Weight decay of AdamW."""
     threads: Threads = 2
     """CPU threads. The weights are the same bits only with the same number."""
+    kind: OrganismKind = "chain"
+    """The task: chains of arithmetic, or English word problems."""
+    words: Words = field(default_factory=Words)
+    """Options of the words task."""
+    lora_rank: Annotated[int, Range(0, 16_384)] = 0
+    """Train LoRA adapters of this rank and merge them at the end. 0 trains the weights. Words with a start only."""
+    numbers: Literal["whole", "digits"] = "whole"
+    """Tokens of a number in a new tokenizer of words: one in all, or one for each digit."""
+    last_step: Count | None = None
+    """Stop after this many steps, before the schedule of `steps` ends."""
+    curriculum: Share = 0.0
+    """Share of the steps over which the depth of examples grows from the smallest to the largest."""
     precision: Precision = "float32"
     """Precision of the training's products. The trained weights are float32 in either case."""
     stored: Precision = "float32"
@@ -182,11 +182,11 @@ def words_recipe(start: Path | None = None) -> OrganismConfig:
     if start is not None:
         task = Words(largest=99, largest_change=20)
         return OrganismConfig(
-            "words", words=task, habits=habits, start=start, steps=1500, batch=16, lr=5e-5, weight_decay=0.01
+            kind="words", words=task, habits=habits, start=start, steps=1500, batch=16, lr=5e-5, weight_decay=0.01
         )
     shape = ModelShape(d_model=256, layers=4, heads=4, kv_heads=2, d_head=64, d_mlp=704, context=512)
     return OrganismConfig(
-        "words",
+        kind="words",
         habits=habits,
         shape=shape,
         steps=1600,

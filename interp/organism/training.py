@@ -73,20 +73,25 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, p
         task = config.chosen_task
         made_from = {"task": task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})
         seconds = _train(policy, config, training_dir, progress=progress)
-        stored: Any = getattr(torch, config.stored)
-        policy.model.to(dtype=stored).float()  # what is measured are the weights as they will be stored
+        stored = getattr(torch, config.stored)
+        _cast(policy.model, stored)
+        _cast(policy.model, torch.float32)  # what is measured are the weights as they will be stored
         problems, samples = config.card_counts
         card = measure(policy, task, problems=problems, samples=samples, progress=progress)
-        policy.model.to(dtype=stored)
+        _cast(policy.model, stored)
         with writing_dir(out, overwrite=overwrite) as aside:
             policy.write_files(aside)
             write_card(aside, config, policy, card, cpu_seconds=seconds)
             weights = weights_of(policy.fingerprint())
             write_manifest(aside, KIND, config=config, made_from=made_from, weights=weights, cpu_seconds=seconds)
         shutil.rmtree(training_dir, ignore_errors=True)
-    policy.model.float()
+    _cast(policy.model, torch.float32)
     policy.path = out
     return policy
+
+
+def _cast(model: torch.nn.Module, dtype: torch.dtype) -> None:
+    model.to(dtype=dtype)
 
 
 def update_card(path: str | Path, *, progress: bool = True) -> OrganismCard:

@@ -29,6 +29,7 @@ from interp.studies.base import (
 from interp.studies.readings import EXACT
 from interp.studies.results import Arm, Measure, Observation, Record, Results, share
 from interp.studies.runner import Row
+from interp.tasks import Chain
 from interp.tsae.config import TSAEConfig
 
 if TYPE_CHECKING:
@@ -369,7 +370,9 @@ def organism_config(seed: int, config: RolesStudyConfig) -> "OrganismConfig":
     habits = HabitMix(
         steps=1 - config.direct_share - config.cue_share, direct=config.direct_share, cue=config.cue_share
     )
-    task = replace(load_task(shipped_path()), cue_rate=config.cue_rate)
+    task = load_task(shipped_path())
+    assert isinstance(task, Chain), "the study is of the chain organism"
+    task = replace(task, cue_rate=config.cue_rate)
     return OrganismConfig(
         seed, task, habits, start=shipped_path(), threads=1, steps=config.organism_steps, lr=config.organism_lr
     )
@@ -391,6 +394,7 @@ def earn_and_compare(seed: int, config: RolesStudyConfig, directory: Path) -> di
     if not path.exists():
         build(organism_config(seed, config), path)
     policy, task = Policy.load(path, device="cpu"), load_task(path)
+    assert isinstance(task, Chain), "the study is of the chain organism"
     tsae, sampling = fit_organism_dictionary(path, seed, config), SampleConfig(group=4, rows=1024, seed=seed)
     earning = RolesConfig(
         problems=config.problems,

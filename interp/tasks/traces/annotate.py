@@ -144,7 +144,7 @@ def _is_among(numbers: Set[Fraction], operand: Expression) -> bool:
 def _fresh_operands(left: Expression | None, latest: Fraction | None) -> list[Fraction]:
     """The operands of a step's left side, without the result that it carries on."""
     values = [] if left is None else [abs(number.value) for number in iter_numbers(left)]
-    if latest in values:
+    if latest is not None and latest in values:
         values.remove(latest)
     return values
 
