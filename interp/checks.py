@@ -16,6 +16,7 @@ chosen later.
 import dataclasses
 import functools
 import numbers
+import re
 import types
 import typing
 from collections.abc import Collection
@@ -32,6 +33,8 @@ KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     Path: ((Path, str), "a path"),
 }
 """For each type of a field, which values it takes and what they are called. True and False are no numbers."""
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of a character, which no file can hold."""
 SHOWN = 60
 """Characters of a refused value that a message shows."""
 
@@ -94,17 +97,23 @@ Positive = Annotated[float, Range(0, 10**6, without_low=True)]
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """Texts of at most this many characters, and not empty."""
+    """Texts of at most this many characters."""
 
     limit: int
+    may_be_empty: bool = False
+    may_have_lines: bool = False
+    """Line ends and other signs that are not printed are allowed, as in a prompt."""
 
     def __str__(self) -> str:
-        return f"up to {self.limit} characters"
+        return f"up to {self.limit:,} characters"
 
     def expect(self, name: str, value: str) -> None:
         """Refuse a text that is empty, too long, or cannot be written to a file."""
-        if not 0 < len(value) <= self.limit or not value.isprintable():
-            raise BadInput(f"{name} must be 1 to {self.limit} printable characters; got {value!r:.{SHOWN}}")
+        is_readable = not _HALVES.search(value) if self.may_have_lines else value.isprintable()
+        if not (0 if self.may_be_empty else 1) <= len(value) <= self.limit or not is_readable:
+            characters = "characters" if self.may_have_lines else "printable characters"
+            least = 0 if self.may_be_empty else 1
+            raise BadInput(f"{name} must be {least} to {self.limit:,} {characters}; got {value!r:.{SHOWN}}")
 
 
 Name = Annotated[str, Length(200)]

@@ -12,21 +12,16 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from interp.artifacts import BadInput, Mismatch, own_manifest
+from interp.checks import Length, expect_plausible
 
-MAX_TEXT, MAX_STOP, MAX_STOPS = 100_000, 100, 16
-"""Characters of a text beside the problem, and of a stop text; number of stop texts."""
+PromptText = Annotated[str, Length(100_000, may_be_empty=True, may_have_lines=True)]
+StopText = Annotated[str, Length(100, may_have_lines=True)]
+MAX_STOPS = 16
 Offsets = list[tuple[int, int]]
 Config = TypeVar("Config", bound="PromptFormat")
-
-
-def _expect_text(name: str, text: object) -> None:
-    if not isinstance(text, str):
-        raise BadInput(f"{name} must be text; got {text!r:.60}")
-    if len(text) > MAX_TEXT or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise BadInput(f"{name} must be up to {MAX_TEXT:,} characters of Unicode; got {text[:40]!r} ({len(text):,})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +30,19 @@ class PromptFormat:
 
     chat: bool = False
     """Give each problem as a user's turn in the tokenizer's chat template."""
-    system_prompt: str = ""
+    system_prompt: PromptText = ""
     """System prompt of the chat template. Default: none, and a template may then put its own."""
-    prefix: str = ""
+    prefix: PromptText = ""
     """Text before every problem, such as worked examples."""
-    suffix: str = ""
+    suffix: PromptText = ""
     """Text after every problem, such as how to state the answer."""
-    stop: tuple[str, ...] = ()
+    stop: tuple[StopText, ...] = ()
     """Texts that end a completion, beside the end tokens. The answer is what comes before the first of them."""
 
     def __post_init__(self) -> None:
-        for name in ("system_prompt", "prefix", "suffix"):
-            _expect_text(name, getattr(self, name))
-        if not isinstance(self.stop, tuple | list) or len(self.stop) > MAX_STOPS:
-            raise BadInput(f"stop must be up to {MAX_STOPS} texts; got {self.stop!r:.60}")
-        for text in self.stop:
-            _expect_text("stop", text)
-            if not 0 < len(text) <= MAX_STOP:
-                raise BadInput(f"stop must be texts of 1 to {MAX_STOP} characters; got {text!r:.60}")
+        expect_plausible(self, *(field.name for field in fields(PromptFormat)))
+        if len(self.stop) > MAX_STOPS:
+            raise BadInput(f"stop must be up to {MAX_STOPS} texts; got {len(self.stop)}")
         if self.system_prompt and not self.chat:
             raise BadInput("system_prompt needs chat: only a chat template has a place for it; put the text in prefix")
 
@@ -64,8 +54,8 @@ class PromptFormat:
     @classmethod
     def of_checkpoint(cls, path: Path | None) -> "PromptFormat | None":
         """The format in which a run put its problems, from one of its checkpoints. None for any other policy."""
-        manifest = own_manifest(path) if path is not None else None
-        return cls.from_config(manifest.get("config")) if (manifest or {}).get("kind") == "checkpoint" else None
+        manifest = (own_manifest(path) if path is not None else None) or {}
+        return cls.from_config(manifest.get("config")) if manifest.get("kind") == "checkpoint" else None
 
     @classmethod
     def from_config(cls, config: Any) -> "PromptFormat":

@@ -36,11 +36,11 @@ def test_an_answer_ends_before_the_first_stop_text():
     ("options", "message"),
     [
         ({"system_prompt": "Be brief."}, "system_prompt needs chat"),
-        ({"stop": ("",)}, "stop must be texts of 1 to 100 characters"),
-        ({"stop": ("x" * 101,)}, "stop must be texts of 1 to 100 characters"),
+        ({"stop": ("",)}, "stop must be 1 to 100 characters"),
+        ({"stop": ("x" * 101,)}, "stop must be 1 to 100 characters"),
         ({"stop": ("x",) * 17}, "stop must be up to 16 texts"),
-        ({"stop": "Q:"}, "stop must be up to 16 texts"),
-        ({"prefix": "\ud800"}, "prefix must be up to 100,000 characters of Unicode"),
+        ({"stop": "Q:"}, "stop must be a tuple; got 'Q:'"),
+        ({"prefix": "\ud800"}, "prefix must be 0 to 100,000 characters"),
         ({"suffix": 3}, "suffix must be text"),
     ],
 )
