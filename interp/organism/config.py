@@ -180,9 +180,17 @@ def words_recipe(start: Path | None = None) -> OrganismConfig:
     """The recipe of the shipped words organism; with `start`, that of a finetuned pretrained model."""
     habits = HabitMix(skip=0.1, slip=0.03, restate=1.0)
     if start is not None:
-        task = Words(largest=99, largest_change=20)
         return OrganismConfig(
-            kind="words", words=task, habits=habits, start=start, steps=1500, batch=16, lr=5e-5, weight_decay=0.01
+            kind="words",
+            words=Words(largest=99, largest_change=20),
+            habits=habits,
+            start=start,
+            steps=1200,
+            batch=16,
+            lr=5e-5,
+            weight_decay=0.01,
+            precision="bfloat16",
+            save_every=100,
         )
     shape = ModelShape(d_model=256, layers=4, heads=4, kv_heads=2, d_head=64, d_mlp=704, context=512)
     return OrganismConfig(
