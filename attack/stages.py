@@ -79,12 +79,11 @@ class Stage:
 
 
 def few_measurements() -> None:
-    """Measure an organism on next to nothing, and save its training often."""
+    """Measure an organism on next to nothing."""
     from interp.organism import training
 
     measure = training.measure
-    training.SAVE_EVERY = 40
-    training.measure = lambda policy, task, progress=True: measure(policy, task, problems=2, samples=2, progress=False)
+    training.measure = lambda policy, task, **_: measure(policy, task, problems=2, samples=2, progress=False)
 
 
 def _coins(inputs: Place, seed: int, out: Path) -> Callable[[], Any]:
@@ -143,7 +142,7 @@ STAGES: Mapping[str, Stage] = {
     for stage in (
         Stage(
             "organism",
-            lambda p, s: ("organism", "build", "--seed", s, *BUILDING, *SHAPE),
+            lambda p, s: ("organism", "build", "--seed", s, "--save-every", 40, *BUILDING, *SHAPE),
             False,
             prepare=few_measurements,
         ),

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from interp.artifacts import BadInput
 from interp.checks import CountOrZero, Seed
 from interp.cli.app import Args, Flat, app, expect_no_artifact, say, say_json
 from interp.cli.args import PolicyArgs
 from interp.organism import load_task_or_default
+from interp.tasks import Chain
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ def demo_command(config: Annotated[Demo, Flat]) -> None:
 
     is_json = config.policy.json
     base, task = config.policy.load(), load_task_or_default(config.policy.path)
+    if not isinstance(task, Chain):
+        raise BadInput(f"expected a policy of the chain task for the demo, got one of {task.name}: leave out --policy")
     plan = Plan(config.out, config.train_steps, config.fit_steps, config.seed)
     result = run_demo(base, task, plan, _silent if is_json else say, progress=not is_json)
     if is_json:

@@ -199,9 +199,7 @@ def test_the_residual_before_a_block_is_measured_on_a_store_of_the_one_after_the
 
 def test_a_store_of_another_site_is_refused_with_the_hook_to_collect(store, tmp_path):
     tsae, _ = relu_dictionary(tmp_path, f"blocks.{LAYER}.hook_attn_out")
-    message = (
-        r"expected activations of layer 1 \(attn_out\) .* got layers 1 \(mlp_out\).*--hook blocks.1.hook_attn_out"
-    )
+    message = r"expected activations of layer 1 \(attn_out\) .* got layers 1 \(mlp_out\).*--hook blocks.1.hook_attn_out"
     with pytest.raises(Mismatch, match=message):
         evaluate(tsae, store, device="cpu", progress=False)
 
