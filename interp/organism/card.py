@@ -18,7 +18,7 @@ from interp.organism.requirements import NO_ZERO, Check, Measures, check, check_
 from interp.policy.config import SampleConfig
 from interp.policy.policy import Policy
 from interp.rollouts import BucketConfig, Rollout, roll_out, summarize
-from interp.tasks import BUCKETS, Chain, Words
+from interp.tasks import BUCKETS, Chain, Problem, Words
 from interp.tasks.base import seeded_rng
 from interp.tasks.words import write_solution
 from interp.tasks.words.agreement import Agreement, annotator_agreement
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 README, MEASURED = "README.md", "measured.json"
 TOKENS_PER_STEP = 32
 """Of a solution in words: at most."""
+WRITTEN, OWN = "written by the task", "the organism's own"
+SKIP, SLIP = 0.1, 0.05
+"""Sloppiness of the solutions on which the annotator is measured."""
 LARGE = 50_000_000
 """Parameters of a model whose rollouts are made in small batches, to fit into memory."""
 COLUMNS = {
@@ -55,8 +58,9 @@ class OrganismCard(HtmlSummary):
     """The requirements. Those for level `deep` are missing if the task has no such level."""
     buckets: Mapping[str, float] | None = None
     """Share of the problems that are easy, medium and hard. Words only."""
-    annotator: Agreement | None = None
-    """How well the annotator of free text judges these solutions. Words only."""
+    annotator: Mapping[str, Agreement] | None = None
+    """How well the annotator of free text judges solutions: those that the task writes, and the base's own. Words
+    only."""
 
     def __repr__(self) -> str:
         passed = sum(check.passed for check in self.checks)
@@ -128,8 +132,21 @@ def measure(
     buckets = bucket_shares(rollouts)
     checks = tuple(check_words(by_depth, by_level, buckets))
     by_id = {problem.id: problem for problem in problem_list}
-    agreement = annotator_agreement(task, [(by_id[rollout.problem], rollout.completion) for rollout in rollouts])
-    return OrganismCard(by_depth, by_level, checks, buckets, agreement)
+    own = [(by_id[rollout.problem], rollout.completion) for rollout in rollouts]
+    annotator = {
+        WRITTEN: annotator_agreement(task, _written_solutions(task, problem_list)),
+        OWN: annotator_agreement(task, own),
+    }
+    return OrganismCard(by_depth, by_level, checks, buckets, annotator)
+
+
+def _written_solutions(task: Words, problems: Sequence[Problem]) -> list[tuple[Problem, str]]:
+    """Each problem with one solution that the task writes, sloppily: in turn by its work twice and at once."""
+    habits = ("steps", "steps", "direct")
+    return [
+        (problem, write_solution(task.program(problem), habits[i % 3], seeded_rng("card", i), skip=SKIP, slip=SLIP))
+        for i, problem in enumerate(problems)
+    ]
 
 
 def bucket_shares(rollouts: Sequence[Rollout]) -> dict[str, float]:
@@ -248,24 +265,29 @@ def _measured_heading(config: OrganismConfig) -> str:
     return f"## Measured: {problems} evaluation problems per depth, {samples} rollouts each, temperature 1"
 
 
-def _annotator_table(agreement: Agreement) -> list[str]:
-    """Precision and recall of the annotator of free text on the organism's own solutions."""
-    named = {
-        "valid steps": agreement.valid_steps,
-        "false equations": agreement.false_equations,
-        "valid solutions": agreement.valid_solutions,
-        "roles of tokens": agreement.roles,
-    } | {f"role `{name}`": rate for name, rate in agreement.by_role.items()}
-    rows = [(name, f"{rate.precision:.3f}", f"{rate.recall:.3f}", f"{rate.true:,}") for name, rate in named.items()]
-    return [
+def _annotator_table(annotator: Mapping[str, Agreement]) -> list[str]:
+    """Precision and recall of the annotator of free text."""
+    lines = [
         "",
         "## The annotator of free text, against the truth of the task",
         "",
-        f"On the same {agreement.completions:,} solutions, sloppy ones included. It reads them as it would any text, "
-        "without knowing the task.",
-        "",
-        *markdown_rows(("judgement", "precision", "recall", "true cases"), rows),
+        "It reads solutions as it would any text, without knowing the task. Those written by the task are right but "
+        f"for steps left out (share {SKIP}) and wrong results (share {SLIP}). The organism's own also take changes in "
+        "another order, twice, or with another sign: each number is then the question's, which is all that can be told "
+        "of free text, and the step counts as valid though it is not the one due. And of malformed ones the truth "
+        "ends at the first error.",
     ]
+    for name, agreement in annotator.items():
+        rates = {
+            "valid steps": agreement.valid_steps,
+            "false equations": agreement.false_equations,
+            "valid solutions": agreement.valid_solutions,
+            "roles of tokens": agreement.roles,
+        } | {f"role `{role}`": rate for role, rate in agreement.by_role.items()}
+        rows = [(key, f"{rate.precision:.3f}", f"{rate.recall:.3f}", f"{rate.true:,}") for key, rate in rates.items()]
+        head = (f"{name}: {agreement.completions:,} solutions", "precision", "recall", "true cases")
+        lines += ["", *markdown_rows(head, rows)]
+    return lines
 
 
 def _markdown_table(by: str, groups: Mapping, columns: Mapping[str, str]) -> list[str]:

@@ -10,20 +10,32 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from interp.artifacts import BadInput, from_json, read_manifest, to_json
-from interp.organism import HabitMix, ModelShape, OrganismConfig, build, load_task, measure, training, words_recipe
-from interp.organism.card import MEASURED, README, bucket_shares
+from interp.organism import (
+    HabitMix,
+    ModelShape,
+    OrganismConfig,
+    build,
+    load_task,
+    load_task_or_default,
+    measure,
+    shipped_path,
+    training,
+    words_recipe,
+)
+from interp.organism.card import COLUMNS, MEASURED, README, bucket_shares
 from interp.organism.config import KIND
-from interp.organism.requirements import check_words
+from interp.organism.requirements import NO_ZERO, check_words
 from interp.organism.tokenizers import tokenizer_for
 from interp.organism.training import deepest_of_step, examples_of_step
 from interp.policy import Policy
 from interp.policy.config import SampleConfig
+from interp.policy.fingerprints import weights_fingerprint_of
 from interp.rollouts import roll_out
 from interp.stats import Estimate
 from interp.tasks import Problem, Words
 
 SMALL = OrganismConfig(
-    "words",
+    kind="words",
     words=Words(depths=(1, 3), shallow=(1,), middle=(2,), deep=(3,)),
     shape=ModelShape(d_model=16, layers=2, heads=2, kv_heads=1, d_head=8, d_mlp=32, context=128),
     steps=6,
@@ -127,7 +139,7 @@ def test_a_words_build_that_was_killed_continues_and_ends_in_the_same_weights(tm
     assert "kind words" in (tmp_path / "killed" / README).read_text()
     measured = json.loads((tmp_path / "killed" / MEASURED).read_text())
     assert sum(measured["buckets"].values()) == pytest.approx(1)
-    assert measured["annotator"]["completions"] == 3 * 2 * 2
+    assert measured["annotator"]["written by the task"]["completions"] == 3 * 2
 
 
 def test_a_build_that_stops_early_has_the_weights_of_that_step_of_the_schedule(tmp_path, monkeypatch, quick):
@@ -229,3 +241,41 @@ def test_a_words_base_that_misses_one_requirement_fails_only_that_check(depth, d
     ]
     assert len(failed) == (requirement is not None)
     assert all(re.search(requirement, text) for text in failed)
+
+
+# --- the shipped organism ----------------------------------------------------------------------------------------
+
+SHIPPED = shipped_path("words")
+
+
+def test_the_shipped_words_organism_is_small_and_is_what_its_manifest_says():
+    manifest = read_manifest(SHIPPED, KIND)
+    policy = Policy.load(SHIPPED)
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) <= 20 * 2**20
+    assert 3e6 <= sum(weight.numel() for weight in policy.model.parameters()) <= 10e6
+    assert manifest["weights"] == policy.weights_fingerprint() == weights_fingerprint_of(SHIPPED)
+    assert from_json(OrganismConfig, manifest["config"]) == words_recipe()
+    assert load_task(SHIPPED) == load_task_or_default(SHIPPED) == Words()
+    assert manifest["made_from"]["task"] == Words().fingerprint()
+
+
+def test_the_card_of_the_shipped_words_organism_shows_its_measured_numbers():
+    measured, lines = json.loads((SHIPPED / MEASURED).read_text()), (SHIPPED / README).read_text().splitlines()
+    for groups in (measured["depth"], measured["level"]):
+        for group, measures in groups.items():
+            line = next(line for line in lines if line.startswith(f"| {group} |"))
+            assert all(f"| {Estimate(**measures[name])} |" in line for name in COLUMNS if name != NO_ZERO)
+    for check in measured["checks"]:
+        assert f"| {check['requirement']} | {check['measured']} | {'yes' if check['passed'] else '**no**'} |" in lines
+    for name in ("valid_steps", "roles"):
+        rates = measured["annotator"]["written by the task"][name]
+        assert min(rates["precision"], rates["recall"]) >= 0.95
+    assert min(measured["annotator"]["the organism's own"]["roles"][rate] for rate in ("precision", "recall")) >= 0.95
+
+
+def test_the_shipped_words_organism_writes_work_and_answers_at_once():
+    policy, task = Policy.load(SHIPPED, device="cpu"), Words()
+    rows = roll_out(policy, task, task.problems("eval", 1, 10), SampleConfig(group=8), progress=False).rows
+    formats = [row.format for row in rows]
+    assert min(formats.count("steps"), formats.count("direct")) >= 20 and formats.count("malformed") <= 8
+    assert sum(row.correct for row in rows if row.format == "steps") > sum(row.format == "steps" for row in rows) / 2
