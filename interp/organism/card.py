@@ -274,8 +274,7 @@ def _annotator_table(annotator: Mapping[str, Agreement]) -> list[str]:
         "It reads solutions as it would any text, without knowing the task. Those written by the task are right but "
         f"for steps left out (share {SKIP}) and wrong results (share {SLIP}). The organism's own also take changes in "
         "another order, twice, or with another sign: each number is then the question's, which is all that can be told "
-        "of free text, and the step counts as valid though it is not the one due. And of malformed ones the truth "
-        "ends at the first error.",
+        "of free text, and the step counts as valid though it is not the one due.",
     ]
     for name, agreement in annotator.items():
         rates = {

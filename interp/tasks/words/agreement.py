@@ -31,6 +31,7 @@ class Agreement:
     """The annotator's judgements of solutions, compared with the truth."""
 
     completions: int
+    """Those compared: of malformed ones the truth is known only up to the first error."""
     valid_steps: Rate
     """Steps that are valid: true as written, and the computation due."""
     false_equations: Rate
@@ -43,11 +44,15 @@ class Agreement:
 
 
 def annotator_agreement(task: Task, solutions: Iterable[tuple[Problem, str]]) -> Agreement:
-    """Compare the verdict on free text with the exact verdict of `task`, on (problem, completion) pairs."""
+    """Compare the verdict on free text with the exact verdict of `task`, on (problem, completion) pairs. Malformed
+    completions are left out."""
     valid, wrong, whole, roles = _Count(), _Count(), _Count(), Counter[tuple[str, str]]()
     count = 0
     for problem, completion in solutions:
-        exact, free = task.verify(problem, completion), verify_text(problem, completion)
+        exact = task.verify(problem, completion)
+        if exact.format == "malformed":
+            continue
+        free = verify_text(problem, completion)
         for true_step, said_step in _paired_steps(exact.steps, free.steps):
             valid.add(_is(true_step, "valid", True), _is(said_step, "valid", True))
             wrong.add(_is(true_step, "holds", False), _is(said_step, "holds", False))
