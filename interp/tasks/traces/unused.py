@@ -61,10 +61,10 @@ def find_unused(question: str, operands: Sequence[Sequence[Fraction]]) -> Unused
 def counting_numbers(question: str) -> list[Fraction]:
     """The numbers in digits that count what the question asks for, in order."""
     tokens = lex(question)
-    asked = asked_unit(tokens)
+    unit = asked_unit(tokens)
     numbers = []
     for token, following, second in zip_longest(tokens, tokens[1:], tokens[2:]):
-        if token is not None and token.value is not None and _counts(token, following, second, asked):
+        if token is not None and token.value is not None and _counts(token, following, second, unit):
             numbers.append(token.value)
     return numbers
 
@@ -76,11 +76,11 @@ def asked_unit(tokens: Sequence[Token]) -> str | None:
     return words[places[-1] + 2] if places else None
 
 
-def _counts(number: Token, following: Token | None, second: Token | None, asked: str | None) -> bool:
+def _counts(number: Token, following: Token | None, second: Token | None, unit: str | None) -> bool:
     if number.money or (following is not None and following.kind in ("pct", "/")):
         return False
     if following is None or following.kind != "word":
         return following is None or following.kind in ("+", "-", "*", "stop")
     word = following.text.lower()
     of_them = word == "of" and second is not None and second.text.lower() == "them"
-    return word == asked or word in NO_NOUNS or of_them
+    return word == unit or word in NO_NOUNS or of_them

@@ -161,11 +161,11 @@ class Words(Task):
         start = value = rng.randint(1, self.largest)
         operations = []
         for _ in range(depth):
-            most = {"+": min(self.largest - value, self.largest_change), "-": min(value, self.largest_change)}
+            limits = {"+": min(self.largest - value, self.largest_change), "-": min(value, self.largest_change)}
             multiples = [n for n in MULTIPLES if 0 < value * n <= self.largest]
-            possible = [op for op in OPERATORS if (multiples if op == "*" else most[op] > 0)]
+            possible = [op for op in OPERATORS if (multiples if op == "*" else limits[op] > 0)]
             op = rng.choice(possible)
-            operand = rng.choice(multiples) if op == "*" else rng.randint(1, most[op])
+            operand = rng.choice(multiples) if op == "*" else rng.randint(1, limits[op])
             operations.append((op, operand))
             value = apply(op, value, operand)
         return start, tuple(operations)
