@@ -23,6 +23,7 @@ from tqdm import tqdm
 from interp.artifacts import (
     Mismatch,
     add_checksums,
+    is_kind,
     locked,
     read_manifest,
     reserve,
@@ -68,6 +69,9 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, p
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     training_dir = out.with_name(f".{out.name}.building")
+    if is_kind(out, KIND) and training_dir.is_dir() and not overwrite:  # killed after the last rename
+        with locked(out):
+            shutil.rmtree(training_dir, ignore_errors=True)
     with reserve(out, overwrite=overwrite):
         policy = initial_policy(config)
         task = config.chosen_task

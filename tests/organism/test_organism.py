@@ -203,6 +203,15 @@ def test_a_build_that_was_killed_continues_and_ends_in_the_same_weights(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
 
 
+def test_a_build_that_was_killed_after_its_last_rename_leaves_nothing_behind_once_it_is_repeated(tmp_path, quick):
+    build(replace(SMALL, steps=1), tmp_path / "whole", progress=False)
+    (tmp_path / ".whole.building").mkdir()
+    (tmp_path / ".whole.building" / "state.safetensors").write_bytes(b"")
+    with pytest.raises(BadInput, match="exists already"):
+        build(replace(SMALL, steps=1), tmp_path / "whole", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
 def test_training_can_start_from_another_organism_of_the_same_vocabulary_and_shape_only(tmp_path, quick):
     first = build(replace(SMALL, steps=1), tmp_path / "first", progress=False)
     task = replace(SMALL.task, cue_rate=0.5)
