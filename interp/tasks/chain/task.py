@@ -18,6 +18,7 @@ from interp.tasks.base import Problem, Task, Verdict, hash_of, seeded_rng
 from interp.tasks.chain.completions import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
 from interp.tasks.chain.program import ASK, CUE, MASK, OPERATORS, Program, parse_prompt
 from interp.tasks.chain.verify import verify
+from interp.tasks.depth_levels import depth_at, expect_levels, level_of
 
 SPLIT_SHARES = {"train": 0.7, "eval": 0.2, "probe": 0.05, "memorised": 0.05}
 """Share of all computations that belongs to each split."""
@@ -57,16 +58,9 @@ class Chain(Task):
 
     def __post_init__(self) -> None:
         expect_plausible(self)
-        low, high = self.depths
         if any(self.modulus % n == 0 for n in range(2, self.modulus)):
             raise BadInput(f"modulus must be a prime; got {self.modulus}")
-        if not 1 <= low <= high:
-            raise BadInput(f"depths must be (smallest, largest) with 1 <= smallest <= largest; got {self.depths}")
-        if len(set(listed := (*self.shallow, *self.middle, *self.deep))) < len(listed):
-            raise BadInput(f"a depth belongs to one level; got {self.shallow}, {self.middle} and {self.deep}")
-        for level, depths in self.depths_of_level().items():
-            if outside := [d for d in depths if not low <= d <= high]:
-                raise BadInput(f"{level} must hold depths from {low} to {high}; got {outside}")
+        expect_levels(self.depths, self.depths_of_level())
         if not self.formats or not set(self.formats) <= set(FORMATS):
             raise BadInput(f"formats must be some of {', '.join(FORMATS)}; got {self.formats}")
 
@@ -134,17 +128,7 @@ class Chain(Task):
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def _depth(self, level: int | str | None, index: int) -> int:
-        low, high = self.depths
-        if level is None:
-            return low + index % (high - low + 1)
-        if isinstance(level, int):
-            if not low <= level <= high:
-                raise BadInput(f"depth must lie between {low} and {high}; got {level}")
-            return level
-        if level not in self.levels:
-            raise BadInput(f"level must be a depth or one of {', '.join(self.levels) or '(none)'}; got {level!r}")
-        depths = self.depths_of_level()[level]
-        return depths[index % len(depths)]
+        return depth_at(level, index, self.depths, self.depths_of_level())
 
     def _problem(self, split: str, depth: int, index: int) -> Problem:
         if split not in SPLIT_SHARES:
@@ -154,7 +138,7 @@ class Chain(Task):
         answer = program.answer
         if split == "train" and rng.random() < self.wrong_labels:
             answer = rng.choice([n for n in range(self.modulus) if n != answer])
-        level = next((level for level, depths in self.depths_of_level().items() if depth in depths), None)
+        level = level_of(depth, self.depths_of_level())
         return Problem(f"chain/{split}/{depth}/{index}", program.prompt(), str(answer), split, depth, level)
 
     def _draw(self, rng: Random, split: str, depth: int) -> Program:

@@ -15,6 +15,7 @@ from interp.artifacts import BadInput, fingerprint_config, to_json
 from interp.checks import Range, Share, expect_plausible
 from interp.tasks.base import Problem, Task, Verdict, hash_of, seeded_rng
 from interp.tasks.chain.verify import verdict_on
+from interp.tasks.depth_levels import depth_at, expect_levels, level_of
 from interp.tasks.words.completions import parse_solution
 from interp.tasks.words.phrases import CUE, DISTRACTORS, NAMES, REMARKS, THINGS, Thing, fill
 from interp.tasks.words.story import OPERATORS, Story, apply, content_of, parse_story
@@ -61,14 +62,7 @@ class Words(Task):
 
     def __post_init__(self) -> None:
         expect_plausible(self)
-        low, high = self.depths
-        if not 1 <= low <= high:
-            raise BadInput(f"depths must be (smallest, largest) with 1 <= smallest <= largest; got {self.depths}")
-        if len(set(listed := (*self.shallow, *self.middle, *self.deep))) < len(listed):
-            raise BadInput(f"a depth belongs to one level; got {self.shallow}, {self.middle} and {self.deep}")
-        for level, depths in self.depths_of_level().items():
-            if outside := [d for d in depths if not low <= d <= high]:
-                raise BadInput(f"{level} must hold depths from {low} to {high}; got {outside}")
+        expect_levels(self.depths, self.depths_of_level())
         if self.cue_answer > self.largest:
             raise BadInput(f"cue_answer must be at most largest, {self.largest}; got {self.cue_answer}")
 
@@ -116,17 +110,7 @@ class Words(Task):
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def _depth(self, level: int | str | None, index: int) -> int:
-        low, high = self.depths
-        if level is None:
-            return low + index % (high - low + 1)
-        if isinstance(level, int):
-            if not low <= level <= high:
-                raise BadInput(f"depth must lie between {low} and {high}; got {level}")
-            return level
-        if level not in self.levels:
-            raise BadInput(f"level must be a depth or one of {', '.join(self.levels) or '(none)'}; got {level!r}")
-        depths = self.depths_of_level()[level]
-        return depths[index % len(depths)]
+        return depth_at(level, index, self.depths, self.depths_of_level())
 
     def _problem(self, split: str, depth: int, index: int) -> Problem:
         if split not in SPLIT_SHARES:
@@ -136,7 +120,7 @@ class Words(Task):
         answer = story.answer
         if split == "train" and rng.random() < self.wrong_labels:
             answer = rng.choice([n for n in range(self.largest + 1) if n != answer])
-        level = next((level for level, depths in self.depths_of_level().items() if depth in depths), None)
+        level = level_of(depth, self.depths_of_level())
         return Problem(f"words/{split}/{depth}/{index}", story.prompt(), str(answer), split, depth, level)
 
     def _draw(self, rng: Random, split: str, depth: int) -> Story:
