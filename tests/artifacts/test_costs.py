@@ -31,7 +31,7 @@ def said(work) -> list[str]:
 
 def test_little_is_not_worth_a_word(tmp_path):
     assert said(lambda: expect_memory("Eight latents", "ask for less", at_least=1, up_to=8 * GB)) == []
-    assert said(lambda: expect_disk("Two shards", "ask for less", place=tmp_path, n_bytes=20 * GB)) == []
+    assert said(lambda: expect_disk("Two shards", "ask for less", place=tmp_path, n_bytes=2 * GB)) == []
     assert said(lambda: expect_rollouts(1000, 96)) == []
     assert said(lambda: say_time("Drawing", 9.9)) == []
 
@@ -40,8 +40,8 @@ def test_much_is_said_with_what_would_make_it_less(tmp_path):
     assert said(lambda: expect_memory("9 latents", "ask for fewer", at_least=1, up_to=9 * GB)) == [
         "9 latents take up to 9.0 GB of memory: if that is too much, ask for fewer"
     ]
-    assert said(lambda: expect_disk("3 shards", "ask for fewer", place=tmp_path, n_bytes=30 * GB)) == [
-        "3 shards take 30.0 GB on disk: if that is too much, ask for fewer"
+    assert said(lambda: expect_disk("3 shards", "ask for fewer", place=tmp_path, n_bytes=3 * GB)) == [
+        "3 shards take 3.0 GB on disk: if that is too much, ask for fewer"
     ]
     assert said(lambda: say_time("drawing 2,000,000 problems", 400)) == ["drawing 2,000,000 problems takes about 7 min"]
 

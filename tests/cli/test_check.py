@@ -48,7 +48,7 @@ def test_a_path_without_artifacts_is_refused(monkeypatch, capsys, tmp_path):
     assert "expected a directory with a manifest.json in it" in refused(monkeypatch, capsys, "check", tmp_path)
 
 
-@pytest.mark.parametrize("text", ['{"schema": "https://example.org"}', '{"checksum": "abc"}', "[]", '{"loss": NaN}'])
+@pytest.mark.parametrize("text", ['{"schema": "https://example.org"}', '{"checksum": "abc"}', "[1]", '{"loss": NaN}'])
 def test_manifests_of_other_programs_are_no_artifacts(monkeypatch, capsys, organism, text):
     other = organism.parent / "other"
     other.mkdir()

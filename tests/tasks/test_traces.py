@@ -192,6 +192,9 @@ def test_hostile_texts_are_annotated_within_a_second():
 
 
 def test_only_the_beginning_of_a_longer_text_is_searched():
-    start = time.process_time()
-    assert not annotate("1+1=2 " * 20_000).complete
-    assert time.process_time() - start < 1
+    seconds = []
+    for _ in range(3):  # the fastest counts: a garbage collection of the whole suite can fall into one
+        start = time.process_time()
+        assert not annotate("1+1=2 " * 20_000).complete
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 1

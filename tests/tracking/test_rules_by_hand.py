@@ -92,8 +92,14 @@ def test_a_summary_has_the_lowest_fits_and_the_steps_fitted_on():
     )
     drift = Drift(fits, TrustThresholds(), fitted_on=(0,))
     first, second = drift.summary().to_dicts()
-    assert first == {"step": 0, "min_fve": 0.90625, "min_kl_recovered": 0.97, "fitted_on": True, "verdict": "trust"}
-    assert second == {"step": 10, "min_fve": 0.8125, "min_kl_recovered": None, "fitted_on": False, "verdict": "trust"}
+    assert first == {
+        "step": 0, "min_fve": 0.90625, "min_kl_recovered": 0.97, "fitted_on": True, "verdict": "trust",
+        "reason": "both limits are met",
+    }  # fmt: skip
+    assert second == {
+        "step": 10, "min_fve": 0.8125, "min_kl_recovered": None, "fitted_on": False, "verdict": "trust",
+        "reason": "variance explained alone: no loss recovered was measured",
+    }  # fmt: skip
     assert drift.unfitted_steps == (10,) and Drift(fits, TrustThresholds()).unfitted_steps == ()
 
 
