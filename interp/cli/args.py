@@ -100,7 +100,7 @@ class TaskArgs(Args):
     """The task: the chain task, unless --jsonl or --gym names another."""
 
     jsonl: Path | None = None
-    """Your own problems, one {"id", "prompt", "answer", ...} a line."""
+    """Your own problems, one {"prompt", "answer", ...} a line."""
     skip_bad: bool = False
     """Leave out lines of --jsonl that cannot be read. They are counted and listed."""
     prompt_field: Name | None = None

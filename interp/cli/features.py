@@ -102,7 +102,7 @@ def _say_role_latents(rows: "pl.DataFrame") -> None:
     columns = ["family", "latent", "contrast", "auroc", "ablation", effect, "largest_matched_ablation"]
     explain(
         f"Latents with a role, at most {LATENTS_SHOWN} of each (all of them: --json). Ablation: change in the log-"
-        "probability of the role's tokens without the latent, in nats; the same less that of other tokens; and the "
+        "odds of the role's tokens without the latent, in nats; the same less that of other tokens; and the "
         "largest of its matches, the control.",
         text_table(effects.select(columns), digits=2),
     )

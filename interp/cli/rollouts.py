@@ -23,9 +23,9 @@ from interp.cli.args import (
 from interp.cli.tables import estimates_table
 from interp.display import text_columns, text_table
 from interp.policy.config import SampleConfig
-from interp.policy.prompts import PromptFormat
+from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts import BucketConfig, EvaluateConfig
-from interp.tasks import Problem, Task
+from interp.tasks import JsonlTask, Problem, Task
 
 if TYPE_CHECKING:
     from interp.rollouts import Rollout
@@ -69,6 +69,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     with output.reserve():
         task, problems, skipped = _open_problems(config)
         policy = config.policy.load()
+        prompts = same_prompts(config.prompts, PromptFormat.of_checkpoint(policy.path), of="the run of this policy")
         rollouts = roll_out(
             policy,
             task,
@@ -76,7 +77,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
             config.sampling,
             run=config.run,
             step=config.step,
-            prompt_format=config.prompts,
+            prompt_format=prompts,
             progress=not is_json,
         )
         output.save(rollouts)
@@ -91,18 +92,18 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     explain(
         "Shares of rollouts by depth, with 95% intervals over problems:", estimates_table(["depth"], rows, BY_DEPTH)
     )
-    _say_unannounced(rollouts)
+    _say_unannounced(rollouts, task)
     explain("Examples:", gallery(rollouts, policy.token_texts, GALLERY_SIZE))
     return say_saved(output.out)
 
 
-def _say_unannounced(rollouts: "Sequence[Rollout]") -> None:
+def _say_unannounced(rollouts: "Sequence[Rollout]", task: Task) -> None:
     """Say how many rollouts have the right number and do not announce it as their answer."""
     if count := sum(rollout.format == "unannounced" for rollout in rollouts):
         explain(
             f"{count} of {len(rollouts)} rollouts end in the right number and announce no answer, so they count as "
-            "wrong. Tell the policy how (--suffix ' State the result as: The answer is N.'), or take the last number "
-            "(--answer-rule last-number)."
+            "wrong. Tell the policy how (--suffix ' State the result as: The answer is N.')"
+            f"{', or take the last number (--answer-rule last-number)' if isinstance(task, JsonlTask) else ''}."
         )
 
 
@@ -132,7 +133,7 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
         summary, table = buckets.summary().to_dicts(), buckets.table().to_dicts()
         return say_json({"out": output.out, "skipped": skipped, "summary": summary, "table": table})
     say(f"{buckets}", "", text_table(buckets.summary()))
-    _say_unannounced(buckets.rollouts or ())
+    _say_unannounced(buckets.rollouts or (), task)
     explain(
         "Unambiguous: the whole interval of the pass rate lies in the bucket. hard@8: none of the first 8 samples is "
         "correct; easy@8: all are."

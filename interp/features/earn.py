@@ -95,8 +95,10 @@ def earn_roles(
 
 def _with_prompts(config: RolesConfig, subject: Series | Policy, rollouts: Rollouts | None) -> RolesConfig:
     """The config with the prompt format of the rollouts, or of the run, so that the policy is asked as it was there."""
-    if rollouts is not None:
-        return same_prompts(config, PromptFormat.from_config(rollouts.config), of="the rollouts")
+    if rollouts is not None and (stated := PromptFormat.stated_in(rollouts.config)) is not None:
+        return same_prompts(config, stated, of="the rollouts")
+    if rollouts is None and isinstance(subject, Series):
+        config.sampling.warn_if_other(subject.sampling, of="the run of this policy")
     recorded = subject.prompt_format if isinstance(subject, Series) else PromptFormat.of_checkpoint(subject.path)
     return same_prompts(config, recorded, of="the run of this policy")
 

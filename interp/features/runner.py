@@ -257,7 +257,7 @@ def choose_finalists(trials: Sequence[Trial], finalists: int) -> list[int]:
     can_pass = [
         i for i, trial in enumerate(trials) if trial.passes_contrast and trial.other_surface_auroc >= MIN_SURFACE_AUROC
     ]
-    ordered = sorted(can_pass, key=lambda i: -abs(trials[i].attribution or 0.0))
+    ordered = sorted(can_pass, key=lambda i: -abs(np.nan_to_num(trials[i].attribution or 0.0)))
     by_kind: dict[str, list[int]] = {}
     for i in ordered:
         by_kind.setdefault(trials[i].kind, []).append(i)

@@ -12,13 +12,17 @@ from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts.buckets import MeasuredProblems
 from interp.tasks.base import Task
 
-REMEDY = "measure these problems again (interp bucket), or pass list(problems) to train on them all the same"
+REMEDY = (
+    "measure these problems again (interp bucket), or pass list(problems), and the prompts (chat, prefix, suffix), to "
+    "train on them all the same"
+)
 
 
 def with_measured(config: GRPOConfig, problems: Problems, base: Policy, task: Task) -> GRPOConfig:
-    """The config with the prompt format in which the problems were measured; any other problems leave it as it is."""
+    """The config with the prompt format in which the problems were measured; for other problems with that of the run
+    which the base is a checkpoint of, if it is one."""
     if not isinstance(problems, MeasuredProblems):
-        return config
+        return same_prompts(config, PromptFormat.of_checkpoint(base.path), of="the run of this base")
     inputs = {"policy": base.fingerprint(), "task": task.fingerprint()}
     for name, own in inputs.items():
         if (measured := problems.made_from.get(name)) is not None and not same_fingerprint(own, measured):

@@ -45,6 +45,7 @@ from interp.display import HtmlSummary
 from interp.grpo.config import GRPOConfig
 from interp.plots import Point, curves
 from interp.policy.fingerprints import weights_of
+from interp.policy.prompts import PromptFormat
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.recorded_checkpoints import CHECKPOINTS, checksum_of, expect_recorded, recorded_checkpoints
 from interp.rollouts.series import Series, find_checkpoints
@@ -218,7 +219,8 @@ def save_checkpoint(run: Run, policy: "Policy", step: int, rollouts: list[Rollou
     with writing_dir(run.checkpoint(step), overwrite=True) as partial:
         policy.write_files(partial)
         if rollouts is not None:
-            config = {"run": run.name, "step": step}
+            prompts = PromptFormat.from_config(manifest["config"])
+            config = {"run": run.name, "step": step, "sampling": manifest["config"].get("sampling"), **to_json(prompts)}
             Rollouts(rollouts, config=config, made_from={**made_from, "policy": weights}).save(partial / ROLLOUTS)
         write_manifest(
             partial,

@@ -97,5 +97,6 @@ def base_of(adapter: Adapter, base: str | Path | None) -> Path:
     got = f"the name {adapter.base_name!r}, and no such directory here" if adapter.base_name else "no name"
     raise BadInput(
         f"{adapter.path}: expected an adapter whose base can be found, got {got}: name the directory of its base "
-        f"(base, --base), or write it as base_model_name_or_path into its {ADAPTER_CONFIG}"
+        "(base; with --series and --checkpoints: --base), or write it as base_model_name_or_path into its "
+        f"{ADAPTER_CONFIG}"
     )

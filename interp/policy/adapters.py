@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-ITS_BASE = "name its own base (base, --base)"
+ITS_BASE = "name its own base (base; with --series and --checkpoints: --base)"
 
 
 def load_model_or_merge(

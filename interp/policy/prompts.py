@@ -45,6 +45,10 @@ class PromptFormat:
             raise BadInput(f"stop must be up to {MAX_STOPS} texts; got {len(self.stop)}")
         if self.system_prompt and not self.chat:
             raise BadInput("system_prompt needs chat: only a chat template has a place for it; put the text in prefix")
+        if escaped := [text for text in self.stop if "\\n" in text or "\\t" in text]:
+            warnings.warn(
+                f"stop {escaped[0]!r} holds a backslash: for a line end write $'\\n' in a shell", stacklevel=3
+            )
 
     @property
     def prompt_format(self) -> "PromptFormat":
@@ -56,6 +60,12 @@ class PromptFormat:
         """The format in which a run put its problems, from one of its checkpoints. None for any other policy."""
         manifest = (own_manifest(path) if path is not None else None) or {}
         return cls.from_config(manifest.get("config")) if manifest.get("kind") == "checkpoint" else None
+
+    @classmethod
+    def stated_in(cls, config: Any) -> "PromptFormat | None":
+        """The format in the config of a saved result. None where it states nothing of it."""
+        is_stated = isinstance(config, Mapping) and any(name in config for name in FIELDS)
+        return cls.from_config(config) if is_stated else None
 
     @classmethod
     def from_config(cls, config: Any) -> "PromptFormat":
@@ -88,13 +98,16 @@ PLAIN = PromptFormat()
 
 
 def same_prompts(own: Config, source: PromptFormat | None, *, of: str, is_strict: bool = False) -> Config:
-    """The config with the prompt format of `source`, from which the stage goes on. A format of its own stays.
+    """The config with the prompt format of `source`, from which the stage goes on, and a word about it. A format of its
+    own stays; without any option of its own, a config has none.
 
     `of` says what `source` is, for messages: "the run". A format of its own that differs is a warning, or, if
     `is_strict`, an error: where a measurement of one format would be taken for one of another."""
     if source is None or own.prompt_format == source:
         return own
     if own.prompt_format == PLAIN:
+        stated = [f"{name} {getattr(source, name)!r:.60}" for name in FIELDS if getattr(source, name)]
+        warnings.warn(f"asked as {of} asked: {', '.join(stated)}", stacklevel=3)
         return replace(own, **{name: getattr(source, name) for name in FIELDS})
     pairs = {name: (getattr(source, name), getattr(own, name)) for name in FIELDS}
     changes = [

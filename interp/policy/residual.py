@@ -54,18 +54,18 @@ def capture_residuals(
     if out_of_range := [site_of(layer).layer for layer in layers if not 0 <= site_of(layer).layer <= last]:
         raise BadInput(f"layers must lie between 0 and {last}; got {out_of_range}")
     residuals: dict[AnyLayer, Tensor] = {}
-    deepest = max(layers, key=lambda layer: site_of(layer).order, default=None)
+    ordered = sorted(dict.fromkeys(layers), key=lambda layer: site_of(layer).order)
 
     def capture(layer: AnyLayer) -> Callable[[Tensor], None]:
         def hook(resid_BLD: Tensor) -> None:
             residuals[layer] = resid_BLD
-            if stop and layer == deepest:
+            if stop and layer is ordered[-1]:
                 raise _StopForward
 
         return hook
 
     with ExitStack() as hooks:
-        for layer in layers:
+        for layer in ordered:  # two sites may share a module, whose hooks run in this order
             hooks.enter_context(hooked_site(model, site_of(layer), capture(layer)))
         with suppress(_StopForward):
             yield residuals

@@ -91,6 +91,11 @@ class MeasuredProblems(list[Problem]):
         super().__init__(problems)
         self.config, self.made_from = dict(config), dict(made_from)
 
+    def __getitem__(self, index: Any) -> Any:
+        chosen = super().__getitem__(index)
+        is_part = isinstance(index, slice)
+        return MeasuredProblems(chosen, config=self.config, made_from=self.made_from) if is_part else chosen
+
 
 class Buckets(Sequence[BucketedProblem], HtmlSummary):
     """Problems with their measured difficulty."""

@@ -80,6 +80,8 @@ def evaluate(
     `problems` replace those that `config` selects. Checkpoints are loaded one after another, onto `device`; a policy
     stays where it is."""
     config = same_prompts(config or EvaluateConfig(), _recorded_format(policy), of="the run of these checkpoints")
+    if isinstance(policy, Series):
+        config.sampling().warn_if_other(policy.sampling, of="the run of these checkpoints")
     problems = _without_repeats(select_problems(task, config) if problems is None else problems)
     if not problems:
         raise BadInput("expected at least one problem, got none")

@@ -33,7 +33,7 @@ def roll_out(
     *,
     run: str = "base",
     step: int = 0,
-    prompt_format: PromptFormat = PLAIN,
+    prompt_format: PromptFormat | None = None,
     purpose: str = "roll-out",
     progress: bool = True,
 ) -> Rollouts:
@@ -43,7 +43,8 @@ def roll_out(
     rollouts. `step` and `run` name the checkpoint in the record. `prompt_format` says how problems are
     put, and where answers end; default: as the run of the policy put them, if it is a checkpoint."""
     sampling = sampling or SampleConfig()
-    prompt_format = same_prompts(prompt_format, PromptFormat.of_checkpoint(policy.path), of="the run of this policy")
+    if prompt_format is None:
+        prompt_format = same_prompts(PLAIN, PromptFormat.of_checkpoint(policy.path), of="the run of this policy")
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
     rows = sample_rollouts(
         policy,

@@ -5,6 +5,7 @@ and all are measured on the same text, which the first of them wrote. The first 
 control in which nothing changed.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.policy.adapter_files import is_adapter
-from interp.policy.prompts import same_prompts
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import Task
@@ -73,7 +73,9 @@ def compare(
     task = task if task is not None else common_task(series.task for series in (series_a, series_b))
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: compare(tsae, a, b, task)")
-    config = same_prompts(config or CompareConfig(), series_a.prompt_format, of="the run of A")
+    formats = {each for each in (series_a.prompt_format, series_b.prompt_format) if each is not None}
+    if len(formats) > 1:
+        warnings.warn("the runs of A and B put their problems in two ways: both are asked as B was", stacklevel=2)
     directory = series_b.directory or series_a.directory
     if out is None and directory is None:
         raise BadInput(
@@ -84,7 +86,7 @@ def compare(
         tsae,
         Series(compared.checkpoints, run=RUN, directory=directory),
         task,
-        as_track_config(config),
+        as_track_config(config or CompareConfig()),
         buckets=buckets,
         layer=layer,
         resampled_steps=() if common is None else (compared.steps[-2],),

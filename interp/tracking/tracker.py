@@ -22,7 +22,7 @@ from interp.artifacts import (
     to_json,
     write_manifest,
 )
-from interp.policy.prompts import same_prompts
+from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.problems import problems_by_level
 from interp.rollouts.record import Rollouts
@@ -63,6 +63,8 @@ def track(
     if task is None:
         raise BadInput("expected a task for these checkpoints, got none: track(tsae, series, task)")
     config = same_prompts(config, series.prompt_format, of="the run of these checkpoints")
+    if buckets is not None:
+        config = same_prompts(config, PromptFormat.stated_in(buckets.config), of="the buckets")
     config.sampling.warn_if_other(series.sampling, of="the run of these checkpoints")
     layer, checkpoints = resolve_layer(tsae, layer), _select_checkpoints(series, config)
     expect_measured_on(buckets, checkpoints[0])

@@ -9,8 +9,9 @@ from grpo_fixtures import FirstWord, small_config
 from interp.artifacts import BadInput, Mismatch, to_json
 from interp.grpo.loop import _with_lr, train
 from interp.grpo.measured import with_measured
-from interp.policy import PromptFormat, SampleConfig
-from interp.rollouts import BucketConfig, Buckets, bucket
+from interp.policy import Policy, PromptFormat, SampleConfig
+from interp.policy.prompts import PLAIN
+from interp.rollouts import BucketConfig, Buckets, EvaluateConfig, Series, bucket, evaluate, roll_out
 from interp.rollouts.buckets import MeasuredProblems
 
 TASK = FirstWord()
@@ -46,6 +47,12 @@ def test_the_run_asks_as_the_buckets_did(base):
         with_measured(replace(CONFIG, suffix=" 1"), measured(base, prefix="1 "), base, TASK)
 
 
+def test_a_part_of_a_bucket_carries_what_it_was_measured_with(base):
+    part = measured(base, prefix="1 ")[1:]
+    assert part == PROBLEMS[1:] and with_measured(CONFIG, part, base, TASK).prefix == "1 "
+    assert part[0] == PROBLEMS[1]
+
+
 def test_another_base_or_task_is_refused(base, tiny):
     with pytest.raises(Mismatch, match="expected problems measured with this policy"):
         with_measured(CONFIG, measured(tiny["llama"]), base, TASK)
@@ -77,8 +84,6 @@ def test_a_bucket_of_the_library_carries_what_it_was_measured_with(base, tmp_pat
 
 
 def test_a_run_records_its_prompts_and_later_stages_ask_in_the_same_way(base, tmp_path):
-    from interp.rollouts import EvaluateConfig, evaluate, roll_out
-
     config = small_config(steps=1, prompts=2, without_signal="go on", update={"lr": None})
     config = replace(config, suffix=FORMAT.suffix, stop=FORMAT.stop)
     run = train(base, TASK, 1, config=config, out=tmp_path / "run", progress=False)
@@ -88,8 +93,13 @@ def test_a_run_records_its_prompts_and_later_stages_ask_in_the_same_way(base, tm
     plain, formatted = (tuple(base.encode([rows[0].prompt], each)[0]) for each in (PromptFormat(), FORMAT))
     assert rows[0].prompt_ids == formatted != plain
     sampling = SampleConfig(group=2, max_new_tokens=4)
+    assert PromptFormat.stated_in(rows.config) == FORMAT and rows.config["sampling"]["group"] == config.sampling.group
+    checkpoint = run.policy(device="cpu")
+    assert with_measured(small_config(), 1, checkpoint, TASK).prompt_format == FORMAT
     again = roll_out(run.policy(device="cpu"), TASK, PROBLEMS, sampling, progress=False)
     assert PromptFormat.from_config(again.config) == FORMAT
+    plain = roll_out(checkpoint, TASK, PROBLEMS, sampling, prompt_format=PromptFormat(), progress=False)
+    assert PromptFormat.from_config(plain.config) == PromptFormat()
     measure = EvaluateConfig(group=2, k=(1,), max_new_tokens=4)
     evaluation = evaluate(run.series, TASK, measure, problems=PROBLEMS, device="cpu", progress=False)
     assert PromptFormat.from_config(evaluation.config) == FORMAT
@@ -105,3 +115,30 @@ def test_a_learning_rate_for_small_models_is_a_warning_on_a_large_one():
         warnings.simplefilter("error")
         assert _with_lr(small_config(update={"lr": 2e-4}), 200_000).update.lr == 2e-4
         assert _with_lr(small_config(update={"lr": None}), large).update.lr == 1e-5
+
+
+def test_every_checkpoint_of_a_table_is_asked_in_the_format_of_its_config(tiny, tmp_path):
+    """Another checkpoint of a run in the series must not be asked as its own run asked."""
+    task, problems = FirstWord(), FirstWord().problems("eval", 1, 2)
+    config = replace(small_config(steps=1, prompts=2, without_signal="go on"), suffix=" 1")
+    run = train(tiny["qwen3"], task, 1, config=config, out=tmp_path / "run", progress=False)
+    tiny["qwen3"].save(tmp_path / "other")
+    asked = []
+    real = Policy.encode
+
+    def encode(self, texts, prompt_format=PLAIN):
+        asked.append(prompt_format.suffix)
+        return real(self, texts, prompt_format)
+
+    series = Series.from_dirs([run.checkpoint(1), tmp_path / "other"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Policy, "encode", encode)
+        evaluation = evaluate(
+            series,
+            task,
+            EvaluateConfig(group=2, k=(1,), max_new_tokens=2),
+            problems=problems,
+            device="cpu",
+            progress=False,
+        )
+    assert set(asked) == {""} and PromptFormat.from_config(evaluation.config) == PLAIN

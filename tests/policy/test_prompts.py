@@ -56,12 +56,19 @@ def test_a_config_carries_the_format_and_older_ones_state_chat_alone():
     assert from_json(BucketConfig, to_json(config)) == config
     assert PromptFormat.from_config({"chat": True, "n": 8}) == PromptFormat(chat=True)
     assert PromptFormat.from_config(None) == PLAIN
+    assert PromptFormat.stated_in({"n": 8}) is None and PromptFormat.stated_in({"chat": False}) == PLAIN
+
+
+def test_a_stop_text_with_a_backslash_is_a_warning():
+    with pytest.warns(UserWarning, match="holds a backslash"):
+        PromptFormat(stop=("\\n",))
 
 
 def test_a_stage_without_a_format_takes_that_of_the_stage_before():
     config = BucketConfig(n=8)
-    assert same_prompts(config, FEW_SHOT, of="the run").prompt_format == FEW_SHOT
-    assert same_prompts(config, FEW_SHOT, of="the run").n == 8
+    with pytest.warns(UserWarning, match=r"asked as the run asked: prefix .*, suffix .*, stop"):
+        taken = same_prompts(config, FEW_SHOT, of="the run")
+    assert taken.prompt_format == FEW_SHOT and taken.n == 8
     assert same_prompts(config, None, of="the run") == config
 
 

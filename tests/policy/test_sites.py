@@ -230,3 +230,16 @@ def test_sites_within_a_block_are_refused_in_a_family_whose_blocks_are_not_known
     assert capture_one(model, Site(1, "resid_pre")).shape == (*IDS.shape, 32)
     with pytest.raises(BadInput, match="for the site mlp_out, got phi: use resid_pre or resid_post"):
         capture_one(model, Site(1, "mlp_out"))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [[Site(1, "resid_mid"), Site(1, "attn_out")], [Site(1, "attn_out"), Site(1, "attn")], [1, Site(1, "resid_post")]],
+)
+def test_sites_that_share_a_module_are_captured_together_in_any_order(tiny, layers):
+    policy, ids = tiny["qwen3"], torch.tensor([[5, 6, 7]])
+    alone = {layer: policy.capture(ids, [layer])[layer] for layer in layers}
+    for order in (layers, layers[::-1]):
+        together = policy.capture(ids, order)
+        assert set(together) == set(layers)
+        assert all(torch.equal(together[layer], alone[layer]) for layer in layers)

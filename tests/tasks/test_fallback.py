@@ -31,6 +31,7 @@ def test_the_last_number_of_a_text(text, number):
         ("9 + 6 = 15 apples, not 14", "malformed", True, False),
         ("She had 9 of them, later on 15.", "unannounced", False, True),
         ("9 + 5 = 14. Then 15", "unannounced", False, True),
+        ("15 = 9 + 6", "malformed", True, False),
         ("9 + 6 = 16", "malformed", False, False),
         ("no idea", "malformed", False, False),
         ("The answer is not 15", "malformed", False, False),  # what is announced counts alone

@@ -22,8 +22,18 @@ def unannounced_answer(completion: str, steps: tuple[Step, ...], rule: AnswerRul
     """The answer of a completion that announces none. None if the rule finds none."""
     if rule == "announced" or (rule == "last-equation" and not steps) or announces(completion):
         return None
-    end = steps[-1].end if rule == "last-equation" else len(completion)
-    return last_number(completion, end)
+    if rule == "last-number":
+        return last_number(completion, len(completion))
+    return _result(completion, steps[-1])
+
+
+def _result(completion: str, step: Step) -> Answer | None:
+    """The side of a step's last equals sign that is one number: the right one, or the left one of `15 = 9 + 6`."""
+    left, sign, right = completion[step.start : step.end].rpartition("=")
+    if len(_NUMBER.findall(right)) == 1:
+        return last_number(completion, step.end)
+    is_number = sign and len(_NUMBER.findall(left.rpartition("=")[2])) == 1
+    return last_number(completion, step.start + len(left)) if is_number else None
 
 
 def last_number(text: str, end: int) -> Answer | None:
