@@ -9,7 +9,7 @@ from grpo_fixtures import FirstWord, metric_lines, small_config, train_tiny
 
 from interp.artifacts import BadInput
 from interp.grpo.batches import Collector, problem_source
-from interp.grpo.learner import Learner, add_adapters, disable_adapters, merge_adapters
+from interp.grpo.learner import Learner, add_adapters, disable_adapters, expect_rank, merge_adapters
 from interp.policy import Policy
 
 LORA = small_config(update={"lora_rank": 2, "lr": 0.03})
@@ -108,3 +108,9 @@ def test_without_peft_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(BadInput, match=r"lora_rank needs peft: pip install 'interp\[peft\]'"):
         Learner(tiny_policy(), LORA)
+
+
+def test_a_rank_above_that_of_every_matrix_is_refused(tiny):
+    with pytest.raises(BadInput, match=r"lora_rank must be at most \d+, the highest rank of a matrix of this model"):
+        expect_rank(tiny["qwen3"].model, 10_000)
+    expect_rank(tiny["qwen3"].model, 1)

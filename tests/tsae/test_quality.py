@@ -60,6 +60,15 @@ def test_it_is_known_whether_a_dictionary_was_fitted_on_the_store(store):
         assert quality.is_training_store is expected
 
 
+def test_a_store_that_unrelated_policies_read_is_refused_unless_they_are_allowed(store, monkeypatch):
+    monkeypatch.setattr("interp.tsae.provenance.reader_fingerprints", lambda store: {"policy-0": "theirs"})
+    tsae = replace(identity_tsae(D), made_from={"policy-0": "ours", "store": "theirs"})
+    with pytest.raises(Mismatch, match="fitted on other weights: expected some of ours in the store, got theirs"):
+        evaluate(tsae, store, progress=False)
+    assert evaluate(tsae, store, allow_unrelated_policies=True, progress=False).fve == pytest.approx(1)
+    assert evaluate(replace(tsae, made_from={"store": "other"}), store, progress=False).fve == pytest.approx(1)
+
+
 def test_a_quality_has_a_headline_a_summary_by_block_and_a_table_by_latent(tmp_path):
     store = small_store(tmp_path / "store")
     tsae = fit(store, small_config(training={"steps": 60}), progress=False)
