@@ -22,6 +22,7 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+THREADS = torch.get_num_threads()
 SHAPE_CHECKED = [
     "interp.activations",
     "interp.policy",
@@ -99,6 +100,13 @@ def tiny_dirs(tiny: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory)
     for family, policy in tiny.items():
         policy.save(root / family)
     return {family: root / family for family in tiny}
+
+
+@pytest.fixture(autouse=True)
+def threads_of_the_suite() -> None:
+    """As many threads in every test, whatever the one before it set: bits of sums depend on them."""
+    if torch.get_num_threads() != THREADS:
+        torch.set_num_threads(THREADS)
 
 
 @pytest.fixture
