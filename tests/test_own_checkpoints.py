@@ -1,14 +1,10 @@
 """The guide page on your own checkpoints runs as it stands, on a tiny model; `make test-real` runs it on a real one."""
 
-import shlex
-import sys
 from pathlib import Path
 
 import pytest
 from real_fixtures import link_model, write_problems
-from test_docs import ROOT, blocks
-
-from interp import cli
+from test_docs import ROOT, blocks, expect_to_run
 
 PAGE = ROOT / "docs" / "guide" / "own-checkpoints.md"
 COMMANDS = [line for block in blocks(PAGE, "bash") for line in block.splitlines()]
@@ -25,14 +21,7 @@ def workshop(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split()[1])
 def test_each_command_of_the_page_runs_after_the_others(command, workshop, monkeypatch, capsys):
     monkeypatch.chdir(workshop)
-    words = shlex.split(command)
-    assert words[0] == "interp"
-    monkeypatch.setattr(sys, "argv", words)
-    try:
-        cli.main()
-    except SystemExit as stop:
-        assert not stop.code, capsys.readouterr().err
-    assert capsys.readouterr().out
+    expect_to_run(command, monkeypatch, capsys)
 
 
 def test_the_python_of_the_page_runs(workshop, monkeypatch):

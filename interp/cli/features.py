@@ -126,10 +126,10 @@ def _join(rows: "pl.DataFrame", column: str, *, has_interval: bool = True) -> "p
     if not has_interval:
         nothing = pl.lit(None, pl.Float64)
         rows = rows.with_columns(nothing.alias(f"{column}_low"), nothing.alias(f"{column}_high"))
-    known = rows.with_columns(pl.col(f"{column}{end}").fill_nan(None) for end in ("", "_low", "_high"))
-    joined = join_interval(known, column, f"{column}_low", f"{column}_high", spec="+.2f")
+    without_nan = rows.with_columns(pl.col(f"{column}{end}").fill_nan(None) for end in ("", "_low", "_high"))
+    joined = join_interval(without_nan, column, f"{column}_low", f"{column}_high", spec="+.2f")
     return joined.with_columns(
-        pl.when(known[column].is_null()).then(pl.lit(NOT_MEASURED)).otherwise(column).alias(column)
+        pl.when(without_nan[column].is_null()).then(pl.lit(NOT_MEASURED)).otherwise(column).alias(column)
     )
 
 

@@ -91,9 +91,9 @@ def _quantization(file: Path, header: GgufHeader) -> str:
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
     except ImportError as error:
         raise BadInput(f"{file}: expected the package gguf to read it, got none: pip install 'interp[gguf]'") from error
-    known, elements = {int(kind): kind for kind in GGMLQuantizationType}, Counter[str]()
+    names, elements = {int(kind): kind for kind in GGMLQuantizationType}, Counter[str]()
     for tensor in header.tensors:
-        kind = known.get(tensor.type_id)
+        kind = names.get(tensor.type_id)
         if kind is None or kind not in GGML_QUANT_SIZES:
             raise BadInput(
                 f"{file}: expected tensors of a type that the package gguf knows, got type {tensor.type_id} in "

@@ -58,10 +58,10 @@ def _tokens_with(tokenizer: "PreTrainedTokenizerBase", letters: set[str]) -> fro
     """Tokens whose text holds one of these characters, or a part of some character."""
     if not letters:
         return frozenset()
-    known, key = _known_tokens.setdefault(tokenizer, {}), "".join(sorted(letters))
-    if key not in known:
-        known[key] = _search_vocabulary(tokenizer, letters)
-    return known[key]
+    by_letters, key = _known_tokens.setdefault(tokenizer, {}), "".join(sorted(letters))
+    if key not in by_letters:
+        by_letters[key] = _search_vocabulary(tokenizer, letters)
+    return by_letters[key]
 
 
 def _search_vocabulary(tokenizer: "PreTrainedTokenizerBase", letters: set[str]) -> frozenset[int]:

@@ -44,13 +44,13 @@ def examples(rollouts: Sequence[Rollout]) -> dict[str, Rollout]:
     """
     depths = sorted(rollout.depth or 0 for rollout in rollouts)
     by_distance = sorted(rollouts, key=lambda rollout: abs((rollout.depth or 0) - depths[len(depths) // 2]))
-    shown: dict[str, Rollout] = {}
+    by_kind: dict[str, Rollout] = {}
     for kind, is_of_kind in KINDS.items():
         for rollout in by_distance:
-            if is_of_kind(rollout) and rollout not in shown.values():
-                shown[kind] = rollout
+            if is_of_kind(rollout) and rollout not in by_kind.values():
+                by_kind[kind] = rollout
                 break
-    return shown
+    return by_kind
 
 
 def gallery(rollouts: Sequence[Rollout], token_texts: Callable[[Sequence[int]], list[str]], n: int) -> str:
