@@ -5,6 +5,7 @@ one thread of torch before: their threads do not survive a fork.
 """
 
 import contextlib
+import ctypes
 import json
 import math
 import os
@@ -186,6 +187,8 @@ def _redirect(file: Path) -> None:
 def _begin_measuring(seconds: float, megabytes: int) -> int:
     """Set the limits and reset the peak. Returns the memory in use, in kB."""
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 5))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # what the parent has freed is in use, and would hide what the child takes
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     limit = (_status("VmData") + megabytes * 1024) * 1024

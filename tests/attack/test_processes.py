@@ -56,6 +56,16 @@ def test_the_memory_that_a_child_took_is_known_in_megabytes():
     assert 90 < run_child(lambda: len(bytearray(100_000_000))).mb < 200
 
 
+def test_memory_that_the_parent_has_freed_does_not_hide_what_a_child_takes():
+    def take(count: int) -> list[bytearray]:
+        return [bytearray(100_000) for _ in range(count)]
+
+    taken, last = take(1000), take(1)
+    del taken  # below what is still in use, so that the parent keeps it
+    assert run_child(lambda: len(take(500))).mb > 45
+    assert len(last) == 1
+
+
 def test_memory_above_the_limit_is_refused_to_a_child():
     assert run_child(lambda: len(bytearray(100_000_000)), megabytes=50).error == "MemoryError"
 
