@@ -10,6 +10,9 @@ from interp.studies.dictionary import Dictionary
 from interp.studies.difficulty import Difficulty
 from interp.studies.features import Features
 from interp.studies.roles import Roles
+from interp.studies.words import WordProblems
 
-STUDIES: dict[str, Study[Any]] = {study.name: study for study in (Difficulty(), Dictionary(), Roles(), Features())}
+STUDIES: dict[str, Study[Any]] = {
+    study.name: study for study in (Difficulty(), Dictionary(), Roles(), Features(), WordProblems())
+}
 """Every study by name; `interp study NAME` runs it."""

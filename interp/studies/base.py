@@ -141,6 +141,18 @@ class Study(ABC, Generic[C]):
     def run(self, arm: Arm, seed: int | None, config: C, directory: Path) -> dict[str, Any]:
         """One record, of plain values."""
 
+    def base_path(self, config: Any) -> Path:
+        """Directory of the base that all arms start from."""
+        from interp.organism import shipped_path
+
+        return shipped_path()
+
+    def base_fingerprint(self, config: Any) -> str:
+        """Fingerprint of the base's weights, part of the ledger's key."""
+        from interp.policy.fingerprints import weights_fingerprint_of
+
+        return weights_fingerprint_of(self.base_path(config))
+
     def migrate(self, record: dict[str, Any]) -> "Row":
         """A record from before rows named their arm and seed."""
         from interp.studies.runner import Row
@@ -207,7 +219,7 @@ class Study(ABC, Generic[C]):
 
     def load_results(self, config: C, out: Path) -> Results:
         """The records of a config that are in the ledger of `out`, as numbers."""
-        ledger, base, jobs = self.open_ledger(out), _base_fingerprint(), self.jobs(config, Path())
+        ledger, base, jobs = self.open_ledger(out), self.base_fingerprint(config), self.jobs(config, Path())
         rows = [row for job in jobs if (row := ledger.get(self.ledger_key(job, base)))]
         if not rows:
             raise BadInput(
@@ -243,7 +255,7 @@ class Study(ABC, Generic[C]):
     def _run_missing(self, jobs: Sequence[Job], ledger: "Ledger", config: Any) -> None:
         from interp.studies.runner import Row, run_jobs
 
-        base = _base_fingerprint()
+        base = self.base_fingerprint(config)
         missing = [job for job in jobs if ledger.get(self.ledger_key(job, base)) is None]
         worlds = list({job.seed: job for job in missing if job.seed is not None}.values())
         options = {"processes": config.processes}
@@ -262,13 +274,6 @@ def deciding_fields(config: Any, *excluded: str) -> dict[str, Any]:
         field.name for field in fields(config) if field.name not in ("seeds", "first_seed", "processes", *excluded)
     ]
     return {name: to_json(getattr(config, name)) for name in names}
-
-
-def _base_fingerprint() -> str:
-    from interp.organism import shipped_path
-    from interp.policy.fingerprints import weights_fingerprint_of
-
-    return weights_fingerprint_of(shipped_path())
 
 
 def _prepare(job: Job) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import datetime
 import math
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +67,22 @@ def as_data(study: Study[Any], results: Results, config: Any, judgements: Sequen
         },
         "seeds": sorted({seed for arm in results.arms for seed in results.seeds(arm)}),
         "config": config,
-        "command": command(study),
+        "command": command(study, config),
         "versions": versions(*PACKAGES),
         "date": datetime.date.today().isoformat(),
         **study.facts(judgements),
     }
 
 
-def command(study: Study[Any]) -> str:
-    return f"interp study {study.name}"
+def command(study: Study[Any], config: Any) -> str:
+    """The command that makes this result: the study's name, and a flag for each value that is not the default."""
+    words = ["interp", "study", study.name]
+    for field in fields(config):
+        value, usual = (getattr(one, field.name) for one in (config, study.Config()))
+        if value != usual and field.name != "processes":
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+    return shlex.join(words)
 
 
 def _measures(judgement: Judgement, reading: str) -> dict[str, Estimate]:
@@ -89,10 +98,11 @@ def _in_every_reading(judgement: Judgement, name: str) -> dict[str, Estimate]:
 
 
 def as_markdown(study: Study[Any], results: Results, config: Any, judgements: Sequence[Judgement]) -> list[str]:
+    made_by = command(study, config)
     lines = [
         f"# {study.title}",
         "",
-        f"Made by `{command(study)}`; from the committed records alone by `{command(study)} --rejudge`. Figures are in "
+        f"Made by `{made_by}`; from the committed records alone by `{made_by} --rejudge`. Figures are in "
         "`figure.html`, every run is a line of `runs.jsonl`, every number is in `result.json`.",
         "",
         fill(study.method(config)),

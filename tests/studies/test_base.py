@@ -161,7 +161,7 @@ def test_judging_again_runs_nothing(tmp_path, out, inline):
 
 
 def test_rows_of_the_first_format_serve_the_committed_config_alone(tmp_path, out, monkeypatch):
-    monkeypatch.setattr("interp.studies.base._base_fingerprint", lambda: "base")
+    monkeypatch.setattr(Coins, "base_fingerprint", lambda self, config: "base")
     monkeypatch.setattr("interp.studies.base.COMMITTED_BASE", "base")
     out.mkdir(parents=True)
     rows = [
