@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-
 from dashboard.report_parts import ROLES, VERDICTS, Chunks, Shape, Texts
 
 SLOW_SHARE = 0.25
@@ -62,7 +61,10 @@ def _neighbors(rng: np.random.Generator, chunks: Chunks, A: int, size: int = 6) 
     rows = (np.arange(A)[:, None] + 1 + rng.permuted(np.tile(np.arange(size), (A, 1)), axis=1)) % max(A, 1)
     rows[(rng.random((A, size)) < 0.05) | (rows == np.arange(A)[:, None])] = -1
     cosine = np.where(rows < 0, np.nan, np.sort(rng.uniform(0.1, 0.9, (A, size)))[:, ::-1])
-    return {"latent": chunks.array("neighbors.latent", rows, "i4"), "cosine": chunks.array("neighbors.cosine", cosine, "f2")}
+    return {
+        "latent": chunks.array("neighbors.latent", rows, "i4"),
+        "cosine": chunks.array("neighbors.cosine", cosine, "f2"),
+    }
 
 
 # --- tracks --------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from dashboard.hostile import HOSTILE
 
 ROLES = ("none", "reasoning", "computation", "shortcut", "format")
@@ -14,8 +13,9 @@ VERDICTS = ("strengthened", "weakened", "unchanged", "undecided", "too rare", "t
 SPLIT = ("\\xf0", "\\x9f", "\\x98", "\\x80", "\\xe2", "\\x82", "\\xac", "\\xff")
 """Tokens that are parts of a code point, as Python writes them."""
 WORDS = (
-    *map(str, range(100)), "+", "-", "*", "/", "=", ";", "\n", "ans", ":", "<eos>", " the", " sum", " of", " and", " so",
-    " then", " first", " half", " twice", " remaining", " eggs", " altogether", "Ġ", "▁", " é", " 数", "🙂", " ", "\t", "\\n",
+    *map(str, range(100)), "+", "-", "*", "/", "=", ";", "\n", "ans", ":", "<eos>", " the", " sum", " of", " and",
+    " so", " then", " first", " half", " twice", " remaining", " eggs", " altogether", "Ġ", "▁", " é", " 数", "🙂", " ",
+    "\t", "\\n",
 )  # fmt: skip
 
 

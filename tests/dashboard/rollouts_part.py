@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from dashboard.features_part import Live
 from dashboard.report_parts import SPLIT, WORDS, Chunks, Shape, Texts
 
@@ -42,16 +41,18 @@ def make_rollouts(
         tokens, pairs = _tokens(rng, text, shape, block, columns)
         live.append(pairs)
         start = int(columns["start"][block.first])
-        names = {name: chunks.array(f"block.{number}.{name}", values, dtype) for name, (values, dtype) in tokens.items()}
+        names = {
+            name: chunks.array(f"block.{number}.{name}", values, dtype) for name, (values, dtype) in tokens.items()
+        }
         arrays.append({
             "checkpoint": block.checkpoint, "first": block.first, "count": block.count, "start": start,
             "tokens": len(tokens["token"][0]), "arrays": names,
         })  # fmt: skip
     answers = [None if row % 11 == 5 else text(str(row % 97)) for row in range(shape.R)]
     dtypes = {
-        "checkpoint": "u2", "problem": "u4", "sample": "u4", "bucket": "u1", "correct": "u1", "valid": "u1", "lucky": "u1",
-        "format": "u1", "truncated": "u1", "reward": "f4", "gate": "f4", "first_error": "i4", "source": "u1", "start": "u4",
-        "length": "u4",
+        "checkpoint": "u2", "problem": "u4", "sample": "u4", "bucket": "u1", "correct": "u1", "valid": "u1",
+        "lucky": "u1", "format": "u1", "truncated": "u1", "reward": "f4", "gate": "f4", "first_error": "i4",
+        "source": "u1", "start": "u4", "length": "u4",
     }  # fmt: skip
     part = {
         "count": shape.R,
@@ -69,7 +70,7 @@ def make_rollouts(
 
 
 def _blocks(shape: Shape) -> Iterator[Block]:
-    """The base, a middle and the last checkpoint of the first run, the last of the second, and probe text of the base."""
+    """The base, a middle and the last checkpoint of the first run, the last of the second, and probe text."""
     steps = shape.runs[0]
     wanted = [(steps[0], 1), (steps[len(steps) // 2], 1), (steps[-1], 0), (shape.runs[1][-1], 0)]
     wanted = [*dict.fromkeys(wanted), (steps[0], 2)]
@@ -108,7 +109,8 @@ def _columns(
     wrong = ~correct & (rng.random(R) < 0.9) & ("steps" in shape.has)
     return {
         "checkpoint": checkpoint, "problem": problem, "sample": place - GROUP * problem, "bucket": buckets[problem],
-        "correct": correct, "valid": valid, "lucky": lucky, "format": rng.choice(len(FORMATS), R, p=(0.7, 0.15, 0.1, 0.05)),
+        "correct": correct, "valid": valid, "lucky": lucky,
+        "format": rng.choice(len(FORMATS), R, p=(0.7, 0.15, 0.1, 0.05)),
         "truncated": rng.random(R) < 0.05, "reward": correct.astype(float), "source": source, "length": length,
         "gate": gate if "credit" in shape.has else np.full(R, np.nan),
         "first_error": np.where(wrong, (length * rng.random(R)).astype(int), -1),
@@ -200,4 +202,10 @@ def _extras(
         str(number): chunks.array(f"extra.0.{number}", rng.normal(0, 0.3, arrays[number]["tokens"]), "f2")
         for number, block in enumerate(blocks) if block.source == 0
     }  # fmt: skip
-    return [{"name": text("delta V"), "what": text("What the value of the rollout changes by at the token."), "arrays": names}]
+    return [
+        {
+            "name": text("delta V"),
+            "what": text("What the value of the rollout changes by at the token."),
+            "arrays": names,
+        }
+    ]

@@ -1,11 +1,9 @@
 """A report of random numbers in the form that the front-end draws: for tests, and to look at while building.
 
-    python tests/dashboard/synthetic.py OUT.html --features 500 --rollouts 300 --hostile --without lens credit
+python tests/dashboard/synthetic.py OUT.html --features 500 --rollouts 300 --hostile --without lens credit
 """
 
 import argparse
-import base64
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +18,14 @@ from dashboard.features_part import make_features
 from dashboard.report_parts import ROLES, Chunks, Shape, Texts, estimate
 from dashboard.rollouts_part import make_rollouts
 
+from interp.dashboard.page import page
+
 PARTS = (
-    "findings", "learning", "role counts", "verdicts", "features", "roles", "tracks", "floors", "drift", "trials", "examples",
-    "lens", "neighbors", "density", "rollouts", "credit", "base", "steps", "extras", "comparisons", "notes",
+    "findings", "learning", "role counts", "verdicts", "features", "roles", "tracks", "floors", "drift", "trials",
+    "examples", "lens", "neighbors", "density", "rollouts", "credit", "base", "steps", "extras", "comparisons", "notes",
 )  # fmt: skip
 """All may be left out, alone or together."""
 RELATIONS = ("neither", "both", "only in A", "only in B", "opposite")
-STATIC = Path(__file__).resolve().parents[2] / "interp" / "dashboard" / "static"
 
 
 def make_report(
@@ -79,7 +78,10 @@ def _overview(rng: np.random.Generator, text: Texts, shape: Shape) -> dict[str, 
         ("Hard problems were learned: pass rate 0.12 to 0.58 [0.51, 0.64].", "The base sampled again: 0.12 to 0.13."),
         ("The lucky share of hard problems grew by 0.09 [0.04, 0.15].", "With only valid answers rewarded: by 0.01."),
         ("11 of 14 computation latents were strengthened.", "Base against base sampled again: 1 of 14."),
-        ("Ablating the shortcut latents lowers direct answers by 0.21 [0.15, 0.27].", "Matched random latents: by 0.02."),
+        (
+            "Ablating the shortcut latents lowers direct answers by 0.21 [0.15, 0.27].",
+            "Matched random latents: by 0.02.",
+        ),
         ("The dictionary explains 0.81 of the variance at the last checkpoint, 0.84 at the base.", "Threshold: 0.75."),
     ]
     roles = [
@@ -98,7 +100,9 @@ def _overview(rng: np.random.Generator, text: Texts, shape: Shape) -> dict[str, 
         for number, verdict in enumerate(("supported", "not supported", "undecided"), 1)
     ]  # fmt: skip
     return {
-        "findings": [{"text": text(line), "detail": text(more)} for line, more in findings] if "findings" in has else [],
+        "findings": [{"text": text(line), "detail": text(more)} for line, more in findings]
+        if "findings" in has
+        else [],
         "learning": _learning(rng, shape) if "learning" in has else [],
         "roles": roles if "role counts" in has else [],
         "verdicts": verdicts if "verdicts" in has else [],
@@ -110,7 +114,12 @@ def _learning(rng: np.random.Generator, shape: Shape) -> list[dict[str, Any]]:
     for run, steps in shape.runs.items():
         for age, checkpoint in enumerate(steps):
             for place, bucket in enumerate([*shape.buckets, "all"]):
-                for measure, start in (("pass_rate", 0.5), ("valid_rate", 0.4), ("lucky_share", 0.1), ("direct_share", 0.2)):
+                for measure, start in (
+                    ("pass_rate", 0.5),
+                    ("valid_rate", 0.4),
+                    ("lucky_share", 0.1),
+                    ("direct_share", 0.2),
+                ):
                     grown = 0.3 * age / len(steps) * (measure != "direct_share")
                     row = {"run": run, "checkpoint": checkpoint, "bucket": bucket, "measure": measure}
                     rows.append(row | estimate(rng, start / (1 + place % 4) + grown))
@@ -153,7 +162,7 @@ def _notes(text: Texts, shape: Shape) -> dict[str, Any]:
     notes: dict[str, Any] = {
         str(latent): {"name": text(name), "note": text(note)}
         for latent, name, note in zip(
-            latents[2:], ("equals sign", "running total", "copies the cue"), ("Fires before a result.", "", "Look again."),
+            latents[2:], ("equals sign", "running total", "copies the cue"), ("Before results.", "", "Look again."),
             strict=False,
         )
     }  # fmt: skip
@@ -163,42 +172,30 @@ def _notes(text: Texts, shape: Shape) -> dict[str, Any]:
 # --- a page --------------------------------------------------------------------------------------------------------
 
 
-def write_page(path: Path, index: dict[str, Any], chunks: dict[str, bytes]) -> Path:
-    """The static file. As `interp.dashboard` writes it, where that is there."""
-    try:
-        from interp.dashboard.page import page_html
-    except ImportError:
-        page_html = _plain_page
-    path.write_text(page_html(index, chunks), encoding="utf-8")
+def write_page(path: Path, *args: Any, **kwargs: Any) -> Path:
+    """Write the static file of `make_report(...)`."""
+    path.write_text(page(*make_report(*args, **kwargs)), encoding="utf-8")
     return path
-
-
-def _plain_page(index: dict[str, Any], chunks: dict[str, bytes]) -> str:
-    # "<" is written as an escape: nothing in the data can then end the element
-    data = json.dumps(index).replace("<", "\\u003c")
-    css = "".join(file.read_text() for file in sorted(STATIC.glob("*.css")))
-    script = "".join(file.read_text() for file in sorted(STATIC.glob("*.js")))
-    parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>interp</title>',
-        f'<style>{css}</style></head><body><div id="interp-root"></div>',
-        f'<script id="interp-index" type="application/json">{data}</script>',
-    ]
-    for name, content in chunks.items():
-        parts.append(f'<script type="text/plain" data-chunk="{name}">{base64.b64encode(content).decode()}</script>')
-    return "\n".join([*parts, f'<script type="module">{script}</script></body></html>'])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    for name, default in {"features": 200, "checkpoints": 5, "buckets": 3, "rollouts": 120, "tokens": 40, "seed": 0}.items():
+    for name, default in {
+        "features": 200,
+        "checkpoints": 5,
+        "buckets": 3,
+        "rollouts": 120,
+        "tokens": 40,
+        "seed": 0,
+    }.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--prompt-length", type=int, default=0)
     parser.add_argument("--hostile", action="store_true")
     parser.add_argument("--without", nargs="*", choices=PARTS, default=[])
     given = vars(parser.parse_args())
     out, without = given.pop("out"), given.pop("without")
-    write_page(out, *make_report(**given, parts=[part for part in PARTS if part not in without]))
+    write_page(out, **given, parts=[part for part in PARTS if part not in without])
 
 
 if __name__ == "__main__":
