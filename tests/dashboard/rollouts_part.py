@@ -132,7 +132,8 @@ def _tokens(
     nothing, has = np.full(N, np.nan), shape.has
     trained = block.source == 0 and "credit" in has
     advantage = _advantages(columns, rows)[row - block.first] if trained else nothing
-    weights = rng.gamma(2, 0.5, N)
+    weights = rng.gamma(2, 0.5, N) + 1e-3
+    weights *= (length / np.bincount(row - block.first, weights, minlength=block.count))[row - block.first]
     latent, value = _live(rng, shape.A, N)
     base = rng.random((N, 1)) < 0.6
     error = columns["first_error"][row]
@@ -145,7 +146,7 @@ def _tokens(
     arrays = {
         "token": (_token_ids(rng, text, row, position), "u4"),
         "logprob": (logprob, "f2"), "entropy": (rng.gamma(1, 0.4, N), "f2"),
-        "advantage": (advantage, "f2"), "credit": (advantage * weights, "f2"),
+        "advantage": (advantage * weights, "f2"), "credit": (weights if trained else nothing, "f2"),
         "base_logprob": (logprob - rng.gamma(1, 0.2, N) if has_base else nothing, "f2"),
         "role": (roles, "u1"),
         "state": (state if "steps" in has else np.zeros(N), "u1"),
