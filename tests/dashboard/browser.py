@@ -6,6 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+try:
+    from playwright.sync_api import expect
+except ImportError:  # the fixture `browser` skips, and says why
+    expect: Any = None
+
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -29,9 +34,7 @@ def chromium_path() -> str | None:
 
 def missing() -> str:
     """Why no browser test can run here; "" where they can."""
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
+    if expect is None:
         return "playwright is not installed"
     return "" if chromium_path() else "no Chromium is installed"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from dashboard.features_part import Live
 from dashboard.report_parts import SPLIT, WORDS, Chunks, Shape, Texts
 

@@ -1,0 +1,83 @@
+"""Fifty hostile strings in every place that a string can stand: no script runs, nothing is loaded, all is text."""
+
+import csv
+import re
+
+import pytest
+
+from dashboard.browser import Visit, expect
+from dashboard.hostile import HOSTILE
+from dashboard.synthetic import make_report
+
+PLACES = (
+    "v=overview", "v=features", "v=feature&f=7", "v=feature&f=10", "v=rollouts", "v=rollouts&r=0&t=0", "v=rollouts&r=3",
+    "v=rollouts&r=2&pane=group", "v=compare", "v=notes",
+)  # fmt: skip
+OPTIONS = {"features": 60, "rollouts": 60, "hostile": True}
+
+
+@pytest.mark.parametrize("address", PLACES)
+def test_nothing_in_a_hostile_report_runs_or_is_loaded(visit, address):
+    opened = visit(address, **OPTIONS)
+    page = opened.page
+    expect(page.get_by_role("navigation", name="Views")).to_be_visible()
+    page.locator("main").get_by_text("owned(").first.wait_for(state="attached")
+    page.wait_for_timeout(150)  # for what an error handler or a redirect would still do
+    assert page.url.startswith(opened.file.as_uri())
+    assert page.locator("#report").locator("img, iframe, object, embed, base, meta, link, form, math").count() == 0
+    assert (
+        page.locator("#report a").evaluate_all("links => links.filter(link => !link.hash.startsWith('#')).length") == 0
+    )
+
+
+def test_a_hostile_report_says_of_no_view_that_it_cannot_be_shown(visit):
+    opened = visit(**OPTIONS)
+    for address in PLACES:
+        opened.go(address)
+        expect(opened.page.get_by_text("This view cannot be shown")).to_have_count(0)
+
+
+def test_a_hostile_title_is_text(visit):
+    index, _ = make_report(**OPTIONS)
+    opened = visit(**OPTIONS)
+    assert index["title"] in HOSTILE and "<" in index["title"]
+    expect(opened.page.get_by_role("heading", level=1)).to_have_text(index["title"])
+    assert index["title"] in opened.page.title()
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_each_hostile_string_can_be_searched_for(hostile_page, number):
+    """The search field and the address take any string."""
+    text = HOSTILE[number][:200]
+    field = hostile_page.page.get_by_role("searchbox")
+    field.fill(text)
+    hostile_page.page.get_by_role("grid", name="Rollouts").wait_for()
+    assert hostile_page.faults == []
+
+
+@pytest.fixture(scope="module")
+def hostile_page(browser, report):
+    opened = Visit(browser, report(**OPTIONS), "v=rollouts")
+    opened.page.get_by_role("searchbox").wait_for()
+    yield opened
+    opened.close()
+
+
+def test_no_cell_of_a_saved_csv_is_a_formula(visit, tmp_path):
+    opened = visit("v=rollouts", **OPTIONS)
+    with opened.page.expect_download() as download:
+        opened.page.get_by_role("button", name="Save CSV").click()
+    download.value.save_as(tmp_path / "rollouts.csv")
+    with (tmp_path / "rollouts.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for line in csv.reader(file) for cell in line]
+    formulas = [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell) and not re.fullmatch(r"-?[\d.e-]+", cell)]
+    assert len(cells) > 1000 and formulas == []
+
+
+def test_a_hostile_name_given_by_the_reader_is_text(visit):
+    opened = visit("v=feature&f=7", features=12, rollouts=20, tokens=12, checkpoints=3)
+    page = opened.page
+    page.get_by_label("Name", exact=True).fill("<img src=x onerror=owned(99)>")
+    page.get_by_label("Name", exact=True).press("Tab")
+    opened.go("v=notes")
+    expect(page.get_by_text("<img src=x onerror=owned(99)>").first).to_be_attached()
