@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 1800
 
-.PHONY: demo test test-real lint docs bench attack clean
+.PHONY: demo test test-real lint docs bundle bench attack clean
 
 demo: .venv/installed
 	$(BIN)/interp demo
@@ -29,6 +29,10 @@ docs: .venv/installed
 	$(BIN)/python docs/fill.py --check
 	$(BIN)/python -m attack.report --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# The front end of the dashboard, for those who change it. Users need no npm: the bundle is committed.
+bundle:
+	cd interp/dashboard/frontend && npm run build
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/sampler.py

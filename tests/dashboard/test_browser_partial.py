@@ -73,7 +73,8 @@ def test_a_damaged_chunk_fails_its_view_alone(visit, tmp_path):
 
 
 @pytest.mark.parametrize("address", [
-    "v=nowhere", "v=feature&f=999999", "v=feature&f=-1", "v=feature", "v=rollouts&r=999", "v=rollouts&r=1&t=5000&by=nothing",
+    "v=nowhere", "v=feature&f=999999", "v=feature&f=-1", "v=feature", "v=rollouts&r=999",
+    "v=rollouts&r=1&t=5000&by=nothing",
     "f=<img>&v=%00", "v=rollouts&w=%7B&sort=x", "v=rollouts&l=5&r=0", "v=features&track=99&sort=nothing:down&q=%5B(",
 ])  # fmt: skip
 def test_an_address_that_leads_nowhere_shows_a_view_all_the_same(visit, address):

@@ -1,4 +1,4 @@
-"""A large report is quick: 5,000 latents, 20 checkpoints, 5,000 rollouts. The measured figures: benchmarks/dashboard.py."""
+"""A large report is quick: 5,000 latents, 20 checkpoints, 5,000 rollouts. benchmarks/dashboard.py has the figures."""
 
 from dashboard.speed import LARGE, measure
 

@@ -16,7 +16,8 @@ from interp.dashboard.page import page
 
 SMALL = {"features": 12, "rollouts": 20, "tokens": 12, "checkpoints": 3}
 LIVE = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
-HOST = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>host</title><style>{css}</style></head><body>
+HOST = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>host</title>
+<style>{css}</style></head><body>
 <div id="cell"></div><script id="index" type="application/json">{index}</script>
 <script id="chunks" type="application/json">{chunks}</script><script id="program" type="text/plain">{program}</script>
 <script type="module">
@@ -30,7 +31,8 @@ const values = {{ index, chunks, notes: index.notes }};
 window.saved = [];
 const model = {{
   get: name => values[name], set: (name, value) => {{ values[name] = value; }},
-  save_changes: () => window.saved.push(JSON.stringify(values.notes)), on: () => {{}}, off: () => {{}}, send: () => {{}},
+  save_changes: () => window.saved.push(JSON.stringify(values.notes)),
+  on: () => {{}}, off: () => {{}}, send: () => {{}},
 }};
 const file = new Blob([document.getElementById("program").textContent], {{ type: "text/javascript" }});
 const module = await import(URL.createObjectURL(file));
