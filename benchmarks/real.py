@@ -200,9 +200,15 @@ def _largest(profile: dict[Any, Any], seconds: float) -> dict[str, float]:
 
 def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
-    device = torch.device("cpu")
-    results = {name: PARTS[name](config) for name in config.parts}
-    stored = {name: stored_part("real", device, name, {}) for name in PARTS if name not in results}
+    results: dict[str, Any] = {}
+    for name in config.parts:  # each is written as soon as it is measured: all of them take most of an hour
+        results[name] = PARTS[name](config) | {"measured": provenance(torch.device("cpu"))}
+        if config.keep:
+            save(results, config)
+    report(results)
+
+
+def report(results: dict[str, Any]) -> None:
     rows = []
     for name, part in results.items():
         for value in [part] if "arms" in part else [one for one in part.values() if isinstance(one, dict)]:
@@ -213,12 +219,16 @@ def main(config: Config) -> None:
     for name in ("fit", "run"):
         if name in results:
             print(name, results[name])
-    results = {name: part | {"measured": provenance(device)} for name, part in results.items()}
-    if config.keep:
-        parts = {name: part for name, part in (stored | results).items() if part}
-        versions = versions_of("interp", "torch", "transformers", "trl")
-        settings = asdict(config) | {"model": config.model.name}
-        write_json(result_path("real", device), {"name": "real", "versions": versions, **parts, "config": settings})
+
+
+def save(results: dict[str, Any], config: Config) -> None:
+    """Write the parts that were measured now, and those of an earlier result that were not."""
+    device = torch.device("cpu")
+    stored = {name: stored_part("real", device, name, {}) for name in PARTS if name not in results}
+    parts = {name: part for name, part in (stored | results).items() if part}
+    versions = versions_of("interp", "torch", "transformers", "trl")
+    settings = asdict(config) | {"model": config.model.name}
+    write_json(result_path("real", device), {"name": "real", "versions": versions, **parts, "config": settings})
 
 
 if __name__ == "__main__":
