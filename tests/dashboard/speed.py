@@ -8,15 +8,15 @@ from dashboard.browser import Visit
 
 LARGE = {"features": 5_000, "checkpoints": 20, "buckets": 3, "rollouts": 5_000}
 FIRST_TABLE = """
-const look = () => {
-  if (document.querySelector('[role=grid] [role=gridcell]')) {
-    requestAnimationFrame(() => setTimeout(() => { window.usable = performance.now(); }));
-  } else requestAnimationFrame(look);
-};
-requestAnimationFrame(look);
+window.usable = new Promise(done => {
+  const look = () => {
+    if (!document.querySelector('[role=grid] [role=gridcell]')) requestAnimationFrame(look);
+    else requestAnimationFrame(() => setTimeout(() => done(performance.now())));
+  };
+  requestAnimationFrame(look);
+});
 """
-"""Notes when the first table stands and the page has drawn it and is free for the user."""
-NEXT_FRAME = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+"""Milliseconds until the first table stands, is drawn, and the page is free for the user."""
 SWITCH = """async (element) => {
   const drawn = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   await drawn();
@@ -65,7 +65,6 @@ def measure(browser: Any, file: Path, repeats: int = 3) -> dict[str, float]:
 def _open(browser: Any, file: Path) -> float:
     visit = Visit(browser, file, "v=features", init=FIRST_TABLE)
     try:
-        visit.page.wait_for_function("() => window.usable !== undefined")
         return visit.page.evaluate("() => window.usable")
     finally:
         visit.close()
@@ -73,6 +72,6 @@ def _open(browser: Any, file: Path) -> float:
 
 def _switches(visit: Visit) -> list[float]:
     """One time for each colouring; those used a first time, whose values are decoded then, are counted too."""
-    choices = visit.page.get_by_role("radiogroup", name="Colour").get_by_role("radio")
+    choices = visit.page.get_by_role("group", name="Colour tokens by").get_by_role("button")
     choices.first.wait_for()
     return [choices.nth(index).evaluate(SWITCH) for _ in range(2) for index in range(choices.count())]
