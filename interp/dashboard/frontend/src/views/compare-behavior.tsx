@@ -1,0 +1,114 @@
+// Rates of A and B and their difference: as dots with intervals, and as a table.
+import { Dots } from "../charts";
+import { hueClass } from "../colors";
+import { interval, num, signed, words } from "../text";
+import { readable } from "../tokens";
+import { Table } from "../table";
+import { sortFrom, sortText, type Column } from "../table-model";
+import { useAddress } from "../address";
+import { useMemo } from "preact/hooks";
+
+export interface BehaviorRow {
+  bucket: string;
+  measure: string;
+  unit: string;
+  a: number | null;
+  a_low?: number | null;
+  a_high?: number | null;
+  b: number | null;
+  b_low?: number | null;
+  b_high?: number | null;
+  difference: number | null;
+  difference_low: number | null;
+  difference_high: number | null;
+  p: number | null;
+  q: number | null;
+  n: number | null;
+  /** Why there is no interval. */
+  reason: string;
+}
+
+interface BehaviorTableProps {
+  rows: readonly BehaviorRow[];
+  title: string;
+  note: string;
+}
+
+export function BehaviorTable({ rows, title, note }: BehaviorTableProps) {
+  const [address, go] = useAddress();
+  const sort = useMemo(() => sortFrom(address.behavior as string | undefined), [address.behavior]);
+  const measures = useMemo(() => [...new Set(rows.map((row) => row.measure))], [rows]);
+  const shares = rows.filter((row) => row.unit === "share");
+  const shareMeasures = measures.filter((measure) => shares.some((row) => row.measure === measure));
+  return (
+    <div class="behavior">
+      {shares.length > 0 && (
+        <Dots
+          title={title}
+          untitled
+          description="The difference B less A of each measure in each bucket, with its 95% interval."
+          zero
+          xName="B less A, as a share"
+          rows={shares.map((row) => ({
+            name: `${words(row.measure)}, ${readable(row.bucket)}`,
+            value: row.difference,
+            low: row.difference_low,
+            high: row.difference_high,
+            hue: measures.indexOf(row.measure),
+            note: `A ${num(row.a)}, B ${num(row.b)}, n ${row.n ?? "–"}, q ${num(row.q)}`,
+          }))}
+          legend={shareMeasures.map((measure) => ({ name: words(measure), class: hueClass(measures.indexOf(measure)), kind: "dot" }))}
+          note={note}
+        />
+      )}
+      <Table
+        rows={rows}
+        columns={COLUMNS}
+        rowKey={(row) => `${row.measure}\n${row.bucket}`}
+        label={title}
+        sort={sort}
+        onSort={(next) => go({ behavior: sortText(next) })}
+        height="none"
+      />
+    </div>
+  );
+}
+
+const rate = (value: number | null, low?: number | null, high?: number | null) =>
+  interval({ value, low: low ?? null, high: high ?? null }, (x) => num(x, 2));
+
+const COLUMNS: Column<BehaviorRow>[] = [
+  { key: "measure", title: "measure", value: (row) => words(row.measure), width: "minmax(9ch, 14ch)" },
+  { key: "bucket", title: "bucket", value: (row) => readable(row.bucket), width: "minmax(7ch, 14ch)" },
+  { key: "a", title: "A", value: (row) => row.a, cell: (row) => rate(row.a, row.a_low, row.a_high), width: "minmax(8ch, 19ch)", align: "right" },
+  { key: "b", title: "B", value: (row) => row.b, cell: (row) => rate(row.b, row.b_low, row.b_high), width: "minmax(8ch, 19ch)", align: "right" },
+  {
+    key: "difference",
+    title: "B − A",
+    value: (row) => row.difference,
+    cell: (row) => signed(row.difference),
+    width: "9ch",
+    align: "right",
+    csvTitle: "difference",
+  },
+  { key: "low", title: "low", value: (row) => row.difference_low, cell: (row) => signed(row.difference_low), width: "9ch", align: "right" },
+  { key: "high", title: "high", value: (row) => row.difference_high, cell: (row) => signed(row.difference_high), width: "9ch", align: "right" },
+  { key: "p", title: "p", value: (row) => row.p, cell: (row) => num(row.p), width: "9ch", align: "right" },
+  {
+    key: "q",
+    title: "q",
+    value: (row) => row.q,
+    cell: (row) => num(row.q),
+    width: "9ch",
+    align: "right",
+    help: "After Benjamini and Hochberg's correction",
+  },
+  {
+    key: "n",
+    title: "problems",
+    value: (row) => row.n,
+    cell: (row) => (row.reason ? <span title={row.reason}>{row.n} ({row.reason})</span> : (row.n ?? "–")),
+    width: "minmax(9ch, auto)",
+    align: "right",
+  },
+];

@@ -1,0 +1,148 @@
+// The choice of a colouring and of a latent, and the legend of what is shown.
+import type { Report } from "../data";
+import { shadeProps } from "../colors";
+import { useChunks } from "../data";
+import { useNotes } from "../notes";
+import type { Coloring, ColoringValues } from "../rollouts/colorings";
+import { STATE_WORDS, type Reading } from "../rollouts/reading";
+import { num, plural } from "../text";
+
+interface ColoringBarProps {
+  colorings: readonly Coloring[];
+  chosen: string;
+  onChoose: (key: string) => void;
+  /** Why the last choice could not be shown. */
+  message: string;
+}
+
+export function ColoringBar({ colorings, chosen, onChoose, message }: ColoringBarProps) {
+  const further = colorings.filter((each) => !each.digit);
+  const unavailable = colorings.filter((each) => each.reason);
+  return (
+    <>
+      <div class="coloring-bar" role="group" aria-label="Colour tokens by">
+        {colorings
+          .filter((each) => each.digit)
+          .map((each) => (
+            <button
+              key={each.key}
+              type="button"
+              aria-pressed={each.key === chosen}
+              aria-disabled={!!each.reason}
+              aria-keyshortcuts={each.digit}
+              title={each.reason || each.what}
+              onClick={() => onChoose(each.key)}
+            >
+              <kbd>{each.digit}</kbd> {each.label}
+            </button>
+          ))}
+        {further.length > 0 && (
+          <select
+            aria-label="Further colourings"
+            value={further.some((each) => each.key === chosen) ? chosen : ""}
+            onChange={(event) => event.currentTarget.value && onChoose(event.currentTarget.value)}
+          >
+            <option value="">more …</option>
+            {further.map((each) => (
+              <option key={each.key} value={each.key} disabled={!!each.reason}>
+                {each.label}
+                {each.reason && ": not given here"}
+              </option>
+            ))}
+          </select>
+        )}
+      </div>
+      <p class="sr-only" role="status">
+        {message}
+      </p>
+      {unavailable.length > 0 && (
+        <details class="unavailable">
+          <summary>{plural(unavailable.length, "colouring")} without data</summary>
+          <ul>
+            {unavailable.map((each) => (
+              <li key={each.key}>
+                <b>{each.label}</b> {each.reason}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+    </>
+  );
+}
+
+interface LatentSelectProps {
+  report: Report;
+  reading: Reading;
+  numbers: ArrayLike<number>;
+  /** Row of the features. */
+  latent: number;
+  onChoose: (latent: number) => void;
+}
+
+export function LatentSelect({ report, reading, numbers, latent, onChoose }: LatentSelectProps) {
+  const [notes] = useNotes(report);
+  const features = report.index.features;
+  const role = useChunks({ it: features?.role })?.it;
+  const silent = reading.latents.every((each) => each.row !== latent);
+  const options = silent ? [{ row: latent, peak: 0, tokens: 0 }, ...reading.latents] : reading.latents;
+  const words = (row: number) => {
+    const family = role?.[row] ? features?.roles[role[row]] : "";
+    return [String(numbers[row]), notes.nameOf(numbers[row]), family].filter(Boolean).join(" · ");
+  };
+  return (
+    <label class="latent-select">
+      latent
+      <select value={numbers[latent]} onChange={(event) => onChoose(Number(event.currentTarget.value))}>
+        {options.map((each) => (
+          <option key={each.row} value={numbers[each.row]}>
+            {words(each.row)} — {each.tokens ? `max ${num(each.peak, 2)} on ${plural(each.tokens, "token")}` : "silent here"}
+          </option>
+        ))}
+      </select>
+      <a href={`#v=feature&f=${numbers[latent]}`}>
+        its page <kbd>f</kbd>
+      </a>
+    </label>
+  );
+}
+
+export function Legend({ coloring, shown }: { coloring: Coloring; shown: ColoringValues | null }) {
+  if (coloring.kind === "steps" && !coloring.reason) return <StepLegend what={coloring.what} />;
+  if (!shown) return <p class="shade-legend">{coloring.reason || "No token has a value."}</p>;
+  const { scale, format } = shown;
+  const ends = scale.kind === "diverging" ? [-scale.max, scale.max] : [0, scale.max];
+  const swatches = [0, 0.25, 0.5, 0.75, 1].map((share) => ends[0] + share * (ends[1] - ends[0]));
+  return (
+    <div class="shade-legend">
+      <span class="ramp">
+        <span>{format(ends[0])}</span>
+        {swatches.map((value, i) => (
+          <span key={i} aria-hidden="true" {...swatchProps(value, scale)} />
+        ))}
+        <span>
+          {format(ends[1])} {coloring.unit}
+        </span>
+      </span>
+      <span class="muted">{coloring.what}</span>
+    </div>
+  );
+}
+
+function swatchProps(value: number, scale: ColoringValues["scale"]) {
+  const props = shadeProps(value, scale);
+  return { ...props, class: `swatch ${props.class}` };
+}
+
+function StepLegend({ what }: { what: string }) {
+  return (
+    <div class="shade-legend">
+      {["right", "bad", "undue"].map((name, i) => (
+        <span key={name} class="legend-step">
+          <span class={`token step filled ${name}`}>abc</span> {STATE_WORDS[i + 1]}
+        </span>
+      ))}
+      <span class="muted">{what}</span>
+    </div>
+  );
+}
