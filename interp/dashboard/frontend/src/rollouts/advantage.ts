@@ -60,7 +60,7 @@ export function explainAdvantage(siblings: readonly Sibling[], at: number): stri
   }
   const baseline = baselineOf(siblings);
   sentences.push(...gateSentences(own, baseline, at));
-  sentences.push(ruleSentence(own, baseline, at));
+  sentences.push(ruleSentence(baseline, at));
   sentences.push(...recordSentences(siblings, baseline, at));
   return sentences;
 }
@@ -74,7 +74,7 @@ function gateSentences(own: Sibling, baseline: Baseline, at: number): string[] {
   return [];
 }
 
-function ruleSentence(own: Sibling, baseline: Baseline, at: number): string {
+function ruleSentence(baseline: Baseline, at: number): string {
   const n = baseline.kept.length;
   const what = baseline.gated ? "gated reward" : "reward";
   if (baseline.allEqual) {

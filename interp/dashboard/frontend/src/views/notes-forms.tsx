@@ -1,6 +1,31 @@
-// The two forms: for the note on a latent, and for a set of latents.
+// The two forms: for the note on a latent, and for a set of latents. They are no <form>: nothing on this page can be sent.
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { LatentSet, Note, Notes } from "../notes";
+
+interface FieldsProps {
+  label: string;
+  onSubmit: () => void;
+  children: ComponentChildren;
+}
+
+/** Fields of which Enter, in a line of text, does what the button does. */
+function Fields({ label, onSubmit, children }: FieldsProps) {
+  return (
+    <div
+      class="note-form"
+      role="form"
+      aria-label={label}
+      onKeyDown={(event) => {
+        if (event.key !== "Enter" || !(event.target instanceof HTMLInputElement)) return;
+        event.preventDefault();
+        onSubmit();
+      }}
+    >
+      {children}
+    </div>
+  );
+}
 
 interface NoteFormProps {
   notes: Notes;
@@ -17,6 +42,7 @@ export function NoteForm({ notes, latent, known, onSave, onCancel }: NoteFormPro
   const [number, setNumber] = useState(latent === null ? "" : String(latent));
   const [name, setName] = useState(before?.name ?? "");
   const [note, setNote] = useState(before?.note ?? "");
+  const [tried, setTried] = useState(false);
   const chosen = /^\d{1,9}$/.test(number.trim()) ? Number(number.trim()) : null;
   const shown = chosen === null || !known || Array.prototype.includes.call(known, chosen);
   const warning = !shown
@@ -24,28 +50,27 @@ export function NoteForm({ notes, latent, known, onSave, onCancel }: NoteFormPro
     : chosen !== null && latent === null && notes.of(chosen)
       ? `Latent ${chosen} has a note: saving replaces it.`
       : "";
+  const missing = chosen === null ? "A latent is a number." : !name.trim() && !note.trim() ? "Write a name or a note." : "";
+  const submit = () => {
+    setTried(true);
+    if (missing || chosen === null) return;
+    onSave(chosen, { name, note });
+    if (latent !== null) return;
+    setTried(false);
+    setNumber("");
+    setName("");
+    setNote("");
+  };
   return (
-    <form
-      class="note-form"
-      aria-label={latent === null ? "Name a latent" : `Edit the note on latent ${latent}`}
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (chosen === null || !(name.trim() || note.trim())) return;
-        onSave(chosen, { name, note });
-        if (latent !== null) return;
-        setNumber("");
-        setName("");
-        setNote("");
-      }}
-    >
+    <Fields label={latent === null ? "Name a latent" : `Edit the note on latent ${latent}`} onSubmit={submit}>
       <label class="choice">
         <span>latent</span>
         <input
           inputMode="numeric"
-          pattern="\s*[0-9]{1,9}\s*"
           title="The number of the latent in the dictionary"
           size={8}
-          required
+          aria-required="true"
+          aria-invalid={tried && chosen === null}
           readOnly={latent !== null}
           value={number}
           onInput={(event) => setNumber(event.currentTarget.value)}
@@ -59,16 +84,18 @@ export function NoteForm({ notes, latent, known, onSave, onCancel }: NoteFormPro
         <span>note</span>
         <textarea rows={1} maxLength={20000} value={note} onInput={(event) => setNote(event.currentTarget.value)} />
       </label>
-      <button type="submit">{latent === null ? "Add" : "Save"}</button>
+      <button type="button" onClick={submit}>
+        {latent === null ? "Add" : "Save"}
+      </button>
       {latent !== null && (
         <button type="button" onClick={onCancel}>
           Cancel
         </button>
       )}
       <span role="status" class="note">
-        {warning}
+        {tried && missing ? missing : warning}
       </span>
-    </form>
+    </Fields>
   );
 }
 
@@ -82,30 +109,30 @@ export function SetForm({ set, onSave, onCancel }: SetFormProps) {
   const [name, setName] = useState(set?.name ?? "");
   const [note, setNote] = useState(set?.note ?? "");
   const [text, setText] = useState(set?.latents.join(", ") ?? "");
+  const [tried, setTried] = useState(false);
   const latents = latentsIn(text);
+  const missing = !name.trim() ? "A set has a name." : !latents?.length ? "Latents are numbers, apart by commas or spaces." : "";
+  const submit = () => {
+    setTried(true);
+    if (missing || !latents) return;
+    onSave({ name: name.trim(), note: note.trim(), latents });
+    if (set) return;
+    setTried(false);
+    setName("");
+    setNote("");
+    setText("");
+  };
   return (
-    <form
-      class="note-form"
-      aria-label={set ? "Edit a set of latents" : "Name a set of latents"}
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (!name.trim() || !latents?.length) return;
-        onSave({ name: name.trim(), note: note.trim(), latents });
-        if (set) return;
-        setName("");
-        setNote("");
-        setText("");
-      }}
-    >
+    <Fields label={set ? "Edit a set of latents" : "Name a set of latents"} onSubmit={submit}>
       <label class="choice">
         <span>set</span>
-        <input size={24} maxLength={200} required value={name} onInput={(event) => setName(event.currentTarget.value)} />
+        <input size={24} maxLength={200} aria-required="true" aria-invalid={tried && !name.trim()} value={name} onInput={(event) => setName(event.currentTarget.value)} />
       </label>
       <label class="choice">
         <span>latents</span>
         <input
           size={24}
-          required
+          aria-required="true"
           placeholder="3, 7, 12"
           aria-invalid={latents === null}
           value={text}
@@ -116,16 +143,18 @@ export function SetForm({ set, onSave, onCancel }: SetFormProps) {
         <span>note</span>
         <textarea rows={1} maxLength={20000} value={note} onInput={(event) => setNote(event.currentTarget.value)} />
       </label>
-      <button type="submit">{set ? "Save" : "Add"}</button>
+      <button type="button" onClick={submit}>
+        {set ? "Save" : "Add"}
+      </button>
       {set && (
         <button type="button" onClick={onCancel}>
           Cancel
         </button>
       )}
       <span role="status" class="note">
-        {latents === null ? "Latents are numbers, apart by commas or spaces." : ""}
+        {tried ? missing : ""}
       </span>
-    </form>
+    </Fields>
   );
 }
 
