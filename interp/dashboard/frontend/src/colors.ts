@@ -8,6 +8,8 @@ export interface Scale {
   max: number;
   /** The value of no colour (sequential only). */
   min?: number;
+  /** Small values get more colour: the amount is the square root of the share. */
+  root?: boolean;
 }
 
 export interface Shade {
@@ -20,7 +22,8 @@ const clamp = (x: number): number => (x < 0 ? 0 : x > 1 ? 1 : x);
 export function shade(value: number | null | undefined, scale: Scale): Shade {
   if (value == null || Number.isNaN(value)) return { hue: "none", amount: 0 };
   if (scale.kind === "diverging") {
-    return { hue: value < 0 ? "neg" : "pos", amount: scale.max > 0 ? clamp(Math.abs(value) / scale.max) : 0 };
+    const part = scale.max > 0 ? clamp(Math.abs(value) / scale.max) : 0;
+    return { hue: value < 0 ? "neg" : "pos", amount: scale.root ? Math.sqrt(part) : part };
   }
   const min = scale.min ?? 0;
   return { hue: "seq", amount: scale.max > min ? clamp((value - min) / (scale.max - min)) : 0 };

@@ -10,6 +10,8 @@ export interface Point {
   low?: number | null;
   high?: number | null;
   note?: string;
+  /** Whether a test found something here: false draws the dot hollow. */
+  marked?: boolean;
 }
 
 export interface LineSeries {
@@ -132,7 +134,7 @@ function Series({ series, x, y }: { series: LineSeries; x: Axis; y: Axis }) {
       {band.length > 2 && <polygon class="band" points={band.join(" ")} />}
       {band.length === 2 && <polyline class="whisker" points={band.join(" ")} />}
       {path.length > 1 && <polyline class={`line ${series.dashed ? "dashed" : ""}`} points={path.join(" ")} />}
-      {points.length <= 40 && points.map((p) => <circle class="dot" cx={x.at(p.x).toFixed(1)} cy={y.at(p.y as number).toFixed(1)} r={points.length === 1 ? 3.5 : 2.2} />)}
+      {points.length <= 40 && points.map((p) => <circle class={p.marked === false ? "dot hollow" : "dot"} cx={x.at(p.x).toFixed(1)} cy={y.at(p.y as number).toFixed(1)} r={points.length === 1 || p.marked ? 3.4 : 2.2} />)}
     </g>
   );
 }

@@ -60,7 +60,7 @@ export function explainAdvantage(siblings: readonly Sibling[], at: number): stri
   }
   const baseline = baselineOf(siblings);
   sentences.push(...gateSentences(own, baseline, at));
-  sentences.push(ruleSentence(baseline, at));
+  sentences.push(ruleSentence(baseline, at, Number.isNaN(own.advantage) ? "would give" : "gives"));
   sentences.push(...recordSentences(siblings, baseline, at));
   return sentences;
 }
@@ -74,16 +74,16 @@ function gateSentences(own: Sibling, baseline: Baseline, at: number): string[] {
   return [];
 }
 
-function ruleSentence(baseline: Baseline, at: number): string {
+function ruleSentence(baseline: Baseline, at: number, gives: string): string {
   const n = baseline.kept.length;
   const what = baseline.gated ? "gated reward" : "reward";
   if (baseline.allEqual) {
-    return `All ${n} ${what}s are equal (${number(baseline.kept[at])}): none is above the mean, so every advantage is 0.`;
+    return `All ${n} ${what}s are equal (${number(baseline.kept[at])}): none is above the mean, so no advantage differs from 0.`;
   }
   const sum = `(${number(baseline.kept[at])} − ${number(baseline.mean)}) / ${number(baseline.deviation)}`;
   return (
     `${capital(what)} ${number(baseline.kept[at])}, group mean ${number(baseline.mean)}, deviation ` +
-    `${number(baseline.deviation)}: ${sum} gives the advantage ${signed(expectedAdvantage(baseline, at))}.`
+    `${number(baseline.deviation)}: ${sum} ${gives} the advantage ${signed(expectedAdvantage(baseline, at))}.`
   );
 }
 

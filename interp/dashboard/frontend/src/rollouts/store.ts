@@ -17,6 +17,7 @@ export const OUTCOME_WORDS: Record<Outcome, string> = {
   wrong: "wrong",
 };
 export const SOURCE_WORDS = ["training", "asked for this report", "probe text"];
+export const SHORT_SOURCE_WORDS = ["training", "asked", "probe text"];
 
 export interface Columns {
   checkpoint: Numbers;

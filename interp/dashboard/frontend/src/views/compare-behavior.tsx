@@ -40,6 +40,7 @@ export function BehaviorTable({ rows, title, note }: BehaviorTableProps) {
   const measures = useMemo(() => [...new Set(rows.map((row) => row.measure))], [rows]);
   const shares = rows.filter((row) => row.unit === "share");
   const shareMeasures = measures.filter((measure) => shares.some((row) => row.measure === measure));
+  const columns = useMemo(() => COLUMNS.filter((column) => column.key !== "reason" || rows.some((row) => row.reason)), [rows]);
   return (
     <div class="behavior">
       {shares.length > 0 && (
@@ -63,7 +64,7 @@ export function BehaviorTable({ rows, title, note }: BehaviorTableProps) {
       )}
       <Table
         rows={rows}
-        columns={COLUMNS}
+        columns={columns}
         rowKey={(row) => `${row.measure}\n${row.bucket}`}
         label={title}
         sort={sort}
@@ -78,10 +79,10 @@ const rate = (value: number | null, low?: number | null, high?: number | null) =
   interval({ value, low: low ?? null, high: high ?? null }, (x) => num(x, 2));
 
 const COLUMNS: Column<BehaviorRow>[] = [
-  { key: "measure", title: "measure", value: (row) => words(row.measure), width: "minmax(9ch, 14ch)" },
-  { key: "bucket", title: "bucket", value: (row) => readable(row.bucket), width: "minmax(7ch, 14ch)" },
-  { key: "a", title: "A", value: (row) => row.a, cell: (row) => rate(row.a, row.a_low, row.a_high), width: "minmax(8ch, 19ch)", align: "right" },
-  { key: "b", title: "B", value: (row) => row.b, cell: (row) => rate(row.b, row.b_low, row.b_high), width: "minmax(8ch, 19ch)", align: "right" },
+  { key: "measure", title: "measure", value: (row) => words(row.measure), width: "13ch" },
+  { key: "bucket", title: "bucket", value: (row) => readable(row.bucket), width: "minmax(8ch, 14ch)" },
+  { key: "a", title: "A", value: (row) => row.a, cell: (row) => rate(row.a, row.a_low, row.a_high), width: "18ch", align: "right" },
+  { key: "b", title: "B", value: (row) => row.b, cell: (row) => rate(row.b, row.b_low, row.b_high), width: "18ch", align: "right" },
   {
     key: "difference",
     title: "B − A",
@@ -107,8 +108,8 @@ const COLUMNS: Column<BehaviorRow>[] = [
     key: "n",
     title: "problems",
     value: (row) => row.n,
-    cell: (row) => (row.reason ? <span title={row.reason}>{row.n} ({row.reason})</span> : (row.n ?? "–")),
-    width: "minmax(9ch, auto)",
+    width: "9ch",
     align: "right",
   },
+  { key: "reason", title: "remark", value: (row) => row.reason, width: "minmax(2ch, 1fr)", sortable: false },
 ];

@@ -40,7 +40,7 @@ function comparisonOptions(report: Report): [string, string][] {
 
 function Compared({ report, comparison }: { report: Report; comparison: Comparison }) {
   const [a, b, base] = [comparison.a, comparison.b, comparison.base].map((at) => (at === null ? "" : labelOf(report, at)));
-  const rows = useMemo(() => comparison.behavior.map((row): BehaviorRow => ({ ...row, reason: "", unit: "share" })), [comparison]);
+  const rows = useMemo(() => behaviorRows(comparison), [comparison]);
   return (
     <>
       <section aria-labelledby="compared-heading">
@@ -78,6 +78,13 @@ function Compared({ report, comparison }: { report: Report; comparison: Comparis
       </section>
     </>
   );
+}
+
+/** The rows of one measure stand together. */
+function behaviorRows(comparison: Comparison): BehaviorRow[] {
+  const measures = [...new Set(comparison.behavior.map((row) => row.measure))];
+  const rows = comparison.behavior.map((row): BehaviorRow => ({ ...row, reason: "", unit: "share" }));
+  return rows.sort((a, b) => measures.indexOf(a.measure) - measures.indexOf(b.measure));
 }
 
 function problemsOf(rows: readonly BehaviorRow[]): string {

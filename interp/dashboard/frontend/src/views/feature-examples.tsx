@@ -121,7 +121,9 @@ function ExampleLine({ example, store, latent, row, max }: Omit<QuantilesProps, 
         </a>
         <OutcomeBadge outcome={store.outcome(example.rollout)} short />
         <span class="muted">
-          {readable(store.bucketName(example.rollout))} {readable(store.checkpointLabel(store.columns.checkpoint[example.rollout]))}
+          {readable(store.bucketName(example.rollout))}
+          {store.bucketName(example.rollout) ? "; " : ""}
+          {readable(store.checkpointLabel(store.columns.checkpoint[example.rollout]))}
         </span>
       </div>
       {part ? (

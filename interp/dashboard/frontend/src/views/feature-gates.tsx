@@ -1,7 +1,7 @@
 // The gates of a role: what the latent measured at each, whether it passed, and how random latents did.
 import { useJson } from "../data";
 import { Badge, Loading, Missing } from "../parts";
-import { interval, num, percent } from "../text";
+import { interval, num } from "../text";
 import { readable } from "../tokens";
 import type { Trial } from "../types";
 import type { FeatureProps } from "./feature";
@@ -36,9 +36,9 @@ function TrialTable({ trial, random }: { trial: Trial; random: Trial[] }) {
     ["contrast", "AUROC", num(trial.auroc), (each) => each.auroc],
     ["contrast", "d", num(trial.d), (each) => each.d],
     ["contrast", "q", num(trial.q), (each) => each.q],
-    ["falsification", "AUROC on another surface", num(trial.other_surface_auroc), (each) => each.other_surface_auroc],
+    ["falsification", "AUROC, other surface", num(trial.other_surface_auroc), (each) => each.other_surface_auroc],
     ["falsification", "d of injected tokens", num(trial.injection_d), (each) => each.injection_d],
-    ["falsification", "share left when shuffled", num(trial.shuffled_share), (each) => each.shuffled_share],
+    ["falsification", "share when shuffled", num(trial.shuffled_share), (each) => each.shuffled_share],
     ["ablation", "effect of ablating", interval({ value: trial.ablation, low: trial.ablation_low, high: trial.ablation_high }), (each) => each.ablation],
     ["ablation", "effect of amplifying", num(trial.amplification), (each) => each.amplification],
   ];
@@ -55,10 +55,10 @@ function TrialTable({ trial, random }: { trial: Trial; random: Trial[] }) {
             <tr>
               <th scope="col">gate</th>
               <th scope="col">passed</th>
-              <th scope="col">random that pass</th>
+              <th scope="col">random pass</th>
               <th scope="col">measure</th>
               <th scope="col" class="right">this latent</th>
-              <th scope="col" class="right">random: median [least, most]</th>
+              <th scope="col" class="right">random: median [range]</th>
             </tr>
           </thead>
           <tbody>
@@ -91,7 +91,7 @@ function passShare(random: readonly Trial[], gate: Gate): string {
   const run = random.filter((trial) => trial.passes[gate] != null);
   if (!run.length) return "–";
   const passed = run.filter((trial) => trial.passes[gate]).length;
-  return `${passed} of ${run.length} (${percent(passed / run.length)})`;
+  return `${passed} of ${run.length}`;
 }
 
 function range(values: (number | null)[]): string {

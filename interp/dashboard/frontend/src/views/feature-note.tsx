@@ -17,7 +17,7 @@ export function FeatureNote({ report, latent }: FeatureProps) {
   const save = () => changed && setNote(latent, { name, note });
   const sets = notes.setsOf(latent);
   return (
-    <div class="note-form" onKeyDown={(event) => event.key === "Enter" && event.target instanceof HTMLInputElement && save()}>
+    <div class="feature-note" onKeyDown={(event) => event.key === "Enter" && event.target instanceof HTMLInputElement && save()}>
       <label class="choice">
         <span>Name</span>
         <input value={name} maxLength={200} onInput={(event) => setName(event.currentTarget.value)} onBlur={save} />

@@ -1,7 +1,7 @@
 // The track of one latent: change since the base by bucket, with intervals, floor and drift, on each text; then the same text.
 import { useAddress } from "../address";
-import { Dots, Lines, type LineSeries } from "../charts";
-import { Heat } from "../charts";
+import { Dots, Heat, Lines, type LineSeries } from "../charts";
+import { extent } from "../charts/axis";
 import { scaleOf } from "../colors";
 import { trackKey, trackOf, useTrack, type TrackData } from "../features/track";
 import { Loading, Missing } from "../parts";
@@ -23,11 +23,13 @@ export function FeatureTracks({ report, features, row }: FeatureProps) {
       <div class="toolbar">
         <TrackChoice index={index} features={features} track={track} />
       </div>
-      <div class="panels">
-        {siblings.map((each) => (
-          <TrackChart key={trackKey(each)} index={index} features={features} track={each} row={row} />
-        ))}
-      </div>
+      {siblings.map((each) => (
+        <TrackChart key={trackKey(each)} index={index} features={features} track={each} row={row} />
+      ))}
+      <p class="note">
+        Band: 95% interval. Filled dot: q ≤ 0.05. Dotted box: the floor, the base against the base sampled again. Squares below the axis:
+        drift of the dictionary; red where it is not to be trusted.
+      </p>
     </>
   );
 }
@@ -40,57 +42,73 @@ interface ChartProps extends Pick<FeatureProps, "features" | "row"> {
 function TrackChart({ index, features, track, row }: ChartProps) {
   const data = useTrack(index, features, track);
   if (!data) return <Loading />;
-  const measure = words(track.measure);
-  const text = readable(track.corpus);
-  const labels = new Map(data.track.checkpoints.map((_, t) => [data.step(t), data.label(t)]));
+  const range = rangeOf(data, row);
   return (
-    <>
-      <div>
-        <Lines
-          title={`Change of ${measure}, ${text}`}
-          level={4}
-          description={`Change since the base of the ${measure} of this latent on ${text} text, over the steps of the run, by bucket, with 95% intervals. Dotted boxes: the base against the base sampled again.`}
-          series={bucketSeries(data, row)}
-          floors={index.buckets.map((_, b) => ({ name: "floor: base against base", ...data.floor(b, row), hue: b }))}
-          strip={{ name: "drift", cells: stripCells(data) }}
-          labels={labels}
-          zero
-          xName="step"
-          yName={`change of ${measure}`}
-          height={230}
-          note={verdictLine(data, row)}
-        />
+    <div class="track">
+      <h4>
+        {readable(track.corpus)} text <span class="muted">change of {words(track.measure)} since the base</span>
+      </h4>
+      <div class="panels">
+        {index.buckets.map((_, b) => (
+          <BucketChart key={b} data={data} bucket={b} row={row} range={range} />
+        ))}
+        {track.arrays.same && track.corpus !== "probe" ? <SameText data={data} row={row} /> : <HeatOf data={data} row={row} />}
       </div>
-      {track.corpus === "probe" || !track.arrays.same ? <HeatOf data={data} row={row} /> : <SameText data={data} row={row} />}
-    </>
+    </div>
   );
 }
 
-function bucketSeries(data: TrackData, row: number): LineSeries[] {
-  return data.index.buckets.map((bucket, b) => ({
-    name: readable(bucket),
+/** One range for all buckets, so that their panels can be compared. */
+function rangeOf(data: TrackData, row: number): [number, number] {
+  const values = data.index.buckets.flatMap((_, b) => {
+    const floor = data.floor(b, row);
+    return [0, floor.low, floor.high, ...data.steps.flatMap((t) => [data.at("low", t, b, row), data.at("high", t, b, row), data.at("change", t, b, row)])];
+  });
+  const [low, high] = extent(values);
+  return low === high ? [-1, 1] : [low, high];
+}
+
+function BucketChart({ data, bucket, row, range }: { data: TrackData; bucket: number; row: number; range: [number, number] }) {
+  const name = readable(data.index.buckets[bucket]);
+  const measure = words(data.track.measure);
+  return (
+    <Lines
+      title={name}
+      level={4}
+      description={`Change since the base of the ${measure} of this latent in the bucket ${name} on ${readable(data.track.corpus)} text, over the steps of the run, with 95% intervals. Filled dots: q of at most 0.05. Dotted box: the base against the base sampled again.`}
+      series={[bucketSeries(data, bucket, row)]}
+      floors={[{ name: "floor", ...data.floor(bucket, row), hue: 6 }]}
+      strip={{ name: "drift", cells: stripCells(data, bucket) }}
+      labels={new Map(data.track.checkpoints.map((_, t) => [data.step(t), data.label(t)]))}
+      zero
+      range={range}
+      xName="step"
+      yName={`change of ${measure}`}
+      height={170}
+      legend={false}
+      note={`${readable(data.label(data.last))}: ${data.verdict(data.last, bucket, row) || "no verdict"}`}
+    />
+  );
+}
+
+function bucketSeries(data: TrackData, b: number, row: number): LineSeries {
+  return {
+    name: readable(data.index.buckets[b]),
     hue: b,
     points: data.track.checkpoints.map((checkpoint, t) => {
-      if (checkpoint === data.track.base) return { x: data.step(t), y: 0 };
+      if (checkpoint === data.track.base) return { x: data.step(t), y: 0, marked: false };
       const cell = data.cell(t, b, row);
-      return { x: data.step(t), y: cell.change, low: cell.low, high: cell.high, note: cell.q <= 0.05 ? `(q = ${num(cell.q)})` : "" };
+      const marked = cell.q <= 0.05;
+      return { x: data.step(t), y: cell.change, low: cell.low, high: cell.high, marked, note: Number.isFinite(cell.q) ? `(q = ${num(cell.q)})` : "" };
     }),
-  }));
+  };
 }
 
-/** A checkpoint is trusted if the dictionary is in every bucket. */
-function stripCells(data: TrackData): { x: number; bad: boolean; text: string }[] {
+function stripCells(data: TrackData, bucket: number): { x: number; bad: boolean; text: string }[] {
   return data.steps.flatMap((t) => {
-    const all = data.index.buckets.map((_, b) => b).filter((b) => data.drift(t, b));
-    if (!all.length) return [];
-    const worst = all.find((b) => !data.drift(t, b)!.trusted) ?? all[0];
-    return [{ x: data.step(t), bad: !data.drift(t, worst)!.trusted, text: driftText(data, t, worst) }];
+    const drift = data.drift(t, bucket);
+    return drift ? [{ x: data.step(t), bad: !drift.trusted, text: driftText(data, t, bucket) }] : [];
   });
-}
-
-function verdictLine(data: TrackData, row: number): string {
-  const each = data.index.buckets.map((bucket, b) => `${readable(bucket)}: ${data.verdict(data.last, b, row) || "no verdict"}`);
-  return `At ${readable(data.label(data.last))}: ${each.join("; ")}.`;
 }
 
 function SameText({ data, row }: { data: TrackData; row: number }) {
@@ -102,7 +120,7 @@ function SameText({ data, row }: { data: TrackData; row: number }) {
   return (
     <div>
       <Dots
-        title="At the end: own text, the same text, floor"
+        title="At the end"
         level={4}
         description="Change of the last checkpoint since the base, by bucket: on the text that each wrote itself, on the same probe text, and the base against the base sampled again. With 95% intervals."
         rows={rows}
@@ -128,14 +146,14 @@ function HeatOf({ data, row }: { data: TrackData; row: number }) {
   return (
     <div>
       <Heat
-        title={`Change by step, ${readable(data.track.corpus)}`}
+        title="By step"
         level={4}
         description="Change since the base, by bucket and step. A dot marks q of at most 0.05."
         rows={data.index.buckets.map(readable)}
         columns={data.steps.map((t) => String(data.step(t)))}
         cells={cells}
         scale={scaleOf(cells.flat().map((cell) => cell.value), "diverging", 1)}
-        note="A dot: q ≤ 0.05. Orange: more than the base; blue: less."
+        note="Orange: more than the base; blue: less."
       />
     </div>
   );

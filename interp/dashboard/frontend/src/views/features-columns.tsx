@@ -6,7 +6,7 @@ import type { Notes } from "../notes";
 import { LatentLink } from "../parts";
 import type { HeadRow } from "../table";
 import type { Column } from "../table-model";
-import { downloadCsv, num, signed } from "../text";
+import { downloadCsv, num, signed, words } from "../text";
 import { readable } from "../tokens";
 
 interface ColumnInputs {
@@ -28,7 +28,8 @@ export function parseColumn(key: string): { bucket: number; place: number | null
   return kind === "f" ? { bucket: Number(bucket), place: null } : null;
 }
 
-export const matrixScale = (data: TrackData): Scale => scaleOf(data.arrays.change ?? [], "diverging");
+/** Changes of latents differ by orders of magnitude: a scale of square roots shows the small ones too. */
+export const matrixScale = (data: TrackData): Scale => ({ ...scaleOf(data.arrays.change ?? [], "diverging"), root: true });
 
 function ownScales(data: TrackData): (row: number) => Scale {
   const known = new Map<number, Scale>();
@@ -61,7 +62,7 @@ export function featureColumns(inputs: ColumnInputs): Column<number>[] {
     {
       key: "name",
       title: "name",
-      width: named ? "minmax(12ch, 1fr)" : "minmax(6ch, 1fr)",
+      width: named ? "minmax(16ch, 1fr)" : "minmax(6ch, 1fr)",
       help: "The name that somebody gave it",
       value: (row) => notes.nameOf(table.latents[row]),
       cell: (row) => readable(notes.nameOf(table.latents[row])),
@@ -75,8 +76,8 @@ export function featureColumns(inputs: ColumnInputs): Column<number>[] {
       cell: (row) => (table.role[row] ? readable(roleName(table, row)) : <span class="muted">none</span>),
     },
     fact("slow", "block", (row) => (table.slow[row] ? "slow" : "fast"), "The slow or the fast block of the dictionary", "7ch"),
-    fact("rate", "firing rate", (row) => table.firingRate[row], "Share of tokens where it is active", "9ch"),
-    fact("mean", "mean active", (row) => table.meanWhenActive[row], "Mean activation where it is active", "10ch"),
+    fact("rate", "firing rate", (row) => table.firingRate[row], "Share of tokens where it is active", "11ch"),
+    fact("mean", "mean active", (row) => table.meanWhenActive[row], "Mean activation where it is active", "12ch"),
   ];
   if (!data) return [...facts, fact("max", "max", (row) => table.max[row], "Largest activation", "9ch")];
   const own = ownScales(data);
@@ -151,7 +152,7 @@ export function headRows(data: TrackData, buckets: number[], columns: readonly C
     {
       label: "buckets",
       cells: [
-        { key: "facts", span: before, class: "right", content: `${readable(data.track.name)}` },
+        { key: "facts", span: before, class: "right", content: readable(words(data.track.name)) },
         ...buckets.map((b) => ({ key: `b${b}`, span: perBucket, class: "bucket-head", content: readable(data.index.buckets[b]) })),
       ],
     },

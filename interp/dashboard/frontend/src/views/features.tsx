@@ -138,7 +138,7 @@ function Legend({ max, own, numbers }: { max: number; own: boolean; numbers: boo
       <span>{own ? "−" : `−${max.toPrecision(2)}`}</span>
       <i aria-hidden="true" />
       <span>{own ? "+" : `+${max.toPrecision(2)}`}</span>
-      <span class="muted">change since the base; {numbers ? "*" : "•"} q ≤ 0.05; F: floor (base against base); band: drift of the dictionary</span>
+      <span class="muted">change since the base{own ? "" : ", square-root scale"}; {numbers ? "*" : "•"} q ≤ 0.05; F: floor (base against base); band: drift of the dictionary</span>
     </span>
   );
 }

@@ -3,7 +3,7 @@ import { linkTo } from "../address";
 import type { Report } from "../data";
 import { baselineOf, expectedAdvantage, explainAdvantage, type Sibling } from "../rollouts/advantage";
 import { checkpointWord, formatFilters } from "../rollouts/filters";
-import { OUTCOMES, OUTCOME_WORDS, SOURCE_WORDS, type Outcome, type RolloutStore } from "../rollouts/store";
+import { OUTCOMES, OUTCOME_WORDS, SHORT_SOURCE_WORDS, SOURCE_WORDS, type Outcome, type RolloutStore } from "../rollouts/store";
 import { Loading } from "../parts";
 import { num, plural, signed } from "../text";
 import { readable } from "../tokens";
@@ -60,9 +60,10 @@ function Siblings({ store, row, rows, siblings }: SiblingsProps) {
   return (
     <section aria-labelledby="siblings">
       <h3 id="siblings">
-        {plural(rows.length, "rollout")} of this prompt at {readable(checkpointWord(store, columns.checkpoint[row]))}{" "}
+        The group{" "}
         <span class="muted">
-          {SOURCE_WORDS[columns.source[row]]}; mean {num(baseline.mean, 3)}, deviation {num(baseline.deviation, 3)}
+          {plural(rows.length, "rollout")} of this prompt, {readable(checkpointWord(store, columns.checkpoint[row]))}, {SOURCE_WORDS[columns.source[row]]};
+          mean {num(baseline.mean, 3)}, deviation {num(baseline.deviation, 3)}
         </span>
       </h3>
       <div class="scroll-x" tabIndex={0} role="region" aria-label="Siblings">
@@ -223,7 +224,7 @@ function SamePrompt({ store, row }: { store: RolloutStore; row: number }) {
             {places.map((place) => (
               <tr key={`${place.checkpoint}:${place.source}`} class={here(place) ? "current" : ""} aria-current={here(place) ? "true" : undefined}>
                 <td>{readable(checkpointWord(store, place.checkpoint))}</td>
-                <td>{SOURCE_WORDS[place.source]}</td>
+                <td title={SOURCE_WORDS[place.source]}>{SHORT_SOURCE_WORDS[place.source] ?? "unknown"}</td>
                 <td class="right">{place.n}</td>
                 {OUTCOMES.map((outcome) => (
                   <td key={outcome} class="right">

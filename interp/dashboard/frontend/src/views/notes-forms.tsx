@@ -13,7 +13,7 @@ interface FieldsProps {
 function Fields({ label, onSubmit, children }: FieldsProps) {
   return (
     <div
-      class="note-form"
+      class="fields"
       role="form"
       aria-label={label}
       onKeyDown={(event) => {

@@ -2,6 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { useAddress } from "../address";
 import { Lines, type LineSeries } from "../charts";
+import { hueClass } from "../colors";
 import { Choice, Missing } from "../parts";
 import { words } from "../text";
 import { readable } from "../tokens";
@@ -15,59 +16,90 @@ const MEANINGS = new Map([
 ]);
 /** Measures of shares have the range 0 to 1. */
 const isShare = (measure: string): boolean => /(rate|share)$/.test(measure);
-const MOST_PANELS = 24;
+const MOST_ROWS = 8;
 
 export function LearningCharts({ index, learning }: { index: Index; learning: readonly Learning[] }) {
   const [address, go] = useAddress();
   const measures = useMemo(() => [...new Set(learning.map((row) => row.measure))], [learning]);
   const runs = useMemo(() => [...new Set(learning.map((row) => row.run))], [learning]);
   if (!learning.length) return <Missing what="measures of learning" />;
-  const manyRuns = runs.length > 1;
-  const crowded = runs.length * measures.length > MOST_PANELS;
-  const chosen = String(address.measure ?? "");
-  const shown = measures.includes(chosen) ? [chosen] : crowded ? measures.slice(0, 1) : measures;
+  const chosen = measures.find((measure) => measure === address.measure) ?? "";
+  const panel = (run: number, measure: string, title: string) => (
+    <LearningPanel key={`${measure} ${run}`} index={index} learning={learning} run={run} measure={measure} title={title} />
+  );
   return (
     <>
-      {measures.length > 1 && manyRuns && (
-        <div class="toolbar">
+      <div class="learning-head">
+        {measures.length > 1 && runs.length > 1 && (
           <Choice
             label="Measure"
-            value={measures.includes(chosen) ? chosen : crowded ? measures[0] : ""}
-            options={[...(crowded ? [] : [["", "all"] as const]), ...measures.map((m) => [m, words(m)] as const)]}
+            value={chosen}
+            options={[["", "all, a row per run"], ...measures.map((m): [string, string] => [m, readable(words(m))])]}
             onChange={(measure) => go({ measure })}
           />
-        </div>
-      )}
-      {(manyRuns ? shown : [null]).map((only) => (
-        <div class="measure" key={only ?? "all"}>
-          {only && (
-            <h3>
-              {readable(words(only))} <span class="muted">{MEANINGS.get(only) ?? ""}</span>
-            </h3>
-          )}
-          <div class="panels">
-            {(only ? [only] : shown).flatMap((measure) =>
-              runs.map((run) => <LearningPanel key={`${measure} ${run}`} index={index} learning={learning} run={run} measure={measure} byRun={manyRuns} />),
-            )}
+        )}
+        <BucketLegend index={index} learning={learning} />
+      </div>
+      {chosen ? (
+        <div class="panels">{runs.map((run) => panel(run, chosen, runName(index, run)))}</div>
+      ) : (
+        runs.slice(0, MOST_ROWS).map((run) => (
+          <div class="measure" key={run}>
+            {runs.length > 1 && <h3>{runName(index, run)}</h3>}
+            <div class="panels">{measures.map((measure) => panel(run, measure, readable(words(measure))))}</div>
           </div>
-        </div>
-      ))}
+        ))
+      )}
+      {!chosen && runs.length > MOST_ROWS && (
+        <p class="note">
+          The first {MOST_ROWS} of {runs.length} runs; choose a measure to see it for all.
+        </p>
+      )}
+      <p class="note">
+        Bands: 95% intervals.{" "}
+        {measures
+          .filter((measure) => MEANINGS.has(measure))
+          .map((measure) => `${words(measure)}: ${MEANINGS.get(measure)}`)
+          .join("; ")}
+        .
+      </p>
     </>
   );
 }
+
+const runName = (index: Index, run: number): string => readable(index.runs[run]?.name ?? `run ${run}`);
+
+function BucketLegend({ index, learning }: { index: Index; learning: readonly Learning[] }) {
+  return (
+    <ul class="legend" aria-label="Buckets">
+      {bucketsOf(index, learning).map((bucket) => (
+        <li key={bucket}>
+          <i class={`key ${index.buckets.includes(bucket) ? "line" : "dashed"} ${hueClass(hueOf(index, bucket))}`} aria-hidden="true" />
+          {readable(bucket)}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Buckets in the order of the report; others, such as "all", after them. */
+function bucketsOf(index: Index, rows: readonly Learning[]): string[] {
+  const order = (bucket: string) => (index.buckets.includes(bucket) ? index.buckets.indexOf(bucket) : 99);
+  return [...new Set(rows.map((row) => row.bucket))].sort((a, b) => order(a) - order(b));
+}
+
+const hueOf = (index: Index, bucket: string): number => (index.buckets.includes(bucket) ? index.buckets.indexOf(bucket) : 6);
 
 interface PanelProps {
   index: Index;
   learning: readonly Learning[];
   run: number;
   measure: string;
-  byRun: boolean;
+  title: string;
 }
 
-function LearningPanel({ index, learning, run, measure, byRun }: PanelProps) {
+function LearningPanel({ index, learning, run, measure, title }: PanelProps) {
   const rows = learning.filter((row) => row.run === run && row.measure === measure);
-  const name = readable(index.runs[run]?.name ?? `run ${run}`);
-  const title = byRun ? name : readable(words(measure));
   const labels = new Map(rows.map((row) => [stepOf(index, row), index.checkpoints[row.checkpoint]?.label ?? ""]));
   const ns = rows.map((row) => row.n ?? 0).filter((n) => n > 0);
   const problems = ns.length ? (Math.min(...ns) === Math.max(...ns) ? `n = ${ns[0]}` : `n = ${Math.min(...ns)} to ${Math.max(...ns)}`) : "";
@@ -75,15 +107,16 @@ function LearningPanel({ index, learning, run, measure, byRun }: PanelProps) {
     <div class="panel">
       <Lines
         title={title}
-        level={byRun ? 4 : 3}
-        description={`${words(measure)} of ${name} over its steps, by bucket, with 95% intervals. ${MEANINGS.get(measure) ?? ""}`}
+        level={4}
+        description={`${words(measure)} of ${runName(index, run)} over its steps, by bucket, with 95% intervals. ${MEANINGS.get(measure) ?? ""}`}
         series={seriesByBucket(index, rows)}
         range={isShare(measure) ? [0, 1] : undefined}
         xName="step"
         yName={words(measure)}
         labels={labels}
-        height={170}
-        note={[byRun ? "" : MEANINGS.get(measure), problems].filter(Boolean).join("; ")}
+        height={140}
+        legend={false}
+        note={problems}
       />
     </div>
   );
@@ -92,16 +125,12 @@ function LearningPanel({ index, learning, run, measure, byRun }: PanelProps) {
 const stepOf = (index: Index, row: Learning): number => index.checkpoints[row.checkpoint]?.step ?? row.checkpoint;
 
 function seriesByBucket(index: Index, rows: readonly Learning[]): LineSeries[] {
-  const names = [...new Set(rows.map((row) => row.bucket))];
-  const order = (bucket: string) => (index.buckets.includes(bucket) ? index.buckets.indexOf(bucket) : 99);
-  return names
-    .sort((a, b) => order(a) - order(b))
-    .map((bucket) => ({
-      name: readable(bucket),
-      hue: index.buckets.includes(bucket) ? index.buckets.indexOf(bucket) : 6,
-      dashed: !index.buckets.includes(bucket),
-      points: rows
-        .filter((row) => row.bucket === bucket)
-        .map((row) => ({ x: stepOf(index, row), y: row.value, low: row.low, high: row.high })),
-    }));
+  return bucketsOf(index, rows).map((bucket) => ({
+    name: readable(bucket),
+    hue: hueOf(index, bucket),
+    dashed: !index.buckets.includes(bucket),
+    points: rows
+      .filter((row) => row.bucket === bucket)
+      .map((row) => ({ x: stepOf(index, row), y: row.value, low: row.low, high: row.high })),
+  }));
 }

@@ -57,7 +57,7 @@ function RunTable({ index, run, rows, most }: RunTableProps) {
             rows
               .filter((row) => row.family === family)
               .map((row, i) => (
-                <tr key={`${family} ${row.bucket}`}>
+                <tr key={`${family} ${row.bucket}`} class={i === 0 ? "first" : ""}>
                   <td>{i === 0 ? <a href={linkTo({ v: "features", role: family })}>{readable(family)}</a> : <span class="sr-only">{readable(family)}</span>}</td>
                   <td>{readable(row.bucket)}</td>
                   <td class="right">{row.latents}</td>

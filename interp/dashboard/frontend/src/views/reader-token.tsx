@@ -48,9 +48,6 @@ function Numbers({ reading, token }: { reading: Reading; token: number }) {
   const extras = reading.store.report.index.rollouts?.extras ?? [];
   return (
     <dl class="verdict">
-      <Fact name="id" title="Row of the token among the texts of this report">
-        {reading.arrays.token?.[token] ?? "–"}
-      </Fact>
       <Fact name="role">{readable(reading.role(token)) || "–"}</Fact>
       <Fact name="step">{step ? `${step}: ${STATE_WORDS[reading.state(token)] ?? "unknown"}` : "none"}</Fact>
       <Fact name="log-prob" title="nats">

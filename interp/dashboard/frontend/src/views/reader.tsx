@@ -48,6 +48,7 @@ export function ReaderView({ report, store, row }: ReaderProps) {
         </button>
       </header>
       <Verdict store={store} row={row} />
+      <Prompt text={store.problem(row).prompt} />
       {group ? <GroupView report={report} store={store} row={row} /> : <Tokens report={report} store={store} row={row} />}
     </article>
   );
@@ -55,12 +56,7 @@ export function ReaderView({ report, store, row }: ReaderProps) {
 
 function Tokens({ report, store, row }: ReaderProps) {
   const reading = usePromise(() => Reading.open(store, row), [store, row]);
-  return (
-    <>
-      <Prompt text={store.problem(row).prompt} />
-      {reading ? <ColoredTokens report={report} store={store} reading={reading} /> : <Loading />}
-    </>
-  );
+  return reading ? <ColoredTokens report={report} store={store} reading={reading} /> : <Loading />;
 }
 
 const LONG_PROMPT = 400;

@@ -1,7 +1,7 @@
 // The columns of the list of rollouts, and its CSV.
 import type { Patch } from "../address";
-import { checkpointWord, fieldOf, formatFilters, hasValue, withValue, type Filters } from "../rollouts/filters";
-import { OUTCOME_WORDS, SOURCE_WORDS, type RolloutStore } from "../rollouts/store";
+import { fieldOf, formatFilters, hasValue, withValue, type Filters } from "../rollouts/filters";
+import { OUTCOME_WORDS, SHORT_SOURCE_WORDS, SOURCE_WORDS, type RolloutStore } from "../rollouts/store";
 import { sortRows, type Column, type Sort } from "../table-model";
 import { downloadCsv, num, signed } from "../text";
 import { visible } from "../tokens";
@@ -50,7 +50,7 @@ function allColumns(state: ListState): RowColumn[] {
     fieldColumn(state, "checkpoint", "checkpoint", "minmax(10ch, 18ch)"),
     fieldColumn(state, "problem", "problem", "minmax(8ch, 14ch)"),
     fieldColumn(state, "format", "format", "minmax(7ch, 12ch)"),
-    fieldColumn(state, "source", "source", "minmax(8ch, 12ch)"),
+    fieldColumn(state, "source", "source", "10ch", (row) => SHORT_SOURCE_WORDS[columns.source[row]] ?? "unknown"),
     {
       key: "reward",
       title: "reward",
@@ -190,5 +190,3 @@ export async function saveRollouts(
   }
   downloadCsv(`${store.report.index.title} rollouts`, head, lines);
 }
-
-export { checkpointWord };

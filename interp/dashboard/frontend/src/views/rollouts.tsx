@@ -65,7 +65,7 @@ function Browser({ report, store }: { report: Report; store: RolloutStore }) {
           height={open === null ? undefined : "max(260px, calc(100vh - 300px))"}
           tools={
             <>
-              {rows.length < store.count && <span class="muted">of {plural(store.count, "rollout")}</span>}
+              <span class="of">{rows.length < store.count && `of ${plural(store.count, "rollout")}`}</span>
               <button type="button" class="quiet" onClick={save}>
                 Save CSV
               </button>
