@@ -5,7 +5,7 @@
     tsae, encoding             temporal SAEs; rollouts encoded by one
     features, tracking         roles of latents; latents through the checkpoints of a run
     credit, grpo               credit for tokens, and training with it
-    studies, demo              claims with controls, tested; a guided run of the whole loop
+    studies, dashboard, demo   claims with controls, tested; results to look at; a guided run of the whole loop
     stats, artifacts           estimates with intervals; atomic files, manifests and fingerprints
 
 Nothing is imported before it is used: `import interp` is instant.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         activations,
         artifacts,
         credit,
+        dashboard,
         demo,
         encoding,
         features,
@@ -42,6 +43,7 @@ __all__ = [
     "activations",
     "artifacts",
     "credit",
+    "dashboard",
     "demo",
     "encoding",
     "features",

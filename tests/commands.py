@@ -26,6 +26,7 @@ COMMANDS = {
     ("roles",): cli.EarnRoles,
     ("track",): cli.Track,
     ("compare",): cli.Compare,
+    ("dashboard",): cli.Dashboard,
     **{("study", name): args for name, args in cli.STUDY_ARGS.items()},
 }
 """Each command, with the dataclass whose fields are its flags."""

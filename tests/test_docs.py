@@ -24,6 +24,7 @@ GUIDE = [
     "dictionaries",
     "roles",
     "tracking",
+    "dashboard",
     "own-data",
     "policies",
     "artifacts",

@@ -29,9 +29,10 @@ FLOORS = {
     "credit": 8,
     "grpo": 9,
     "studies": 10,
-    "demo": 11,
-    "cli": 12,
-    "__main__": 13,
+    "dashboard": 11,
+    "demo": 12,
+    "cli": 13,
+    "__main__": 14,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {file: ast.parse(file.read_text()) for file in FILES}

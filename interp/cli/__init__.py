@@ -9,6 +9,7 @@ from typing import NoReturn
 from interp.artifacts import BadInput, set_integrity, versions
 from interp.cli.app import app, say
 from interp.cli.check import Check
+from interp.cli.dashboard import Dashboard
 from interp.cli.demo import Demo
 from interp.cli.dictionaries import Collect, EvalTsae, FitTsae
 from interp.cli.features import EarnRoles
@@ -29,6 +30,7 @@ __all__ = [
     "Check",
     "Collect",
     "Compare",
+    "Dashboard",
     "Demo",
     "EarnRoles",
     "EvalTsae",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from interp.features.gates import Trial
     from interp.features.interchange import InterchangeEffects, TextPair, interchange_latents
     from interp.features.labels import LabeledTokens, label_tokens
+    from interp.features.notes import LatentNote, LatentSet, Notes
     from interp.features.roles import Roles
 
 __all__ = [
@@ -18,6 +19,9 @@ __all__ = [
     "Contrast",
     "InterchangeEffects",
     "LabeledTokens",
+    "LatentNote",
+    "LatentSet",
+    "Notes",
     "RoleFamily",
     "Roles",
     "RolesConfig",
@@ -35,6 +39,9 @@ __getattr__ = lazy_exports(
         "Contrast": "interp.features.families",
         "InterchangeEffects": "interp.features.interchange",
         "LabeledTokens": "interp.features.labels",
+        "LatentNote": "interp.features.notes",
+        "LatentSet": "interp.features.notes",
+        "Notes": "interp.features.notes",
         "RoleFamily": "interp.features.families",
         "Roles": "interp.features.roles",
         "TextPair": "interp.features.interchange",

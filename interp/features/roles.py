@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from interp.artifacts import (
     BadInput,
@@ -30,6 +30,7 @@ from interp.features.ablation import BehaviorEffects
 from interp.features.config import RolesConfig
 from interp.features.families import role_family
 from interp.features.gates import Trial
+from interp.features.notes import Notes
 from interp.features.sampling import RolloutEffect
 from interp.stats.estimate import Estimate
 
@@ -64,11 +65,14 @@ class Roles(HtmlSummary):
     layer: int
     rollout_effects: tuple[RolloutEffect, ...] = ()
     """What the policy writes with each role latent ablated and doubled, and with its nearest match."""
+    path: ClassVar[Path | None] = None
+    """Where they were saved or loaded last. No part of what they are."""
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         with writing_dir(path, overwrite=overwrite) as partial:
             write_json(partial / FILE, {name: to_json(getattr(self, name)) for name in SAVED_FIELDS})
             write_manifest(partial, KIND, config=self.config, made_from=self.made_from)
+        object.__setattr__(self, "path", Path(path))
 
     @classmethod
     def load(cls, path: str | Path, *, made_from: dict[str, str] | None = None) -> "Roles":
@@ -82,9 +86,11 @@ class Roles(HtmlSummary):
                     "earned by an earlier version, earn them again (interp roles)"
                 )
             try:
-                return cls._from_json(content, artifact.manifest)
+                roles = cls._from_json(content, artifact.manifest)
             except BadInput as error:
                 raise ValueError(error) from error
+        object.__setattr__(roles, "path", artifact.path)
+        return roles
 
     @classmethod
     def _from_json(cls, content: dict[str, Any], manifest: dict[str, Any]) -> "Roles":
@@ -100,6 +106,22 @@ class Roles(HtmlSummary):
         )
         _expect_whole(roles)
         return roles
+
+    def notes(self) -> Notes:
+        """Names that were given to latents: `notes.json` beside the roles, which the dashboard reads."""
+        if self.path is None:
+            raise BadInput(
+                "expected roles that were saved, to keep notes beside them; got some that were not: save(path)"
+            )
+        return Notes.load(self.path.absolute().parent)
+
+    def name(self, latent: int, name: str, note: str = "") -> Notes:
+        """Name a latent, in `notes.json` beside the roles. An empty name and note forget it."""
+        self.role_of(latent)  # refuses a latent that the dictionary does not have
+        notes = self.notes()
+        notes.name(latent, name, note)
+        notes.save()
+        return notes
 
     def fingerprint(self) -> str:
         return fingerprint(json.dumps(to_json(self), sort_keys=True))

@@ -18,6 +18,7 @@ POSITIONAL = {
     cli.Card: {"organism"},
     cli.ImportGguf: {"gguf"},
     cli.Compare: {"a", "b"},
+    cli.Dashboard: {"results"},
 }
 each_command = pytest.mark.parametrize(("words", "config"), COMMANDS.items(), ids=map(" ".join, COMMANDS))
 

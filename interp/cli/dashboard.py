@@ -1,0 +1,63 @@
+"""A dashboard of results, as one HTML file that opens offline."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from interp.artifacts import BadInput, expect_free
+from interp.checks import Name
+from interp.cli.app import Args, Flat, app, explain, say, say_json, say_saved
+from interp.cli.args import Dtype
+from interp.dashboard import DashboardConfig
+
+
+@dataclass(frozen=True)
+class Dashboard(Args):
+    results: tyro.conf.Positional[tuple[Path, ...]]
+    """Directories of results: runs, tracks, roles, dictionaries, evaluations, comparisons, rollouts, buckets, studies,
+    or directories that hold several of them."""
+    out: Path = Path("report.html")
+    """The file to write."""
+    notes: Path | None = None
+    """Names of latents, as a dashboard or `Notes.save` writes them. Default: the notes.json beside the results."""
+    report: Annotated[DashboardConfig, Flat] = field(default_factory=DashboardConfig)
+    device: Name = "auto"
+    """auto, cpu, cuda or mps."""
+    dtype: Dtype = "auto"
+    """Precision of the weights. auto: that in which they are stored, and float32 on the CPU."""
+    overwrite: bool = False
+    """Replace the file at --out."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@app.command(name="dashboard")
+def dashboard_command(config: Annotated[Dashboard, Flat]) -> None:
+    """Make one HTML file of results: features by bucket and checkpoint, rollouts token by token, comparisons."""
+    if not config.results:
+        raise BadInput("expected directories of results, got none: interp dashboard runs/demo")
+    expect_free(config.out, overwrite=config.overwrite)
+    from interp.dashboard.building import make_dashboard
+
+    dashboard = make_dashboard(
+        *config.results,
+        config=config.report,
+        notes=config.notes,
+        device=config.device,
+        dtype=config.dtype,
+        progress=not config.json,
+    )
+    path = dashboard.save(config.out, overwrite=config.overwrite)
+    findings, n_bytes = dashboard.index["overview"]["findings"], path.stat().st_size
+    if config.json:
+        return say_json({"out": path, "bytes": n_bytes, "findings": findings, "left_out": dashboard.left_out})
+    say(f"{dashboard}")
+    for finding in findings:
+        explain(f"{finding['text']} {finding['detail']}")
+    if dashboard.left_out:
+        say("", "Left out:")
+        for sentence in dashboard.left_out:
+            explain(sentence)
+    return say_saved(path)

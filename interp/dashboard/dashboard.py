@@ -1,0 +1,114 @@
+"""A dashboard: a report's index and chunks, saved as one HTML file that opens offline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interp.artifacts import BadInput, expect_free, writing_file
+from interp.dashboard.examples import PROBE
+from interp.dashboard.page import page
+from interp.dashboard.report import unpack
+from interp.display import HtmlSummary
+from interp.features.notes import Notes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+WINDOW = 24
+"""Tokens of a text on each side of the one that an example is about."""
+
+
+class Dashboard(HtmlSummary):
+    """What training changed, to look at: `save("report.html")`."""
+
+    def __init__(self, index: dict[str, Any], chunks: dict[str, bytes]) -> None:
+        self.index = index
+        """What the front-end reads first (see `interp.dashboard.report`)."""
+        self.chunks = chunks
+        """Compressed arrays and JSON, by name."""
+
+    @property
+    def left_out(self) -> list[str]:
+        """Sentences: what is missing or partial, and why."""
+        return self.index["left_out"]
+
+    def __repr__(self) -> str:
+        features, rollouts = self.index["features"], self.index["rollouts"]
+        counts = (
+            f"{len(self.index['runs'])} runs",
+            f"{len(self.index['checkpoints'])} checkpoints",
+            f"{features['count'] if features else 0} latents",
+            f"{rollouts['count'] if rollouts else 0} rollouts",
+        )
+        return f"Dashboard({', '.join(counts)})"
+
+    def summary(self) -> "pl.DataFrame":
+        """Compressed bytes of each part."""
+        import polars as pl
+
+        sizes: dict[str, int] = {}
+        for name, chunk in self.chunks.items():
+            sizes[name.split(".")[0]] = sizes.get(name.split(".")[0], 0) + len(chunk)
+        return pl.DataFrame({"part": list(sizes), "bytes": list(sizes.values())}).sort("bytes", descending=True)
+
+    def as_html(self) -> str:
+        """The whole report as one HTML text, which loads nothing from anywhere."""
+        return page(self.index, self.chunks)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the report as one HTML file, atomically. A file that exists is kept, unless `overwrite`."""
+        path = Path(path)
+        if path.is_dir():
+            raise BadInput(f"{path}: expected a file for the report, got a directory: name a file in it, report.html")
+        expect_free(path, overwrite=overwrite)
+        with writing_file(path) as partial:
+            partial.write_text(self.as_html(), encoding="utf-8")
+        return path
+
+    @property
+    def notes(self) -> Notes:
+        """Names of latents, with those that were given in the widget of a notebook: `notes.save("notes.json")`."""
+        return Notes.from_json(self.index["notes"])
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        from interp.dashboard.widget import make_widget, mimebundle
+
+        def keep(notes: dict[str, Any]) -> None:
+            self.index["notes"] = notes
+
+        return mimebundle(self.as_html(), lambda: make_widget(self.index, self.chunks, keep))
+
+    # --- what a chunk holds ------------------------------------------------------------------------------------------
+
+    def chunk(self, name: str) -> Any:
+        """The array or the plain values of a chunk."""
+        entry = self.index["chunks"][name]
+        return unpack(self.chunks[name], entry["dtype"], entry["shape"])
+
+    def latents(self) -> list[int]:
+        """The latents shown, by their numbers in the dictionary."""
+        features = self.index["features"]
+        return [] if features is None else self.chunk(features["latents"]).tolist()
+
+    def examples(self, latent: int, count: int = 6) -> list[str]:
+        """Texts of the checkpoints in which a latent is strongest, the strongest token in «guillemets»."""
+        features, latents = self.index["features"], self.latents()
+        if latent not in latents:
+            raise BadInput(f"expected one of the {len(latents)} latents shown, got {latent}")
+        if features["examples"] is None:
+            return []
+        examples, row = features["examples"], latents.index(latent)
+        places = [column for column, corpus in enumerate(examples["corpus"]) if corpus != PROBE]
+        rollouts, positions = (self.chunk(examples[name])[row] for name in ("rollout", "position"))
+        chosen = [column for column in places if rollouts[column] >= 0][:count]
+        return [self._marked_text(int(rollouts[column]), int(positions[column])) for column in chosen]
+
+    def _marked_text(self, rollout: int, position: int) -> str:
+        index = self.index["rollouts"]
+        block = next(each for each in index["blocks"] if each["first"] <= rollout < each["first"] + each["count"])
+        start, length = (int(self.chunk(index["columns"][name])[rollout]) for name in ("start", "length"))
+        tokens = self.chunk(block["arrays"]["token"])[start - block["start"] :][:length]
+        texts: Sequence[str] = self.chunk(index["token_texts"])
+        words = [texts[token] for token in tokens]
+        before, after = words[max(0, position - WINDOW) : position], words[position + 1 : position + 1 + WINDOW]
+        return "".join([*before, "«", words[position], "»", *after])

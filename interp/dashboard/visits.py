@@ -1,0 +1,235 @@
+"""Checkpoints visited one after another: they answer questions and read their rollouts; the base reads all of them
+last. One policy at a time is in memory.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from interp.artifacts import BadInput, same_fingerprint
+from interp.dashboard.config import DashboardConfig
+from interp.dashboard.inputs import Inputs
+from interp.dashboard.readings import Reading, read_codes, read_logprobs
+from interp.dashboard.rollouts import (
+    PROBE_TEXT,
+    QUESTION_SPLIT,
+    QUESTIONS,
+    TRAINING,
+    Batch,
+    as_probe_rollouts,
+    ask,
+    expect_readable,
+    groups_of,
+    level_problems,
+    probe_rollouts,
+    select_groups,
+    select_steps,
+    training_rollouts,
+)
+from interp.dashboard.subjects import Subject
+from interp.rollouts.record import Rollout
+from interp.tsae.provenance import resolve_layer
+
+if TYPE_CHECKING:
+    from interp.dashboard.report import Report
+    from interp.dashboard.tokens import TokenTexts
+    from interp.policy import Policy
+    from interp.tsae.codes import Codes
+
+Place = tuple[str, int]
+"""The name of a subject, and a step."""
+
+
+@dataclass(eq=False)
+class Visit:
+    """A checkpoint, and what it reads."""
+
+    subject: Subject
+    step: int
+    checkpoint: int
+    """Its number in the report."""
+    readings: list[Reading] = field(default_factory=list)
+
+    @property
+    def is_base(self) -> bool:
+        return self.step == self.subject.steps[0]
+
+
+@dataclass
+class Visitor:
+    """Visits checkpoints for a report."""
+
+    inputs: Inputs
+    config: DashboardConfig
+    report: "Report"
+    texts: "TokenTexts"
+    numbers: Mapping[Place, int]
+    """The number in the report of each checkpoint."""
+    extra: Mapping[int, list[Rollout]]
+    """Rollouts that were given, by the number of the checkpoint that wrote them."""
+    level_of: Callable[[Rollout], object]
+    device: str = "auto"
+    dtype: str = "auto"
+    progress: bool = True
+    on_base: "Callable[[Policy, list[Reading]], None]" = lambda policy, readings: None
+    """Called with the base, while it is in memory, and with all that was read."""
+    training: dict[int, list[Rollout]] = field(default_factory=dict, init=False)
+    """All rollouts of training, by the number of their checkpoint: `read` fills it."""
+
+    def read(self) -> list[Reading]:
+        """Every batch of rollouts with all that could be read of it, in order of checkpoints."""
+        visits = self._plan()
+        loadable = [visit for visit in visits if visit.subject.checkpoint(visit.step) is not None]
+        bases = list({visit.subject.base: visit for visit in reversed(loadable) if visit.is_base}.values())
+        later = [visit for visit in loadable if not visit.is_base] if self._reads_policies else []
+        probe = probe_rollouts(self.inputs.all_tracks, self.config, self.level_of)
+        if not probe and self.config.probe and bases and self.inputs.task is not None and self.inputs.tsae is not None:
+            policy = self._load(bases[0])
+            probe = as_probe_rollouts(policy, self.inputs.task, bases[0].subject, self.config)
+        for visit in self._with_progress(later + bases):
+            policy = self._load(visit)
+            if visit.is_base:
+                self._visit_base(policy, visit, visits, probe)
+            else:
+                self._visit(policy, visit, probe)
+            del policy
+        unread = [visit for visit in visits if visit not in loadable]
+        for visit in unread:
+            self._say_unread(visit)
+        readings = [reading for visit in visits for reading in visit.readings if reading.batch.rows]
+        for reading in readings:
+            self._add_texts(None, reading)
+        return sorted(readings, key=lambda reading: (reading.batch.checkpoint, reading.batch.source))
+
+    @property
+    def _reads_policies(self) -> bool:
+        return self.inputs.tsae is not None or bool(self.config.questions and self.inputs.task is not None)
+
+    def _plan(self) -> list[Visit]:
+        """The checkpoints to visit, with the rollouts that are there already."""
+        visits = []
+        for subject in self.inputs.subjects:
+            for step in select_steps(subject.steps, self.config.checkpoints):
+                visit = Visit(subject, step, self.numbers[subject.name, step])
+                self.training[visit.checkpoint] = training_rollouts(subject, step)
+                rows = self._select(self.training[visit.checkpoint], subject.name, step)
+                visit.readings = [Reading(Batch(visit.checkpoint, TRAINING, rows))] if rows else []
+                visits.append(visit)
+        return self._with_given(visits)
+
+    def _with_given(self, visits: list[Visit]) -> list[Visit]:
+        """The visits, with the rollouts that were given to the report."""
+        for checkpoint, rows in self.extra.items():
+            chosen = self._select(rows, "given", checkpoint)
+            groups, total = len(groups_of(chosen)), len(groups_of(rows))
+            if groups < total:
+                self.report.leave_out(f"Of the rollouts that were given, {groups} of {total} groups are shown.")
+            visit = next((each for each in visits if each.checkpoint == checkpoint), None)
+            if visit is None:
+                place = next((place for place, number in self.numbers.items() if number == checkpoint), None)
+                subject = next((each for each in self.inputs.subjects if place and each.name == place[0]), None)
+                subject = subject or Subject("", "series", (0,))
+                visit = Visit(subject, place[1] if place else 0, checkpoint)
+                visits.append(visit)
+            source = TRAINING if any(row.advantages for row in chosen) else QUESTIONS
+            visit.readings.append(Reading(Batch(checkpoint, source, chosen)))
+            self.training[checkpoint] = [*self.training.get(checkpoint, ()), *rows]
+        return visits
+
+    def _select(self, rows: list[Rollout], *key: object) -> list[Rollout]:
+        return select_groups(rows, self.config.rollouts, self.level_of, self.config.seed, *key)
+
+    # --- one checkpoint ----------------------------------------------------------------------------------------------
+
+    def _load(self, visit: Visit) -> "Policy":
+        checkpoint = visit.subject.checkpoint(visit.step)
+        assert checkpoint is not None, "only checkpoints that are there are visited"
+        return checkpoint.load(device=self.device, dtype=self.dtype)
+
+    def _visit(self, policy: "Policy", visit: Visit, probe: list[Rollout]) -> None:
+        """Answers to questions, probe text if it is the last checkpoint, and the codes of all that it reads."""
+        self._ask(policy, visit)
+        if probe and visit.step == visit.subject.steps[-1] and self.inputs.tsae is not None:
+            visit.readings.append(self._probe_reading(policy, visit, probe))
+        for reading in visit.readings:
+            reading.live = self._codes(policy, reading.batch.rows)
+            self._add_texts(policy, reading)
+
+    def _visit_base(self, policy: "Policy", visit: Visit, visits: list[Visit], probe: list[Rollout]) -> None:
+        """What the base writes and reads itself, and then its reading of what every other checkpoint wrote."""
+        self._ask(policy, visit)
+        if probe:
+            visit.readings.append(self._probe_reading(policy, visit, probe))
+        for other in visits:
+            if not same_fingerprint(other.subject.base, visit.subject.base):
+                continue
+            for reading in other.readings:
+                rows = reading.batch.rows
+                expect_readable(policy, rows)
+                reading.base = self._codes(policy, rows)
+                if other.is_base:
+                    reading.live = reading.base
+                reading.base_logprobs, _ = read_logprobs(
+                    policy, rows, temperature=other.subject.temperature(), micro_tokens=self.config.micro_tokens
+                )
+                self._add_texts(policy, reading)
+        self.on_base(policy, [reading for other in visits for reading in other.readings])
+
+    def _add_texts(self, policy: "Policy | None", reading: Reading) -> None:
+        self.texts.add(policy, (token for row in reading.batch.rows for token in row.tokens))
+
+    def _ask(self, policy: "Policy", visit: Visit) -> None:
+        task, buckets = self.inputs.task, self.inputs.buckets
+        if task is None or not self.config.questions:
+            return
+        measured = None if buckets is None else buckets.result
+        problems = level_problems(task, QUESTION_SPLIT, self.config.questions, measured)
+        try:
+            rows = ask(policy, task, problems, visit.subject, visit.step, self.config) if problems else []
+        except BadInput as error:
+            self.report.leave_out(f"The checkpoints answer no questions: {error}.")
+            return
+        visit.readings.append(Reading(Batch(visit.checkpoint, QUESTIONS, rows)))
+
+    def _probe_reading(self, policy: "Policy", visit: Visit, probe: list[Rollout]) -> Reading:
+        """Text of the base, read by a checkpoint: with its own log-probabilities."""
+        rows = [replace(row, run=visit.subject.name, advantages=None, credit=None, gate=None) for row in probe]
+        logprobs, entropies = read_logprobs(
+            policy, rows, temperature=visit.subject.temperature(), micro_tokens=self.config.micro_tokens
+        )
+        return Reading(Batch(visit.checkpoint, PROBE_TEXT, rows), logprobs=logprobs, entropies=entropies)
+
+    def _codes(self, policy: "Policy", rows: list[Rollout]) -> "Codes | None":
+        tsae, layer = self.inputs.tsae, self.inputs.layer
+        if tsae is None:
+            return None
+        if policy.d_model != tsae.result.d_model:
+            raise BadInput(
+                f"{policy.path}: expected a policy of d_model {tsae.result.d_model}, as the dictionary's; got "
+                f"{policy.d_model}: give the dictionary of these checkpoints"
+            )
+        resolved = resolve_layer(tsae.result, layer)
+        return read_codes(tsae.result, policy, resolved, rows, micro_tokens=self.config.micro_tokens)
+
+    # --- progress and what is missing --------------------------------------------------------------------------------
+
+    def _with_progress(self, visits: list[Visit]) -> Iterator[Visit]:
+        bar = tqdm(
+            visits, desc="reading checkpoints", unit="checkpoint", delay=1, leave=False, disable=not self.progress
+        )
+        for visit in bar:
+            bar.set_postfix({"run": visit.subject.name, "step": visit.step}, refresh=False)
+            yield visit
+
+    def _say_unread(self, visit: Visit) -> None:
+        if visit.subject.name and self.inputs.tsae is not None:
+            self.report.leave_out(
+                f"The checkpoints of {visit.subject.name} are not where they were: what they read is left out."
+            )
+        elif visit.readings:
+            self.report.leave_out(
+                "Some rollouts are shown by the numbers of their tokens: give the policy that wrote them, for its "
+                "tokenizer."
+            )
