@@ -78,6 +78,14 @@ class Visit:
         """Follow a link to another place in the same page."""
         self.page.evaluate("hash => { location.hash = hash; }", address)
 
+    def show(self, address: str) -> None:
+        """Follow a link to a view, and wait until all that it decodes is there. The view must be shown."""
+        self.go(address)
+        main = self.page.locator("main")
+        expect(main).to_have_attribute("data-view", address.split("&")[0].removeprefix("v="))
+        expect(main.get_by_role("status").filter(has_text="…")).to_have_count(0)
+        expect(main.get_by_role("alert")).to_have_count(0)
+
     @property
     def address(self) -> dict[str, str]:
         """The hash, as its parts."""

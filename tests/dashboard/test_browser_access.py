@@ -9,7 +9,7 @@ from dashboard.browser import expect
 
 ADDRESSES = (
     "v=overview", "v=features", "v=feature&f=7", "v=rollouts", "v=rollouts&r=2&t=3&by=entropy",
-    "v=rollouts&r=60&pane=group", "v=compare", "v=notes",
+    "v=rollouts&r=20&pane=group", "v=compare", "v=notes",
 )  # fmt: skip
 RUN_AXE = """async () => {
   const result = await axe.run(document, {resultTypes: ["violations"]});
@@ -34,13 +34,11 @@ def background(page):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_axe_finds_no_serious_fault_in_any_view(visit, axe, dark):
-    opened = visit(dark=dark)
+    opened = visit(dark=dark, features=20, rollouts=40, tokens=12, checkpoints=3)
     opened.page.evaluate(axe)
     faults = {}
     for address in ADDRESSES:
-        opened.go(address)
-        expect(opened.page.locator("main")).to_have_attribute("data-view", address.split("&")[0][2:])
-        expect(opened.page.get_by_role("status").filter(has_text="…")).to_have_count(0)
+        opened.show(address)
         faults[address] = opened.page.evaluate(RUN_AXE)
     assert {address: list_ for address, list_ in faults.items() if list_} == {}
 
