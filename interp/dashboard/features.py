@@ -68,7 +68,7 @@ class Features:
         rank_F[alive] = 3
         for each in self.tracked:
             rank_F[each.is_judged_F()] = np.minimum(rank_F[each.is_judged_F()], 2)
-            for verdicts in (each.changes() and each.changes().buckets or {}).values():  # pyright: ignore
+            for verdicts in each.changes.values():
                 rank_F[np.isin(verdicts.verdict_F, (STRENGTHENED, WEAKENED))] = 1
         if self.inputs.roles is not None:
             roles = self.inputs.roles.result

@@ -31,8 +31,8 @@ def overview(
     """The overview of a report, as its index has it."""
     roles = None if inputs.roles is None else inputs.roles.result
     findings = [finding for each in tracked for finding in track_findings(each, checkpoints)]
-    if not any(len(each.tracks.steps) > 1 for each in tracked):
-        findings += list(rate_findings(learning, checkpoints))
+    tracked_runs = {each.run for each in tracked if len(each.tracks.steps) > 1}
+    findings += rate_findings([row for row in learning if row["run"] not in tracked_runs], checkpoints)
     findings += [] if roles is None else [roles_finding(roles)]
     findings += [finding for named in inputs.comparisons for finding in comparison_findings(named.result, named.name)]
     verdicts = [row for study in inputs.studies for row in study.verdicts()]
@@ -49,8 +49,8 @@ def overview(
 
 def track_findings(tracked: TrackedRun, checkpoints: Checkpoints) -> Iterator[Finding]:
     """What training changed in the rates of each bucket, paired by problem, and in how many latents."""
-    tracks, changes = tracked.tracks, tracked.changes()
-    if changes is None:
+    tracks = tracked.tracks
+    if len(tracks.steps) < 2:
         return
     run, (base, last) = checkpoints.runs[tracked.run].name, (tracks.steps[0], tracks.steps[-1])
     before, after, control = (
@@ -69,9 +69,9 @@ def track_findings(tracked: TrackedRun, checkpoints: Checkpoints) -> Iterator[Fi
                 "text": f"{run}: the {name} changed by {', '.join(texts)} (percentage points, step {base} to {last}).",
                 "detail": f"The base sampled again: {', '.join(controls)}.",
             }
-    counts = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in changes.buckets.items()]
-    floors = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in (changes.control or {}).items()]
-    same = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in (changes.same_text or {}).items()]
+    counts = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in tracked.changes.items()]
+    floors = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in tracked.control.items()]
+    same = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in tracked.same_text.items()]
     yield {
         "text": f"{run}: latents strengthened or weakened: {', '.join(counts)}.",
         "detail": f"The base sampled again: {', '.join(floors)}. On the same text: {', '.join(same)}.",
@@ -84,14 +84,13 @@ def track_findings(tracked: TrackedRun, checkpoints: Checkpoints) -> Iterator[Fi
 
 def role_rows(tracked: TrackedRun, roles: Roles | None) -> Iterator[dict[str, Any]]:
     """For each bucket and family: how many latents were strengthened, weakened, and change in the control."""
-    changes = tracked.changes()
-    if roles is None or changes is None:
+    if roles is None:
         return
     families = {family: roles.latents(family) for family in dict.fromkeys(trial.family for trial in roles.trials)}
-    for bucket, verdicts in changes.buckets.items():
+    for bucket, verdicts in tracked.changes.items():
         for family, latents in families.items():
             verdict = verdicts.verdict_F[latents]
-            control = None if changes.control is None else _changed(changes.control[bucket].verdict_F[latents])
+            control = _changed(tracked.control[bucket].verdict_F[latents]) if bucket in tracked.control else None
             yield {
                 "run": tracked.run,
                 "bucket": bucket,

@@ -1,7 +1,8 @@
 """Tracks as arrays: level and change of every latent shown, in every bucket, at every checkpoint, with the controls.
 
-Changes, intervals, q and verdicts are those of `Tracks`, each checkpoint against the base. False-discovery rates are
-over all latents of the dictionary, shown or not. The floor is the base against the base sampled again.
+Changes, intervals, q and verdicts are those of `Tracks.changes`, each checkpoint against the base, on what is active at
+any checkpoint. False-discovery rates are over all latents of the dictionary, shown or not. The floor is the base
+against the base sampled again. Each table of sums is read once, if all of them fit in memory.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,15 +15,19 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from interp.dashboard.report import Report
-from interp.tracking.changes import Changes
-from interp.tracking.config import ON_POLICY, PROBE
+from interp.stats.bootstrap import last_minus_first
+from interp.tracking.activation_sums import ActivationSums
+from interp.tracking.config import ON_POLICY, PROBE, RESAMPLED
 from interp.tracking.drift import TRUSTED, Drift
-from interp.tracking.measures import FIRING_RATE, MEAN_ACTIVATION
+from interp.tracking.measures import FIRING_RATE, MEAN_ACTIVATION, bucket_sums
 from interp.tracking.tracks import Tracks
 from interp.tracking.verdicts import TOO_FEW_PROMPTS, TOO_RARE, UNDECIDED, VERDICTS, LatentVerdicts
 
 CORPORA, MEASURES = (ON_POLICY, PROBE), (MEAN_ACTIVATION, FIRING_RATE)
 ESTIMATE = ("change", "low", "high")
+MAX_BYTES = 2 * 10**9
+"""Bytes of tables that are kept in memory."""
+ByBucket = Mapping[str, LatentVerdicts]
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,12 @@ class TrackedMeasure:
 
     corpus: str
     measure: str
-    changes: Changes | None
-    """From the base to the last checkpoint, with the controls. None if there is one checkpoint alone."""
-    by_step: Mapping[int, Mapping[str, LatentVerdicts]]
-    """Verdicts by bucket at each checkpoint after the base."""
-    level: Mapping[int, Mapping[str, Float[ndarray, " F"]]]
-    """The measure itself, by step and bucket."""
+    level: Mapping[str, Float[ndarray, "T F"]]
+    """The measure itself, by bucket."""
+    by_step: Mapping[int, ByBucket]
+    """Change from the base to each later checkpoint."""
+    control: ByBucket | None = None
+    """The base against the base sampled again. None on the probe corpus, and of one checkpoint alone."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +53,49 @@ class TrackedRun:
     """Number of the run in the report."""
     checkpoints: list[int]
     """Numbers of the checkpoints in the report, the base first."""
-    measures: list[TrackedMeasure]
+    measures: Mapping[tuple[str, str], TrackedMeasure]
+    """By corpus and measure."""
     drift: Drift
 
     def is_judged_F(self) -> Bool[ndarray, " F"]:
         """Latents with another verdict than too rare and too few prompts, anywhere."""
         judged_F = np.zeros(self.tracks.width, bool)
-        for one in self.measures:
+        for one in self.measures.values():
             for verdicts in (each for by_bucket in one.by_step.values() for each in by_bucket.values()):
                 judged_F |= ~np.isin(verdicts.verdict_F, (TOO_RARE, TOO_FEW_PROMPTS))
         return judged_F
 
-    def changes(self, measure: str = MEAN_ACTIVATION, corpus: str = ON_POLICY) -> Changes | None:
-        return next(one.changes for one in self.measures if (one.corpus, one.measure) == (corpus, measure))
+    @property
+    def changes(self) -> ByBucket:
+        """Change of the mean activation to the last checkpoint, on its own text. Empty of one checkpoint alone."""
+        return self.measures[ON_POLICY, MEAN_ACTIVATION].by_step.get(self.tracks.steps[-1], {})
+
+    @property
+    def same_text(self) -> ByBucket:
+        """The same on text of the base."""
+        return self.measures[PROBE, MEAN_ACTIVATION].by_step.get(self.tracks.steps[-1], {})
+
+    @property
+    def control(self) -> ByBucket:
+        """The same of the base sampled again."""
+        return self.measures[ON_POLICY, MEAN_ACTIVATION].control or {}
+
+
+class Tables:
+    """Sums by prompt of each checkpoint and corpus, read once as long as they fit."""
+
+    def __init__(self, tracks: Tracks) -> None:
+        self.tracks, self.bytes = tracks, 0
+        self._tables: dict[tuple[int, str], ActivationSums] = {}
+
+    def __call__(self, step: int, corpus: str) -> ActivationSums:
+        if (step, corpus) not in self._tables:
+            table = self.tracks.activation_sums(step, corpus)
+            self.bytes += table.active_RF.nbytes + table.sum_RF.nbytes
+            if self.bytes > MAX_BYTES:
+                return table
+            self._tables[step, corpus] = table
+        return self._tables[step, corpus]
 
 
 def measure_tracks(tracks: Tracks, run: int, checkpoints: list[int], *, progress: bool = True) -> TrackedRun:
@@ -70,18 +105,29 @@ def measure_tracks(tracks: Tracks, run: int, checkpoints: list[int], *, progress
         parts, desc=f"testing latents of {tracks.config['run']}", unit="measure", delay=1, leave=False,
         disable=not progress,
     )  # fmt: skip
-    measures = [_measure(tracks, corpus, measure) for corpus, measure in bar]
+    tables = Tables(tracks)
+    measures = {(corpus, measure): _measure(tracks, tables, corpus, measure) for corpus, measure in bar}
     return TrackedRun(tracks, run, checkpoints, measures, tracks.drift())
 
 
-def _measure(tracks: Tracks, corpus: str, measure: str) -> TrackedMeasure:
+def _measure(tracks: Tracks, tables: Tables, corpus: str, measure: str) -> TrackedMeasure:
     base, *later = tracks.steps
-    level = {step: tracks.latent_values(step, corpus=corpus, measure=measure) for step in tracks.steps}
     if not later:
-        return TrackedMeasure(corpus, measure, None, {}, level)
-    changes = tracks.changes(corpus=corpus, measure=measure)
-    by_step = {step: tracks.verdicts((base, step), corpus=corpus, measure=measure) for step in later[:-1]}
-    return TrackedMeasure(corpus, measure, changes, {**by_step, later[-1]: changes.buckets}, level)
+        values = tracks.latent_values(base, corpus=corpus, measure=measure)
+        return TrackedMeasure(corpus, measure, {bucket: value_F[None] for bucket, value_F in values.items()}, {})
+    by_step: dict[int, dict[str, LatentVerdicts]] = {step: {} for step in later}
+    level, control = {}, {}
+    for bucket, prompts in tracks.prompts.items():
+        sums = bucket_sums((tables(step, corpus) for step in tracks.steps), bucket, prompts, measure)
+        for t, step in enumerate(later, 1):
+            weights_T = np.zeros(len(tracks.steps))
+            weights_T[0], weights_T[t] = -1, 1
+            by_step[step][bucket] = sums.verdicts(weights_T)
+        level[bucket] = by_step[later[-1]][bucket].change.ratio_TF
+        if corpus == ON_POLICY:
+            twice_sampled = (tables(base, each) for each in (ON_POLICY, RESAMPLED))
+            control[bucket] = bucket_sums(twice_sampled, bucket, prompts, measure).verdicts(last_minus_first(2))
+    return TrackedMeasure(corpus, measure, level, by_step, control or None)
 
 
 def add_tracks(
@@ -90,9 +136,12 @@ def add_tracks(
     """Add the arrays of tracks: an entry of the index for each corpus and measure."""
     tracks = tracked.tracks
     drift = list(_drift_rows(tracked))
-    for one in tracked.measures:
+    for (corpus, measure), one in tracked.measures.items():
+        same = tracked.measures[PROBE, measure] if corpus == ON_POLICY else None
         prefix = f"track.{number}.{one.corpus}.{one.measure}"
         arrays = _arrays(tracks.steps, one, latents, buckets)
+        for name, by_bucket in (("floor", one.control), ("same", same and same.by_step.get(tracks.steps[-1]))):
+            arrays |= _control(name, by_bucket or {}, latents, buckets)
         yield {
             "run": tracked.run,
             "name": tracks.config["run"],
@@ -111,15 +160,15 @@ def add_tracks(
 def _arrays(
     steps: Sequence[int], one: TrackedMeasure, latents: Int[ndarray, " A"], buckets: Sequence[str]
 ) -> dict[str, ndarray]:
-    """Level, changes and verdicts by checkpoint and bucket, and the controls by bucket. NaN where there is nothing."""
+    """Level, changes and verdicts by checkpoint and bucket. NaN where there is nothing."""
     shape = (len(steps), len(buckets), len(latents))
     arrays = {name: np.full(shape, np.nan) for name in ("level", *ESTIMATE, "q")}
     arrays["verdict"] = np.full(shape, VERDICTS.index(TOO_FEW_PROMPTS))
     for t, step in enumerate(steps):
         for b, bucket in enumerate(buckets):
-            if bucket not in one.level[step]:
+            if bucket not in one.level:
                 continue
-            arrays["level"][t, b] = one.level[step][bucket][latents]
+            arrays["level"][t, b] = one.level[bucket][t][latents]
             if step not in one.by_step:
                 arrays["verdict"][t, b] = VERDICTS.index(UNDECIDED)
                 continue
@@ -128,21 +177,17 @@ def _arrays(
                 arrays[name][t, b] = values
             arrays["q"][t, b] = verdicts.q_F[latents]
             arrays["verdict"][t, b] = [VERDICTS.index(str(verdict)) for verdict in verdicts.verdict_F[latents]]
-    return arrays | _controls(one.changes, latents, buckets)
-
-
-def _controls(changes: Changes | None, latents: Int[ndarray, " A"], buckets: Sequence[str]) -> dict[str, ndarray]:
-    """The base against the base sampled again, and the change on the same text, by bucket."""
-    arrays: dict[str, ndarray] = {}
-    for name in ("floor", "same"):
-        control = None if changes is None else changes.control if name == "floor" else changes.same_text
-        parts = {end: np.full((len(buckets), len(latents)), np.nan) for end in ESTIMATE}
-        for b, bucket in enumerate(buckets):
-            if control is not None and bucket in control:
-                for end, values in _estimates(control[bucket], latents).items():
-                    parts[end][b] = values
-        arrays |= {name if end == "change" else f"{name}_{end}": values for end, values in parts.items()}
     return arrays
+
+
+def _control(name: str, by_bucket: ByBucket, latents: Int[ndarray, " A"], buckets: Sequence[str]) -> dict[str, ndarray]:
+    """A change with its interval, by bucket. NaN where there is none."""
+    parts = {end: np.full((len(buckets), len(latents)), np.nan) for end in ESTIMATE}
+    for b, bucket in enumerate(buckets):
+        if bucket in by_bucket:
+            for end, values in _estimates(by_bucket[bucket], latents).items():
+                parts[end][b] = values
+    return {name if end == "change" else f"{name}_{end}": values for end, values in parts.items()}
 
 
 def _estimates(verdicts: LatentVerdicts, latents: Int[ndarray, " A"]) -> dict[str, ndarray]:
