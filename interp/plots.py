@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from interp.artifacts import recover, writing_file
+from interp.artifacts import BadInput, recover, writing_file
 from interp.display import as_html
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-PALETTE = (
-    "#3b6fb6", "#c8553d", "#4f9d69", "#8d6ab8", "#c79a2b", "#5b6770", "#2a9d9d", "#b0487a", "#7d8f1f", "#1d3f72",
-    "#e08e79", "#8a5a2b",
-)  # fmt: skip
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
+"""Colours that colour-blind readers can tell apart (Okabe and Ito). From the eighth series on they come again, with
+another symbol and another dash."""
+SYMBOLS, DASHES = ("circle", "diamond", "square"), ("solid", "dash", "dot")
 GROUP_WIDTH = 0.7
 """Share of the distance between two groups over which the series of a group are spread."""
 SCRIPT = "plotly.min.js"
@@ -44,6 +44,15 @@ class Point(NamedTuple):
     value: float | None
     low: float | None = None
     high: float | None = None
+    n: int | None = None
+    """Observations behind it, shown where the pointer is."""
+
+    @property
+    def in_words(self) -> str:
+        if self.value is None:
+            return ""
+        interval = "" if self.low is None or self.high is None else f" [{self.low:.3g}, {self.high:.3g}]"
+        return f"{self.value:.3g}{interval}" + ("" if self.n is None else f", n = {self.n:,}")
 
 
 class Part(NamedTuple):
@@ -99,10 +108,17 @@ def dot_rows(rows: Mapping[str, Panels], *, zero_line: bool = True, names: Seque
     return _with_one_legend(figure, names)
 
 
-def save(figure: "go.Figure", path: Path) -> None:
-    """Write a figure as one HTML file that opens offline."""
+def save(figure: "go.Figure", path: str | Path) -> None:
+    """Write a figure as one HTML file that opens offline; as an image if the name ends in .png or .svg."""
+    from interp.images import FORMATS, draw
+
+    path = Path(path)
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in ("html", *FORMATS):
+        raise BadInput(f"{path}: expected a name that ends in .html, .png or .svg; got {path.suffix or 'no ending'}")
+    content = draw(figure, kind) if kind in FORMATS else figure.to_html(include_plotlyjs=True).encode()
     with writing_file(path) as aside:
-        aside.write_text(figure.to_html(include_plotlyjs=True))
+        aside.write_bytes(content)
 
 
 def page(
@@ -175,6 +191,8 @@ def _add_series(figure: "go.Figure", place: tuple[int, int], name: str, points: 
             y=[value for _, value in measured],
             error_y={"type": "data", "symmetric": False, **intervals, "thickness": 1.2, "width": 3},
             mode=mode,
+            hovertext=[as_html(point.in_words) for point, _ in measured],
+            hoverinfo="name+text",
             name=as_html(name),
             legendgroup=name,
             marker={"size": 8},
@@ -189,7 +207,9 @@ def _with_one_legend(figure: "go.Figure", names: Sequence[str] = ()) -> "go.Figu
     names = list(dict.fromkeys([*map(as_html, names), *(trace.name for trace in traces)]))
     in_legend: set[str] = set()
     for trace in traces:
-        colour = PALETTE[names.index(trace.name) % len(PALETTE)]
+        turn, place = divmod(names.index(trace.name), len(PALETTE))
+        colour, turn = PALETTE[place], min(turn, len(SYMBOLS) - 1)
         trace.update(marker_color=colour, line_color=colour, showlegend=trace.name not in in_legend)
+        trace.update(marker_symbol=SYMBOLS[turn], line_dash=DASHES[turn])
         in_legend.add(trace.name)
     return figure

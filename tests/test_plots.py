@@ -3,13 +3,16 @@
 import json
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, cast
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
 
+from interp.artifacts import BadInput
 from interp.display import Html, html_table
-from interp.plots import Part, Point, curves, dot_rows, dots, page, save
+from interp.images import find_browser
+from interp.plots import PALETTE, Part, Point, curves, dot_rows, dots, page, save
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -111,3 +114,50 @@ def test_a_series_has_one_colour_in_every_panel_whatever_its_name():
     traces: list[Any] = list(figure.data)
     colours = [(trace.name, trace.marker.color, trace.showlegend) for trace in traces]
     assert colours[0][1] == colours[2][1] != colours[1][1] and [shows for *_, shows in colours] == [True, True, False]
+
+
+# --- what a figure says, and images ----------------------------------------------------------------------------------
+
+
+def test_a_point_says_its_interval_and_how_many_observations_are_behind_it():
+    assert Point("x", 0.5, 0.4, 0.6, 1200).in_words == "0.5 [0.4, 0.6], n = 1,200"
+    assert Point("x", 0.5).in_words == "0.5"
+    figure = dots({"": {"a": [Point("x", 0.5, 0.4, 0.6, 12), Point("y", None)]}}, y="share")
+    trace: Any = figure.data[0]
+    assert list(trace.hovertext) == ["0.5 [0.4, 0.6], n = 12"]
+
+
+def test_series_beyond_the_palette_have_another_symbol_and_dash():
+    names = [f"series {i}" for i in range(len(PALETTE) + 1)]
+    figure = curves({"": {name: [Point(0, 1), Point(1, 2)] for name in names}}, x="x", y="y")
+    first, last = (cast(Any, figure.data[i]) for i in (0, len(PALETTE)))
+    assert first.marker.color == last.marker.color
+    assert (first.marker.symbol, first.line.dash) != (last.marker.symbol, last.line.dash)
+
+
+def test_a_figure_is_saved_only_under_the_name_of_a_format(tmp_path):
+    with pytest.raises(BadInput, match=r"ends in .html, .png or .svg; got .pdf"):
+        save(dots({"": {}}, y="y"), tmp_path / "figure.pdf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_chromium_an_image_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.delenv("INTERP_CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadInput, match="expected Chromium to draw a PNG, got none of chromium"):
+        save(dots({"": {}}, y="y"), tmp_path / "figure.png")
+
+
+def test_a_browser_that_draws_nothing_is_named_in_the_refusal(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERP_CHROMIUM", "/bin/true")
+    with pytest.raises(BadInput, match="expected an image from Chromium, got none"):
+        save(dots({"": {}}, y="y"), tmp_path / "figure.svg")
+
+
+@pytest.mark.skipif(find_browser() is None, reason="Chromium is not installed")
+def test_chromium_draws_a_figure_with_hostile_names_as_an_svg(tmp_path):
+    figure = dots({"panel": {"</script><script>alert(1)</script>": [Point("x & y", 0.5, 0.4, 0.6)]}}, y="share of all")
+    save(figure, tmp_path / "figure.svg")
+    drawn = ElementTree.fromstring((tmp_path / "figure.svg").read_text())
+    texts = {element.text for element in drawn.iter() if element.text}
+    assert drawn.tag.endswith("svg") and {"panel", "x & y", "share of all"} <= texts

@@ -100,7 +100,7 @@ class OrganismCard(HtmlSummary):
 
         series = {
             COLUMNS.get(name, name): [
-                Point(d, m[name].value, m[name].low, m[name].high) for d, m in self.by_depth.items()
+                Point(d, m[name].value, m[name].low, m[name].high, m[name].n) for d, m in self.by_depth.items()
             ]
             for name in measures
         }

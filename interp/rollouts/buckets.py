@@ -157,7 +157,9 @@ class Buckets(Sequence[BucketedProblem], HtmlSummary):
 
         ranked = list(enumerate(sorted(self.rows, key=lambda row: row.pass_rate)))
         series = {
-            bucket: [Point(rank, row.pass_rate, row.low, row.high) for rank, row in ranked if row.bucket == bucket]
+            bucket: [
+                Point(rank, row.pass_rate, row.low, row.high, row.n) for rank, row in ranked if row.bucket == bucket
+            ]
             for bucket in BUCKETS
         }
         return curves({"pass rate by problem": series}, x="problems, hardest first", y="pass rate")

@@ -92,7 +92,7 @@ class Evaluation(HtmlSummary):
         panels = {
             name: {
                 group: [
-                    Point(step, e.value, e.low, e.high)
+                    Point(step, e.value, e.low, e.high, e.n)
                     for step in self.steps
                     if (e := self.measures(step, by=grouping, group=group)[name]).n
                 ]

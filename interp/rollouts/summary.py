@@ -99,7 +99,7 @@ class Summary(HtmlSummary):
 
         series = {
             name: [
-                Point(group if isinstance(group, int | float) else str(group), e.value, e.low, e.high)
+                Point(group if isinstance(group, int | float) else str(group), e.value, e.low, e.high, e.n)
                 for group, e in ((group, estimates[name]) for group, estimates in self.estimates.items())
                 if e.n
             ]

@@ -271,4 +271,4 @@ def point(x: float | str, estimate: Estimate) -> Point:
     if math.isnan(estimate.value):
         return Point(x, None)
     ends = (estimate.low, estimate.high) if estimate.has_interval else (None, None)
-    return Point(x, estimate.value, *ends)
+    return Point(x, estimate.value, *ends, n=estimate.n or None)

@@ -101,7 +101,7 @@ def _latent_points(latents: LatentComparison, comparison: BucketComparison, n_la
 def _point(x: float | str, estimate: Estimate) -> Point:
     """An estimate as a point. NaN is not drawn: a latent that is never active has no mean when active."""
     numbers = (estimate.value, estimate.low, estimate.high)
-    return Point(x, *(None if math.isnan(number) else number for number in numbers))
+    return Point(x, *(None if math.isnan(number) else number for number in numbers), n=estimate.n or None)
 
 
 def _role_label(latent: int, role_F: Sequence[str] | None) -> str:
