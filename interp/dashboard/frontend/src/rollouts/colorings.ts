@@ -23,6 +23,8 @@ export interface ColoringValues {
   /** What the colours follow: the numbers less the centre, and log-probabilities turned positive. */
   shades: Float32Array;
   scale: Scale;
+  /** The least and the largest shade; 0 always lies between them. */
+  ends: [number, number];
   /** A shade as the number that was recorded. */
   format: (shade: number) => string;
 }
@@ -160,9 +162,14 @@ export function coloringValues(reading: Reading, key: string, latent: number | n
   const sign = key === "logprob" ? -1 : 1;
   const shades = values.map((value) => sign * (value - center));
   let reach = key === "activation" && peak > 0 ? peak : 0;
-  for (const value of shades) if (Math.abs(value) > reach) reach = Math.abs(value);
+  const ends: [number, number] = [0, reach];
+  for (const value of shades) {
+    if (value < ends[0]) ends[0] = value;
+    if (value > ends[1]) ends[1] = value;
+    if (Math.abs(value) > reach) reach = Math.abs(value);
+  }
   const format = (shade: number) => (rule.kind === "diverging" && !center ? signed(shade) : num(sign * shade + center));
-  return { shades, scale: { kind: rule.kind === "diverging" ? "diverging" : "sequential", max: reach || 1 }, format };
+  return { shades, scale: { kind: rule.kind === "diverging" ? "diverging" : "sequential", max: reach || 1 }, ends, format };
 }
 
 /** The colouring that a key of the keyboard chooses. */

@@ -110,18 +110,19 @@ export function LatentSelect({ report, reading, numbers, latent, onChoose }: Lat
 export function Legend({ coloring, shown }: { coloring: Coloring; shown: ColoringValues | null }) {
   if (coloring.kind === "steps" && !coloring.reason) return <StepLegend what={coloring.what} />;
   if (!shown) return <p class="shade-legend">{coloring.reason || "No token has a value."}</p>;
-  const { scale, format } = shown;
-  const ends = scale.kind === "diverging" ? [-scale.max, scale.max] : [0, scale.max];
-  const swatches = [0, 0.25, 0.5, 0.75, 1].map((share) => ends[0] + share * (ends[1] - ends[0]));
+  const { scale, format, ends } = shown;
+  const [low, high] = ends;
+  const up = [0, high / 4, high / 2, (3 * high) / 4, high];
+  const swatches = low < 0 ? [low, low / 2, 0, ...(high > 0 ? [high / 2, high] : [])] : up;
   return (
     <div class="shade-legend">
       <span class="ramp">
-        <span>{format(ends[0])}</span>
+        <span>{format(low)}</span>
         {swatches.map((value, i) => (
           <span key={i} aria-hidden="true" {...swatchProps(value, scale)} />
         ))}
         <span>
-          {format(ends[1])} {coloring.unit}
+          {format(high)} {coloring.unit}
         </span>
       </span>
       <span class="muted">{coloring.what}</span>
