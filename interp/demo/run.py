@@ -1,5 +1,6 @@
-"""The whole demo: every stage in order, each printed as soon as it is done, and a page with all figures at the end."""
+"""The whole demo: every stage in order, each printed as soon as it is done, and the report and findings at the end."""
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import locked
 from interp.demo import text
-from interp.demo.page import NOTES, Illustrated, rates_figure, write_page
+from interp.demo.answers import Answers
+from interp.demo.findings import findings
 from interp.demo.plan import Plan
-from interp.demo.stages import BASE, DEEP, FEATURES, ORACLE, Stages
-from interp.demo.text import NO_CREDIT, Section
+from interp.demo.stages import ARMS, BASE, FEATURES, RESAMPLED, WRITTEN, Stages
+from interp.demo.text import NO_CREDIT, WIDTH, Section
+from interp.tasks.base import BUCKETS
 from interp.tracking.verdicts import TOO_RARE
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     import polars as pl
 
     from interp.features import Roles
     from interp.policy import Policy
-    from interp.rollouts import Evaluation
     from interp.tasks import Chain
     from interp.tsae import TSAE
 
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 class Demo:
     stages: Stages
     say: Callable[[str], None]
-    evaluations: "dict[str, Evaluation]" = field(default_factory=dict, init=False)
+    answers: dict[str, Answers] = field(default_factory=dict, init=False)
     """Of the base and of each arm."""
-    result: dict[str, Any] = field(default_factory=dict, init=False)
-    """Everything that was found, as plain values."""
-    parts: list[Illustrated] = field(default_factory=list, init=False)
+    results: list[Any] = field(default_factory=list, init=False)
+    """What the report shows besides runs and answers."""
+    values: dict[str, Any] = field(default_factory=dict, init=False)
+    """Everything that was measured with the dictionary, as plain values."""
     seconds: dict[str, float] = field(default_factory=dict, init=False)
     """Seconds that each stage took."""
+    sections: int = field(default=0, init=False)
 
     @property
     def plan(self) -> Plan:
@@ -43,75 +46,92 @@ class Demo:
 
     def run(self) -> dict[str, Any]:
         """Run every stage that the plan asks for."""
+        self.say(text.opening(self.plan))
         self._measure_base()
-        if self.plan.train_steps:
+        roles = None
+        if self.plan.sizes.steps:
             self._train_arms()
-        if self.plan.train_steps and self.plan.fit_steps:
+        if self.plan.sizes.steps and self.plan.sizes.fit_steps:
             tsae = self._fit_dictionary()
             roles = self._earn_roles(tsae)
             self._track(tsae, roles)
             self._compare(tsae, roles)
             self._train_with_features(tsae, roles)
-        page = write_page(self.plan.out / "demo.html", self.parts)
-        self.say(f"Page with all figures (opens offline): {page}")
-        self.say(f"Seconds: {', '.join(f'{stage} {seconds:.0f}' for stage, seconds in self.seconds.items())}")
-        evaluations = {name: evaluation.table().to_dicts() for name, evaluation in self.evaluations.items()}
-        return {"evaluations": evaluations, **self.result, "page": page, "seconds": self.seconds}
+        sentences = list(findings(self.answers, roles))
+        self._write_report(sentences)
+        evaluations = {name: answers.evaluation.table().to_dicts() for name, answers in self.answers.items()}
+        places = {"findings": sentences, "report": self.plan.report, "seconds": self.seconds}
+        return {"evaluations": evaluations, **self.values, **places}
 
     def _measure_base(self) -> None:
         with self._timed("base"):
-            self.evaluations[BASE] = self.stages.measure_base()
-        section = text.base_section(self.evaluations[BASE], self.stages.task, self.plan)
-        self._show(section, rates_figure(self.evaluations), "base")
+            buckets = self.stages.buckets("eval")
+            self.answers |= {name: self.stages.measure_base(name) for name in (BASE, RESAMPLED)}
+        self._show(text.base_section(self.answers[BASE], buckets, self.stages.task, self.plan))
 
     def _train_arms(self) -> None:
         with self._timed("training"):
-            self.evaluations |= self.stages.train_arms()
-        self._show(text.training_section(self.evaluations, self.plan), rates_figure(self.evaluations), "training")
+            self.answers |= ((name, self.stages.train(name, arm)) for name, arm in ARMS.items())
+        self._show(text.training_section(self.answers, self.plan))
 
     def _fit_dictionary(self) -> "TSAE":
         with self._timed("dictionary"):
             dictionary = self.stages.fit_dictionary()
-        self.result["dictionary"] = dictionary.quality.headline() | dictionary.recovery.headline()
-        self._show(text.dictionary_section(dictionary), dictionary.quality.figure(), "dictionary")
+        self.values["dictionary"] = dictionary.quality.headline() | dictionary.recovery.headline()
+        self.results.append(dictionary.tsae)
+        self._show(text.dictionary_section(dictionary))
         return dictionary.tsae
 
     def _earn_roles(self, tsae: "TSAE") -> "Roles":
         with self._timed("roles"):
             roles = self.stages.earn_roles(tsae)
-        self.result["roles"] = _summary_and_table(roles.summary(), roles.table())
-        self._show(text.roles_section(roles), roles.figure(), "roles")
+        self.values["roles"] = _summary_and_table(roles.summary(), roles.table())
+        self.results.append(roles)
+        self._show(text.roles_section(roles))
         return roles
 
     def _track(self, tsae: "TSAE", roles: "Roles") -> None:
         with self._timed("tracks"):
-            tracks = self.stages.track_deep(tsae)
-            changes, drift = tracks.changes(roles=roles), tracks.drift()
-        self.result["tracks"] = _summary_and_table(changes.summary(), _without_rare(changes.table()))
-        self.result["tracks"]["drift"] = drift.summary().to_dicts()
-        self._show(text.tracks_section(changes, drift, roles), tracks.figure(roles=roles), "tracks")
+            tracks = {name: self.stages.track(tsae, name) for name in BUCKETS}
+            changes = {name: each.changes(roles=roles) for name, each in tracks.items()}
+            drifts = {name: each.drift() for name, each in tracks.items()}
+        self.values["tracks"] = {
+            name: _summary_and_table(changes[name].summary(), _without_rare(changes[name].table()))
+            | {"drift": drifts[name].summary().to_dicts()}
+            for name in tracks
+        }
+        self.results += tracks.values()
+        self._show(text.tracks_section(changes, drifts, self.plan.sizes.tracking.problems))
 
     def _compare(self, tsae: "TSAE", roles: "Roles") -> None:
         with self._timed("comparison"):
-            comparison = self.stages.compare_arms(tsae, roles)
+            comparison = self.stages.compare(tsae, roles)
             latents, section = comparison.latents(), text.comparison_section(comparison)
-        self.result["comparison"] = _summary_and_table(latents.summary(), _without_rare(latents.table()))
-        self.result["comparison"]["relations"] = latents.relations().to_dicts()
-        self.result["comparison"]["behavior"] = comparison.behavior().to_dicts()
-        self._show(section, comparison.figure(), "comparison")
+        self.values["comparison"] = _summary_and_table(latents.summary(), _without_rare(latents.table()))
+        self.values["comparison"]["relations"] = latents.relations().to_dicts()
+        self.values["comparison"]["behavior"] = comparison.behavior().to_dicts()
+        self.results.append(comparison)
+        self._show(section)
 
     def _train_with_features(self, tsae: "TSAE", roles: "Roles") -> None:
         with self._timed("credit"):
-            evaluation = self.stages.train_with_features(tsae, roles)
-        if evaluation is None:
-            return self.say(NO_CREDIT)
-        self.evaluations[FEATURES] = evaluation
-        arms = {name: self.evaluations[name] for name in (BASE, DEEP, ORACLE, FEATURES)}
-        return self._show(text.credit_section(arms, roles), rates_figure(arms, list(self.evaluations)), "credit")
+            answers = self.stages.train_with_features(tsae, roles)
+            if answers is None:
+                return self.say(NO_CREDIT)
+            self.answers |= {FEATURES: answers, WRITTEN: self.stages.train_control()}
+        return self._show(text.credit_section(self.answers, roles))
 
-    def _show(self, section: Section, figure: "go.Figure", note: str) -> None:
-        self.parts.append(Illustrated(section, figure, NOTES[note]))
-        self.say(section.render(len(self.parts)))
+    def _write_report(self, sentences: list[str]) -> None:
+        with self._timed("report"):
+            report = self.stages.report(self.answers, *self.results)
+            report.save(self.plan.report, overwrite=True)
+        for number, sentence in enumerate(sentences, 1):
+            self.say(textwrap.fill(f"Finding {number}. {sentence}", WIDTH, subsequent_indent="  "))
+        self.say(f"Report (opens offline): {self.plan.report}")
+
+    def _show(self, section: Section) -> None:
+        self.sections += 1
+        self.say(section.render(self.sections))
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -1,38 +1,54 @@
 """The stages of the demo. Each opens what it has saved before, or continues where it was stopped."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from interp.activations import collect
-from interp.credit import StepValidity
+import torch
+
+from interp.artifacts import BadInput
+from interp.credit import Credit, RolloutBatch, StepValidity
+from interp.demo.answers import Answers
 from interp.demo.plan import Plan
 from interp.rollouts.series import Series
+from interp.tasks.base import BUCKETS
 from interp.tracking.config import CompareConfig, TrackConfig
 
 if TYPE_CHECKING:
     from interp.credit import CreditScheme
+    from interp.dashboard import Dashboard
     from interp.encoding import LossRecovery
     from interp.features import Roles
     from interp.grpo import Run
     from interp.policy import Policy
-    from interp.rollouts import Checkpoint, Evaluation
-    from interp.tasks import Chain
+    from interp.rollouts import Buckets, Checkpoint
+    from interp.tasks import Chain, Problem
     from interp.tracking import Comparison, Tracks
     from interp.tsae import TSAE, Quality
 
-BASE, MIDDLE, DEEP = "base", "middle", "deep"
-ORACLE, FEATURES = "deep, only valid rewarded", "deep, feature credit"
+EASY, MEDIUM, HARD = BUCKETS
+BASE, RESAMPLED = "base", "base again"
+ORACLE, FEATURES, WRITTEN = "hard, valid only", "hard, features", "hard, written only"
+
+
+@dataclass(frozen=True)
+class WrittenOnly:
+    """The control of credit by features: a format gate. A success keeps its reward unless it is a direct answer."""
+
+    def __call__(self, batch: RolloutBatch) -> Credit:
+        gate_B = torch.tensor([float(rollout.format != "direct") for rollout in batch.rollouts])
+        return Credit(gate_B, batch.mask_BL.float())
 
 
 class Arm(NamedTuple):
-    level: str
-    """The depth group that is trained on."""
+    bucket: str
+    """The bucket of training problems."""
     credit: "CreditScheme | None" = None
 
 
-ARMS = {MIDDLE: Arm("middle"), DEEP: Arm("deep"), ORACLE: Arm("deep", StepValidity(weights=False))}
+ARMS = {**{name: Arm(name) for name in BUCKETS}, ORACLE: Arm(HARD, StepValidity(weights=False))}
 
 
 class Dictionary(NamedTuple):
@@ -49,66 +65,85 @@ class Stages:
     plan: Plan
     progress: bool
 
+    # --- buckets -----------------------------------------------------------------------------------------------------
+
+    def buckets(self, split: str) -> "Buckets":
+        """Problems of a split in the buckets that the base's pass rate puts them into."""
+        from interp.rollouts import Buckets, bucket
+
+        path = self.plan.training_dir / "buckets" / split
+        if not path.exists():
+            problems = self.task.problems(split, None, self.plan.sizes.measured)
+            bucket(self.base, self.task, problems, config=self.plan.buckets, progress=self.progress).save(path)
+        return Buckets.load(path, made_from={"policy": self.base.fingerprint(), "task": self.task.fingerprint()})
+
+    def held_out_problems(self) -> "list[Problem]":
+        """Held-out problems of each bucket, which is their level."""
+        measured = self.buckets("eval")
+        return [problem for name in BUCKETS for problem in measured.problems(name)[: self.plan.sizes.problems]]
+
     # --- training ----------------------------------------------------------------------------------------------------
 
-    def measure_base(self) -> "Evaluation":
-        return self._evaluate(BASE, self.base)
+    def measure_base(self, name: str = BASE) -> Answers:
+        """The base's answers, other ones than decided the buckets; and as `base again` a second set, the control."""
+        return self._answers(name, self.base, purpose="evaluate" if name == BASE else f"evaluate {name}")
 
-    def train_arms(self) -> "Iterator[tuple[str, Evaluation]]":
-        """Each arm with its evaluation, as it is done."""
-        for name, arm in ARMS.items():
-            yield name, self._train(name, arm)
-
-    def train_with_features(self, tsae: "TSAE", roles: "Roles") -> "Evaluation | None":
-        """The deep arm with credit by latents that have roles. None if no latent has a role that credit uses."""
-        from interp.credit import FeatureCredit
-        from interp.credit.role_latents import role_latents
-
-        if not role_latents(roles):
-            return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a family without latents shows in the table of roles
-            credit = FeatureCredit(tsae, roles)
-        return self._train(FEATURES, Arm("deep", credit), self.plan.key)
-
-    def run(self, arm: str) -> "Run":
-        from interp.grpo import Run
-
-        return Run.open(self.plan.run_dir(arm))
-
-    def _train(self, name: str, arm: Arm, *inputs: object) -> "Evaluation":
+    def train(self, name: str, arm: Arm, out: Path | None = None) -> Answers:
+        """Train an arm, and let its last checkpoint answer the held-out problems."""
         from interp.grpo import train
 
+        problems = self.buckets("train").problems(arm.bucket)
+        if not problems:
+            raise BadInput(
+                f"expected problems of every bucket among {self.plan.sizes.measured}, got none that this base finds "
+                f"{arm.bucket}: train another base (--policy)"
+            )
         run = train(
             self.base,
             self.task,
-            arm.level,
+            problems,
             config=self.plan.training,
             credit=arm.credit,
-            out=self.plan.run_dir(name, *inputs),
+            out=(out or self.plan.training_dir) / slug(name),
             progress=self.progress,
         )
-        return self._evaluate(name, run.series.last, self.plan.training, *inputs)
+        return self._answers(name, run.series.last, out=out)
 
-    def _evaluate(self, name: str, policy: "Policy | Checkpoint", *inputs: object) -> "Evaluation":
-        from interp.rollouts import Evaluation, evaluate
+    def run(self, name: str) -> "Run":
+        """The finished run of an arm."""
+        from interp.grpo import Run
 
-        config = self.plan.evaluation(self.task.levels)
-        path = self.plan.evaluation_dir(name, config, *inputs)
+        places = (parent / slug(name) for parent in (self.plan.training_dir, self.plan.dictionary_dir))
+        return Run.open(next(path for path in places if path.exists()))
+
+    def _answers(
+        self, name: str, policy: "Policy | Checkpoint", *, purpose: str = "evaluate", out: Path | None = None
+    ) -> Answers:
+        from interp.rollouts import Rollouts, roll_out
+
+        path = (out or self.plan.training_dir) / "answers" / slug(name)
         if not path.exists():
-            evaluate(policy, self.task, config, **self._shared).save(path)
-        return Evaluation.load(path, made_from={"policy": policy.fingerprint(), "task": self.task.fingerprint()})
+            loaded = policy if policy is self.base else policy.load(device=str(self.base.device))
+            step = getattr(policy, "step", 0)
+            problems, sampling = self.held_out_problems(), self.plan.answering
+            roll_out(
+                loaded, self.task, problems, sampling, run=slug(name), step=step, purpose=purpose,
+                progress=self.progress,
+            ).save(path)  # fmt: skip
+        made_from = {"policy": policy.fingerprint(), "task": self.task.fingerprint()}
+        return Answers(Rollouts.load(path, made_from=made_from))
 
     # --- the dictionary ----------------------------------------------------------------------------------------------
 
     def fit_dictionary(self) -> Dictionary:
-        """A dictionary of the base and the ends of the middle and the deep run, measured on held-out problems."""
+        """A dictionary of the base and the ends of training on each bucket, measured on held-out problems."""
+        from interp.activations import collect
         from interp.encoding import loss_recovered
         from interp.tsae import TSAEConfig, evaluate, fit
 
         sizes, out, shared = self.plan.sizes, self.plan.dictionary_dir, self._shared
-        ends = [self.run(arm).series.last.path for arm in (MIDDLE, DEEP)]
-        series = Series.from_dirs([self.run(DEEP).series.base.path, *ends])
+        ends = [self.run(name).series.last.path for name in BUCKETS]
+        series = Series.from_dirs([self.run(HARD).series.base.path, *ends])
         store = collect(series, self.task, layer=sizes.layer, tokens=sizes.fit_tokens, out=out / "store", **shared)
         held_out = collect(
             series,
@@ -120,7 +155,7 @@ class Stages:
             **shared,
         )
         config = TSAEConfig(width=sizes.width)
-        config = replace(config, training=replace(config.training, steps=self.plan.fit_steps, seed=self.plan.seed))
+        config = replace(config, training=replace(config.training, steps=sizes.fit_steps, seed=sizes.seed))
         tsae = fit(store, config, out=out / "tsae", **shared)
         recovery = loss_recovered(tsae, held_out, series, documents=sizes.documents, **shared)
         return Dictionary(tsae, evaluate(tsae, held_out, **shared), recovery)
@@ -131,25 +166,67 @@ class Stages:
 
         path = self.plan.dictionary_dir / "roles"
         if not path.exists():
-            config = replace(self.plan.sizes.roles, test_seed=self.plan.seed)
-            earn_roles(tsae, self.base, self.task, config, **self._shared).save(path)
+            earn_roles(tsae, self.base, self.task, self.plan.roles, **self._shared).save(path)
         return Roles.load(path, made_from={"tsae": tsae.fingerprint(), "policy": self.base.fingerprint()})
 
-    def track_deep(self, tsae: "TSAE") -> "Tracks":
-        """Latents through the deep run."""
+    def track(self, tsae: "TSAE", name: str) -> "Tracks":
+        """Latents through the run of an arm, by measured bucket."""
         from interp.tracking import track
 
-        settings = {field.name: getattr(self.plan.sizes.tracking, field.name) for field in fields(CompareConfig)}
-        out = self.plan.dictionary_dir / "tracks"
-        return track(tsae, self.run(DEEP).series, self.task, TrackConfig(**settings), out=out, **self._shared)
+        settings = {field.name: getattr(self._tracking, field.name) for field in fields(CompareConfig)}
+        series, buckets = self.run(name).series, self.buckets("eval")
+        out = self.plan.dictionary_dir / f"tracks-{slug(name)}"
+        return track(tsae, series, self.task, TrackConfig(**settings), buckets=buckets, out=out, **self._shared)
 
-    def compare_arms(self, tsae: "TSAE", roles: "Roles") -> "Comparison":
-        """The ends of the middle run (A) and the deep run (B), with the base of both."""
+    def compare(self, tsae: "TSAE", roles: "Roles") -> "Comparison":
+        """The ends of training on medium (A) and on hard problems (B), with the base of both."""
         from interp.tracking import compare
 
-        out, middle, deep = self.plan.dictionary_dir / "comparison", self.run(MIDDLE), self.run(DEEP)
-        return compare(tsae, middle, deep, self.task, self.plan.sizes.tracking, roles=roles, out=out, **self._shared)
+        medium, hard, buckets = self.run(MEDIUM), self.run(HARD), self.buckets("eval")
+        out = self.plan.dictionary_dir / f"comparison-{MEDIUM}-{HARD}"
+        return compare(
+            tsae, medium, hard, self.task, self._tracking, buckets=buckets, roles=roles, out=out, **self._shared
+        )
+
+    # --- credit ------------------------------------------------------------------------------------------------------
+
+    def train_with_features(self, tsae: "TSAE", roles: "Roles") -> Answers | None:
+        """The hard arm with credit by latents that have roles. None if no latent has a role that credit uses."""
+        from interp.credit import FeatureCredit
+        from interp.credit.role_latents import role_latents
+
+        if not role_latents(roles):
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a family without latents is named with the roles
+            credit = FeatureCredit(tsae, roles)
+        return self.train(FEATURES, Arm(HARD, credit), self.plan.dictionary_dir)
+
+    def train_control(self) -> Answers:
+        """The hard arm with the control of credit by features."""
+        return self.train(WRITTEN, Arm(HARD, WrittenOnly()))
+
+    # --- the report --------------------------------------------------------------------------------------------------
+
+    def report(self, answers: Mapping[str, Answers], *results: Any) -> "Dashboard":
+        """A report of all runs, of their answers to held-out problems, and of the results that a dictionary gave."""
+        from interp.dashboard import make_dashboard
+
+        runs = [self.run(name) for name in answers if name not in (BASE, RESAMPLED)]
+        evaluations = [each.evaluation for name, each in answers.items() if name != RESAMPLED]
+        config = self.plan.sizes.dashboard
+        return make_dashboard(*runs, *evaluations, self.buckets("eval"), *results, config=config, **self._shared)
+
+    @property
+    def _tracking(self) -> CompareConfig:
+        tracking = self.plan.sizes.tracking
+        return replace(tracking, sampling=replace(tracking.sampling, seed=self.plan.sizes.seed))
 
     @property
     def _shared(self) -> dict[str, Any]:
         return {"device": str(self.base.device), "progress": self.progress}
+
+
+def slug(name: str) -> str:
+    """The name of an arm as the name of its directory."""
+    return name.replace(", ", "-").replace(" ", "-")

@@ -1,27 +1,29 @@
-"""Each stage's result as a section: a sentence and a table, in which every finding stands beside its control.
+"""Each stage's result in sentences and at most one table, in which every number stands beside its interval and control.
 
-A share is written in percent with its 95% interval, "36 [31, 42]"; a difference of shares in percentage points.
+A share is written in percent with its 95% interval, "36 [31, 42]"; a difference of shares in percentage points, paired
+by problem.
 """
 
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from interp.demo.stages import DEEP, FEATURES, ORACLE, Dictionary
+from interp.demo.answers import ALL, Answers
+from interp.demo.plan import MINUTES, Plan
+from interp.demo.stages import BASE, EASY, FEATURES, HARD, MEDIUM, ORACLE, RESAMPLED, WRITTEN, Dictionary
 from interp.display import text_table
-from interp.rollouts import Evaluation
 from interp.stats import Estimate, exact_share
 from interp.tracking.drift import TRUSTED
-from interp.tracking.verdicts import STRENGTHENED, TOO_FEW_PROMPTS, UNCHANGED, UNDECIDED, WEAKENED
+from interp.tracking.verdicts import STRENGTHENED, WEAKENED
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from interp.demo.plan import Plan
     from interp.features import Roles
     from interp.features.gates import Trial
+    from interp.rollouts import Buckets
     from interp.tasks import Chain
     from interp.tracking import Changes, Comparison, Drift
     from interp.tracking.verdicts import LatentVerdicts
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of a terminal."""
 NONE = "-"
-CREDIT_CONTROL = "Control (benchmarks/results/credit.json): random latents do no worse; what acts is a format gate."
-NO_CREDIT = "No latent has earned a role that credit uses, so deep training is not repeated with feature credit."
+NO_CREDIT = "7 Credit. No latent has earned a role that credit uses, so no policy is trained by it."
+COLUMNS = (
+    (EASY, "valid_rate"), (MEDIUM, "valid_rate"), (HARD, "valid_rate"), (HARD, "pass_rate"), (HARD, "direct_share"),
+)  # fmt: skip
+"""Bucket and measure of the columns of a table of arms."""
+WORDS = {"valid_rate": "valid", "pass_rate": "pass", "direct_share": "direct"}
 
 
 @dataclass(frozen=True)
@@ -38,189 +44,183 @@ class Section:
     title: str
     text: str
     """Sentences above the table."""
-    table: "pl.DataFrame"
+    table: "pl.DataFrame | None" = None
     note: str = ""
     """Sentences below the table."""
 
     def render(self, number: int) -> str:
         """For a terminal: numbered, the table indented."""
-        head = textwrap.wrap(f"{number} {self.title}. {self.text}", WIDTH, subsequent_indent="  ")
-        table = textwrap.indent(text_table(self.table, rule=False), "  ")
-        note = textwrap.wrap(self.note, WIDTH, initial_indent="  ", subsequent_indent="  ")
-        return "\n".join([*head, table, *note])
+        lines = textwrap.wrap(f"{number} {self.title}. {self.text}", WIDTH, subsequent_indent="  ")
+        if self.table is not None:
+            lines.append(textwrap.indent(text_table(self.table, rule=False), "  "))
+        return "\n".join([*lines, *textwrap.wrap(self.note, WIDTH, initial_indent="  ", subsequent_indent="  ")])
 
 
-# --- behavior ----------------------------------------------------------------------------------------------------
+def opening(plan: Plan) -> str:
+    """How long the demo takes, and how it writes numbers."""
+    minutes = MINUTES[plan.preset]
+    text = (
+        f"Preset {plan.preset}: about {minutes} minute{'s' * (minutes > 1)} on two free cores; continues if it is "
+        "stopped. Shares in percent, with 95% intervals over problems. One run of each arm: no study."
+    )
+    return textwrap.fill(text, WIDTH)
 
 
-def base_section(base: Evaluation, task: "Chain", plan: "Plan") -> Section:
+# --- behavior --------------------------------------------------------------------------------------------------------
+
+
+def base_section(base: Answers, buckets: "Buckets", task: "Chain", plan: Plan) -> Section:
     rows = [
         {
-            "group": level,
-            "depths": f"{depths[0]} to {depths[-1]}",
-            "pass rate": percent(rates["pass_rate"]),
-            "valid rate": percent(rates["valid_rate"]),
-            "direct answers": percent(rates["direct_share"]),
-            "valid, of correct": percent(rates["valid_given_success"]),
+            "bucket": name,
+            "problems": count,
+            "pass": percent(base.rate(name, "pass_rate")),
+            "valid": percent(base.rate(name, "valid_rate")),
+            "direct": percent(base.rate(name, "direct_share")),
+            "lucky, of right answers": percent(base.lucky_share(name)),
         }
-        for level, depths in task.depths_of_level().items()
-        if depths and (rates := last_rates(base, level))
+        for name, count in buckets.counts().items()
+        if name in base.buckets
     ]
     text = (
-        f"Chains modulo {task.modulus}: 2 + 1 * 2 is answered by steps (2 + 1 = 3 ; 3 * 2 = 1 ; # 1) or directly "
-        f"(# 1). Percent of {plan.sizes.answers} answers to {plan.sizes.problems} problems [95% interval]; valid: all "
-        "steps right too."
+        f"Chains modulo {task.modulus}: 2 + 1 * 2 is answered in steps (2 + 1 = 3 ; 3 * 2 = 1 ; # 1) or directly "
+        f"(# 1). {plan.sizes.bucket_answers} answers put held-out problems into buckets, {plan.sizes.answers} others "
+        "are measured. Valid: every step is right."
     )
     return Section("The base", text, _frame(rows))
 
 
-def training_section(evaluations: Mapping[str, Evaluation], plan: "Plan") -> Section:
-    rows = [{"trained on": name, **_arm_rates(evaluation)} for name, evaluation in evaluations.items()]
-    text = f"{plan.train_steps} steps in each arm, one run each. Accuracy (pass) beside validity:"
-    return Section("GRPO", text, _frame(rows))
+def training_section(answers: Mapping[str, Answers], plan: Plan) -> Section:
+    base = answers[BASE]
+    rows = [{"trained on": name, **_changes(each, base)} for name, each in answers.items() if name != BASE]
+    text = f"{plan.sizes.steps} steps on training problems of a bucket. Changes since the base, in points:"
+    return Section("GRPO", text, _frame([*rows[1:], rows[0]]))  # the control is last
 
 
-def credit_section(evaluations: Mapping[str, Evaluation], roles: "Roles") -> Section:
-    from interp.credit.role_latents import role_latents
-
-    names = {DEEP: "plain", ORACLE: "oracle: only valid rewarded", FEATURES: "features"}
-    rows = [{"credit": label, **_arm_rates(evaluations[name])} for name, label in names.items()]
-    counts = Counter(latent.family for latent in role_latents(roles))
-    latents = ", ".join(f"{count} {family}" for family, count in counts.items())
-    text = f"Feature credit by {latents} latents, one run:"
-    return Section("Deep again", text, _frame(rows), CREDIT_CONTROL)
-
-
-def _arm_rates(evaluation: Evaluation) -> dict[str, str]:
-    shallow, deep = (last_rates(evaluation, level) for level in ("shallow", "deep"))
+def _changes(answers: Answers, base: Answers) -> dict[str, str]:
     return {
-        "shallow: pass": percent(shallow["pass_rate"]),
-        "shallow: valid": percent(shallow["valid_rate"]),
-        "deep: pass": percent(deep["pass_rate"]),
-        "deep: valid": percent(deep["valid_rate"]),
-        "deep: direct": percent(deep["direct_share"]),
+        f"{bucket}: {WORDS[measure]}": points(answers.change_from(base, bucket, measure))
+        for bucket, measure in COLUMNS
+        if bucket in base.buckets
     }
 
 
-def last_rates(evaluation: Evaluation, level: str) -> dict[str, Estimate]:
-    """Every measure of one depth group, at the last checkpoint."""
-    return evaluation.measures(evaluation.steps[-1], by="level", group=level)
+def credit_section(answers: Mapping[str, Answers], roles: "Roles") -> Section:
+    from interp.credit.role_latents import role_latents
+
+    names = {HARD: "plain", FEATURES: "features", WRITTEN: "control", ORACLE: "oracle"}
+    rows = [{"credit": label, **_rates(answers[name])} for name, label in names.items()]
+    counts = Counter(latent.family for latent in role_latents(roles))
+    latents = ", ".join(f"{count} {family}" for family, count in counts.items())
+    text = f"Hard again, paid by {latents} latents. Control: all but direct answers are paid. Rates:"
+    return Section("Credit", text, _frame(rows), credit_sentence(answers))
 
 
-# --- the dictionary ----------------------------------------------------------------------------------------------
+def credit_sentence(answers: Mapping[str, Answers]) -> str:
+    """What came out of credit by features, beside plain credit and its control."""
+    beyond_plain = answers[FEATURES].change_from(answers[HARD], ALL, "valid_rate")
+    beyond_control = answers[FEATURES].change_from(answers[WRITTEN], ALL, "valid_rate")
+    if beyond_control.is_positive:
+        outcome = "Features do better than their control"
+    elif beyond_control.is_negative:
+        outcome = "Features do worse than their control, a format gate"
+    else:
+        outcome = "Features are not shown to do better than their control, a format gate"
+    return f"{outcome}: valid {points(beyond_control)} points; less plain credit {points(beyond_plain)}."
+
+
+def _rates(answers: Answers) -> dict[str, str]:
+    return {
+        f"{bucket}: {WORDS[measure]}": percent(answers.rate(bucket, measure))
+        for bucket, measure in COLUMNS
+        if bucket in answers.buckets
+    }
+
+
+# --- the dictionary --------------------------------------------------------------------------------------------------
 
 
 def dictionary_section(dictionary: Dictionary) -> Section:
     tsae, quality, recovery = dictionary
-    row = {
-        "latents": f"{tsae.width:,}",
-        "variance explained": quality.fve,
-        "active per token": quality.l0.total,
-        "dead": quality.firing.dead_share,
-        "loss recovered": recovery.from_mean.ce_recovered,
-        "held-out tokens": f"{quality.tokens:,}",
-    }
-    text = "Of the base and the ends of middle and deep. Control: the mean residual, at 0."
-    return Section("A temporal SAE", text, _frame([row]))
+    text = (
+        f"{tsae.width:,} latents, fitted on the base and on the ends of easy, medium and hard training. Of "
+        f"{quality.tokens:,} held-out tokens they explain {quality.fve:.2f} of the variance, "
+        f"{quality.l0.total:.1f} active at a token; loss recovered {recovery.from_mean.ce_recovered:.2f} (control, the "
+        "mean residual: 0)."
+    )
+    return Section("A temporal SAE", text)
 
 
 def roles_section(roles: "Roles") -> Section:
-    rows = []
-    for family in dict.fromkeys(trial.family for trial in (*roles.trials, *roles.random_trials)):
-        candidates, random_latents = (
-            [trial for trial in trials if trial.family == family] for trials in (roles.trials, roles.random_trials)
-        )
-        rows.append(
-            {
-                "role family": family,
-                "candidates": len(_latents(candidates)),
-                "not falsified": len(_latents(trial for trial in candidates if trial.passes_falsification)),
-                "ablation": len(_latents(trial for trial in candidates if trial.passes_ablation)),
-                "role earned": _count_and_share(candidates),
-                "control": _count_and_share(random_latents),
-            }
-        )
-    text = "Latents that pass the contrast are candidates for two more gates. Control: random latents."
-    return Section("Roles", text, _frame(rows))
+    counts = {family: len(roles.latents(family)) for family in dict.fromkeys(trial.family for trial in roles.trials)}
+    earned = ", ".join(f"{count} {family}" for family, count in counts.items() if count)
+    text = (
+        f"Latents that pass all gates on the base: {earned or 'none'}. Of the candidates these are "
+        f"{count_and_share(roles.trials)}; of random latents, the control, {count_and_share(roles.random_trials)}."
+    )
+    return Section("Roles", text)
 
 
-def _latents(trials: "Any") -> set[int]:
-    return {trial.latent for trial in trials}
-
-
-def passing_share(trials: "Sequence[Trial]") -> Estimate:
+def passing_share(trials: "Iterable[Trial]") -> Estimate:
     """Share of latents that pass all gates in some contrast. Each latent counts once."""
-    return exact_share(len(_latents(trial for trial in trials if trial.passes_all)), len(_latents(trials)))
+    trials = list(trials)
+    passing = {trial.latent for trial in trials if trial.passes_all}
+    return exact_share(len(passing), len({trial.latent for trial in trials}))
 
 
-def _count_and_share(trials: "Sequence[Trial]") -> str:
+def count_and_share(trials: "Iterable[Trial]") -> str:
     share = passing_share(trials)
-    return f"{round(share.value * share.n)} of {share.n}: {percent(share)}%" if share.n else NONE
+    return f"{round(share.value * share.n)} of {share.n}, {percent(share)}%" if share.n else "0 of 0"
 
 
-# --- latents -----------------------------------------------------------------------------------------------------
+# --- latents ---------------------------------------------------------------------------------------------------------
 
 
-def tracks_section(changes: "Changes", drift: "Drift", roles: "Roles") -> Section:
+def tracks_section(changes: "Mapping[str, Changes]", drifts: "Mapping[str, Drift]", tracked_problems: int) -> Section:
     rows = []
-    for bucket, verdicts in changes.buckets.items():
-        counts = verdicts.counts()
-        control = None if changes.control is None else changes.control[bucket].counts()
-        is_known = not counts[TOO_FEW_PROMPTS]
-        rows.append(
-            {
-                "group": bucket,
-                **{name: counts[name] if is_known else NONE for name in (STRENGTHENED, WEAKENED, UNCHANGED, UNDECIDED)},
-                "control": control[STRENGTHENED] + control[WEAKENED] if control and is_known else NONE,
-                "most certain change": most_certain_change(verdicts, roles),
-            }
-        )
-    text = f"Control: base resampled. {trust(drift)}"
-    return Section("Latents in deep training", text, _frame(rows))
+    for run, of_run in changes.items():
+        counts = {f"{bucket} problems": up_and_down(verdicts) for bucket, verdicts in of_run.buckets.items()}
+        rows.append({"trained on": run, **counts, "dictionary trusted": trust(drifts[run])})
+    control = next(iter(changes.values())).control or {}
+    counts = {f"{bucket} problems": up_and_down(verdicts) for bucket, verdicts in control.items()}
+    rows.append({"trained on": RESAMPLED, **counts, "dictionary trusted": NONE})
+    text = (
+        f"Latents strengthened and weakened since the base, on up to {tracked_problems} problems of a bucket "
+        "(false-discovery rate 0.05):"
+    )
+    return Section("Tracks", text, _frame(rows))
 
 
-def most_certain_change(verdicts: "LatentVerdicts", roles: "Roles") -> str:
-    """Role and change of the latent with the smallest q among those that changed."""
-    changed = verdicts.most_certain(1)
-    if not changed:
-        return NONE
-    latent = min(changed, key=lambda latent: verdicts.q_F[latent])
-    role = roles.role_of(latent)
-    return f"{role if role != 'none' else 'no role'} {verdicts.estimate(latent):+.2f}"
+def up_and_down(verdicts: "LatentVerdicts") -> str:
+    """Number of latents that were strengthened and weakened."""
+    counts = verdicts.counts()
+    is_known = sum(counts[name] for name in counts if name != "too few prompts")
+    return f"{counts[STRENGTHENED]} up, {counts[WEAKENED]} down" if is_known else NONE
 
 
 def trust(drift: "Drift") -> str:
     """Whether the dictionary can be trusted at every checkpoint."""
-    doubtful = [f"{step} ({drift.verdict(step)})" for step in drift.steps if drift.verdict(step) != TRUSTED]
-    if not doubtful:
-        return "The dictionary is trusted throughout."
-    return f"The dictionary is not trusted at step {', '.join(doubtful)}."
+    doubtful = [str(step) for step in drift.steps if drift.verdict(step) != TRUSTED]
+    return f"not at step {', '.join(doubtful)}" if doubtful else "at each step"
 
 
 def comparison_section(comparison: "Comparison") -> Section:
-    latents, rows = comparison.latents(), []
-    behavior = {(row["bucket"], row["measure"]): row for row in comparison.behavior().to_dicts()}
-    for bucket, sides in latents.buckets.items():
-        counts = sides.difference.counts()
-        control = None if latents.control is None else latents.control[bucket].difference.counts()
-        is_known = not counts[TOO_FEW_PROMPTS]
-        rows.append(
-            {
-                "group": bucket,
-                "pass rate": points(behavior[bucket, "pass_rate"]),
-                "valid rate": points(behavior[bucket, "valid_rate"]),
-                "direct answers": points(behavior[bucket, "direct_share"]),
-                "stronger": counts[STRENGTHENED] if is_known else NONE,
-                "weaker": counts[WEAKENED] if is_known else NONE,
-                UNDECIDED: counts[UNDECIDED] if is_known else NONE,
-                "control": control[STRENGTHENED] + control[WEAKENED] if control and is_known else NONE,
-            }
+    latents = comparison.latents()
+    rows = [row for row in comparison.behavior().to_dicts() if row["bucket"] == HARD and row["measure"] == "valid_rate"]
+    parts = []
+    for row in rows:
+        control = points(estimate_of(row, "control", "control_low", "control_high"))
+        parts.append(
+            f"On hard problems valid answers differ by {points(estimate_of(row, 'difference', 'low', 'high'))} points "
+            f"(medium again {control})."
         )
-    text = "Latents at equal outcomes. Control: middle resampled."
-    return Section("Deep less middle, in percentage points", text, _frame(rows))
+    if HARD in latents.buckets:
+        floor = "" if latents.control is None else f" (medium again {up_and_down(latents.control[HARD].difference)})"
+        parts.append(f"At equal outcomes, latents there: {up_and_down(latents.buckets[HARD].difference)}{floor}.")
+    return Section("The end of hard less the end of medium", " ".join(parts))
 
 
-# --- numbers -----------------------------------------------------------------------------------------------------
+# --- numbers ---------------------------------------------------------------------------------------------------------
 
 
 def percent(share: Estimate) -> str:
@@ -229,21 +229,20 @@ def percent(share: Estimate) -> str:
     return f"{Estimate(100 * share.value, 100 * share.low, 100 * share.high):.0f}"
 
 
-def points(row: Mapping[str, Any]) -> str:
-    """A row's difference of shares with its interval, in percentage points."""
-    if row["difference"] is None:
+def points(difference: Estimate) -> str:
+    """A difference of shares with its interval, in percentage points."""
+    if difference.value != difference.value:  # NaN
         return NONE
-    value, low, high = (float("nan") if row[end] is None else 100 * row[end] for end in ("difference", "low", "high"))
-    return f"{Estimate(value, low, high):+.0f}"
+    return f"{Estimate(100 * difference.value, 100 * difference.low, 100 * difference.high):+.0f}"
+
+
+def estimate_of(row: Mapping[str, Any], value: str, low: str, high: str) -> Estimate:
+    """An estimate from three columns of a table's row, where None is unknown."""
+    numbers = (float("nan") if row.get(name) is None else float(row[name]) for name in (value, low, high))
+    return Estimate(*numbers)
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> "pl.DataFrame":
     import polars as pl
 
-    return pl.DataFrame([{name: _text(value) for name, value in row.items()} for row in rows])
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return NONE
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return pl.DataFrame([{name: str(value) for name, value in row.items()} for row in rows])

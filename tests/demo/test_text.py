@@ -1,16 +1,55 @@
-"""Numbers and sentences of the demo, from results made by hand."""
+"""Numbers, sentences and findings of the demo, from results made by hand."""
 
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import polars as pl
+import pytest
 from features_fixtures import axes_dictionary, make_roles, make_trial
+from grpo_fixtures import make_rollout
 
-from interp.demo.text import Section, most_certain_change, passing_share, percent, points, trust
+from interp.demo.answers import ALL, Answers
+from interp.demo.findings import findings
+from interp.demo.plan import MINUTES, PRESETS, Plan
+from interp.demo.stages import BASE, EASY, FEATURES, HARD, MEDIUM, ORACLE, RESAMPLED, WRITTEN
+from interp.demo.text import (
+    Section,
+    credit_sentence,
+    estimate_of,
+    opening,
+    passing_share,
+    percent,
+    points,
+    training_section,
+    trust,
+    up_and_down,
+)
+from interp.rollouts import Rollouts
 from interp.stats import Estimate
+from interp.studies.difficulty import DifficultyConfig
+from interp.studies.features import FeaturesConfig
 
-TSAE = axes_dictionary(4, layer=0)
+PROBLEMS = 10
+
+
+def answers_of(easy: str, hard: str, step: int = 1) -> Answers:
+    """Answers to ten problems of each bucket: v valid, l lucky, d direct and right, and w wrong. Each has two."""
+    kinds: dict[str, dict[str, Any]] = {
+        "v": {"reward": 1, "valid": True},
+        "l": {"reward": 1},
+        "d": {"reward": 1, "format": "direct"},
+        "w": {"reward": 0},
+    }
+    rows = [
+        make_rollout(**kinds[kind], level=bucket, problem=f"{bucket} {number}", sample=sample, step=step)
+        for bucket, pattern in ((EASY, easy), (HARD, hard))
+        for number in range(PROBLEMS)
+        for sample, kind in enumerate(pattern)
+    ]
+    return Answers(Rollouts(rows, config={"step": step}, made_from={"policy": "a", "task": "b"}))
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_share_is_a_percentage_with_its_interval():
@@ -19,16 +58,17 @@ def test_a_share_is_a_percentage_with_its_interval():
 
 
 def test_a_difference_of_shares_has_a_sign_and_is_in_points():
-    assert points({"difference": -0.214, "low": -0.28, "high": 0.02}) == "-21 [-28, +2]"
-    assert points({"difference": 0.1, "low": None, "high": None}) == "+10"
-    assert points({"difference": None, "low": None, "high": None}) == "-"
+    assert points(estimate_of({"d": -0.214, "l": -0.28, "h": 0.02}, "d", "l", "h")) == "-21 [-28, +2]"
+    assert points(estimate_of({"d": 0.1, "l": None, "h": None}, "d", "l", "h")) == "+10"
+    assert points(estimate_of({"d": None}, "d", "l", "h")) == "-"
 
 
-def test_a_section_is_numbered_wrapped_and_its_table_indented():
-    section = Section("Title", "word " * 30, pl.DataFrame({"group": ["deep"], "n": [3]}), "A note.")
-    lines = section.render(2).splitlines()
-    assert lines[0].startswith("2 Title. word") and max(map(len, lines)) <= 100 and lines[1].startswith("  word")
-    assert lines[-3:] == ["  group  n", "  deep   3", "  A note."]
+def test_rates_and_changes_are_by_bucket_and_over_all():
+    base, trained = answers_of("vw", "lw"), answers_of("vv", "lw")
+    assert [trained.rate(bucket, "valid_rate").value for bucket in (EASY, HARD, ALL)] == [1, 0, 0.5]
+    assert [trained.change_from(base, bucket, "valid_rate").value for bucket in (EASY, HARD, ALL)] == [0.5, 0, 0.25]
+    assert trained.change_from(base, ALL, "valid_rate").n == 2 * PROBLEMS
+    assert base.lucky_share(HARD).value == 1 and base.lucky_share(EASY).value == 0
 
 
 def test_each_latent_counts_once_however_many_contrasts_it_passes():
@@ -38,22 +78,80 @@ def test_each_latent_counts_once_however_many_contrasts_it_passes():
     assert passing_share([]).n == 0
 
 
-def test_the_most_certain_change_is_the_one_with_the_smallest_q_and_names_the_role():
-    estimates = {3: Estimate(0.5, 0.4, 0.6), 7: Estimate(-0.25, -0.3, -0.2)}
-    verdicts: Any = SimpleNamespace(
-        most_certain=lambda n: [3, 7], q_F=np.array([1, 1, 1, 0.02, 1, 1, 1, 0.01]), estimate=estimates.__getitem__
-    )
-    assert (
-        most_certain_change(verdicts, make_roles(make_trial(7, "shortcut"), tsae=TSAE))
-        == "shortcut -0.25 [-0.30, -0.20]"
-    )
-    assert most_certain_change(verdicts, make_roles(tsae=TSAE)) == "no role -0.25 [-0.30, -0.20]"
-    verdicts.most_certain = lambda n: []
-    assert most_certain_change(verdicts, make_roles(tsae=TSAE)) == "-"
+def test_latents_are_counted_unless_there_are_too_few_prompts():
+    verdicts: Any = SimpleNamespace(counts=lambda: {"strengthened": 3, "weakened": 2, "too few prompts": 0})
+    assert up_and_down(verdicts) == "3 up, 2 down"
+    verdicts.counts = lambda: {"strengthened": 0, "weakened": 0, "too few prompts": 9}
+    assert up_and_down(verdicts) == "-"
 
 
 def test_checkpoints_on_which_the_dictionary_is_not_trusted_are_named():
     drift: Any = SimpleNamespace(steps=(0, 10, 20), verdict=lambda step: "refit" if step == 20 else "trust")
-    assert trust(drift) == "The dictionary is not trusted at step 20 (refit)."
+    assert trust(drift) == "not at step 20"
     drift.verdict = lambda step: "trust"
-    assert trust(drift) == "The dictionary is trusted throughout."
+    assert trust(drift) == "at each step"
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+def test_a_section_is_numbered_wrapped_and_its_table_indented():
+    section = Section("Title", "word " * 30, pl.DataFrame({"group": ["deep"], "n": [3]}), "A note.")
+    lines = section.render(2).splitlines()
+    assert lines[0].startswith("2 Title. word") and max(map(len, lines)) <= 100 and lines[1].startswith("  word")
+    assert lines[-3:] == ["  group  n", "  deep   3", "  A note."]
+
+
+def test_the_control_is_the_last_row_of_the_table_of_training(tmp_path):
+    answers = {BASE: answers_of("vw", "lw", 0), RESAMPLED: answers_of("vw", "lw", 0), EASY: answers_of("vv", "lw")}
+    section = training_section(answers, Plan.of_preset("tiny", tmp_path))
+    assert section.table is not None and section.table["trained on"].to_list() == [EASY, RESAMPLED]
+    assert section.table["easy: valid"].to_list()[0].startswith("+50 [")
+    assert section.table["hard: pass"].to_list()[1].startswith("+0 [")
+
+
+@pytest.mark.parametrize(
+    ("features", "control", "outcome"),
+    [("vv", "ww", "do better than"), ("vw", "vw", "are not shown to do better than"), ("ww", "vv", "do worse than")],
+)
+def test_what_came_out_of_credit_decides_its_sentence(features, control, outcome):
+    plain = answers_of("ww", "ww")
+    answers = {HARD: plain, FEATURES: answers_of(features, features), WRITTEN: answers_of(control, control)}
+    assert credit_sentence(answers).startswith(f"Features {outcome} their control")
+
+
+def test_there_are_five_findings_each_with_intervals_however_it_comes_out():
+    answers = {name: answers_of("vd", "lw") for name in (BASE, RESAMPLED, EASY, MEDIUM, HARD, ORACLE)}
+    roles = make_roles(make_trial(7, "shortcut"), tsae=axes_dictionary(4, layer=0))
+    without_credit = list(findings(answers, roles))
+    sentences = list(findings(answers | {FEATURES: answers_of("vv", "lw"), WRITTEN: answers_of("vv", "vw")}, roles))
+    assert len(sentences) == len(without_credit) == 5 and sentences[:4] == without_credit[:4]
+    assert all("[" in sentence for sentence in sentences)
+    assert sentences[0] == (
+        f"Lucky, of the base's right answers: hard {percent(answers[BASE].lucky_share(HARD))}% "
+        f"(base again {percent(answers[BASE].lucky_share(HARD))}), easy {percent(answers[BASE].lucky_share(EASY))}%."
+    )
+    assert sentences[4].startswith("Credit by features, less its control (a format gate): -25 [")
+    assert "was not tried" in without_credit[4]
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_full_preset_has_the_sizes_of_the_studies():
+    sizes, training, latents = PRESETS["full"](), DifficultyConfig(), FeaturesConfig()
+    assert (sizes.steps, sizes.prompts, sizes.group) == (training.steps, training.prompts, training.group)
+    assert (sizes.fit_tokens, sizes.width, sizes.fit_steps) == (latents.tokens, latents.width, latents.fit_steps)
+    assert sizes.seed == training.first_seed and sizes.roles.problems == latents.earn_problems
+
+
+def test_every_preset_says_how_long_it_takes(tmp_path):
+    assert set(PRESETS) == set(MINUTES)
+    assert f"about {MINUTES['full']} minutes" in opening(Plan.of_preset("full", tmp_path))
+
+
+def test_what_decides_a_result_decides_its_place(tmp_path):
+    plan = Plan.of_preset("demo", tmp_path)
+    other_fit, other_seed = (Plan.of_preset("demo", tmp_path, **change) for change in ({"fit_steps": 7}, {"seed": 9}))
+    assert other_fit.training_dir == plan.training_dir and other_fit.dictionary_dir != plan.dictionary_dir
+    assert other_seed.training_dir != plan.training_dir and other_seed.dictionary_dir != plan.dictionary_dir
