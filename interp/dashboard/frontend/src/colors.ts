@@ -1,5 +1,5 @@
-// Colours: scales by CSS classes and one number, so that a theme or a colouring changes without drawing again.
-// The class picks the hue, `--a` how much of it is mixed into the background; text on any mixture keeps a contrast of
+// Colours: scales by CSS classes, so that a theme or a colouring changes without drawing again.
+// One class picks the hue, another how much of it is mixed into the background; text on any mixture keeps a contrast of
 // 4.5 (check.mjs computes it). Hues are apart for the colour-blind: blue against orange, never red against green.
 
 export interface Scale {
@@ -29,11 +29,17 @@ export function shade(value: number | null | undefined, scale: Scale): Shade {
   return { hue: "seq", amount: scale.max > min ? clamp((value - min) / (scale.max - min)) : 0 };
 }
 
-/** Classes and style of an element that shows a value: `<td {...shadeProps(0.3, scale)}>`. */
-export function shadeProps(value: number | null | undefined, scale: Scale): { class: string; style: { "--a": string } } {
+/** Shares of full colour that there are classes for; `a0` to `a20` stand in theme.css. */
+const STEPS = 20;
+
+/** The classes of an element that shows a value. Classes alone, for a screen has thousands of such elements. */
+export function shadeClass(value: number | null | undefined, scale: Scale): string {
   const { hue, amount } = shade(value, scale);
-  return { class: `shade ${hue}`, style: { "--a": amount.toFixed(3) } };
+  return hue === "none" ? "shade none" : `shade ${hue} a${Math.round(amount * STEPS)}`;
 }
+
+/** The same as properties: `<td {...shadeProps(0.3, scale)}>`. */
+export const shadeProps = (value: number | null | undefined, scale: Scale): { class: string } => ({ class: shadeClass(value, scale) });
 
 /** A scale over what is shown: the 98th percentile is full colour, so that one outlier does not bleach the rest. */
 export function scaleOf(values: ArrayLike<number | null | undefined>, kind: Scale["kind"], share = 0.98): Scale {

@@ -66,9 +66,7 @@ const Row = memo(<R,>({ row, index, columns, selected, focusColumn, top, height 
         <div
           key={column.key}
           role="gridcell"
-          aria-colindex={i + 1}
-          data-col={i}
-          tabIndex={focusColumn === i ? 0 : -1}
+          tabIndex={focusColumn === i ? 0 : undefined}
           {...extra}
           class={`cell ${column.align ?? "left"} ${column.class ?? ""} ${extra?.class ?? ""}`}
         >
@@ -79,7 +77,7 @@ const Row = memo(<R,>({ row, index, columns, selected, focusColumn, top, height 
   </div>
 )) as <R>(props: RowProps<R> & { key?: string | number }) => any;
 
-const OVERSCAN = 6;
+const OVERSCAN = 4;
 
 export function Table<R>(props: TableProps<R>) {
   const { rows, columns, rowKey, label, sort = null, onSort, selected = null, onSelect, onCell, groups = [] } = props;
@@ -134,11 +132,11 @@ export function Table<R>(props: TableProps<R>) {
     event.preventDefault();
   };
   const cellOf = (event: Event): [R, Column<R>, HTMLElement, number] | null => {
-    const cell = (event.target as HTMLElement).closest<HTMLElement>("[data-col]");
+    const cell = (event.target as HTMLElement).closest<HTMLElement>("[role=gridcell]");
     const line = cell?.closest<HTMLElement>("[data-row]");
     if (!cell || !line) return null;
     const row = Number(line.dataset.row);
-    return row < sorted.length ? [sorted[row], columns[Number(cell.dataset.col)], cell, row] : null;
+    return row < sorted.length ? [sorted[row], columns[[...line.children].indexOf(cell)], cell, row] : null;
   };
   const report = (event: Event) => {
     const hit = cellOf(event);
@@ -257,7 +255,6 @@ function HeadCell<R>({ column, index, sort, onSort, focused, onMove }: HeadCellP
   return (
     <div
       role="columnheader"
-      aria-colindex={index + 1}
       aria-sort={sortable ? order : undefined}
       class={`cell ${column.align ?? "left"} ${column.class ?? ""} ${column.headClass ?? ""}`}
       title={column.help}
@@ -286,7 +283,7 @@ function saveTable<R>(label: string, columns: readonly Column<R>[], rows: readon
 }
 
 const focusSelector = ([row, column]: [number, number]): string =>
-  row < 0 ? `[data-head="${column}"] > *` : `[data-row="${row}"] > [data-col="${column}"]`;
+  row < 0 ? `[data-head="${column}"] > *` : `[data-row="${row}"] > :nth-child(${column + 1})`;
 
 function scrollToRow(frame: HTMLElement, row: number, height: number, headHeight: number): void {
   const top = row * height;

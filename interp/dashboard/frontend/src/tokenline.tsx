@@ -1,7 +1,7 @@
 // Tokens in one flowing text, each with a colour. Another colouring sets classes on the same elements: nothing is drawn anew.
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { memo } from "./memo";
-import { shade, type Scale } from "./colors";
+import { shadeClass, type Scale } from "./colors";
 import { num } from "./text";
 import { spoken, visible } from "./tokens";
 
@@ -60,10 +60,8 @@ export function TokenLine(props: TokenLineProps) {
     const spans = list.current!.children;
     for (let i = 0; i < spans.length; i++) {
       const span = spans[i] as HTMLElement;
-      const { hue, amount } = values ? shade(values[i], scale) : { hue: "none", amount: 0 };
-      const name = `token shade ${hue} ${marks?.(i) ?? ""}`;
+      const name = `token ${shadeClass(values?.[i], scale)} ${marks?.(i) ?? ""}`;
       if (span.className !== name) span.className = name;
-      span.style.setProperty("--a", amount.toFixed(3));
     }
   }, [texts, values, scale, marks]);
 

@@ -1,5 +1,5 @@
 // Heat cells: one value per row and column, coloured by a scale, marked where a test says so.
-import { shade, type Scale } from "../colors";
+import { shadeClass, type Scale } from "../colors";
 import { interval, signed } from "../text";
 import { cut } from "./axis";
 import { Figure } from "./figure";
@@ -57,15 +57,12 @@ export function Heat({ rows, columns, cells, scale, ...props }: HeatProps) {
               </text>
             ))}
             {cells.map((line, i) =>
-              line.map((cell, j) => {
-                const { hue, amount } = shade(cell.value, scale);
-                return (
-                  <g>
-                    <rect class={`heat ${hue}`} style={{ "--a": amount.toFixed(3) }} x={left + j * step} y={2 + i * LINE} width={Math.max(1, step - 1)} height={LINE - 1} />
-                    {cell.marked && finite(cell.value) && <circle class="mark" cx={left + (j + 0.5) * step} cy={2 + (i + 0.5) * LINE} r={2} />}
-                  </g>
-                );
-              }),
+              line.map((cell, j) => (
+                <g>
+                  <rect class={`heat ${shadeClass(cell.value, scale)}`} x={left + j * step} y={2 + i * LINE} width={Math.max(1, step - 1)} height={LINE - 1} />
+                  {cell.marked && finite(cell.value) && <circle class="mark" cx={left + (j + 0.5) * step} cy={2 + (i + 0.5) * LINE} r={2} />}
+                </g>
+              )),
             )}
             {columns.map((column, j) =>
               j % every === 0 ? (
