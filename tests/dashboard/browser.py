@@ -44,6 +44,7 @@ def launched() -> Iterator[Any]:
     """A browser."""
     from playwright.sync_api import sync_playwright
 
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
         try:
@@ -57,9 +58,9 @@ class Visit:
 
     def __init__(
         self, browser: Any, file: Path, address: str = "", *, dark: bool = False, width: int = 1280, height: int = 800,
-        init: str = "",
+        init: str = "", is_open: bool = True,
     ) -> None:  # fmt: skip
-        self.file, self._faults = file, []
+        self.file, self._url, self._faults = file, file.as_uri() + (f"#{address}" if address else ""), []
         self.context = browser.new_context(
             color_scheme="dark" if dark else "light", viewport={"width": width, "height": height}, offline=True,
             accept_downloads=True, reduced_motion="reduce",
@@ -72,7 +73,11 @@ class Visit:
         self.page.on("request", self._on_request)
         self.page.on("dialog", self._on_dialog)
         self.page.on("popup", lambda page: self._faults.append(f"popup: {page.url}"))
-        self.page.goto(file.as_uri() + (f"#{address}" if address else ""))
+        if is_open:
+            self.open()
+
+    def open(self) -> None:
+        self.page.goto(self._url)
 
     def go(self, address: str) -> None:
         """Follow a link to another place in the same page."""

@@ -11,8 +11,8 @@ ADDRESSES = (
     "v=overview", "v=features", "v=feature&f=7", "v=rollouts", "v=rollouts&r=2&t=3&by=entropy",
     "v=rollouts&r=20&pane=group", "v=compare", "v=notes",
 )  # fmt: skip
-RUN_AXE = """async () => {
-  const result = await axe.run(document, {resultTypes: ["violations"]});
+RUN_AXE = """async (rules) => {
+  const result = await axe.run(document, {resultTypes: ["violations"], ...(rules && {runOnly: rules})});
   return result.violations
     .filter(fault => ["serious", "critical"].includes(fault.impact))
     .map(fault => [fault.id, fault.help, ...fault.nodes.slice(0, 3).map(node => node.html.slice(0, 160))].join(" | "));
@@ -39,7 +39,7 @@ def test_axe_finds_no_serious_fault_in_any_view(visit, axe, dark):
     faults = {}
     for address in ADDRESSES:
         opened.show(address)
-        faults[address] = opened.page.evaluate(RUN_AXE)
+        faults[address] = opened.page.evaluate(RUN_AXE, ["color-contrast"] if dark else None)  # no other rule sees it
     assert {address: list_ for address, list_ in faults.items() if list_} == {}
 
 

@@ -77,15 +77,14 @@ def test_a_column_sorts_by_change_and_back(plain, arrays):
 
 def test_a_cell_says_its_interval_q_floor_and_drift(plain, candidate, arrays):
     latent, row = candidate
-    plain.show(f"v=features&q={latent}")
+    plain.show(f"v=features&q=latent {latent}")
     matrix(plain.page).locator("[data-row='0'] [role=gridcell]").last.hover()
     tip = plain.page.locator(".tip")
     expect(tip).to_contain_text(f"latent {latent}")
     text = tip.inner_text()
     q = arrays("track.0.q")[-1, -1, row]
-    assert (
-        re.search(r"change [+−]?[\d.e−]+ \[[^\]]+\], q = ", text) and "floor" in text and "dictionary explains" in text
-    )
+    assert re.search(r"change [+−]?[\d.e−]+ \[[^\]]+\], q = ", text)
+    assert "floor" in text and "dictionary explains" in text
     marked = "•" in matrix(plain.page).locator("[data-row='0'] [role=gridcell]").last.inner_text()
     assert marked == bool(q <= 0.05)
 
@@ -151,9 +150,8 @@ def test_an_example_leads_to_its_rollout_and_token_and_back_to_the_latent(plain,
     plain.page.get_by_role("link", name="Read rollout").first.click()
     expect(plain.page.get_by_role("listbox")).to_be_visible()
     first = {"r": arrays("examples.rollout")[row, 0], "t": arrays("examples.position")[row, 0]}
-    assert plain.address == {"v": "rollouts", "by": "activation", "l": str(latent)} | {
-        k: str(v) for k, v in first.items()
-    }
+    place = {"v": "rollouts", "by": "activation", "l": str(latent)}
+    assert plain.address == place | {key: str(value) for key, value in first.items()}
     plain.page.get_by_role("link", name="its page").click()
     expect(plain.page.get_by_role("heading", name=f"Latent {latent}")).to_be_visible()
 

@@ -2,12 +2,13 @@
 
 from dashboard.speed import LARGE, measure
 
-BUSY = 6
-"""Tests may share their cores with other work: limits are this many times those that the dashboard promises."""
+BUSY = 3
+"""Tests may share their cores with other work, which slows caches and clocks down too."""
 
 
 def test_a_large_report_is_usable_at_once_and_stays_fluent(browser, report):
     times = measure(browser, report(**LARGE), repeats=1)
-    assert times["usable_ms"] < 1500 * BUSY
-    assert times["colouring_ms"] < 50 * BUSY
-    assert times["frame_95_ms"] < 100 * BUSY
+    assert times["usable_work_ms"] < 1500 * BUSY
+    assert times["colouring_work_ms"] < 50 * BUSY
+    assert times["frame_work_ms"] < 33 * BUSY
+    assert times["page_down_work_ms"] < 100 * BUSY
