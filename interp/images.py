@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from interp.artifacts import BadInput
@@ -24,6 +24,8 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--disable-quic", "--virtual-time-budget=20000", "--dump-dom",
 )  # fmt: skip
 SECONDS = 120
+DEFAULT_PIXELS = 450
+"""Pixels from top to bottom of a figure that states none."""
 PAGE = """<!doctype html><meta charset="utf-8"><script>{plotly}</script><body><script>
 Plotly.toImage({figure}, {options}).then(url => {{ document.body.textContent = "image " + url + " end" }})
 </script></body>"""
@@ -36,8 +38,8 @@ def find_browser() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def draw(figure: "go.Figure", kind: str, *, width: int = 1000, height: int | None = None, scale: float = 2) -> bytes:
-    """The figure as the bytes of a PNG or SVG file. Height: the figure's own, or 450."""
+def draw(figure: "go.Figure", kind: str, *, width: int = 1000, scale: float = 2) -> bytes:
+    """The figure as the bytes of a PNG or SVG file, so many pixels wide, times `scale` for a PNG."""
     if kind not in FORMATS:
         raise BadInput(f"expected an image of format {' or '.join(FORMATS)}; got {kind!r}")
     browser = find_browser()
@@ -46,8 +48,9 @@ def draw(figure: "go.Figure", kind: str, *, width: int = 1000, height: int | Non
             f"expected Chromium to draw a {kind.upper()}, got none of {', '.join(BROWSERS)}: install it, name it in "
             f"{VARIABLE}, or save the figure as HTML"
         )
-    height = height or figure.layout.height or 450  # pyright: ignore[reportAttributeAccessIssue]
-    options = {"format": kind, "width": width, "height": height, "scale": scale if kind == "png" else 1}
+    layout: Any = figure.layout
+    size = {"width": width, "height": layout.height or DEFAULT_PIXELS}
+    options = {"format": kind, **size, "scale": scale if kind == "png" else 1}
     return _image_in(_dom_of(browser, _page(figure, options)))
 
 
@@ -72,9 +75,9 @@ def _dom_of(browser: str, page: str) -> str:
 
 
 def _image_in(dom: str) -> bytes:
-    found = re.search(r"image data:image/[\w+]+(;base64)?[^,]*,(.*?) end", dom, re.DOTALL)
-    if found is None:
+    image = re.search(r"image data:image/[\w+]+(;base64)?[^,]*,(.*?) end", dom, re.DOTALL)
+    if image is None:
         raise BadInput("expected an image from Chromium, got none: save the figure as HTML")
-    is_base64, data = found.groups()
+    is_base64, data = image.groups()
     data = data.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
     return base64.b64decode(data) if is_base64 else unquote_to_bytes(data)

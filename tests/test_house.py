@@ -15,6 +15,7 @@ FLOORS = {
     "device": 1,
     "display": 1,
     "plots": 2,
+    "images": 1,
     "stats": 1,
     "training_state": 1,
     "tasks": 2,

@@ -312,8 +312,8 @@ class WordProblems(Study[WordsConfig]):
         for row in rows:
             if row.arm == DICTIONARY or "diverged" in row.record:
                 continue
-            seen = dictionaries.get(row.seed)
-            changes = observe_arm([seen], row.arm) if seen and row.arm in seen["strengths"] else {}
+            dictionary = dictionaries.get(row.seed, {"strengths": {}})
+            changes = observe_arm([dictionary], row.arm) if row.arm in dictionary["strengths"] else {}
             observations.append(Observation(row.arm, row.seed, {**row.record, **changes}))
         return observations + [
             Observation(RESAMPLED, seed, observe_arm([record], RESAMPLED)) for seed, record in dictionaries.items()
