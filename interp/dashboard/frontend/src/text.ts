@@ -8,6 +8,7 @@ const finite = (value: unknown): value is number => typeof value === "number" &&
 /** A number of three decimals, with fewer for large ones and an exponent for tiny ones; "–" where there is none. */
 export function num(value: number | null | undefined, decimals = 3): string {
   if (!finite(value)) return "–";
+  if (value === 0) return "0";
   const size = Math.abs(value);
   if (size !== 0 && size < 0.5 * 10 ** -decimals) return value.toExponential(1).replace("-", "−").replace("e-", "e−");
   const text = size >= 10000 ? Math.round(value).toLocaleString("en-US") : value.toFixed(size >= 100 ? 1 : decimals);
@@ -37,8 +38,11 @@ export function plural(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
 
+/** "5.5%", and two digits of what is below a tenth of a percent. */
 export function percent(value: number | null | undefined): string {
-  return finite(value) ? `${num(100 * value, 1)}%` : "–";
+  if (!finite(value)) return "–";
+  const percents = 100 * value;
+  return `${percents !== 0 && Math.abs(percents) < 0.1 ? percents.toPrecision(2) : num(percents, 1)}%`;
 }
 
 /** A measure's name as words: "pass_rate" is "pass rate". */
@@ -49,6 +53,8 @@ const FORMULA = /^[=+\-@\t\r]/;
 /** One cell of CSV. A text that a spreadsheet would run as a formula gets a leading apostrophe. */
 export function csvCell(value: Cell): string {
   if (value == null || (typeof value === "number" && !Number.isFinite(value))) return "";
+  // Arrays are of half and single precision: seven digits hold them.
+  if (typeof value === "number") return String(Number.isInteger(value) ? value : Number(value.toPrecision(7)));
   if (typeof value !== "string") return String(value);
   const text = FORMULA.test(value) ? `'${value}` : value;
   return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;

@@ -45,8 +45,14 @@ export function linearAxis(range: [number, number], from: number, to: number, wa
     high,
     ticks,
     at: (value) => from + ((value - low) / (high - low)) * (to - from),
-    format: (value) => (value === 0 ? "0" : num(value, decimals).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "")),
+    format: (value) => tickText(value, step, decimals),
   };
+}
+
+function tickText(value: number, step: number, decimals: number): string {
+  if (value === 0) return "0";
+  if (step < 0.0005) return Number(value.toPrecision(3)).toExponential().replace(/-/g, "−");
+  return num(value, decimals).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 
 /** A text cut to a width in characters. */

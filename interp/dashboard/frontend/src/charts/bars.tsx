@@ -22,6 +22,7 @@ export interface BarsProps {
   note?: string;
   level?: 3 | 4;
   untitled?: boolean;
+  saveAs?: string;
 }
 
 const LEFT = 46;
@@ -37,6 +38,7 @@ export function Bars(props: BarsProps) {
       height={height}
       level={props.level}
       untitled={props.untitled}
+      saveAs={props.saveAs}
       note={props.note}
       numbers={() => ({ head: [props.xName ?? "name", props.yName ?? "value"], rows: bars.map((b) => [b.name, b.value]) })}
       onMove={(x, _y, width) => {

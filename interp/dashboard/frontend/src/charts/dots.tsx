@@ -28,6 +28,7 @@ export interface DotsProps {
   note?: string;
   level?: 3 | 4;
   untitled?: boolean;
+  saveAs?: string;
   /** Characters that names may take. */
   nameWidth?: number;
 }
@@ -48,6 +49,7 @@ export function Dots(props: DotsProps) {
       height={height}
       level={props.level}
       untitled={props.untitled}
+      saveAs={props.saveAs}
       note={props.note}
       legend={props.legend}
       numbers={() => ({

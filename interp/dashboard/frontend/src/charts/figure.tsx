@@ -30,13 +30,15 @@ export interface FigureProps {
   /** Without a title on the page (a heading stands above it already). */
   untitled?: boolean;
   width?: number;
+  /** The title in saved files, where what stands around the chart is missing. */
+  saveAs?: string;
   onMove?: (x: number, y: number, width: number) => string;
 }
 
 const MOST_ROWS = 400;
 
 export function Figure(props: FigureProps) {
-  const { title, description, height, numbers, draw, legend, note, level = 3 } = props;
+  const { title, description, height, numbers, draw, legend, note, level = 3, saveAs = title } = props;
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame, props.width ?? 420);
   const [table, setTable] = useState(false);
@@ -59,9 +61,9 @@ export function Figure(props: FigureProps) {
           <button type="button" class="quiet" aria-pressed={table} aria-label={`${title}: show as table`} onClick={() => setTable(!table)}>
             {table ? "chart" : "table"}
           </button>
-          {table ? null : <SaveButton label="SVG" title={title} onClick={() => saveSvg(svg(), title)} />}
-          {table ? null : <SaveButton label="PNG" title={title} onClick={() => void savePng(svg(), title)} />}
-          <SaveButton label="CSV" title={title} onClick={() => downloadCsv(title, numbers().head, numbers().rows)} />
+          {table ? null : <SaveButton label="SVG" title={title} onClick={() => saveSvg(svg(), saveAs)} />}
+          {table ? null : <SaveButton label="PNG" title={title} onClick={() => void savePng(svg(), saveAs)} />}
+          <SaveButton label="CSV" title={title} onClick={() => downloadCsv(saveAs, numbers().head, numbers().rows)} />
         </span>
       </figcaption>
       <div ref={frame} class="figure-body" onMouseMove={table ? undefined : move} onMouseLeave={() => setReadout(null)}>

@@ -21,6 +21,7 @@ export interface HeatProps {
   note?: string;
   level?: 3 | 4;
   untitled?: boolean;
+  saveAs?: string;
 }
 
 const LINE = 20;

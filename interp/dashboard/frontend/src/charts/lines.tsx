@@ -40,6 +40,7 @@ export interface LinesProps {
   note?: string;
   level?: 3 | 4;
   untitled?: boolean;
+  saveAs?: string;
   /** Labels of positions, where steps alone would not say it. */
   labels?: Map<number, string>;
 }
@@ -78,6 +79,7 @@ export function Lines(props: LinesProps) {
       note={props.note}
       level={props.level}
       untitled={props.untitled}
+      saveAs={props.saveAs}
       legend={props.legend === false ? undefined : legend}
       onMove={(x, _y, width) => {
         const [xAxis] = axes(width);

@@ -111,6 +111,18 @@ function recordSentences(siblings: readonly Sibling[], baseline: Baseline, at: n
   return [`${words}, which differs: another loss, or a penalty for length, shaped the rewards first.`];
 }
 
+/** A sentence if the tokens of a rollout got different advantages. */
+export function explainTokens(advantages: ArrayLike<number> | null | undefined): string[] {
+  let least = Infinity;
+  let most = -Infinity;
+  for (const value of Array.from(advantages ?? [])) {
+    if (value < least) least = value;
+    if (value > most) most = value;
+  }
+  if (!(most - least > 0.01)) return [];
+  return [`Its tokens received from ${signed(least)} to ${signed(most)}: each the advantage times its credit.`];
+}
+
 /** Equal up to the half precision of the record. */
 const close = (a: number, b: number): boolean => Math.abs(a - b) <= 0.005 + 0.004 * Math.abs(b);
 

@@ -48,7 +48,7 @@ const RULES: readonly Rule[] = [
   {
     key: "activation",
     label: "activation",
-    what: "Activation of the chosen latent. 0 where it is not among the strongest of the token.",
+    what: "Activation of the chosen latent; full colour is its largest anywhere. 0 where it is not among the strongest of the token.",
     kind: "sequential",
     values: (reading, latent) => (latent === null || !reading.arrays.live_latent ? null : reading.activations(latent)),
     reason: "No latent of the report is active in this rollout.",

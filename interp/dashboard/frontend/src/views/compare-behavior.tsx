@@ -7,6 +7,7 @@ import { Table } from "../table";
 import { sortFrom, sortText, type Column } from "../table-model";
 import { useAddress } from "../address";
 import { useMemo } from "preact/hooks";
+import { isNumber } from "./rollouts-parts";
 
 export interface BehaviorRow {
   bucket: string;
@@ -40,7 +41,7 @@ export function BehaviorTable({ rows, title, note }: BehaviorTableProps) {
   const measures = useMemo(() => [...new Set(rows.map((row) => row.measure))], [rows]);
   const shares = rows.filter((row) => row.unit === "share");
   const shareMeasures = measures.filter((measure) => shares.some((row) => row.measure === measure));
-  const columns = useMemo(() => COLUMNS.filter((column) => column.key !== "reason" || rows.some((row) => row.reason)), [rows]);
+  const columns = useMemo(() => COLUMNS.filter((column) => !OPTIONAL.has(column.key) || rows.some(column.value)), [rows]);
   return (
     <div class="behavior">
       {shares.length > 0 && (
@@ -75,12 +76,15 @@ export function BehaviorTable({ rows, title, note }: BehaviorTableProps) {
   );
 }
 
+/** Columns left out where nothing stands in them. */
+const OPTIONAL = new Set(["p", "q", "reason"]);
+
 const rate = (value: number | null, low?: number | null, high?: number | null) =>
-  interval({ value, low: low ?? null, high: high ?? null }, (x) => num(x, 2));
+  interval({ value, low: low ?? null, high: high ?? null }, (x) => (isNumber(x) ? x.toFixed(2) : "–"));
 
 const COLUMNS: Column<BehaviorRow>[] = [
   { key: "measure", title: "measure", value: (row) => words(row.measure), width: "13ch" },
-  { key: "bucket", title: "bucket", value: (row) => readable(row.bucket), width: "minmax(8ch, 14ch)" },
+  { key: "bucket", title: "bucket", value: (row) => readable(row.bucket), width: "minmax(8ch, 1fr)" },
   { key: "a", title: "A", value: (row) => row.a, cell: (row) => rate(row.a, row.a_low, row.a_high), width: "18ch", align: "right" },
   { key: "b", title: "B", value: (row) => row.b, cell: (row) => rate(row.b, row.b_low, row.b_high), width: "18ch", align: "right" },
   {
@@ -111,5 +115,5 @@ const COLUMNS: Column<BehaviorRow>[] = [
     width: "9ch",
     align: "right",
   },
-  { key: "reason", title: "remark", value: (row) => row.reason, width: "minmax(2ch, 1fr)", sortable: false },
+  { key: "reason", title: "remark", value: (row) => row.reason, width: "24ch", sortable: false },
 ];

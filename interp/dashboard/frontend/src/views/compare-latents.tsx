@@ -45,7 +45,7 @@ export function LatentComparisons({ report, comparison, features, chunks }: Late
     () => filterLatents(rows, comparison.relations, address.q ?? "", address.relation as string | undefined),
     [rows, comparison, address.q, address.relation],
   );
-  const reach = useMemo(() => reachOf(rows), [rows]);
+  const reach = useMemo(() => reachOf(rows.filter(differs)) || reachOf(rows) || 1, [rows]);
   const columns = useMemo(() => latentColumns(comparison.relations, reach), [comparison, reach]);
   const sort = useMemo(() => sortFrom((address.sort as string | undefined) ?? "q"), [address.sort]);
   if (!arrays) return <Loading />;
@@ -147,11 +147,11 @@ function relationCounts(rows: readonly LatentRow[], relations: readonly string[]
   return counts.map((n, at): [number, number] => [at, n]).filter(([, n]) => n > 0);
 }
 
-/** The end of the scale of intervals: most of them fit. */
+/** The end of the scale of intervals: most of them fit. 0 without any. */
 function reachOf(rows: readonly LatentRow[]): number {
   const ends = rows.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)]).filter(isNumber);
   ends.sort((a, b) => a - b);
-  return ends[Math.floor(0.98 * (ends.length - 1))] || 1;
+  return ends[Math.floor(0.95 * (ends.length - 1))] || 0;
 }
 
 function latentColumns(relations: readonly string[], reach: number): Column<LatentRow>[] {

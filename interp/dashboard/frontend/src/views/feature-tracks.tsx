@@ -12,7 +12,7 @@ import { driftText } from "./features-columns";
 import { TrackChoice } from "./features-track";
 import type { FeatureProps } from "./feature";
 
-export function FeatureTracks({ report, features, row }: FeatureProps) {
+export function FeatureTracks({ report, features, row, latent }: FeatureProps) {
   const { index } = report;
   const [address] = useAddress();
   const track = trackOf(features, address.track);
@@ -24,7 +24,7 @@ export function FeatureTracks({ report, features, row }: FeatureProps) {
         <TrackChoice index={index} features={features} track={track} />
       </div>
       {siblings.map((each) => (
-        <TrackChart key={trackKey(each)} index={index} features={features} track={each} row={row} />
+        <TrackChart key={trackKey(each)} index={index} features={features} track={each} row={row} latent={latent} />
       ))}
       <p class="note">
         Band: 95% interval. Filled dot: q ≤ 0.05. Dotted box: the floor, the base against the base sampled again. Squares below the axis:
@@ -34,12 +34,12 @@ export function FeatureTracks({ report, features, row }: FeatureProps) {
   );
 }
 
-interface ChartProps extends Pick<FeatureProps, "features" | "row"> {
+interface ChartProps extends Pick<FeatureProps, "features" | "row" | "latent"> {
   index: Index;
   track: Track;
 }
 
-function TrackChart({ index, features, track, row }: ChartProps) {
+function TrackChart({ index, features, track, row, latent }: ChartProps) {
   const data = useTrack(index, features, track);
   if (!data) return <Loading />;
   const range = rangeOf(data, row);
@@ -50,9 +50,9 @@ function TrackChart({ index, features, track, row }: ChartProps) {
       </h4>
       <div class="panels">
         {index.buckets.map((_, b) => (
-          <BucketChart key={b} data={data} bucket={b} row={row} range={range} />
+          <BucketChart key={b} data={data} bucket={b} row={row} latent={latent} range={range} />
         ))}
-        {track.arrays.same && track.corpus !== "probe" ? <SameText data={data} row={row} /> : <HeatOf data={data} row={row} />}
+        {track.arrays.same && track.corpus !== "probe" ? <SameText data={data} row={row} latent={latent} /> : <HeatOf data={data} row={row} latent={latent} />}
       </div>
     </div>
   );
@@ -68,13 +68,22 @@ function rangeOf(data: TrackData, row: number): [number, number] {
   return low === high ? [-1, 1] : [low, high];
 }
 
-function BucketChart({ data, bucket, row, range }: { data: TrackData; bucket: number; row: number; range: [number, number] }) {
+interface BucketProps {
+  data: TrackData;
+  bucket: number;
+  row: number;
+  latent: number;
+  range: [number, number];
+}
+
+function BucketChart({ data, bucket, row, latent, range }: BucketProps) {
   const name = readable(data.index.buckets[bucket]);
   const measure = words(data.track.measure);
   return (
     <Lines
       title={name}
       level={4}
+      saveAs={`Latent ${latent}, ${name}, ${readable(data.track.corpus)} text: change of ${measure}`}
       description={`Change since the base of the ${measure} of this latent in the bucket ${name} on ${readable(data.track.corpus)} text, over the steps of the run, with 95% intervals. Filled dots: q of at most 0.05. Dotted box: the base against the base sampled again.`}
       series={[bucketSeries(data, bucket, row)]}
       floors={[{ name: "floor", ...data.floor(bucket, row), hue: 6 }]}
@@ -111,7 +120,7 @@ function stripCells(data: TrackData, bucket: number): { x: number; bad: boolean;
   });
 }
 
-function SameText({ data, row }: { data: TrackData; row: number }) {
+function SameText({ data, row, latent }: Pick<BucketProps, "data" | "row" | "latent">) {
   const rows = data.index.buckets.flatMap((bucket, b) => [
     { name: `${readable(bucket)}, own text`, hue: b, ...lastChange(data, b, row) },
     { name: `${readable(bucket)}, same text`, hue: b, ...data.same(b, row) },
@@ -121,6 +130,7 @@ function SameText({ data, row }: { data: TrackData; row: number }) {
     <div>
       <Dots
         title="At the end"
+        saveAs={`Latent ${latent}: at the end on its own text, on the same text, and the floor`}
         level={4}
         description="Change of the last checkpoint since the base, by bucket: on the text that each wrote itself, on the same probe text, and the base against the base sampled again. With 95% intervals."
         rows={rows}
@@ -136,7 +146,7 @@ function lastChange(data: TrackData, bucket: number, row: number) {
   return { value: cell.change, low: cell.low, high: cell.high };
 }
 
-function HeatOf({ data, row }: { data: TrackData; row: number }) {
+function HeatOf({ data, row, latent }: Pick<BucketProps, "data" | "row" | "latent">) {
   const cells = data.index.buckets.map((_, b) =>
     data.steps.map((t) => {
       const cell = data.cell(t, b, row);
@@ -147,6 +157,7 @@ function HeatOf({ data, row }: { data: TrackData; row: number }) {
     <div>
       <Heat
         title="By step"
+        saveAs={`Latent ${latent}, ${readable(data.track.corpus)} text: change of ${words(data.track.measure)}`}
         level={4}
         description="Change since the base, by bucket and step. A dot marks q of at most 0.05."
         rows={data.index.buckets.map(readable)}

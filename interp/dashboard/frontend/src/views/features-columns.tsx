@@ -119,16 +119,18 @@ function bucketColumns(data: TrackData, bucket: number, numbers: boolean, scaleF
       return { ...shadeProps(value, scaleFor(row)), "aria-label": `floor ${signed(value)}` };
     },
   };
+  const last = steps.length - 1;
+  const labelled = (i: number) => i === last || (i % every === 0 && last - i >= every / 2);
   const cells = steps.map((t, i): Column<number> => {
     const marked = (row: number) => data.at("q", t, bucket, row) <= 0.05;
     return {
       key: `c:${bucket}:${t}`,
-      title: i % every === 0 || (i === steps.length - 1 && i % every > every / 2) ? String(data.step(t)) : "",
+      title: labelled(i) ? String(data.step(t)) : "",
       help: `${name}, ${data.label(t)}: change since the base`,
       width,
       align: numbers ? "right" : "center",
       class: "matrix",
-      headClass: "step-head",
+      headClass: i === last && every > 1 ? "step-head end" : "step-head",
       value: (row) => data.at("change", t, bucket, row),
       cell: (row) => {
         const mark = marked(row);

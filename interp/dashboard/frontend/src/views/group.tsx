@@ -1,7 +1,7 @@
 // The group of a rollout: its siblings, why it has its advantage, and the same prompt at other checkpoints and in other runs.
 import { linkTo } from "../address";
 import type { Report } from "../data";
-import { baselineOf, expectedAdvantage, explainAdvantage, type Sibling } from "../rollouts/advantage";
+import { baselineOf, expectedAdvantage, explainAdvantage, explainTokens, type Sibling } from "../rollouts/advantage";
 import { checkpointWord, formatFilters } from "../rollouts/filters";
 import { OUTCOMES, OUTCOME_WORDS, SHORT_SOURCE_WORDS, SOURCE_WORDS, type Outcome, type RolloutStore } from "../rollouts/store";
 import { Loading } from "../parts";
@@ -17,6 +17,7 @@ interface GroupProps {
 
 export function GroupView({ store, row }: GroupProps) {
   const advantages = usePromise(() => store.advantages(), [store]);
+  const ofTokens = usePromise(() => store.tokens(row, "advantage"), [store, row]);
   if (!advantages) return <Loading />;
   const rows = store.siblings(row);
   const siblings = rows.map((each): Sibling => {
@@ -24,7 +25,7 @@ export function GroupView({ store, row }: GroupProps) {
   });
   return (
     <div class="group">
-      <Why sentences={explainAdvantage(siblings, rows.indexOf(row))} />
+      <Why sentences={[...explainAdvantage(siblings, rows.indexOf(row)), ...explainTokens(ofTokens)]} />
       <Siblings store={store} row={row} rows={rows} siblings={siblings} />
       <SamePrompt store={store} row={row} />
     </div>
@@ -55,7 +56,7 @@ function Siblings({ store, row, rows, siblings }: SiblingsProps) {
   const baseline = baselineOf(siblings);
   const { columns } = store;
   const trained = siblings.some((each) => !Number.isNaN(each.advantage));
-  const gated = siblings.some((each) => !Number.isNaN(each.gate));
+  const gated = baseline.gated;
   const reach = Math.max(...baseline.kept.map((kept) => Math.abs(kept - baseline.mean))) || 1;
   return (
     <section aria-labelledby="siblings">

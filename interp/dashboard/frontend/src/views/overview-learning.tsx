@@ -108,6 +108,7 @@ function LearningPanel({ index, learning, run, measure, title }: PanelProps) {
       <Lines
         title={title}
         level={4}
+        saveAs={`${runName(index, run)}: ${readable(words(measure))} by bucket`}
         description={`${words(measure)} of ${runName(index, run)} over its steps, by bucket, with 95% intervals. ${MEANINGS.get(measure) ?? ""}`}
         series={seriesByBucket(index, rows)}
         range={isShare(measure) ? [0, 1] : undefined}

@@ -7,7 +7,7 @@ import { useKeys } from "../keys";
 import { coloringsOf, coloringValues, keyOfDigit, type Coloring } from "../rollouts/colorings";
 import { checkpointWord } from "../rollouts/filters";
 import { Reading, STATE_WORDS } from "../rollouts/reading";
-import type { RolloutStore } from "../rollouts/store";
+import { OUTCOME_WORDS, type RolloutStore } from "../rollouts/store";
 import { Loading } from "../parts";
 import { TokenLine } from "../tokenline";
 import { count, num } from "../text";
@@ -24,7 +24,12 @@ interface ReaderProps {
   row: number;
 }
 
-export function ReaderView({ report, store, row }: ReaderProps) {
+interface ReaderViewProps extends ReaderProps {
+  /** The listed rollouts, in their order. */
+  order: readonly number[];
+}
+
+export function ReaderView({ report, store, row, order }: ReaderViewProps) {
   const [address, go] = useAddress();
   const group = address.pane === "group";
   useKeys({ g: () => go({ pane: group ? null : "group" }) });
@@ -35,6 +40,7 @@ export function ReaderView({ report, store, row }: ReaderProps) {
         <h2>
           Rollout {row} <span class="muted">{checkpointWord(store, checkpoint)}</span>
         </h2>
+        <Neighbors row={row} order={order} />
         <div class="tabs" role="group" aria-label="What to show of the rollout">
           <button type="button" aria-pressed={!group} onClick={() => go({ pane: null })}>
             Tokens
@@ -47,10 +53,38 @@ export function ReaderView({ report, store, row }: ReaderProps) {
           Close <kbd>Esc</kbd>
         </button>
       </header>
+      <p class="sr-only" role="status">
+        Rollout {row}, {OUTCOME_WORDS[store.outcome(row)]}, reward {num(store.columns.reward[row], 2)}
+      </p>
       <Verdict store={store} row={row} />
       <Prompt text={store.problem(row).prompt} />
       {group ? <GroupView report={report} store={store} row={row} /> : <Tokens report={report} store={store} row={row} />}
     </article>
+  );
+}
+
+function Neighbors({ row, order }: { row: number; order: readonly number[] }) {
+  const [, go] = useAddress();
+  const at = order.indexOf(row);
+  const open = (place: number) => go({ r: order[place], t: null });
+  if (at < 0) return <span class="steps-of-list">not in the list</span>;
+  return (
+    <span class="steps-of-list">
+      <button type="button" class="quiet" aria-label="Previous rollout of the list" aria-keyshortcuts="k" disabled={at === 0} onClick={() => open(at - 1)}>
+        ‹ <kbd>k</kbd>
+      </button>
+      {count(at + 1)} of {count(order.length)}
+      <button
+        type="button"
+        class="quiet"
+        aria-label="Next rollout of the list"
+        aria-keyshortcuts="j"
+        disabled={at === order.length - 1}
+        onClick={() => open(at + 1)}
+      >
+        <kbd>j</kbd> ›
+      </button>
+    </span>
   );
 }
 

@@ -53,7 +53,7 @@ export function Fact({ name, children, title }: { name: string; children: Compon
   );
 }
 
-/** A difference on a common scale: its interval as a line, its value as a dot, zero as a rule. The numbers stand beside it. */
+/** A difference on a common scale: its interval as a line, its value as a dot, zero as a rule. An arrow: beyond the scale. The numbers stand beside it. */
 export function IntervalMark(props: { value: number | null; low: number | null; high: number | null; reach: number }) {
   const { value, low, high, reach } = props;
   const at = (x: number) => 60 + 56 * Math.max(-1, Math.min(1, x / (reach || 1)));
@@ -61,7 +61,8 @@ export function IntervalMark(props: { value: number | null; low: number | null; 
     <svg class="interval-mark" viewBox="0 0 120 14" width="120" height="14" aria-hidden="true">
       <line class="zero" x1="60" x2="60" y1="0" y2="14" />
       {isNumber(low) && isNumber(high) && <line class="span" x1={at(low)} x2={at(high)} y1="7" y2="7" />}
-      {isNumber(value) && <circle class="dot" cx={at(value)} cy="7" r="3" />}
+      {isNumber(value) && Math.abs(value) <= reach && <circle class="dot" cx={at(value)} cy="7" r="3" />}
+      {isNumber(value) && Math.abs(value) > reach && <path class="dot" d={value > 0 ? "M113 2 L120 7 L113 12 Z" : "M7 2 L0 7 L7 12 Z"} />}
     </svg>
   );
 }

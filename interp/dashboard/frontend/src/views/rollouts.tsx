@@ -45,9 +45,11 @@ function Browser({ report, store }: { report: Report; store: RolloutStore }) {
     ...(open === null ? {} : { Escape: () => go(address.t === undefined ? { r: null, pane: null } : { t: null }) }),
   });
   const onSort = (next: Sort | null) => go({ sort: sortText(next) });
-  const save = () => saveRollouts(store, sortedByColumn(rows, columns, sort), advantages, peaks, address.l);
+  const sorted = useMemo(() => sortedByColumn(rows, columns, sort), [rows, columns, sort]);
+  const save = () => saveRollouts(store, sorted, advantages, peaks, address.l);
 
   return (
+    <div class="rollouts-frame">
     <div class={`rollouts ${open === null ? "" : "split"}`}>
       <section class="list" aria-label="List of rollouts">
         <FilterBar report={report} store={store} filters={filters} latentUnknown={address.l !== undefined && latent < 0} />
@@ -62,7 +64,7 @@ function Browser({ report, store }: { report: Report; store: RolloutStore }) {
           onSelect={(row) => go({ r: row, t: row === open ? address.t : null })}
           noCsv
           empty="No rollout fits the search and the filters."
-          height={open === null ? undefined : "max(260px, calc(100vh - 300px))"}
+          height={open === null ? undefined : "max(260px, calc(var(--view) - 300px))"}
           tools={
             <>
               <span class="of">{rows.length < store.count && `of ${plural(store.count, "rollout")}`}</span>
@@ -73,12 +75,13 @@ function Browser({ report, store }: { report: Report; store: RolloutStore }) {
           }
         />
       </section>
-      {open !== null && <ReaderView report={report} store={store} row={open} />}
+      {open !== null && <ReaderView report={report} store={store} row={open} order={sorted} />}
       {address.r !== undefined && open === null && (
         <p role="status" class="missing">
           This report has no rollout {address.r}; its rows go from 0 to {store.count - 1}.
         </p>
       )}
+    </div>
     </div>
   );
 }
