@@ -160,8 +160,10 @@ def test_the_examples_are_coloured_by_the_activation_of_the_latent(plain, candid
     plain.show(f"v=feature&f={candidate[0]}")
     peaks = plain.page.locator(".peak")
     expect(peaks.first).to_be_visible()
-    shades = peaks.evaluate_all("all => all.map(each => Number(each.style.getPropertyValue('--a')))")
-    assert min(shades) > 0 and shades[0] == max(shades)
+    colours = peaks.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundColor)")
+    others = plain.page.locator(".example [role=option]:not(.peak)")
+    silent = others.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundColor)")
+    assert set(colours) - {max(set(silent), key=silent.count)} == set(colours)
 
 
 def test_j_and_k_go_to_the_next_latent_and_back(plain):

@@ -4,12 +4,13 @@ import base64
 import html
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from dashboard.browser import expect
 from dashboard.hostile import HOSTILE
-from dashboard.synthetic import make_report, write_page
+from dashboard.synthetic import make_report
 from interp.artifacts import BadInput
 from interp.dashboard import widget as widgets
 from interp.dashboard.page import page
@@ -128,19 +129,16 @@ def test_the_program_runs_in_a_host_that_is_not_a_page_of_its_own(visit, small, 
     expect(cell.get_by_text("equals sign").first).to_be_attached()
 
 
-def test_an_exported_notebook_is_not_blank(visit, small, tmp_path):
+def test_an_exported_notebook_is_not_blank(visit, tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     nbconvert = pytest.importorskip("nbconvert")
     pytest.importorskip("ipykernel")
-    write_page(tmp_path / "r.html", **SMALL)
-    cell = (
-        "from pathlib import Path\n"
-        "from interp.dashboard.widget import mimebundle\n"
-        "class Shown:\n"
-        "    def _repr_mimebundle_(self, **kwargs):\n"
-        "        return mimebundle(Path('r.html').read_text(encoding='utf-8'), None)\n"
-        "Shown()"
-    )
+    cell = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from dashboard.synthetic import make_report
+from interp.dashboard import Dashboard
+Dashboard(*make_report(**{SMALL!r}))"""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     exporter = nbconvert.HTMLExporter(template_name="basic")
