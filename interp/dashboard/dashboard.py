@@ -70,13 +70,22 @@ class Dashboard(HtmlSummary):
         """Names of latents, with those that were given in the widget of a notebook: `notes.save("notes.json")`."""
         return Notes.from_json(self.index["notes"])
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        from interp.dashboard.widget import make_widget, mimebundle
+    def widget(self) -> Any:
+        """The live widget (anywidget), whose names and notes come back to `notes`.
+
+        A notebook of a Jupyter server shows it by itself. Elsewhere (VS Code, nbconvert) a dashboard shows its page.
+        """
+        from interp.dashboard.widget import make_widget
 
         def keep(notes: dict[str, Any]) -> None:
             self.index["notes"] = notes
 
-        return mimebundle(self.as_html(), lambda: make_widget(self.index, self.chunks, keep))
+        return make_widget(self.index, self.chunks, keep)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        from interp.dashboard.widget import mimebundle
+
+        return mimebundle(self.as_html(), self.widget)
 
     # --- what a chunk holds ------------------------------------------------------------------------------------------
 

@@ -26,7 +26,8 @@ def make_widget(
     index: Mapping[str, Any], chunks: Mapping[str, bytes], on_notes: Callable[[dict[str, Any]], None] | None = None
 ) -> Any:
     """The live widget (anywidget). `widget.notes` holds names and notes as last saved; `on_notes` is given them."""
-    widget = _widget_class()(index=_without_lone_surrogates(index), chunks=dict(chunks), notes=dict(index["notes"]))
+    index = _without_lone_surrogates(index)
+    widget = _widget_class()(index=index, chunks=dict(chunks), notes=index["notes"])
     if on_notes is not None:
         widget.observe(lambda change: on_notes(change["new"]), names="notes")
     return widget

@@ -12,6 +12,7 @@ from dashboard.browser import expect
 from dashboard.hostile import HOSTILE
 from dashboard.synthetic import make_report
 from interp.artifacts import BadInput
+from interp.dashboard import Dashboard
 from interp.dashboard import widget as widgets
 from interp.dashboard.page import page
 
@@ -63,6 +64,13 @@ def test_notes_saved_in_the_browser_come_back_to_python(small):
     live.set_state({"notes": {"7": {"name": "sums", "note": ""}}})  # what a message of the front end calls
     assert live.notes == {"7": {"name": "sums", "note": ""}}
     assert notes == [live.notes]
+
+
+def test_names_given_in_the_widget_of_a_dashboard_are_its_notes(small):
+    pytest.importorskip("anywidget")
+    dashboard = Dashboard(*small)
+    dashboard.widget().set_state({"notes": {"22": {"name": "carries", "note": ""}, "sets": []}})
+    assert dashboard.notes[22].name == "carries"
 
 
 def test_the_widget_is_the_program_of_the_page(small):
