@@ -5,8 +5,20 @@ import { cut } from "./axis";
 const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-size", "font-weight", "font-family", "text-anchor", "dominant-baseline"];
 
 const DEFAULTS = new Set(["fill-opacity: 1", "stroke: none", "stroke-width: 1px", "stroke-opacity: 1", "stroke-dasharray: none", "stroke-linecap: butt", "stroke-linejoin: miter", "opacity: 1", "font-weight: 400", "text-anchor: start", "dominant-baseline: auto"]);
-/** Pixels above the chart for its title. */
-const HEAD = 26;
+const LINE = 16;
+/** Pixels above the chart for the lines of its title. */
+const headHeight = (lines: string[]): number => 12 + LINE * lines.length;
+
+/** Words in at most three lines of a number of characters. */
+function wrapped(text: string, characters: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.length - 1;
+    if (last >= 0 && (lines[last].length + word.length < characters || last === 2)) lines[last] += ` ${word}`;
+    else lines.push(word);
+  }
+  return lines.map((line) => cut(line, characters));
+}
 
 /** The SVG as text, with its title, with a background and nothing that needs the page's styles. */
 export function svgText(svg: SVGSVGElement, title: string): string {
@@ -25,13 +37,17 @@ export function svgText(svg: SVGSVGElement, title: string): string {
   const box = svg.viewBox.baseVal;
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   copy.setAttribute("width", String(box.width));
-  copy.setAttribute("height", String(box.height + HEAD));
-  copy.setAttribute("viewBox", `0 ${-HEAD} ${box.width} ${box.height + HEAD}`);
+  const lines = wrapped(title, Math.floor(box.width / 7));
+  const head = headHeight(lines);
+  copy.setAttribute("height", String(box.height + head));
+  copy.setAttribute("viewBox", `0 ${-head} ${box.width} ${box.height + head}`);
   const color = (name: string) => getComputedStyle(svg).getPropertyValue(name).trim();
-  const ground = part("rect", { y: -HEAD, width: "100%", height: "100%", fill: color("--surface") });
-  const heading = part("text", { x: 6, y: -8, "font-size": 13, "font-weight": 600, fill: color("--text") });
-  heading.textContent = cut(title, Math.floor(box.width / 7.2));
-  copy.prepend(ground, heading);
+  const headings = lines.map((line, i) => {
+    const heading = part("text", { x: 6, y: 18 + i * LINE - head, "font-size": 12, "font-weight": 600, fill: color("--text") });
+    heading.textContent = line;
+    return heading;
+  });
+  copy.prepend(part("rect", { y: -head, width: "100%", height: "100%", fill: color("--surface") }), ...headings);
   return new XMLSerializer().serializeToString(copy);
 }
 
@@ -48,7 +64,7 @@ export function saveSvg(svg: SVGSVGElement, title: string): void {
 /** At twice the size on screen. */
 export async function savePng(svg: SVGSVGElement, title: string): Promise<void> {
   const { width, height } = svg.viewBox.baseVal;
-  const tall = height + HEAD;
+  const tall = height + headHeight(wrapped(title, Math.floor(width / 7)));
   const image = new Image();
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgText(svg, title))}`;
   await image.decode();

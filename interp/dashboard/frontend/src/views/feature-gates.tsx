@@ -31,51 +31,62 @@ function randomBeside(trials: readonly Trial[], trial: Trial): Trial[] {
   return same.length ? same : family.length ? family : random;
 }
 
+const estimate = (trial: Trial): string => interval({ value: trial.ablation, low: trial.ablation_low, high: trial.ablation_high });
+
+/** What each gate measures. */
+const GATES: [Gate, [string, (trial: Trial) => number | null, ((trial: Trial) => string)?][]][] = [
+  ["contrast", [["AUROC", (t) => t.auroc], ["d", (t) => t.d], ["q", (t) => t.q]]],
+  [
+    "falsification",
+    [
+      ["AUROC on another surface", (t) => t.other_surface_auroc],
+      ["d of injected tokens", (t) => t.injection_d],
+      ["share left when shuffled", (t) => t.shuffled_share],
+    ],
+  ],
+  ["ablation", [["effect of ablating", (t) => t.ablation, estimate], ["effect of amplifying", (t) => t.amplification]]],
+];
+
 function TrialTable({ trial, random }: { trial: Trial; random: Trial[] }) {
-  const rows: [Gate, string, string, (each: Trial) => number | null][] = [
-    ["contrast", "AUROC", num(trial.auroc), (each) => each.auroc],
-    ["contrast", "d", num(trial.d), (each) => each.d],
-    ["contrast", "q", num(trial.q), (each) => each.q],
-    ["falsification", "AUROC, other surface", num(trial.other_surface_auroc), (each) => each.other_surface_auroc],
-    ["falsification", "d of injected tokens", num(trial.injection_d), (each) => each.injection_d],
-    ["falsification", "share when shuffled", num(trial.shuffled_share), (each) => each.shuffled_share],
-    ["ablation", "effect of ablating", interval({ value: trial.ablation, low: trial.ablation_low, high: trial.ablation_high }), (each) => each.ablation],
-    ["ablation", "effect of amplifying", num(trial.amplification), (each) => each.amplification],
-  ];
   return (
     <div class="trial">
       <p>
         {trial.group === "random" ? "A random latent, tried as " : "Candidate for "}
         <strong>{readable(trial.family)}</strong>
-        {trial.contrast && <span class="muted">, contrast: {readable(trial.contrast)}</span>} <Passed passed={trial.passes.all} words={["earned the role", "did not earn it"]} />
+        {trial.contrast && <span class="muted">, contrast: {readable(trial.contrast)}</span>}{" "}
+        <Passed passed={trial.passes.all} words={["earned the role", "did not earn it"]} />
       </p>
       <div class="scroll-x">
-        <table>
+        <table class="gates">
           <thead>
             <tr>
-              <th scope="col">gate</th>
-              <th scope="col">passed</th>
-              <th scope="col">random pass</th>
-              <th scope="col">measure</th>
-              <th scope="col" class="right">this latent</th>
-              <th scope="col" class="right">random: median [range]</th>
+              <th scope="col">gate and measure</th>
+              <th scope="col" class="right">
+                this latent
+              </th>
+              <th scope="col" class="right">
+                random latents: median [range]
+              </th>
             </tr>
           </thead>
-          <tbody>
-            {rows.map(([gate, name, text, measure], i) => {
-              const first = i === 0 || rows[i - 1][0] !== gate;
-              return (
-                <tr key={name} class={first ? "first" : ""}>
-                  <td>{first ? gate : <span class="sr-only">{gate}</span>}</td>
-                  <td>{first && <Passed passed={trial.passes[gate]} words={["passed", "failed"]} />}</td>
-                  <td>{first && passShare(random, gate)}</td>
+          {GATES.map(([gate, measures]) => (
+            <tbody key={gate}>
+              <tr class="gate">
+                <th scope="rowgroup">{gate}</th>
+                <td class="right">
+                  <Passed passed={trial.passes[gate]} words={["passed", "failed"]} />
+                </td>
+                <td class="right">{passShare(random, gate)}</td>
+              </tr>
+              {measures.map(([name, measure, text]) => (
+                <tr key={name}>
                   <td>{name}</td>
-                  <td class="right nowrap">{text}</td>
-                  <td class="right nowrap muted">{range(random.map(measure))}</td>
+                  <td class="right">{text ? text(trial) : num(measure(trial))}</td>
+                  <td class="right muted">{range(random.map(measure))}</td>
                 </tr>
-              );
-            })}
-          </tbody>
+              ))}
+            </tbody>
+          ))}
         </table>
       </div>
     </div>
@@ -91,7 +102,7 @@ function passShare(random: readonly Trial[], gate: Gate): string {
   const run = random.filter((trial) => trial.passes[gate] != null);
   if (!run.length) return "–";
   const passed = run.filter((trial) => trial.passes[gate]).length;
-  return `${passed} of ${run.length}`;
+  return `${passed} of ${run.length} pass`;
 }
 
 function range(values: (number | null)[]): string {

@@ -7,7 +7,7 @@ import { OUTCOMES, OUTCOME_WORDS, SHORT_SOURCE_WORDS, SOURCE_WORDS, type Outcome
 import { Loading } from "../parts";
 import { num, plural, signed } from "../text";
 import { readable } from "../tokens";
-import { OutcomeBadge, usePromise } from "./rollouts-parts";
+import { OutcomeBadge, short, usePromise } from "./rollouts-parts";
 
 interface GroupProps {
   report: Report;
@@ -56,7 +56,6 @@ function Siblings({ store, row, rows, siblings }: SiblingsProps) {
   const baseline = baselineOf(siblings);
   const { columns } = store;
   const trained = siblings.some((each) => !Number.isNaN(each.advantage));
-  const gated = baseline.gated;
   const reach = Math.max(...baseline.kept.map((kept) => Math.abs(kept - baseline.mean))) || 1;
   return (
     <section aria-labelledby="siblings">
@@ -82,12 +81,12 @@ function Siblings({ store, row, rows, siblings }: SiblingsProps) {
               <th scope="col" class="right">
                 reward
               </th>
-              {gated && (
+              {baseline.gated && (
                 <>
                   <th scope="col" class="right">
                     gate
                   </th>
-                  <th scope="col" class="right">
+                  <th scope="col" class="right" title="reward × gate">
                     kept
                   </th>
                 </>
@@ -99,20 +98,23 @@ function Siblings({ store, row, rows, siblings }: SiblingsProps) {
                 <span class="sr-only">As a bar</span>
               </th>
               <th scope="col" class="right" title="(kept − mean) / (deviation + 0.0001)">
-                GRPO gives
+                GRPO
               </th>
               {trained && (
-                <th scope="col" class="right">
+                <th scope="col" class="right" title="The recorded advantage: the mean over the tokens">
                   recorded
                 </th>
               )}
-              <th scope="col">rollout</th>
             </tr>
           </thead>
           <tbody>
             {rows.map((each, at) => (
               <tr key={each} class={each === row ? "current" : ""} aria-current={each === row ? "true" : undefined}>
-                <td class="right">{columns.sample[each]}</td>
+                <td class="right">
+                  <a href={linkTo({ v: "rollouts", r: each, pane: "group" })} title={`Rollout ${each}`}>
+                    {columns.sample[each]}
+                  </a>
+                </td>
                 <td>
                   <OutcomeBadge outcome={store.outcome(each)} short />
                 </td>
@@ -121,11 +123,11 @@ function Siblings({ store, row, rows, siblings }: SiblingsProps) {
                   {columns.length[each]}
                   {columns.truncated[each] ? " cut" : ""}
                 </td>
-                <td class="right">{num(siblings[at].reward, 2)}</td>
-                {gated && (
+                <td class="right">{short(siblings[at].reward)}</td>
+                {baseline.gated && (
                   <>
-                    <td class="right">{num(siblings[at].gate, 2)}</td>
-                    <td class="right">{num(baseline.kept[at], 2)}</td>
+                    <td class="right">{short(siblings[at].gate)}</td>
+                    <td class="right">{short(baseline.kept[at])}</td>
                   </>
                 )}
                 <td class="right">{signed(baseline.kept[at] - baseline.mean, 2)}</td>
@@ -134,9 +136,6 @@ function Siblings({ store, row, rows, siblings }: SiblingsProps) {
                 </td>
                 <td class="right">{rows.length > 1 ? signed(expectedAdvantage(baseline, at), 2) : "–"}</td>
                 {trained && <td class="right">{signed(siblings[at].advantage, 2)}</td>}
-                <td>
-                  {each === row ? "this one" : <a href={linkTo({ v: "rollouts", r: each, pane: "group" })}>{each}</a>}
-                </td>
               </tr>
             ))}
           </tbody>
@@ -218,15 +217,23 @@ function SamePrompt({ store, row }: { store: RolloutStore; row: number }) {
               <th scope="col" class="right">
                 mean reward
               </th>
-              <th scope="col">rollouts</th>
             </tr>
           </thead>
           <tbody>
             {places.map((place) => (
               <tr key={`${place.checkpoint}:${place.source}`} class={here(place) ? "current" : ""} aria-current={here(place) ? "true" : undefined}>
-                <td>{readable(checkpointWord(store, place.checkpoint))}</td>
+                <td class="wrap">
+                  <a href={linkTo({ v: "rollouts", r: place.first, pane: "group" })}>{readable(checkpointWord(store, place.checkpoint))}</a>
+                </td>
                 <td title={SOURCE_WORDS[place.source]}>{SHORT_SOURCE_WORDS[place.source] ?? "unknown"}</td>
-                <td class="right">{place.n}</td>
+                <td class="right">
+                  <a
+                    href={placeLink(columns.problem[row], place)}
+                    aria-label={`List the ${place.n} rollouts of this prompt, ${checkpointWord(store, place.checkpoint)}`}
+                  >
+                    {place.n}
+                  </a>
+                </td>
                 {OUTCOMES.map((outcome) => (
                   <td key={outcome} class="right">
                     {place.counts[outcome] || <span class="muted">0</span>}
@@ -235,13 +242,7 @@ function SamePrompt({ store, row }: { store: RolloutStore; row: number }) {
                 <td class="meter-cell">
                   <OutcomeBar counts={place.counts} n={place.n} />
                 </td>
-                <td class="right">{num(place.reward / place.n, 2)}</td>
-                <td>
-                  <a href={linkTo({ v: "rollouts", r: place.first, pane: "group" })}>{place.first}</a>{" "}
-                  <a href={placeLink(columns.problem[row], place)} aria-label={`List the ${place.n} rollouts of this prompt at ${checkpointWord(store, place.checkpoint)}`}>
-                    list
-                  </a>
-                </td>
+                <td class="right">{(place.reward / place.n).toFixed(2)}</td>
               </tr>
             ))}
           </tbody>

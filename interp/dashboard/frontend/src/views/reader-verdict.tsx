@@ -2,9 +2,8 @@
 import { fieldOf, formatFilters } from "../rollouts/filters";
 import { SOURCE_WORDS, type RolloutStore } from "../rollouts/store";
 import { linkTo } from "../address";
-import { num } from "../text";
 import { readable } from "../tokens";
-import { Fact, OutcomeBadge } from "./rollouts-parts";
+import { Fact, OutcomeBadge, short } from "./rollouts-parts";
 
 const YES_NO = ["no", "yes", "unknown"];
 
@@ -19,7 +18,7 @@ export function Verdict({ store, row }: { store: RolloutStore; row: number }) {
       <Fact name="outcome">
         <OutcomeBadge outcome={store.outcome(row)} />
       </Fact>
-      <Fact name="reward">{num(columns.reward[row], 2)}</Fact>
+      <Fact name="reward">{short(columns.reward[row])}</Fact>
       <Fact name="answer" title="The answer read from the completion, against the label">
         {answer == null ? <span class="muted">none</span> : <q>{shortened(answer)}</q>}
         {problem.label !== null && (
@@ -44,7 +43,7 @@ export function Verdict({ store, row }: { store: RolloutStore; row: number }) {
       </Fact>
       {!Number.isNaN(gate) && (
         <Fact name="gate" title="Share of its reward that the credit scheme left it">
-          {num(gate, 2)}
+          {short(gate)}
         </Fact>
       )}
       <Fact name="source">{SOURCE_WORDS[columns.source[row]] ?? "unknown"}</Fact>

@@ -16,7 +16,7 @@ import { GroupView } from "./group";
 import { ColoringBar, LatentSelect, Legend } from "./reader-colorings";
 import { TokenPanel } from "./reader-token";
 import { Verdict } from "./reader-verdict";
-import { useLatentNumbers, usePromise } from "./rollouts-parts";
+import { short, useLatentNumbers, usePromise } from "./rollouts-parts";
 
 interface ReaderProps {
   report: Report;
@@ -54,7 +54,7 @@ export function ReaderView({ report, store, row, order }: ReaderViewProps) {
         </button>
       </header>
       <p class="sr-only" role="status">
-        Rollout {row}, {OUTCOME_WORDS[store.outcome(row)]}, reward {num(store.columns.reward[row], 2)}
+        Rollout {row}, {OUTCOME_WORDS[store.outcome(row)]}, reward {short(store.columns.reward[row])}
       </p>
       <Verdict store={store} row={row} />
       <Prompt text={store.problem(row).prompt} />

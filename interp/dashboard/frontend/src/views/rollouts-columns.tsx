@@ -5,7 +5,7 @@ import { OUTCOME_WORDS, SHORT_SOURCE_WORDS, SOURCE_WORDS, type RolloutStore } fr
 import { sortRows, type Column, type Sort } from "../table-model";
 import { downloadCsv, num, signed } from "../text";
 import { visible } from "../tokens";
-import { OutcomeBadge } from "./rollouts-parts";
+import { OutcomeBadge, short } from "./rollouts-parts";
 
 interface ListState {
   store: RolloutStore;
@@ -55,7 +55,7 @@ function allColumns(state: ListState): RowColumn[] {
       key: "reward",
       title: "reward",
       value: (row) => columns.reward[row],
-      cell: (row) => num(columns.reward[row], 2),
+      cell: (row) => short(columns.reward[row]),
       width: "8ch",
       align: "right",
     },

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { useChunks, type Report } from "../data";
+import { num } from "../text";
 import { OUTCOME_WORDS, openStore, type Outcome, type RolloutStore } from "../rollouts/store";
 import "../rollouts/rollouts.css";
 
@@ -66,5 +67,8 @@ export function IntervalMark(props: { value: number | null; low: number | null; 
     </svg>
   );
 }
+
+/** Two decimals, and none for a whole number: rewards are mostly 0 or 1. */
+export const short = (value: number): string => (Number.isInteger(value) ? String(value) : num(value, 2));
 
 export const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
