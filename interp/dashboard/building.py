@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, versions
 from interp.dashboard.checkpoints import Checkpoints
-from interp.dashboard.comparisons import add_comparison
+from interp.dashboard.comparisons import MeasuredComparison, add_comparison
 from interp.dashboard.config import DashboardConfig
 from interp.dashboard.dashboard import Dashboard
 from interp.dashboard.features import Features
@@ -87,7 +87,7 @@ class Building:
             self.report.leave_out(sentence)
         self._add_checkpoints()
         tracked = [self._track(number) for number in range(len(self.inputs.tracks))]
-        compared = [self._comparison_checkpoints(named.result) for named in self.inputs.comparisons]
+        compared = [self._compare(named) for named in self.inputs.comparisons]
         features = Features(self.inputs, self.config, self.report, self.texts, tracked)
         visitor = self._visitor(features)
         readings = visitor.read()
@@ -100,11 +100,11 @@ class Building:
             "schema": SCHEMA,
             "title": self.config.title,
             "made": {"version": versions("interp").get("interp", ""), "date": datetime.date.today().isoformat()},
-            "overview": overview(self.inputs, self.checkpoints, tracked, learning),
+            "overview": overview(self.inputs, self.checkpoints, tracked, compared, learning),
             "features": features.add(readings, buckets),
             "comparisons": [
-                add_comparison(self.report, named.result, number, named.name, places, features.latents, buckets)
-                for number, (named, places) in enumerate(zip(self.inputs.comparisons, compared, strict=True))
+                add_comparison(self.report, measured, number, features.latents, buckets)
+                for number, measured in enumerate(compared)
             ],
             "rollouts": rollouts,
             "buckets": buckets,
@@ -139,6 +139,9 @@ class Building:
             for step in tracks.steps
         ]
         return measure_tracks(tracks, run, places, progress=self.progress)
+
+    def _compare(self, named: Named[Comparison]) -> MeasuredComparison:
+        return MeasuredComparison.of(named.result, named.name, self._comparison_checkpoints(named.result))
 
     def _comparison_checkpoints(self, comparison: Comparison) -> list[int]:
         """The number of the base, if there is one, of A and of B: where they are in a run, if it was given."""

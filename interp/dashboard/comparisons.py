@@ -1,6 +1,7 @@
 """Two checkpoints compared, as a report shows them: behavior paired by problem, latents by bucket, the control."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,29 +30,41 @@ BEHAVIOR = {
 """The entries of a row of behavior, with the column of `Comparison.behavior` that each is taken from."""
 
 
+@dataclass(frozen=True)
+class MeasuredComparison:
+    """A comparison with all that a report shows of it."""
+
+    name: str
+    checkpoints: list[int]
+    """Numbers in the report of the base, if there is one, of A and of B."""
+    latents: LatentComparison
+    behavior: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, comparison: Comparison, name: str, checkpoints: list[int]) -> "MeasuredComparison":
+        return cls(name, checkpoints, comparison.latents(), comparison.behavior().to_dicts())
+
+
 def add_comparison(
     report: Report,
-    comparison: Comparison,
+    measured: MeasuredComparison,
     number: int,
-    name: str,
-    checkpoints: Sequence[int],
     latents: Int[ndarray, " A"] | None,
     buckets: Sequence[str],
 ) -> dict[str, Any]:
-    """Add a comparison: an entry of the index. `checkpoints` are the numbers of the base, if there is one, of A and B
-    in the report."""
-    compared = comparison.latents()
+    """Add a comparison: an entry of the index."""
+    compared, checkpoints = measured.latents, measured.checkpoints
     return {
-        "name": name,
+        "name": measured.name,
         "a": checkpoints[-2],
         "b": checkpoints[-1],
-        "base": checkpoints[0] if comparison.base is not None else None,
+        "base": checkpoints[0] if len(checkpoints) > 2 else None,
         "match": list(compared.match),
         "corpus": compared.corpus,
         "measure": compared.measure,
         "behavior": [
             {entry: row.get(column) for entry, column in BEHAVIOR.items()} | {"p": None, "q": None}
-            for row in comparison.behavior().to_dicts()
+            for row in measured.behavior
         ],
         "latents": None if latents is None else _add_latents(report, compared, number, latents, buckets),
         "counts": compared.summary().to_dicts(),

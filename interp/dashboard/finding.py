@@ -47,10 +47,10 @@ def open_results(paths: Sequence[Path]) -> tuple[list[Named[Any]], list[str]]:
     for path in paths:
         if not path.exists():
             raise BadInput(f"{path}: expected {KINDS}, got nothing there: is the path right?")
-        found = list(_search(path, DEPTH, is_named=True, left_out=left_out))
-        if not found and not left_out:
+        listed = list(_search(path, DEPTH, is_named=True, left_out=left_out))
+        if not listed and not left_out:
             raise BadInput(f"{path}: expected {KINDS}, or a directory of such, got none: is the path right?")
-        results |= {place.resolve(): named for place, named in found}
+        results |= {place.resolve(): named for place, named in listed}
     return list(results.values()), left_out
 
 

@@ -30,16 +30,16 @@ class Levels:
     def names(self, rows: Iterable[Rollout], learning: Iterable[Mapping[str, Any]]) -> list[str]:
         """All buckets that the report refers to, easiest first, as far as that is known."""
         task = self.inputs.task
-        known = [*BUCKETS, *(task.levels if task is not None else ())]
+        in_order = [*BUCKETS, *(task.levels if task is not None else ())]
         named = [bucket for tracks in self.inputs.all_tracks for bucket in tracks.buckets]
         named += [str(row["bucket"]) for row in learning if row["bucket"] != ALL]
         named += [level for row in rows if (level := self.of(row)) is not None]
         names = list(dict.fromkeys(named))
-        return sorted(names, key=lambda name: _order(name, known))
+        return sorted(names, key=lambda name: _order(name, in_order))
 
 
-def _order(name: str, known: Sequence[str]) -> tuple[int, float]:
-    """Names that are known in their order, then numbers by size, then the others as they came."""
-    if name in known:
-        return 0, known.index(name)
+def _order(name: str, in_order: Sequence[str]) -> tuple[int, float]:
+    """Names of buckets and levels in their order, then numbers by size, then the others as they came."""
+    if name in in_order:
+        return 0, in_order.index(name)
     return (1, float(name)) if name.isascii() and name.isdigit() else (2, 0)

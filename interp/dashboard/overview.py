@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from interp.dashboard.checkpoints import Checkpoints
-from interp.dashboard.comparisons import control_count
+from interp.dashboard.comparisons import MeasuredComparison, control_count
 from interp.dashboard.inputs import Inputs
 from interp.dashboard.tracked import TrackedRun
 from interp.features.roles import NONE, Roles
 from interp.stats.estimate import Estimate
 from interp.stats.shares import exact_share
 from interp.tracking.behavior import rate_difference
-from interp.tracking.comparison import Comparison
 from interp.tracking.config import ON_POLICY, RESAMPLED
 from interp.tracking.verdicts import STRENGTHENED, WEAKENED
 
@@ -26,7 +25,11 @@ RATES = {"pass_rate": "pass rate", "valid_rate": "valid rate", "direct_share": "
 
 
 def overview(
-    inputs: Inputs, checkpoints: Checkpoints, tracked: Sequence[TrackedRun], learning: list[dict[str, Any]]
+    inputs: Inputs,
+    checkpoints: Checkpoints,
+    tracked: Sequence[TrackedRun],
+    compared: Sequence[MeasuredComparison],
+    learning: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The overview of a report, as its index has it."""
     roles = None if inputs.roles is None else inputs.roles.result
@@ -34,7 +37,7 @@ def overview(
     tracked_runs = {each.run for each in tracked if len(each.tracks.steps) > 1}
     findings += rate_findings([row for row in learning if row["run"] not in tracked_runs], checkpoints)
     findings += [] if roles is None else [roles_finding(roles)]
-    findings += [finding for named in inputs.comparisons for finding in comparison_findings(named.result, named.name)]
+    findings += [finding for measured in compared for finding in comparison_findings(measured)]
     verdicts = [row for study in inputs.studies for row in study.verdicts()]
     return {
         "findings": findings,
@@ -142,9 +145,9 @@ def roles_finding(roles: Roles) -> Finding:
     }
 
 
-def comparison_findings(comparison: Comparison, name: str) -> Iterator[Finding]:
+def comparison_findings(measured: MeasuredComparison) -> Iterator[Finding]:
     """B less A in rates and latents, beside A sampled again."""
-    rows = comparison.behavior().to_dicts()
+    name, rows, latents = measured.name, measured.behavior, measured.latents
     for measure, label in RATES.items():
         chosen = [row for row in rows if row["measure"] == measure and row["difference"] is not None]
         texts, controls = (
@@ -154,7 +157,6 @@ def comparison_findings(comparison: Comparison, name: str) -> Iterator[Finding]:
         if texts:
             detail = f"A sampled again: {', '.join(controls)}." if controls else "A was not sampled again."
             yield {"text": f"{name}: {label}, B less A: {', '.join(texts)} (percentage points).", "detail": detail}
-    latents = comparison.latents()
     counts, floors = [], []
     for bucket, one in latents.buckets.items():
         counts.append(f"{_changed(one.difference.verdict_F)} on {bucket}")

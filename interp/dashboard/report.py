@@ -24,7 +24,7 @@ DTYPES = ("u1", "u2", "u4", "i4", "f2", "f4")
 NONE = 2**32 - 1
 """Stands for no latent in arrays of latents."""
 LARGEST_HALF = float(np.finfo(np.float16).max)
-LEVEL = 9
+LEVEL = 6
 """Level of compression."""
 
 

@@ -81,8 +81,7 @@ def select_groups(
 
 
 def training_rollouts(subject: Subject, step: int) -> list[Rollout]:
-    """The rollouts that a checkpoint sampled in training. None at the last checkpoint, which trained no more, and none
-    of a series."""
+    """The rollouts that a checkpoint sampled in training; none of a series."""
     checkpoint = subject.checkpoint(step)
     if subject.run is None or checkpoint is None or not (checkpoint.path / "rollouts").is_dir():
         return []

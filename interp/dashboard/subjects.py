@@ -62,9 +62,9 @@ def subject_of_run(run: "Run", name: str | None = None) -> Subject:
     series = run.series
     notes += [f"step {step} is left out: {reason}" for step, reason in series.skipped]
     fingerprints = {checkpoint.step: _recorded_weights(checkpoint) for checkpoint in series}
-    known_fingerprints = {step: each for step, each in fingerprints.items() if each is not None}
-    known_fingerprints[series.base.step] = manifest["made_from"]["policy"]
-    return Subject(name or run.name, RUN, series.steps, series, run, known_fingerprints, "; ".join(notes))
+    recorded = {step: each for step, each in fingerprints.items() if each is not None}
+    recorded[series.base.step] = manifest["made_from"]["policy"]
+    return Subject(name or run.name, RUN, series.steps, series, run, recorded, "; ".join(notes))
 
 
 def subject_of_series(series: Series, name: str | None = None) -> Subject:

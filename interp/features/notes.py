@@ -161,4 +161,4 @@ def _latent_of(key: str) -> int:
 
 def _expect_latent(latent: Any) -> None:
     if type(latent) is not int or not 0 <= latent < MAX_LATENT:
-        raise BadInput(f"expected the number of a latent, from 0 on; got {latent!r:.40}")
+        raise BadInput(f"expected the number of a latent, from 0 to {MAX_LATENT - 1:,}; got {latent!r:.40}: {REMEDY}")

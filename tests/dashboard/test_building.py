@@ -238,7 +238,7 @@ def sentences(dashboard: Dashboard) -> str:
 def test_a_run_alone_shows_its_rollouts_and_rates(results):
     dashboard = make(results.run)
     assert dashboard.index["features"] is None and dashboard.index["comparisons"] == []
-    assert dashboard.index["rollouts"]["count"] == 2 * 3 * 4, "two checkpoints trained on, three groups of four"
+    assert dashboard.index["rollouts"]["count"] == 3 * 3 * 4, "three checkpoints, three groups of four of each"
     assert {row["source"] for row in dashboard.index["overview"]["learning"]} == {"rollouts"}
     assert all(block["arrays"]["live_latent"] is None for block in dashboard.index["rollouts"]["blocks"])
     for part in ("No dictionary was given", "No tracks were given", "No roles were given", "No comparison"):
