@@ -34,8 +34,8 @@ SECONDS = 3600
 PLOTLY = "application/vnd.plotly.v1+json"
 ENVIRONMENT = {"PLOTLY_RENDERER": "plotly_mimetype", "POLARS_FMT_MAX_ROWS": "30", "CUDA_VISIBLE_DEVICES": ""}
 COLOURS = 64
-WIDTH, HEIGHT = 1280, 800
-"""Pixels of the picture of a dashboard."""
+WIDTH, HEIGHT, MARGIN = 1280, 760, 120
+"""Pixels of the picture of a dashboard, and those below it that Chromium may leave unpainted."""
 FRAME = re.compile(r'<iframe[^>]*\bsrcdoc="([^"]*)"[^>]*></iframe>')
 NOT_SHOWN = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL)
 WARNING = re.compile(r"^.*?:\d+: (\w*Warning: .*)$")
@@ -111,7 +111,7 @@ def clean_data(data: Mapping[str, Any]) -> dict[str, Any]:
         figure = go.Figure({name: data[PLOTLY][name] for name in ("data", "layout")})
         return {"image/png": encoded(small(draw(figure, "png", scale=1.5))), "text/plain": "Figure"}
     if frame := FRAME.search(page):
-        return {"image/png": encoded(small(photograph(html.unescape(frame[1])))), "text/plain": "Dashboard"}
+        return {"image/png": encoded(small(photograph(html.unescape(frame[1])), HEIGHT)), "text/plain": "Dashboard"}
     kept = {"text/plain": without_paths(data.get("text/plain", ""))}
     return kept | ({"text/html": without_paths(NOT_SHOWN.sub("", page))} if page else {})
 
@@ -138,15 +138,17 @@ def photograph(page: str) -> bytes:
         file, image = Path(folder) / "page.html", Path(folder) / "page.png"
         file.write_text(page, encoding="utf-8")
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=15000"]
-        flags += [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={image}"]
+        flags += [f"--user-data-dir={folder}/profile", f"--screenshot={image}"]
+        flags += [f"--window-size={WIDTH},{HEIGHT + MARGIN}"]
         subprocess.run([browser, *flags, file.as_uri()], capture_output=True, timeout=300, check=True)
         return image.read_bytes()
 
 
-def small(png: bytes) -> bytes:
-    """The picture with few colours."""
+def small(png: bytes, height: int | None = None) -> bytes:
+    """The picture, or so many lines of it, with few colours."""
     packed = io.BytesIO()
     image = Image.open(io.BytesIO(png)).convert("RGB")
+    image = image.crop((0, 0, image.width, height or image.height))
     image.quantize(COLOURS, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
     return packed.getvalue()
 
