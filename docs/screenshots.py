@@ -3,7 +3,7 @@
     python docs/screenshots.py report.html
     python docs/screenshots.py report.html --feature 7 --rollout 12
 
-It needs Debian's Chromium and `pip install playwright`. Pictures have 64 colours, so that they stay small.
+It needs Debian's Chromium and `pip install playwright`. Pictures have at most 256 colours, so that they stay small.
 """
 
 import argparse
@@ -19,7 +19,9 @@ from dashboard.browser import Visit, launched  # noqa: E402
 IMAGES = Path(__file__).parent / "images"
 LARGEST = 150_000
 """Bytes of a picture, at most."""
-COLOURS = (128, 64, 32)
+SETTLED = 3000
+"""Milliseconds until all of a view is decoded and drawn."""
+COLOURS = (256, 128, 64)
 """Sizes of the palette, in the order in which they are tried."""
 
 
@@ -35,7 +37,7 @@ def main() -> None:
         latent = first_latent(browser, options.report) if options.feature is None else options.feature
         for name, address, dark in places(latent, options.rollout):
             visit = Visit(browser, options.report.resolve(), address, dark=dark)
-            visit.page.wait_for_timeout(1500)
+            visit.page.wait_for_timeout(SETTLED)
             path = options.out / f"dashboard-{name}.png"
             path.write_bytes(small_png(visit.page.screenshot()))
             sys.stderr.write(f"{path}: {path.stat().st_size:,} bytes; {visit.faults or 'no fault'}\n")
@@ -70,7 +72,7 @@ def small_png(png: bytes) -> bytes:
     image = Image.open(io.BytesIO(png)).convert("RGB")
     for colours in COLOURS:
         packed = io.BytesIO()
-        image.quantize(colours, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        image.quantize(colours, kmeans=2, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
         if packed.tell() <= LARGEST:
             break
     return packed.getvalue()
