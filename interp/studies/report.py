@@ -1,4 +1,4 @@
-"""A study's result, made from its records alone: result.json, README.md and figure.html."""
+"""A study's result, made from its records alone: result.json, numbers.csv, README.md and figure.html."""
 
 import datetime
 import math
@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import to_json, versions, write_json, writing_file
 from interp.display import Html, as_html, markdown_rows
@@ -18,6 +18,9 @@ from interp.studies.base import NO_EVIDENCE, Study, Table
 from interp.studies.judging import Judgement, as_json, judge_claims
 from interp.studies.readings import ANY_SHAPE, EXACT, READINGS, REGISTERED
 from interp.studies.results import Results
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PACKAGES = ("interp", "torch", "transformers", "sae-lens")
 KINDS_OF_INTERVALS = (
@@ -34,7 +37,10 @@ KINDS_OF_INTERVALS = (
 def write_result(study: Study[Any], results: Results, config: Any, out: Path) -> list[Judgement]:
     """Judge every claim and write the result into `out`."""
     judgements = judge_claims(study.claims, results)
-    write_json(out / "result.json", to_json(as_data(study, results, config, judgements)))
+    data = as_data(study, results, config, judgements)
+    write_json(out / "result.json", to_json(data))
+    with writing_file(out / "numbers.csv") as aside:
+        as_table(data).write_csv(aside)
     with writing_file(out / "README.md") as aside:
         aside.write_text("\n".join(as_markdown(study, results, config, judgements)) + "\n")
     parts = [
@@ -72,6 +78,23 @@ def as_data(study: Study[Any], results: Results, config: Any, judgements: Sequen
         "date": datetime.date.today().isoformat(),
         **study.facts(judgements),
     }
+
+
+def as_table(data: Mapping[str, Any]) -> "pl.DataFrame":
+    """Every number of result.json in one table: what it is of (a claim, with its reading, or an arm), its name, value,
+    interval and n. Unknown numbers are empty."""
+    import polars as pl
+
+    of_claims = [
+        ("claim", *name.split(": ", 1), reading, estimate)
+        for name, readings in data["measures"].items()
+        for reading, estimate in readings.items()
+    ]
+    of_arms = [("arm", arm, name, "", one) for arm, measures in data["arms"].items() for name, one in measures.items()]
+    rows = [(*words, one.value, one.low, one.high, one.n) for *words, one in (*of_claims, *of_arms)]
+    schema = dict.fromkeys(("of", "name", "measure", "intervals"), pl.String)
+    schema |= dict.fromkeys(("value", "low", "high"), pl.Float64) | {"n": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row").fill_nan(None)
 
 
 def command(study: Study[Any], config: Any) -> str:

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from interp.artifacts import BadInput, Mismatch
@@ -187,6 +188,10 @@ def test_the_result_is_written_as_data_as_a_table_and_as_a_page_that_needs_no_ne
     text = (out / "README.md").read_text()
     for part in ("Coins of size 10.", "Good minus base, by seed.", "A toy.", "## Scores", "Nothing had been seen."):
         assert part in text
+    numbers = pl.read_csv(out / "numbers.csv")
+    assert set(numbers["of"]) == {"claim", "arm"}
+    (row,) = numbers.filter((pl.col("of") == "arm") & (pl.col("name") == "good")).to_dicts()
+    assert row["value"] == data["arms"]["good"][row["measure"]]["value"] and row["n"] == 3
     page = (out / "figure.html").read_text()
     assert 'src="../plotly.min.js"' in page and "https://cdn" not in page
     assert "<br>The good coin is better. <b>Supported</b> as registered; supported corrected" in page
