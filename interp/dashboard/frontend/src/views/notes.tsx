@@ -229,7 +229,7 @@ function Files({ report, notes, onImport, onProblem }: FilesProps) {
     const { notes: added, skipped } = readNotes(json);
     const words = `Read ${plural(added.latents.size, "note")} and ${plural(added.sets.length, "set")} from ${file.name}.`;
     if (!added.latents.size && !added.sets.length) return onProblem(`${file.name} holds no notes.`);
-    onImport(notes.merged(added), skipped ? `${words} ${plural(skipped, "entry", "entries")} had another form and were left out.` : words);
+    onImport(notes.merged(added), skipped ? `${words} ${plural(skipped, "entry", "entries")} of another form left out.` : words);
   };
   return (
     <span class="files">

@@ -1,5 +1,8 @@
 // The choice of a colouring and of a latent, and the legend of what is shown.
+import { useMemo } from "preact/hooks";
+import { linkTo } from "../address";
 import type { Report } from "../data";
+import { memo } from "../memo";
 import { shadeProps } from "../colors";
 import { useChunks } from "../data";
 import { useNotes } from "../notes";
@@ -80,27 +83,39 @@ interface LatentSelectProps {
   onChoose: (latent: number) => void;
 }
 
+type Option = readonly [latent: number, text: string];
+
+/** Hundreds of options: drawn again only for another rollout or another name. */
+const Options = memo(({ options }: { options: readonly Option[] }) => (
+  <>
+    {options.map(([latent, text]) => (
+      <option key={latent} value={latent}>
+        {text}
+      </option>
+    ))}
+  </>
+));
+
 export function LatentSelect({ report, reading, numbers, latent, onChoose }: LatentSelectProps) {
   const [notes] = useNotes(report);
   const features = report.index.features;
   const role = useChunks({ it: features?.role })?.it;
-  const silent = reading.latents.every((each) => each.row !== latent);
-  const options = silent ? [{ row: latent, peak: 0, tokens: 0 }, ...reading.latents] : reading.latents;
-  const words = (row: number) => {
-    const family = role?.[row] ? features?.roles[role[row]] : "";
-    return [String(numbers[row]), notes.nameOf(numbers[row]), family].filter(Boolean).join(" · ");
-  };
+  const silent = reading.latents.every((each) => each.row !== latent) ? latent : null;
+  const options = useMemo(() => {
+    const here = silent === null ? reading.latents : [{ row: silent, peak: 0, tokens: 0 }, ...reading.latents];
+    return here.map(({ row, peak, tokens }): Option => {
+      const family = role?.[row] ? features?.roles[role[row]] : "";
+      const name = [String(numbers[row]), notes.nameOf(numbers[row]), family].filter(Boolean).join(" · ");
+      return [numbers[row], `${name} — ${tokens ? `max ${num(peak, 2)} on ${plural(tokens, "token")}` : "silent here"}`];
+    });
+  }, [reading, numbers, silent, notes, role]);
   return (
     <label class="latent-select">
       latent
       <select value={numbers[latent]} onChange={(event) => onChoose(Number(event.currentTarget.value))}>
-        {options.map((each) => (
-          <option key={each.row} value={numbers[each.row]}>
-            {words(each.row)} — {each.tokens ? `max ${num(each.peak, 2)} on ${plural(each.tokens, "token")}` : "silent here"}
-          </option>
-        ))}
+        <Options options={options} />
       </select>
-      <a href={`#v=feature&f=${numbers[latent]}`}>
+      <a href={linkTo({ v: "feature", f: numbers[latent] })}>
         its page <kbd>f</kbd>
       </a>
     </label>

@@ -145,8 +145,14 @@ function ColoredTokens({ report, store, reading }: { report: Report; store: Roll
     <>
       <div class="coloring">
         <ColoringBar colorings={colorings} chosen={coloring.key} onChoose={choose} message={message.current} />
-        {needsLatent && latent !== null && numbers && (
-          <LatentSelect report={report} reading={reading} numbers={numbers} latent={latent} onChoose={(l) => go({ l })} />
+        {latent !== null && numbers && (
+          <LatentSelect
+            report={report}
+            reading={reading}
+            numbers={numbers}
+            latent={latent}
+            onChoose={(l) => go({ l, by: needsLatent ? coloring.key : "activation" })}
+          />
         )}
         <Legend coloring={coloring} shown={shown} />
       </div>

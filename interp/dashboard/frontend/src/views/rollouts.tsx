@@ -88,7 +88,7 @@ function Browser({ report, store }: { report: Report; store: RolloutStore }) {
 
 /** What a click on a value does, for the cell that has the focus. */
 function filterByFocusedCell(): void {
-  document.activeElement?.closest("[data-col]")?.querySelector<HTMLElement>("button.value")?.click();
+  document.activeElement?.closest("[role=gridcell]")?.querySelector<HTMLElement>("button.value")?.click();
 }
 
 /** Rows with the searched text: null without a search. */
