@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from commands import run
 
-STOPS = {"interp.grpo.train": 2, "interp.features.earn_roles": 1, "interp.dashboard.make_dashboard": 1}
+STOPS = {"interp.grpo.train": 2, "interp.features.earn_roles": 1}
 """The functions in which the demo is stopped, in order, each with the number of the call that is stopped."""
 
 

@@ -39,6 +39,9 @@ class Answers:
         """The buckets that have a problem."""
         return self.evaluation.groups("level")
 
+    def n_problems(self, bucket: str) -> int:
+        return len(self._numbers[bucket])
+
     def rate(self, bucket: str, measure: str) -> Estimate:
         by = ALL if bucket == ALL else "level"
         return self.evaluation.measures(self.step, by=by, group=bucket)[measure]

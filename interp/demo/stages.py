@@ -12,7 +12,7 @@ from interp.artifacts import BadInput
 from interp.credit import Credit, RolloutBatch, StepValidity
 from interp.demo.answers import Answers
 from interp.demo.plan import Plan
-from interp.rollouts.series import Series
+from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import BUCKETS
 from interp.tracking.config import CompareConfig, TrackConfig
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from interp.features import Roles
     from interp.grpo import Run
     from interp.policy import Policy
-    from interp.rollouts import Buckets, Checkpoint
+    from interp.rollouts import Buckets
     from interp.tasks import Chain, Problem
     from interp.tracking import Comparison, Tracks
     from interp.tsae import TSAE, Quality
@@ -123,8 +123,9 @@ class Stages:
 
         path = (out or self.plan.training_dir) / "answers" / slug(name)
         if not path.exists():
-            loaded = policy if policy is self.base else policy.load(device=str(self.base.device))
-            step = getattr(policy, "step", 0)
+            is_checkpoint = isinstance(policy, Checkpoint)
+            loaded = policy.load(device=str(self.base.device)) if is_checkpoint else policy
+            step = policy.step if is_checkpoint else 0
             problems, sampling = self.held_out_problems(), self.plan.answering
             roll_out(
                 loaded, self.task, problems, sampling, run=slug(name), step=step, purpose=purpose,

@@ -4,6 +4,7 @@ A share is written in percent with its 95% interval, "36 [31, 42]"; a difference
 by problem.
 """
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +74,7 @@ def base_section(base: Answers, buckets: "Buckets", task: "Chain", plan: Plan) -
     rows = [
         {
             "bucket": name,
-            "problems": count,
+            "problems": f"{base.n_problems(name)} of {count}",
             "pass": percent(base.rate(name, "pass_rate")),
             "valid": percent(base.rate(name, "valid_rate")),
             "direct": percent(base.rate(name, "direct_share")),
@@ -231,15 +232,15 @@ def percent(share: Estimate) -> str:
 
 def points(difference: Estimate) -> str:
     """A difference of shares with its interval, in percentage points."""
-    if difference.value != difference.value:  # NaN
+    if math.isnan(difference.value):
         return NONE
     return f"{Estimate(100 * difference.value, 100 * difference.low, 100 * difference.high):+.0f}"
 
 
 def estimate_of(row: Mapping[str, Any], value: str, low: str, high: str) -> Estimate:
     """An estimate from three columns of a table's row, where None is unknown."""
-    numbers = (float("nan") if row.get(name) is None else float(row[name]) for name in (value, low, high))
-    return Estimate(*numbers)
+    center, start, end = (math.nan if row.get(name) is None else float(row[name]) for name in (value, low, high))
+    return Estimate(center, start, end)
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> "pl.DataFrame":

@@ -1,4 +1,4 @@
-"""A tiny demo, shared by all tests of the session: stopped three times, resumed, and finished."""
+"""A tiny demo, shared by all tests of the session: stopped twice, resumed, and finished."""
 
 from pydoc import locate
 from typing import Any

@@ -20,11 +20,11 @@ def sections_of(text: str) -> list[str]:
 
 def test_a_stopped_demo_keeps_every_stage_that_was_done(tiny_demo: TinyDemo):
     assert [output.code for output, _ in tiny_demo.stops] == [130] * len(STOPS) and tiny_demo.last.code == 0
-    assert [len(sections_of(output.text)) for output, _ in tiny_demo.stops] == [1, 3, 7]
+    assert [len(sections_of(output.text)) for output, _ in tiny_demo.stops] == [1, 3]
     snapshots = [files for _, files in tiny_demo.stops]
     for before, after in zip(snapshots, [*snapshots[1:], saved_files(tiny_demo.out)], strict=True):
         assert {path: after[path] for path in before} == before
-    assert len(snapshots[0]) < len(snapshots[1]) < len(snapshots[2])
+    assert len(snapshots[0]) < len(snapshots[1])
 
 
 def test_all_stages_fit_on_a_screen_and_end_in_findings_and_the_report(tiny_demo: TinyDemo):
@@ -50,6 +50,10 @@ def test_the_base_is_measured_on_other_answers_than_decided_the_buckets(tiny_dem
     )
 
 
+def read_report(demo: TinyDemo) -> str:
+    return (demo.out / "report.html").read_text()
+
+
 # --- feature credit --------------------------------------------------------------------------------------------------
 
 
@@ -71,8 +75,10 @@ def test_a_finished_demo_is_opened_and_credit_by_features_is_trained_beside_its_
     assert {"summary", "table", "relations", "behavior"} == set(result["comparison"])
     assert result["findings"][-1].startswith("Credit by features, less its control (a format gate): ")
     assert result["report"] == str(tiny_demo.out / "report.html") and "training" in result["seconds"]
-    report = (tiny_demo.out / "report.html").read_text()
-    assert all(f'"name": "{run}"' in report for run in ("easy", "medium", "hard", "hard-features", "hard-written-only"))
+    index = json.loads(re.findall(r'id="report-index"[^>]*>(.*?)</script>', read_report(tiny_demo), re.DOTALL)[0])
+    runs = ["easy", "medium", "hard", "hard-valid-only", "hard-features", "hard-written-only"]
+    assert [run["name"] for run in index["runs"]] == runs
+    assert len(index["features"]["tracks"]) > 0 and len(index["comparisons"]) == 1
 
 
 def test_without_roles_the_demo_says_that_no_policy_is_trained_by_them(tiny_demo: TinyDemo):
