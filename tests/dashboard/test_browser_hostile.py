@@ -14,6 +14,7 @@ PLACES = (
     "v=rollouts&r=2&pane=group", "v=compare", "v=notes",
 )  # fmt: skip
 LINKS_ELSEWHERE = """links => links.map(link => link.getAttribute("href")).filter(href => !/^#(v=|main$)/.test(href))"""
+UNSEEN = "[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 OPTIONS = {"features": 60, "rollouts": 60, "hostile": True}
 
 
@@ -33,6 +34,17 @@ def test_a_hostile_report_says_of_no_view_that_it_cannot_be_shown(visit):
     opened = visit(**OPTIONS)
     for address in PLACES:
         opened.show(address)
+
+
+def test_no_text_of_a_page_turns_or_hides_what_stands_beside_it(visit):
+    """Marks of direction, control characters and halves of a pair are written out."""
+    opened = visit(**OPTIONS)
+    texts = ""
+    for address in PLACES:
+        opened.show(address)
+        texts += opened.page.locator("#report").inner_text()
+    assert "\\u202eright to left" in texts
+    assert set(re.findall(UNSEEN, texts)) == set()
 
 
 def test_a_hostile_title_is_text(visit):
