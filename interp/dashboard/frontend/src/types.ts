@@ -39,6 +39,8 @@ export interface Learning extends Interval {
   checkpoint: number;
   bucket: string;
   measure: string;
+  /** Where the answers come from: "training", "evaluation". */
+  source?: string;
 }
 
 export interface RoleCount {
@@ -73,6 +75,8 @@ export interface Drift {
   fve: number | null;
   threshold: number | null;
   trusted: boolean;
+  /** Why it is not trusted. */
+  reason?: string;
 }
 
 export type TrackArray =

@@ -55,6 +55,12 @@ function tickText(value: number, step: number, decimals: number): string {
   return num(value, decimals).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 
+/** The axis with a tick at each of the values, if they are few enough for its length. */
+export function withTicksAt(axis: Axis, values: number[], pixels: number): Axis {
+  const ticks = values.length <= Math.abs(axis.at(axis.high) - axis.at(axis.low)) / pixels ? values : axis.ticks.filter(Number.isInteger);
+  return values.every(Number.isInteger) ? { ...axis, ticks } : axis;
+}
+
 /** A text cut to a width in characters. */
 export const cut = (text: string, characters: number): string =>
   text.length > characters ? `${text.slice(0, Math.max(1, characters - 1))}…` : text;

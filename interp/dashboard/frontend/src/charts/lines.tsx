@@ -1,7 +1,7 @@
 // Lines with a band for their intervals, over steps.
 import { hueClass } from "../colors";
 import { interval, num } from "../text";
-import { cut, extent, linearAxis, type Axis } from "./axis";
+import { cut, extent, linearAxis, withTicksAt, type Axis } from "./axis";
 import { Figure, type LegendEntry, type Numbers } from "./figure";
 
 export interface Point {
@@ -48,6 +48,8 @@ export interface LinesProps {
 const LEFT = 46;
 const RIGHT = 10;
 const TOP = 8;
+/** Pixels between the whiskers of two series. */
+const DODGE = 6;
 const finite = (x: number | null | undefined): x is number => x != null && Number.isFinite(x);
 
 export function Lines(props: LinesProps) {
@@ -58,8 +60,11 @@ export function Lines(props: LinesProps) {
   for (const floor of floors) values.push(floor.low, floor.high);
   if (props.zero) values.push(0);
   const yRange = props.range ?? extent(values);
+  // With few steps, bands would cover each other: whiskers side by side.
+  const few = xs.length <= 4 && series.length > 1;
+  const dodge = (i: number): number => (few ? Math.abs(((series.length - 1) / 2 - i) * DODGE) : 0);
   const axes = (width: number): [Axis, Axis] => [
-    linearAxis(extent(xs), LEFT + 4, width - RIGHT - 4, Math.max(2, width / 80), 0),
+    withTicksAt(linearAxis(extent(xs), LEFT + 4 + dodge(0), width - RIGHT - 4 - dodge(0), Math.max(2, width / 80), 0), xs, 38),
     linearAxis(yRange, height - bottom, TOP, 4, props.range ? 0.02 : 0.06),
   ];
   const numbers = (): Numbers => ({
@@ -109,8 +114,8 @@ export function Lines(props: LinesProps) {
             {strip?.cells.map((cell) => (
               <rect class={cell.bad ? "strip-bad" : "strip-good"} x={x.at(cell.x) - 5} width={10} y={floorY + 4} height={5} />
             ))}
-            {series.map((s) => (
-              <Series series={s} x={x} y={y} />
+            {series.map((s, i) => (
+              <Series series={s} x={x} y={y} whiskers={few} shift={few ? (i - (series.length - 1) / 2) * DODGE : 0} />
             ))}
           </>
         );
@@ -125,18 +130,30 @@ function nearestOf(xs: number[], pixel: number, axis: Axis): number | null {
   return best;
 }
 
-function Series({ series, x, y }: { series: LineSeries; x: Axis; y: Axis }) {
+interface SeriesProps {
+  series: LineSeries;
+  x: Axis;
+  y: Axis;
+  /** Intervals as lines at each point, not as one band. */
+  whiskers: boolean;
+  /** Pixels to the right. */
+  shift: number;
+}
+
+function Series({ series, x, y, whiskers, shift }: SeriesProps) {
   const points = series.points.filter((p) => finite(p.y)).sort((a, b) => a.x - b.x);
   const banded = points.filter((p) => finite(p.low) && finite(p.high));
-  const place = (px: number, value: number) => `${x.at(px).toFixed(1)},${y.at(value).toFixed(1)}`;
+  const left = (px: number) => (x.at(px) + shift).toFixed(1);
+  const place = (px: number, value: number) => `${left(px)},${y.at(value).toFixed(1)}`;
   const path = points.map((p) => place(p.x, p.y as number));
-  const band = [...banded.map((p) => place(p.x, p.high as number)), ...banded.reverse().map((p) => place(p.x, p.low as number))];
+  const band = whiskers ? [] : [...banded.map((p) => place(p.x, p.high as number)), ...banded.reverse().map((p) => place(p.x, p.low as number))];
   return (
     <g class={hueClass(series.hue)}>
       {band.length > 2 && <polygon class="band" points={band.join(" ")} />}
+      {whiskers && banded.map((p) => <polyline class="whisker" points={`${place(p.x, p.low as number)} ${place(p.x, p.high as number)}`} />)}
       {band.length === 2 && <polyline class="whisker" points={band.join(" ")} />}
       {path.length > 1 && <polyline class={`line ${series.dashed ? "dashed" : ""}`} points={path.join(" ")} />}
-      {points.length <= 40 && points.map((p) => <circle class={p.marked === false ? "dot hollow" : "dot"} cx={x.at(p.x).toFixed(1)} cy={y.at(p.y as number).toFixed(1)} r={points.length === 1 || p.marked ? 3.4 : 2.2} />)}
+      {points.length <= 40 && points.map((p) => <circle class={p.marked === false ? "dot hollow" : "dot"} cx={left(p.x)} cy={y.at(p.y as number).toFixed(1)} r={points.length === 1 || p.marked ? 3.4 : 2.2} />)}
     </g>
   );
 }

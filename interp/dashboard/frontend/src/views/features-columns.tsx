@@ -62,7 +62,7 @@ export function featureColumns(inputs: ColumnInputs): Column<number>[] {
     {
       key: "name",
       title: "name",
-      width: named ? "minmax(16ch, 1fr)" : "minmax(6ch, 1fr)",
+      width: named ? "minmax(16ch, 30ch)" : "minmax(6ch, 14ch)",
       help: "The name that somebody gave it",
       value: (row) => notes.nameOf(table.latents[row]),
       cell: (row) => readable(notes.nameOf(table.latents[row])),
@@ -104,7 +104,7 @@ function bucketColumns(data: TrackData, bucket: number, numbers: boolean, scaleF
   const { steps } = data;
   const name = readable(data.index.buckets[bucket]);
   const every = steps.length <= 8 || numbers ? 1 : Math.ceil(steps.length / 4);
-  const width = numbers ? "9ch" : steps.length <= 8 ? "minmax(30px, 52px)" : "minmax(13px, 40px)";
+  const width = numbers ? "9ch" : steps.length <= 8 ? `minmax(30px, ${steps.length <= 3 ? 96 : 56}px)` : "minmax(13px, 40px)";
   const floor: Column<number> = {
     key: `f:${bucket}`,
     title: "F",
@@ -177,7 +177,7 @@ export function headRows(data: TrackData, buckets: number[], columns: readonly C
 export function driftText(data: TrackData, t: number, bucket: number): string {
   const drift = data.drift(t, bucket);
   if (!drift) return "drift not measured";
-  const trust = drift.trusted ? "trusted" : "not trusted";
+  const trust = drift.trusted ? "trusted" : `not trusted${drift.reason ? ` (${readable(drift.reason)})` : ""}`;
   return `dictionary explains ${num(drift.fve)} of the variance (threshold ${num(drift.threshold)}): ${trust}`;
 }
 

@@ -11,6 +11,7 @@ import type { Index, Learning } from "../types";
 const MEANINGS = new Map([
   ["pass_rate", "share of correct answers"],
   ["valid_rate", "share of answers with every step right"],
+  ["lucky_rate", "share of answers that are correct but not valid"],
   ["lucky_share", "share of correct answers that are not valid"],
   ["direct_share", "share of answers given without any step"],
 ]);
@@ -101,6 +102,7 @@ interface PanelProps {
 function LearningPanel({ index, learning, run, measure, title }: PanelProps) {
   const rows = learning.filter((row) => row.run === run && row.measure === measure);
   const labels = new Map(rows.map((row) => [stepOf(index, row), index.checkpoints[row.checkpoint]?.label ?? ""]));
+  const sources = [...new Set(rows.map((row) => readable(row.source ?? "")))].filter(Boolean).join(" and ");
   const ns = rows.map((row) => row.n ?? 0).filter((n) => n > 0);
   const problems = ns.length ? (Math.min(...ns) === Math.max(...ns) ? `n = ${ns[0]}` : `n = ${Math.min(...ns)} to ${Math.max(...ns)}`) : "";
   return (
@@ -117,7 +119,7 @@ function LearningPanel({ index, learning, run, measure, title }: PanelProps) {
         labels={labels}
         height={140}
         legend={false}
-        note={problems}
+        note={[problems, sources && `from ${sources}`].filter(Boolean).join(", ")}
       />
     </div>
   );

@@ -6,7 +6,7 @@ import { linkTo } from "../address";
 import type { Index, RoleCount } from "../types";
 
 export function RoleCounts({ index, roles }: { index: Index; roles: readonly RoleCount[] }) {
-  if (!roles.length) return <Missing what="roles and tracks to count" />;
+  if (!roles.length) return <Missing what="roles beside tracks, so there is nothing to count" why="Roles come from `interp roles`, tracks from `interp track`." />;
   const runs = [...new Set(roles.map((row) => row.run))];
   const most = Math.max(1, ...roles.map((row) => Math.max(row.strengthened, row.weakened, row.control ?? 0)));
   return (

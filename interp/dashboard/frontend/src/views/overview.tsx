@@ -1,13 +1,17 @@
 // The story on one screen: findings beside their controls, learning, roles beside the control, verdicts, what was left out.
+import { useState } from "preact/hooks";
 import type { Report } from "../data";
 import { LeftOutList } from "../dialogs";
 import { Missing } from "../parts";
 import { count } from "../text";
 import { readable } from "../tokens";
-import type { Index } from "../types";
+import type { Finding, Index } from "../types";
 import { LearningCharts } from "./overview-learning";
 import { RoleCounts } from "./overview-roles";
 import { Verdicts } from "./overview-verdicts";
+
+/** Findings that stand without a press of a button. */
+const AT_FIRST = 8;
 
 export function OverviewView({ report }: { report: Report }) {
   const { index } = report;
@@ -21,18 +25,7 @@ export function OverviewView({ report }: { report: Report }) {
         <>
           <section class="findings" aria-labelledby="findings">
             <h2 id="findings">Findings, each beside its control</h2>
-            {overview.findings.length ? (
-              <ol>
-                {overview.findings.map((finding, i) => (
-                  <li key={i}>
-                    <p>{readable(finding.text)}</p>
-                    {finding.detail && <p class="muted">{readable(finding.detail)}</p>}
-                  </li>
-                ))}
-              </ol>
-            ) : (
-              <Missing what="findings" />
-            )}
+            <Findings findings={overview.findings} />
           </section>
           <section aria-labelledby="learning">
             <h2 id="learning">Learning</h2>
@@ -53,6 +46,29 @@ export function OverviewView({ report }: { report: Report }) {
         {index.left_out.length ? <LeftOutList sentences={index.left_out} /> : <p class="muted">Nothing: everything that was given is shown.</p>}
       </section>
     </div>
+  );
+}
+
+function Findings({ findings }: { findings: readonly Finding[] }) {
+  const [all, setAll] = useState(false);
+  if (!findings.length) return <Missing what="findings" />;
+  const shown = all ? findings : findings.slice(0, AT_FIRST);
+  return (
+    <>
+      <ol>
+        {shown.map((finding, i) => (
+          <li key={i}>
+            <p>{readable(finding.text)}</p>
+            {finding.detail && <p class="muted">{readable(finding.detail)}</p>}
+          </li>
+        ))}
+      </ol>
+      {findings.length > AT_FIRST && (
+        <button type="button" class="quiet" aria-expanded={all} onClick={() => setAll(!all)}>
+          {all ? `Show the first ${AT_FIRST}` : `Show all ${findings.length} findings`}
+        </button>
+      )}
+    </>
   );
 }
 
