@@ -88,8 +88,20 @@ def clean(notebook: Any) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [clean_output(output) for output in cell.outputs]
-            cell.outputs = [output for output in cell.outputs if output is not None]
+            cleaned = [clean_output(output) for output in cell.outputs]
+            cell.outputs = join_streams([output for output in cleaned if output is not None])
+
+
+def join_streams(outputs: list[Any]) -> list[Any]:
+    """Outputs in which what was printed in several parts is one."""
+    joined: list[Any] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last is not None and output.output_type == "stream" and output.get("name") == last.get("name"):
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def clean_output(output: Any) -> Any:
