@@ -62,7 +62,7 @@ def test_a_notebook_imports_the_package_alone(path):
 def test_the_first_cell_has_the_size(path):
     first = cells_of(path, "code")[0]
     assert first["metadata"]["tags"] == ["parameters"]
-    assert source_of(first).startswith("TINY = False\n")
+    assert source_of(first).startswith("TINY = False  #")
 
 
 @each_notebook
