@@ -1,5 +1,6 @@
 """A dashboard of results, as one HTML file that opens offline."""
 
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ import tyro
 
 from interp.artifacts import BadInput, expect_free
 from interp.checks import Name
-from interp.cli.app import Args, Flat, app, explain, say, say_json, say_saved
+from interp.cli.app import WIDTH, Args, Flat, app, say, say_json, say_saved
 from interp.cli.args import Dtype
 from interp.dashboard import DashboardConfig
 
@@ -54,10 +55,8 @@ def dashboard_command(config: Annotated[Dashboard, Flat]) -> None:
     if config.json:
         return say_json({"out": path, "bytes": n_bytes, "findings": findings, "left_out": dashboard.left_out})
     say(f"{dashboard}")
-    for finding in findings:
-        explain(f"{finding['text']} {finding['detail']}")
     if dashboard.left_out:
-        say("", "Left out:")
-        for sentence in dashboard.left_out:
-            explain(sentence)
+        say(
+            "", "Left out:", *(textwrap.fill(f"- {text}", WIDTH, subsequent_indent="  ") for text in dashboard.left_out)
+        )
     return say_saved(path)

@@ -1,6 +1,5 @@
 """A dashboard: a report's index and chunks, saved as one HTML file that opens offline."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +116,7 @@ class Dashboard(HtmlSummary):
         block = next(each for each in index["blocks"] if each["first"] <= rollout < each["first"] + each["count"])
         start, length = (int(self.chunk(index["columns"][name])[rollout]) for name in ("start", "length"))
         tokens = self.chunk(block["arrays"]["token"])[start - block["start"] :][:length]
-        texts: Sequence[str] = self.chunk(index["token_texts"])
-        words = [texts[token] for token in tokens]
+        texts: list[str] = self.chunk(index["token_texts"])
+        words: list[str] = [texts[token] for token in tokens]
         before, after = words[max(0, position - WINDOW) : position], words[position + 1 : position + 1 + WINDOW]
         return "".join([*before, "«", words[position], "»", *after])

@@ -10,6 +10,7 @@ from typing import Any
 
 from interp.dashboard.checkpoints import Checkpoints
 from interp.dashboard.inputs import Inputs, Named
+from interp.dashboard.levels import ALL
 from interp.dashboard.verdicts import interval
 from interp.rollouts.evaluation import Evaluation
 from interp.rollouts.record import Rollout
@@ -19,7 +20,6 @@ from interp.tracking.behavior import BEHAVIOR_MEASURES
 from interp.tracking.config import ON_POLICY
 from interp.tracking.tracks import Tracks
 
-ALL = "all"
 LUCKY_SHARE, GIVEN_SUCCESS = "lucky_share", "valid_given_success"
 MEASURES = (*BEHAVIOR_MEASURES, GIVEN_SUCCESS)
 EVALUATION, TRACKS, TRAINING = "evaluation", "tracks", "rollouts"

@@ -12,16 +12,20 @@ import numpy as np
 from interp.dashboard.checkpoints import Checkpoints
 from interp.dashboard.comparisons import MeasuredComparison, control_count
 from interp.dashboard.inputs import Inputs
+from interp.dashboard.levels import ALL
 from interp.dashboard.tracked import TrackedRun
 from interp.features.roles import NONE, Roles
 from interp.stats.estimate import Estimate
 from interp.stats.shares import exact_share
 from interp.tracking.behavior import rate_difference
 from interp.tracking.config import ON_POLICY, RESAMPLED
+from interp.tracking.drift import TRUSTED
 from interp.tracking.verdicts import STRENGTHENED, WEAKENED
 
 Finding = dict[str, str]
-RATES = {"pass_rate": "pass rate", "valid_rate": "valid rate", "direct_share": "share of direct answers"}
+RATES = {"valid_rate": "valid rate", "pass_rate": "pass rate", "direct_share": "share of direct answers"}
+"""The first that was measured is the finding; the others stand beside it."""
+NOT_AGAIN = "A was not sampled again."
 
 
 def overview(
@@ -56,30 +60,32 @@ def track_findings(tracked: TrackedRun, checkpoints: Checkpoints) -> Iterator[Fi
     if len(tracks.steps) < 2:
         return
     run, (base, last) = checkpoints.runs[tracked.run].name, (tracks.steps[0], tracks.steps[-1])
-    before, after, control = (
+    counts = [
         tracks.checkpoint_sums(step, corpus).behavior
         for step, corpus in ((base, ON_POLICY), (last, ON_POLICY), (base, RESAMPLED))
-    )
-    for measure, name in RATES.items():
-        texts, controls = [], []
+    ]
+    changes, floors = {}, {}
+    for measure in RATES:
         for bucket, prompts in tracks.prompts.items():
-            counts = [each.prompt_counts(bucket, measure, prompts) for each in (before, after, control)]
-            if prompts:
-                texts.append(f"{points(rate_difference(counts[0], counts[1]))} on {bucket}")
-                controls.append(f"{points(rate_difference(counts[0], counts[2]))} on {bucket}")
-        if texts:
-            yield {
-                "text": f"{run}: the {name} changed by {', '.join(texts)} (percentage points, step {base} to {last}).",
-                "detail": f"The base sampled again: {', '.join(controls)}.",
-            }
-    counts = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in tracked.changes.items()]
-    floors = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in tracked.control.items()]
-    same = [f"{_changed(verdicts.verdict_F)} on {bucket}" for bucket, verdicts in tracked.same_text.items()]
+            before, after, control = (each.prompt_counts(bucket, measure, prompts) for each in counts)
+            if prompts and before.rate.n and after.rate.n:
+                changes.setdefault(measure, {})[bucket] = points(rate_difference(before, after))
+                floors.setdefault(measure, {})[bucket] = points(rate_difference(before, control))
+    if changes:
+        headline, *others = changes
+        differences = f"{by_bucket(changes[headline])} (percentage points)"
+        text = f"{run}, step {base} to {last}: the {RATES[headline]} changed by {differences}."
+        beside = [f"{RATES[measure].capitalize()}: {by_bucket(changes[measure])}." for measure in others]
+        yield {"text": text, "detail": " ".join([f"The base sampled again: {by_bucket(floors[headline])}.", *beside])}
+    strengthened, control, same = (
+        {bucket: str(_changed(verdicts.verdict_F)) for bucket, verdicts in part.items()}
+        for part in (tracked.changes, tracked.control, tracked.same_text)
+    )
     yield {
-        "text": f"{run}: latents strengthened or weakened: {', '.join(counts)}.",
-        "detail": f"The base sampled again: {', '.join(floors)}. On the same text: {', '.join(same)}.",
+        "text": f"{run}: latents strengthened or weakened: {by_bucket(strengthened)}.",
+        "detail": f"The base sampled again: {by_bucket(control)}. On the same text: {by_bucket(same)}.",
     }
-    doubtful = [step for step in tracked.drift.steps if tracked.drift.verdict(step) != "trust"]
+    doubtful = [step for step in tracked.drift.steps if tracked.drift.verdict(step) != TRUSTED]
     if doubtful:
         reasons = "; ".join(f"step {step}: {tracked.drift.reason(step)}" for step in doubtful)
         yield {"text": f"{run}: the dictionary is not trusted at every checkpoint.", "detail": f"{reasons}."}
@@ -114,20 +120,27 @@ def _changed(verdict_F: np.ndarray) -> int:
 
 def rate_findings(learning: Iterable[Mapping[str, Any]], checkpoints: Checkpoints) -> Iterator[Finding]:
     """Rates at the first and the last checkpoint of each run, where no tracks compare them."""
-    curves: dict[tuple[int, str], dict[str, list[Mapping[str, Any]]]] = {}
+    curves: dict[int, dict[str, dict[str, list[Mapping[str, Any]]]]] = {}
     for row in learning:
         if row["measure"] in RATES:
-            curves.setdefault((row["run"], row["measure"]), {}).setdefault(row["bucket"], []).append(row)
-    for (run, measure), buckets in curves.items():
-        ends = {bucket: sorted(rows, key=lambda row: checkpoints.entries[row["checkpoint"]].step)
-                for bucket, rows in buckets.items() if len(rows) > 1}  # fmt: skip
-        texts = [f"{percent(rows[0])} to {percent(rows[-1])} on {bucket}" for bucket, rows in ends.items()]
-        if texts:
-            source = next(iter(ends.values()))[0]["source"]
-            yield {
-                "text": f"{checkpoints.runs[run].name}: the {RATES[measure]} went from {', '.join(texts)} (percent).",
-                "detail": f"From {source}, with 95% intervals over problems, not paired.",
-            }
+            curves.setdefault(row["run"], {}).setdefault(row["measure"], {}).setdefault(row["bucket"], []).append(row)
+    for run, measures in curves.items():
+        texts = {measure: _ends_by_bucket(measures.get(measure, {}), checkpoints) for measure in RATES}
+        if not (stated := [measure for measure, ends in texts.items() if ends]):
+            continue
+        headline, *others = stated
+        source = next(iter(measures[headline].values()))[0]["source"]
+        beside = [f"{RATES[measure].capitalize()}: {by_bucket(texts[measure])}." for measure in others]
+        text = f"{checkpoints.runs[run].name}: the {RATES[headline]} went from {by_bucket(texts[headline])} (percent)."
+        yield {"text": text, "detail": " ".join([f"From {source}, intervals over problems, not paired.", *beside])}
+
+
+def _ends_by_bucket(buckets: Mapping[str, list[Mapping[str, Any]]], checkpoints: Checkpoints) -> dict[str, str]:
+    """The rate at both ends, by bucket; over all problems only where there are no buckets."""
+    ends = {bucket: sorted(rows, key=lambda row: checkpoints.entries[row["checkpoint"]].step)
+            for bucket, rows in buckets.items() if len(rows) > 1}  # fmt: skip
+    named = {bucket: rows for bucket, rows in ends.items() if bucket != ALL} or ends
+    return {bucket: f"{percent(rows[0])} to {percent(rows[-1])}" for bucket, rows in named.items()}
 
 
 def roles_finding(roles: Roles) -> Finding:
@@ -148,24 +161,34 @@ def roles_finding(roles: Roles) -> Finding:
 def comparison_findings(measured: MeasuredComparison) -> Iterator[Finding]:
     """B less A in rates and latents, beside A sampled again."""
     name, rows, latents = measured.name, measured.behavior, measured.latents
-    for measure, label in RATES.items():
-        chosen = [row for row in rows if row["measure"] == measure and row["difference"] is not None]
-        texts, controls = (
-            [f"{points(_estimate(row, *names))} on {row['bucket']}" for row in chosen if row.get(names[0]) is not None]
-            for names in (("difference", "low", "high"), ("control", "control_low", "control_high"))
-        )
-        if texts:
-            detail = f"A sampled again: {', '.join(controls)}." if controls else "A was not sampled again."
-            yield {"text": f"{name}: {label}, B less A: {', '.join(texts)} (percentage points).", "detail": detail}
-    counts, floors = [], []
-    for bucket, one in latents.buckets.items():
-        counts.append(f"{_changed(one.difference.verdict_F)} on {bucket}")
-        floors.append(f"{control_count(latents, bucket)} on {bucket}")
-    detail = f"A sampled again: {', '.join(floors)}." if latents.control else "A was not sampled again."
-    yield {"text": f"{name}: latents that differ between A and B: {', '.join(counts)}.", "detail": detail}
+    differences, controls = {}, {}
+    for row in rows:
+        if row["measure"] in RATES and row["difference"] is not None:
+            differences.setdefault(row["measure"], {})[row["bucket"]] = points(
+                _estimate(row, "difference", "low", "high")
+            )
+            if row.get("control") is not None:
+                control = _estimate(row, "control", "control_low", "control_high")
+                controls.setdefault(row["measure"], {})[row["bucket"]] = points(control)
+    if stated := [measure for measure in RATES if measure in differences]:
+        headline, *others = stated
+        beside = [f"{RATES[measure].capitalize()}: {by_bucket(differences[measure])}." for measure in others]
+        floor = f"A sampled again: {by_bucket(controls[headline])}." if headline in controls else NOT_AGAIN
+        difference = f"{by_bucket(differences[headline])} (percentage points)"
+        text = f"{name}, B less A: the {RATES[headline]} differs by {difference}."
+        yield {"text": text, "detail": " ".join([floor, *beside])}
+    counts = {bucket: str(_changed(one.difference.verdict_F)) for bucket, one in latents.buckets.items()}
+    floors = {bucket: str(control_count(latents, bucket)) for bucket in latents.buckets}
+    detail = f"A sampled again: {by_bucket(floors)}." if latents.control else NOT_AGAIN
+    yield {"text": f"{name}: latents that differ between A and B: {by_bucket(counts)}.", "detail": detail}
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def by_bucket(texts: Mapping[str, str]) -> str:
+    """Texts by bucket, in one line."""
+    return ", ".join(f"{text} on {bucket}" for bucket, text in texts.items())
 
 
 def points(difference: Estimate) -> str:

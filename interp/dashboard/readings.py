@@ -105,7 +105,9 @@ def add_block(
 ) -> dict[str, str | None]:
     """Add the arrays of a batch. Returns the name of the chunk of each, None where nothing was measured."""
     rows = reading.batch.rows
-    columns = {name: [value for row in rows for value in values_of(row)] for name, values_of in PER_TOKEN.items()}
+    columns: dict[str, Any] = {
+        name: [value for row in rows for value in values_of(row)] for name, values_of in PER_TOKEN.items()
+    }
     if reading.logprobs is not None:
         columns |= {"logprob": reading.logprobs, "entropy": reading.entropies}
     tokens = len(columns["token"])

@@ -7,7 +7,7 @@ drawn by a seed, in turn from each level, and never chosen by what they contain.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -139,7 +139,8 @@ def as_probe_rollouts(policy: "Policy", task: Task, subject: Subject, config: Da
 
 def expect_readable(policy: "Policy", rows: Sequence[Rollout]) -> None:
     """Refuse rollouts whose tokens the policy does not have: they were written with another tokenizer."""
-    vocabulary = policy.model.get_input_embeddings().num_embeddings  # pyright: ignore[reportAttributeAccessIssue]
+    embeddings: Any = policy.model.get_input_embeddings()
+    vocabulary = int(embeddings.num_embeddings)
     for row in rows:
         if (highest := max((*row.prompt_ids, *row.tokens), default=0)) >= vocabulary:
             raise BadInput(

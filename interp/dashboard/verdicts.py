@@ -79,4 +79,5 @@ def interval(estimate: Estimate) -> dict[str, Any]:
 
 
 def _interval(content: Mapping[str, Any]) -> dict[str, Any]:
-    return interval(Estimate(*(content.get(name) for name in ("value", "low", "high")), content.get("n") or 0))
+    value, low, high = (content.get(name) for name in ("value", "low", "high"))
+    return interval(Estimate(value, low, high, content.get("n") or 0))  # pyright: ignore[reportArgumentType]
