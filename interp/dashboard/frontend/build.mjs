@@ -22,7 +22,10 @@ function* sources(under) {
 function sourceHash() {
   const hash = createHash("sha256");
   for (const path of [...sources("src"), ...BUILD_FILES].sort()) {
-    hash.update(`${path}\0`).update(readFileSync(join(root, path))).update("\0");
+    hash
+      .update(`${path}\0`)
+      .update(readFileSync(join(root, path)))
+      .update("\0");
   }
   return hash.digest("hex");
 }

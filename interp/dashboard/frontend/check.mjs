@@ -5,7 +5,10 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("src", import.meta.url));
 const FORBIDDEN = [
-  [/dangerouslySetInnerHTML|innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment/, "markup from a string"],
+  [
+    /dangerouslySetInnerHTML|innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment/,
+    "markup from a string",
+  ],
   [/\beval\(|new Function\(|setTimeout\(\s*["'`]/, "code from a string"],
   [/\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|importScripts|\bimport\(/, "the network"],
   [/https?:\/\/(?!www\.w3\.org\/2000\/svg)/, "an address on the network"],
@@ -23,9 +26,11 @@ function* files(folder) {
 
 const faults = [];
 for (const path of files(root)) {
-  readFileSync(path, "utf8").split("\n").forEach((line, i) => {
-    for (const [pattern, what] of FORBIDDEN) if (pattern.test(line)) faults.push(`${path}:${i + 1}: ${what}: ${line.trim()}`);
-  });
+  readFileSync(path, "utf8")
+    .split("\n")
+    .forEach((line, i) => {
+      for (const [pattern, what] of FORBIDDEN) if (pattern.test(line)) faults.push(`${path}:${i + 1}: ${what}: ${line.trim()}`);
+    });
 }
 
 const channel = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
@@ -37,14 +42,18 @@ const contrast = (a, b) => {
 };
 
 const css = readFileSync(join(root, "css/theme.css"), "utf8");
-for (const [name, block] of [...css.matchAll(/(\.interp|\[data-theme="dark"\]) \{([^}]*--text:[^}]*)\}/g)].map((m) => [m[1], m[2]])) {
+for (const [name, block] of [...css.matchAll(/(\.interp|\[data-theme="dark"\]) \{([^}]*--text:[^}]*)\}/g)].map((m) => [
+  m[1],
+  m[2],
+])) {
   const colors = Object.fromEntries([...block.matchAll(/--([\w-]+): (#[0-9a-f]{6});/g)].map((m) => [m[1], rgb(m[2])]));
   const demand = (front, back, least, label) => {
     const value = contrast(front, back);
     if (value < least) faults.push(`theme.css ${name}: ${label}: contrast ${value.toFixed(2)}, at least ${least} is needed`);
   };
   for (const ground of ["surface", "ground", "soft"]) {
-    for (const text of ["text", "muted", "accent", "bad", "warn"]) demand(colors[text], colors[ground], 4.5, `--${text} on --${ground}`);
+    for (const text of ["text", "muted", "accent", "bad", "warn"])
+      demand(colors[text], colors[ground], 4.5, `--${text} on --${ground}`);
   }
   for (const hue of ["seq", "pos", "neg"]) {
     for (let a = 0; a <= 1; a += 0.05) {

@@ -13,7 +13,8 @@ import { VIEWS, viewOf } from "./views";
 
 /** Why a report cannot be shown, as a sentence; "" if it can. */
 export function refusal(index: Index | null | undefined): string {
-  if (!index || typeof index !== "object") return "This page holds no report. Make it again with: interp dashboard RESULTS --out report.html";
+  if (!index || typeof index !== "object")
+    return "This page holds no report. Make it again with: interp dashboard RESULTS --out report.html";
   if (index.schema === SCHEMA) return "";
   const writer = index.made?.version ? `interp ${index.made.version}` : "an unknown version of interp";
   return (

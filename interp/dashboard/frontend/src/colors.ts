@@ -39,7 +39,9 @@ export function shadeClass(value: number | null | undefined, scale: Scale): stri
 }
 
 /** The same as properties: `<td {...shadeProps(0.3, scale)}>`. */
-export const shadeProps = (value: number | null | undefined, scale: Scale): { class: string } => ({ class: shadeClass(value, scale) });
+export const shadeProps = (value: number | null | undefined, scale: Scale): { class: string } => ({
+  class: shadeClass(value, scale),
+});
 
 /** A scale over what is shown: the 98th percentile is full colour, so that one outlier does not bleach the rest. */
 export function scaleOf(values: ArrayLike<number | null | undefined>, kind: Scale["kind"], share = 0.98): Scale {

@@ -23,13 +23,7 @@ function halfTable(): Float32Array {
     const exponent = (bits >> 10) & 31;
     const fraction = bits & 1023;
     const size =
-      exponent === 31
-        ? fraction
-          ? NaN
-          : Infinity
-        : exponent
-          ? 2 ** (exponent - 25) * (1024 + fraction)
-          : 2 ** -24 * fraction;
+      exponent === 31 ? (fraction ? NaN : Infinity) : exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction;
     halves[bits] = bits & 32768 ? -size : size;
   }
   return halves;
@@ -144,9 +138,7 @@ export const ReportContext = createContext<Report>(null as unknown as Report);
 export const useReport = (): Report => useContext(ReportContext);
 
 /** Chunks by key: undefined while one is loading; a name of null gives null. A failure is thrown to the view's boundary. */
-export function useChunks<K extends string>(
-  names: Record<K, string | null | undefined>,
-): Record<K, NumberArray> | undefined {
+export function useChunks<K extends string>(names: Record<K, string | null | undefined>): Record<K, NumberArray> | undefined {
   const report = useReport();
   const keys = Object.keys(names) as K[];
   const wanted = keys.map((key) => names[key]).filter((name): name is string => name != null);

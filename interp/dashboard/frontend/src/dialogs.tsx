@@ -84,7 +84,9 @@ export function Help({ onClose }: { onClose: () => void }) {
           </>
         ))}
       </dl>
-      <p class="note">The address of this page holds what is shown: copy it to link to a latent, a rollout, a token or a colouring.</p>
+      <p class="note">
+        The address of this page holds what is shown: copy it to link to a latent, a rollout, a token or a colouring.
+      </p>
     </Dialog>
   );
 }

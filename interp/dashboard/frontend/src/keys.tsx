@@ -31,7 +31,8 @@ function isTyping(event: KeyboardEvent): boolean {
 }
 
 /** Enter belongs to a link or a button that has the focus. */
-const isOnControl = (event: KeyboardEvent): boolean => !!(event.target as HTMLElement | null)?.closest?.("a, button, summary, [role=option]");
+const isOnControl = (event: KeyboardEvent): boolean =>
+  !!(event.target as HTMLElement | null)?.closest?.("a, button, summary, [role=option]");
 
 export const KeyContext = createContext<KeyStore>(new KeyStore());
 

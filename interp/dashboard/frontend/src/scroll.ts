@@ -15,7 +15,9 @@ export function useScrollWindow(element: RefObject<HTMLElement>): ScrollWindow {
     let frame = 0;
     const read = () => {
       frame = 0;
-      setView((old) => (old.top === it.scrollTop && old.height === it.clientHeight ? old : { top: it.scrollTop, height: it.clientHeight }));
+      setView((old) =>
+        old.top === it.scrollTop && old.height === it.clientHeight ? old : { top: it.scrollTop, height: it.clientHeight },
+      );
     };
     const later = () => {
       if (!frame) frame = requestAnimationFrame(read);

@@ -10,7 +10,12 @@ export interface Column<R> {
   /** What stands in the cell; the value by default. */
   cell?: (row: R) => ComponentChildren;
   /** Classes, style, title and aria attributes of the cell. */
-  cellProps?: (row: R) => { class?: string; title?: string; style?: JSX.CSSProperties | { [name: string]: string }; "aria-label"?: string };
+  cellProps?: (row: R) => {
+    class?: string;
+    title?: string;
+    style?: JSX.CSSProperties | { [name: string]: string };
+    "aria-label"?: string;
+  };
   /** A CSS grid size, e.g. "6ch" or "minmax(10ch, 2fr)". */
   width?: string;
   align?: "left" | "right" | "center";

@@ -189,42 +189,50 @@ export function Table<R>(props: TableProps<R>) {
         }}
       >
         <div class="sheet" role="presentation">
-        <div role="rowgroup" class="head">
-          {groups.map((group) => (
-            <div role="presentation" class="row groups" key={group.label} style={{ height: `${height}px` }}>
-              {group.cells.map((cell) => (
-                <div
-                  key={cell.key}
-                  role="presentation"
-                  class={`cell ${cell.class ?? ""}`}
-                  title={cell.title}
-                  style={{ ...cell.style, gridColumn: `span ${cell.span}` }}
-                >
-                  {cell.content}
-                </div>
+          <div role="rowgroup" class="head">
+            {groups.map((group) => (
+              <div role="presentation" class="row groups" key={group.label} style={{ height: `${height}px` }}>
+                {group.cells.map((cell) => (
+                  <div
+                    key={cell.key}
+                    role="presentation"
+                    class={`cell ${cell.class ?? ""}`}
+                    title={cell.title}
+                    style={{ ...cell.style, gridColumn: `span ${cell.span}` }}
+                  >
+                    {cell.content}
+                  </div>
+                ))}
+              </div>
+            ))}
+            <div role="row" aria-rowindex={1} class="row names" style={{ height: `${height}px` }}>
+              {columns.map((column, i) => (
+                <HeadCell
+                  key={column.key}
+                  column={column}
+                  index={i}
+                  sort={sort}
+                  onSort={onSort}
+                  focused={nameFocus === i}
+                  onMove={moveTo}
+                />
               ))}
             </div>
-          ))}
-          <div role="row" aria-rowindex={1} class="row names" style={{ height: `${height}px` }}>
-            {columns.map((column, i) => (
-              <HeadCell key={column.key} column={column} index={i} sort={sort} onSort={onSort} focused={nameFocus === i} onMove={moveTo} />
+          </div>
+          <div role="rowgroup" class="body" style={{ height: `${sorted.length * height}px` }}>
+            {shown.map((i) => (
+              <Row
+                key={rowKey(sorted[i])}
+                row={sorted[i]}
+                index={i}
+                columns={columns}
+                selected={i === chosen}
+                focusColumn={i === focusRow ? focus[1] : -1}
+                top={i * height}
+                height={height}
+              />
             ))}
           </div>
-        </div>
-        <div role="rowgroup" class="body" style={{ height: `${sorted.length * height}px` }}>
-          {shown.map((i) => (
-            <Row
-              key={rowKey(sorted[i])}
-              row={sorted[i]}
-              index={i}
-              columns={columns}
-              selected={i === chosen}
-              focusColumn={i === focusRow ? focus[1] : -1}
-              top={i * height}
-              height={height}
-            />
-          ))}
-        </div>
         </div>
         {!sorted.length && <p class="empty muted">{props.empty ?? "No row fits."}</p>}
       </div>

@@ -68,7 +68,10 @@ export function csv(head: readonly string[], rows: Iterable<readonly Cell[]>): s
 
 /** A file name from a title: letters, digits and hyphens. */
 export function fileName(title: string, ending: string): string {
-  const name = title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+  const name = title
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "");
   return `${name.slice(0, 60) || "interp"}.${ending}`;
 }
 

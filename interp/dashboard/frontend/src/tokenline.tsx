@@ -91,7 +91,14 @@ export function TokenLine(props: TokenLineProps) {
     const span = (event.target as HTMLElement).closest<HTMLElement>("[data-i]");
     return span ? Number(span.dataset.i) : -1;
   };
-  const steps: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+  const steps: Record<string, number> = {
+    ArrowRight: 1,
+    ArrowDown: 1,
+    ArrowLeft: -1,
+    ArrowUp: -1,
+    Home: -Infinity,
+    End: Infinity,
+  };
   const onKeyDown = (event: KeyboardEvent) => {
     const step = steps[event.key];
     if (step !== undefined) select(current + step);

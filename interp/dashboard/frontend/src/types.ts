@@ -252,10 +252,7 @@ export interface Comparison {
   base: number | null;
   match: string[];
   behavior: BehaviorComparison[];
-  latents: Record<
-    "change_a" | "change_b" | "difference" | "low" | "high" | "q" | "relation" | "control",
-    ChunkName
-  > | null;
+  latents: Record<"change_a" | "change_b" | "difference" | "low" | "high" | "q" | "relation" | "control", ChunkName> | null;
   relations: string[];
 }
 

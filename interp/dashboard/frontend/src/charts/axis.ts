@@ -52,12 +52,15 @@ export function linearAxis(range: [number, number], from: number, to: number, wa
 function tickText(value: number, step: number, decimals: number): string {
   if (value === 0) return "0";
   if (step < 0.0005) return Number(value.toPrecision(3)).toExponential().replace(/-/g, "−");
-  return num(value, decimals).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+  return num(value, decimals)
+    .replace(/(\.\d*?)0+$/, "$1")
+    .replace(/\.$/, "");
 }
 
 /** The axis with a tick at each of the values, if they are few enough for its length. */
 export function withTicksAt(axis: Axis, values: number[], pixels: number): Axis {
-  const ticks = values.length <= Math.abs(axis.at(axis.high) - axis.at(axis.low)) / pixels ? values : axis.ticks.filter(Number.isInteger);
+  const ticks =
+    values.length <= Math.abs(axis.at(axis.high) - axis.at(axis.low)) / pixels ? values : axis.ticks.filter(Number.isInteger);
   return values.every(Number.isInteger) ? { ...axis, ticks } : axis;
 }
 

@@ -57,7 +57,13 @@ export function Bars(props: BarsProps) {
               const top = bar.value != null && Number.isFinite(bar.value) ? y.at(bar.value) : zero;
               return (
                 <g class={hueClass(bar.hue ?? 0)}>
-                  <rect class="bar" x={LEFT + i * step + 0.5} width={Math.max(1, step - 1)} y={Math.min(top, zero)} height={Math.abs(zero - top)} />
+                  <rect
+                    class="bar"
+                    x={LEFT + i * step + 0.5}
+                    width={Math.max(1, step - 1)}
+                    y={Math.min(top, zero)}
+                    height={Math.abs(zero - top)}
+                  />
                   {i % every === 0 && (
                     <text x={LEFT + (i + 0.5) * step} y={height - bottom + 14} text-anchor="middle">
                       {cut(bar.name, Math.max(4, Math.floor((step * every) / 6.4)))}

@@ -78,8 +78,12 @@ export function Dots(props: DotsProps) {
                   <text x={left - 4} y={y} text-anchor="end" dominant-baseline="middle">
                     {cut(row.name, Math.floor(left / 6.4))}
                   </text>
-                  {row.others?.map((value) => finite(value) && <line class="other" x1={x.at(value)} x2={x.at(value)} y1={y - 5} y2={y + 5} />)}
-                  {finite(row.low) && finite(row.high) && <line class="whisker" x1={x.at(row.low)} x2={x.at(row.high)} y1={y} y2={y} />}
+                  {row.others?.map(
+                    (value) => finite(value) && <line class="other" x1={x.at(value)} x2={x.at(value)} y1={y - 5} y2={y + 5} />,
+                  )}
+                  {finite(row.low) && finite(row.high) && (
+                    <line class="whisker" x1={x.at(row.low)} x2={x.at(row.high)} y1={y} y2={y} />
+                  )}
                   {finite(row.value) && <circle class="dot" cx={x.at(row.value)} cy={y} r={3.6} />}
                 </g>
               );

@@ -58,7 +58,13 @@ export function Figure(props: FigureProps) {
       <figcaption class="figure-head">
         {props.untitled ? <span /> : <Heading>{title}</Heading>}
         <span class="actions">
-          <button type="button" class="quiet" aria-pressed={table} aria-label={`${title}: show as table`} onClick={() => setTable(!table)}>
+          <button
+            type="button"
+            class="quiet"
+            aria-pressed={table}
+            aria-label={`${title}: show as table`}
+            onClick={() => setTable(!table)}
+          >
             {table ? "chart" : "table"}
           </button>
           {table ? null : <SaveButton label="SVG" title={title} onClick={() => saveSvg(svg(), saveAs)} />}
@@ -80,7 +86,10 @@ export function Figure(props: FigureProps) {
           <div
             class="readout"
             aria-hidden="true"
-            style={{ top: `${readout.y + 14}px`, ...(readout.x > width / 2 ? { right: `${width - readout.x + 10}px` } : { left: `${readout.x + 12}px` }) }}
+            style={{
+              top: `${readout.y + 14}px`,
+              ...(readout.x > width / 2 ? { right: `${width - readout.x + 10}px` } : { left: `${readout.x + 12}px` }),
+            }}
           >
             {readout.text}
           </div>
@@ -135,7 +144,11 @@ export function NumberTable({ numbers, label }: { numbers: Numbers; label: strin
           ))}
         </tbody>
       </table>
-      {rows.length > MOST_ROWS && <p class="note">The first {MOST_ROWS} of {rows.length} rows; the CSV file has all.</p>}
+      {rows.length > MOST_ROWS && (
+        <p class="note">
+          The first {MOST_ROWS} of {rows.length} rows; the CSV file has all.
+        </p>
+      )}
     </div>
   );
 }

@@ -40,12 +40,16 @@ export function Heat({ rows, columns, cells, scale, ...props }: HeatProps) {
       height={height}
       numbers={() => ({
         head: ["row", "column", "value", "low", "high", "marked"],
-        rows: rows.flatMap((row, i) => columns.map((column, j) => [row, column, cells[i][j].value, cells[i][j].low, cells[i][j].high, !!cells[i][j].marked])),
+        rows: rows.flatMap((row, i) =>
+          columns.map((column, j) => [row, column, cells[i][j].value, cells[i][j].low, cells[i][j].high, !!cells[i][j].marked]),
+        ),
       })}
       onMove={(x, y, width) => {
         const [i, j] = place(x, y, width);
         const cell = cells[i]?.[j];
-        return cell ? `${rows[i]}, ${columns[j]}\n${interval({ value: cell.value, low: cell.low ?? null, high: cell.high ?? null }, signed)}` : "";
+        return cell
+          ? `${rows[i]}, ${columns[j]}\n${interval({ value: cell.value, low: cell.low ?? null, high: cell.high ?? null }, signed)}`
+          : "";
       }}
       draw={(width) => {
         const step = (width - left - 4) / Math.max(1, columns.length);
@@ -60,8 +64,16 @@ export function Heat({ rows, columns, cells, scale, ...props }: HeatProps) {
             {cells.map((line, i) =>
               line.map((cell, j) => (
                 <g>
-                  <rect class={`heat ${shadeClass(cell.value, scale)}`} x={left + j * step} y={2 + i * LINE} width={Math.max(1, step - 1)} height={LINE - 1} />
-                  {cell.marked && finite(cell.value) && <circle class="mark" cx={left + (j + 0.5) * step} cy={2 + (i + 0.5) * LINE} r={2} />}
+                  <rect
+                    class={`heat ${shadeClass(cell.value, scale)}`}
+                    x={left + j * step}
+                    y={2 + i * LINE}
+                    width={Math.max(1, step - 1)}
+                    height={LINE - 1}
+                  />
+                  {cell.marked && finite(cell.value) && (
+                    <circle class="mark" cx={left + (j + 0.5) * step} cy={2 + (i + 0.5) * LINE} r={2} />
+                  )}
                 </g>
               )),
             )}

@@ -74,7 +74,11 @@ export function Lines(props: LinesProps) {
   const legend: LegendEntry[] = series.map((s) => ({ name: s.name, class: hueClass(s.hue), kind: s.dashed ? "dashed" : "line" }));
   const floorNames = [...new Set(floors.map((f) => f.name))];
   for (const name of floorNames) legend.push({ name, class: "floor-key", kind: "box" });
-  if (strip) legend.push({ name: `${strip.name}: trusted`, class: "strip-good", kind: "box" }, { name: "not trusted", class: "strip-bad", kind: "box" });
+  if (strip)
+    legend.push(
+      { name: `${strip.name}: trusted`, class: "strip-good", kind: "box" },
+      { name: "not trusted", class: "strip-bad", kind: "box" },
+    );
   return (
     <Figure
       title={props.title}
@@ -93,7 +97,9 @@ export function Lines(props: LinesProps) {
         const at = props.labels?.get(nearest) ?? `${props.xName ?? "step"} ${num(nearest, 0)}`;
         const lines = series.map((s) => {
           const point = s.points.find((p) => p.x === nearest);
-          return point && finite(point.y) ? `${s.name}: ${interval({ value: point.y, low: point.low ?? null, high: point.high ?? null })}${point.note ? ` ${point.note}` : ""}` : "";
+          return point && finite(point.y)
+            ? `${s.name}: ${interval({ value: point.y, low: point.low ?? null, high: point.high ?? null })}${point.note ? ` ${point.note}` : ""}`
+            : "";
         });
         const cell = strip?.cells.find((c) => c.x === nearest);
         return [at, ...lines, cell?.text].filter(Boolean).join("\n");
@@ -107,7 +113,13 @@ export function Lines(props: LinesProps) {
             <XAxis axis={x} top={floorY + (strip ? 12 : 0)} name={props.xName} middle={(LEFT + width) / 2} />
             {floors.map((f) =>
               finite(f.low) && finite(f.high) ? (
-                <rect class={`floor ${hueClass(f.hue)}`} x={LEFT} width={width - RIGHT - LEFT} y={y.at(f.high)} height={Math.max(1, y.at(f.low) - y.at(f.high))} />
+                <rect
+                  class={`floor ${hueClass(f.hue)}`}
+                  x={LEFT}
+                  width={width - RIGHT - LEFT}
+                  y={y.at(f.high)}
+                  height={Math.max(1, y.at(f.low) - y.at(f.high))}
+                />
               ) : null,
             )}
             {props.zero && <line class="zero" x1={LEFT} x2={width - RIGHT} y1={y.at(0)} y2={y.at(0)} />}
@@ -146,14 +158,25 @@ function Series({ series, x, y, whiskers, shift }: SeriesProps) {
   const left = (px: number) => (x.at(px) + shift).toFixed(1);
   const place = (px: number, value: number) => `${left(px)},${y.at(value).toFixed(1)}`;
   const path = points.map((p) => place(p.x, p.y as number));
-  const band = whiskers ? [] : [...banded.map((p) => place(p.x, p.high as number)), ...banded.reverse().map((p) => place(p.x, p.low as number))];
+  const band = whiskers
+    ? []
+    : [...banded.map((p) => place(p.x, p.high as number)), ...banded.reverse().map((p) => place(p.x, p.low as number))];
   return (
     <g class={hueClass(series.hue)}>
       {band.length > 2 && <polygon class="band" points={band.join(" ")} />}
-      {whiskers && banded.map((p) => <polyline class="whisker" points={`${place(p.x, p.low as number)} ${place(p.x, p.high as number)}`} />)}
+      {whiskers &&
+        banded.map((p) => <polyline class="whisker" points={`${place(p.x, p.low as number)} ${place(p.x, p.high as number)}`} />)}
       {band.length === 2 && <polyline class="whisker" points={band.join(" ")} />}
       {path.length > 1 && <polyline class={`line ${series.dashed ? "dashed" : ""}`} points={path.join(" ")} />}
-      {points.length <= 40 && points.map((p) => <circle class={p.marked === false ? "dot hollow" : "dot"} cx={left(p.x)} cy={y.at(p.y as number).toFixed(1)} r={points.length === 1 || p.marked ? 3.4 : 2.2} />)}
+      {points.length <= 40 &&
+        points.map((p) => (
+          <circle
+            class={p.marked === false ? "dot hollow" : "dot"}
+            cx={left(p.x)}
+            cy={y.at(p.y as number).toFixed(1)}
+            r={points.length === 1 || p.marked ? 3.4 : 2.2}
+          />
+        ))}
     </g>
   );
 }

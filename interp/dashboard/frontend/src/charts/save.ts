@@ -2,9 +2,36 @@
 import { download, fileName } from "../text";
 import { cut } from "./axis";
 
-const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-size", "font-weight", "font-family", "text-anchor", "dominant-baseline"];
+const KEPT = [
+  "fill",
+  "fill-opacity",
+  "stroke",
+  "stroke-width",
+  "stroke-opacity",
+  "stroke-dasharray",
+  "stroke-linecap",
+  "stroke-linejoin",
+  "opacity",
+  "font-size",
+  "font-weight",
+  "font-family",
+  "text-anchor",
+  "dominant-baseline",
+];
 
-const DEFAULTS = new Set(["fill-opacity: 1", "stroke: none", "stroke-width: 1px", "stroke-opacity: 1", "stroke-dasharray: none", "stroke-linecap: butt", "stroke-linejoin: miter", "opacity: 1", "font-weight: 400", "text-anchor: start", "dominant-baseline: auto"]);
+const DEFAULTS = new Set([
+  "fill-opacity: 1",
+  "stroke: none",
+  "stroke-width: 1px",
+  "stroke-opacity: 1",
+  "stroke-dasharray: none",
+  "stroke-linecap: butt",
+  "stroke-linejoin: miter",
+  "opacity: 1",
+  "font-weight: 400",
+  "text-anchor: start",
+  "dominant-baseline: auto",
+]);
 const LINE = 16;
 /** Pixels above the chart for the lines of its title. */
 const headHeight = (lines: string[]): number => 12 + LINE * lines.length;

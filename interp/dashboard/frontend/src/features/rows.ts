@@ -72,7 +72,8 @@ export function filterLatents(
   const query = filter.query.trim().toLowerCase();
   const digits = /^\d+$/.test(query);
   const verdict = data ? data.features.verdicts.indexOf(filter.verdict) : -1;
-  const buckets = data?.index.buckets.map((_, b) => b).filter((b) => !filter.bucket || data.index.buckets[b] === filter.bucket) ?? [];
+  const buckets =
+    data?.index.buckets.map((_, b) => b).filter((b) => !filter.bucket || data.index.buckets[b] === filter.bucket) ?? [];
   const rows: number[] = [];
   for (let row = 0; row < table.latents.length; row++) {
     if (filter.role && roleName(table, row) !== filter.role) continue;
@@ -86,7 +87,10 @@ export function filterLatents(
     const latent = table.latents[row];
     if (digits ? String(latent).startsWith(query) : `latent ${latent}` === query) return true;
     const note = notes.of(latent);
-    const text = `${roleName(table, row)}\n${note?.name ?? ""}\n${note?.note ?? ""}\n${notes.setsOf(latent).map((set) => set.name).join("\n")}`;
+    const text = `${roleName(table, row)}\n${note?.name ?? ""}\n${note?.note ?? ""}\n${notes
+      .setsOf(latent)
+      .map((set) => set.name)
+      .join("\n")}`;
     return text.toLowerCase().includes(query) || !!lens?.(row).includes(query);
   }
 }

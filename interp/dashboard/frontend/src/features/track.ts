@@ -64,11 +64,19 @@ export class TrackData {
   }
 
   floor(bucket: number, row: number): Estimate {
-    return { value: this.flat("floor", bucket, row), low: this.flat("floor_low", bucket, row), high: this.flat("floor_high", bucket, row) };
+    return {
+      value: this.flat("floor", bucket, row),
+      low: this.flat("floor_low", bucket, row),
+      high: this.flat("floor_high", bucket, row),
+    };
   }
 
   same(bucket: number, row: number): Estimate {
-    return { value: this.flat("same", bucket, row), low: this.flat("same_low", bucket, row), high: this.flat("same_high", bucket, row) };
+    return {
+      value: this.flat("same", bucket, row),
+      low: this.flat("same_low", bucket, row),
+      high: this.flat("same_high", bucket, row),
+    };
   }
 
   drift(t: number, bucket: number): Drift | undefined {
@@ -99,11 +107,25 @@ export function otherTrack(features: Features, from: Track, change: Partial<Pick
   const wanted = { run: from.run, corpus: from.corpus, measure: from.measure, ...change };
   const keys = Object.keys(change) as (keyof typeof change)[];
   const fits = features.tracks.filter((track) => keys.every((key) => track[key] === wanted[key]));
-  const nearness = (track: Track) => Number(track.run === wanted.run) + Number(track.corpus === wanted.corpus) + Number(track.measure === wanted.measure);
+  const nearness = (track: Track) =>
+    Number(track.run === wanted.run) + Number(track.corpus === wanted.corpus) + Number(track.measure === wanted.measure);
   return fits.sort((a, b) => nearness(b) - nearness(a))[0] ?? from;
 }
 
-const ALL: TrackArray[] = ["level", "change", "low", "high", "q", "verdict", "floor", "floor_low", "floor_high", "same", "same_low", "same_high"];
+const ALL: TrackArray[] = [
+  "level",
+  "change",
+  "low",
+  "high",
+  "q",
+  "verdict",
+  "floor",
+  "floor_low",
+  "floor_high",
+  "same",
+  "same_low",
+  "same_high",
+];
 
 /** A track with all its arrays; undefined while they are read. */
 export function useTrack(index: Index, features: Features, track: Track | undefined): TrackData | undefined {

@@ -20,7 +20,8 @@ export function FeatureBehavior({ features, latent }: FeatureProps) {
   const own = trials.filter((trial) => trial.latent === latent);
   const effects = own.filter((trial) => trial.ablation != null);
   const behavior = own.flatMap((trial) => trial.behavior ?? []);
-  if (!effects.length && !behavior.length) return <p class="muted">This latent was not edited: it did not reach the gate of ablation.</p>;
+  if (!effects.length && !behavior.length)
+    return <p class="muted">This latent was not edited: it did not reach the gate of ablation.</p>;
   return (
     <>
       {effects.length > 0 && (
@@ -53,7 +54,15 @@ export function FeatureBehavior({ features, latent }: FeatureProps) {
 
 function effectRows(trial: Trial): DotRow[] {
   const rows: DotRow[] = [
-    { name: "ablated", hue: 0, value: trial.ablation, low: trial.ablation_low, high: trial.ablation_high, others: trial.matched, note: `${trial.matched.length} matched latents as marks` },
+    {
+      name: "ablated",
+      hue: 0,
+      value: trial.ablation,
+      low: trial.ablation_low,
+      high: trial.ablation_high,
+      others: trial.matched,
+      note: `${trial.matched.length} matched latents as marks`,
+    },
   ];
   if (trial.amplification != null) rows.push({ name: "amplified", hue: 1, value: trial.amplification });
   return rows;

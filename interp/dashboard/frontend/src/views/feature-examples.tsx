@@ -30,7 +30,14 @@ export function FeatureExamples(props: FeatureProps) {
   return <Examples {...props} examples={examples} />;
 }
 
-function Examples({ report, features, row, latent, table, examples }: FeatureProps & { examples: NonNullable<FeatureProps["features"]["examples"]> }) {
+function Examples({
+  report,
+  features,
+  row,
+  latent,
+  table,
+  examples,
+}: FeatureProps & { examples: NonNullable<FeatureProps["features"]["examples"]> }) {
   const chunks = useChunks({ rollout: examples.rollout, position: examples.position, value: examples.value });
   const store = useStore(report);
   const list = useMemo(() => {

@@ -21,7 +21,11 @@ export function FeatureDensity({ features, row }: FeatureProps) {
       title="Activation where it is active"
       level={4}
       description="How many tokens have which activation, on a logarithmic axis, over tokens where the latent is active."
-      bars={own.map((value, i) => ({ name: num(10 ** density.edges[i], 2), value, note: `up to ${num(10 ** density.edges[i + 1], 2)}` }))}
+      bars={own.map((value, i) => ({
+        name: num(10 ** density.edges[i], 2),
+        value,
+        note: `up to ${num(10 ** density.edges[i + 1], 2)}`,
+      }))}
       xName="activation (logarithmic)"
       yName="tokens"
       note={`${count(total)} tokens`}
@@ -31,13 +35,20 @@ export function FeatureDensity({ features, row }: FeatureProps) {
 
 export function FeatureLens({ report, features, row }: FeatureProps) {
   const { lens } = features;
-  const chunks = useChunks({ raised: lens?.raised, raisedBy: lens?.raised_by, lowered: lens?.lowered, loweredBy: lens?.lowered_by });
+  const chunks = useChunks({
+    raised: lens?.raised,
+    raisedBy: lens?.raised_by,
+    lowered: lens?.lowered,
+    loweredBy: lens?.lowered_by,
+  });
   const texts = useJson<string[]>(lens ? report.index.rollouts?.token_texts : null);
   if (!lens) return <Missing what="logit lens" />;
   if (!chunks || (!texts && report.index.rollouts)) return <Loading />;
   const per = chunks.raised.length / features.count;
   const list = (tokens: ArrayLike<number>, by: ArrayLike<number>) =>
-    Array.from({ length: per }, (_, i) => ({ token: tokens[row * per + i], by: by[row * per + i] })).filter((each) => Number.isFinite(each.by));
+    Array.from({ length: per }, (_, i) => ({ token: tokens[row * per + i], by: by[row * per + i] })).filter((each) =>
+      Number.isFinite(each.by),
+    );
   const raised = list(chunks.raised, chunks.raisedBy);
   const lowered = list(chunks.lowered, chunks.loweredBy);
   const most = Math.max(1e-9, ...[...raised, ...lowered].map((each) => Math.abs(each.by)));
@@ -72,9 +83,10 @@ export function FeatureNeighbors({ report, features, table, row }: FeatureProps)
   if (!neighbors) return <Missing what="neighbours" />;
   if (!chunks) return <Loading />;
   const per = chunks.latent.length / features.count;
-  const rows = Array.from({ length: per }, (_, i) => ({ row: chunks.latent[row * per + i], cosine: chunks.cosine[row * per + i] })).filter(
-    (each) => each.row >= 0 && each.row < features.count,
-  );
+  const rows = Array.from({ length: per }, (_, i) => ({
+    row: chunks.latent[row * per + i],
+    cosine: chunks.cosine[row * per + i],
+  })).filter((each) => each.row >= 0 && each.row < features.count);
   if (!rows.length) return <p class="muted">None of its nearest latents is shown in this report.</p>;
   return (
     <table>
@@ -96,7 +108,11 @@ export function FeatureNeighbors({ report, features, table, row }: FeatureProps)
               <td>{readable(roleName(table, each.row))}</td>
               <td>
                 <span class="minibar">
-                  <i class={each.cosine < 0 ? "neg" : "pos"} style={{ width: `${70 * Math.min(1, Math.abs(each.cosine))}px` }} aria-hidden="true" />
+                  <i
+                    class={each.cosine < 0 ? "neg" : "pos"}
+                    style={{ width: `${70 * Math.min(1, Math.abs(each.cosine))}px` }}
+                    aria-hidden="true"
+                  />
                   {num(each.cosine)}
                 </span>
               </td>
@@ -107,4 +123,3 @@ export function FeatureNeighbors({ report, features, table, row }: FeatureProps)
     </table>
   );
 }
-

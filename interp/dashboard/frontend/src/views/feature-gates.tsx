@@ -13,7 +13,8 @@ export function FeatureGates({ features, latent }: FeatureProps) {
   if (!features.trials) return <Missing what="roles, so no gates were run" />;
   if (!trials) return <Loading />;
   const own = trials.filter((trial) => trial.latent === latent);
-  if (!own.length) return <p class="muted">This latent was no candidate for a role and not among the random ones: no gate was run on it.</p>;
+  if (!own.length)
+    return <p class="muted">This latent was no candidate for a role and not among the random ones: no gate was run on it.</p>;
   return (
     <>
       {own.map((trial, i) => (
@@ -31,11 +32,19 @@ function randomBeside(trials: readonly Trial[], trial: Trial): Trial[] {
   return same.length ? same : family.length ? family : random;
 }
 
-const estimate = (trial: Trial): string => interval({ value: trial.ablation, low: trial.ablation_low, high: trial.ablation_high });
+const estimate = (trial: Trial): string =>
+  interval({ value: trial.ablation, low: trial.ablation_low, high: trial.ablation_high });
 
 /** What each gate measures. */
 const GATES: [Gate, [string, (trial: Trial) => number | null, ((trial: Trial) => string)?][]][] = [
-  ["contrast", [["AUROC", (t) => t.auroc], ["d", (t) => t.d], ["q", (t) => t.q]]],
+  [
+    "contrast",
+    [
+      ["AUROC", (t) => t.auroc],
+      ["d", (t) => t.d],
+      ["q", (t) => t.q],
+    ],
+  ],
   [
     "falsification",
     [
@@ -44,7 +53,13 @@ const GATES: [Gate, [string, (trial: Trial) => number | null, ((trial: Trial) =>
       ["share left when shuffled", (t) => t.shuffled_share],
     ],
   ],
-  ["ablation", [["effect of ablating", (t) => t.ablation, estimate], ["effect of amplifying", (t) => t.amplification]]],
+  [
+    "ablation",
+    [
+      ["effect of ablating", (t) => t.ablation, estimate],
+      ["effect of amplifying", (t) => t.amplification],
+    ],
+  ],
 ];
 
 function TrialTable({ trial, random }: { trial: Trial; random: Trial[] }) {

@@ -27,8 +27,8 @@ export function FeatureTracks({ report, features, row, latent }: FeatureProps) {
         <TrackChart key={trackKey(each)} index={index} features={features} track={each} row={row} latent={latent} />
       ))}
       <p class="note">
-        Band: 95% interval. Filled dot: q ≤ 0.05. Dotted box: the floor, the base against the base sampled again. Squares below the axis:
-        drift of the dictionary; red where it is not to be trusted.
+        Band: 95% interval. Filled dot: q ≤ 0.05. Dotted box: the floor, the base against the base sampled again. Squares below
+        the axis: drift of the dictionary; red where it is not to be trusted.
       </p>
     </>
   );
@@ -52,7 +52,11 @@ function TrackChart({ index, features, track, row, latent }: ChartProps) {
         {index.buckets.map((_, b) => (
           <BucketChart key={b} data={data} bucket={b} row={row} latent={latent} range={range} />
         ))}
-        {track.arrays.same && track.corpus !== "probe" ? <SameText data={data} row={row} latent={latent} /> : <HeatOf data={data} row={row} latent={latent} />}
+        {track.arrays.same && track.corpus !== "probe" ? (
+          <SameText data={data} row={row} latent={latent} />
+        ) : (
+          <HeatOf data={data} row={row} latent={latent} />
+        )}
       </div>
     </div>
   );
@@ -62,7 +66,12 @@ function TrackChart({ index, features, track, row, latent }: ChartProps) {
 function rangeOf(data: TrackData, row: number): [number, number] {
   const values = data.index.buckets.flatMap((_, b) => {
     const floor = data.floor(b, row);
-    return [0, floor.low, floor.high, ...data.steps.flatMap((t) => [data.at("low", t, b, row), data.at("high", t, b, row), data.at("change", t, b, row)])];
+    return [
+      0,
+      floor.low,
+      floor.high,
+      ...data.steps.flatMap((t) => [data.at("low", t, b, row), data.at("high", t, b, row), data.at("change", t, b, row)]),
+    ];
   });
   const [low, high] = extent(values);
   return low === high ? [-1, 1] : [low, high];
@@ -84,7 +93,11 @@ function BucketChart({ data, bucket, row, latent, range }: BucketProps) {
       title={name}
       level={4}
       saveAs={`Latent ${latent}, ${name}, ${readable(data.track.corpus)} text: change of ${measure}`}
-      description={`Change since the base of the ${measure} of this latent in the bucket ${name} on ${readable(data.track.corpus)} text, over the steps of the run, with 95% intervals. Filled dots: q of at most 0.05. Dotted box: the base against the base sampled again.`}
+      description={
+        `Change since the base of the ${measure} of this latent in the bucket ${name} on ${readable(data.track.corpus)} text, ` +
+        "over the steps of the run, with 95% intervals. Filled dots: q of at most 0.05. " +
+        "Dotted box: the base against the base sampled again."
+      }
       series={[bucketSeries(data, bucket, row)]}
       floors={[{ name: "floor", ...data.floor(bucket, row), hue: 6 }]}
       strip={{ name: "drift", cells: stripCells(data, bucket) }}
@@ -108,7 +121,14 @@ function bucketSeries(data: TrackData, b: number, row: number): LineSeries {
       if (checkpoint === data.track.base) return { x: data.step(t), y: 0, marked: false };
       const cell = data.cell(t, b, row);
       const marked = cell.q <= 0.05;
-      return { x: data.step(t), y: cell.change, low: cell.low, high: cell.high, marked, note: Number.isFinite(cell.q) ? `(q = ${num(cell.q)})` : "" };
+      return {
+        x: data.step(t),
+        y: cell.change,
+        low: cell.low,
+        high: cell.high,
+        marked,
+        note: Number.isFinite(cell.q) ? `(q = ${num(cell.q)})` : "",
+      };
     }),
   };
 }
@@ -132,7 +152,10 @@ function SameText({ data, row, latent }: Pick<BucketProps, "data" | "row" | "lat
         title="At the end"
         saveAs={`Latent ${latent}: at the end on its own text, on the same text, and the floor`}
         level={4}
-        description="Change of the last checkpoint since the base, by bucket: on the text that each wrote itself, on the same probe text, and the base against the base sampled again. With 95% intervals."
+        description={
+          "Change of the last checkpoint since the base, by bucket: on the text that each wrote itself, on the same probe text, " +
+          "and the base against the base sampled again. With 95% intervals."
+        }
         rows={rows}
         xName={`change of ${words(data.track.measure)}`}
         zero
@@ -163,7 +186,11 @@ function HeatOf({ data, row, latent }: Pick<BucketProps, "data" | "row" | "laten
         rows={data.index.buckets.map(readable)}
         columns={data.steps.map((t) => String(data.step(t)))}
         cells={cells}
-        scale={scaleOf(cells.flat().map((cell) => cell.value), "diverging", 1)}
+        scale={scaleOf(
+          cells.flat().map((cell) => cell.value),
+          "diverging",
+          1,
+        )}
         note="Orange: more than the base; blue: less."
       />
     </div>

@@ -155,7 +155,12 @@ export function headRows(data: TrackData, buckets: number[], columns: readonly C
       label: "buckets",
       cells: [
         { key: "facts", span: before, class: "right", content: readable(words(data.track.name)) },
-        ...buckets.map((b) => ({ key: `b${b}`, span: perBucket, class: "bucket-head", content: readable(data.index.buckets[b]) })),
+        ...buckets.map((b) => ({
+          key: `b${b}`,
+          span: perBucket,
+          class: "bucket-head",
+          content: readable(data.index.buckets[b]),
+        })),
       ],
     },
     {
@@ -166,7 +171,13 @@ export function headRows(data: TrackData, buckets: number[], columns: readonly C
           { key: `f${b}`, span: 1 },
           ...data.steps.map((t) => {
             const drift = data.drift(t, b);
-            return { key: `d${b}:${t}`, span: 1, class: `drift ${drift ? (drift.trusted ? "good" : "bad") : ""}`, title: driftText(data, t, b), content: <i /> };
+            return {
+              key: `d${b}:${t}`,
+              span: 1,
+              class: `drift ${drift ? (drift.trusted ? "good" : "bad") : ""}`,
+              title: driftText(data, t, b),
+              content: <i />,
+            };
           }),
         ]),
       ],
@@ -182,25 +193,66 @@ export function driftText(data: TrackData, t: number, bucket: number): string {
 }
 
 /** The matrix with its intervals: a row per latent, bucket and checkpoint. */
-export function saveMatrix(table: FeatureTable, data: TrackData | undefined, notes: Notes, buckets: number[], rows: readonly number[]): void {
+export function saveMatrix(
+  table: FeatureTable,
+  data: TrackData | undefined,
+  notes: Notes,
+  buckets: number[],
+  rows: readonly number[],
+): void {
   const facts = (row: number) => {
     const latent = table.latents[row];
-    return [latent, notes.nameOf(latent), roleName(table, row), table.slow[row], table.firingRate[row], table.meanWhenActive[row], table.max[row]];
+    return [
+      latent,
+      notes.nameOf(latent),
+      roleName(table, row),
+      table.slow[row],
+      table.firingRate[row],
+      table.meanWhenActive[row],
+      table.max[row],
+    ];
   };
   const head = ["latent", "name", "role", "slow", "firing_rate", "mean_when_active", "max"];
   if (!data) return downloadCsv("features", head, rows.map(facts));
   const { track, index } = data;
   downloadCsv(
     `features ${track.name} ${track.corpus} ${track.measure}`,
-    [...head, "bucket", "checkpoint", "step", "level", "change", "low", "high", "q", "verdict", "floor", "floor_low", "floor_high", "trusted"],
+    [
+      ...head,
+      "bucket",
+      "checkpoint",
+      "step",
+      "level",
+      "change",
+      "low",
+      "high",
+      "q",
+      "verdict",
+      "floor",
+      "floor_low",
+      "floor_high",
+      "trusted",
+    ],
     rows.flatMap((row) =>
       buckets.flatMap((b) =>
         data.steps.map((t) => {
           const cell = data.cell(t, b, row);
           const floor = data.floor(b, row);
           return [
-            ...facts(row), index.buckets[b], data.label(t), data.step(t), cell.level, cell.change, cell.low, cell.high, cell.q, cell.verdict,
-            floor.value, floor.low, floor.high, data.drift(t, b)?.trusted ?? null,
+            ...facts(row),
+            index.buckets[b],
+            data.label(t),
+            data.step(t),
+            cell.level,
+            cell.change,
+            cell.low,
+            cell.high,
+            cell.q,
+            cell.verdict,
+            floor.value,
+            floor.low,
+            floor.high,
+            data.drift(t, b)?.trusted ?? null,
           ];
         }),
       ),

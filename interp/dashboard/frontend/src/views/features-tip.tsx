@@ -21,14 +21,18 @@ interface Tip {
 
 export function CellTip({ handle, table, data }: { handle: RefObject<TipHandle>; table: FeatureTable; data: TrackData }) {
   const [tip, setTip] = useState<Tip | null>(null);
-  useImperativeHandle(handle, () => ({
-    show(row, column, element) {
-      if (row === null || !column || !element || !parseColumn(column)) return setTip(null);
-      const box = element.getBoundingClientRect();
-      const above = box.bottom > innerHeight - 150;
-      setTip({ row, column, left: Math.min(box.left, innerWidth - 340), top: above ? box.top - 6 : box.bottom + 6, above });
-    },
-  }), []);
+  useImperativeHandle(
+    handle,
+    () => ({
+      show(row, column, element) {
+        if (row === null || !column || !element || !parseColumn(column)) return setTip(null);
+        const box = element.getBoundingClientRect();
+        const above = box.bottom > innerHeight - 150;
+        setTip({ row, column, left: Math.min(box.left, innerWidth - 340), top: above ? box.top - 6 : box.bottom + 6, above });
+      },
+    }),
+    [],
+  );
   const lines = tip ? linesOf(table, data, tip.row, tip.column) : [];
   return (
     <>

@@ -9,12 +9,19 @@ import type { Features, Index, Track } from "../types";
 export function TrackChoice({ index, features, track }: { index: Index; features: Features; track: Track }) {
   const [, go] = useAddress();
   const distinct = <T,>(values: T[]): T[] => [...new Set(values)];
-  const pick = (change: Partial<Pick<Track, "run" | "corpus" | "measure">>) => go({ track: trackKey(otherTrack(features, track, change)) });
+  const pick = (change: Partial<Pick<Track, "run" | "corpus" | "measure">>) =>
+    go({ track: trackKey(otherTrack(features, track, change)) });
   const runs = distinct(features.tracks.map((each) => each.run));
-  const nameOf = (run: number) => readable(index.runs[run]?.name ?? features.tracks.find((each) => each.run === run)?.name ?? `run ${run}`);
+  const nameOf = (run: number) =>
+    readable(index.runs[run]?.name ?? features.tracks.find((each) => each.run === run)?.name ?? `run ${run}`);
   return (
     <>
-      <Choice label="Run" value={String(track.run)} options={runs.map((run) => [String(run), nameOf(run)])} onChange={(run) => pick({ run: Number(run) })} />
+      <Choice
+        label="Run"
+        value={String(track.run)}
+        options={runs.map((run) => [String(run), nameOf(run)])}
+        onChange={(run) => pick({ run: Number(run) })}
+      />
       <Choice
         label="Text"
         value={track.corpus}

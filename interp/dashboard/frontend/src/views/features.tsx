@@ -55,7 +55,12 @@ function Matrix({ report, table, data }: { report: Report; table: FeatureTable; 
   const [notes] = useNotes(report);
   const tip = useRef<TipHandle>(null);
   const query = address.q ?? "";
-  const filter = { query, role: String(address.role ?? ""), verdict: String(address.verdict ?? ""), bucket: String(address.bucket ?? "") };
+  const filter = {
+    query,
+    role: String(address.role ?? ""),
+    verdict: String(address.verdict ?? ""),
+    bucket: String(address.bucket ?? ""),
+  };
   const lens = useLensTexts(index, features, query !== "" && !!features.lens);
   const numbers = address.as === "table";
   const own = address.scale === "own";
@@ -81,7 +86,9 @@ function Matrix({ report, table, data }: { report: Report; table: FeatureTable; 
         <Search label="Search" value={query} placeholder="number, role, name, note, token" onInput={(q) => go({ q })} />
         {data && <TrackChoice index={index} features={features} track={data.track} />}
         <Choice label="Role" value={filter.role} options={familyOptions(features)} onChange={(role) => go({ role })} />
-        {data && <Choice label="Verdict at the end" value={filter.verdict} options={verdicts} onChange={(verdict) => go({ verdict })} />}
+        {data && (
+          <Choice label="Verdict at the end" value={filter.verdict} options={verdicts} onChange={(verdict) => go({ verdict })} />
+        )}
         {data && (
           <Choice
             label="Bucket"
@@ -94,12 +101,23 @@ function Matrix({ report, table, data }: { report: Report; table: FeatureTable; 
           <Choice
             label="Colour scale"
             value={own ? "own" : ""}
-            options={[["", "the same for all"], ["own", "each latent's own"]]}
+            options={[
+              ["", "the same for all"],
+              ["own", "each latent's own"],
+            ]}
             onChange={(value) => go({ scale: value })}
           />
         )}
         {data && (
-          <Choice label="Show" value={numbers ? "table" : ""} options={[["", "colours"], ["table", "as table"]]} onChange={(value) => go({ as: value })} />
+          <Choice
+            label="Show"
+            value={numbers ? "table" : ""}
+            options={[
+              ["", "colours"],
+              ["table", "as table"],
+            ]}
+            onChange={(value) => go({ as: value })}
+          />
         )}
       </div>
       {!data && <Missing what="tracks, so only facts of the latents are shown" />}
@@ -115,7 +133,11 @@ function Matrix({ report, table, data }: { report: Report; table: FeatureTable; 
         tools={
           <>
             {data && scale && <Legend max={scale.max} own={own} numbers={numbers} />}
-            <button type="button" class="quiet" onClick={() => saveMatrix(table, data, notes, buckets, sortRows(rows, columns, sort))}>
+            <button
+              type="button"
+              class="quiet"
+              onClick={() => saveMatrix(table, data, notes, buckets, sortRows(rows, columns, sort))}
+            >
               Save CSV
             </button>
           </>
@@ -138,7 +160,10 @@ function Legend({ max, own, numbers }: { max: number; own: boolean; numbers: boo
       <span>{own ? "−" : `−${max.toPrecision(2)}`}</span>
       <i aria-hidden="true" />
       <span>{own ? "+" : `+${max.toPrecision(2)}`}</span>
-      <span class="muted">change since the base{own ? "" : ", square-root scale"}; {numbers ? "*" : "•"} q ≤ 0.05; F: floor (base against base); band: drift of the dictionary</span>
+      <span class="muted">
+        change since the base{own ? "" : ", square-root scale"}; {numbers ? "*" : "•"} q ≤ 0.05; F: floor (base against base);
+        band: drift of the dictionary
+      </span>
     </span>
   );
 }

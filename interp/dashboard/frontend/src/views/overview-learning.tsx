@@ -75,7 +75,10 @@ function BucketLegend({ index, learning }: { index: Index; learning: readonly Le
     <ul class="legend" aria-label="Buckets">
       {bucketsOf(index, learning).map((bucket) => (
         <li key={bucket}>
-          <i class={`key ${index.buckets.includes(bucket) ? "line" : "dashed"} ${hueClass(hueOf(index, bucket))}`} aria-hidden="true" />
+          <i
+            class={`key ${index.buckets.includes(bucket) ? "line" : "dashed"} ${hueClass(hueOf(index, bucket))}`}
+            aria-hidden="true"
+          />
           {readable(bucket)}
         </li>
       ))}
@@ -104,7 +107,11 @@ function LearningPanel({ index, learning, run, measure, title }: PanelProps) {
   const labels = new Map(rows.map((row) => [stepOf(index, row), index.checkpoints[row.checkpoint]?.label ?? ""]));
   const sources = [...new Set(rows.map((row) => readable(row.source ?? "")))].filter(Boolean).join(" and ");
   const ns = rows.map((row) => row.n ?? 0).filter((n) => n > 0);
-  const problems = ns.length ? (Math.min(...ns) === Math.max(...ns) ? `n = ${ns[0]}` : `n = ${Math.min(...ns)} to ${Math.max(...ns)}`) : "";
+  const problems = ns.length
+    ? Math.min(...ns) === Math.max(...ns)
+      ? `n = ${ns[0]}`
+      : `n = ${Math.min(...ns)} to ${Math.max(...ns)}`
+    : "";
   return (
     <div class="panel">
       <Lines

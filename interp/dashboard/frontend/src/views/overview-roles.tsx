@@ -6,7 +6,13 @@ import { linkTo } from "../address";
 import type { Index, RoleCount } from "../types";
 
 export function RoleCounts({ index, roles }: { index: Index; roles: readonly RoleCount[] }) {
-  if (!roles.length) return <Missing what="roles beside tracks, so there is nothing to count" why="Roles come from `interp roles`, tracks from `interp track`." />;
+  if (!roles.length)
+    return (
+      <Missing
+        what="roles beside tracks, so there is nothing to count"
+        why="Roles come from `interp roles`, tracks from `interp track`."
+      />
+    );
   const runs = [...new Set(roles.map((row) => row.run))];
   const most = Math.max(1, ...roles.map((row) => Math.max(row.strengthened, row.weakened, row.control ?? 0)));
   return (
@@ -17,8 +23,8 @@ export function RoleCounts({ index, roles }: { index: Index; roles: readonly Rol
         ))}
       </div>
       <p class="note">
-        Latents whose change since the base has q ≤ 0.05. Control: latents of the family that change when the base is sampled again, where
-        nothing was trained.{" "}
+        Latents whose change since the base has q ≤ 0.05. Control: latents of the family that change when the base is sampled
+        again, where nothing was trained.{" "}
         <button type="button" class="quiet" onClick={() => saveCounts(index, roles)}>
           Save CSV
         </button>
@@ -58,12 +64,24 @@ function RunTable({ index, run, rows, most }: RunTableProps) {
               .filter((row) => row.family === family)
               .map((row, i) => (
                 <tr key={`${family} ${row.bucket}`} class={i === 0 ? "first" : ""}>
-                  <td>{i === 0 ? <a href={linkTo({ v: "features", role: family })}>{readable(family)}</a> : <span class="sr-only">{readable(family)}</span>}</td>
+                  <td>
+                    {i === 0 ? (
+                      <a href={linkTo({ v: "features", role: family })}>{readable(family)}</a>
+                    ) : (
+                      <span class="sr-only">{readable(family)}</span>
+                    )}
+                  </td>
                   <td>{readable(row.bucket)}</td>
                   <td class="right">{row.latents}</td>
-                  <td><MiniBar value={row.strengthened} most={most} hue="pos" /></td>
-                  <td><MiniBar value={row.weakened} most={most} hue="neg" /></td>
-                  <td><MiniBar value={row.control} most={most} hue="control" /></td>
+                  <td>
+                    <MiniBar value={row.strengthened} most={most} hue="pos" />
+                  </td>
+                  <td>
+                    <MiniBar value={row.weakened} most={most} hue="neg" />
+                  </td>
+                  <td>
+                    <MiniBar value={row.control} most={most} hue="control" />
+                  </td>
                 </tr>
               )),
           )}
@@ -87,6 +105,14 @@ function saveCounts(index: Index, roles: readonly RoleCount[]): void {
   downloadCsv(
     "roles that grew",
     ["run", "bucket", "family", "latents", "strengthened", "weakened", "control"],
-    roles.map((row) => [index.runs[row.run]?.name ?? row.run, row.bucket, row.family, row.latents, row.strengthened, row.weakened, row.control]),
+    roles.map((row) => [
+      index.runs[row.run]?.name ?? row.run,
+      row.bucket,
+      row.family,
+      row.latents,
+      row.strengthened,
+      row.weakened,
+      row.control,
+    ]),
   );
 }

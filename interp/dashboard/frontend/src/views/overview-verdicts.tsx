@@ -51,7 +51,17 @@ function saveVerdicts(verdicts: readonly Verdict[]): void {
     "verdicts",
     ["study", "claim", "text", "verdict", "measure", "value", "low", "high", "n"],
     verdicts.flatMap((row) =>
-      (row.measures.length ? row.measures : [null]).map((m) => [row.study, row.claim, row.text, row.verdict, m?.name, m?.value, m?.low, m?.high, m?.n]),
+      (row.measures.length ? row.measures : [null]).map((m) => [
+        row.study,
+        row.claim,
+        row.text,
+        row.verdict,
+        m?.name,
+        m?.value,
+        m?.low,
+        m?.high,
+        m?.n,
+      ]),
     ),
   );
 }

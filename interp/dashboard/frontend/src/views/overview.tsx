@@ -43,7 +43,11 @@ export function OverviewView({ report }: { report: Report }) {
       )}
       <section aria-labelledby="left-out">
         <h2 id="left-out">What was left out</h2>
-        {index.left_out.length ? <LeftOutList sentences={index.left_out} /> : <p class="muted">Nothing: everything that was given is shown.</p>}
+        {index.left_out.length ? (
+          <LeftOutList sentences={index.left_out} />
+        ) : (
+          <p class="muted">Nothing: everything that was given is shown.</p>
+        )}
       </section>
     </div>
   );
