@@ -1,6 +1,7 @@
 """The rollouts in a browser: the list, the reader, its colourings, the group, links to all of them."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -11,11 +12,16 @@ from interp.dashboard.report import unpack
 
 
 @pytest.fixture(scope="module")
-def columns():
-    """The columns of the plain report, as arrays."""
+def arrays():
+    """Reads a chunk of the plain report by its name."""
     index, chunks = make_report()
-    names = index["rollouts"]["columns"]
-    return {name: unpack(chunks[chunk], **index["chunks"][chunk]) for name, chunk in names.items()}
+    return lambda name: unpack(chunks[name], **index["chunks"][name])
+
+
+@pytest.fixture(scope="module")
+def columns(arrays):
+    """The columns of the plain report."""
+    return {name: arrays(chunk) for name, chunk in make_report()[0]["rollouts"]["columns"].items()}
 
 
 def rows_of(page):
@@ -85,6 +91,19 @@ def test_every_colouring_of_a_trained_rollout_colours_its_tokens(plain, columns)
         colours = tokens_of(page).evaluate_all("spans => spans.map(span => getComputedStyle(span).backgroundColor)")
         looks.add(tuple(colours))
     assert len(looks) == 8
+
+
+@pytest.mark.parametrize("by, name, array", [
+    ("entropy", "entropy", "entropy"), ("logprob", "log-prob", "logprob"), ("advantage", "advantage", "advantage"),
+    ("credit", "credit", "credit"),
+])  # fmt: skip
+def test_a_token_says_its_number_in_the_colouring(plain, columns, arrays, by, name, array):
+    row, token = int(np.flatnonzero(columns["source"] == 0)[0]), 3
+    block = next(block for block in make_report()[0]["rollouts"]["blocks"] if block["first"] == row)
+    value = float(arrays(block["arrays"][array])[token])
+    plain.show(f"v=rollouts&r={row}&t={token}&by={by}")
+    said = plain.page.locator(".tokenline [aria-live]").inner_text().replace("−", "-")
+    assert float(re.search(f"{name} [+]?(-?[\\d.]+)", said)[1]) == pytest.approx(value, abs=6e-4)
 
 
 def test_a_colouring_without_data_says_why(plain, columns):
