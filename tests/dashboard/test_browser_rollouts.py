@@ -103,7 +103,7 @@ def test_a_token_says_its_number_in_the_colouring(plain, columns, arrays, by, na
     value = float(arrays(block["arrays"][array])[token])
     plain.show(f"v=rollouts&r={row}&t={token}&by={by}")
     said = plain.page.locator(".tokenline [aria-live]").inner_text().replace("−", "-")
-    assert float(re.search(f"{name} [+]?(-?[\\d.]+)", said)[1]) == pytest.approx(value, abs=6e-4)
+    assert float(re.search(f"{name} [+]?(-?[\\d.]+(?:e-\\d+)?)", said)[1]) == pytest.approx(value, abs=6e-4)
 
 
 def test_a_colouring_without_data_says_why(plain, columns):
