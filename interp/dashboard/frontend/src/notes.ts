@@ -4,7 +4,7 @@
 // the report's title, as changes over the notes that the report came with; where the browser refuses localStorage they
 // last until the page closes, and `problem` says so.
 
-import { useEffect, useReducer } from "preact/hooks";
+import { useLayoutEffect, useReducer } from "preact/hooks";
 import type { Report } from "./data";
 
 export interface Note {
@@ -219,7 +219,7 @@ export interface NoteActions {
 export function useNotes(report: Report): [Notes, SetNote, NoteActions] {
   const keeper = keeperOf(report);
   const [, redraw] = useReducer((count: number, _: void) => count + 1, 0);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const listener = () => redraw();
     keeper.listeners.add(listener);
     return () => void keeper.listeners.delete(listener);

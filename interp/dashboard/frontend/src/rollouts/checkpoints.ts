@@ -1,9 +1,7 @@
 // Two checkpoints compared by the rollouts that the report has: rates of each problem that both answered, paired.
 
 import { FEWEST_PROBLEMS, meanOf, qValues, type Estimate } from "./paired";
-import type { RolloutStore } from "./store";
-
-const PROBE_TEXT = 2;
+import { PROBE_TEXT, type RolloutStore } from "./store";
 
 interface Measure {
   name: string;

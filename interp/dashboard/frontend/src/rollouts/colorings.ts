@@ -117,8 +117,8 @@ const RULES: readonly Rule[] = [
     label: "validity",
     what: "Whether the step that the token belongs to is right, has a wrong equation, or is true but not due.",
     kind: "steps",
-    values: (reading) => (reading.steps.length ? Float32Array.from(reading.arrays.state ?? []) : null),
-    reason: "No written steps were recognized in this rollout.",
+    values: (reading) => (reading.steps.some((step) => step.state) ? Float32Array.from(reading.arrays.state ?? []) : null),
+    reason: "No step of this rollout was judged.",
   },
 ];
 

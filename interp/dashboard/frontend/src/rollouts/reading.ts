@@ -5,6 +5,9 @@ import type { Numbers, RolloutStore } from "./store";
 
 export const STATE_WORDS = ["no step", "step right", "equation wrong", "true, but not due"];
 
+/** What is known of a step, in words. A step that nobody judged has a number and no state. */
+export const stepWords = (state: number): string => (state === 0 ? "not judged" : (STATE_WORDS[state] ?? "unknown"));
+
 export interface LatentHere {
   /** Row of the features. */
   row: number;

@@ -17,6 +17,8 @@ export const OUTCOME_WORDS: Record<Outcome, string> = {
   wrong: "wrong",
 };
 export const SOURCE_WORDS = ["training", "asked for this report", "probe text"];
+/** Rollouts that the base wrote and the row's checkpoint read. */
+export const PROBE_TEXT = 2;
 export const SHORT_SOURCE_WORDS = ["training", "asked", "probe text"];
 
 export interface Columns {

@@ -25,6 +25,13 @@ export interface BehaviorRow {
   p: number | null;
   q: number | null;
   n: number | null;
+  base?: number | null;
+  /** A sampled again, less A. */
+  control?: number | null;
+  control_low?: number | null;
+  control_high?: number | null;
+  /** more, less, undecided, too few prompts. */
+  verdict?: string | null;
   /** Why there is no interval. */
   reason: string;
 }
@@ -41,7 +48,7 @@ export function BehaviorTable({ rows, title, note }: BehaviorTableProps) {
   const measures = useMemo(() => [...new Set(rows.map((row) => row.measure))], [rows]);
   const shares = rows.filter((row) => row.unit === "share");
   const shareMeasures = measures.filter((measure) => shares.some((row) => row.measure === measure));
-  const columns = useMemo(() => COLUMNS.filter((column) => !OPTIONAL.has(column.key) || rows.some(column.value)), [rows]);
+  const columns = useMemo(() => COLUMNS.filter((column) => !OPTIONAL.has(column.key) || rows.some((row) => (column.value(row) ?? "") !== "" && !Number.isNaN(column.value(row)))), [rows]);
   return (
     <div class="behavior">
       {shares.length > 0 && (
@@ -57,7 +64,8 @@ export function BehaviorTable({ rows, title, note }: BehaviorTableProps) {
             low: row.difference_low,
             high: row.difference_high,
             hue: measures.indexOf(row.measure),
-            note: `A ${num(row.a)}, B ${num(row.b)}, n ${row.n ?? "–"}, q ${num(row.q)}`,
+            others: isNumber(row.control) ? [row.control] : [],
+            note: `A ${num(row.a)}, B ${num(row.b)}, n ${row.n ?? "–"}${isNumber(row.control) ? `, control ${signed(row.control)}` : ""}`,
           }))}
           legend={shareMeasures.map((measure) => ({ name: words(measure), class: hueClass(measures.indexOf(measure)), kind: "dot" }))}
           note={note}
@@ -77,14 +85,16 @@ export function BehaviorTable({ rows, title, note }: BehaviorTableProps) {
 }
 
 /** Columns left out where nothing stands in them. */
-const OPTIONAL = new Set(["p", "q", "reason"]);
+const OPTIONAL = new Set(["base", "p", "q", "control", "verdict", "reason"]);
 
+/** A number with its interval, two decimals. */
 const rate = (value: number | null, low?: number | null, high?: number | null) =>
-  interval({ value, low: low ?? null, high: high ?? null }, (x) => (isNumber(x) ? x.toFixed(2) : "–"));
+  interval({ value, low: low ?? null, high: high ?? null }, (x) => (isNumber(x) ? x.toFixed(2).replace("-", "−") : "–"));
 
 const COLUMNS: Column<BehaviorRow>[] = [
   { key: "measure", title: "measure", value: (row) => words(row.measure), width: "13ch" },
   { key: "bucket", title: "bucket", value: (row) => readable(row.bucket), width: "minmax(8ch, 1fr)" },
+  { key: "base", title: "base", value: (row) => row.base, cell: (row) => rate(row.base ?? null), width: "7ch", align: "right" },
   { key: "a", title: "A", value: (row) => row.a, cell: (row) => rate(row.a, row.a_low, row.a_high), width: "18ch", align: "right" },
   { key: "b", title: "B", value: (row) => row.b, cell: (row) => rate(row.b, row.b_low, row.b_high), width: "18ch", align: "right" },
   {
@@ -98,6 +108,16 @@ const COLUMNS: Column<BehaviorRow>[] = [
   },
   { key: "low", title: "low", value: (row) => row.difference_low, cell: (row) => signed(row.difference_low), width: "9ch", align: "right" },
   { key: "high", title: "high", value: (row) => row.difference_high, cell: (row) => signed(row.difference_high), width: "9ch", align: "right" },
+  {
+    key: "control",
+    title: "control",
+    value: (row) => row.control,
+    cell: (row) => rate(row.control ?? null, row.control_low, row.control_high),
+    width: "20ch",
+    align: "right",
+    help: "A sampled again, less A: what differs where nothing was trained",
+  },
+  { key: "verdict", title: "B is", value: (row) => row.verdict, width: "12ch" },
   { key: "p", title: "p", value: (row) => row.p, cell: (row) => num(row.p), width: "9ch", align: "right" },
   {
     key: "q",

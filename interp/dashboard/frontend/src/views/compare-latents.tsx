@@ -53,6 +53,7 @@ export function LatentComparisons({ report, comparison, features, chunks }: Late
   return (
     <>
       <Control rows={rows} control={arrays.control?.length > 1 ? arrays.control[bucket] : arrays.control?.[0]} bucket={buckets[bucket]} />
+      <CountsByBucket counts={(comparison as ComparedLatents).counts ?? []} />
       <div class="toolbar">
         {buckets.length > 1 && (
           <Choice
@@ -105,6 +106,52 @@ function Control({ rows, control, bucket }: { rows: readonly LatentRow[]; contro
         </>
       )}
     </p>
+  );
+}
+
+/** What Python may add to a comparison. */
+export type ComparedLatents = Comparison & {
+  corpus?: string;
+  measure?: string;
+  /** By bucket and comparison ("A to B", "A resampled"): problems, and the number of latents by verdict. */
+  counts?: readonly Record<string, string | number | null>[];
+};
+
+/** Verdicts counted over all latents of the dictionary, those too rare to show included. */
+function CountsByBucket({ counts }: { counts: readonly Record<string, string | number | null>[] }) {
+  if (!counts.length) return null;
+  const names = Object.keys(counts[0]).filter((name) => name !== "common_share");
+  return (
+    <details class="counts-by-bucket">
+      <summary>Verdicts in every bucket, beside the control</summary>
+      <div class="scroll-x" tabIndex={0} role="region" aria-label="Verdicts by bucket">
+        <table class="plain">
+          <thead>
+            <tr>
+              {names.map((name) => (
+                <th key={name} scope="col" class={typeof counts[0][name] === "number" ? "right" : ""}>
+                  {readable(name)}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {counts.map((row, at) => (
+              <tr key={at}>
+                {names.map((name) => {
+                  const value = row[name];
+                  return (
+                    <td key={name} class={typeof value === "number" ? "right" : ""}>
+                      {typeof value === "number" ? count(value) : readable(value ?? "")}
+                    </td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
   );
 }
 

@@ -3,11 +3,11 @@ import { useMemo } from "preact/hooks";
 import { useAddress } from "../address";
 import type { Report } from "../data";
 import { Choice, Missing } from "../parts";
-import { plural } from "../text";
+import { plural, words } from "../text";
 import { readable } from "../tokens";
 import type { Comparison } from "../types";
 import { BehaviorTable, type BehaviorRow } from "./compare-behavior";
-import { LatentComparisons } from "./compare-latents";
+import { LatentComparisons, type ComparedLatents } from "./compare-latents";
 import { RolloutComparison } from "./compare-rollouts";
 
 const FROM_ROLLOUTS = "rollouts";
@@ -40,6 +40,8 @@ function comparisonOptions(report: Report): [string, string][] {
 
 function Compared({ report, comparison }: { report: Report; comparison: Comparison }) {
   const [a, b, base] = [comparison.a, comparison.b, comparison.base].map((at) => (at === null ? "" : labelOf(report, at)));
+  const { measure, corpus } = comparison as ComparedLatents;
+  const measured = [measure, corpus].filter((each): each is string => !!each).map((each) => readable(words(each))).join(", ");
   const rows = useMemo(() => behaviorRows(comparison), [comparison]);
   return (
     <>
@@ -52,6 +54,12 @@ function Compared({ report, comparison }: { report: Report; comparison: Comparis
           <dd>{b}</dd>
           <dt>base of both</dt>
           <dd>{base || <span class="muted">none: A is the base of B, or they have none in common</span>}</dd>
+          {measured && (
+            <>
+              <dt>measured</dt>
+              <dd>{measured}</dd>
+            </>
+          )}
           {comparison.match.length > 0 && (
             <>
               <dt>matched by</dt>
@@ -63,7 +71,7 @@ function Compared({ report, comparison }: { report: Report; comparison: Comparis
       <section aria-labelledby="behavior-heading">
         <h2 id="behavior-heading">Behaviour, paired by problem</h2>
         {rows.length ? (
-          <BehaviorTable rows={rows} title={`${comparison.name}: behaviour`} note={`A difference is B less A, with a 95% interval over ${problemsOf(rows)}.`} />
+          <BehaviorTable rows={rows} title={`${comparison.name}: behaviour`} note={behaviorNote(rows)} />
         ) : (
           <Missing what="behaviour of the two" why="The comparison was made without rollouts." />
         )}
@@ -85,6 +93,11 @@ function behaviorRows(comparison: Comparison): BehaviorRow[] {
   const measures = [...new Set(comparison.behavior.map((row) => row.measure))];
   const rows = comparison.behavior.map((row): BehaviorRow => ({ ...row, reason: "", unit: "share" }));
   return rows.sort((a, b) => measures.indexOf(a.measure) - measures.indexOf(b.measure));
+}
+
+function behaviorNote(rows: readonly BehaviorRow[]): string {
+  const control = rows.some((row) => typeof row.control === "number") ? " A short bar: the control, A sampled again, less A." : "";
+  return `A difference is B less A, with a 95% interval over ${problemsOf(rows)}.${control}`;
 }
 
 function problemsOf(rows: readonly BehaviorRow[]): string {

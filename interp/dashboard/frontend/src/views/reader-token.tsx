@@ -2,7 +2,7 @@
 import { linkTo } from "../address";
 import { useChunks, type Report } from "../data";
 import { useNotes } from "../notes";
-import { type Reading, STATE_WORDS } from "../rollouts/reading";
+import { stepWords, type Reading } from "../rollouts/reading";
 import type { RolloutStore } from "../rollouts/store";
 import { LatentLink } from "../parts";
 import { num, signed } from "../text";
@@ -49,7 +49,7 @@ function Numbers({ reading, token }: { reading: Reading; token: number }) {
   return (
     <dl class="verdict">
       <Fact name="role">{readable(reading.role(token)) || "–"}</Fact>
-      <Fact name="step">{step ? `${step}: ${STATE_WORDS[reading.state(token)] ?? "unknown"}` : "none"}</Fact>
+      <Fact name="step">{step ? `${step}: ${stepWords(reading.state(token))}` : "none"}</Fact>
       <Fact name="log-prob" title="nats">
         {num(logprob)}
       </Fact>

@@ -1,6 +1,6 @@
 // The verdict on a rollout, in one line of terms.
 import { fieldOf, formatFilters } from "../rollouts/filters";
-import { SOURCE_WORDS, type RolloutStore } from "../rollouts/store";
+import { PROBE_TEXT, SOURCE_WORDS, type RolloutStore } from "../rollouts/store";
 import { linkTo } from "../address";
 import { readable } from "../tokens";
 import { Fact, OutcomeBadge, short } from "./rollouts-parts";
@@ -46,7 +46,10 @@ export function Verdict({ store, row }: { store: RolloutStore; row: number }) {
           {short(gate)}
         </Fact>
       )}
-      <Fact name="source">{SOURCE_WORDS[columns.source[row]] ?? "unknown"}</Fact>
+      <Fact name="source" title={columns.source[row] === PROBE_TEXT ? "The base wrote it; this checkpoint read it" : undefined}>
+        {SOURCE_WORDS[columns.source[row]] ?? "unknown"}
+        {columns.source[row] === PROBE_TEXT && ", by the base"}
+      </Fact>
       <Fact name="problem">
         <a href={linkTo({ v: "rollouts", w: formatFilters(new Map([["problem", new Set([fieldOf("problem")!.value(store, row)])]])) })}>
           {readable(shortened(problem.id))}

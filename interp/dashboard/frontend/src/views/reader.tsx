@@ -6,7 +6,7 @@ import { useChunks, type Report } from "../data";
 import { useKeys } from "../keys";
 import { coloringsOf, coloringValues, keyOfDigit, type Coloring } from "../rollouts/colorings";
 import { checkpointWord } from "../rollouts/filters";
-import { Reading, STATE_WORDS } from "../rollouts/reading";
+import { Reading, stepWords } from "../rollouts/reading";
 import { OUTCOME_WORDS, type RolloutStore } from "../rollouts/store";
 import { Loading } from "../parts";
 import { TokenLine } from "../tokenline";
@@ -221,7 +221,7 @@ function tokenWords(reading: Reading, firstError: number): (token: number) => st
     const parts = [
       token === firstError ? "first error" : "",
       reading.role(token),
-      step ? `step ${step}: ${STATE_WORDS[reading.state(token)] ?? ""}` : "",
+      step ? `step ${step}: ${stepWords(reading.state(token))}` : "",
     ];
     return parts.filter(Boolean).join(", ");
   };
@@ -265,7 +265,7 @@ function Steps(props: { reading: Reading; firstError: number; onSelect: (token: 
       {reading.steps.map((step) => (
         <li key={step.from}>
           <button type="button" class={`step-chip ${STATE_CLASSES[step.state] ?? ""}`} onClick={() => onSelect(step.from)}>
-            <b>{step.number}</b> {STATE_WORDS[step.state] ?? "unknown"}
+            <b>{step.number}</b> {stepWords(step.state)}
           </button>
         </li>
       ))}
