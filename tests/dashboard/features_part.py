@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+
 from dashboard.report_parts import ROLES, VERDICTS, Chunks, Shape, Texts
 
 SLOW_SHARE = 0.25
@@ -23,6 +24,7 @@ def make_features(
         "dictionary": {"name": text("tsae"), "width": 3 * A + 10, "layer": 3, "k": 16, "fve": 0.84},
         "roles": ["none", *text.names(ROLES[1:])],
         "role": chunks.array("role", role, "u1"),
+        "facts_tokens": 20_000,
         "facts": {
             "firing_rate": chunks.array("facts.firing_rate", rate, "f4"),
             "mean_when_active": chunks.array("facts.mean_when_active", rng.lognormal(0, 0.4, A), "f4"),
@@ -128,7 +130,9 @@ def _drift(shape: Shape, steps: list[int], corpus: str) -> list[dict[str, Any]]:
         for place, bucket in enumerate(shape.buckets):
             fve = round(0.84 - 0.1 * age / len(steps) - 0.02 * place, 3)
             row = {"checkpoint": checkpoint, "bucket": bucket, "corpus": corpus}
-            rows.append(row | {"fve": fve, "threshold": 0.75, "trusted": fve >= 0.75})
+            reason = "both limits are met" if fve >= 0.75 else f"explains {fve} of the variance; the limit is 0.75"
+            row |= {"fve": fve, "threshold": 0.75, "kl_recovered": 0.97, "trusted": fve >= 0.75, "reason": reason}
+            rows.append(row)
     return rows
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from dashboard.hostile import HOSTILE
 
 ROLES = ("none", "reasoning", "computation", "shortcut", "format")

@@ -46,8 +46,8 @@ def make_rollouts(
             name: chunks.array(f"block.{number}.{name}", values, dtype) for name, (values, dtype) in tokens.items()
         }
         arrays.append({
-            "checkpoint": block.checkpoint, "first": block.first, "count": block.count, "start": start,
-            "tokens": len(tokens["token"][0]), "arrays": names,
+            "checkpoint": block.checkpoint, "source": block.source, "first": block.first, "count": block.count,
+            "start": start, "tokens": len(tokens["token"][0]), "arrays": names,
         })  # fmt: skip
     answers = [None if row % 11 == 5 else text(str(row % 97)) for row in range(shape.R)]
     dtypes = {

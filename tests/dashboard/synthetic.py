@@ -15,9 +15,8 @@ if __name__ == "__main__":  # as pytest does
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dashboard.features_part import make_features
-from dashboard.report_parts import ROLES, Chunks, Shape, Texts, estimate
+from dashboard.report_parts import ROLES, VERDICTS, Chunks, Shape, Texts, estimate
 from dashboard.rollouts_part import make_rollouts
-
 from interp.dashboard.page import page
 
 PARTS = (
@@ -122,6 +121,7 @@ def _learning(rng: np.random.Generator, shape: Shape) -> list[dict[str, Any]]:
                 ):
                     grown = 0.3 * age / len(steps) * (measure != "direct_share")
                     row = {"run": run, "checkpoint": checkpoint, "bucket": bucket, "measure": measure}
+                    row["source"] = "evaluation"
                     rows.append(row | estimate(rng, start / (1 + place % 4) + grown))
     return rows
 
@@ -133,10 +133,16 @@ def _comparison(rng: np.random.Generator, chunks: Chunks, text: Texts, shape: Sh
         for measure in ("pass_rate", "valid_rate", "lucky_share"):
             sides = {side: estimate(rng, rng.uniform(0.1, 0.8)) for side in ("a", "b")}
             difference = estimate(rng, sides["b"]["value"] - sides["a"]["value"])
-            row = {"bucket": bucket, "measure": measure, "n": difference["n"]}
-            for name, part in {**sides, "difference": difference}.items():
+            row = {"bucket": bucket, "measure": measure, "n": difference["n"], "base": 0.4, "verdict": "undecided"}
+            for name, part in {**sides, "difference": difference, "control": estimate(rng, 0)}.items():
                 row |= {name: part["value"], f"{name}_low": part["low"], f"{name}_high": part["high"]}
             behavior.append(row | {"p": round(rng.random(), 4), "q": round(rng.random(), 4)})
+    counts = [
+        {"bucket": bucket, "comparison": name, "prompts": 36, "common_share": 0.5}
+        | {verdict: int(rng.integers(0, 40)) for verdict in VERDICTS}
+        for bucket in shape.buckets
+        for name in ("A to B", "A resampled")
+    ]
     size = (shape.B, shape.A)
     change_a, change_b = rng.normal(0, 0.1, size), rng.normal(0, 0.1, size)
     absent = rng.random(size) < 0.1
@@ -152,7 +158,8 @@ def _comparison(rng: np.random.Generator, chunks: Chunks, text: Texts, shape: Sh
     latents["control"] = chunks.array("comparison.0.control", rng.integers(0, 4, shape.B), "u4")
     match = [text("same problems"), text("same number of updates")]
     return {
-        "name": text("hard against easy"), "a": a, "b": b, "base": base, "match": match, "behavior": behavior,
+        "name": text("hard against easy"), "corpus": "on-policy", "measure": "mean_activation", "counts": counts,
+        "a": a, "b": b, "base": base, "match": match, "behavior": behavior,
         "latents": latents if "features" in shape.has else None, "relations": list(RELATIONS),
     }  # fmt: skip
 
