@@ -58,6 +58,8 @@ export function patched(address: Address, patch: Patch): Address {
 
 export class AddressStore {
   current: Address;
+  /** Whether the browser's own buttons led here; it then scrolls to where the reader was. */
+  returned = false;
   private readonly listeners = new Set<() => void>();
 
   /** `page`: the browser's location follows. Otherwise the address is kept in memory. */
@@ -68,7 +70,9 @@ export class AddressStore {
   }
 
   private readonly follow = () => {
-    if (linkTo(parseAddress(location.hash)) !== linkTo(this.current)) this.show(parseAddress(location.hash));
+    if (linkTo(parseAddress(location.hash)) === linkTo(this.current)) return;
+    this.returned = true;
+    this.show(parseAddress(location.hash));
   };
 
   go(next: Address): void {
@@ -79,6 +83,7 @@ export class AddressStore {
         // A page inside a notebook's frame has no history; the address then stays in memory.
       }
     }
+    this.returned = false;
     this.show(next);
   }
 

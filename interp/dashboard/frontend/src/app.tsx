@@ -1,6 +1,6 @@
 // The page around the views: title, navigation, keys, theme, help, and what the report left out.
 import { Component, type ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { AddressContext, AddressStore, linkTo, parseAddress, useAddress } from "./address";
 import { ReportContext, useReport, type Report } from "./data";
 import { Help, LeftOut } from "./dialogs";
@@ -78,6 +78,7 @@ function Page({ theme, onTheme }: { theme: (typeof THEMES)[number]; onTheme: (th
   const report = useReport();
   const { index } = report;
   const [address, go] = useAddress();
+  const store = useContext(AddressContext);
   const main = useRef<HTMLElement>(null);
   const [dialog, setDialog] = useState<"" | "help" | "left out">("");
   const view = viewOf(address.v);
@@ -102,7 +103,10 @@ function Page({ theme, onTheme }: { theme: (typeof THEMES)[number]; onTheme: (th
   useLayoutEffect(() => {
     if (report.isStatic) document.title = `${index.title} · ${view.title}`;
     if (searching.current) search();
-    else if (!first.current) main.current!.focus({ preventScroll: true });
+    else if (!first.current) {
+      main.current!.focus({ preventScroll: true });
+      if (!store.returned) toTop(main.current!);
+    }
     first.current = false;
     searching.current = false;
   }, [view.v]);
@@ -167,6 +171,13 @@ function Page({ theme, onTheme }: { theme: (typeof THEMES)[number]; onTheme: (th
       {dialog === "left out" && <LeftOut onClose={() => setDialog("")} />}
     </>
   );
+}
+
+/** The page, or the widget's box, from its top. */
+function toTop(main: HTMLElement): void {
+  const root = main.closest<HTMLElement>(".interp")!;
+  root.scrollTop = 0;
+  if (root.classList.contains("page")) scrollTo(0, 0);
 }
 
 /** A view that fails says so in its place; the other views go on. */

@@ -29,9 +29,16 @@ export function verdictKind(verdict: string): string {
   return "open";
 }
 
-export function LatentLink({ latent, name }: { latent: number; name?: string }) {
+interface LatentLinkProps {
+  latent: number;
+  name?: string;
+  /** In a cell of a grid, whose own focus opens the row by Enter. */
+  inGrid?: boolean;
+}
+
+export function LatentLink({ latent, name, inGrid }: LatentLinkProps) {
   return (
-    <a href={linkTo({ v: "feature", f: latent })}>
+    <a href={linkTo({ v: "feature", f: latent })} tabIndex={inGrid ? -1 : undefined}>
       {latent}
       {name ? <span class="name"> {readable(name)}</span> : null}
     </a>

@@ -2,12 +2,12 @@
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useKeys } from "./keys";
-import { memo } from "./memo";
-import { sortRows, type Column, type Sort } from "./table-model";
+import { HeadCell, Row } from "./table-cells";
+import { sortRows, tableCsv, type Column, type Sort } from "./table-model";
 import { useScrollWindow } from "./scroll";
-import { downloadCsv, plural } from "./text";
+import { download, fileName, plural } from "./text";
 
-export { tableCsv, type Column, type Sort } from "./table-model";
+export type { Column, Sort } from "./table-model";
 
 export interface TableProps<R> {
   rows: readonly R[];
@@ -40,42 +40,6 @@ export interface HeadRow {
   label: string;
   cells: readonly { key: string; span: number; content?: ComponentChildren; title?: string; class?: string; style?: object }[];
 }
-
-interface RowProps<R> {
-  row: R;
-  index: number;
-  columns: readonly Column<R>[];
-  selected: boolean;
-  focusColumn: number;
-  top: number;
-  height: number;
-}
-
-const Row = memo(<R,>({ row, index, columns, selected, focusColumn, top, height }: RowProps<R>) => (
-  <div
-    role="row"
-    aria-rowindex={index + 2}
-    aria-selected={selected}
-    class={`row ${index % 2 ? "odd" : ""}`}
-    style={{ top: `${top}px`, height: `${height}px` }}
-    data-row={index}
-  >
-    {columns.map((column, i) => {
-      const extra = column.cellProps?.(row);
-      return (
-        <div
-          key={column.key}
-          role="gridcell"
-          tabIndex={focusColumn === i ? 0 : undefined}
-          {...extra}
-          class={`cell ${column.align ?? "left"} ${column.class ?? ""} ${extra?.class ?? ""}`}
-        >
-          {column.cell ? column.cell(row) : (column.value(row) ?? "–")}
-        </div>
-      );
-    })}
-  </div>
-)) as <R>(props: RowProps<R> & { key?: string | number }) => any;
 
 const OVERSCAN = 4;
 
@@ -160,7 +124,7 @@ export function Table<R>(props: TableProps<R>) {
         </span>
         {props.tools}
         {!props.noCsv && (
-          <button type="button" class="quiet" onClick={() => saveTable(label, columns, sorted)}>
+          <button type="button" class="quiet" onClick={() => download(fileName(label, "csv"), tableCsv(rows, columns, sort), "text/csv")}>
             Save CSV
           </button>
         )}
@@ -237,56 +201,6 @@ export function Table<R>(props: TableProps<R>) {
         {!sorted.length && <p class="empty muted">{props.empty ?? "No row fits."}</p>}
       </div>
     </div>
-  );
-}
-
-interface HeadCellProps<R> {
-  column: Column<R>;
-  index: number;
-  sort: Sort | null;
-  onSort?: (sort: Sort | null) => void;
-  focused: boolean;
-  onMove: (row: number, column: number) => void;
-}
-
-function HeadCell<R>({ column, index, sort, onSort, focused, onMove }: HeadCellProps<R>) {
-  const active = sort?.key === column.key;
-  const order = active ? (sort!.descending ? "descending" : "ascending") : "none";
-  const sortable = onSort && column.sortable !== false;
-  const next = () => {
-    // Numbers are asked for largest first, texts from A; the third click gives the order of the report back.
-    const firstDescending = column.align === "right";
-    if (!active) onSort!({ key: column.key, descending: firstDescending });
-    else onSort!(sort!.descending === firstDescending ? { key: column.key, descending: !firstDescending } : null);
-    onMove(-1, index);
-  };
-  return (
-    <div
-      role="columnheader"
-      aria-sort={sortable ? order : undefined}
-      class={`cell ${column.align ?? "left"} ${column.class ?? ""} ${column.headClass ?? ""}`}
-      title={column.help}
-      data-head={index}
-    >
-      {sortable ? (
-        <button type="button" tabIndex={focused ? 0 : -1} onClick={next} class={active ? "active" : ""}>
-          {column.title || <span class="sr-only">{column.help ?? column.key}</span>}
-          <span aria-hidden="true" class="arrow">
-            {active ? (sort!.descending ? "↓" : "↑") : ""}
-          </span>
-        </button>
-      ) : (
-        <span tabIndex={focused ? 0 : -1}>{column.title}</span>
-      )}
-    </div>
-  );
-}
-
-function saveTable<R>(label: string, columns: readonly Column<R>[], rows: readonly R[]): void {
-  downloadCsv(
-    label,
-    columns.map((column) => column.csvTitle ?? column.title),
-    rows.map((row) => columns.map((column) => column.value(row))),
   );
 }
 

@@ -275,7 +275,5 @@ export interface Index {
 
 /** In the `live_latent` and `base_latent` arrays: no latent here. */
 export const NO_LATENT = 4294967295;
-/** In the `bucket` column of rollouts: none. */
-export const NO_BUCKET = 255;
 /** The schema that this front-end reads. */
 export const SCHEMA = 1;

@@ -1,6 +1,6 @@
 // Facts of a latent's weights and activations: density, tokens of the logit lens, neighbours.
 import { Bars } from "../charts";
-import { useChunks, useJson } from "../data";
+import { useArray, useChunks, useJson } from "../data";
 import { roleName } from "../features/rows";
 import { useNotes } from "../notes";
 import { LatentLink, Loading, Missing } from "../parts";
@@ -10,7 +10,7 @@ import type { FeatureProps } from "./feature";
 
 export function FeatureDensity({ features, row }: FeatureProps) {
   const { density } = features;
-  const counts = useChunks({ it: density?.counts })?.it;
+  const counts = useArray(density?.counts);
   if (!density) return <Missing what="histogram of activations" />;
   if (!counts) return <Loading />;
   const bins = density.edges.length - 1;

@@ -57,7 +57,7 @@ export function featureColumns(inputs: ColumnInputs): Column<number>[] {
       width: "8ch",
       help: "The number of the latent in the dictionary",
       value: (row) => table.latents[row],
-      cell: (row) => <LatentLink latent={table.latents[row]} />,
+      cell: (row) => <LatentLink latent={table.latents[row]} inGrid />,
     },
     {
       key: "name",
