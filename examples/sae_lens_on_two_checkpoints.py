@@ -44,7 +44,7 @@ def main(args: Args) -> None:
         problems=args.problems, chat=args.chat, sampling=SampleConfig(group=4, max_new_tokens=args.max_new_tokens)
     )
     both = interp.tracking.compare(tsae, args.a, args.b, task, asking, layer=args.layer, out=args.out / "comparison")
-    print(both.drift().summary())  # "trusted": the dictionary fits B about as well as A
+    print(both.drift().summary())  # "trust": the dictionary fits B about as well as A
     print(both.behavior(), both.summary(), sep="\n")  # the control is "A resampled": A's own answers, twice
     table = both.table()
     print(table.filter(table["verdict"].is_in(["strengthened", "weakened"])).sort("q").head(20))

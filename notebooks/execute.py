@@ -38,7 +38,7 @@ WIDTH, HEIGHT, MARGIN = 1280, 760, 120
 """Pixels of the picture of a dashboard, and those below it that Chromium may leave unpainted."""
 FRAME = re.compile(r'<iframe[^>]*\bsrcdoc="([^"]*)"[^>]*></iframe>')
 NOT_SHOWN = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL)
-WARNING = re.compile(r"^.*?:\d+: (\w*Warning: .*)$")
+WARNING = re.compile(r"^.*?:\d+: (UserWarning: .*)$")
 
 
 def main() -> None:
