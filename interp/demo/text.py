@@ -234,7 +234,9 @@ def points(difference: Estimate) -> str:
     """A difference of shares with its interval, in percentage points."""
     if math.isnan(difference.value):
         return NONE
-    return f"{Estimate(100 * difference.value, 100 * difference.low, 100 * difference.high):+.0f}"
+    interval = (difference.low, difference.high) if difference.has_interval else ()
+    value, *ends = (round(100 * number) for number in (difference.value, *interval))
+    return f"{value:+d} [{ends[0]}, {ends[1]}]" if ends else f"{value:+d}"
 
 
 def estimate_of(row: Mapping[str, Any], value: str, low: str, high: str) -> Estimate:

@@ -58,7 +58,7 @@ def test_a_share_is_a_percentage_with_its_interval():
 
 
 def test_a_difference_of_shares_has_a_sign_and_is_in_points():
-    assert points(estimate_of({"d": -0.214, "l": -0.28, "h": 0.02}, "d", "l", "h")) == "-21 [-28, +2]"
+    assert points(estimate_of({"d": -0.214, "l": -0.28, "h": 0.02}, "d", "l", "h")) == "-21 [-28, 2]"
     assert points(estimate_of({"d": 0.1, "l": None, "h": None}, "d", "l", "h")) == "+10"
     assert points(estimate_of({"d": None}, "d", "l", "h")) == "-"
 
