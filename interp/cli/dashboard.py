@@ -23,6 +23,8 @@ class Dashboard(Args):
     """The file to write."""
     notes: Path | None = None
     """Names of latents, as a dashboard or `Notes.save` writes them. Default: the notes.json beside the results."""
+    base: Path | None = None
+    """The policy before training, as step 0 of a directory of checkpoints whose trainer did not save it."""
     report: Annotated[DashboardConfig, Flat] = field(default_factory=DashboardConfig)
     device: Name = "auto"
     """auto, cpu, cuda or mps."""
@@ -46,6 +48,7 @@ def dashboard_command(config: Annotated[Dashboard, Flat]) -> None:
         *config.results,
         config=config.report,
         notes=config.notes,
+        base=config.base,
         device=config.device,
         dtype=config.dtype,
         progress=not config.json,

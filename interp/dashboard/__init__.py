@@ -47,6 +47,7 @@ class CallableRoom(ModuleType):
         *results: Any,
         config: DashboardConfig | None = None,
         notes: "Notes | str | Path | None" = None,
+        base: str | Path | None = None,
         device: str = "auto",
         dtype: str = "auto",
         progress: bool = True,
@@ -54,7 +55,9 @@ class CallableRoom(ModuleType):
         """A dashboard of these results: see `make_dashboard`."""
         from interp.dashboard.building import make_dashboard
 
-        return make_dashboard(*results, config=config, notes=notes, device=device, dtype=dtype, progress=progress)
+        return make_dashboard(
+            *results, config=config, notes=notes, base=base, device=device, dtype=dtype, progress=progress
+        )
 
 
 sys.modules[__name__].__class__ = CallableRoom

@@ -35,6 +35,7 @@ def make_dashboard(
     *results: Any,
     config: DashboardConfig | None = None,
     notes: Notes | str | Path | None = None,
+    base: str | Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
     progress: bool = True,
@@ -44,11 +45,15 @@ def make_dashboard(
 
     Any of them may be missing: what needs it is left out, and `left_out` says so. All must be of one dictionary and of
     one base. `notes` are names of latents, or the file that holds them; by default those that lie beside results that
-    are given as directories."""
+    are given as directories. `base` is step 0 of directories of checkpoints whose trainer did not save it."""
     config = config or DashboardConfig()
     paths = [Path(result) for result in results if isinstance(result, str | Path)]
-    objects = [Named(_name_of(result), result) for result in results if not isinstance(result, str | Path)]
-    listed, left_out = open_results(paths)
+    objects = [
+        Named(_name_of(result), result, str(getattr(result, "path", "") or ""))
+        for result in results
+        if not isinstance(result, str | Path)
+    ]
+    listed, left_out = open_results(paths, base=None if base is None else Path(base))
     inputs = sort_results([*objects, *listed])
     inputs.left_out += left_out
     if notes is not None:

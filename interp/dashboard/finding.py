@@ -40,24 +40,29 @@ READERS: dict[str, Callable[[Path], Any]] = {
 """How each kind of artifact is opened. Others (stores, policies, organisms, checkpoints) are not shown."""
 
 
-def open_results(paths: Sequence[Path]) -> tuple[list[Named[Any]], list[str]]:
-    """The results in these directories, each once, and sentences about what was left out."""
+def open_results(paths: Sequence[Path], *, base: Path | None = None) -> tuple[list[Named[Any]], list[str]]:
+    """The results in these directories, each once, and sentences about what was left out. `base` is step 0 of
+    directories of checkpoints that have none of their own."""
     results: dict[Path, Named[Any]] = {}
     left_out: list[str] = []
     for path in paths:
         if not path.exists():
             raise BadInput(f"{path}: expected {KINDS}, got nothing there: is the path right?")
-        listed = list(_search(path, DEPTH, is_named=True, left_out=left_out))
+        listed = list(_search(path, DEPTH, base, is_named=True, left_out=left_out))
         if not listed and not left_out:
             raise BadInput(f"{path}: expected {KINDS}, or a directory of such, got none: is the path right?")
         results |= {place.resolve(): named for place, named in listed}
+    if base is not None and not any(isinstance(named.result, Series) for named in results.values()):
+        raise BadInput(f"{base} is step 0 of a directory of checkpoints: expected one of these too, got none (--base)")
     return list(results.values()), left_out
 
 
-def _search(path: Path, depth: int, *, is_named: bool, left_out: list[str]) -> Iterator[tuple[Path, Named[Any]]]:
+def _search(
+    path: Path, depth: int, base: Path | None, *, is_named: bool, left_out: list[str]
+) -> Iterator[tuple[Path, Named[Any]]]:
     """The result at a path and those inside, each with its place."""
     try:
-        result, is_whole = _open(path, is_named=is_named)
+        result, is_whole = _open(path, base, is_named=is_named)
     except BadInput as error:
         if is_named:
             raise
@@ -66,15 +71,15 @@ def _search(path: Path, depth: int, *, is_named: bool, left_out: list[str]) -> I
     if result is not None:
         if isinstance(result, Tracks | Comparison) and (partial := _partial_tracks(result)):
             left_out.append(partial)
-        yield path, Named(path.absolute().name, result)
+        yield path, Named(path.absolute().name, result, str(path))
     if depth and path.is_dir() and not is_whole:
         inside = (each for each in sorted(path.iterdir()) if not each.name.startswith((".", "checkpoint-")))
         for each in inside:
             if each.is_dir() or each.name == NOTES_FILE:
-                yield from _search(each, depth - 1, is_named=False, left_out=left_out)
+                yield from _search(each, depth - 1, base, is_named=False, left_out=left_out)
 
 
-def _open(path: Path, *, is_named: bool) -> tuple[Any, bool]:
+def _open(path: Path, base: Path | None, *, is_named: bool) -> tuple[Any, bool]:
     """The result at a path, or None, and whether nothing else is to be searched inside."""
     if path.is_file():
         if path.name == NOTES_FILE:
@@ -94,7 +99,7 @@ def _open(path: Path, *, is_named: bool) -> tuple[Any, bool]:
     if (path / "cfg.json").is_file() and (path / "sae_weights.safetensors").is_file():
         return TSAE.load(path), True
     if find_checkpoints(path):
-        return Series.from_dir(path, base=None, skip_bad=not is_named), False
+        return _open_series(path, base, skip_bad=not is_named), False
     if is_named and ((path / "config.json").is_file() or is_adapter(path)):
         return Series.from_dirs([path]), True
     return None, False
@@ -110,6 +115,12 @@ def expect_schema(path: Path, manifest: dict[str, Any]) -> None:
             f"{path / MANIFEST}: expected schema {SCHEMA}, got {schema!r}{writer}: make it again with this version, "
             "or leave it out"
         )
+
+
+def _open_series(path: Path, base: Path | None, *, skip_bad: bool) -> Series:
+    """Checkpoints of another trainer, after their base if they have no step 0."""
+    has_base = find_checkpoints(path)[0].step == 0
+    return Series.from_dir(path, base=None if has_base else base, skip_bad=skip_bad)
 
 
 def _open_run(path: Path) -> Run:

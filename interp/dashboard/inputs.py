@@ -34,6 +34,11 @@ class Named(Generic[R]):
 
     name: str
     result: R
+    place: str = ""
+    """Where it lies, for messages. Empty: it has no place but its name."""
+
+    def __str__(self) -> str:
+        return self.place or self.name
 
 
 Result = Run | Series | Tracks | Comparison | Roles | TSAE | Evaluation | Rollouts | Buckets | StudyResult | Notes
@@ -117,8 +122,8 @@ def _sort(inputs: Inputs, named: Named[Any]) -> None:
     elif isinstance(result, Roles | TSAE | Buckets | Notes):
         name = {Roles: "roles", TSAE: "tsae", Buckets: "buckets", Notes: "notes"}[type(result)]
         if (earlier := getattr(inputs, name)) is not None and earlier is not result:
-            first = getattr(earlier, "name", "") if isinstance(earlier, Named) else earlier.path
-            raise BadInput(f"expected one {name}, got two, {first} and {named.name}: make a report of each")
+            first = earlier if isinstance(earlier, Named) else earlier.path
+            raise BadInput(f"expected one {name}, got two, {first} and {named}: make a report of each")
         setattr(inputs, name, result if isinstance(result, Notes) else named)
     else:
         raise BadInput(f"expected {KINDS}, or the directory of one; got {result!r:.60} ({type(result).__name__})")
@@ -169,11 +174,11 @@ def _same_weights(one: str, other: str) -> bool:
 def dictionaries_of(inputs: Inputs) -> Iterator[tuple[str, str]]:
     """What is of a dictionary, with the dictionary's fingerprint."""
     if inputs.tsae is not None:
-        yield f"the dictionary {inputs.tsae.name}", inputs.tsae.result.fingerprint()
+        yield f"the dictionary {inputs.tsae}", inputs.tsae.result.fingerprint()
     for tracks in inputs.all_tracks:
         yield f"the tracks {tracks.path}", tracks.made_from["tsae"]
     if inputs.roles is not None and "tsae" in inputs.roles.result.made_from:
-        yield f"the roles {inputs.roles.name}", inputs.roles.result.made_from["tsae"]
+        yield f"the roles {inputs.roles}", inputs.roles.result.made_from["tsae"]
 
 
 def bases_of(inputs: Inputs) -> Iterator[tuple[str, str]]:
@@ -185,10 +190,10 @@ def bases_of(inputs: Inputs) -> Iterator[tuple[str, str]]:
         yield f"the tracks {tracks.path}", tracks.made_from[f"policy-{tracks.steps[0]}"]
     for named in inputs.comparisons:
         if (base := named.result.base) is not None:
-            yield f"the comparison {named.name}", named.result.tracks.made_from[f"policy-{base}"]
+            yield f"the comparison {named}", named.result.tracks.made_from[f"policy-{base}"]
     for named in (inputs.buckets, inputs.roles):
         if named is not None and "policy" in named.result.made_from:
-            yield named.name, named.result.made_from["policy"]
+            yield str(named), named.result.made_from["policy"]
 
 
 def _expect_related_dictionary(inputs: Inputs) -> None:
@@ -200,7 +205,7 @@ def _expect_related_dictionary(inputs: Inputs) -> None:
     made_from = {f"policy-{number}": fingerprint for number, fingerprint in enumerate(policies)}
     if unrelated := inputs.tsae.result.unrelated_policies(made_from):
         raise Mismatch(
-            f"the dictionary {inputs.tsae.name} was fitted on other weights: expected some of {unrelated[0]}, got "
+            f"the dictionary {inputs.tsae} was fitted on other weights: expected some of {unrelated[0]}, got "
             f"{unrelated[1]}: give the runs it was fitted on, or accept any policy (allow_unrelated_policies, "
             "--allow-unrelated-policies)"
         )

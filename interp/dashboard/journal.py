@@ -108,7 +108,8 @@ class RolloutTable:
 
     def _bucket(self, rollout: Rollout) -> int | None:
         level = self.levels.of(rollout)
-        return None if level is None else self.buckets.index(level)
+        bucket = NO_BUCKET if level is None else self.buckets.index(level)
+        return bucket if bucket < NO_BUCKET else None
 
     def _problem(self, rollout: Rollout) -> int:
         key = rollout.problem, rollout.prompt

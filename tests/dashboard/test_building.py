@@ -11,7 +11,7 @@ import pytest
 from conftest import tiny_policy
 from features_fixtures import make_roles, make_trial
 from grpo_fixtures import small_config, train_tiny
-from tracking_fixtures import LAYER, SMALL, TASK, axes_dictionary
+from tracking_fixtures import LAYER, SMALL, TASK, axes_dictionary, save_as_sae_lens
 
 import interp
 from interp.artifacts import BadInput, Mismatch, with_checksum
@@ -397,3 +397,21 @@ def test_places_without_results_are_refused(tmp_path, name, message):
     (tmp_path / "file.txt").write_text("a")
     with pytest.raises(BadInput, match=message):
         make(tmp_path / name)
+
+
+def test_checkpoints_of_another_trainer_begin_with_their_base(results, tmp_path):
+    trained = tmp_path / "trained"
+    for step in (2, 4):
+        shutil.copytree(results.run.path / f"checkpoint-{step}", trained / f"checkpoint-{step}")
+    base = results.run.path / "checkpoint-0"
+    dashboard = make(trained, results.tsae, base=base)
+    assert [entry["step"] for entry in dashboard.index["checkpoints"]] == [0, 2, 4]
+    assert dashboard.index["features"]["lens"] is None and "no task is known" in sentences(dashboard)
+    with pytest.raises(BadInput, match="expected one of these too, got none"):
+        make(results.root / "roles", base=base)
+
+
+def test_two_dictionaries_are_named_by_their_places(results, tmp_path):
+    first, second = (save_as_sae_lens(tmp_path / name) for name in ("one", "two"))
+    with pytest.raises(BadInput, match=f"expected one tsae, got two, {first} and {second}: make a report of each"):
+        make(tmp_path)
