@@ -1,7 +1,7 @@
 // One rollout: its verdict, its prompt, its tokens in a colouring, and what is known of the chosen token.
 import type { RefObject } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import { linkTo, useAddress } from "../address";
+import { useAddress } from "../address";
 import { useChunks, type Report } from "../data";
 import { useKeys } from "../keys";
 import { coloringsOf, coloringValues, keyOfDigit, type Coloring } from "../rollouts/colorings";
@@ -136,8 +136,8 @@ function ColoredTokens({ report, store, reading }: { report: Report; store: Roll
   };
   useTokenKeys(reading, token, latent, numbers, line, choose);
   useLayoutEffect(() => {
-    const chosen = token === null ? null : line.current?.querySelector(`[data-i="${token}"]`);
-    chosen?.scrollIntoView({ block: "nearest" });
+    if (token === null) line.current?.firstElementChild?.scrollTo(0, 0);
+    else line.current?.querySelector(`[data-i="${token}"]`)?.scrollIntoView({ block: "nearest" });
   }, [reading, token]);
   const needsLatent = coloring.key === "activation" || coloring.key === "base";
 
@@ -283,7 +283,3 @@ function Steps(props: { reading: Reading; firstError: number; onSelect: (token: 
     </ol>
   );
 }
-
-/** The address of a token of a rollout in a colouring. */
-export const tokenLink = (row: number, token: number, by: string, latent?: number): string =>
-  linkTo({ v: "rollouts", r: row, t: token, by, l: latent });
