@@ -4,6 +4,7 @@ import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } fro
 import { AddressContext, AddressStore, linkTo, parseAddress, useAddress } from "./address";
 import { ReportContext, useReport, type Report } from "./data";
 import { Help, LeftOut } from "./dialogs";
+import { focusedIn } from "./focus";
 import { KeyContext, KeyStore, useKeys } from "./keys";
 import { useTheme } from "./theme";
 import { plural } from "./text";
@@ -98,7 +99,7 @@ function Page({ theme, onTheme }: { theme: (typeof THEMES)[number]; onTheme: (th
       go({ v: index.features ? "features" : "rollouts" });
     },
     "?": () => setDialog("help"),
-    Escape: () => (document.activeElement as HTMLElement | null)?.blur?.(),
+    Escape: () => focusedIn(main.current!)?.blur(),
   });
   useLayoutEffect(() => {
     if (report.isStatic) document.title = `${index.title} · ${view.title}`;

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { useReport } from "./data";
+import { focusedIn } from "./focus";
 import { readable } from "./tokens";
 
 interface DialogProps {
@@ -14,7 +15,7 @@ export function Dialog({ title, onClose, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
     const it = dialog.current!;
-    const before = document.activeElement as HTMLElement | null;
+    const before = focusedIn(it);
     it.showModal();
     return () => {
       it.close();

@@ -1,6 +1,7 @@
 // Tokens in one flowing text, each with a colour. Another colouring sets classes on the same elements: nothing is drawn anew.
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { memo } from "./memo";
+import { focusedIn } from "./focus";
 import { shadeClass, type Scale } from "./colors";
 import { num } from "./text";
 import { spoken, visible } from "./tokens";
@@ -70,7 +71,7 @@ export function TokenLine(props: TokenLineProps) {
     if (!span) return;
     span.tabIndex = 0;
     span.setAttribute("aria-selected", String(selected !== null));
-    if (list.current!.contains(document.activeElement)) span.focus();
+    if (list.current!.contains(focusedIn(list.current!))) span.focus();
     return () => {
       span.tabIndex = -1;
       span.setAttribute("aria-selected", "false");
