@@ -76,8 +76,8 @@ export function featureColumns(inputs: ColumnInputs): Column<number>[] {
       cell: (row) => (table.role[row] ? readable(roleName(table, row)) : <span class="muted">none</span>),
     },
     fact("slow", "block", (row) => (table.slow[row] ? "slow" : "fast"), "The slow or the fast block of the dictionary", "7ch"),
-    fact("rate", "firing rate", (row) => table.firingRate[row], "Share of tokens where it is active", "11ch"),
-    fact("mean", "mean active", (row) => table.meanWhenActive[row], "Mean activation where it is active", "12ch"),
+    fact("rate", "firing rate", (row) => table.firingRate[row], "Share of tokens where it is active", "12ch"),
+    fact("mean", "mean active", (row) => table.meanWhenActive[row], "Mean activation where it is active", "13ch"),
   ];
   if (!data) return [...facts, fact("max", "max", (row) => table.max[row], "Largest activation", "9ch")];
   const own = ownScales(data);

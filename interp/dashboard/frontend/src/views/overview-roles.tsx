@@ -10,11 +10,11 @@ export function RoleCounts({ index, roles }: { index: Index; roles: readonly Rol
     return (
       <Missing
         what="roles beside tracks, so there is nothing to count"
-        why="Roles come from `interp roles`, tracks from `interp track`."
+        why="Roles come from interp roles, tracks from interp track."
       />
     );
   const runs = [...new Set(roles.map((row) => row.run))];
-  const most = Math.max(1, ...roles.map((row) => Math.max(row.strengthened, row.weakened, row.control ?? 0)));
+  const most = Math.max(1, ...roles.map((row) => row.latents));
   return (
     <>
       <div class="role-runs">

@@ -5,7 +5,7 @@ import { readable } from "../tokens";
 import type { Verdict } from "../types";
 
 export function Verdicts({ verdicts }: { verdicts: readonly Verdict[] }) {
-  if (!verdicts.length) return <Missing what="study, so there are no verdicts" why="Verdicts come from `interp study`." />;
+  if (!verdicts.length) return <Missing what="study, so there are no verdicts" why="Verdicts come from interp study." />;
   return (
     <div class="panel scroll-x">
       <table class="verdicts">
