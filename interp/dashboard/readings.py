@@ -52,6 +52,18 @@ def read_codes(
     return Codes.concat(parts) if parts else None
 
 
+def split_codes(codes: Codes, counts: Sequence[int]) -> "list[Codes | None]":
+    """Codes of consecutive tokens in parts of so many tokens; None for a part of none."""
+    starts = np.cumsum([0, *counts])
+    ends = np.searchsorted(codes.token_K.numpy(), starts)
+    return [
+        Codes(codes.token_K[a:b] - start, codes.latent_K[a:b], codes.value_K[a:b], count, codes.width)
+        if count
+        else None
+        for start, count, a, b in zip(starts.tolist(), counts, ends.tolist(), ends[1:].tolist(), strict=False)
+    ]
+
+
 def read_logprobs(
     policy: "Policy", rows: Sequence[Rollout], *, temperature: float, micro_tokens: int
 ) -> tuple[Float[ndarray, " N"], Float[ndarray, " N"]]:

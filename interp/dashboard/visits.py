@@ -2,16 +2,17 @@
 last. One policy at a time is in memory.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
 
 from interp.artifacts import BadInput, same_fingerprint
 from interp.dashboard.config import DashboardConfig
 from interp.dashboard.inputs import Inputs
-from interp.dashboard.readings import Reading, read_codes, read_logprobs
+from interp.dashboard.readings import Reading, read_codes, read_logprobs, split_codes
 from interp.dashboard.rollouts import (
     PROBE_TEXT,
     QUESTION_SPLIT,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from interp.policy import Policy
     from interp.tsae.codes import Codes
 
+TOKENS_AT_ONCE = 2**15
+"""Tokens whose residuals are in memory at once, or those of one batch."""
 Place = tuple[str, int]
 """The name of a subject, and a step."""
 
@@ -55,6 +58,23 @@ class Visit:
     @property
     def is_base(self) -> bool:
         return self.step == self.subject.steps[0]
+
+
+def rows_of(readings: Iterable[Reading]) -> list[Rollout]:
+    """The rollouts of all batches, one batch after another."""
+    return [row for reading in readings for row in reading.batch.rows]
+
+
+def parts_of(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+    """Readings in parts of about `TOKENS_AT_ONCE` tokens."""
+    part: list[Reading] = []
+    for reading in readings:
+        part.append(reading)
+        if sum(each.batch.tokens for each in part) >= TOKENS_AT_ONCE:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 @dataclass
@@ -94,13 +114,14 @@ class Visitor:
                 self._visit_base(policy, visit, visits, probe)
             else:
                 self._visit(policy, visit, probe)
+            if bases and visit is bases[-1]:
+                self.on_base(policy, [reading for each in visits for reading in each.readings])
             del policy
         unread = [visit for visit in visits if visit not in loadable]
         for visit in unread:
             self._say_unread(visit)
         readings = [reading for visit in visits for reading in visit.readings if reading.batch.rows]
-        for reading in readings:
-            self._add_texts(None, reading)
+        self._add_texts(None, readings)
         return sorted(readings, key=lambda reading: (reading.batch.checkpoint, reading.batch.source))
 
     @property
@@ -153,32 +174,36 @@ class Visitor:
         self._ask(policy, visit)
         if probe and visit.step == visit.subject.steps[-1] and self.inputs.tsae is not None:
             visit.readings.append(self._probe_reading(policy, visit, probe))
-        for reading in visit.readings:
-            reading.live = self._codes(policy, reading.batch.rows)
-            self._add_texts(policy, reading)
+        for part in parts_of(visit.readings):
+            for reading, codes in zip(part, self._codes(policy, part), strict=True):
+                reading.live = codes
+        self._add_texts(policy, visit.readings)
 
     def _visit_base(self, policy: "Policy", visit: Visit, visits: list[Visit], probe: list[Rollout]) -> None:
         """What the base writes and reads itself, and then its reading of what every other checkpoint wrote."""
         self._ask(policy, visit)
         if probe:
             visit.readings.append(self._probe_reading(policy, visit, probe))
-        for other in visits:
-            if not same_fingerprint(other.subject.base, visit.subject.base):
-                continue
-            for reading in other.readings:
-                rows = reading.batch.rows
-                expect_readable(policy, rows)
-                reading.base = self._codes(policy, rows)
-                if other.is_base:
-                    reading.live = reading.base
-                reading.base_logprobs, _ = read_logprobs(
-                    policy, rows, temperature=other.subject.temperature(), micro_tokens=self.config.micro_tokens
-                )
-                self._add_texts(policy, reading)
-        self.on_base(policy, [reading for other in visits for reading in other.readings])
+        own = [other for other in visits if same_fingerprint(other.subject.base, visit.subject.base)]
+        by_temperature: dict[float, list[Reading]] = {}
+        for other in own:
+            by_temperature.setdefault(other.subject.temperature(), []).extend(other.readings)
+        parts = [(each, part) for each, readings in by_temperature.items() for part in parts_of(readings)]
+        for temperature, part in parts:
+            rows = rows_of(part)
+            expect_readable(policy, rows)
+            logprobs = read_logprobs(policy, rows, temperature=temperature, micro_tokens=self.config.micro_tokens)[0]
+            ends = np.cumsum([reading.batch.tokens for reading in part])
+            for reading, codes, own_N in zip(
+                part, self._codes(policy, part), np.split(logprobs, ends[:-1]), strict=True
+            ):
+                reading.base, reading.base_logprobs = codes, own_N
+            self._add_texts(policy, part)
+        for reading in (reading for other in own if other.is_base for reading in other.readings):
+            reading.live = reading.base
 
-    def _add_texts(self, policy: "Policy | None", reading: Reading) -> None:
-        self.texts.add(policy, (token for row in reading.batch.rows for token in row.tokens))
+    def _add_texts(self, policy: "Policy | None", readings: Sequence[Reading]) -> None:
+        self.texts.add(policy, (token for row in rows_of(readings) for token in row.tokens))
 
     def _ask(self, policy: "Policy", visit: Visit) -> None:
         task, buckets = self.inputs.task, self.inputs.buckets
@@ -201,17 +226,20 @@ class Visitor:
         )
         return Reading(Batch(visit.checkpoint, PROBE_TEXT, rows), logprobs=logprobs, entropies=entropies)
 
-    def _codes(self, policy: "Policy", rows: list[Rollout]) -> "Codes | None":
+    def _codes(self, policy: "Policy", readings: Sequence[Reading]) -> "list[Codes | None]":
+        """The codes of each batch, read together. None without a dictionary, or without a token."""
         tsae, layer = self.inputs.tsae, self.inputs.layer
         if tsae is None:
-            return None
+            return [None] * len(readings)
         if policy.d_model != tsae.result.d_model:
             raise BadInput(
                 f"{policy.path}: expected a policy of d_model {tsae.result.d_model}, as the dictionary's; got "
                 f"{policy.d_model}: give the dictionary of these checkpoints"
             )
-        resolved = resolve_layer(tsae.result, layer)
-        return read_codes(tsae.result, policy, resolved, rows, micro_tokens=self.config.micro_tokens)
+        resolved, rows = resolve_layer(tsae.result, layer), rows_of(readings)
+        codes = read_codes(tsae.result, policy, resolved, rows, micro_tokens=self.config.micro_tokens)
+        counts = [reading.batch.tokens for reading in readings]
+        return [None] * len(readings) if codes is None else split_codes(codes, counts)
 
     # --- progress and what is missing --------------------------------------------------------------------------------
 

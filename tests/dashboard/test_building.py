@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import tiny_policy
 from features_fixtures import make_roles, make_trial
-from grpo_fixtures import small_config, train_tiny
+from grpo_fixtures import make_rollout, small_config, train_tiny
 from tracking_fixtures import LAYER, SMALL, TASK, axes_dictionary, save_as_sae_lens
 
 import interp
@@ -415,3 +415,26 @@ def test_two_dictionaries_are_named_by_their_places(results, tmp_path):
     first, second = (save_as_sae_lens(tmp_path / name) for name in ("one", "two"))
     with pytest.raises(BadInput, match=f"expected one tsae, got two, {first} and {second}: make a report of each"):
         make(tmp_path)
+
+
+def test_huge_and_hostile_texts_are_data_like_any_other():
+    hostile = "</script><img src=x onerror=alert(1)>\u202e\u2028"
+    rows = [
+        make_rollout(1.0, prompt=hostile * 1500, problem=hostile, level=hostile, format=hostile, answer=hostile),
+        make_rollout(0.0, length=0, sample=1, prompt=hostile * 1500, problem=hostile, level=None, valid=None),
+    ]
+    dashboard = make(Rollouts(rows))
+    rollouts = dashboard.index["rollouts"]
+    assert rollouts["count"] == 2 and rollouts["formats"] == [hostile, "chain"]
+    (problem,) = dashboard.chunk(rollouts["problems"])
+    assert problem["prompt"] == hostile * 1500 and len(problem["prompt"]) > 50_000
+    assert dashboard.chunk(rollouts["columns"]["bucket"]).tolist() == [0, 255]
+    assert dashboard.chunk(rollouts["columns"]["valid"]).tolist() == [0, 2]
+    assert "<img" not in dashboard.as_html() and len(dashboard.as_html()) < 10**6
+
+
+def test_a_report_without_a_token_has_rollouts_all_the_same():
+    dashboard = make(Rollouts([make_rollout(length=0), make_rollout(length=0, sample=1)]))
+    (block,) = dashboard.index["rollouts"]["blocks"]
+    assert block["tokens"] == 0 and block["count"] == 2
+    assert dashboard.chunk(block["arrays"]["token"]).shape == (0,)

@@ -18,6 +18,7 @@ from interp.dashboard.readings import (
     add_block,
     read_codes,
     read_logprobs,
+    split_codes,
     step_columns,
     strongest,
 )
@@ -84,6 +85,15 @@ def test_codes_and_log_probabilities_follow_each_other_also_beside_an_empty_comp
     assert len(logprobs) == len(entropies) == 5
     assert logprobs[3:] == pytest.approx(own[0].tolist(), abs=1e-4)
     assert read_codes(tsae, policy, 1, rows[1:2], micro_tokens=64) is None
+
+
+def test_codes_are_split_into_batches_as_if_each_had_been_read_alone():
+    parts = split_codes(Codes.from_dense(Z), [1, 0, 2])
+    assert parts[1] is None
+    for part, rows in ((parts[0], Z[:1]), (parts[2], Z[1:])):
+        alone = Codes.from_dense(rows)
+        assert part is not None and part.tokens == alone.tokens
+        assert torch.equal(part.token_K, alone.token_K) and torch.equal(part.value_K, alone.value_K)
 
 
 def byte_level_policy():
