@@ -39,7 +39,7 @@ const finite = (x: number | null | undefined): x is number => x != null && Numbe
 export function Dots(props: DotsProps) {
   const { rows } = props;
   const height = rows.length * LINE + 26 + (props.xName ? 14 : 0);
-  const longest = Math.min(props.nameWidth ?? 34, Math.max(4, ...rows.map((r) => r.name.length)));
+  const longest = Math.min(props.nameWidth ?? 44, Math.max(4, ...rows.map((r) => r.name.length)));
   const values = rows.flatMap((r) => [r.value, r.low, r.high, ...(r.others ?? [])]);
   if (props.zero) values.push(0);
   return (
@@ -62,7 +62,7 @@ export function Dots(props: DotsProps) {
         return `${row.name}\n${interval({ value: row.value, low: row.low ?? null, high: row.high ?? null })}${row.note ? `\n${row.note}` : ""}`;
       }}
       draw={(width) => {
-        const left = Math.min(width * 0.5, longest * 6.6 + 10);
+        const left = Math.min(width * 0.48, longest * 6.6 + 10);
         const x = linearAxis(props.range ?? extent(values), left + 8, width - 12, Math.max(2, (width - left) / 70));
         return (
           <>

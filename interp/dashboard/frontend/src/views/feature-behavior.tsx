@@ -19,7 +19,7 @@ export function FeatureBehavior({ features, latent }: FeatureProps) {
   if (!trials) return <Loading />;
   const own = trials.filter((trial) => trial.latent === latent);
   const effects = own.filter((trial) => trial.ablation != null);
-  const behavior = own.flatMap((trial) => trial.behavior ?? []);
+  const behavior = distinct(own.flatMap((trial) => trial.behavior ?? []));
   if (!effects.length && !behavior.length)
     return <p class="muted">This latent was not edited: it did not reach the gate of ablation.</p>;
   return (
@@ -29,7 +29,7 @@ export function FeatureBehavior({ features, latent }: FeatureProps) {
           title="Effect on the log-probability of its target tokens"
           level={4}
           description="Shift of the log-probability when the latent is ablated, with its 95% interval, and when it is amplified; marks: matched random latents, ablated."
-          rows={effects.flatMap(effectRows)}
+          rows={effects.flatMap((trial) => effectRows(trial, effects.length > 1))}
           xName="shift of log-probability"
           zero
           legend={LEGEND}
@@ -37,7 +37,7 @@ export function FeatureBehavior({ features, latent }: FeatureProps) {
       )}
       {behavior.length > 0 ? (
         <Dots
-          title="Behaviour of rollouts sampled under the edit"
+          title="Effect on behaviour"
           level={4}
           description="Change of each measure of behaviour when the latent is ablated or doubled, with 95% intervals, beside matched random latents."
           rows={behavior.map(behaviorRow)}
@@ -46,25 +46,32 @@ export function FeatureBehavior({ features, latent }: FeatureProps) {
           legend={LEGEND}
         />
       ) : (
-        <p class="muted">No rollouts were sampled under edits of this latent.</p>
+        <p class="muted">Effects of this latent on behaviour were not measured.</p>
       )}
     </>
   );
 }
 
-function effectRows(trial: Trial): DotRow[] {
+/** A latent that was tried for several roles had its rollouts sampled once. */
+function distinct(changes: readonly BehaviorChange[]): BehaviorChange[] {
+  const known = new Map(changes.map((change) => [JSON.stringify([change.edit, change.what, change.value, change.low]), change]));
+  return [...known.values()];
+}
+
+function effectRows(trial: Trial, several: boolean): DotRow[] {
+  const of = several ? `${readable(trial.contrast || trial.family)}, ` : "";
   const rows: DotRow[] = [
     {
-      name: "ablated",
+      name: `${of}ablated`,
       hue: 0,
       value: trial.ablation,
       low: trial.ablation_low,
       high: trial.ablation_high,
       others: trial.matched,
-      note: `${trial.matched.length} matched latents as marks`,
+      note: `tried as ${readable(trial.family)}; marks: ${trial.matched.length} matched latents`,
     },
   ];
-  if (trial.amplification != null) rows.push({ name: "amplified", hue: 1, value: trial.amplification });
+  if (trial.amplification != null) rows.push({ name: `${of}amplified`, hue: 1, value: trial.amplification });
   return rows;
 }
 

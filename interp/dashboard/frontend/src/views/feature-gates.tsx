@@ -12,7 +12,7 @@ export function FeatureGates({ features, latent }: FeatureProps) {
   const trials = useJson<Trial[]>(features.trials);
   if (!features.trials) return <Missing what="roles, so no gates were run" />;
   if (!trials) return <Loading />;
-  const own = trials.filter((trial) => trial.latent === latent);
+  const own = trials.filter((trial) => trial.latent === latent).sort((a, b) => Number(b.passes.all) - Number(a.passes.all));
   if (!own.length)
     return <p class="muted">This latent was no candidate for a role and not among the random ones: no gate was run on it.</p>;
   return (

@@ -24,7 +24,7 @@ export function RoleCounts({ index, roles }: { index: Index; roles: readonly Rol
       </div>
       <p class="note">
         Latents whose change since the base has q ≤ 0.05. Control: latents of the family that change when the base is sampled
-        again, where nothing was trained.{" "}
+        again, where nothing was trained. A full bar: all latents of the largest family.{" "}
         <button type="button" class="quiet" onClick={() => saveCounts(index, roles)}>
           Save CSV
         </button>
