@@ -87,8 +87,8 @@ function Browser({ report, store }: { report: Report; store: RolloutStore }) {
 }
 
 /** What a click on a value does, for the cell that has the focus. */
-function filterByFocusedCell(): void {
-  document.activeElement?.closest("[role=gridcell]")?.querySelector<HTMLElement>("button.value")?.click();
+function filterByFocusedCell(event: KeyboardEvent): void {
+  (event.target as HTMLElement | null)?.closest?.("[role=gridcell]")?.querySelector<HTMLElement>("button.value")?.click();
 }
 
 /** Rows with the searched text: null without a search. */
