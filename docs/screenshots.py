@@ -1,7 +1,7 @@
 """Pictures of the dashboard for the README and the docs: one of each view, written to docs/images.
 
     python docs/screenshots.py report.html
-    python docs/screenshots.py report.html --feature 7 --rollout 12
+    python docs/screenshots.py report.html --feature 7 --rollout 12 --place features "v=features&sort=-c:2:3"
 
 It needs Debian's Chromium and `pip install playwright`. Pictures have at most 256 colours, so that they stay small.
 """
@@ -30,12 +30,16 @@ def main() -> None:
     parser.add_argument("report", type=Path)
     parser.add_argument("--feature", type=int, help="number of the latent that is shown")
     parser.add_argument("--rollout", type=int, default=0, help="row of the rollout that is shown")
+    place = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "ADDRESS")}
+    parser.add_argument("--place", **place, help="another address for a picture")
     parser.add_argument("--out", type=Path, default=IMAGES)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with launched() as browser:
         latent = first_latent(browser, options.report) if options.feature is None else options.feature
+        other = dict(options.place)
         for name, address, dark in places(latent, options.rollout):
+            address = other.get(name, address)
             visit = Visit(browser, options.report.resolve(), address, dark=dark)
             visit.page.wait_for_timeout(SETTLED)
             path = options.out / f"dashboard-{name}.png"
