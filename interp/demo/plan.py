@@ -63,15 +63,16 @@ class Sizes:
 
 
 def sizes_of_studies() -> Sizes:
-    """The sizes that the studies of difficulty and of features ran, with one seed of each arm."""
+    """The sizes that the studies ran: difficulty for training, features for latents, words for buckets. One seed."""
     from interp.studies.difficulty import DifficultyConfig
     from interp.studies.features import FeaturesConfig
+    from interp.studies.words import WordsConfig
 
-    training, latents = DifficultyConfig(), FeaturesConfig()
+    training, latents, buckets = DifficultyConfig(), FeaturesConfig(), WordsConfig()
     return Sizes(
         seed=training.first_seed,
         measured=1000,
-        bucket_answers=32,
+        bucket_answers=buckets.bucket_samples,
         problems=latents.problems,
         answers=training.answers,
         steps=training.steps,
@@ -103,7 +104,7 @@ def tiny_sizes() -> Sizes:
 
 
 PRESETS = {"demo": Sizes, "full": sizes_of_studies, "tiny": tiny_sizes}
-MINUTES = {"demo": 4, "full": 30, "tiny": 1}
+MINUTES = {"demo": 4, "full": 15, "tiny": 1}
 """Minutes of each preset on two cores that have nothing else to do, rounded up."""
 
 

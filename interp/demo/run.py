@@ -101,7 +101,7 @@ class Demo:
             for name in tracks
         }
         self.results += tracks.values()
-        self._show(text.tracks_section(changes, drifts, self.plan.sizes.tracking.problems))
+        self._show(text.tracks_section(changes, drifts))
 
     def _compare(self, tsae: "TSAE", roles: "Roles") -> None:
         with self._timed("comparison"):

@@ -6,18 +6,18 @@ by problem.
 
 import math
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interp.demo.answers import ALL, Answers
 from interp.demo.plan import MINUTES, Plan
-from interp.demo.stages import BASE, EASY, FEATURES, HARD, MEDIUM, ORACLE, RESAMPLED, WRITTEN, Dictionary
+from interp.demo.stages import BASE, FEATURES, HARD, ORACLE, RESAMPLED, WRITTEN, Dictionary
 from interp.display import text_table
 from interp.stats import Estimate, exact_share
+from interp.tasks.base import BUCKETS
 from interp.tracking.drift import TRUSTED
-from interp.tracking.verdicts import STRENGTHENED, WEAKENED
+from interp.tracking.verdicts import FALSE_DISCOVERY_RATE, STRENGTHENED, TOO_FEW_PROMPTS, WEAKENED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,11 +33,11 @@ WIDTH = 100
 """Columns of a terminal."""
 NONE = "-"
 NO_CREDIT = "7 Credit. No latent has earned a role that credit uses, so no policy is trained by it."
-COLUMNS = (
-    (EASY, "valid_rate"), (MEDIUM, "valid_rate"), (HARD, "valid_rate"), (HARD, "pass_rate"), (HARD, "direct_share"),
-)  # fmt: skip
-"""Bucket and measure of the columns of a table of arms."""
-WORDS = {"valid_rate": "valid", "pass_rate": "pass", "direct_share": "direct"}
+VALID = tuple((bucket, "valid_rate") for bucket in BUCKETS)
+TRAINING_COLUMNS = (*VALID, (HARD, "pass_rate"), (HARD, "direct_share"))
+"""Bucket and measure of each column of the table of training."""
+CREDIT_COLUMNS = (*VALID, (HARD, "pass_rate"), (ALL, "malformed_share"))
+WORDS = {"valid_rate": "valid", "pass_rate": "pass", "direct_share": "direct", "malformed_share": "malformed"}
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,10 @@ class Section:
 def opening(plan: Plan) -> str:
     """How long the demo takes, and how it writes numbers."""
     minutes = MINUTES[plan.preset]
-    text = (
-        f"Preset {plan.preset}: about {minutes} minute{'s' * (minutes > 1)} on two free cores; continues if it is "
-        "stopped. Shares in percent, with 95% intervals over problems. One run of each arm: no study."
+    return (
+        f"About {minutes} minute{'s' * (minutes > 1)} on two free cores; continues if stopped. Percent [95% interval], "
+        "one run an arm."
     )
-    return textwrap.fill(text, WIDTH)
 
 
 # --- behavior --------------------------------------------------------------------------------------------------------
@@ -84,9 +83,9 @@ def base_section(base: Answers, buckets: "Buckets", task: "Chain", plan: Plan) -
         if name in base.buckets
     ]
     text = (
-        f"Chains modulo {task.modulus}: 2 + 1 * 2 is answered in steps (2 + 1 = 3 ; 3 * 2 = 1 ; # 1) or directly "
-        f"(# 1). {plan.sizes.bucket_answers} answers put held-out problems into buckets, {plan.sizes.answers} others "
-        "are measured. Valid: every step is right."
+        f"It answers 2 + 1 * 2 (modulo {task.modulus}) in steps, 2 + 1 = 3 ; 3 * 2 = 1 ; # 1, or directly, # 1. "
+        f"{plan.sizes.bucket_answers} answers decide a problem's bucket, {plan.sizes.answers} others the rates. Valid: "
+        "every step is right."
     )
     return Section("The base", text, _frame(rows))
 
@@ -101,7 +100,7 @@ def training_section(answers: Mapping[str, Answers], plan: Plan) -> Section:
 def _changes(answers: Answers, base: Answers) -> dict[str, str]:
     return {
         f"{bucket}: {WORDS[measure]}": points(answers.change_from(base, bucket, measure))
-        for bucket, measure in COLUMNS
+        for bucket, measure in TRAINING_COLUMNS
         if bucket in base.buckets
     }
 
@@ -111,9 +110,7 @@ def credit_section(answers: Mapping[str, Answers], roles: "Roles") -> Section:
 
     names = {HARD: "plain", FEATURES: "features", WRITTEN: "control", ORACLE: "oracle"}
     rows = [{"credit": label, **_rates(answers[name])} for name, label in names.items()]
-    counts = Counter(latent.family for latent in role_latents(roles))
-    latents = ", ".join(f"{count} {family}" for family, count in counts.items())
-    text = f"Hard again, paid by {latents} latents. Control: all but direct answers are paid. Rates:"
+    text = f"Hard again, paid by {len(role_latents(roles))} role latents; control, a format gate: paid unless direct."
     return Section("Credit", text, _frame(rows), credit_sentence(answers))
 
 
@@ -124,17 +121,17 @@ def credit_sentence(answers: Mapping[str, Answers]) -> str:
     if beyond_control.is_positive:
         outcome = "Features do better than their control"
     elif beyond_control.is_negative:
-        outcome = "Features do worse than their control, a format gate"
+        outcome = "Features do worse than their control"
     else:
-        outcome = "Features are not shown to do better than their control, a format gate"
-    return f"{outcome}: valid {points(beyond_control)} points; less plain credit {points(beyond_plain)}."
+        outcome = "Features show no gain over their control"
+    return f"{outcome}: valid {points(beyond_control)} points; less plain {points(beyond_plain)}."
 
 
 def _rates(answers: Answers) -> dict[str, str]:
     return {
         f"{bucket}: {WORDS[measure]}": percent(answers.rate(bucket, measure))
-        for bucket, measure in COLUMNS
-        if bucket in answers.buckets
+        for bucket, measure in CREDIT_COLUMNS
+        if bucket in (*answers.buckets, ALL)
     }
 
 
@@ -144,10 +141,9 @@ def _rates(answers: Answers) -> dict[str, str]:
 def dictionary_section(dictionary: Dictionary) -> Section:
     tsae, quality, recovery = dictionary
     text = (
-        f"{tsae.width:,} latents, fitted on the base and on the ends of easy, medium and hard training. Of "
-        f"{quality.tokens:,} held-out tokens they explain {quality.fve:.2f} of the variance, "
-        f"{quality.l0.total:.1f} active at a token; loss recovered {recovery.from_mean.ce_recovered:.2f} (control, the "
-        "mean residual: 0)."
+        f"{tsae.width:,} latents of the base and the ends of training explain {quality.fve:.2f} of the variance of "
+        f"held-out tokens, {quality.l0.total:.1f} active, {quality.firing.dead_share:.2f} dead; loss recovered "
+        f"{recovery.from_mean.ce_recovered:.2f} (the mean residual: 0)."
     )
     return Section("A temporal SAE", text)
 
@@ -156,8 +152,8 @@ def roles_section(roles: "Roles") -> Section:
     counts = {family: len(roles.latents(family)) for family in dict.fromkeys(trial.family for trial in roles.trials)}
     earned = ", ".join(f"{count} {family}" for family, count in counts.items() if count)
     text = (
-        f"Latents that pass all gates on the base: {earned or 'none'}. Of the candidates these are "
-        f"{count_and_share(roles.trials)}; of random latents, the control, {count_and_share(roles.random_trials)}."
+        f"{earned or 'None'}: {count_and_share(roles.trials)} of candidate latents pass all gates; of random latents "
+        f"{count_and_share(roles.random_trials)}."
     )
     return Section("Roles", text)
 
@@ -177,7 +173,7 @@ def count_and_share(trials: "Iterable[Trial]") -> str:
 # --- latents ---------------------------------------------------------------------------------------------------------
 
 
-def tracks_section(changes: "Mapping[str, Changes]", drifts: "Mapping[str, Drift]", tracked_problems: int) -> Section:
+def tracks_section(changes: "Mapping[str, Changes]", drifts: "Mapping[str, Drift]") -> Section:
     rows = []
     for run, of_run in changes.items():
         counts = {f"{bucket} problems": up_and_down(verdicts) for bucket, verdicts in of_run.buckets.items()}
@@ -185,17 +181,14 @@ def tracks_section(changes: "Mapping[str, Changes]", drifts: "Mapping[str, Drift
     control = next(iter(changes.values())).control or {}
     counts = {f"{bucket} problems": up_and_down(verdicts) for bucket, verdicts in control.items()}
     rows.append({"trained on": RESAMPLED, **counts, "dictionary trusted": NONE})
-    text = (
-        f"Latents strengthened and weakened since the base, on up to {tracked_problems} problems of a bucket "
-        "(false-discovery rate 0.05):"
-    )
+    text = f"Latents up and down since the base, by bucket (false-discovery rate {FALSE_DISCOVERY_RATE}):"
     return Section("Tracks", text, _frame(rows))
 
 
 def up_and_down(verdicts: "LatentVerdicts") -> str:
     """Number of latents that were strengthened and weakened."""
     counts = verdicts.counts()
-    is_known = sum(counts[name] for name in counts if name != "too few prompts")
+    is_known = sum(counts[name] for name in counts if name != TOO_FEW_PROMPTS)
     return f"{counts[STRENGTHENED]} up, {counts[WEAKENED]} down" if is_known else NONE
 
 
@@ -211,14 +204,12 @@ def comparison_section(comparison: "Comparison") -> Section:
     parts = []
     for row in rows:
         control = points(estimate_of(row, "control", "control_low", "control_high"))
-        parts.append(
-            f"On hard problems valid answers differ by {points(estimate_of(row, 'difference', 'low', 'high'))} points "
-            f"(medium again {control})."
-        )
+        difference = points(estimate_of(row, "difference", "low", "high"))
+        parts.append(f"Valid answers to hard problems {difference} points (medium again {control})")
     if HARD in latents.buckets:
         floor = "" if latents.control is None else f" (medium again {up_and_down(latents.control[HARD].difference)})"
-        parts.append(f"At equal outcomes, latents there: {up_and_down(latents.buckets[HARD].difference)}{floor}.")
-    return Section("The end of hard less the end of medium", " ".join(parts))
+        parts.append(f"latents there at equal outcomes {up_and_down(latents.buckets[HARD].difference)}{floor}")
+    return Section("Hard less medium", f"{'; '.join(parts)}.")
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

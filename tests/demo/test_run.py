@@ -10,7 +10,7 @@ from features_fixtures import make_roles, make_trial
 from interp.demo.stages import ARMS, BASE, FEATURES, RESAMPLED, WRITTEN, Stages
 from interp.features import Roles
 
-SECTIONS = ("The base", "GRPO", "A temporal SAE", "Roles", "Tracks", "The end of hard less the end of medium", "Credit")
+SECTIONS = ("The base", "GRPO", "A temporal SAE", "Roles", "Tracks", "Hard less medium", "Credit")
 
 
 def sections_of(text: str) -> list[str]:
@@ -73,7 +73,7 @@ def test_a_finished_demo_is_opened_and_credit_by_features_is_trained_beside_its_
     assert {"fve", "l0", "ce_recovered"} <= set(result["dictionary"]) and {"summary", "table"} == set(result["roles"])
     assert set(result["tracks"]) == {"easy", "medium", "hard"} and "drift" in result["tracks"]["hard"]
     assert {"summary", "table", "relations", "behavior"} == set(result["comparison"])
-    assert result["findings"][-1].startswith("Credit by features, less its control (a format gate): ")
+    assert result["findings"][-1].startswith("Credit by features, less its control, a format gate: ")
     assert result["report"] == str(tiny_demo.out / "report.html") and "training" in result["seconds"]
     index = json.loads(re.findall(r'id="report-index"[^>]*>(.*?)</script>', read_report(tiny_demo), re.DOTALL)[0])
     runs = ["easy", "medium", "hard", "hard-valid-only", "hard-features", "hard-written-only"]
