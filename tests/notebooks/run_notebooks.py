@@ -44,6 +44,7 @@ def test_a_notebook_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     code = [cell for cell in executed.cells if cell.cell_type == "code"]
     assert code[0].source.startswith("TINY = True")
     assert all(cell.execution_count for cell in code)
+    assert "Traceback" not in "".join(str(cell.outputs) for cell in code)
     assert [path.name for path in tmp_path.iterdir() if not path.is_symlink()] == ["notebooks", "runs"]
     assert list((tmp_path / "notebooks").iterdir()) == []
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["notebooks"]
