@@ -20,7 +20,7 @@ from interp.tasks.text.computing import computes_to
 from interp.tasks.text.magnitudes import leading_words, read_magnitude, read_scale
 from interp.tasks.text.number_words import NUMBER_WORDS, SCALES, read_number_words
 from interp.tasks.text.units import Unit
-from interp.tasks.text.vocabulary import JOINING, LIGHT_WORDS, Vocabulary, stem, vocabulary_of
+from interp.tasks.text.vocabulary import JOINING, LIGHT_WORDS, RATE_WORDS, Vocabulary, stem, vocabulary_of
 
 __all__ = ["SCALES", "Value", "read_number", "same_number"]
 
@@ -102,6 +102,10 @@ def same_number(truth: Value, answer: Value, vocabulary: Vocabulary = NO_PROBLEM
 def _are_of_other_things(truth: Value, answer: Value, vocabulary: Vocabulary) -> bool:
     """Whether the answer counts other things than the label or the question: `18 hours` for `18 dollars`."""
     if truth.unit is None and not truth.nouns:
+        if answer.unit is None and answer.nouns and vocabulary.asks_for_money:
+            return True
+        if answer.unit is not None and vocabulary.counted and answer.unit.family not in vocabulary.families:
+            return True
         families = {vocabulary.unit.family, "speed"} if vocabulary.unit is not None else vocabulary.families
         return answer.unit is not None and bool(families) and answer.unit.family not in families
     if truth.unit is not None and answer.unit is not None:
@@ -116,6 +120,8 @@ def _same_percent(truth: Value, answer: Value, vocabulary: Vocabulary) -> bool:
     It is a unit if the truth has it, or the problem speaks of percentages. 100% of a whole number is none.
     """
     percent, bare = (truth, answer) if truth.percent else (answer, truth)
+    if truth.percent and (answer.unit is not None or answer.nouns):
+        return False
     if percent.value == bare.value:
         return truth.percent or (vocabulary.percent and abs(bare.value) >= 1)
     is_share = truth.percent or vocabulary.percent or bare.value.denominator > 1
@@ -225,6 +231,8 @@ def _repeats(value: Value, text: str, vocabulary: Vocabulary) -> bool:
 def _add_word(value: Value, word: str, vocabulary: Vocabulary, *, is_first: bool, is_glued: bool) -> Value | None:
     """The value with one more word behind it. None if the word is not harmless there."""
     unit, lower = vocabulary.unit_of(word), word.lower()
+    if lower in RATE_WORDS and not vocabulary.rate:
+        return None
     if lower in SQUARE_WORDS and is_first and not is_glued:
         return replace(value, nouns=frozenset({lower}))
     if lower in ("squared", "cubed"):

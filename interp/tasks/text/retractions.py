@@ -56,6 +56,7 @@ _STATEMENTS = (
     rf"(?:{_END}|\s+(?:right|correct|true|so|it|possible|the\s+answer)\b|\s+(?:{_NUMBER}))",
     rf"{_SUBJECT}\s+does(?:n['’]t|\s+not)\s+(?:make\s+sense|work|add\s+up|fit|look|seem|match|check)\b",
     r"i(?:\s+am|['’]m)\s+(?:not\s+(?:\w+\s+)?(?:sure|certain|confident)|unsure|wrong|mistaken|kidding|joking|lying)\b",
+    r"i\s+(?:made\s+(?:it|that|this)\s+up|invented\s+(?:it|that|this)|just\s+guessed)\b",
     r"i\s+(?:was|may\s+be|might\s+be|could\s+be|must\s+be)\s+(?:wrong|mistaken|lying|kidding|joking)\b",
     r"i\s+(?:lied|mean|meant|doubt|guess|guessed|forgot|misread|miscounted|miscalculated|take\s+(?:it|that|this)\s+back"
     r"|changed\s+my\s+mind|made\s+an?\s+(?:\w+\s+)?(?:mistake|error)|do(?:n['’]t|\s+not)\s+(?:think|believe|know))\b",
@@ -106,6 +107,16 @@ _RESULT = re.compile(
 )
 
 
+_BESIDE = re.compile(
+    r"(?:alternatively|equally|as\s+well|(?:or\s+)?also|(?:(?:it|that|this|the\s+(?:\w+\s+)?(?:answer|result))"
+    r"(?:['’]s|\s+is|\s+could\s+be|\s+may\s+be|\s+might\s+be))\s+(?:also|equally|as\s+well)"
+    r"|(?:another|a\s+second|one\s+more)\s+(?:\w+\s+)?(?:answer|result|solution)\s+is)[\s,:]+"
+    r"(?:(?:it\s+is|it['’]s|the\s+answer\s+is)\s+)?[$\\(*]*(-?[0-9][0-9,./]*)",
+    re.I,
+)
+"""Another answer beside the first: `Alternatively, 13.`, `It is also 13.`"""
+
+
 def is_taken_back(behind: str, answer: str) -> bool:
     """Whether a text that begins right behind an answer takes that answer back."""
     gap = _BREAK.match(behind)
@@ -119,6 +130,9 @@ def is_taken_back(behind: str, answer: str) -> bool:
 
 def _is_retraction(sentence: str, answer: str) -> bool:
     if _STATEMENT.match(sentence) is not None or _denies(sentence, answer):
+        return True
+    beside = _BESIDE.match(sentence)
+    if beside is not None and _digits(beside[1]) != _digits(answer):
         return True
     contrast = _CONTRAST.match(sentence)
     return contrast is not None and not _restates(sentence, answer) and _is_another(sentence[contrast.end() :], answer)

@@ -54,6 +54,15 @@ NEVER_HARMLESS = HEDGES | NEGATIONS | _words_of("comparison", "scaling") | NUMBE
 _WORD = re.compile(r"[a-zA-Z]+(?:['’][a-zA-Z]+)?|[$€£¥₹¢°]")
 _ASKED = re.compile(r"how\s+(?:many|much)((?:\s+[a-z'’-]+){1,4})|\bin\s+((?:square\s+|cubic\s+)?[a-z]+)\s*[?),]", re.I)
 _PERCENT = re.compile(r"%|\bper ?cent|\bpercentage|\bshare\b|\bproportion|\brate\b|\bprobability|\bchance", re.I)
+RATE_WORDS = frozenset({"per", "each", "every", "apiece"})
+"""Words that make of a number a rate: `$18 each`. They count only where the problem asks for a rate."""
+_RATE = re.compile(
+    r"\b(?:per|each|every|apiece|daily|weekly|monthly|yearly|hourly|annual(?:ly)?|rate|speed|fast|slow|average|mean|slope"
+    r"|an?\s+(?:day|night|week|month|year|hour|minute|second|piece|pound|person|kilogram|mile|kilometer|liter|gallon))\b"
+    r"|/\s?[a-z]"
+)
+_SENTENCE = re.compile(r"[^.?!]*(?:\.(?=\d)[^.?!]*)*[.?!]?")
+_HOW_MANY = re.compile(r"how\s+many\b")
 _ALGEBRA = re.compile(r"=|\b(?:solve|express|simplif|equation|variable|factor|expand|polynomial)")
 _VERBS = re.compile(r"are|is|was|were|do|does|did|will|would|can|could|should|has|have|had")
 _POWERS = {"square": 2, "sq": 2, "cubic": 3}
@@ -77,6 +86,14 @@ class Vocabulary:
     """Families of units that it names or that its words ask for."""
     percent: bool = False
     """Whether it speaks of percentages or shares."""
+    rate: bool = False
+    """Whether it asks for a rate: so much per hour, or for each."""
+    counted: bool = False
+    """Whether it asks how many there are of things that are no units: 5 kg is then of another thing."""
+    asks_for_money: bool = False
+    """Whether it asks how much of nothing else than money: an answer in pens is then of another thing."""
+    label_families: frozenset[str] = frozenset()
+    """Families of the units in the labelled answer."""
 
     def allows(self, word: str) -> bool:
         """Whether a word behind or before a number is harmless."""
@@ -95,7 +112,9 @@ class Vocabulary:
             return None  # millions, and variables
         unit = UNITS.get(word.lower())
         is_symbol = unit is not None and word.lower() in SYMBOLS
-        return None if is_symbol and UNITS[SYMBOLS[word.lower()]] not in self.units else unit
+        if not is_symbol or UNITS[SYMBOLS[word.lower()]] in self.units:
+            return unit
+        return unit if unit is not None and unit.family in self.label_families else None
 
     def expected_unit(self, unit: Unit) -> Unit | None:
         """The unit that an answer must be in, of the same family: the one asked for, or the only one with a number."""
@@ -117,6 +136,7 @@ def vocabulary_of(prompt: str, label: str = "") -> Vocabulary:
         units |= {UNITS[symbol] for symbol in re.findall(r"[0-9°]\s?([a-z])(?![a-z])", prompt) if symbol in SYMBOLS}
     families = families_of_themes(words) | {unit.family for unit in units}
     stems = frozenset(stem(word) for word in words if len(word) > 2)
+    question = _last_question(prompt)
     return Vocabulary(
         stems,
         question_words,
@@ -124,8 +144,24 @@ def vocabulary_of(prompt: str, label: str = "") -> Vocabulary:
         frozenset(units),
         _quantities(prompt),
         families,
-        _PERCENT.search(prompt) is not None,
+        percent=_PERCENT.search(prompt) is not None,
+        rate=_RATE.search(f"{question} {label.lower()}") is not None,
+        counted=unit is None and _HOW_MANY.search(question) is not None and any(map(_is_thing, question_words)),
+        asks_for_money="how much" in question and not question_words and families == {"money"},
+        label_families=frozenset(
+            UNITS[word].family for word in re.findall("[a-z]{2,}|[$°]", label.lower()[:200]) if word in UNITS
+        ),
     )
+
+
+def _last_question(prompt: str) -> str:
+    """The last sentence that ends in a question mark; all of a problem without one."""
+    questions = [sentence for sentence in _SENTENCE.findall(prompt) if sentence.rstrip().endswith("?")]
+    return questions[-1] if questions else prompt
+
+
+def _is_thing(word: str) -> bool:
+    return word not in LIGHT_WORDS and word not in NEVER_HARMLESS
 
 
 def _question(prompt: str) -> tuple[frozenset[str], Unit | None]:
