@@ -60,6 +60,11 @@ class Peaks:
         order = np.argsort(-self.value_P[inside], kind="stable")
         return Peaks(*(getattr(self, name)[inside][order] for name in vars(self)))
 
+    def once_each(self, problem_R: Int[ndarray, " R"]) -> "Peaks":
+        """The first rollout of each problem alone: answers to one problem are alike."""
+        _, first = np.unique(problem_R[self.rollout_P], return_index=True)
+        return Peaks(*(values[np.sort(first)] for values in vars(self).values()))
+
     def sorted(self) -> "Peaks":
         """In order of latents."""
         order = np.argsort(self.latent_P, kind="stable")
@@ -84,9 +89,16 @@ def select_examples(peaks: Peaks, top: int, halves: int) -> list[int]:
 
 
 def add_examples(
-    report: Report, latents: Int[ndarray, " A"], own: list[Peaks], probe: list[Peaks], count: int
+    report: Report,
+    latents: Int[ndarray, " A"],
+    own: list[Peaks],
+    probe: list[Peaks],
+    problem_R: Int[ndarray, " R"],
+    count: int,
 ) -> dict[str, object] | None:
-    """Add the examples of every latent shown: of the checkpoints' own text, and the strongest of the probe text."""
+    """Add the examples of every latent shown: of the checkpoints' own text, and the strongest of the probe text.
+
+    Of each problem, the strongest rollout alone is an example. `problem_R` is the problem of each rollout."""
     if not own and not probe:
         return None
     halves = max(1, count // 2) if own else 0
@@ -99,7 +111,7 @@ def add_examples(
     plans += [(Peaks.concat(probe).sorted(), len(corpora) - len(columns), 0, len(columns))]
     for peaks, top, half, first in plans:
         for row, latent in enumerate(latents.tolist()):
-            one = peaks.of_latent(latent)
+            one = peaks.of_latent(latent).once_each(problem_R)
             for column, index in enumerate(select_examples(one, top, half), first):
                 if index >= 0:
                     rollout[row, column], position[row, column] = one.rollout_P[index], one.position_P[index]

@@ -158,7 +158,9 @@ class Features:
                 peaks = Peaks.of(reading.live, [len(row.tokens) for row in rows], first)
                 (probe if reading.batch.source == PROBE_TEXT else own).append(peaks)
             first += len(rows)
-        return add_examples(self.report, self.latents, own, probe, self.config.examples)
+        problems = [row.problem for reading in readings for row in reading.batch.rows]
+        _, problem_R = np.unique(np.array(problems, dtype=object), return_inverse=True)
+        return add_examples(self.report, self.latents, own, probe, problem_R, self.config.examples)
 
 
 def _counts(width: int, readings: Sequence[Reading], *, own_text: bool) -> ActivationCounts:

@@ -16,12 +16,13 @@ from interp.rollouts.evaluation import Evaluation
 from interp.rollouts.record import Rollout
 from interp.rollouts.summary import summarize
 from interp.stats.estimate import Estimate
-from interp.tracking.behavior import BEHAVIOR_MEASURES
+from interp.stats.shares import clustered_share
+from interp.tracking.behavior import BEHAVIOR_MEASURES, BehaviorCounts
 from interp.tracking.config import ON_POLICY
 from interp.tracking.tracks import Tracks
 
 LUCKY_SHARE, GIVEN_SUCCESS = "lucky_share", "valid_given_success"
-MEASURES = (*BEHAVIOR_MEASURES, GIVEN_SUCCESS)
+MEASURES = ("pass_rate", "valid_rate", LUCKY_SHARE, "direct_share")
 EVALUATION, TRACKS, TRAINING = "evaluation", "tracks", "rollouts"
 SOURCES = (EVALUATION, TRACKS, TRAINING)
 """In order of preference where they cover as many checkpoints."""
@@ -60,15 +61,23 @@ def _once(rows: Iterable[Row]) -> list[Row]:
 def _rows(run: int, checkpoint: int, bucket: str, estimates: Mapping[str, Estimate]) -> Iterator[Row]:
     for measure in MEASURES:
         if measure in estimates and estimates[measure].n:
-            name, estimate = (
-                lucky_share(estimates[measure]) if measure == GIVEN_SUCCESS else (measure, estimates[measure])
-            )
-            yield {"run": run, "checkpoint": checkpoint, "bucket": bucket, "measure": name, **interval(estimate)}
+            row = {"run": run, "checkpoint": checkpoint, "bucket": bucket, "measure": measure}
+            yield row | interval(estimates[measure])
 
 
-def lucky_share(valid: Estimate) -> tuple[str, Estimate]:
-    """Of right answers, the share that is not valid: one less the share that is."""
-    return LUCKY_SHARE, Estimate(1 - valid.value, 1 - valid.high, 1 - valid.low, valid.n)
+def with_lucky_share(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """The estimates and, of right answers, the share that is not valid: one less the share that is."""
+    if (valid := estimates.get(GIVEN_SUCCESS)) is None:
+        return dict(estimates)
+    return {**estimates, LUCKY_SHARE: Estimate(1 - valid.value, 1 - valid.high, 1 - valid.low, valid.n)}
+
+
+def tracked_rates(counts: BehaviorCounts, bucket: str, prompts: int) -> dict[str, Estimate]:
+    """The same rates from the counts of tracks. A right answer of known validity is valid or lucky."""
+    by_measure = {name: counts.prompt_counts(bucket, name, prompts) for name in BEHAVIOR_MEASURES}
+    lucky_P, valid_P = (by_measure[name].successes_P for name in ("lucky_rate", "valid_rate"))
+    rates = {name: each.rate for name, each in by_measure.items()}
+    return rates | {LUCKY_SHARE: clustered_share(lucky_P.tolist(), (lucky_P + valid_P).tolist())}
 
 
 def _of_evaluations(evaluations: Iterable[Named[Evaluation]], checkpoints: Checkpoints) -> Iterator[Row]:
@@ -84,7 +93,7 @@ def _of_evaluations(evaluations: Iterable[Named[Evaluation]], checkpoints: Check
             groups = [(ALL, ALL), *(("level", group) for group in evaluation.groups("level"))]
             for number in numbers:
                 for by, group in groups:
-                    estimates = evaluation.measures(step, by=by, group=group)
+                    estimates = with_lucky_share(evaluation.measures(step, by=by, group=group))
                     yield from _rows(checkpoints.entries[number].run, number, group, estimates)
 
 
@@ -96,8 +105,7 @@ def _of_tracks(tracks: Tracks, checkpoints: Checkpoints) -> Iterator[Row]:
         number = checkpoints.add(run, step)
         for bucket, prompts in tracks.prompts.items():
             if prompts:
-                rates = {name: counts.prompt_counts(bucket, name, prompts).rate for name in BEHAVIOR_MEASURES}
-                yield from _rows(run, number, bucket, rates)
+                yield from _rows(run, number, bucket, tracked_rates(counts, bucket, prompts))
 
 
 def _of_training(training: Mapping[int, list[Rollout]], checkpoints: Checkpoints, levels: bool) -> Iterator[Row]:
@@ -107,4 +115,4 @@ def _of_training(training: Mapping[int, list[Rollout]], checkpoints: Checkpoints
             for group, estimates in summary.estimates.items():
                 if group is not None:
                     bucket = ALL if by == "split" else str(group)
-                    yield from _rows(checkpoints.entries[number].run, number, bucket, estimates)
+                    yield from _rows(checkpoints.entries[number].run, number, bucket, with_lucky_share(estimates))

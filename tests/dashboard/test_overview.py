@@ -11,7 +11,7 @@ from grpo_fixtures import make_rollout
 from interp.artifacts import BadInput
 from interp.dashboard.checkpoints import Checkpoints
 from interp.dashboard.inputs import Inputs, Named
-from interp.dashboard.learning import learning_rows, lucky_share
+from interp.dashboard.learning import learning_rows, tracked_rates, with_lucky_share
 from interp.dashboard.overview import rate_findings, roles_finding
 from interp.dashboard.trials import trial_rows
 from interp.dashboard.verdicts import StudyResult, is_study
@@ -19,6 +19,7 @@ from interp.features.ablation import BehaviorEffects
 from interp.features.sampling import RolloutEffect
 from interp.rollouts.evaluation import Evaluation
 from interp.stats import Estimate
+from interp.tracking.behavior import BehaviorCounts
 
 RESULTS = Path(__file__).parent.parent.parent / "data" / "results"
 HALF = Estimate(0.5, 0.4, 0.6, 20)
@@ -78,8 +79,15 @@ def test_rollouts_of_training_give_rates_only_where_nothing_held_out_does():
 
 
 def test_the_lucky_share_of_right_answers_is_what_is_not_valid():
-    name, estimate = lucky_share(Estimate(0.25, 0.1, 0.5, 8))
-    assert name == "lucky_share" and (estimate.value, estimate.low, estimate.high, estimate.n) == (0.75, 0.5, 0.9, 8)
+    lucky = with_lucky_share({"valid_given_success": Estimate(0.25, 0.1, 0.5, 8)})["lucky_share"]
+    assert (lucky.value, lucky.low, lucky.high, lucky.n) == (0.75, 0.5, 0.9, 8)
+    assert with_lucky_share({}) == {}
+    counts = BehaviorCounts()
+    rows = [make_rollout(1.0, valid=valid) for valid in (True, False, False, None)] + [make_rollout(0.0)]
+    counts.update([("deep", 0, row) for row in rows])
+    rates = tracked_rates(counts, "deep", 1)
+    assert rates["lucky_share"].value == 2 / 3 and rates["lucky_share"].n == 3
+    assert rates["pass_rate"].value == 0.8
 
 
 def test_a_finding_of_rates_names_both_ends_of_each_bucket_and_its_source():

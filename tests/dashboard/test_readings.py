@@ -174,6 +174,9 @@ def test_a_peak_is_the_strongest_token_of_a_rollout():
     peaks = Peaks.of(Codes.from_dense(Z), [2, 1], first_rollout=10)
     found = list(zip(peaks.latent_P, peaks.rollout_P, peaks.position_P, peaks.value_P, strict=True))
     assert found == [(0, 11, 0, 2), (1, 10, 0, 3), (2, 10, 0, 1), (2, 11, 0, 5)]
+    both = Peaks.concat([peaks, peaks]).sorted().of_latent(2)
+    assert both.once_each(np.zeros(12, int)).value_P.tolist() == [5]
+    assert both.once_each(np.arange(12)).value_P.tolist() == [5, 1]
     assert Peaks.concat([peaks, peaks]).sorted().of_latent(2).value_P.tolist() == [5, 5, 1, 1]
 
 
