@@ -90,6 +90,3 @@ export function Search({ label, value, onInput, placeholder }: SearchProps) {
     </label>
   );
 }
-
-/** A long text shows its beginning; a button shows the rest. */
-export { Folded } from "./folded";

@@ -64,6 +64,8 @@ export function withTicksAt(axis: Axis, values: number[], pixels: number): Axis 
   return values.every(Number.isInteger) ? { ...axis, ticks } : axis;
 }
 
-/** A text cut to a width in characters. */
-export const cut = (text: string, characters: number): string =>
-  text.length > characters ? `${text.slice(0, Math.max(1, characters - 1))}…` : text;
+/** A text cut to a width in characters, never inside a pair of surrogates. */
+export function cut(text: string, characters: number): string {
+  if (text.length <= characters) return text;
+  return `${text.slice(0, Math.max(1, characters - 1)).replace(/[\ud800-\udbff]$/, "")}…`;
+}

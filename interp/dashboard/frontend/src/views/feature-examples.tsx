@@ -134,7 +134,7 @@ function ExampleLine({ example, store, latent, row, max }: Omit<QuantilesProps, 
         </span>
       </div>
       {part ? (
-        <div class="example-text" title={problem.prompt.slice(0, 400)}>
+        <div class="example-text" title={readable(problem.prompt.slice(0, 400))}>
           {part.from > 0 && <span class="muted">…</span>}
           <TokenLine
             texts={part.texts}
