@@ -18,9 +18,19 @@ from interp.dashboard.page import page
 
 SMALL = {"features": 12, "rollouts": 20, "tokens": 12, "checkpoints": 3}
 LIVE = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
+LAB_STYLES = """
+.jp-OutputArea-output :is(dl, dt, dd) { display: block; padding: 0; margin: 0 }
+.jp-OutputArea-output dl { width: 100%; overflow: hidden }
+.jp-OutputArea-output dt { font-weight: bold; float: left; width: 20% }
+.jp-OutputArea-output dd { float: left; width: 80% }
+.jp-OutputArea-output pre { border: none; margin: 0; padding: 0; word-break: break-all; white-space: pre-wrap }
+.jp-ThemedContainer a { text-decoration: unset; color: unset }
+"""
+"""What JupyterLab says of the elements of any output."""
 HOST = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>host</title>
-<style>{css}</style></head><body>
-<div id="cell"></div><script id="index" type="application/json">{index}</script>
+<style>{lab}</style><style>{css}</style></head><body>
+<div class="jp-ThemedContainer"><div class="jp-OutputArea-output" id="cell"></div></div>
+<script id="index" type="application/json">{index}</script>
 <script id="chunks" type="application/json">{chunks}</script><script id="program" type="text/plain">{program}</script>
 <script type="module">
 const read = id => JSON.parse(document.getElementById(id).textContent);
@@ -120,21 +130,39 @@ def test_the_frame_holds_the_page_unchanged(small):
 # --- in a browser --------------------------------------------------------------------------------------------------
 
 
-def test_the_program_runs_in_a_host_that_is_not_a_page_of_its_own(visit, small, tmp_path):
+@pytest.fixture
+def host(visit, small, tmp_path):
+    """The widget in the output of a cell."""
     index, chunks = small
     data = json.dumps({name: base64.b64encode(chunk).decode() for name, chunk in chunks.items()})
     program = (widgets.STATIC / "dashboard.js").read_text(encoding="utf-8").replace("</", "<\\/")
     css = (widgets.STATIC / "dashboard.css").read_text(encoding="utf-8")
     file = tmp_path / "host.html"
-    text = HOST.format(css=css, index=json.dumps(index).replace("<", "\\u003c"), chunks=data, program=program)
+    text = HOST.format(
+        lab=LAB_STYLES, css=css, index=json.dumps(index).replace("<", "\\u003c"), chunks=data, program=program
+    )
     file.write_text(text, encoding="utf-8")
-    opened = visit(file=file)
-    cell = opened.page.locator("#cell")
+    return visit(file=file)
+
+
+def test_the_program_runs_in_a_host_that_is_not_a_page_of_its_own(host):
+    cell = host.page.locator("#cell")
     cell.get_by_role("link", name="Features").click()
     cell.get_by_role("grid").first.wait_for()
-    assert opened.page.url == file.as_uri()  # the address of a notebook is left alone
+    assert host.page.url == host.file.as_uri()  # the address of a notebook is left alone
     cell.get_by_role("link", name="Names and notes").click()
     expect(cell.get_by_text("equals sign").first).to_be_attached()
+
+
+def test_the_styles_of_a_notebook_do_not_reach_into_the_widget(host):
+    cell = host.page.locator("#cell")
+    terms = cell.locator("dl > div > :is(dt, dd)")
+    for view in ("Overview", "Rollouts"):
+        cell.get_by_role("link", name=view).click()
+        if view == "Rollouts":
+            cell.locator("[data-row]").first.get_by_role("gridcell").first.click()
+        expect(terms.first).to_be_visible()
+        assert set(terms.evaluate_all("all => all.map(each => getComputedStyle(each).float)")) == {"none"}
 
 
 def test_an_exported_notebook_is_not_blank(visit, tmp_path):
