@@ -15,6 +15,8 @@ from interp.policy.config import SampleConfig
 from interp.rollouts.buckets import SAMPLES_OF_LABEL, BucketConfig
 from interp.tracking.config import CompareConfig
 
+TITLE = "What training on easy, medium and hard problems changed"
+"""Of the report."""
 ROWS = 1024
 """Completions generated at once."""
 
@@ -59,7 +61,7 @@ class Sizes:
         )
     )
     tracking: CompareConfig = field(default_factory=lambda: CompareConfig(problems=32, loss_rollouts=64))
-    dashboard: DashboardConfig = field(default_factory=DashboardConfig)
+    dashboard: DashboardConfig = field(default_factory=lambda: DashboardConfig(title=TITLE))
 
 
 def sizes_of_studies() -> Sizes:
@@ -99,7 +101,7 @@ def tiny_sizes() -> Sizes:
             rollout_problems=0, sampling=sampling,
         ),
         tracking=CompareConfig(problems=4, loss_rollouts=0, sampling=sampling),
-        dashboard=DashboardConfig(rollouts=1, questions=1, answers=2, probe=1),
+        dashboard=DashboardConfig(TITLE, rollouts=1, questions=1, answers=2, probe=1),
     )  # fmt: skip
 
 
