@@ -24,7 +24,7 @@ def findings(answers: Mapping[str, Answers], roles: "Roles | None" = None) -> It
         medium, hard, control = (
             points(answers[name].change_from(base, ALL, "valid_rate")) for name in (MEDIUM, HARD, RESAMPLED)
         )
-        yield f"Valid, less the base: medium {medium}, hard {hard}, base again {control} points."
+        yield f"Valid less base, points: medium {medium}, hard {hard}, base again {control}."
         beyond = points(answers[ORACLE].change_from(answers[HARD], ALL, "valid_rate"))
         yield f"With only valid answers rewarded, hard training changes valid by {beyond} points more."
     if roles is not None:
