@@ -17,6 +17,7 @@ from typing import Any
 from interp.artifacts.errors import BadInput
 from interp.artifacts.foreign_errors import refusing_failed_writes
 from interp.artifacts.locks import lock_file, locked
+from interp.artifacts.replacing import expect_replaceable, kind_of
 
 _REMNANT = r"\.(?P<name>{name})\.(?P<pid>\d+)\.(?P<kind>retired|partial|dropped)"
 _being_written: set[Path] = set()
@@ -24,16 +25,17 @@ _being_written: set[Path] = set()
 
 
 @contextlib.contextmanager
-def reserve(path: str | Path | None, *, overwrite: bool = False) -> Iterator[None]:
+def reserve(path: str | Path | None, *, overwrite: bool = False, kind: str | None = None) -> Iterator[None]:
     """Hold the place of a result from before the work until it is written. None reserves nothing.
 
-    Refused if the place holds something (unless `overwrite`), cannot be written, or is in use by another process."""
+    Refused if the place holds something (unless `overwrite`), cannot be written, or is in use by another process. Even
+    with `overwrite`, a directory with other files than a result's is kept, and one of another `kind`."""
     if path is None:
         yield
         return
-    expect_free(path, overwrite=overwrite)
+    expect_place(path, overwrite=overwrite, kind=kind)
     with locked(path):
-        expect_free(path, overwrite=overwrite)  # another may have written it since
+        expect_place(path, overwrite=overwrite, kind=kind)  # another may have written it since
         yield
 
 
@@ -45,6 +47,7 @@ def writing_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     with reserve(path, overwrite=overwrite), _partial_path(path) as partial, refusing_failed_writes(path):
         partial.mkdir()
         yield partial
+        expect_replaceable(path, kind=kind_of(partial), also=[part.name for part in partial.iterdir()])
         for part in (*partial.rglob("*"), partial):
             _fsync(part)
         if path.exists():  # two renames, since no portable call swaps directories: `recover` mends a death in between
@@ -93,6 +96,12 @@ def expect_free(path: str | Path | None, *, overwrite: bool) -> None:
                 "point: name a directory inside it"
             )
         expect_writable(path)
+
+
+def expect_place(path: str | Path, *, overwrite: bool, kind: str | None = None) -> None:
+    """Refuse a place for the directory of a result that is not free, or holds what the result may not replace."""
+    expect_free(path, overwrite=overwrite)
+    expect_replaceable(Path(path), kind=kind)
 
 
 def expect_writable(path: str | Path) -> None:

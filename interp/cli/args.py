@@ -196,11 +196,11 @@ class OutputArgs(Args):
     out: Path | None = None
     """Save the result in this directory, as Parquet with a manifest."""
     overwrite: bool = False
-    """Replace what is in --out."""
+    """Replace a result of the same kind in --out."""
 
-    def reserve(self) -> AbstractContextManager[None]:
-        """Hold the place of the result from before the work until it is saved."""
-        return reserve(self.out, overwrite=self.overwrite)
+    def reserve(self, kind: str) -> AbstractContextManager[None]:
+        """Hold the place of a result of this kind from before the work until it is saved."""
+        return reserve(self.out, overwrite=self.overwrite, kind=kind)
 
     def save(self, result: Savable) -> None:
         if self.out is not None:

@@ -25,8 +25,10 @@ from interp.artifacts.checksums import Record
 from interp.artifacts.manifests import own_manifest
 from interp.cli.app import Args, Flat, app, say, say_json
 from interp.display import text_columns
+from interp.grpo.run import KIND as RUN
+from interp.grpo.run import Run, expect_whole
 
-GROWING = ("grpo-run",)
+GROWING = (RUN,)
 """Kinds whose files change after the manifest is written."""
 WHOLE, DAMAGED, UNKNOWN = "whole", "damaged", "no checksums"
 
@@ -44,6 +46,8 @@ class Check(Args):
 @app.command(name="check")
 def check_command(config: Annotated[Check, Flat]) -> None:
     """Compare every file of artifacts with its checksum. Exits with 1 if one is damaged."""
+    if not config.paths:
+        raise BadInput("expected directories to check, got none: interp check DIR")
     results = [(path, *check(path, add=config.add)) for path in _artifacts(config.paths)]
     if config.json:
         say_json({"artifacts": [{"path": path, "state": state, "reason": reason} for path, state, reason in results]})
@@ -67,6 +71,8 @@ def check(path: Path, *, add: bool = False) -> tuple[str, str | None]:
             _tell_outer(path / MANIFEST, before)
         compare_sizes(path, recorded_files(manifest))
         Artifact(path, manifest).compare_all()
+        if manifest.get("kind") == RUN:
+            expect_whole(Run.open(path))
     except BadInput as error:
         return DAMAGED, str(error)
     return WHOLE, None

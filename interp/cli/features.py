@@ -42,11 +42,12 @@ class EarnRoles(Args):
 def roles_command(config: Annotated[EarnRoles, Flat]) -> None:
     """Find latents that earn a role, by contrast, falsification and ablation, on the base of a series."""
     from interp.features import earn_roles
+    from interp.features.roles import KIND
     from interp.rollouts import Rollouts
     from interp.tsae import TSAE
 
     policy, output = config.series, config.output
-    with output.reserve():
+    with output.reserve(KIND):
         series = policy.open()
         task = config.task.open(series.base.path)
         skipped = report_skipped(task)

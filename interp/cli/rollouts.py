@@ -25,6 +25,9 @@ from interp.display import text_columns, text_table
 from interp.policy.config import SampleConfig
 from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts import BucketConfig, EvaluateConfig
+from interp.rollouts.buckets import KIND as BUCKETS
+from interp.rollouts.evaluation import KIND as EVALUATION
+from interp.rollouts.record import KIND as ROLLOUTS
 from interp.tasks import JsonlTask, Problem, Task
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ def roll_out_command(config: Annotated[RollOut, Flat]) -> None:
     from interp.rollouts.gallery import gallery
 
     output, is_json = config.output, config.policy.json
-    with output.reserve():
+    with output.reserve(ROLLOUTS):
         task, problems, skipped = _open_problems(config)
         policy = config.policy.load()
         prompts = same_prompts(config.prompts, PromptFormat.of_checkpoint(policy.path), of="the run of this policy")
@@ -123,7 +126,7 @@ def bucket_command(config: Annotated[Bucket, Flat]) -> None:
     from interp.rollouts import bucket
 
     output, is_json = config.output, config.policy.json
-    with output.reserve(), reserve(config.rollouts, overwrite=output.overwrite):
+    with output.reserve(BUCKETS), reserve(config.rollouts, overwrite=output.overwrite, kind=ROLLOUTS):
         task, problems, skipped = _open_problems(config, default_split="train")
         buckets = bucket(config.policy.load(), task, problems, config=config.buckets, progress=not is_json)
         output.save(buckets)
@@ -155,7 +158,7 @@ def evaluate_command(config: Annotated[Evaluate, Flat]) -> None:
     from interp.rollouts import evaluate
 
     policy, output = config.policy, config.output
-    with output.reserve():
+    with output.reserve(EVALUATION):
         series = policy.open()
         task = config.task.open(series.base.path)
         skipped = report_skipped(task)

@@ -47,7 +47,13 @@ from interp.plots import Point, curves
 from interp.policy.fingerprints import weights_of
 from interp.policy.prompts import PromptFormat
 from interp.rollouts.record import Rollout, Rollouts
-from interp.rollouts.recorded_checkpoints import CHECKPOINTS, checksum_of, expect_recorded, recorded_checkpoints
+from interp.rollouts.recorded_checkpoints import (
+    CHECKPOINTS,
+    checksum_of,
+    expect_recorded,
+    missing_checkpoints,
+    recorded_checkpoints,
+)
 from interp.rollouts.series import Series, find_checkpoints
 from interp.tasks.reopening import SOURCE, reopen_task
 
@@ -142,6 +148,16 @@ class Run(HtmlSummary):
                 lines.append(line)
             return lines
 
+    def missing_metrics(self) -> str | None:
+        """What is wrong if there are fewer lines of metrics than steps were taken until the last checkpoint."""
+        last, lines = max(self.checkpoint_steps(), default=0), len(self.metrics())
+        if lines >= last:
+            return None
+        return (
+            f"{self.metrics_path}: expected metrics of {last} steps, up to the last checkpoint; got {lines}: "
+            "copy it again"
+        )
+
     @property
     def owner(self) -> str:
         """Whose lines of metrics count: those of this run, not those of another one that is as long."""
@@ -154,6 +170,9 @@ class Run(HtmlSummary):
 
         columns = ["step", *HEADLINE, "length", "entropy_nats_per_token", "kl_to_base"]
         table = self.table()
+        missing = missing_checkpoints(self.path, recorded_checkpoints(self.path), self.checkpoint_steps())
+        for sentence in filter(None, (self.missing_metrics(), *(sentence for _, sentence in missing))):
+            warnings.warn(sentence, stacklevel=2)
         if table.is_empty():
             return pl.DataFrame(schema=columns)
         rows = table.filter(pl.col("step").is_in(self.checkpoint_steps()))
@@ -250,6 +269,17 @@ def _record_checkpoints(run: Run, checksums: Mapping[int, str]) -> None:
     """List the checkpoints in the manifest of the run, so that one that goes missing or is exchanged is noticed."""
     listed = {CHECKPOINTS: {str(step): checksum for step, checksum in sorted(checksums.items())}}
     write_json(run.path / MANIFEST, with_checksum(run.manifest | listed))
+
+
+def expect_whole(run: Run) -> None:
+    """Refuse a run that lacks a checkpoint that its manifest lists, or lines of metrics."""
+    recorded = recorded_checkpoints(run.path)
+    for _, sentence in missing_checkpoints(run.path, recorded, run.checkpoint_steps()):
+        raise BadInput(sentence)
+    for step in recorded:
+        expect_recorded(run.checkpoint(step), step, recorded)
+    if (sentence := run.missing_metrics()) is not None:
+        raise BadInput(sentence)
 
 
 def expect_checkpoints(run: Run, steps: Iterable[int]) -> None:

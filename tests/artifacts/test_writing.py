@@ -20,6 +20,7 @@ from interp.artifacts import (
     read_manifest,
     recover,
     recover_inside,
+    reserve,
     write_json,
     write_manifest,
     writing_dir,
@@ -111,18 +112,68 @@ def test_a_path_in_a_read_only_directory_is_refused_before_the_block(tmp_path, m
     assert names(tmp_path) == []
 
 
-def test_overwriting_replaces_the_whole_directory(old):
-    with writing_dir(old, overwrite=True) as aside:
-        (aside / "b").write_text("new")
-    assert names(old) == ["b"]
-    assert names(old.parent) == ["thing"]
+def write_result(path: Path, kind: str, file: str, *, overwrite: bool = False) -> None:
+    with writing_dir(path, overwrite=overwrite) as aside:
+        (aside / file).write_text(kind)
+        write_manifest(aside, kind, config={}, made_from={})
 
 
-@pytest.mark.parametrize("kind", ["file", "link"])
-def test_overwriting_a_file_or_a_link_leaves_nothing_behind(tmp_path, kind):
+def test_overwriting_replaces_the_whole_result(tmp_path):
+    write_result(tmp_path / "thing", "toy", "a")
+    write_result(tmp_path / "thing", "toy", "b", overwrite=True)
+    assert names(tmp_path / "thing") == ["b", "manifest.json"]
+    assert names(tmp_path) == ["thing"]
+
+
+def test_overwriting_keeps_a_directory_with_other_files_in_it(tmp_path):
+    write_result(tmp_path / "thing", "toy", "a")
+    (tmp_path / "thing" / "thesis.tex").write_text("mine")
+    message = r"expected nothing but a result to replace, got other files in it \(thesis.tex\)"
+    with pytest.raises(BadInput, match=message):
+        write_result(tmp_path / "thing", "toy", "a", overwrite=True)
+    assert (tmp_path / "thing" / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["toy", None])
+def test_overwriting_keeps_a_directory_that_is_no_result(tmp_path, kind):
+    (tmp_path / "thing").mkdir()
+    (tmp_path / "thing" / "notes").write_text("mine")
+    place = tmp_path / "thing"
+    refusal = pytest.raises(BadInput, match=r"got other files in it \(notes\)")
+    with refusal, reserve(place, overwrite=True, kind=kind):
+        write_result(place, "toy", "a", overwrite=True)
+    assert names(tmp_path) == ["thing"] and names(tmp_path / "thing") == ["notes"]
+
+
+def test_overwriting_keeps_a_result_of_another_kind(tmp_path):
+    write_result(tmp_path / "thing", "run", "a")
+    message = "expected a result of kind 'toy' to replace, got one of kind 'run'"
+    with pytest.raises(BadInput, match=message), reserve(tmp_path / "thing", overwrite=True, kind="toy"):
+        pytest.fail("the block was entered")
+    with pytest.raises(BadInput, match=message):
+        write_result(tmp_path / "thing", "toy", "a", overwrite=True)
+    assert read_manifest(tmp_path / "thing", "run")["kind"] == "run"
+
+
+def test_overwriting_keeps_a_file(tmp_path):
+    (tmp_path / "thing").write_text("mine")
+    with pytest.raises(BadInput, match="expected a directory to replace, got a file"):
+        write_result(tmp_path / "thing", "toy", "a", overwrite=True)
+    assert (tmp_path / "thing").read_text() == "mine"
+
+
+def test_what_a_killed_writer_left_inside_does_not_keep_a_result_from_being_replaced(tmp_path):
+    write_result(tmp_path / "thing", "toy", "a")
+    (tmp_path / "thing" / ".a.12345.partial").write_text("half")
+    (tmp_path / "thing" / ".b.lock").touch()
+    write_result(tmp_path / "thing", "toy", "c", overwrite=True)
+    assert names(tmp_path / "thing") == ["c", "manifest.json"]
+
+
+def test_overwriting_a_link_leaves_nothing_behind(tmp_path):
     thing = tmp_path / "thing"
     (tmp_path / "elsewhere").mkdir()
-    thing.write_text("a file") if kind == "file" else thing.symlink_to(tmp_path / "elsewhere")
+    thing.symlink_to(tmp_path / "elsewhere")
     for text in ("first", "second"):
         with writing_dir(thing, overwrite=True) as aside:
             (aside / "a").write_text(text)

@@ -8,7 +8,11 @@ import pytest
 from commands import refused, run, run_json, run_text
 
 from interp.artifacts import MANIFEST, write_json, write_manifest
+from interp.grpo import GRPOConfig, train
+from interp.grpo.run import Run
 from interp.organism import shipped_path
+from interp.policy import Policy, SampleConfig
+from interp.tasks import Chain
 
 
 @pytest.fixture
@@ -93,3 +97,53 @@ def test_an_outer_artifact_that_recorded_the_manifest_of_an_older_inner_one_stay
     states = [row["state"] for row in run_json(monkeypatch, capsys, "check", tmp_path, "--add")["artifacts"]]
     assert states == ["whole", "whole"]
     assert run(monkeypatch, "check", tmp_path) == 0
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("check") / "run"
+    base, task = Policy.load(shipped_path(), device="cpu"), Chain()
+    sampling = SampleConfig(group=2, max_new_tokens=8)
+    train(base, task, "shallow", config=GRPOConfig(steps=4, prompts=2, save_every=2, sampling=sampling), out=out)
+    return out
+
+
+def cut_in_half(run: Path) -> None:
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[: len(lines) // 2]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda run: flip_a_byte(run / "metrics.jsonl"), "metrics.jsonl"),
+        (cut_in_half, "expected metrics of 4 steps, up to the last checkpoint; got 2"),
+        (lambda run: shutil.rmtree(run / "checkpoint-2"), "got no checkpoint-2: put it back"),
+    ],
+)
+def test_a_run_with_damaged_metrics_or_without_a_checkpoint_is_damaged(
+    monkeypatch, capsys, finished_run, tmp_path, damage, reason
+):
+    copy = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    states = {row["path"]: row["state"] for row in run_json(monkeypatch, capsys, "check", copy)["artifacts"]}
+    assert set(states.values()) == {"whole"}
+    damage(copy)
+    assert run(monkeypatch, "check", copy) == 1
+    assert reason in capsys.readouterr().out
+
+
+def test_a_summary_of_a_run_says_what_is_missing(finished_run, tmp_path):
+    copy = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    cut_in_half(copy)
+    shutil.rmtree(copy / "checkpoint-2")
+    with pytest.warns(UserWarning) as warned:
+        Run.open(copy).summary()
+    assert any("expected metrics of 4 steps" in str(one.message) for one in warned)
+    assert any("got no checkpoint-2" in str(one.message) for one in warned)
+
+
+def test_without_a_path_nothing_is_said_to_be_whole(monkeypatch, capsys):
+    assert "expected directories to check, got none" in refused(monkeypatch, capsys, "check")

@@ -36,12 +36,19 @@ def test_examples_are_coloured_only_if_colour_is_shown(monkeypatch, capsys):
 
 
 def test_existing_files_are_replaced_only_with_overwrite(monkeypatch, capsys, tmp_path):
+    words = ("roll-out", "--problems", "2", "--group", "2", "--out", tmp_path / "r")
+    assert run(monkeypatch, *words) == 0
+    assert "exists already" in refused(monkeypatch, capsys, *words)
+    assert run(monkeypatch, *words, "--overwrite") == 0
+
+
+def test_a_directory_of_other_files_is_kept_before_any_work_even_with_overwrite(monkeypatch, capsys, tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "precious").touch()
-    words = ("roll-out", "--problems", "2", "--group", "2", "--out", tmp_path / "r")
-    assert "exists already" in refused(monkeypatch, capsys, *words)
+    monkeypatch.setattr("interp.rollouts.roll_out", None)
+    words = ("roll-out", "--problems", "2", "--group", "2", "--out", tmp_path / "r", "--overwrite")
+    assert "got other files in it (precious)" in refused(monkeypatch, capsys, *words)
     assert (tmp_path / "r" / "precious").exists()
-    assert run(monkeypatch, *words, "--overwrite") == 0
 
 
 def test_problems_are_bucketed_and_saved(monkeypatch, capsys, tmp_path):
