@@ -231,6 +231,11 @@ class Visitor:
         tsae, layer = self.inputs.tsae, self.inputs.layer
         if tsae is None:
             return [None] * len(readings)
+        if layer is None:
+            self.report.leave_out(
+                "The dictionary does not say its layer, and no tracks or roles of it do: activations are left out."
+            )
+            return [None] * len(readings)
         if policy.d_model != tsae.result.d_model:
             raise BadInput(
                 f"{policy.path}: expected a policy of d_model {tsae.result.d_model}, as the dictionary's; got "

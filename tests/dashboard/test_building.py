@@ -438,3 +438,12 @@ def test_a_report_without_a_token_has_rollouts_all_the_same():
     (block,) = dashboard.index["rollouts"]["blocks"]
     assert block["tokens"] == 0 and block["count"] == 2
     assert dashboard.chunk(block["arrays"]["token"]).shape == (0,)
+
+
+def test_a_dictionary_without_a_layer_shows_no_activations_unless_tracks_say_it(results, tmp_path):
+    path = save_as_sae_lens(tmp_path / "tsae")
+    alone = make(results.run, path)
+    assert "does not say its layer" in sentences(alone) and alone.index["features"]["examples"] is None
+    with_tracks = make(results.run, results.tracks, path)
+    assert "does not say its layer" not in sentences(with_tracks)
+    assert with_tracks.index["features"]["examples"] is not None
