@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 1800
 
-.PHONY: demo test test-real test-notebooks lint docs bundle bench attack clean
+.PHONY: demo test test-real test-notebooks lint docs bundle pictures bench attack clean
 
 demo: .venv/installed
 	$(BIN)/interp demo
@@ -37,6 +37,12 @@ docs: .venv/installed
 # The front end of the dashboard, for those who change it. Users need no npm: the bundle is committed.
 bundle:
 	cd interp/dashboard/frontend && npm run build
+
+# Pictures of the dashboard of `make demo` (docs/images/dashboard-*.png), each to be looked at before it is committed.
+pictures: demo
+	$(BIN)/python docs/screenshots.py runs/demo/report.html --feature 44 --rollout 1531 \
+	  --place features "v=features&track=2.on-policy.mean_activation&sort=c:2:3" \
+	  --place feature "v=feature&f=16&track=2.on-policy.mean_activation"
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/sampler.py
