@@ -26,6 +26,7 @@ CASES = 20_000
 LONG = "a" * 5000
 NUMBERS = ("nan", "inf", "-inf", "1e308", "-1e308", "1" + "0" * 30, "1" + "0" * 5000, "-1", "0", "1e-308", "1000000000")
 NUMBERS = (*NUMBERS, "", " ", "1_0", "٣", "0x10", "None", "half", "1 2", LONG)
+NO_TRAINING = ("--train-steps", 0, "--fit-steps", 0)
 IMPOSSIBLE = frozenset(NUMBERS[:7])
 """Numbers that lie in no range."""
 TEXTS = (
@@ -246,7 +247,7 @@ def small_words(words: tuple[str, ...], stage: str, sandbox: Sandbox) -> list[st
     else:
         small = {
             "study": ("study", *words[1:], *out, "--runs", sandbox.root / "runs"),
-            "demo": ("demo", "--policy", place.organism, "--train-steps", 0, "--fit-steps", 0, *out),
+            "demo": ("demo", "--preset", "tiny", "--policy", place.organism, *NO_TRAINING, *out),
             "tsae-eval": ("tsae-eval", "--tsae", place.dictionary, "--store", place.store),
             "verify": ("verify",),
             "organism": ("organism", "card", place.organism),

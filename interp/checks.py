@@ -63,6 +63,8 @@ class Range:
 
     def _claim(self, value: Any) -> str:
         low, high = _number(self.low), _number(self.high)
+        if value != value:
+            return f"be a number, {self}"
         if 0 <= self.low < self.high <= 1 and not (self.without_low or self.without_high):
             return f"lie between {low} and {high}"
         at_least = f"be above {low}" if self.without_low else f"be at least {low}"

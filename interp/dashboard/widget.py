@@ -59,9 +59,9 @@ def _without_lone_surrogates(index: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
-def frame(page: str, height: int = FRAME_HEIGHT) -> str:
+def frame(page: str, pixels: int = FRAME_HEIGHT) -> str:
     """The static page inside an `<iframe>`, which has no access to the notebook around it."""
-    style = f"width:100%;height:{height}px;border:1px solid #8884;border-radius:4px"
+    style = f"width:100%;height:{pixels}px;border:1px solid #8884;border-radius:4px"
     sandbox = "allow-scripts allow-downloads allow-popups allow-modals"
     return (
         f'<iframe title="interp dashboard" sandbox="{sandbox}" style="{style}" srcdoc="{html.escape(page)}"></iframe>'

@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from interp.artifacts import BadInput
-from interp.checks import Count, Layer, LearningRate, Processes, Range, Seed, Tokens, expect_once_each, expect_plausible
+from interp.checks import (
+    Count,
+    Layer,
+    LearningRate,
+    Name,
+    Processes,
+    Range,
+    Seed,
+    Tokens,
+    expect_once_each,
+    expect_plausible,
+)
 from interp.policy.config import NewTokens, Rows
 from interp.stats.estimate import Estimate
 from interp.studies.base import (
@@ -58,7 +69,7 @@ class WordsConfig:
     """Seeds of every arm. Each has a dictionary of its own."""
     first_seed: Seed = 501
     """Seeds below were used to find settings, and are not reported."""
-    arms: tuple[str, ...] = tuple(TRAINED_ON)
+    arms: tuple[Name, ...] = tuple(TRAINED_ON)
     """Which trainings to run: all are needed for the verdicts."""
     train_problems: Count = 60
     """Training problems of each depth that are put into buckets."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import locked
 from interp.rollouts.record import Rollout
-from interp.studies.family_strengths import FamilyMeter
 from interp.studies.features_measures import RESAMPLED
 from interp.tasks.base import BUCKETS
 
@@ -189,6 +188,8 @@ def measure_dictionary(world: World, arms: Sequence[str]) -> dict[str, Any]:
     """Fit the dictionary of a seed, earn roles in the base, measure their families in every policy, and track every
     arm's latents."""
     import torch
+
+    from interp.studies.family_strengths import FamilyMeter
 
     torch.set_num_threads(1)
     runs = {arm: world.train(arm) for arm in arms}

@@ -30,13 +30,7 @@ def test_nothing_in_a_hostile_report_runs_or_is_loaded(visit, address):
     assert page.locator("#report a").evaluate_all(LINKS_ELSEWHERE) == []
 
 
-def test_a_hostile_report_says_of_no_view_that_it_cannot_be_shown(visit):
-    opened = visit(**OPTIONS)
-    for address in PLACES:
-        opened.show(address)
-
-
-def test_no_text_of_a_page_turns_or_hides_what_stands_beside_it(visit):
+def test_every_view_is_shown_and_no_text_turns_or_hides_what_stands_beside_it(visit):
     """Marks of direction, control characters and halves of a pair are written out."""
     opened = visit(**OPTIONS)
     texts = ""

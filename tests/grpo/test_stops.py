@@ -89,7 +89,7 @@ SETTINGS = [
     ({"save_every": 0}, "save_every must be at least 1; got 0"),
     ({"kl_every": -1}, "kl_every must not be negative; got -1"),
     ({"update": {"lr": -1.0}}, r"lr must not be negative; got -1\.0"),
-    ({"update": {"lr": float("nan")}}, "lr must not be negative; got nan"),
+    ({"update": {"lr": float("nan")}}, "lr must be a number, "),
     ({"update": {"inner_epochs": 0}}, "inner_epochs must be at least 1; got 0"),
     ({"update": {"max_norm": 0.0}}, r"max_norm must be positive; got 0\.0"),
 ]
