@@ -8,10 +8,12 @@ from typing import Annotated
 import tyro
 
 from interp.artifacts import BadInput, expect_free
+from interp.artifacts.writing import expect_place
 from interp.checks import Name
 from interp.cli.app import WIDTH, Args, Flat, app, say, say_json, say_saved
 from interp.cli.args import Dtype
 from interp.dashboard import DashboardConfig
+from interp.dashboard.config import EXPORTED
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Dashboard(Args):
     or directories that hold several of them."""
     out: Path = Path("report.html")
     """The file to write."""
+    export: Path | None = None
+    """Write the features into this directory too, as Parquet and as JSON for Neuronpedia."""
     notes: Path | None = None
     """Names of latents, as a dashboard or `Notes.save` writes them. Default: the notes.json beside the results."""
     base: Path | None = None
@@ -42,6 +46,8 @@ def dashboard_command(config: Annotated[Dashboard, Flat]) -> None:
     if not config.results:
         raise BadInput("expected directories of results, got none: interp dashboard runs/demo")
     expect_free(config.out, overwrite=config.overwrite)
+    if config.export is not None:
+        expect_place(config.export, overwrite=config.overwrite, kind=EXPORTED)
     from interp.dashboard.building import make_dashboard
 
     dashboard = make_dashboard(
@@ -54,6 +60,8 @@ def dashboard_command(config: Annotated[Dashboard, Flat]) -> None:
         progress=not config.json,
     )
     path = dashboard.save(config.out, overwrite=config.overwrite)
+    if config.export is not None:
+        dashboard.export(config.export, overwrite=config.overwrite)
     findings, n_bytes = dashboard.index["overview"]["findings"], path.stat().st_size
     if config.json:
         return say_json({"out": path, "bytes": n_bytes, "findings": findings, "left_out": dashboard.left_out})

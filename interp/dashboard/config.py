@@ -5,6 +5,9 @@ from typing import Annotated
 
 from interp.checks import Count, CountOrZero, Length, Range, Seed, Tokens, expect_plausible
 
+EXPORTED = "exported-features"
+"""Kind of the directory that features are exported into."""
+
 
 @dataclass(frozen=True)
 class DashboardConfig:

@@ -64,6 +64,12 @@ class Dashboard(HtmlSummary):
             partial.write_text(self.as_html(), encoding="utf-8")
         return path
 
+    def export(self, out: str | Path, *, model: str = "model", overwrite: bool = False) -> Path:
+        """Write the features shown into a directory for other tools: Neuronpedia's batches of JSON, and Parquet."""
+        from interp.dashboard.interchange import export
+
+        return export(self, out, model=model, overwrite=overwrite)
+
     @property
     def notes(self) -> Notes:
         """Names of latents, with those that were given in the widget of a notebook: `notes.save("notes.json")`."""

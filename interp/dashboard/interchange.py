@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interp.artifacts import BadInput, to_json, write_json, writing_dir
+from interp.artifacts import BadInput, to_json, write_json, write_manifest, writing_dir
+from interp.dashboard.config import EXPORTED
 
 if TYPE_CHECKING:
     import polars as pl
 
     from interp.dashboard.dashboard import Dashboard
+
 
 BATCH = 128
 """Features in a file, as Neuronpedia's tools write them."""
@@ -48,6 +50,7 @@ def export(dashboard: "Dashboard", out: str | Path, *, model: str = "model", ove
                 "features": rows[start : start + BATCH],
             }
             write_json(partial / "neuronpedia" / f"batch-{number}.json", to_json(batch))
+        write_manifest(partial, EXPORTED, config={"model": model, "dictionary": dictionary}, made_from={})
     return Path(out)
 
 
