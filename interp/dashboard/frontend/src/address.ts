@@ -109,6 +109,11 @@ export const AddressContext = createContext<AddressStore>(null as unknown as Add
 export function useAddress(): [Address, (patch: Patch) => void] {
   const store = useContext(AddressContext);
   const [, redraw] = useState(0);
-  useEffect(() => store.subscribe(() => redraw((n) => n + 1)), [store]);
+  const drawn = store.current;
+  useEffect(() => {
+    const draw = () => redraw((n) => n + 1);
+    if (store.current !== drawn) draw(); // it changed before anybody listened
+    return store.subscribe(draw);
+  }, [store]);
   return [store.current, (patch) => store.go(patched(store.current, patch))];
 }
