@@ -66,13 +66,23 @@ def test_a_column_sorts_by_change_and_back(plain, arrays):
     plain.show("v=features&as=table")
     change = arrays("track.0.change")[-1, -1].astype(np.float32)
     last = matrix(plain.page).get_by_role("columnheader").last.get_by_role("button")
-    last.click()
     first = matrix(plain.page).locator("[data-row='0']").get_by_role("link")
+    at_first = first.inner_text()
+    last.click()
     expect(first).to_have_text(str(arrays("latents")[np.nanargmax(change)]))
     last.click()
     expect(first).to_have_text(str(arrays("latents")[np.nanargmin(change)]))
     last.click()
-    expect(first).to_have_text("1")
+    expect(first).to_have_text(at_first)
+
+
+def test_latents_with_the_most_certain_changes_at_the_last_checkpoint_come_first(plain, arrays):
+    plain.show("v=features")
+    first = matrix(plain.page).locator("[data-row='0']").get_by_role("link")
+    expect(first).to_be_visible()
+    is_certain_BA = arrays("track.0.q")[-1] <= 0.05
+    row = arrays("latents").tolist().index(int(first.inner_text()))
+    assert is_certain_BA[:, row].sum() == is_certain_BA.sum(0).max() > 0
 
 
 def test_a_cell_says_its_interval_q_floor_and_drift(plain, candidate, arrays):
@@ -124,9 +134,11 @@ def test_the_csv_has_a_line_for_each_latent_bucket_and_checkpoint(plain, tmp_pat
 
 def test_a_click_on_a_latent_opens_its_page(plain):
     plain.show("v=features")
-    matrix(plain.page).get_by_role("link", name="16", exact=True).click()
-    expect(plain.page.get_by_role("heading", name="Latent 16")).to_be_visible()
-    assert plain.address == {"v": "feature", "f": "16"}
+    link = matrix(plain.page).locator("[data-row='0']").get_by_role("link")
+    latent = link.inner_text()
+    link.click()
+    expect(plain.page.get_by_role("heading", name=f"Latent {latent}")).to_be_visible()
+    assert plain.address == {"v": "feature", "f": latent}
 
 
 @pytest.mark.parametrize("part, words", [

@@ -95,6 +95,21 @@ export class TrackData {
   }
 }
 
+/** Rows with the most certain changes at the last checkpoint first: by the buckets with q at most 0.05, then by the
+ * largest change in units of its interval. */
+export function byCertainty(data: TrackData): (row: number) => number {
+  const buckets = data.index.buckets.map((_, bucket) => bucket);
+  const score = new Float64Array(data.features.count);
+  for (let row = 0; row < score.length; row++) {
+    for (const bucket of buckets) {
+      const { change, low, high, q } = data.cell(data.last, bucket, row);
+      const size = high > low ? Math.min(Math.abs(change) / (high - low), 1e3) : 0;
+      score[row] = Math.max(score[row] % 1e4, size || 0) + 1e4 * (Math.floor(score[row] / 1e4) + (q <= 0.05 ? 1 : 0));
+    }
+  }
+  return (row) => -score[row];
+}
+
 export const trackKey = (track: Track): string => `${track.run}.${track.corpus}.${track.measure}`;
 
 /** The track that a key names, else the first. */

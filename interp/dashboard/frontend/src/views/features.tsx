@@ -3,7 +3,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { useAddress } from "../address";
 import type { Report } from "../data";
 import { familyOptions, filterLatents, useFeatureTable, useLensTexts, type FeatureTable } from "../features/rows";
-import { trackOf, useTrack, type TrackData } from "../features/track";
+import { byCertainty, trackOf, useTrack, type TrackData } from "../features/track";
 import { useNotes } from "../notes";
 import { Choice, Loading, Missing, Search } from "../parts";
 import { sortFrom, sortText, sortRows } from "../table-model";
@@ -64,10 +64,11 @@ function Matrix({ report, table, data }: { report: Report; table: FeatureTable; 
   const lens = useLensTexts(index, features, query !== "" && !!features.lens);
   const numbers = address.as === "table";
   const own = address.scale === "own";
-  const rows = useMemo(
-    () => filterLatents(table, filter, notes, data, lens),
-    [table, data, notes, lens, query, filter.role, filter.verdict, filter.bucket],
-  );
+  const certainty = useMemo(() => data && byCertainty(data), [data]);
+  const rows = useMemo(() => {
+    const fitting = filterLatents(table, filter, notes, data, lens);
+    return certainty ? [...fitting].sort((a, b) => certainty(a) - certainty(b) || a - b) : fitting;
+  }, [table, data, notes, lens, certainty, query, filter.role, filter.verdict, filter.bucket]);
   const buckets = useMemo(
     () => index.buckets.map((_, b) => b).filter((b) => !filter.bucket || index.buckets[b] === filter.bucket),
     [index, filter.bucket],
@@ -102,8 +103,8 @@ function Matrix({ report, table, data }: { report: Report; table: FeatureTable; 
             label="Colour scale"
             value={own ? "own" : ""}
             options={[
-              ["", "the same for all"],
-              ["own", "each latent's own"],
+              ["", "shared"],
+              ["own", "own of each"],
             ]}
             onChange={(value) => go({ scale: value })}
           />
@@ -161,7 +162,7 @@ function Legend({ max, own, numbers }: { max: number; own: boolean; numbers: boo
       <i aria-hidden="true" />
       <span>{own ? "+" : `+${max.toPrecision(2)}`}</span>
       <span class="muted">
-        change since the base{own ? "" : ", square-root scale"}; {numbers ? "*" : "•"} q ≤ 0.05; F: floor (base against base);
+        most certain changes first; change since the base{own ? "" : ", square-root scale"}; {numbers ? "*" : "•"} q ≤ 0.05; F: floor (base against base);
         band: drift of the dictionary
       </span>
     </span>

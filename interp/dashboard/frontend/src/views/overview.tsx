@@ -11,7 +11,7 @@ import { RoleCounts } from "./overview-roles";
 import { Verdicts } from "./overview-verdicts";
 
 /** Findings that stand without a press of a button. */
-const AT_FIRST = 8;
+const AT_FIRST = 4;
 
 export function OverviewView({ report }: { report: Report }) {
   const { index } = report;
