@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
 """Colours that colour-blind readers can tell apart (Okabe and Ito). From the eighth series on they come again, with
 another symbol and another dash."""
-SYMBOLS, DASHES = ("circle", "diamond", "square"), ("solid", "dash", "dot")
+SYMBOLS, DASHES = ("circle", "diamond", "square"), (None, "dash", "dot")
 GROUP_WIDTH = 0.7
 """Share of the distance between two groups over which the series of a group are spread."""
 SCRIPT = "plotly.min.js"

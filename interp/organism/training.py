@@ -72,7 +72,7 @@ def build(config: OrganismConfig, out: str | Path, *, overwrite: bool = False, p
     if is_kind(out, KIND) and training_dir.is_dir() and not overwrite:  # killed after the last rename
         with locked(out):
             shutil.rmtree(training_dir, ignore_errors=True)
-    with reserve(out, overwrite=overwrite):
+    with reserve(out, overwrite=overwrite, kind=KIND):
         policy = initial_policy(config)
         task = config.chosen_task
         made_from = {"task": task.fingerprint()} | ({"start": policy.fingerprint()} if config.start else {})

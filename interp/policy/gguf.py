@@ -66,7 +66,7 @@ def import_gguf(file: str | Path, out: str | Path, *, dtype: str = "float32", ov
     file, out = Path(file), Path(out)
     if dtype not in BYTES:
         raise BadInput(f"dtype must be one of {', '.join(BYTES)}; got {dtype!r}")
-    with reserve(out, overwrite=overwrite):
+    with reserve(out, overwrite=overwrite, kind="policy"):
         header = read_gguf_header(file)
         quantization = _quantization(file, header)
         _expect_affordable(file, header, out, dtype)

@@ -116,8 +116,12 @@ def test_an_existing_place_is_refused_unless_overwritten(file, tmp_path):
     (tmp_path / "out" / "note").touch()
     with pytest.raises(BadInput, match="out exists already: choose another place"):
         import_gguf(file, tmp_path / "out")
-    import_gguf(file, tmp_path / "out", overwrite=True)
-    assert not (tmp_path / "out" / "note").exists() and Policy.load(tmp_path / "out").n_layers == 3
+    with pytest.raises(BadInput, match=r"expected nothing but a result to replace, got other files in it \(note\)"):
+        import_gguf(file, tmp_path / "out", overwrite=True)
+    (tmp_path / "out" / "note").unlink()
+    for _ in range(2):
+        import_gguf(file, tmp_path / "out", overwrite=True)
+    assert Policy.load(tmp_path / "out").n_layers == 3
 
 
 def test_the_place_is_held_while_the_file_is_read(file, tmp_path, monkeypatch):
