@@ -40,9 +40,7 @@ bundle:
 
 # Pictures of the dashboard of `make demo` (docs/images/dashboard-*.png), each to be looked at before it is committed.
 pictures: demo
-	$(BIN)/python docs/screenshots.py runs/demo/report.html --feature 44 --rollout 1531 \
-	  --place features "v=features&track=2.on-policy.mean_activation&sort=c:2:3" \
-	  --place feature "v=feature&f=16&track=2.on-policy.mean_activation"
+	$(BIN)/python docs/screenshots.py runs/demo/report.html
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/sampler.py
