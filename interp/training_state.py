@@ -1,6 +1,7 @@
 """Training state on disk: weights, optimizer moments and step, so that a stopped run resumes bit for bit.
 
     <path>/state.safetensors    weights/<name> for each parameter and buffer, <slot>/<name> for each moment of AdamW
+    <path>/more.safetensors     other tensors of the loop, if it has any
     <path>/manifest.json        config, step, and the other facts the loop needs to resume
 
 Data position and random state are not saved: every step seeds its own random numbers. No pickle is written or read.
@@ -29,7 +30,7 @@ from interp.artifacts import (
 )
 
 KIND = "training-state"
-FILE = "state.safetensors"
+FILE, MORE = "state.safetensors", "more.safetensors"
 
 
 @contextmanager
@@ -60,17 +61,20 @@ def save_training_state(
     step: int,
     config: Any,
     facts: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write the state atomically, over an older one. `facts` are plain values that the loop needs to resume."""
+    """Write the state atomically, over an older one. `facts` and `tensors` are what else the loop needs to resume."""
     from safetensors.torch import save_file
 
-    tensors: dict[str, Tensor] = {}
+    stored: dict[str, Tensor] = {}
     for name, tensor in _state_tensors(model).items():
-        tensors[f"weights/{name}"] = tensor.detach()
+        stored[f"weights/{name}"] = tensor.detach()
         for slot, moment in optimizer.state.get(tensor, {}).items():
-            tensors[f"{slot}/{name}"] = moment
+            stored[f"{slot}/{name}"] = moment
     with writing_dir(path, overwrite=True) as partial:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial / FILE)
+        save_file({key: tensor.contiguous() for key, tensor in stored.items()}, partial / FILE)
+        if tensors:
+            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial / MORE)
         write_manifest(partial, KIND, config=config, made_from={}, step=step, facts=dict(facts or {}))
 
 
@@ -92,6 +96,13 @@ def load_training_state(
         _expect_same_shapes(path, stored, model)
         _restore(stored, model, optimizer)
     return step, facts
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The other tensors of a saved state; none if it has none."""
+    artifact = open_artifact(path, KIND)
+    with reading(path, "the state of a run", remedy=f"delete {path} to begin again"):
+        return artifact.tensors(MORE) if MORE in artifact.records else {}
 
 
 def _restore(stored: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

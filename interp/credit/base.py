@@ -1,14 +1,19 @@
-"""The contract of credit: a batch of rollouts in; per rollout a gate on its reward, per token a weight, out.
+"""The contract of credit: a batch of rollouts in; what each reward becomes, and the weight of each token, out.
 
-    R_b  = gate_b * reward_b                          gate_b in [0, 1]: the share of its reward a rollout keeps
+    R_b  = gate_b * reward_b + bonus_b                gate_b in [-1, 1]: 1 keeps the reward, 0 cancels it, -1 turns it
     A_bt = weights_bt * (R_b - mean of R in the group) / scale       weights of mean 1 over the tokens of a rollout
 
-The gate comes before the group's baseline: a lucky answer of three tokens cannot be corrected by moving weight among
-its tokens. The weights come after it. A scheme is any callable from a RolloutBatch to a Credit.
+Before the group's baseline, a scheme may keep, discount or turn a reward: a lucky answer of three tokens cannot be
+corrected by moving weight among its tokens, and a turned success falls below an honest failure. It may add a bonus
+where a whole group failed. It may screen a rollout out: it gets no advantage, and the mean and the scale of its group
+are those of the others. After the baseline, a scheme weighs tokens.
+
+A scheme is any callable from a RolloutBatch to a Credit. Two optional parts: `expect_base` (`BaseSpecific`), and what a
+scheme learns while a run goes on (`Learning`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -40,12 +45,20 @@ class RolloutBatch:
     rewards_B: Float[Tensor, " B"]
     policy: "Policy | None" = None
     """The policy that sampled them, for schemes that read its activations."""
+    base: "Policy | None" = None
+    """The frozen policy that training began from, for schemes that have it read the same text."""
     seed: int = 0
     """The run's seed. A scheme draws its random numbers from this and from the keys of the rollouts."""
 
     @classmethod
     def from_rollouts(
-        cls, rollouts: Sequence[Rollout], group: int, *, policy: "Policy | None" = None, seed: int = 0
+        cls,
+        rollouts: Sequence[Rollout],
+        group: int,
+        *,
+        policy: "Policy | None" = None,
+        base: "Policy | None" = None,
+        seed: int = 0,
     ) -> "RolloutBatch":
         """Tensors from records. The records must be whole groups of `group` rollouts, one after another."""
         if not rollouts or len(rollouts) % group:
@@ -61,6 +74,7 @@ class RolloutBatch:
             entropies_BL=torch.tensor(_padded(rollouts, width, lambda rollout: rollout.entropies), dtype=torch.float32),
             rewards_B=torch.tensor([rollout.reward for rollout in rollouts]),
             policy=policy,
+            base=base,
             seed=seed,
         )
 
@@ -85,12 +99,18 @@ def _padded(
 
 @dataclass(frozen=True)
 class Credit:
-    """The gate and the token weights of a batch."""
+    """What the rewards of a batch become, and its token weights."""
 
     gate_B: Float[Tensor, " B"]
-    """Share of its reward that each rollout keeps, in [0, 1]."""
+    """Factor of each reward, in [-1, 1]."""
     weights_BL: Float[Tensor, "B L"]
     """Weight of each token in its rollout's advantage, with mean 1 over the tokens of a rollout."""
+    bonus_B: Float[Tensor, " B"] | None = None
+    """Added to each reward after its gate, in [-1, 1]. None adds nothing."""
+    counts_B: Bool[Tensor, " B"] | None = None
+    """Whether a rollout counts, for itself and in its group's baseline. None: all do."""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """Numbers that the scheme reports of this batch. They join the metrics of the step."""
 
     @classmethod
     def uniform(cls, batch: RolloutBatch) -> "Credit":
@@ -98,16 +118,27 @@ class Credit:
         return cls(torch.ones(len(batch.rollouts)), batch.mask_BL.float())
 
     def validate(self, batch: RolloutBatch) -> "Credit":
-        """The same credit on the CPU in float32. Wrong shapes, gates or mean weights are refused with their values."""
+        """The same credit on the CPU in float32. Wrong shapes, gates, bonuses or mean weights are refused with their
+        values."""
         rows, width = batch.mask_BL.shape
-        credit = Credit(self.gate_B.cpu().float(), self.weights_BL.cpu().float())
+        credit = replace(
+            self,
+            gate_B=self.gate_B.cpu().float(),
+            weights_BL=self.weights_BL.cpu().float(),
+            bonus_B=None if self.bonus_B is None else self.bonus_B.cpu().float(),
+            counts_B=None if self.counts_B is None else self.counts_B.cpu().bool(),
+        )
         if credit.gate_B.shape != (rows,) or credit.weights_BL.shape != (rows, width):
             raise BadInput(
                 f"expected a gate of shape ({rows},) and weights of shape ({rows}, {width}), "
                 f"got {tuple(credit.gate_B.shape)} and {tuple(credit.weights_BL.shape)}"
             )
-        if not bool(((credit.gate_B >= 0) & (credit.gate_B <= 1)).all()):  # NaN fails both comparisons
-            raise BadInput(f"a gate must lie in [0, 1]; got {credit.gate_B.min():.3g} to {credit.gate_B.max():.3g}")
+        for name, x_B in (("bonus", credit.bonus_B), ("counts", credit.counts_B)):
+            if x_B is not None and x_B.shape != (rows,):
+                raise BadInput(f"expected {name} of shape ({rows},), got {tuple(x_B.shape)}")
+        for name, x_B in (("gate", credit.gate_B), ("bonus", credit.bonus_B)):
+            if x_B is not None and not bool((x_B.abs() <= 1).all()):  # NaN fails the comparison
+                raise BadInput(f"a {name} must lie in [-1, 1]; got {x_B.min():.3g} to {x_B.max():.3g}")
         mean_B = (credit.weights_BL * batch.mask_BL).sum(1) / batch.lengths_B.clamp(min=1)
         wrong_B = ~((mean_B - 1).abs() < TOLERANCE) & (batch.lengths_B > 0)
         if bool(wrong_B.any()):
@@ -135,6 +166,29 @@ class BaseSpecific(Protocol):
     def expect_base(self, base: "Policy") -> None:
         """Raise Mismatch unless the scheme was made for `base`. `interp.grpo.train` calls this before the first
         step."""
+        ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """The optional part of a scheme that learns while a run goes on.
+
+    What it has learned is part of the run's state, so that a run that is killed resumes to the same bits."""
+
+    def fresh(self) -> "Learning":
+        """A scheme of the same settings that has learned nothing. `interp.grpo.train` begins with one."""
+        ...
+
+    def observe(self, batch: RolloutBatch) -> None:
+        """Learn from a batch. Called once a step, before the scheme is asked for the credit of that batch."""
+        ...
+
+    def state(self) -> Mapping[str, Tensor]:
+        """What was learned."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave."""
         ...
 
 
@@ -167,6 +221,8 @@ def attach_credit(batch: RolloutBatch, credit: Credit, advantages_BL: Float[Tens
             advantages=tuple(advantages_BL[row, : len(rollout.tokens)].tolist()),
             credit=tuple(credit.weights_BL[row, : len(rollout.tokens)].tolist()),
             gate=float(credit.gate_B[row]),
+            bonus=None if credit.bonus_B is None else float(credit.bonus_B[row]),
+            counts=None if credit.counts_B is None else bool(credit.counts_B[row]),
         )
         for row, rollout in enumerate(batch.rollouts)
     ]

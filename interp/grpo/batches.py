@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.artifacts import BadInput, fingerprint, to_json
-from interp.credit.base import CreditScheme, RolloutBatch, attach_credit
-from interp.grpo.advantages import Advantages, assign_advantages, mixed_groups
+from interp.credit.base import CreditScheme, Learning, RolloutBatch, attach_credit
+from interp.grpo.advantages import Advantages, assign_advantages
 from interp.grpo.config import GRPOConfig
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
@@ -144,6 +144,8 @@ class Collector:
     credit: CreditScheme | None
     run: str
     """The name of the run, in the records of its rollouts."""
+    base: Policy | None = None
+    """The frozen policy that training began from, for schemes that have it read."""
 
     def collect(self, policy: Policy, step: int, problems_drawn: int) -> StepBatch:
         """Sample and verify until the batch is full, then assign advantages."""
@@ -159,6 +161,8 @@ class Collector:
         chosen = [index for index, use in enumerate(usable) if use][:size]
         # where no group is mixed, the first one stands for the batch: its advantages are zero
         batch = self._batch([rollouts[i] for i in chosen] or rollouts[: self.config.sampling.group], policy)
+        if isinstance(self.credit, Learning):
+            self.credit.observe(batch)
         assigned = self._assign(batch)
         for index, rollout in zip(chosen, attach_credit(batch, assigned.credit, assigned.advantages_BL), strict=False):
             rollouts[index] = rollout
@@ -181,10 +185,12 @@ class Collector:
         if not self.config.objective().redraw:
             return [True] * len(rollouts)
         batch = self._batch(rollouts, policy)
-        return mixed_groups(self._assign(batch).gated_rewards_B, batch.group).repeat_interleave(batch.group).tolist()
+        is_mixed_P = self._assign(batch).mixed_groups(batch.group, with_penalty=False)
+        return is_mixed_P.repeat_interleave(batch.group).tolist()
 
     def _assign(self, batch: RolloutBatch) -> Advantages:
         return assign_advantages(batch, self.credit, self.config.objective(), self.config.sampling.max_new_tokens)
 
     def _batch(self, rollouts: list[Rollout], policy: Policy) -> RolloutBatch:
-        return RolloutBatch.from_rollouts(rollouts, self.config.sampling.group, policy=policy, seed=self.config.seed)
+        group, seed = self.config.sampling.group, self.config.seed
+        return RolloutBatch.from_rollouts(rollouts, group, policy=policy, base=self.base, seed=seed)

@@ -115,6 +115,9 @@ class GRPOConfig(PromptFormat):
     """Replaces the loss's own."""
     clip_high: Clip | None = None
     """Replaces the loss's own."""
+    scale: Scale | None = None
+    """Unit of a rollout's advantage. Replaces the loss's own. With "none", a reward of which credit keeps a tenth
+    weighs a tenth; with the group's deviation as unit, as much as a whole one."""
     redraw: bool | None = None
     """Draw problems until the batch is full of groups with different rewards. Replaces the loss's own."""
     max_draws: Annotated[int, Range(1, 10_000)] = 8
@@ -161,7 +164,7 @@ class GRPOConfig(PromptFormat):
 
     def objective(self) -> Objective:
         """The loss's row, with the fields that this config replaces."""
-        own = {"clip_low": self.clip_low, "clip_high": self.clip_high, "redraw": self.redraw}
+        own = {name: getattr(self, name) for name in ("scale", "clip_low", "clip_high", "redraw")}
         return replace(OBJECTIVES[self.loss], **{name: value for name, value in own.items() if value is not None})
 
     def measures_kl(self, step: int) -> bool:

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from interp.artifacts import BadInput, to_json
-from interp.credit.base import CreditScheme, check_scheme
+from interp.credit.base import CreditScheme, Learning, check_scheme
 from interp.grpo.batches import Collector, Problems, StepBatch, problem_source
 from interp.grpo.config import GRPOConfig
 from interp.grpo.learner import Learner, merge_adapters
@@ -47,7 +48,7 @@ from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Task
 from interp.tasks.reopening import source_of
-from interp.training_state import interruptible, load_training_state, save_training_state
+from interp.training_state import interruptible, load_tensors, load_training_state, save_training_state
 
 logger = logging.getLogger(__name__)
 LARGE = 10**7
@@ -95,7 +96,8 @@ def train(
         "task": spec_of(task),
     }
     with locked_run(out, spec, source=source_of(task)) as run, interruptible() as stop:
-        learner, collector = Learner(base, config), Collector(task, source, config, credit, run.name)
+        credit = credit.fresh() if isinstance(credit, Learning) else credit  # pyright: ignore[reportAssignmentType]
+        learner, collector = Learner(base, config), Collector(task, source, config, credit, run.name, base)
         Trainer(run, config, learner, collector, made_from=spec["made_from"], sinks=sinks).run_to_end(
             stop, progress=progress
         )
@@ -134,6 +136,8 @@ class Trainer:
         self.problems_drawn = 0
         self.steps_without_signal = 0
         """Steps in a row, up to now, in which every group had equal rewards."""
+        self.credit_state: Mapping[str, Tensor] = {}
+        """What the credit had learned before step `step`."""
 
     def run_to_end(self, stop: threading.Event, *, progress: bool) -> None:
         """Resume from the saved state, if any, and train to the last step. If `stop` is set, save and raise
@@ -157,6 +161,7 @@ class Trainer:
     def _one_step(self) -> dict[str, Any]:
         """Sample, save a checkpoint if one is due, measure, update."""
         step, start = self.step, time.perf_counter()
+        self.credit_state = self._learned()
         with self._raising_diverged():
             batch = self.collector.collect(self.learner.policy, step, self.problems_drawn)
         seconds_sampling = time.perf_counter() - start
@@ -175,7 +180,7 @@ class Trainer:
         append_metrics(self.run, metrics)
         for sink in self.sinks:
             sink(step, metrics)
-        self.problems_drawn, self.step = batch.problems_drawn, step + 1
+        self.problems_drawn, self.step, self.credit_state = batch.problems_drawn, step + 1, self._learned()
         self._expect_signal(batch, metrics)
         if step == self.config.steps:
             self._save_state()
@@ -213,6 +218,8 @@ class Trainer:
             self.run.state, optimizer.master_weights(), optimizer.adam, config=self.state_config
         )
         _expect_within(self.run, self.step, self.config.steps)
+        if isinstance(credit := self.collector.credit, Learning) and facts:
+            credit.load_state(load_tensors(self.run.state))
         self.problems_drawn = facts.get("problems_drawn", 0)
         self.steps_without_signal = facts.get("steps_without_signal", 0)
         steps_done = range(min(self.step, self.config.steps) + 1 if facts else 0)
@@ -248,7 +255,12 @@ class Trainer:
                 "steps_without_signal": self.steps_without_signal,
                 "threads": torch.get_num_threads(),
             },
+            tensors=self.credit_state,
         )
+
+    def _learned(self) -> Mapping[str, Tensor]:
+        credit = self.collector.credit
+        return credit.state() if isinstance(credit, Learning) else {}
 
 
 def _expect_within(run: Run, step: int, steps: int) -> None:

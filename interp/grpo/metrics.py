@@ -33,10 +33,27 @@ def step_metrics(step: StepBatch, group: int) -> dict[str, Any]:
         "zero_variance_share": float((~mixed_groups(rewards_B, group)).float().mean()),
         "all_right_share": float(rewarded_PG.all(1).float().mean()),
         "lone_success_share": float((rewarded_PG.sum(1) == 1).float().mean()),
-        "mixed_groups": int(mixed_groups(step.advantages.shaped_rewards_B, group).sum()),
+        "mixed_groups": int(step.advantages.mixed_groups(group).sum()),
         "groups_drawn": len(rollouts) // group,
         "gate": float(step.advantages.credit.gate_B.mean()),
+        **_payment(step),
+        **step.advantages.credit.facts,
         "tokens": sum(len(rollout.tokens) for rollout in rollouts),
+    }
+
+
+def _payment(step: StepBatch) -> dict[str, Any]:
+    """Of the reward that is paid, the share that goes to valid answers; the same after turned rewards and bonuses; and
+    the shares of rollouts that are turned, and screened out."""
+    batch, credit = step.rollout_batch, step.advantages.credit
+    is_judged_B = torch.tensor([rollout.valid is not None for rollout in batch.rollouts])
+    is_valid_B = torch.tensor([bool(rollout.valid) for rollout in batch.rollouts])
+    counts_B = torch.ones_like(is_valid_B) if credit.counts_B is None else credit.counts_B
+    paid_B = step.advantages.gated_rewards_B.clamp(min=0) * (counts_B & is_judged_B)
+    return {
+        "paid_valid_share": float((paid_B * is_valid_B).sum() / paid_B.sum()) if bool(paid_B.sum() > 0) else None,
+        "turned_share": float((credit.gate_B < 0).float().mean()),
+        "screened_share": float((~counts_B).float().mean()),
     }
 
 

@@ -1,8 +1,8 @@
 """The joined record of a rollout: the problem, the completion token by token, and the verdict on it.
 
 The key (run, step, problem, sample) joins a row with data derived from it later. Lists have an entry for each token of
-the completion, the end token included. `advantages`, `credit` and `gate` are None until a training loop sets them: None
-is not zero.
+the completion, the end token included. `advantages`, `credit`, `gate`, `bonus` and `counts` are None until a training
+loop sets them: None is not zero.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,6 +76,11 @@ class Rollout:
     advantages: tuple[float, ...] | None = None
     credit: tuple[float, ...] | None = None
     gate: float | None = None
+    """Factor of its reward."""
+    bonus: float | None = None
+    """What was added to its reward; None where the credit adds none."""
+    counts: bool | None = None
+    """Whether it counted in its group; None where the credit screens none out."""
 
 
 _SET_BY_TRAINING = tuple(f.name for f in fields(Rollout) if f.default is None)

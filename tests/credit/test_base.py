@@ -1,5 +1,6 @@
-"""The contract of credit: batches of whole groups, gates in [0, 1], weights of mean 1."""
+"""The contract of credit: batches of whole groups, gates and bonuses in [-1, 1], weights of mean 1."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,11 +40,20 @@ def test_rollouts_that_are_no_whole_groups_are_refused(n):
         batch_of(*[make_rollout()] * n)
 
 
-@pytest.mark.parametrize("gate", [NAN, -0.01, 1.01, INF])
-def test_a_gate_outside_zero_and_one_is_refused(gate):
+@pytest.mark.parametrize("value", [NAN, -1.01, 1.01, INF])
+def test_a_gate_or_bonus_outside_minus_one_and_one_is_refused(value):
     batch = batch_of(make_rollout(), make_rollout())
-    with pytest.raises(BadInput, match=r"a gate must lie in \[0, 1\]; got "):
-        uniform_except(batch, gate=gate).validate(batch)
+    with pytest.raises(BadInput, match=r"a gate must lie in \[-1, 1\]; got "):
+        uniform_except(batch, gate=value).validate(batch)
+    with pytest.raises(BadInput, match=r"a bonus must lie in \[-1, 1\]; got "):
+        replace(Credit.uniform(batch), bonus_B=torch.tensor([0.0, value])).validate(batch)
+
+
+def test_a_bonus_or_a_screen_of_another_shape_is_refused():
+    batch = batch_of(make_rollout(), make_rollout())
+    for name, x_B in (("bonus", torch.zeros(3)), ("counts", torch.ones(3, dtype=torch.bool))):
+        with pytest.raises(BadInput, match=rf"expected {name} of shape \(2,\), got \(3,\)"):
+            replace(Credit.uniform(batch), **{f"{name}_B": x_B}).validate(batch)
 
 
 @pytest.mark.parametrize("weight", [NAN, 0.0, 1.01, -1.0, INF])
@@ -73,6 +83,12 @@ def test_rollouts_record_what_their_tokens_received():
     first, second = attach_credit(batch, uniform_except(batch, gate=0.5), advantages_BL)
     assert (first.advantages, first.credit, first.gate) == ((1, 2, 3), (1, 1, 1), 1)
     assert (second.advantages, second.credit, second.gate) == ((4,), (1,), 0.5)
+    assert first.bonus is None and first.counts is None
+    credit = replace(Credit.uniform(batch), bonus_B=torch.tensor([0.25, 0.0]), counts_B=torch.tensor([True, False]))
+    assert [(row.bonus, row.counts) for row in attach_credit(batch, credit, advantages_BL)] == [
+        (0.25, True),
+        (0, False),
+    ]
 
 
 def test_tokens_are_whole_numbers_even_of_rollouts_that_are_all_empty():

@@ -23,8 +23,8 @@ FILTERS = {"redraw": False, "mask_truncated": False, "overlong_from": 1.0}
 def test_a_run_without_flags_trains_with_these_numbers():
     assert to_json(GRPOConfig()) == {
         "loss": "grpo", "steps": 60, "prompts": 32, "sampling": SAMPLING, "update": UPDATE, **PROMPTS,
-        "clip_low": None, "clip_high": None, "redraw": None, "max_draws": 8, "save_every": 10, "kl_every": 10,
-        "patience": 10, "without_signal": "stop",
+        "scale": None, "clip_low": None, "clip_high": None, "redraw": None, "max_draws": 8, "save_every": 10,
+        "kl_every": 10, "patience": 10, "without_signal": "stop",
     }  # fmt: skip
 
 

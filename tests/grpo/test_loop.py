@@ -102,6 +102,7 @@ def test_training_raises_the_reward(tmp_path):
 SAMPLING = {"reward", "pass_rate", "valid_rate", "lucky_share", "direct_share", "malformed_share", "truncated_share"}
 SAMPLING |= {"length", "entropy_nats_per_token", "zero_variance_share", "all_right_share", "lone_success_share"}
 SAMPLING |= {"mixed_groups", "groups_drawn", "gate", "tokens", "step", "seconds_sampling", "seconds_learning"}
+SAMPLING |= {"paid_valid_share", "turned_share", "screened_share"}
 UPDATE = {"loss", "clipped_share", "gradient_norm", "sampler_gap"}
 
 
