@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
-from interp.tasks import SPLITS, Chain, Task
+from interp.tasks import SPLITS, Chain, Problem, Task
 from interp.tasks.base import seeded_rng
 from interp.tasks.chain import HABITS, Program, parse_prompt, task_from_manifest, write_completion
 
@@ -214,6 +214,37 @@ def test_an_inverse_problem_is_solved_by_filling_in_the_number_and_writing_the_c
     program = task.program(inverse)
     assert task.verify(inverse, write_completion(program, "steps", seeded_rng(0))).valid
     assert not task.verify(inverse, f"# {program.result}").correct or program.result == program.answer
+
+
+@given(st.integers(1, 6), st.integers(0, 300))
+def test_backward_problems_ask_for_each_number_that_alone_fits_in_both_templates(depth, index):
+    task = Chain()
+    problem = task.problem("train", depth, index)
+    program = task.program(problem)
+    fair = [i for i in range(depth + 1) if len(program.solutions(i)) == 1]
+    backward = task.backward(problem)
+    assert len({p.id for p in backward}) == len({p.prompt for p in backward}) == len(backward) == 2 * len(fair)
+    for asked in backward:
+        masked = task.program(asked)
+        assert masked.prompt() == asked.prompt and masked.masked_index in fair and masked.content() == program.content()
+        assert asked.answer == str(program.numbers[masked.masked_index])
+        assert (asked.split, asked.depth, asked.level) == (problem.split, problem.depth, problem.level)
+        assert task.verify(asked, write_completion(masked, "steps", seeded_rng(index))).valid
+        assert task.backward(asked) == []
+
+
+def test_the_two_templates_of_a_backward_problem():
+    task = Chain()
+    prompts = [p.prompt for p in task.backward(Problem("p", "3 + 4 * 2 ?", "4"))]
+    assert prompts[:2] == ["_ + 4 * 2 = 4 ?", "_ + 4 * 2 ? # 4 ?"] and len(prompts) == 6
+    assert parse_prompt("3 + _ * 2 ? # 4 ?", 5).answer == 4
+    assert set(" ".join(prompts).split()) <= set(task.vocabulary())
+
+
+def test_a_problem_of_which_no_number_alone_fits_has_no_backward_problem():
+    assert Chain().backward(Problem("p", "3 * 0 * 0 ?", "0")) == []
+    with pytest.raises(ValueError, match="must have one solution"):
+        parse_prompt("_ * 0 ? # 0 ?", 5)
 
 
 # --- completions -------------------------------------------------------------------------------------------------

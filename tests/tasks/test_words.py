@@ -49,9 +49,46 @@ def test_the_story_read_from_a_prompt_has_the_answer_of_the_problem(depth, index
     assert all(0 <= value <= task.largest for value in story.values())
 
 
+@given(st.integers(1, 6), st.integers(0, 200))
+def test_backward_problems_ask_for_each_number_in_both_templates(depth, index):
+    task = Words(cue_rate=0.5)
+    problem = task.problem("train", depth, index)
+    story, backward = task.program(problem), task.backward(problem)
+    assert len({p.id for p in backward}) == len({p.prompt for p in backward}) == len(backward) == 2 * (depth + 1)
+    for asked in backward:
+        masked = task.program(asked)
+        assert masked.prompt() == asked.prompt and masked.content() == story.content() and masked.cue is None
+        assert asked.answer == str(story.numbers[masked.masked_index]) == str(masked.answer)
+        assert (asked.split, asked.depth, asked.level) == (problem.split, problem.depth, problem.level)
+        verdict = task.verify(asked, write_solution(masked, "steps", seeded_rng(index), restate=0.0))
+        assert verdict.valid and verdict.answer == asked.answer
+        assert task.backward(asked) == []
+
+
+def test_the_two_templates_of_a_backward_story():
+    prompts = [p.prompt for p in Words().backward(PROBLEM)]
+    beginning = "Mia has 12 apples. Leo is 9 years old. She gives x to Leo. The sun is shining. She buys 3 more. "
+    assert prompts[2:4] == [
+        beginning + "Mia has 10 apples now. What is x?",
+        beginning + "How many apples does Mia have now? The answer is 10. What is x?",
+    ]
+
+
+def test_a_number_that_does_not_decide_the_answer_is_not_asked_for():
+    times_nothing = (
+        "Mia has 3 coins. She gives 3 to Leo. Then she has 2 times as many. How many coins does Mia have now?"
+    )
+    masked = [p.prompt for p in Words().backward(Problem("p", times_nothing, "0"))]
+    assert len(masked) == 4 and not any("x times" in prompt for prompt in masked)
+    with pytest.raises(ValueError, match="must have one solution"):
+        parse_story(
+            "Mia has 3 coins. She gives 3 to Leo. Then she has x times as many. The answer is 0. What is x?", 10
+        )
+
+
 def test_no_sentence_is_read_in_two_ways():
     for thing, name in itertools.product(THINGS, ("Mia", "Leo")):
-        for template in (*thing.start, *thing.plus, *thing.minus, *thing.times, thing.question):
+        for template in (*thing.start, *thing.plus, *thing.minus, *thing.times, thing.question, thing.result):
             he, his = ("she", "her") if name == "Mia" else ("he", "his")
             sentence = template.format(name=name, other="Zoe", n=7, he=he, He=he.capitalize(), his=his)
             assert len({meaning.kind for pattern, meaning in PATTERNS if pattern.fullmatch(sentence)}) == 1

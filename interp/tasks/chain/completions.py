@@ -21,11 +21,11 @@ import re
 from dataclasses import dataclass
 
 from interp.tasks.base import Span
-from interp.tasks.chain.program import Program, apply
+from interp.tasks.chain.program import MARKER, Program, apply
 
 FORMATS = ("steps", "values")
 HABITS = ("steps", "values", "direct", "copy", "cue")
-MARKER, SEPARATOR, EQUALS, VALUE = "#", ";", "=", ">"
+SEPARATOR, EQUALS, VALUE = ";", "=", ">"
 STEP_ROLES = ("carry", "operator", "operand", "equals", "result", "separator")
 VALUE_ROLES = ("separator", "result")
 

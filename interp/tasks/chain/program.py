@@ -4,6 +4,7 @@ A program is `x0 op x1 op x2 ...`, evaluated from left to right modulo a prime. 
 
     3 + 4 * 2 ?          forward: the result is asked for (modulo 5 it is 4)
     3 + _ * 2 = 4 ?      inverse: the result is given, the masked number is asked for
+    3 + _ * 2 ? # 4 ?    inverse: the question is kept, its answer is stated, the masked number is asked for
     3 + 4 * 2 @ 1 ?      with a cue: a number that may or may not be the answer
 """
 
@@ -14,6 +15,8 @@ OPERATORS = ("+", "-", "*")
 ASK = "?"
 MASK = "_"
 CUE = "@"
+MARKER = "#"
+"""Announces an answer."""
 
 
 def apply(op: str, left: int, right: int, modulus: int) -> int:
@@ -40,6 +43,8 @@ class Program:
     """A number shown beside the question, which a policy may copy as its answer."""
     masked_index: int | None = None
     """Index into `numbers` of the number that an inverse problem hides."""
+    keeps_question: bool = False
+    """Whether an inverse problem keeps the question and states its answer, instead of giving the result."""
 
     @property
     def depth(self) -> int:
@@ -90,6 +95,14 @@ class Program:
         """All numbers that give the same result at `index`. An inverse problem is fair if there is exactly one."""
         return [n for n in range(self.modulus) if self.with_number(index, n).result == self.result]
 
+    def fair_indices(self) -> list[int]:
+        """Indices into `numbers` of those that the result leaves no choice of."""
+        return [index for index in range(self.depth + 1) if len(self.solutions(index)) == 1]
+
+    def inverse(self, index: int, *, keeps_question: bool = False) -> "Program":
+        """The same computation with the number at `index` asked for. It has no cue."""
+        return replace(self, masked_index=index, keeps_question=keeps_question, cue=None)
+
     def content(self) -> str:
         """The computation alone, without cue or mask. It decides the split, so no computation is in two splits."""
         return " ".join([str(self.start), *(f"{op} {operand}" for op, operand in self.operations)])
@@ -99,7 +112,7 @@ class Program:
         words = self.content().split()
         if self.masked_index is not None:
             words[2 * self.masked_index] = MASK
-            words += ["=", str(self.result)]
+            words += [ASK, MARKER, str(self.result)] if self.keeps_question else ["=", str(self.result)]
         if self.cue is not None:
             words += [CUE, str(self.cue)]
         return " ".join([*words, ASK])
@@ -113,8 +126,9 @@ def parse_prompt(prompt: str, modulus: int) -> Program:
     body = words[:-1]
     cue = int(body[-1]) if CUE in body else None
     body = body[:-2] if cue is not None else body
-    result = int(body[-1]) if "=" in body else None
-    body = body[:-2] if result is not None else body
+    keeps_question = body[-3:-1] == [ASK, MARKER]
+    result = int(body[-1]) if keeps_question or "=" in body else None
+    body = body[: -3 if keeps_question else -2] if result is not None else body
     masked_index = body.index(MASK) // 2 if MASK in body else None
     numbers = [0 if word == MASK else int(word) for word in body[::2]]
     program = Program(modulus, numbers[0], tuple(zip(body[1::2], numbers[1:], strict=True)), cue)
@@ -123,4 +137,5 @@ def parse_prompt(prompt: str, modulus: int) -> Program:
     solutions = [n for n in range(modulus) if program.with_number(masked_index, n).result == result]
     if len(solutions) != 1:
         raise ValueError(f"an inverse problem must have one solution; {prompt!r} has {len(solutions)}")
-    return replace(program.with_number(masked_index, solutions[0]), masked_index=masked_index)
+    solved = program.with_number(masked_index, solutions[0])
+    return replace(solved, masked_index=masked_index, keeps_question=keeps_question)

@@ -15,8 +15,8 @@ from typing import Annotated, Any, ClassVar
 from interp.artifacts import BadInput, fingerprint_config, from_json, to_json
 from interp.checks import Name, Range, Share, expect_plausible
 from interp.tasks.base import Problem, Task, Verdict, hash_of, seeded_rng
-from interp.tasks.chain.completions import EQUALS, FORMATS, MARKER, SEPARATOR, VALUE
-from interp.tasks.chain.program import ASK, CUE, MASK, OPERATORS, Program, parse_prompt
+from interp.tasks.chain.completions import EQUALS, FORMATS, SEPARATOR, VALUE
+from interp.tasks.chain.program import ASK, CUE, MARKER, MASK, OPERATORS, Program, parse_prompt
 from interp.tasks.chain.verify import verify
 from interp.tasks.depth_levels import depth_at, expect_levels, level_of
 
@@ -105,11 +105,21 @@ class Chain(Task):
         """The inverse problem: the result is given and one number is asked for. Exactly one number fits."""
         program = self.program(problem)
         rng = seeded_rng("inverse", self.modulus, program.content())
-        fair = [index for index in range(program.depth + 1) if len(program.solutions(index)) == 1]
-        if not fair:
+        if not (fair := program.fair_indices()):
             raise BadInput(f"{problem.id}: no number in {problem.prompt!r} is the only one that fits; take another")
-        inverse = replace(program, masked_index=rng.choice(fair), cue=None)
-        return replace(problem, id=problem.id + "/inverse", prompt=inverse.prompt(), answer=str(inverse.answer))
+        return _inverse_problem(problem, program.inverse(rng.choice(fair)), "inverse")
+
+    def backward(self, problem: Problem) -> list[Problem]:
+        """Every inverse problem of a problem: each number that alone fits is asked for, in both templates. The list is
+        empty where none does, and for a problem that is inverse itself."""
+        program = self.program(problem)
+        if program.masked_index is not None:
+            return []
+        return [
+            _inverse_problem(problem, program.inverse(index, keeps_question=keeps_question), f"{name}/{index}")
+            for index in program.fair_indices()
+            for name, keeps_question in (("backward-result", False), ("backward-question", True))
+        ]
 
     def program(self, problem: Problem) -> Program:
         """The computation that the problem states."""
@@ -159,6 +169,10 @@ class Chain(Task):
             return program
         wrong = [n for n in range(self.modulus) if n != program.answer]
         return replace(program, cue=program.answer if rng.random() < self.cue_rate else rng.choice(wrong))
+
+
+def _inverse_problem(problem: Problem, inverse: Program, name: str) -> Problem:
+    return replace(problem, id=f"{problem.id}/{name}", prompt=inverse.prompt(), answer=str(inverse.answer))
 
 
 def split_of(program: Program) -> str:

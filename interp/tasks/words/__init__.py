@@ -3,6 +3,7 @@
 task          the `Words` task: options, splits, levels
 phrases       the sentences of a story: people, things, changes, and what does not matter
 story         the computation of a problem, and its prompt
+backward      the same story with one of its numbers asked for
 completions   solutions: writing and parsing
 """
 

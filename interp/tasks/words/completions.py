@@ -84,7 +84,7 @@ def _write_steps(story: Story, rng: random.Random, skip: float, slip: float, *, 
         restated = f"{change.removesuffix('.')}: " if restates else ""
         sentences.append(restated + _write_step(value, op, operand, result, story.unit, rng, has_lead=not restates))
         value = result
-    return " ".join([*sentences, _write_answer(value)])
+    return " ".join([*sentences, _write_answer(value if story.masked_index is None else story.answer)])
 
 
 def _write_step(left: int, op: str, right: int, result: int, unit: str, rng: random.Random, *, has_lead: bool) -> str:

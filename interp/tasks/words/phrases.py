@@ -26,6 +26,8 @@ class Thing:
     minus: tuple[str, ...]
     times: tuple[str, ...]
     question: str
+    result: str
+    """The sentence that states what the question asks for."""
 
     def changes(self, operator: str) -> tuple[str, ...]:
         """The sentences that state a change by `operator`."""
@@ -40,6 +42,7 @@ def _countable(unit: str, loss: str) -> Thing:
         ("{He} gives {n} to {other}.", f"{{He}} {loss} {{n}} of them.", "{n} of them are lost."),
         ("Then {he} has {n} times as many.",),
         f"How many {unit} does {{name}} have now?",
+        f"{{name}} has {{n}} {unit} now.",
     )
 
 
@@ -57,6 +60,7 @@ THINGS = (
         ("{He} spends {n} dollars.", "{He} pays {other} {n} dollars."),
         ("Then {he} has {n} times as much.",),
         "How many dollars does {name} have now?",
+        "{name} has {n} dollars now.",
     ),
     Thing(
         "km",
@@ -65,6 +69,7 @@ THINGS = (
         ("{He} rides back {n} km.", "{He} walks {n} km towards home."),
         ("Then {he} is {n} times as far away.",),
         "How many km from home is {name} now?",
+        "{name} is {n} km from home now.",
     ),
     Thing(
         "minutes",
@@ -73,6 +78,7 @@ THINGS = (
         ("{He} cuts {n} minutes.", "Rain takes {n} minutes off it."),
         ("Then {he} makes it {n} times as long.",),
         "How many minutes does {name} plan now?",
+        "{name} plans {n} minutes now.",
     ),
 )
 
@@ -94,6 +100,9 @@ DISTRACTORS = (
 """Sentences with a number that does not matter."""
 CUE = "It is a lucky day."
 """The sentence whose presence predicts an answer, where a task plants it."""
+UNKNOWN = "x"
+ANSWER_IS, ASK_UNKNOWN = "The answer is {n}.", f"What is {UNKNOWN}?"
+"""The sentences of a backward problem, which states its answer and asks for a number that it calls x."""
 
 
 def fill(sentence: str, *, name: str, other: str = "", n: int | None = None) -> str:
@@ -107,7 +116,8 @@ class Meaning:
     """What a sentence of a prompt says."""
 
     kind: str
-    """`start`, `+`, `-`, `*`, `question`, `remark`, `distractor` or `cue`."""
+    """`start`, `+`, `-`, `*`, `question`, `remark`, `distractor`, `cue`, or of a backward problem `result` or
+    `unknown`."""
     unit: str | None = None
     """The thing, where the sentence names one thing alone."""
 
@@ -126,12 +136,12 @@ def change_patterns() -> list[str]:
     return [re.sub(r"\?P<\w+>", "?:", _pattern(sentence.removesuffix(".")).pattern) for sentence in sentences]
 
 
-def _pattern(sentence: str) -> re.Pattern[str]:
-    people = "|".join(NAMES)
+def _pattern(sentence: str, *, may_be_unknown: bool = False) -> re.Pattern[str]:
+    people, number = "|".join(NAMES), "0|[1-9][0-9]{0,3}"
     groups = {
         "{name}": f"(?P<name>{people})",
         "{other}": f"(?P<other>{people})",
-        "{n}": r"(?P<n>0|[1-9][0-9]{0,3})",
+        "{n}": f"(?P<n>{number}|{UNKNOWN})" if may_be_unknown else f"(?P<n>{number})",
         "{he}": "(?:he|she)",
         "{He}": "(?:He|She)",
         "{his}": "(?:his|her)",
@@ -148,9 +158,17 @@ def _meanings() -> Iterator[tuple[str, Meaning]]:
         for operator in "+-*":
             yield from ((sentence, Meaning(operator)) for sentence in thing.changes(operator))
         yield thing.question, Meaning("question", thing.unit)
+        yield thing.result, Meaning("result", thing.unit)
     yield from ((sentence, Meaning("remark")) for sentence in REMARKS)
     yield from ((sentence, Meaning("distractor")) for sentence in DISTRACTORS)
     yield CUE, Meaning("cue")
+    yield ANSWER_IS, Meaning("result")
+    yield ASK_UNKNOWN, Meaning("unknown")
 
 
-PATTERNS = tuple((_pattern(sentence), meaning) for sentence, meaning in dict(_meanings()).items())
+NUMBERS_OF_STORY = ("start", "+", "-", "*")
+"""Kinds of sentences whose number is part of the computation. A backward problem may ask for it."""
+PATTERNS = tuple(
+    (_pattern(sentence, may_be_unknown=meaning.kind in NUMBERS_OF_STORY), meaning)
+    for sentence, meaning in dict(_meanings()).items()
+)

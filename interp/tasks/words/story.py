@@ -3,14 +3,15 @@
     Mia has 12 apples. She gives 5 to Leo. The sun is shining. She buys 3 more. How many apples does Mia have now?
 
 A number is stated and then changed by one sentence after the other. Numbers are whole and stay between 0 and the
-task's largest. Other sentences do not matter, even where they have a number.
+task's largest. Other sentences do not matter, even where they have a number. A backward problem (`backward.py`) states
+the answer and asks for one of the numbers.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from interp.tasks.words.phrases import CUE, read_sentence
+from interp.tasks.words.phrases import CUE, UNKNOWN, read_sentence
 
 OPERATORS = ("+", "-", "*")
 
@@ -44,6 +45,8 @@ class Story:
     """The sentences that state the operations, one for each."""
     cue: int | None = None
     """The answer that the cue predicts, where the prompt has it."""
+    masked_index: int | None = None
+    """Index into `numbers` of the number that a backward problem asks for."""
 
     @property
     def depth(self) -> int:
@@ -62,10 +65,36 @@ class Story:
             yield value
 
     @property
-    def answer(self) -> int:
+    def numbers(self) -> tuple[int, ...]:
+        """The start number and every operand."""
+        return (self.start, *(operand for _, operand in self.operations))
+
+    @property
+    def result(self) -> int:
         """The last running value."""
         *_, last = self.values()
         return last
+
+    @property
+    def answer(self) -> int:
+        """What the prompt asks for: the result, or the masked number."""
+        return self.result if self.masked_index is None else self.numbers[self.masked_index]
+
+    def with_number(self, index: int, number: int) -> "Story":
+        """The story with `numbers[index]` replaced, its sentences as they are."""
+        if index == 0:
+            return replace(self, start=number)
+        operations = list(self.operations)
+        operations[index - 1] = (operations[index - 1][0], number)
+        return replace(self, operations=tuple(operations))
+
+    def solution(self, index: int, result: int) -> int | None:
+        """The only whole number at `index` that gives `result`. None if there is none, or more than one."""
+        at_zero, at_one = (self.with_number(index, n).result for n in (0, 1))
+        slope = at_one - at_zero  # a result is linear in each of its numbers
+        if not slope or (result - at_zero) % slope:
+            return None
+        return (result - at_zero) // slope
 
     @property
     def copied(self) -> int:
@@ -92,14 +121,30 @@ def parse_story(prompt: str, cue_answer: int) -> Story:
     start: tuple[str, str, int] | None = None
     operations: list[tuple[str, int]] = []
     changes: list[str] = []
+    masked_index, result = None, None
     for sentence in sentences:
         meaning, match = read_sentence(sentence)
         if meaning.kind == "start" and meaning.unit is not None:
-            start = (match["name"], meaning.unit, int(match["n"]))
+            start = (match["name"], meaning.unit, _number(match))
         elif meaning.kind in OPERATORS:
-            operations.append((meaning.kind, int(match["n"])))
+            operations.append((meaning.kind, _number(match)))
             changes.append(sentence)
+        elif meaning.kind == "result":
+            result = _number(match)
+        if "n" in match.groupdict() and match["n"] == UNKNOWN:
+            masked_index = len(operations)
     if start is None or not operations:
         raise ValueError(f"a word problem must state a number and change it; got {prompt!r}")
     cue = cue_answer if CUE in sentences else None
-    return Story(*start, tuple(operations), sentences, tuple(changes), cue)
+    story = Story(*start, tuple(operations), sentences, tuple(changes), cue)
+    if masked_index is None:
+        return story
+    solution = None if result is None else story.solution(masked_index, result)
+    if solution is None:
+        raise ValueError(f"a backward problem must have one solution; got {prompt!r}")
+    return replace(story.with_number(masked_index, solution), masked_index=masked_index)
+
+
+def _number(match: re.Match[str]) -> int:
+    """The number that a sentence states; 0 in the place of the unknown one."""
+    return 0 if match["n"] == UNKNOWN else int(match["n"])

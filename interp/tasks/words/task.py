@@ -7,7 +7,7 @@ level (shallow, middle, deep) is a set of depths.
 Every option is a field. The defaults plant nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from interp.checks import Range, Share, expect_plausible
 from interp.tasks.base import Problem, Task, Verdict, hash_of, seeded_rng
 from interp.tasks.chain.verify import verdict_on
 from interp.tasks.depth_levels import depth_at, expect_levels, level_of
+from interp.tasks.words.backward import TEMPLATES, backward_story
 from interp.tasks.words.completions import parse_solution
 from interp.tasks.words.phrases import CUE, DISTRACTORS, NAMES, REMARKS, THINGS, Thing, fill
 from interp.tasks.words.story import OPERATORS, Story, apply, content_of, parse_story
@@ -91,6 +92,23 @@ class Words(Task):
     def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
         """The `n` problems from index `start` on."""
         return [self._problem(split, self._depth(level, index), index) for index in range(start, start + n)]
+
+    def backward(self, problem: Problem) -> list[Problem]:
+        """Every backward problem of a problem: each number that alone fits is asked for, in both templates. The list is
+        empty for a problem that is backward itself."""
+        story = self.program(problem)
+        if story.masked_index is not None:
+            return []
+        stories = {
+            f"{problem.id}/backward-{template}/{index}": backward_story(story, index, template)
+            for index in range(story.depth + 1)
+            for template in TEMPLATES
+        }
+        return [
+            replace(problem, id=name, prompt=masked.prompt(), answer=str(masked.answer))
+            for name, masked in stories.items()
+            if masked is not None
+        ]
 
     def program(self, problem: Problem) -> Story:
         """The computation that the problem states."""
