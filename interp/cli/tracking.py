@@ -272,11 +272,14 @@ def compare_command(config: Annotated[Compare, Flat]) -> None:
 
 
 def _say_behavior(comparison: "Comparison") -> None:
-    frame = comparison.behavior()
+    frame = comparison.behavior().drop("p")
     for name in ("base", "a", "b"):
         if name in frame.columns:
             frame = join_interval(frame, name, f"{name}_low", f"{name}_high", spec=".2f")
-    frame, text = join_interval(frame, "difference", spec="+.2f"), "Behavior: rates, and B less A paired by prompt."
+    frame, text = (
+        join_interval(frame, "difference", spec="+.2f"),
+        "Behavior: rates, and B less A paired by prompt, with q over all rows.",
+    )
     if "control" in frame.columns:
         frame = join_interval(frame, "control", "control_low", "control_high", spec="+.2f")
         text += " Control: a second set of A's rollouts less the first, where nothing changed but the draw."

@@ -6,14 +6,17 @@ This room is called like a function, which is `make_dashboard`.
 
 subjects, inputs, finding     runs and series; results sorted and compared; results on disk
 visits, rollouts, readings    checkpoints visited; which rollouts are shown; what is known of each token
+extras                        further values per token, from who makes the report
 latent_facts, examples        densities, the logit lens and neighbours; where each latent is strongest
 tracked, trials, comparisons  tracks, roles and comparisons as a report shows them
-learning, overview, verdicts  rates by checkpoint, findings in sentences, verdicts of studies
+learning, changes             rates by checkpoint; what training changed in them, run by run, beside controls
+overview, verdicts            findings in sentences, verdicts of studies
 report, page, dashboard       chunks, the HTML file, the result
 building                      all of it in order
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,9 +27,10 @@ from interp.lazy import lazy_exports
 if TYPE_CHECKING:
     from interp.dashboard.building import make_dashboard
     from interp.dashboard.dashboard import Dashboard
+    from interp.dashboard.extras import Extra, rollout_key
     from interp.features.notes import LatentNote, LatentSet, Notes
 
-__all__ = ["Dashboard", "DashboardConfig", "LatentNote", "LatentSet", "Notes", "make_dashboard"]
+__all__ = ["Dashboard", "DashboardConfig", "LatentNote", "LatentSet", "Notes", "make_dashboard", "rollout_key"]
 __getattr__ = lazy_exports(
     __name__,
     {
@@ -35,6 +39,7 @@ __getattr__ = lazy_exports(
         "LatentSet": "interp.features.notes",
         "Notes": "interp.features.notes",
         "make_dashboard": "interp.dashboard.building",
+        "rollout_key": "interp.dashboard.extras",
     },
 )
 
@@ -48,6 +53,7 @@ class CallableRoom(ModuleType):
         config: DashboardConfig | None = None,
         notes: "Notes | str | Path | None" = None,
         base: str | Path | None = None,
+        extras: "Mapping[str, Extra] | None" = None,
         device: str = "auto",
         dtype: str = "auto",
         progress: bool = True,
@@ -56,8 +62,9 @@ class CallableRoom(ModuleType):
         from interp.dashboard.building import make_dashboard
 
         return make_dashboard(
-            *results, config=config, notes=notes, base=base, device=device, dtype=dtype, progress=progress
-        )
+            *results, config=config, notes=notes, base=base, extras=extras, device=device, dtype=dtype,
+            progress=progress,
+        )  # fmt: skip
 
 
 sys.modules[__name__].__class__ = CallableRoom

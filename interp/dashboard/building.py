@@ -1,15 +1,17 @@
 """A report from results: everything in order, each part left out with a sentence where what it needs is missing."""
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, versions
+from interp.dashboard.changes import change_rows
 from interp.dashboard.checkpoints import Checkpoints
 from interp.dashboard.comparisons import MeasuredComparison, add_comparison
 from interp.dashboard.config import DashboardConfig
 from interp.dashboard.dashboard import Dashboard
+from interp.dashboard.extras import Extra
 from interp.dashboard.features import Features
 from interp.dashboard.finding import open_results
 from interp.dashboard.inputs import KINDS, Inputs, Named, expect_together, sort_results
@@ -36,6 +38,7 @@ def make_dashboard(
     config: DashboardConfig | None = None,
     notes: Notes | str | Path | None = None,
     base: str | Path | None = None,
+    extras: Mapping[str, Extra] | None = None,
     device: str = "auto",
     dtype: str = "auto",
     progress: bool = True,
@@ -45,7 +48,9 @@ def make_dashboard(
 
     Any of them may be missing: what needs it is left out, and `left_out` says so. All must be of one dictionary and of
     one base. `notes` are names of latents, or the file that holds them; by default those that lie beside results that
-    are given as directories. `base` is step 0 of directories of checkpoints whose trainer did not save it."""
+    are given as directories. `base` is step 0 of directories of checkpoints whose trainer did not save it. `extras`
+    are further colourings of tokens by name: a value per token, by rollout or from a function of the rollout
+    (`interp.dashboard.extras`)."""
     config = config or DashboardConfig()
     paths = [Path(result) for result in results if isinstance(result, str | Path)]
     objects = [
@@ -64,7 +69,7 @@ def make_dashboard(
         raise BadInput(f"expected {KINDS}, or directories of such, got none")
     with_shipped_policies(inputs)
     expect_together(inputs, allow_unrelated_policies=config.allow_unrelated_policies)
-    return Building(inputs, config, device, dtype, progress).dashboard()
+    return Building(inputs, config, extras or {}, device, dtype, progress).dashboard()
 
 
 def _name_of(result: Any) -> str:
@@ -81,8 +86,16 @@ def _load_notes(path: str | Path) -> Notes:
 class Building:
     """A report under construction."""
 
-    def __init__(self, inputs: Inputs, config: DashboardConfig, device: str, dtype: str, progress: bool) -> None:
-        self.inputs, self.config = inputs, config
+    def __init__(
+        self,
+        inputs: Inputs,
+        config: DashboardConfig,
+        extras: Mapping[str, Extra],
+        device: str,
+        dtype: str,
+        progress: bool,
+    ) -> None:
+        self.inputs, self.config, self.extras = inputs, config, extras
         self.device, self.dtype, self.progress = device, dtype, progress
         self.report, self.checkpoints, self.texts = Report(), Checkpoints(), TokenTexts()
         self.levels = Levels(inputs)
@@ -97,15 +110,18 @@ class Building:
         visitor = self._visitor(features)
         readings = visitor.read()
         learning = learning_rows(self.inputs, self.checkpoints, visitor.training, levels=self.levels.are_of_rollouts)
+        changes = change_rows(self.inputs, self.checkpoints, tracked, self.levels.of, self.config)
         buckets = self.levels.names([row for reading in readings for row in reading.batch.rows], learning)
         features.choose(readings)
-        rollouts = add_rollouts(self.report, readings, self.levels, buckets, self.texts, features.row_of, self.config)
+        rollouts = add_rollouts(
+            self.report, readings, self.levels, buckets, self.texts, features.row_of, self.config, self.extras
+        )
         self._say_tokens_shown(readings)
         index: dict[str, Any] = {
             "schema": SCHEMA,
             "title": self.config.title,
             "made": {"version": versions("interp").get("interp", ""), "date": datetime.date.today().isoformat()},
-            "overview": overview(self.inputs, self.checkpoints, tracked, compared, learning),
+            "overview": overview(self.inputs, self.checkpoints, tracked, compared, learning, changes),
             "features": features.add(readings, buckets),
             "comparisons": [
                 add_comparison(self.report, measured, number, features.latents, buckets)

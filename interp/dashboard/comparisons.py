@@ -25,7 +25,7 @@ BEHAVIOR = {
     "difference_low": "low",
     "difference_high": "high",
     "n": "prompts",
-    **{name: name for name in ("base", "control", "control_low", "control_high", "verdict")},
+    **{name: name for name in ("base", "control", "control_low", "control_high", "verdict", "p", "q")},
 }
 """The entries of a row of behavior, with the column of `Comparison.behavior` that each is taken from."""
 
@@ -62,10 +62,7 @@ def add_comparison(
         "match": list(compared.match),
         "corpus": compared.corpus,
         "measure": compared.measure,
-        "behavior": [
-            {entry: row.get(column) for entry, column in BEHAVIOR.items()} | {"p": None, "q": None}
-            for row in measured.behavior
-        ],
+        "behavior": [{entry: row.get(column) for entry, column in BEHAVIOR.items()} for row in measured.behavior],
         "latents": None if latents is None else _add_latents(report, compared, number, latents, buckets),
         "counts": compared.summary().to_dicts(),
         "relations": list(ALL_RELATIONS),

@@ -38,6 +38,9 @@ class DashboardConfig:
     """Seed of the choice of rollouts, and of the answers to questions."""
     micro_tokens: Tokens = 8_192
     """Tokens in one forward pass, padding included."""
+    controls: tuple[Annotated[str, Length(400)], ...] = ()
+    """Runs with their controls, as RUN:CONTROL: the overview shows the first less the second. Runs whose credit goes to
+    random tokens or random latents are known as controls without it."""
     allow_unrelated_policies: bool = False
     """Allow results of several bases in one report, and a dictionary that was fitted on other policies."""
 

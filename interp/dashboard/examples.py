@@ -60,9 +60,9 @@ class Peaks:
         order = np.argsort(-self.value_P[inside], kind="stable")
         return Peaks(*(getattr(self, name)[inside][order] for name in vars(self)))
 
-    def once_each(self, problem_R: Int[ndarray, " R"]) -> "Peaks":
-        """The first rollout of each problem alone: answers to one problem are alike."""
-        _, first = np.unique(problem_R[self.rollout_P], return_index=True)
+    def once_each(self, group_R: Int[ndarray, " R"]) -> "Peaks":
+        """The first rollout of each group alone."""
+        _, first = np.unique(group_R[self.rollout_P], return_index=True)
         return Peaks(*(values[np.sort(first)] for values in vars(self).values()))
 
     def sorted(self) -> "Peaks":
@@ -94,11 +94,13 @@ def add_examples(
     own: list[Peaks],
     probe: list[Peaks],
     problem_R: Int[ndarray, " R"],
+    text_R: Int[ndarray, " R"],
     count: int,
 ) -> dict[str, object] | None:
     """Add the examples of every latent shown: of the checkpoints' own text, and the strongest of the probe text.
 
-    Of each problem, the strongest rollout alone is an example. `problem_R` is the problem of each rollout."""
+    Of the answers to one problem the strongest alone is an example, and of equal answers to several problems too: they
+    are alike. `problem_R` and `text_R` are the problem and the text of each rollout, by number."""
     if not own and not probe:
         return None
     halves = max(1, count // 2) if own else 0
@@ -111,7 +113,7 @@ def add_examples(
     plans += [(Peaks.concat(probe).sorted(), len(corpora) - len(columns), 0, len(columns))]
     for peaks, top, half, first in plans:
         for row, latent in enumerate(latents.tolist()):
-            one = peaks.of_latent(latent).once_each(problem_R)
+            one = peaks.of_latent(latent).once_each(text_R).once_each(problem_R)
             for column, index in enumerate(select_examples(one, top, half), first):
                 if index >= 0:
                     rollout[row, column], position[row, column] = one.rollout_P[index], one.position_P[index]

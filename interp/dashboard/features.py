@@ -4,7 +4,7 @@ Shown are all that are active in the rollouts shown, that have a verdict other t
 trial; if that is more than the report may hold, those of trials first, then those that changed, then the strongest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from interp.dashboard.rollouts import PROBE_TEXT
 from interp.dashboard.tokens import TokenTexts
 from interp.dashboard.tracked import TrackedRun, add_tracks
 from interp.dashboard.trials import role_names, trial_rows
+from interp.rollouts.record import Rollout
 from interp.tracking.verdicts import STRENGTHENED, VERDICTS, WEAKENED
 
 if TYPE_CHECKING:
@@ -158,9 +159,19 @@ class Features:
                 peaks = Peaks.of(reading.live, [len(row.tokens) for row in rows], first)
                 (probe if reading.batch.source == PROBE_TEXT else own).append(peaks)
             first += len(rows)
-        problems = [row.problem for reading in readings for row in reading.batch.rows]
-        _, problem_R = np.unique(np.array(problems, dtype=object), return_inverse=True)
-        return add_examples(self.report, self.latents, own, probe, problem_R, self.config.examples)
+        rows = [row for reading in readings for row in reading.batch.rows]
+        problem_R, text_R = (_numbers([each(row) for row in rows]) for each in (lambda row: row.problem, _text_of))
+        return add_examples(self.report, self.latents, own, probe, problem_R, text_R, self.config.examples)
+
+
+def _text_of(row: Rollout) -> tuple[int, ...]:
+    return tuple(row.tokens)
+
+
+def _numbers(keys: Sequence[Hashable]) -> Int[ndarray, " R"]:
+    """Equal numbers where the keys are equal."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], int)
 
 
 def _counts(width: int, readings: Sequence[Reading], *, own_text: bool) -> ActivationCounts:

@@ -1,6 +1,6 @@
 """The rollouts of a report: a row for each with its verdict, and blocks of tokens, one for each batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from interp.dashboard.config import DashboardConfig
+from interp.dashboard.extras import Extra, add_extras
 from interp.dashboard.levels import Levels
 from interp.dashboard.readings import Reading, add_block
 from interp.dashboard.report import Report
@@ -33,6 +34,7 @@ def add_rollouts(
     texts: TokenTexts,
     row_of_latent: Int[ndarray, " F"] | None,
     config: DashboardConfig,
+    extras: Mapping[str, Extra],
 ) -> dict[str, Any] | None:
     """Add all rollouts shown. None if there are none. (The texts of tokens are added last: more may come up.)"""
     if not readings:
@@ -61,7 +63,7 @@ def add_rollouts(
         "columns": columns | {"answer": report.add_json("rollouts.answer", table.column("answer"))},
         "formats": table.formats,
         "blocks": blocks,
-        "extras": [],
+        "extras": add_extras(report, readings, extras),
         "token_roles": list(TOKEN_ROLES),
     }
 

@@ -34,6 +34,7 @@ def overview(
     tracked: Sequence[TrackedRun],
     compared: Sequence[MeasuredComparison],
     learning: list[dict[str, Any]],
+    changes: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The overview of a report, as its index has it."""
     roles = None if inputs.roles is None else inputs.roles.result
@@ -44,8 +45,10 @@ def overview(
     findings += [finding for measured in compared for finding in comparison_findings(measured)]
     verdicts = [row for study in inputs.studies for row in study.verdicts()]
     return {
+        "changes": changes,
         "findings": findings,
         "learning": learning,
+        "earned": None if roles is None else roles_finding(roles),
         "roles": [row for each in tracked for row in role_rows(each, roles)],
         "verdicts": verdicts,
     }

@@ -215,8 +215,12 @@ class Stages:
 
         runs = [self.run(name) for name in answers if name not in (BASE, RESAMPLED)]
         evaluations = [each.evaluation for name, each in answers.items() if name != RESAMPLED]
-        config = self.plan.sizes.dashboard
-        return make_dashboard(*runs, *evaluations, self.buckets("eval"), *results, config=config, **self._shared)
+        rollouts = [each.rollouts for each in answers.values()]
+        controls = (f"{slug(FEATURES)}:{slug(WRITTEN)}",) if FEATURES in answers else ()
+        config = replace(self.plan.sizes.dashboard, controls=controls)
+        return make_dashboard(
+            *runs, *evaluations, *rollouts, self.buckets("eval"), *results, config=config, **self._shared
+        )
 
     @property
     def _tracking(self) -> CompareConfig:

@@ -3,6 +3,7 @@
 estimate      `Estimate(value, low, high, n)`
 shares        exact and clustered shares, and differences of shares
 seeds         means over few seeds: bounded (any shape), Student's, sign test; `simplex` holds the exact computation
+swaps         p-value of a difference of shares over the same clusters, by swapping them
 curves        where a mean curve crosses zero, when a curve has gone half its way
 bootstrap     changes of all latents at once, over prompts
 cells         the same with each prompt x stratum cell compared with itself
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         paired_share_difference,
         share_difference,
     )
+    from interp.stats.swaps import swapped_p_value
     from interp.stats.when_active import ActiveSums, estimate_active_changes
 
 __all__ = [
@@ -91,6 +93,7 @@ __all__ = [
     "student_interval",
     "student_interval_from_spread",
     "student_p_value",
+    "swapped_p_value",
     "time_to_half",
     "token_means",
 ]
@@ -132,6 +135,7 @@ __getattr__ = lazy_exports(
         "exact_share": "interp.stats.shares",
         "paired_share_difference": "interp.stats.shares",
         "share_difference": "interp.stats.shares",
+        "swapped_p_value": "interp.stats.swaps",
         "ActiveSums": "interp.stats.when_active",
         "estimate_active_changes": "interp.stats.when_active",
     },

@@ -1,9 +1,11 @@
 """Behavior of checkpoints: rates over prompts (pass, valid, lucky, direct), and the difference between two of them.
 
 Both checkpoints answer the same problems, so a difference is paired by prompt (`paired_share_difference`: Newcombe's
-interval of clustered shares). It has a width even where something never happened: none of forty is not surely none.
+interval of clustered shares). It has a width even where something never happened: none of forty is not surely none. Its
+p-value swaps the two at each prompt or not (`swapped_p_value`), and q corrects for all rates of all buckets.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +17,9 @@ from interp.rollouts.record import Rollout
 from interp.rollouts.summary import MEASURES
 from interp.stats.bootstrap import MIN_PROMPTS
 from interp.stats.estimate import Estimate
+from interp.stats.multiple_testing import benjamini_hochberg
 from interp.stats.shares import clustered_share, paired_share_difference
+from interp.stats.swaps import swapped_p_value
 from interp.tracking.verdicts import LESS, MORE, TOO_FEW_PROMPTS, UNDECIDED
 
 BEHAVIOR_MEASURES = ("pass_rate", "valid_rate", "lucky_rate", "direct_share")
@@ -80,6 +84,15 @@ def rate_difference(first: PromptCounts, second: PromptCounts) -> Estimate:
     return difference
 
 
+def rate_p_value(first: PromptCounts, second: PromptCounts) -> float:
+    """p-value of "the two rates do not differ", paired by prompt. NaN where `rate_difference` has no interval."""
+    if int(((first.trials_P > 0) & (second.trials_P > 0)).sum()) < MIN_PROMPTS:
+        return math.nan
+    return swapped_p_value(
+        (first.successes_P.tolist(), first.trials_P.tolist()), (second.successes_P.tolist(), second.trials_P.tolist())
+    )
+
+
 def rate_verdict(difference: Estimate) -> str:
     """more, less, undecided or too few prompts."""
     if difference.n < MIN_PROMPTS:
@@ -88,7 +101,7 @@ def rate_verdict(difference: Estimate) -> str:
 
 
 def behavior_rows(counts: Mapping[str, BehaviorCounts], prompts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """A row for each bucket and measure: the rates of `a` and `b`, and b less a.
+    """A row for each bucket and measure: the rates of `a` and `b`, and b less a with its p-value and q over all rows.
 
     `counts` are those of `a` and `b`; of `base`, if there is one; and of `resampled`, a second set of a's rollouts, if
     there is one: resampled less a is the control. `prompts` is the number of prompts in each bucket."""
@@ -103,9 +116,12 @@ def behavior_rows(counts: Mapping[str, BehaviorCounts], prompts: Mapping[str, in
                     rate = by_name[name].rate
                     row |= {name: rate.value, f"{name}_low": rate.low, f"{name}_high": rate.high}
             row |= {"difference": difference.value, "low": difference.low, "high": difference.high}
+            row |= {"p": rate_p_value(by_name["a"], by_name["b"]), "q": math.nan}
             row["verdict"] = rate_verdict(difference)
             if "resampled" in by_name:
                 control = rate_difference(by_name["a"], by_name["resampled"])
                 row |= {"control": control.value, "control_low": control.low, "control_high": control.high}
             rows.append(row)
+    for row, q in zip(rows, benjamini_hochberg(np.array([row["p"] for row in rows])).tolist(), strict=True):
+        row["q"] = q
     return rows

@@ -148,8 +148,8 @@ class Comparison(HtmlSummary):
 
     def behavior(self) -> "pl.DataFrame":
         """A row for each bucket and measure: the rates of the base, A and B, and B less A, paired by prompt, all with
-        95% intervals. `control` is a second set of A's rollouts less the first. `prompts` are those at which both have
-        a rollout that counts."""
+        95% intervals; the p-value of B less A, and its q over all rows (Benjamini and Hochberg). `control` is a second
+        set of A's rollouts less the first. `prompts` are those at which both have a rollout that counts."""
         import polars as pl
 
         sources = [(name.lower(), step, ON_POLICY) for step, name in self.names.items()]

@@ -8,6 +8,8 @@ from typing import Any
 from dashboard.browser import Visit
 
 LARGE = {"features": 5_000, "checkpoints": 20, "buckets": 3, "rollouts": 5_000}
+LONG = {"features": 60, "rollouts": 10, "tokens": 8_000}
+"""Completions of thousands of tokens."""
 FIRST_TABLE = """
 window.usable = new Promise(done => {
   const look = () => {
@@ -78,6 +80,23 @@ def measure(browser: Any, file: Path, repeats: int = 3) -> dict[str, float]:
         "page_down_work_ms": pages_work / PAGES,
     }
     return {name: round(number, 1) for name, number in numbers.items()}
+
+
+def measure_long(browser: Any, file: Path) -> dict[str, float]:
+    """How many tokens the longest rollout has, and milliseconds of a switch of its colouring."""
+    visit = Visit(browser, file, "v=rollouts&sort=-tokens")
+    try:
+        row = visit.page.get_by_role("grid", name="Rollouts").locator("[data-row]").first
+        row.get_by_role("gridcell").first.click()
+        tokens = visit.page.get_by_role("listbox").get_by_role("option")
+        tokens.first.wait_for()
+        choices = visit.page.get_by_role("group", name="Colour tokens by").get_by_role("button").all()
+        switches = [choice.evaluate(SWITCH) for _ in range(2) for choice in choices]
+        numbers = {"tokens": tokens.count(), "colouring_ms": statistics.median(switches), "slowest_ms": max(switches)}
+        assert visit.faults == []
+    finally:
+        visit.close()
+    return numbers
 
 
 class Work:

@@ -20,8 +20,9 @@ from dashboard.rollouts_part import make_rollouts
 from interp.dashboard.page import page
 
 PARTS = (
-    "findings", "learning", "role counts", "verdicts", "features", "roles", "tracks", "floors", "drift", "trials",
-    "examples", "lens", "neighbors", "density", "rollouts", "credit", "base", "steps", "extras", "comparisons", "notes",
+    "changes", "findings", "learning", "role counts", "verdicts", "features", "roles", "tracks", "floors", "drift",
+    "trials", "examples", "lens", "neighbors", "density", "rollouts", "credit", "base", "steps", "extras",
+    "comparisons", "notes",
 )  # fmt: skip
 """All may be left out, alone or together."""
 RELATIONS = ("neither", "both", "only in A", "only in B", "opposite")
@@ -98,7 +99,10 @@ def _overview(rng: np.random.Generator, text: Texts, shape: Shape) -> dict[str, 
         }
         for number, verdict in enumerate(("supported", "not supported", "undecided"), 1)
     ]  # fmt: skip
+    earned = {"text": text("Latents that earned a role: 9."), "detail": text("Of random latents: 0 of 20.")}
     return {
+        "changes": _changes(rng, text, shape) if "changes" in has else [],
+        "earned": earned if "role counts" in has else None,
         "findings": [{"text": text(line), "detail": text(more)} for line, more in findings]
         if "findings" in has
         else [],
@@ -106,6 +110,25 @@ def _overview(rng: np.random.Generator, text: Texts, shape: Shape) -> dict[str, 
         "roles": roles if "role counts" in has else [],
         "verdicts": verdicts if "verdicts" in has else [],
     }
+
+
+def _changes(rng: np.random.Generator, text: Texts, shape: Shape) -> list[dict[str, Any]]:
+    rows = []
+    kinds = (("base", None), ("run", 0), ("run", 1), ("control", None), ("against", None))
+    for place, (kind, run) in enumerate(kinds):
+        cells = [
+            {"bucket": bucket, "measure": measure, **estimate(rng, 0.1 * place)}
+            for bucket in [*shape.buckets, "all"]
+            for measure in ("pass_rate", "valid_rate", "lucky_share", "direct_share", "malformed_share")
+        ]
+        latents = [{"bucket": bucket, "strengthened": place, "weakened": 2} for bucket in shape.buckets]
+        is_run, name = kind == "run", {"control": "base again", "against": "hard less easy"}.get(kind, f"row {place}")
+        rows.append({
+            "kind": kind, "name": text(name), "run": run, "checkpoint": shape.runs[run][-1] if is_run else None,
+            "source": "rollouts", "paired": place != 2, "latents": latents if is_run else None,
+            "trusted": place == 1 if is_run else None, "cells": cells,
+        })  # fmt: skip
+    return rows
 
 
 def _learning(rng: np.random.Generator, shape: Shape) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ SMALL = {"features": 12, "rollouts": 20, "tokens": 12, "checkpoints": 3}
 
 READER = ("rollouts&r=2", "rollouts&r=2&pane=group")
 VIEWS_OF = {
-    **dict.fromkeys(("findings", "learning", "role counts", "verdicts"), ("overview",)),
+    **dict.fromkeys(("changes", "findings", "learning", "role counts", "verdicts"), ("overview",)),
     **dict.fromkeys(("roles", "tracks", "floors", "drift", "trials"), ("features", "feature&f=7")),
     **dict.fromkeys(("lens", "neighbors", "density", "examples"), ("feature&f=7",)),
     **dict.fromkeys(("credit", "base", "steps", "extras"), READER),

@@ -15,7 +15,7 @@ from tracking_fixtures import LAYER, SMALL, TASK, axes_dictionary, save_as_sae_l
 
 import interp
 from interp.artifacts import BadInput, Mismatch, with_checksum
-from interp.dashboard import Dashboard, DashboardConfig
+from interp.dashboard import Dashboard, DashboardConfig, rollout_key
 from interp.dashboard.report import DTYPES
 from interp.features import Roles
 from interp.grpo import Run
@@ -244,6 +244,28 @@ def test_a_run_alone_shows_its_rollouts_and_rates(results):
     for part in ("No dictionary was given", "No tracks were given", "No roles were given", "No comparison"):
         assert part in sentences(dashboard)
     assert dashboard.chunk(dashboard.index["rollouts"]["token_texts"])[0].strip() != ""
+
+
+def test_extras_colour_the_tokens_of_the_rollouts_they_are_given_for(results):
+    """Delta V of the first rollout of training alone, and of all rollouts a function of the record."""
+    first = results.run.rollouts(0).rows[0]
+    extras = {
+        "delta V": {rollout_key(row): np.full(len(row.tokens), 0.25) for row in [first]},
+        "place": lambda row: list(range(len(row.tokens))) if row.step == 2 else None,
+        "nothing": {},
+    }
+    config = replace(CONFIG, rollouts=99, questions=0, probe=0)
+    dashboard = make(results.run, config=config, extras=extras)
+    delta, place, nothing = dashboard.index["rollouts"]["extras"]
+    blocks = dashboard.index["rollouts"]["blocks"]
+    value_N = dashboard.chunk(delta["arrays"]["0"])
+    assert list(delta["arrays"]) == ["0"] and len(value_N) == blocks[0]["tokens"]
+    assert (value_N == 0.25).sum() == len(first.tokens) and np.isnan(value_N).sum() == len(value_N) - len(first.tokens)
+    steps = [dashboard.index["checkpoints"][blocks[int(block)]["checkpoint"]]["step"] for block in place["arrays"]]
+    assert steps == [2] and not nothing["arrays"]
+    assert "No rollout that is shown has a value of 'nothing'." in dashboard.left_out
+    with pytest.raises(BadInput, match="expected .* values of 'short', one per token of sample"):
+        make(results.run, config=config, extras={"short": lambda row: []})
 
 
 def test_tracks_alone_show_features(results):

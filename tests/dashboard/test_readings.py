@@ -7,7 +7,7 @@ from conftest import tiny_policy
 from features_fixtures import axes_dictionary
 from grpo_fixtures import make_rollout
 
-from interp.dashboard.examples import Peaks, select_examples
+from interp.dashboard.examples import Peaks, add_examples, select_examples
 from interp.dashboard.latent_facts import ActivationCounts, logit_lens, nearest, norm_gain
 from interp.dashboard.readings import (
     NO_STEP,
@@ -178,6 +178,16 @@ def test_a_peak_is_the_strongest_token_of_a_rollout():
     assert both.once_each(np.zeros(12, int)).value_P.tolist() == [5]
     assert both.once_each(np.arange(12)).value_P.tolist() == [5, 1]
     assert Peaks.concat([peaks, peaks]).sorted().of_latent(2).value_P.tolist() == [5, 5, 1, 1]
+
+
+def test_a_text_is_an_example_once_whichever_problem_it_answers():
+    """Rollouts 0 and 1 answer two problems by one text; 2 answers the first problem by another."""
+    peaks = Peaks(np.zeros(3, int), np.arange(3), np.zeros(3, int), np.array([1.0, 5, 3]))
+    problem_R, text_R = np.array([0, 1, 0]), np.array([7, 7, 8])
+    report, latents = Report(), np.array([0])
+    shown = add_examples(report, latents, [peaks], [], problem_R, text_R, count=2)
+    rollout = unpack(report.chunks["examples.rollout"], "i4", [1, 4])
+    assert shown is not None and rollout[0].tolist() == [1, 2, -1, -1]
 
 
 def test_examples_are_the_strongest_and_some_of_each_half():

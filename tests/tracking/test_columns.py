@@ -101,5 +101,5 @@ def test_other_tables_have_their_columns(tracks):
     rates = [f"{name}{end}" for name in ("base", "a", "b") for end in ("", "_low", "_high")]
     control = ["control", "control_low", "control_high"]
     assert Comparison(tracks, 1, 2).behavior().columns == [
-        "bucket", "measure", "prompts", *rates, "difference", "low", "high", "verdict", *control,
+        "bucket", "measure", "prompts", *rates, "difference", "low", "high", "p", "q", "verdict", *control,
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Rules of tracks on inputs small enough to count: rollouts for a loss, trust at its thresholds, matches, rates."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -203,6 +204,10 @@ def test_a_row_of_behavior_has_the_rates_of_base_a_and_b_and_the_control():
     for name in ("base", "a", "b"):
         rate = counts[name].prompt_counts("1", "pass_rate", 8).rate
         assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == (rate.value, rate.low, rate.high)
+    # All eight prompts changed alike, so of 2^8 swaps the two that leave them together are as far apart: p = 2 / 256.
+    assert row["p"] == pytest.approx(2 / 256, abs=3e-3) and rows[3]["p"] == 1
+    tested = [each["p"] for each in rows if not math.isnan(each["p"])]
+    assert row["q"] == pytest.approx(min(1, row["p"] * len(tested)))
     del counts["base"], counts["resampled"]
     assert not {"base", "base_low", "control"} & set(behavior_rows(counts, {"1": 8})[0])
 

@@ -126,7 +126,7 @@ function Page({ theme, onTheme }: { theme: (typeof THEMES)[number]; onTheme: (th
       </a>
       <header class="top">
         <div class="title">
-          <h1>{readable(index.title)}</h1>
+          <h1 title={readable(index.title)}>{readable(index.title)}</h1>
         </div>
         <nav aria-label="Views">
           {VIEWS.filter((each) => each.v !== "feature" || address.f !== undefined).map((each) => (

@@ -59,7 +59,7 @@ export function Choice({ label, value, options, onChange }: ChoiceProps) {
       <select value={value} onChange={(event) => onChange(event.currentTarget.value)}>
         {options.map(([key, text]) => (
           <option key={key} value={key}>
-            {text}
+            {readable(text)}
           </option>
         ))}
       </select>

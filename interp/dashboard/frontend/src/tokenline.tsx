@@ -1,4 +1,5 @@
 // Tokens in one flowing text, each with a colour. Another colouring sets classes on the same elements: nothing is drawn anew.
+// Of a long text the tokens on screen change first, and the others after the frame in which those are seen.
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { memo } from "./memo";
 import { focusedIn } from "./focus";
@@ -27,6 +28,9 @@ export interface TokenLineProps {
   what?: string;
 }
 
+/** Tokens that change colour together. */
+const AT_ONCE = 800;
+
 interface SpansProps {
   texts: readonly string[];
   offset: number;
@@ -51,6 +55,36 @@ const Spans = memo(({ texts, offset }: SpansProps) => (
   </>
 ));
 
+/** The first token that is on screen: tokens stand one below the other, so their tops rise. */
+function firstOnScreen(line: HTMLElement): number {
+  const top = Math.max(0, line.parentElement!.getBoundingClientRect().top);
+  let [low, high] = [0, line.children.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (line.children[middle].getBoundingClientRect().bottom < top) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Calls for all items in parts, each after a frame. Returns what stops it. */
+function afterFrame(items: number, call: (from: number, to: number) => void): () => void {
+  let timer = 0;
+  let from = 0;
+  const next = () => {
+    call(from, from + AT_ONCE);
+    from += AT_ONCE;
+    if (from < items) wait();
+  };
+  const wait = () => {
+    timer = requestAnimationFrame(() => {
+      timer = -setTimeout(next);
+    });
+  };
+  wait();
+  return () => (timer < 0 ? clearTimeout(-timer) : cancelAnimationFrame(timer));
+}
+
 export function TokenLine(props: TokenLineProps) {
   const { texts, values, scale, selected = null, onSelect, marks, describe, format = num, label, offset = 0, what } = props;
   const list = useRef<HTMLDivElement>(null);
@@ -59,11 +93,17 @@ export function TokenLine(props: TokenLineProps) {
 
   useLayoutEffect(() => {
     const spans = list.current!.children;
-    for (let i = 0; i < spans.length; i++) {
-      const span = spans[i] as HTMLElement;
-      const name = `token ${shadeClass(values?.[i], scale)} ${marks?.(i) ?? ""}`;
-      if (span.className !== name) span.className = name;
-    }
+    const paint = (from: number, to: number) => {
+      for (let i = from; i < Math.min(to, spans.length); i++) {
+        const span = spans[i] as HTMLElement;
+        const name = `token ${shadeClass(values?.[i], scale)} ${marks?.(i) ?? ""}`;
+        if (span.className !== name) span.className = name;
+      }
+    };
+    if (spans.length <= AT_ONCE) return paint(0, spans.length);
+    const first = firstOnScreen(list.current!);
+    paint(first, first + AT_ONCE);
+    return afterFrame(spans.length, paint);
   }, [texts, values, scale, marks]);
 
   useLayoutEffect(() => {

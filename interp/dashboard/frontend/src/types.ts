@@ -43,6 +43,33 @@ export interface Learning extends Interval {
   source?: string;
 }
 
+export interface ChangeCell extends Interval {
+  bucket: string;
+  measure: string;
+}
+
+export interface LatentCount {
+  bucket: string;
+  strengthened: number;
+  weakened: number;
+}
+
+/** A row of the story: rates of a base, or what changed since, or a run less its control. */
+export interface Change {
+  kind: "base" | "run" | "control" | "against";
+  name: string;
+  /** Number of the run, if the row is of one. */
+  run: number | null;
+  checkpoint: number | null;
+  source: string;
+  /** Whether changes are paired by problem. */
+  paired: boolean;
+  cells: ChangeCell[];
+  latents: LatentCount[] | null;
+  /** Whether the dictionary fits every checkpoint; null without tracks. */
+  trusted: boolean | null;
+}
+
 export interface RoleCount {
   run: number;
   bucket: string;
@@ -62,8 +89,12 @@ export interface Verdict {
 }
 
 export interface Overview {
+  /** Reports of earlier versions have none. */
+  changes?: Change[];
   findings: Finding[];
   learning: Learning[];
+  /** How many latents earned a role, beside random latents. */
+  earned?: Finding | null;
   roles: RoleCount[];
   verdicts: Verdict[];
 }

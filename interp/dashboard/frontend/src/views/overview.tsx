@@ -1,17 +1,14 @@
-// The story on one screen: findings beside their controls, learning, roles beside the control, verdicts, what was left out.
-import { useState } from "preact/hooks";
+// The story on one screen: what training changed run by run, roles that grew, verdicts; below, learning, findings in sentences, what was left out.
 import type { Report } from "../data";
 import { LeftOutList } from "../dialogs";
 import { Missing } from "../parts";
-import { count } from "../text";
+import { count, plural } from "../text";
 import { readable } from "../tokens";
 import type { Finding, Index } from "../types";
+import { Changes } from "./overview-changes";
 import { LearningCharts } from "./overview-learning";
 import { RoleCounts } from "./overview-roles";
 import { Verdicts } from "./overview-verdicts";
-
-/** Findings that stand without a press of a button. */
-const AT_FIRST = 4;
 
 export function OverviewView({ report }: { report: Report }) {
   const { index } = report;
@@ -23,21 +20,27 @@ export function OverviewView({ report }: { report: Report }) {
       {!overview && <Missing what="overview" />}
       {overview && (
         <>
+          <section aria-labelledby="changes">
+            <h2 id="changes">What training changed</h2>
+            <Changes index={index} changes={overview.changes ?? []} />
+          </section>
+          <div class="story">
+            <section aria-labelledby="roles">
+              <h2 id="roles">Roles that grew</h2>
+              <RoleCounts index={index} roles={overview.roles} earned={overview.earned ?? null} />
+            </section>
+            <section aria-labelledby="verdicts">
+              <h2 id="verdicts">Verdicts</h2>
+              <Verdicts verdicts={overview.verdicts} />
+            </section>
+          </div>
           <section class="findings" aria-labelledby="findings">
-            <h2 id="findings">Findings, each beside its control</h2>
+            <h2 id="findings">Findings in sentences</h2>
             <Findings findings={overview.findings} />
           </section>
           <section aria-labelledby="learning">
-            <h2 id="learning">Learning</h2>
+            <h2 id="learning">Learning by step</h2>
             <LearningCharts index={index} learning={overview.learning} />
-          </section>
-          <section aria-labelledby="roles">
-            <h2 id="roles">Roles that grew, beside the control</h2>
-            <RoleCounts index={index} roles={overview.roles} />
-          </section>
-          <section aria-labelledby="verdicts">
-            <h2 id="verdicts">Verdicts</h2>
-            <Verdicts verdicts={overview.verdicts} />
           </section>
         </>
       )}
@@ -53,26 +56,21 @@ export function OverviewView({ report }: { report: Report }) {
   );
 }
 
+/** Each finding folds its control and what stands beside it. */
 function Findings({ findings }: { findings: readonly Finding[] }) {
-  const [all, setAll] = useState(false);
   if (!findings.length) return <Missing what="findings" />;
-  const shown = all ? findings : findings.slice(0, AT_FIRST);
   return (
-    <>
+    <details>
+      <summary>{plural(findings.length, "finding")}, each with its control</summary>
       <ol>
-        {shown.map((finding, i) => (
+        {findings.map((finding, i) => (
           <li key={i}>
             <p>{readable(finding.text)}</p>
             {finding.detail && <p class="muted">{readable(finding.detail)}</p>}
           </li>
         ))}
       </ol>
-      {findings.length > AT_FIRST && (
-        <button type="button" class="quiet" aria-expanded={all} onClick={() => setAll(!all)}>
-          {all ? `Show the first ${AT_FIRST}` : `Show all ${findings.length} findings`}
-        </button>
-      )}
-    </>
+    </details>
   );
 }
 

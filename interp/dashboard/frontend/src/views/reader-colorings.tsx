@@ -9,6 +9,7 @@ import { useNotes } from "../notes";
 import type { Coloring, ColoringValues } from "../rollouts/colorings";
 import { STATE_WORDS, type Reading } from "../rollouts/reading";
 import { num, plural } from "../text";
+import { readable } from "../tokens";
 
 interface ColoringBarProps {
   colorings: readonly Coloring[];
@@ -48,7 +49,7 @@ export function ColoringBar({ colorings, chosen, onChoose, message }: ColoringBa
             <option value="">more …</option>
             {further.map((each) => (
               <option key={each.key} value={each.key} disabled={!!each.reason}>
-                {each.label}
+                {readable(each.label)}
                 {each.reason && ": not given here"}
               </option>
             ))}
@@ -64,7 +65,7 @@ export function ColoringBar({ colorings, chosen, onChoose, message }: ColoringBa
           <ul>
             {unavailable.map((each) => (
               <li key={each.key}>
-                <b>{each.label}</b> {each.reason}
+                <b>{readable(each.label)}</b> {readable(each.reason)}
               </li>
             ))}
           </ul>
@@ -90,7 +91,7 @@ const Options = memo(({ options }: { options: readonly Option[] }) => (
   <>
     {options.map(([latent, text]) => (
       <option key={latent} value={latent}>
-        {text}
+        {readable(text)}
       </option>
     ))}
   </>

@@ -7,6 +7,7 @@ import { FIELDS, fieldOf, formatFilters, hasValue, valuesOf, withValue, type Fil
 import type { RolloutStore } from "../rollouts/store";
 import { count } from "../text";
 import { useLatentNumbers } from "./rollouts-parts";
+import { readable } from "../tokens";
 
 interface FilterBarProps {
   report: Report;
@@ -42,7 +43,7 @@ export function FilterBar({ report, store, filters, latentUnknown }: FilterBarPr
               {values.map(({ value, word, count: number }) => (
                 <option key={value} value={value}>
                   {hasValue(filters, field.key, value) ? "✓ " : ""}
-                  {word} ({count(number)})
+                  {readable(word)} ({count(number)})
                 </option>
               ))}
             </select>
@@ -111,7 +112,7 @@ function LatentBox({ report, unknown }: { report: Report; unknown: boolean }) {
       <datalist id="named-latents">
         {notes.entries().map(([latent, note]) => (
           <option key={latent} value={latent}>
-            {note.name}
+            {readable(note.name)}
           </option>
         ))}
       </datalist>

@@ -1,0 +1,276 @@
+"""What training changed in answers: for each run its last checkpoint less its base, beside the base sampled again.
+
+Rates are compared on problems held out, from the first of these that has both ends of a run:
+
+rollouts     answers of both to the same problems, given to the report: paired by problem
+tracks       the same, as tracks counted them: paired by problem
+evaluation   rates alone: not paired, so that intervals are wider
+
+Rollouts of training are no source: the problems of its first and last steps are others.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from interp.artifacts import BadInput
+from interp.dashboard.checkpoints import Checkpoints
+from interp.dashboard.config import DashboardConfig
+from interp.dashboard.inputs import Inputs
+from interp.dashboard.learning import GIVEN_SUCCESS, LUCKY_SHARE, with_lucky_share
+from interp.dashboard.levels import ALL
+from interp.dashboard.tracked import ByBucket, TrackedRun
+from interp.dashboard.verdicts import interval
+from interp.policy.fingerprints import weights_of
+from interp.rollouts.record import Rollout
+from interp.rollouts.summary import MEASURES
+from interp.stats.estimate import Estimate
+from interp.stats.shares import share_difference
+from interp.tracking.behavior import BEHAVIOR_MEASURES, BehaviorCounts, PromptCounts, rate_difference
+from interp.tracking.config import ON_POLICY, RESAMPLED
+from interp.tracking.drift import TRUSTED
+from interp.tracking.verdicts import STRENGTHENED, WEAKENED
+
+COLUMNS = ("pass_rate", "valid_rate", LUCKY_SHARE, "direct_share", "malformed_share")
+ROLLOUTS, TRACKS, EVALUATION = "rollouts", "tracks", "evaluation"
+BASE, RUN, CONTROL, AGAINST = "base", "run", "control", "against"
+"""Kinds of rows: rates of a base; changes of a run; of a control; and of a run less its control."""
+AGAIN = "base again"
+CONTROL_SCHEMES = ("RandomTokens", "PositionMatched", "RewardSubsample")
+"""Schemes of credit that are controls of others."""
+Key = tuple[str, str]
+"""A bucket and a measure."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Answers counted by problem: changes are paired."""
+
+    source: str
+    counts: Mapping[Key, Mapping[Hashable, tuple[int, int]]]
+    """Successes and trials at each problem."""
+
+    @classmethod
+    def of_rollouts(cls, rows: Iterable[Rollout], level_of: Callable[[Rollout], str | None]) -> "Counted":
+        counts: dict[Key, dict[Hashable, list[int]]] = {}
+        for row in rows:
+            for measure, (is_success, is_trial) in MEASURES.items():
+                if measure in (*COLUMNS, GIVEN_SUCCESS) and is_trial(row):
+                    success = bool(is_success(row))
+                    name = LUCKY_SHARE if measure == GIVEN_SUCCESS else measure
+                    for bucket in dict.fromkeys((ALL, level_of(row))):
+                        if bucket is not None:
+                            pair = counts.setdefault((bucket, name), {}).setdefault((row.problem, row.prompt), [0, 0])
+                            pair[0] += success != (name == LUCKY_SHARE)  # lucky: right and not valid
+                            pair[1] += 1
+        return cls(ROLLOUTS, _as_pairs(counts))
+
+    @classmethod
+    def of_tracks(cls, behavior: BehaviorCounts) -> "Counted":
+        counts: dict[Key, dict[Hashable, list[int]]] = {}
+        for (bucket, prompt), counts_M2 in behavior.counts.items():
+            of_prompt: dict[str, list[int]] = dict(zip(BEHAVIOR_MEASURES, counts_M2.tolist(), strict=True))
+            lucky, valid = of_prompt["lucky_rate"][0], of_prompt["valid_rate"][0]
+            of_prompt[LUCKY_SHARE] = [lucky, lucky + valid]
+            for measure in COLUMNS:
+                if measure in of_prompt:
+                    for name in (bucket, ALL):
+                        counts.setdefault((name, measure), {})[bucket, prompt] = of_prompt[measure]
+        return cls(TRACKS, _as_pairs(counts))
+
+    def _pair(self, other: "Counted", key: Key) -> tuple[PromptCounts, PromptCounts]:
+        """Counts of both, problem by problem."""
+        own, others = self.counts.get(key, {}), other.counts.get(key, {})
+        problems = list(dict.fromkeys([*others, *own]))
+        both = (np.array([of.get(problem, (0, 0)) for problem in problems]).reshape(-1, 2) for of in (others, own))
+        first, second = (PromptCounts(counts_P2[:, 0], counts_P2[:, 1]) for counts_P2 in both)
+        return first, second
+
+    def rate(self, key: Key) -> Estimate:
+        return self._pair(self, key)[0].rate
+
+    def change_from(self, other: "Counted", key: Key) -> Estimate:
+        first, second = self._pair(other, key)
+        return rate_difference(first, second) if first.rate.n and second.rate.n else Estimate(np.nan)
+
+
+@dataclass(frozen=True)
+class Rated:
+    """Rates with intervals alone, from an evaluation: changes are not paired."""
+
+    rates: Mapping[Key, Estimate]
+    source: str = EVALUATION
+
+    def rate(self, key: Key) -> Estimate:
+        return self.rates.get(key, Estimate(np.nan))
+
+    def change_from(self, other: "Rated", key: Key) -> Estimate:
+        return share_difference(other.rate(key), self.rate(key))
+
+
+Answers = Counted | Rated
+
+
+def _as_pairs(counts: Mapping[Key, Mapping[Hashable, Sequence[int]]]) -> dict[Key, dict[Hashable, tuple[int, int]]]:
+    return {key: {problem: (pair[0], pair[1]) for problem, pair in of.items()} for key, of in counts.items()}
+
+
+# --- where answers come from -----------------------------------------------------------------------------------------
+
+
+class Sources:
+    """Answers of checkpoints, by their weights."""
+
+    def __init__(
+        self, inputs: Inputs, tracked: Sequence[TrackedRun], level_of: Callable[[Rollout], str | None]
+    ) -> None:
+        self.tracked = {each.run: each for each in tracked}
+        self.rollouts: dict[str, list[Counted]] = {}
+        for named in inputs.rollouts:
+            if (policy := named.result.made_from.get("policy")) and not any(row.advantages for row in named.result):
+                counted = Counted.of_rollouts(named.result, level_of)
+                self.rollouts.setdefault(weights_of(policy), []).append(counted)
+        self.evaluations: dict[str, Rated] = {}
+        for named in inputs.evaluations:
+            evaluation = named.result
+            for step, policy in evaluation.policies.items():
+                groups = [(ALL, ALL), *(("level", group) for group in evaluation.groups("level"))]
+                rates = {
+                    (group, measure): estimate
+                    for by, group in groups
+                    for measure, estimate in with_lucky_share(evaluation.measures(step, by=by, group=group)).items()
+                }
+                self.evaluations.setdefault(weights_of(policy), Rated(rates))
+
+    def ends(self, run: int, weights: Sequence[str | None]) -> tuple[Answers, Answers, Answers | None] | None:
+        """Answers of the base, of the last checkpoint that has any, and of the base again. `weights` are those of the
+        run's checkpoints, the base first."""
+        base, later = weights[0], [each for each in reversed(weights[1:]) if each is not None]
+        if base in self.rollouts and (ends := [each for each in later if each in self.rollouts]):
+            first, *again = self.rollouts[base]
+            return first, self.rollouts[ends[0]][0], again[0] if again else None
+        if (tracked := self.tracked.get(run)) and len(tracked.tracks.steps) > 1:
+            steps = tracked.tracks.steps
+            places = ((steps[0], ON_POLICY), (steps[-1], ON_POLICY), (steps[0], RESAMPLED))
+            first, last, again = (
+                Counted.of_tracks(tracked.tracks.checkpoint_sums(*place).behavior) for place in places
+            )
+            return first, last, again
+        if base in self.evaluations and (ends := [each for each in later if each in self.evaluations]):
+            return self.evaluations[base], self.evaluations[ends[0]], None
+        return None
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def change_rows(
+    inputs: Inputs,
+    checkpoints: Checkpoints,
+    tracked: Sequence[TrackedRun],
+    level_of: Callable[[Rollout], str | None],
+    config: DashboardConfig,
+) -> list[Row]:
+    """A row for each base, run, control, and run less its control, as the index of a report has it."""
+    sources, rows = Sources(inputs, tracked, level_of), []
+    ends: dict[int, tuple[Answers, Answers, Answers | None]] = {}
+    numbers = [run for run in range(len(checkpoints.runs)) if len(checkpoints.of_run(run)) > 1]
+    for run in numbers:
+        weights = [checkpoints.entries[number].weights for number in checkpoints.of_run(run)]
+        if (found := sources.ends(run, weights)) is not None:
+            ends[run] = found
+    controls = _named_controls(config, checkpoints)
+    own = {subject.name for subject in inputs.subjects if is_control_run(subject.run)}
+    by_tracks = {each.run: each for each in tracked if len(each.tracks.steps) > 1}
+    shown: list[Answers] = []
+    for run, (base, last, again) in ends.items():
+        if not any(_same(base, each) for each in shown):
+            shown.append(base)
+            rows.insert(0, _row(BASE, f"base ({base.source})", base, None))
+            if again is not None:
+                rows.append(_row(CONTROL, AGAIN, again, base) | {"latents": _counts(by_tracks.get(run), "control")})
+        entry = checkpoints.runs[run]
+        kind = CONTROL if run in controls.values() or entry.name in own else RUN
+        row = _row(kind, entry.name, last, base) | {"run": run, "checkpoint": checkpoints.of_run(run)[-1]}
+        one = by_tracks.get(run)
+        rows.append(row | {"latents": _counts(one, "changes"), "trusted": None if one is None else _trusted(one)})
+    for run, control in controls.items():
+        if run in ends and control in ends and ends[run][1].source == ends[control][1].source:
+            name = f"{checkpoints.runs[run].name} less {checkpoints.runs[control].name}"
+            rows.append(_row(AGAINST, name, ends[run][1], ends[control][1]))
+    order = (BASE, RUN, CONTROL, AGAINST)
+    if len(shown) == 1:
+        rows[0]["name"] = BASE
+    return sorted(rows, key=lambda row: order.index(row["kind"]))
+
+
+def _same(one: Answers, other: Answers) -> bool:
+    return one is other or (isinstance(one, Counted) and isinstance(other, Counted) and one.counts == other.counts)
+
+
+def _row(kind: str, name: str, answers: Answers, base: Answers | None) -> Row:
+    keys = [(bucket, measure) for measure in COLUMNS for bucket in _buckets(answers)]
+    numbers = {key: answers.rate(key) if base is None else _change(answers, base, key) for key in keys}
+    cells = [
+        {"bucket": bucket, "measure": measure, **interval(estimate)}
+        for (bucket, measure), estimate in numbers.items()
+        if not np.isnan(estimate.value)
+    ]
+    defaults = {"run": None, "checkpoint": None, "latents": None, "trusted": None}
+    return {"kind": kind, "name": name, "source": answers.source, "paired": isinstance(answers, Counted), **defaults,
+            "cells": cells}  # fmt: skip
+
+
+def _change(answers: Answers, base: Answers, key: Key) -> Estimate:
+    if isinstance(answers, Counted) and isinstance(base, Counted):
+        return answers.change_from(base, key)
+    assert isinstance(answers, Rated) and isinstance(base, Rated), "both are of one source"
+    return answers.change_from(base, key)
+
+
+def _buckets(answers: Answers) -> list[str]:
+    keys = answers.counts if isinstance(answers, Counted) else answers.rates
+    return list(dict.fromkeys(bucket for bucket, _ in keys))
+
+
+def _counts(tracked: TrackedRun | None, part: str) -> list[Row] | None:
+    """Latents strengthened and weakened in each bucket."""
+    if tracked is None:
+        return None
+    verdicts: ByBucket = getattr(tracked, part)
+    return [
+        {
+            "bucket": bucket,
+            "strengthened": int((each.verdict_F == STRENGTHENED).sum()),
+            "weakened": int((each.verdict_F == WEAKENED).sum()),
+        }
+        for bucket, each in verdicts.items()
+    ]
+
+
+def _trusted(tracked: TrackedRun) -> bool:
+    return all(tracked.drift.verdict(step) == TRUSTED for step in tracked.drift.steps)
+
+
+def is_control_run(run: Any) -> bool:
+    """Whether a run's credit is a control of another scheme's: random tokens, or random latents."""
+    credit = ({} if run is None else run.manifest.get("credit")) or {}
+    settings = credit.get("settings") or {}
+    return credit.get("kind") in CONTROL_SCHEMES or settings.get("control_seed") is not None
+
+
+def _named_controls(config: DashboardConfig, checkpoints: Checkpoints) -> dict[int, int]:
+    """The control of each run that has one, by number."""
+    return dict(_numbers_of(pair, checkpoints) for pair in config.controls)
+
+
+def _numbers_of(pair: str, checkpoints: Checkpoints) -> tuple[int, int]:
+    names = pair.split(":")
+    numbers = [checkpoints.run_named(name) for name in names]
+    if len(names) != 2 or None in numbers:
+        known = ", ".join(run.name for run in checkpoints.runs)
+        raise BadInput(f"expected controls as RUN:CONTROL, of the runs {known}; got {pair!r}")
+    return numbers[0], numbers[1]  # pyright: ignore[reportReturnType]
