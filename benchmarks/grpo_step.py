@@ -44,9 +44,10 @@ from transformers import PreTrainedTokenizerFast, PrinterCallback, Qwen3Config, 
 
 from interp.display import text_columns
 from interp.grpo import GRPOConfig, UpdateConfig
-from interp.grpo.batches import Collector, StepBatch, problem_source
+from interp.grpo.batches import Collector, StepBatch
 from interp.grpo.learner import Learner
 from interp.grpo.metrics import step_metrics
+from interp.grpo.sources import problem_source
 from interp.organism import shipped_path
 from interp.policy import SampleConfig
 from interp.policy.policy import Policy

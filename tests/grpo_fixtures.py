@@ -123,6 +123,8 @@ class Job:
     config: GRPOConfig = field(default_factory=small_config)
     policy: str = "tiny"
     credit: str | None = None
+    has_strategies: bool = False
+    """Whether the problems follow a curriculum, with hints and replay."""
     kill_at: tuple[str, int] | None = None
     """A key of `KILL_POINTS`, and at which call of that function the process is killed."""
     pause: float = 0.0
@@ -205,6 +207,17 @@ def policy_of(kind: str) -> Any:
     return type(policy)(policy.model.bfloat16(), policy.tokenizer) if kind == "bfloat16" else policy
 
 
+def curriculum_with_strategies(base: Any, task: Any) -> tuple[Any, Any]:
+    """A curriculum that moves at almost every step, hints of the base, and a replay of valid answers."""
+    from interp.grpo import Curriculum, PrefixHints, Replay
+    from interp.rollouts import roll_out
+
+    sampling = SampleConfig(group=32, max_new_tokens=8, seed=7)
+    rollouts = roll_out(base, task, task.problems("train", 2, 4), sampling, progress=False)
+    strategies = (PrefixHints(rollouts, share=0.25, length_from=1.0), Replay(share=0.5, capacity=3, audits=32))
+    return Curriculum((3, 5, 9), margin=0.0, window=1), strategies
+
+
 def _work(job: Job) -> None:
     from interp.credit import make_scheme
     from interp.grpo import train
@@ -213,7 +226,10 @@ def _work(job: Job) -> None:
     task, problems = (Chain(), 3) if job.policy == "organism" else (FirstWord(), None)
     if job.kill_at:
         _kill_this_process_at(*job.kill_at)
-    train_job = functools.partial(train, policy_of(job.policy), task, problems, out=job.out, config=job.config)
+    base, strategies = policy_of(job.policy), ()
+    if job.has_strategies:
+        problems, strategies = curriculum_with_strategies(base, task)
+    train_job = functools.partial(train, base, task, problems, strategies=strategies, out=job.out, config=job.config)
     credit = make_scheme(job.credit) if job.credit else None
     try:
         train_job(credit=credit, sinks=[lambda *_: time.sleep(job.pause)], progress=False)

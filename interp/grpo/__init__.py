@@ -1,9 +1,9 @@
 """GRPO with an advantage for every token.
 
-`config` settings and the table of losses, `losses` the loss per token, `advantages` rewards to advantages, `batches`
-the problems and rollouts of a step, `learner` the update, `metrics` what a step measures, `run` a run's directory,
-`specs` the spec of a credit scheme or task, `loop` the training loop. Of credit it imports the contract alone
-(`interp.credit.base`).
+`config` settings and the table of losses, `losses` the loss per token, `advantages` rewards to advantages, `sources`
+the problems of a run, `strategies` what is asked where problems are hard, `batches` the rollouts of a step, `learner`
+the update, `metrics` what a step measures, `run` a run's directory, `specs` the spec of a credit scheme or task, `loop`
+the training loop. Of credit it imports the contract alone (`interp.credit.base`).
 """
 
 from typing import TYPE_CHECKING
@@ -14,8 +14,25 @@ from interp.lazy import lazy_exports
 if TYPE_CHECKING:
     from interp.grpo.loop import Diverged, NoSignal, train
     from interp.grpo.run import Run
+    from interp.grpo.strategies.backward import Backward
+    from interp.grpo.strategies.curriculum import Curriculum
+    from interp.grpo.strategies.hints import PrefixHints
+    from interp.grpo.strategies.replay import Replay
 
-__all__ = ["OBJECTIVES", "Diverged", "GRPOConfig", "NoSignal", "Objective", "Run", "UpdateConfig", "train"]
+__all__ = [
+    "OBJECTIVES",
+    "Backward",
+    "Curriculum",
+    "Diverged",
+    "GRPOConfig",
+    "NoSignal",
+    "Objective",
+    "PrefixHints",
+    "Replay",
+    "Run",
+    "UpdateConfig",
+    "train",
+]
 __getattr__ = lazy_exports(
     __name__,
     {
@@ -23,5 +40,9 @@ __getattr__ = lazy_exports(
         "NoSignal": "interp.grpo.loop",
         "train": "interp.grpo.loop",
         "Run": "interp.grpo.run",
+        "Backward": "interp.grpo.strategies.backward",
+        "Curriculum": "interp.grpo.strategies.curriculum",
+        "PrefixHints": "interp.grpo.strategies.hints",
+        "Replay": "interp.grpo.strategies.replay",
     },
 )

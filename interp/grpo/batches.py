@@ -1,118 +1,27 @@
 """The batch of one step: which problems are drawn, the rollouts they get, and the advantages of their tokens.
 
-1. draw problems                 a function of how many were drawn before, so that a resumed run draws the same
+1. draw problems                 `sources.py`; strategies take their shares of them (`strategies/`)
 2. sample and verify             a group of rollouts for each
 3. assign credit and advantages
 4. with `redraw`: repeat until enough groups have different rewards; keep those
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.artifacts import BadInput, fingerprint, to_json
 from interp.credit.base import CreditScheme, Learning, RolloutBatch, attach_credit
 from interp.grpo.advantages import Advantages, assign_advantages
 from interp.grpo.config import GRPOConfig
+from interp.grpo.sources import ProblemSource
+from interp.grpo.strategies.base import Adaptive, Draw, Filler, draw_groups, strategy_metrics
+from interp.grpo.strategies.hints import prepend_hints
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import encode_problems, verify_samples
-from interp.tasks.base import BUCKETS, Problem, Task, hash_of, seeded_rng
-
-PROBLEMS_PER_SEED = 10**9
-"""Indices that one seed has for itself, where a task generates problems without end: no two seeds share a problem."""
-Level = str | int
-Problems = Level | Sequence[Level] | Sequence[Problem] | None
-
-
-# --- problems ----------------------------------------------------------------------------------------------------
-
-
-class ProblemSource(Protocol):
-    def __call__(self, step: int, already_drawn: int, n: int) -> list[Problem]:
-        """The next `n` problems, after `already_drawn` problems."""
-        ...
-
-    def spec(self) -> Any:
-        """What decides which problems are drawn, for the manifest of the run."""
-        ...
-
-
-def problem_source(task: Task, problems: Problems, *, steps: int, seed: int) -> ProblemSource:
-    """Problems of one level of a task, of several levels in turn, of the whole training split (None), or of a list."""
-    if isinstance(problems, str | int):
-        problems = [problems]
-    for level in problems or ():
-        if level in BUCKETS and level not in task.levels:
-            raise BadInput(
-                f"expected a level of {task.name}, got {level!r}, the name of a measured bucket: pass its problems, "
-                f"buckets.problems({level!r}) with buckets = interp.rollouts.bucket(base, task)"
-            )
-    if problems is not None and (not problems or isinstance(problems[0], Problem)):
-        return ProblemList(problems, seed=seed)  # pyright: ignore[reportArgumentType]
-    return TaskProblems(task, problems or (), steps=steps, seed=seed)  # pyright: ignore[reportArgumentType]
-
-
-class TaskProblems:
-    """Training problems of a task. With several levels, each has an equal share of the steps, in turn."""
-
-    def __init__(self, task: Task, levels: Sequence[Level], *, steps: int, seed: int) -> None:
-        self.task, self.levels, self.steps, self.seed = task, tuple(levels), steps, seed
-        self.finite = {level: self._all_problems(level) for level in self.levels or (None,)}
-
-    def __call__(self, step: int, already_drawn: int, n: int) -> list[Problem]:
-        level = self.levels[min(step * len(self.levels) // self.steps, len(self.levels) - 1)] if self.levels else None
-        if (problems := self.finite[level]) is not None:
-            return draw_from_epochs(problems, already_drawn, n, self.seed)
-        return self.task.problems("train", level, n, start=self.seed * PROBLEMS_PER_SEED + already_drawn)
-
-    def spec(self) -> Any:
-        return {"task": self.task.name, "levels": list(self.levels)}
-
-    def _all_problems(self, level: Level | None) -> list[Problem] | None:
-        """All problems of a level, or None if the task generates them without end."""
-        count = self.task.size("train", level)
-        if count is None:
-            self.task.problem("train", level, 0)  # the task refuses a level it does not have
-            return None
-        if not count:
-            raise BadInput(
-                f"expected a level with training problems, got {level!r}, of which {self.task.name} has none: "
-                "choose another level"
-            )
-        return self.task.problems("train", level, count)
-
-
-class ProblemList:
-    """Given problems, in a new order for each pass over them."""
-
-    def __init__(self, problems: Sequence[Problem], *, seed: int) -> None:
-        if not problems:
-            raise BadInput("expected at least one problem to train on, got an empty list: is the bucket empty?")
-        self.problems, self.seed = list(problems), seed
-
-    def __call__(self, step: int, already_drawn: int, n: int) -> list[Problem]:
-        return draw_from_epochs(self.problems, already_drawn, n, self.seed)
-
-    def spec(self) -> Any:
-        return {"problems": len(self.problems), "content": fingerprint(*(str(to_json(p)) for p in self.problems))}
-
-
-def draw_from_epochs(problems: Sequence[Problem], already_drawn: int, n: int, seed: int) -> list[Problem]:
-    """The next `n` of an endless series of shuffled passes over `problems`, after `already_drawn` problems."""
-    chosen: list[Problem] = []
-    while len(chosen) < n:
-        epoch, start = divmod(already_drawn + len(chosen), len(problems))
-        order = list(problems)
-        seeded_rng("epoch", seed, epoch).shuffle(order)
-        chosen += order[start : start + n - len(chosen)]
-    return chosen
-
-
-# --- rollouts ----------------------------------------------------------------------------------------------------
+from interp.tasks.base import Task, hash_of
 
 
 @dataclass(frozen=True)
@@ -128,6 +37,10 @@ class StepBatch:
     """Problems drawn since the run began."""
     rollouts: list[Rollout]
     """All rollouts of the step. Those in the batch carry their credit; in the others it is None."""
+    tokens_sampled: int | None = None
+    """Tokens that the policy wrote in the step. None: those of `rollouts`."""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    """What strategies and a source that learns report of the step."""
 
     @property
     def advantages_BL(self) -> Float[Tensor, "B L"]:
@@ -146,14 +59,19 @@ class Collector:
     """The name of the run, in the records of its rollouts."""
     base: Policy | None = None
     """The frozen policy that training began from, for schemes that have it read."""
+    strategies: Sequence[Filler] = ()
+    """What takes shares of the groups of a batch."""
 
     def collect(self, policy: Policy, step: int, problems_drawn: int) -> StepBatch:
         """Sample and verify until the batch is full, then assign advantages."""
         objective, size = self.config.objective(), self.config.prompts * self.config.sampling.group
-        rollouts: list[Rollout] = []
+        draws, rollouts = list[Draw](), list[Rollout]()
         usable: list[bool] = []
+        tokens_sampled = 0
         for _ in range(self.config.max_draws if objective.redraw else 1):
-            rollouts += self._roll_out(policy, step, problems_drawn)
+            new_draws = self._draw(step, problems_drawn)
+            new_rollouts, tokens = self._roll_out(policy, step, problems_drawn, new_draws)
+            draws, rollouts, tokens_sampled = draws + new_draws, rollouts + new_rollouts, tokens_sampled + tokens
             problems_drawn += self.config.prompts
             usable += self._in_mixed_groups(rollouts[len(usable) :], policy)
             if sum(usable) >= size:
@@ -167,18 +85,74 @@ class Collector:
         for index, rollout in zip(chosen, attach_credit(batch, assigned.credit, assigned.advantages_BL), strict=False):
             rollouts[index] = rollout
         mask_BL = batch.mask_BL & ~batch.truncated_B[:, None] if objective.mask_truncated else batch.mask_BL
-        return StepBatch(batch, assigned, mask_BL, problems_drawn, rollouts)
+        metrics = self._observe(step, draws, rollouts)
+        return StepBatch(batch, assigned, mask_BL, problems_drawn, rollouts, tokens_sampled, metrics)
 
-    def _roll_out(self, policy: Policy, step: int, problems_drawn: int) -> list[Rollout]:
-        problems = self.problems(step, problems_drawn, self.config.prompts)
+    def state(self) -> dict[str, Tensor]:
+        """What credit, source and strategies have learned."""
+        return {f"{place}/{name}": tensor for place, part in self._learning() for name, tensor in part.state().items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+        for place, part in self._learning():
+            prefix = f"{place}/"
+            part.load_state({k.removeprefix(prefix): tensor for k, tensor in state.items() if k.startswith(prefix)})
+
+    def _learning(self) -> list[tuple[str, Learning | Adaptive]]:
+        """The parts that learn, with the place of each in the state."""
+        parts = {"credit": self.credit} if isinstance(self.credit, Learning) else {}
+        return [*parts.items(), *self._adaptive()]
+
+    def _adaptive(self) -> list[tuple[str, Adaptive]]:
+        parts = {"source": self.problems, **{f"strategies/{filler.name}": filler for filler in self.strategies}}
+        return [(place, part) for place, part in parts.items() if isinstance(part, Adaptive)]
+
+    def _observe(self, step: int, draws: Sequence[Draw], rollouts: Sequence[Rollout]) -> dict[str, float | None]:
+        """Have source and strategies learn from the groups of a step; the metrics they report."""
+        size = self.config.sampling.group
+        groups = [(draw, rollouts[index * size : (index + 1) * size]) for index, draw in enumerate(draws)]
+        metrics = strategy_metrics(groups, self.strategies) if self.strategies else {}
+        for _, part in self._adaptive():
+            metrics |= part.observe(step, groups)
+        return metrics
+
+    def _draw(self, step: int, problems_drawn: int) -> list[Draw]:
+        config = self.config
+        return draw_groups(self.problems, self.strategies, step, problems_drawn, config.prompts, seed=config.seed)
+
+    def _roll_out(
+        self, policy: Policy, step: int, problems_drawn: int, draws: Sequence[Draw]
+    ) -> tuple[list[Rollout], int]:
+        """A group of rollouts for each draw, and the number of tokens that the policy wrote for them."""
+        problems, sampling = [draw.problem for draw in draws], self.config.sampling
         prompt_format = self.config.prompt_format
         prompt_ids = encode_problems(policy, problems, prompt_format)
-        keys = [hash_of("grpo", step, problems_drawn + index) for index in range(len(problems))]
-        samples = policy.sample(prompt_ids, self.config.sampling, stop=prompt_format.stop, keys=keys, progress=False)
-        return verify_samples(
-            policy, self.task, problems, prompt_ids, samples,
-            prompt_format=prompt_format, run=self.run, step=step, progress=False,
+        hinted_ids = [[*ids, *draw.hint] for ids, draw in zip(prompt_ids, draws, strict=True)]
+        keys = [hash_of("grpo", step, problems_drawn + index) for index in range(len(draws))]
+        samples = policy.sample(hinted_ids, sampling, stop=prompt_format.stop, keys=keys, progress=False)
+        tokens_sampled = int(samples.lengths_B.sum())
+        if any(draw.trains_hint for draw in draws):
+            own_hints = [draw.hint if draw.trains_hint else () for draw in draws]
+            samples = prepend_hints(policy, prompt_ids, own_hints, samples, sampling.temperature)
+            hinted_ids = [
+                plain if draw.trains_hint else ids
+                for plain, ids, draw in zip(prompt_ids, hinted_ids, draws, strict=True)
+            ]
+        rollouts = verify_samples(
+            policy, self.task, problems, hinted_ids, samples, prompt_format=prompt_format, run=self.run, step=step,
+            hints=[() if draw.trains_hint else draw.hint for draw in draws], progress=False,
         )  # fmt: skip
+        rollouts = [self._record(draws[index // sampling.group], rollout) for index, rollout in enumerate(rollouts)]
+        return rollouts, tokens_sampled
+
+    def _record(self, draw: Draw, rollout: Rollout) -> Rollout:
+        """The record of a rollout, with what its draw made of it: the last of a group may be replayed."""
+        if draw.trains_hint:
+            return replace(rollout, hint_tokens=0)
+        if draw.replay is None or rollout.sample < self.config.sampling.group - 1:
+            return rollout
+        key = {"run": rollout.run, "step": rollout.step, "sample": rollout.sample}
+        return replace(draw.replay, **key, replayed_from=draw.replay.step)
 
     def _in_mixed_groups(self, rollouts: list[Rollout], policy: Policy) -> list[bool]:
         """For each rollout, whether its group has different rewards. Without `redraw`, every rollout is used."""

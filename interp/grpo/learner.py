@@ -179,6 +179,7 @@ class Learner:
         weights_BL = token_weights(mask_BL, self.config.objective().reduction, self.config.sampling.max_new_tokens)
         # tokens without advantage have a gradient through the KL alone
         trained_BL = mask_BL & (advantages_BL != 0) | (mask_BL & (self.config.update.beta > 0))
+        replayed_B = torch.tensor([rollout.replayed_from is not None for rollout in batch.rollouts])
         # no dropout: the policy that is trained is the one that sampled
         with eval_mode(self.policy.model), deterministic(self.policy.device):
             for epoch in range(self.config.update.inner_epochs):
@@ -186,8 +187,10 @@ class Learner:
                 logprobs_BL = self._accumulate(batch, advantages_BL, weights_BL, trained_BL, old_BL, stats)
                 stats.gradient_norm = self._step(stats.loss, step)
                 if epoch == 0:
-                    old_BL = logprobs_BL
-                    stats.sampler_gap = float(((logprobs_BL - batch.logprobs_BL).abs() * trained_BL).max())
+                    gap_BL = (logprobs_BL - batch.logprobs_BL).abs() * trained_BL
+                    stats.sampler_gap = float((gap_BL * ~replayed_B[:, None]).max())
+                    # what a replayed rollout is compared with is the policy that wrote it
+                    old_BL = torch.where(replayed_B[:, None], batch.logprobs_BL, logprobs_BL)
         return stats
 
     def _accumulate(
@@ -209,7 +212,9 @@ class Learner:
             part_RL, advantages_RL, weights_RL = (
                 table[rows, :width].to(new_RL.device) for table in (trained_BL, advantages_BL, weights_BL)
             )
-            old_RL = new_RL.detach() if old_BL is None else old_BL[rows, :width].to(new_RL.device)
+            old_RL = (
+                _written_logprobs(batch, rows, new_RL) if old_BL is None else old_BL[rows, :width].to(new_RL.device)
+            )
             mask_RL = weights_RL > 0  # more than is trained: the ratio of a completion is over all its tokens
             gain_RL, clipped_RL = surrogate(objective, new_RL, old_RL, advantages_RL, mask_RL)
             if beta:
@@ -243,22 +248,30 @@ class Learner:
 
     @torch.no_grad()
     def kl_to_base(self, batch: RolloutBatch) -> float:
-        """KL(policy || base) in nats per token, estimated on the batch."""
+        """KL(policy || base) in nats per token, estimated on what the policy wrote in the batch."""
         total = 0.0
-        all_rows_B = torch.ones(len(batch.rollouts), dtype=torch.bool)
-        for rows in micro_batches(batch, all_rows_B, self.config.update.micro_tokens):
+        own_rows_B = torch.tensor([rollout.replayed_from is None for rollout in batch.rollouts])
+        for rows in micro_batches(batch, own_rows_B, self.config.update.micro_tokens):
             reference_RL = self.reference_logprobs(batch, rows)
             width = reference_RL.shape[1]
             logprobs_RL = batch.logprobs_BL[rows, :width].to(reference_RL.device)
             mask_RL = batch.mask_BL[rows, :width].to(reference_RL.device)
             total += float((k3(logprobs_RL, reference_RL) * mask_RL).sum())
-        return total / int(batch.mask_BL.sum())
+        return total / int((batch.mask_BL & own_rows_B[:, None]).sum())
 
     def _logprobs(self, policy: Policy, batch: RolloutBatch, rows: list[int]) -> Tensor:
         prompts = [batch.rollouts[row].prompt_ids for row in rows]
         completions = [batch.rollouts[row].tokens for row in rows]
         logits_RLV, tokens_RL = grouped_completion_logits(policy.model, prompts, completions, policy.pad_id)
         return logprobs_and_entropies(logits_RLV, tokens_RL, self.config.sampling.temperature)[0]
+
+
+def _written_logprobs(batch: RolloutBatch, rows: list[int], new_RL: Tensor) -> Tensor:
+    """What new log-probabilities are compared with in the first epoch: themselves, so that the ratio is 1; of a
+    replayed rollout those with which it was written."""
+    replayed_R = torch.tensor([batch.rollouts[row].replayed_from is not None for row in rows], device=new_RL.device)
+    written_RL = batch.logprobs_BL[rows, : new_RL.shape[1]].to(new_RL.device)
+    return torch.where(replayed_R[:, None], written_RL, new_RL.detach())
 
 
 def micro_batches(batch: RolloutBatch, selected_B: Tensor, micro_tokens: int) -> Iterator[list[int]]:

@@ -1,6 +1,6 @@
 """The training loop: `train` runs GRPO from a base, or resumes it.
 
-    1. draw problems, and sample a group of completions for each
+    1. draw problems (strategies ask some of them otherwise), and sample a group of completions for each
     2. verify them: the task judges answers and steps
     3. credit: the share of its reward each rollout keeps, the weight of each token
     4. advantages: the reward above the group's mean, times the weight
@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from interp.artifacts import BadInput, to_json
 from interp.credit.base import CreditScheme, Learning, check_scheme
-from interp.grpo.batches import Collector, Problems, StepBatch, problem_source
+from interp.grpo.batches import Collector, StepBatch
 from interp.grpo.config import GRPOConfig
 from interp.grpo.learner import Learner, merge_adapters
 from interp.grpo.measured import with_measured
@@ -43,7 +43,10 @@ from interp.grpo.run import (
     sync_metrics,
     truncate_metrics,
 )
+from interp.grpo.sources import Problems, ProblemSource, problem_source
 from interp.grpo.specs import spec_of
+from interp.grpo.strategies.base import RunSetting, Strategy, expect_strategies
+from interp.grpo.strategies.curriculum import Curriculum
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Task
@@ -66,8 +69,9 @@ class Diverged(ArithmeticError):
 def train(
     base: Policy,
     task: Task,
-    problems: Problems = None,
+    problems: Problems | Curriculum = None,
     *,
+    strategies: Sequence[Strategy] = (),
     out: str | Path,
     config: GRPOConfig | None = None,
     credit: CreditScheme | None = None,
@@ -79,29 +83,47 @@ def train(
     `problems` is one of: a level of the task (a depth, or the name of a group, such as "deep"); several levels, each
     for an equal share of the steps, in turn; a list of problems, such as a measured bucket,
     `buckets.problems("hard")`, which must have been measured on this base, on this task's training split, and in this
-    prompt format; or None, the whole training split. `credit` None is plain GRPO. Each sink is called with
-    (step, metrics) after every step.
+    prompt format; a `Curriculum` of levels or buckets, which follows the pass rate of the run; or None, the whole
+    training split. `strategies` ask a share of them otherwise: `Backward` states the answer and asks for a number,
+    `PrefixHints` gives the beginning of a valid answer of the base, `Replay` puts valid answers back into later
+    batches. `credit` None is plain GRPO. Each sink is called with (step, metrics) after every step.
 
     If `out` holds the same run, it is resumed where it stopped, or opened if it is finished."""
     config, out = with_measured(config or GRPOConfig(), problems, base, task), Path(out)
     config = _with_lr(config, sum(p.numel() for p in base.model.parameters()))
     config.expect_affordable(out, sum(p.numel() * p.element_size() for p in base.model.parameters()))
     check_scheme(credit, base)
-    source = problem_source(task, problems, steps=config.steps, seed=config.seed)
+    expect_strategies(strategies)
+    source = _source(task, problems, config)
+    fillers = [strategy.start(RunSetting(base, task, config, source)) for strategy in strategies]
     spec = {
         "config": config,
         "made_from": {"policy": base.fingerprint(), "task": task.fingerprint()},
-        "problems": source.spec(),
+        "problems": _problem_spec(source, strategies),
         "credit": spec_of(credit),
         "task": spec_of(task),
     }
     with locked_run(out, spec, source=source_of(task)) as run, interruptible() as stop:
         credit = credit.fresh() if isinstance(credit, Learning) else credit  # pyright: ignore[reportAssignmentType]
-        learner, collector = Learner(base, config), Collector(task, source, config, credit, run.name, base)
+        learner = Learner(base, config)
+        collector = Collector(task, source, config, credit, run.name, base, fillers)
         Trainer(run, config, learner, collector, made_from=spec["made_from"], sinks=sinks).run_to_end(
             stop, progress=progress
         )
     return run
+
+
+def _source(task: Task, problems: Problems | Curriculum, config: GRPOConfig) -> ProblemSource:
+    if isinstance(problems, Curriculum):
+        return problems.start(task, steps=config.steps, seed=config.seed)
+    return problem_source(task, problems, steps=config.steps, seed=config.seed)
+
+
+def _problem_spec(source: ProblemSource, strategies: Sequence[Strategy]) -> Any:
+    """What decides which problems are asked, and how. Without strategies it is that of the source alone."""
+    if not strategies:
+        return source.spec()
+    return {"source": source.spec(), "strategies": [strategy.spec() for strategy in strategies]}
 
 
 def _with_lr(config: GRPOConfig, parameters: int) -> GRPOConfig:
@@ -136,8 +158,8 @@ class Trainer:
         self.problems_drawn = 0
         self.steps_without_signal = 0
         """Steps in a row, up to now, in which every group had equal rewards."""
-        self.credit_state: Mapping[str, Tensor] = {}
-        """What the credit had learned before step `step`."""
+        self.learned: Mapping[str, Tensor] = {}
+        """What credit, source and strategies had learned before step `step`."""
 
     def run_to_end(self, stop: threading.Event, *, progress: bool) -> None:
         """Resume from the saved state, if any, and train to the last step. If `stop` is set, save and raise
@@ -161,7 +183,7 @@ class Trainer:
     def _one_step(self) -> dict[str, Any]:
         """Sample, save a checkpoint if one is due, measure, update."""
         step, start = self.step, time.perf_counter()
-        self.credit_state = self._learned()
+        self.learned = self.collector.state()
         with self._raising_diverged():
             batch = self.collector.collect(self.learner.policy, step, self.problems_drawn)
         seconds_sampling = time.perf_counter() - start
@@ -180,7 +202,7 @@ class Trainer:
         append_metrics(self.run, metrics)
         for sink in self.sinks:
             sink(step, metrics)
-        self.problems_drawn, self.step, self.credit_state = batch.problems_drawn, step + 1, self._learned()
+        self.problems_drawn, self.step, self.learned = batch.problems_drawn, step + 1, self.collector.state()
         self._expect_signal(batch, metrics)
         if step == self.config.steps:
             self._save_state()
@@ -218,8 +240,8 @@ class Trainer:
             self.run.state, optimizer.master_weights(), optimizer.adam, config=self.state_config
         )
         _expect_within(self.run, self.step, self.config.steps)
-        if isinstance(credit := self.collector.credit, Learning) and facts:
-            credit.load_state(load_tensors(self.run.state))
+        if facts:
+            self.collector.load_state(load_tensors(self.run.state))
         self.problems_drawn = facts.get("problems_drawn", 0)
         self.steps_without_signal = facts.get("steps_without_signal", 0)
         steps_done = range(min(self.step, self.config.steps) + 1 if facts else 0)
@@ -255,12 +277,8 @@ class Trainer:
                 "steps_without_signal": self.steps_without_signal,
                 "threads": torch.get_num_threads(),
             },
-            tensors=self.credit_state,
+            tensors=self.learned,
         )
-
-    def _learned(self) -> Mapping[str, Tensor]:
-        credit = self.collector.credit
-        return credit.state() if isinstance(credit, Learning) else {}
 
 
 def _expect_within(run: Run, step: int, steps: int) -> None:

@@ -5,8 +5,9 @@ evaluation. A warning: another temperature or length of completions, with which 
 """
 
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
-from interp.grpo.batches import Problems
 from interp.grpo.config import GRPOConfig
+from interp.grpo.sources import Problems
+from interp.grpo.strategies.curriculum import Curriculum
 from interp.policy.policy import Policy
 from interp.policy.prompts import PromptFormat, same_prompts
 from interp.rollouts.buckets import MeasuredProblems
@@ -18,11 +19,19 @@ REMEDY = (
 )
 
 
-def with_measured(config: GRPOConfig, problems: Problems, base: Policy, task: Task) -> GRPOConfig:
+def with_measured(config: GRPOConfig, problems: Problems | Curriculum, base: Policy, task: Task) -> GRPOConfig:
     """The config with the prompt format in which the problems were measured; for other problems with that of the run
     which the base is a checkpoint of, if it is one."""
-    if not isinstance(problems, MeasuredProblems):
+    parts = list(problems.named_parts().values()) if isinstance(problems, Curriculum) else [problems]
+    measured = [part for part in parts if isinstance(part, MeasuredProblems)]
+    if not measured:
         return same_prompts(config, PromptFormat.of_checkpoint(base.path), of="the run of this base")
+    for part in measured:
+        config = _as_measured(config, part, base, task)
+    return config
+
+
+def _as_measured(config: GRPOConfig, problems: MeasuredProblems, base: Policy, task: Task) -> GRPOConfig:
     inputs = {"policy": base.fingerprint(), "task": task.fingerprint()}
     for name, own in inputs.items():
         if (measured := problems.made_from.get(name)) is not None and not same_fingerprint(own, measured):

@@ -14,14 +14,16 @@ from interp.grpo.batches import StepBatch
 
 
 def step_metrics(step: StepBatch, group: int) -> dict[str, Any]:
-    """Metrics of all rollouts of a step; `mixed_groups` and `gate` are of the batch that is trained on.
+    """Metrics of all rollouts that the policy wrote in a step. Those of groups count replayed ones too; `mixed_groups`
+    and `gate` are of the batch that is trained on.
 
     A share of no rollouts is None, not zero."""
-    rollouts = step.rollouts
-    rewards_B = torch.tensor([rollout.reward for rollout in rollouts])
+    rewards_B = torch.tensor([rollout.reward for rollout in step.rollouts])
     rewarded_PG = rearrange(rewards_B, "(P G) -> P G", G=group) > 0
+    is_own_B = torch.tensor([rollout.replayed_from is None for rollout in step.rollouts])
+    rollouts = [rollout for rollout in step.rollouts if rollout.replayed_from is None]
     return {
-        "reward": float(rewards_B.mean()),
+        "reward": float(rewards_B[is_own_B].mean()),
         "pass_rate": _share([rollout.correct for rollout in rollouts]),
         "valid_rate": _share([rollout.valid for rollout in rollouts if rollout.valid is not None]),
         "lucky_share": _share([rollout.lucky for rollout in rollouts if rollout.reward > 0]),
@@ -34,11 +36,12 @@ def step_metrics(step: StepBatch, group: int) -> dict[str, Any]:
         "all_right_share": float(rewarded_PG.all(1).float().mean()),
         "lone_success_share": float((rewarded_PG.sum(1) == 1).float().mean()),
         "mixed_groups": int(step.advantages.mixed_groups(group).sum()),
-        "groups_drawn": len(rollouts) // group,
+        "groups_drawn": len(step.rollouts) // group,
         "gate": float(step.advantages.credit.gate_B.mean()),
         **_payment(step),
         **step.advantages.credit.facts,
-        "tokens": sum(len(rollout.tokens) for rollout in rollouts),
+        **step.metrics,
+        "tokens": step.tokens_sampled or sum(len(rollout.tokens) for rollout in rollouts),
     }
 
 

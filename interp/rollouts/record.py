@@ -3,6 +3,10 @@
 The key (run, step, problem, sample) joins a row with data derived from it later. Lists have an entry for each token of
 the completion, the end token included. `advantages`, `credit`, `gate`, `bonus` and `counts` are None until a training
 loop sets them: None is not zero.
+
+A policy may be given the beginning of an answer, a hint, and write the rest. The hint is then the end of `prompt_ids`,
+and `tokens` are what the policy wrote. The verdict and `completion` are of the whole answer, hint included; roles,
+steps and `first_error` say where in `tokens`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,6 +85,11 @@ class Rollout:
     """What was added to its reward; None where the credit adds none."""
     counts: bool | None = None
     """Whether it counted in its group; None where the credit screens none out."""
+    hint_tokens: int | None = None
+    """Tokens at the end of `prompt_ids` that are the beginning of the answer; None without a hint. 0 where the hint is
+    part of `tokens`, to be trained on as well."""
+    replayed_from: int | None = None
+    """The step that wrote it, if it was put back into the batch of `step`."""
 
 
 _SET_BY_TRAINING = tuple(f.name for f in fields(Rollout) if f.default is None)

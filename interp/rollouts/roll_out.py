@@ -134,15 +134,20 @@ def verify_samples(
     prompt_format: PromptFormat = PLAIN,
     run: str,
     step: int,
+    hints: Sequence[Sequence[int]] | None = None,
     progress: bool = True,
 ) -> list[Rollout]:
-    """Verify each completion, and join problem, tokens and verdict into one row each."""
+    """Verify each completion, and join problem, tokens and verdict into one row each.
+
+    `hints` are tokens that were given as the beginning of each problem's answer, at the end of its `prompt_ids`. The
+    whole answer is verified."""
     group = len(samples.lengths_B) // max(len(problems), 1)
     rollouts = []
     indices = range(len(samples.lengths_B))
     for i in tqdm(indices, desc="verifying", unit="rollout", delay=1, leave=False) if progress else indices:
         problem, sample = problems[i // group], samples.row(i)
-        completion, offsets = prompt_format.answer(*policy.decode(sample.tokens))
+        hint = tuple(hints[i // group]) if hints else ()
+        completion, offsets = prompt_format.answer(*policy.decode((*hint, *sample.tokens)))
         verdict = task.verify(problem, completion)
         rollouts.append(
             Rollout(
@@ -161,18 +166,22 @@ def verify_samples(
                 logprobs=sample.logprobs,
                 entropies=sample.entropies,
                 truncated=not sample.finished,
-                **_verdict_in_tokens(verdict, offsets, len(sample.tokens)),
+                hint_tokens=len(hint) or None,
+                **_verdict_in_tokens(verdict, offsets, len(sample.tokens), skip=len(hint)),
             )
         )
     return rollouts
 
 
-def _verdict_in_tokens(verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int) -> dict[str, Any]:
-    """The fields of a record that come from the verdict. Tokens beyond `offsets` are no part of the answer: they end
-    it."""
+def _verdict_in_tokens(
+    verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int, *, skip: int
+) -> dict[str, Any]:
+    """The fields of a record that come from the verdict, for the `length` tokens after the first `skip`. Tokens beyond
+    `offsets` are no part of the answer: they end it. What began before the first token counts from there."""
     first_error = token_at(verdict.first_error, offsets)
+    steps = [_step_in_tokens(step, offsets, skip) for step in verdict.steps]
     return {
-        "roles": (*token_roles(verdict, offsets), *(["end"] * (length - len(offsets)))),
+        "roles": (*token_roles(verdict, offsets), *(["end"] * (skip + length - len(offsets))))[skip:],
         "reward": float(verdict.rewarded),
         "correct": verdict.correct,
         "valid": verdict.valid,
@@ -181,12 +190,12 @@ def _verdict_in_tokens(verdict: Verdict, offsets: Sequence[tuple[int, int]], len
         "format": verdict.format,
         "answer": verdict.answer,
         "shortcut": verdict.shortcut,
-        "first_error": None if first_error is None else min(first_error, length - 1),
-        "steps": tuple(_step_in_tokens(step, offsets) for step in verdict.steps),
+        "first_error": None if first_error is None else min(max(first_error - skip, 0), length - 1),
+        "steps": tuple(step for step in steps if step.end > 0),
     }
 
 
-def _step_in_tokens(step: Step, offsets: Sequence[tuple[int, int]]) -> TokenStep:
+def _step_in_tokens(step: Step, offsets: Sequence[tuple[int, int]], skip: int) -> TokenStep:
     first, last = token_at(step.start, offsets), token_at(step.end - 1, offsets)
     assert first is not None and last is not None, "a step was read from tokens"
-    return TokenStep(first, last + 1, step.holds, step.follows)
+    return TokenStep(max(first - skip, 0), last + 1 - skip, step.holds, step.follows)

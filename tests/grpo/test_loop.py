@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from interp.artifacts import BadInput, read_manifest
 from interp.credit import Uniform
 from interp.grpo import Run
-from interp.grpo.batches import TaskProblems, draw_from_epochs
 from interp.grpo.metrics import tensorboard, wandb
+from interp.grpo.sources import TaskProblems, draw_from_epochs
 from interp.rollouts import Rollouts
 from interp.rollouts.series import Series
 from interp.tasks import Chain

@@ -8,8 +8,9 @@ from conftest import FAMILIES, tiny_policy
 from grpo_fixtures import FirstWord, metric_lines, small_config, train_tiny
 
 from interp.artifacts import BadInput
-from interp.grpo.batches import Collector, problem_source
+from interp.grpo.batches import Collector
 from interp.grpo.learner import Learner, add_adapters, disable_adapters, expect_rank, merge_adapters
+from interp.grpo.sources import problem_source
 from interp.policy import Policy
 
 LORA = small_config(update={"lora_rank": 2, "lr": 0.03})

@@ -41,6 +41,7 @@ JOBS = {
     "kl and two epochs": Job(Path(), small_config(update={"inner_epochs": 2, "beta": 0.02, "warm_up": 4})),
     "lora": Job(Path(), small_config(update={"lora_rank": 2})),
     "bfloat16": Job(Path(), small_config(), policy="bfloat16"),
+    "strategies": Job(Path(), small_config(redraw=True, max_draws=2), has_strategies=True),
     "organism": Job(Path(), small_config(prompts=8), policy="organism", credit="step-validity"),
 }
 

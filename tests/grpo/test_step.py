@@ -12,9 +12,10 @@ from interp.credit.base import Credit, RolloutBatch, normalize_weights
 from interp.grpo import OBJECTIVES, GRPOConfig
 from interp.grpo import learner as learner_module
 from interp.grpo.advantages import assign_advantages
-from interp.grpo.batches import Collector, StepBatch, problem_source
+from interp.grpo.batches import Collector, StepBatch
 from interp.grpo.learner import Learner, Optimizer, micro_batches
 from interp.grpo.metrics import step_metrics
+from interp.grpo.sources import problem_source
 from interp.organism import shipped_path
 from interp.policy import Policy
 from interp.policy.score import logprobs_and_entropies

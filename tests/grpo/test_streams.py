@@ -5,7 +5,8 @@ from typing import Any
 from conftest import tiny_policy
 from grpo_fixtures import FirstWord, small_config
 
-from interp.grpo.batches import Collector, TaskProblems, draw_from_epochs
+from interp.grpo.batches import Collector
+from interp.grpo.sources import TaskProblems, draw_from_epochs
 from interp.tasks.base import hash_of
 
 
