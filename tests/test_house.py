@@ -27,13 +27,14 @@ FLOORS = {
     "encoding": 6,
     "features": 7,
     "tracking": 8,
-    "credit": 8,
-    "grpo": 9,
-    "studies": 10,
-    "dashboard": 11,
-    "demo": 12,
-    "cli": 13,
-    "__main__": 14,
+    "readouts": 8,
+    "credit": 9,
+    "grpo": 10,
+    "studies": 11,
+    "dashboard": 12,
+    "demo": 13,
+    "cli": 14,
+    "__main__": 15,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {file: ast.parse(file.read_text()) for file in FILES}

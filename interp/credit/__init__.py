@@ -3,8 +3,13 @@
 uniform, entropy   the floor: what anyone can do without reading activations
 random             the controls of schemes that select tokens
 oracles            the ceiling: the verifier knows which steps are right
+monte_carlo        what each step did for the outcome, measured on fresh continuations
+ktae               statistics of tokens in the right and wrong rollouts of a group
+input_gradient     the gradient of the answer's log-probability at each token
 subsample          rewards paid for only a share of the lucky, or of the valid, successes
-features           what a dictionary's latents say, with a control of its own
+features           what latents with a role say, with a control of its own
+readout            how likely a success is to be valid, read from its text and refitted on audits
+controls           every control of a credit that reads latents, by one call
 """
 
 from typing import TYPE_CHECKING
@@ -13,29 +18,41 @@ from interp.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from interp.credit.base import Credit, CreditScheme, RolloutBatch, attach_credit, normalize_weights
+    from interp.credit.controls import RandomGate, credit_controls
     from interp.credit.entropy import TopEntropy
     from interp.credit.features import FeatureCredit
+    from interp.credit.input_gradient import InputGradient
+    from interp.credit.ktae import KTAE
+    from interp.credit.monte_carlo import MonteCarloValues
     from interp.credit.oracles import FirstError, StepValidity
     from interp.credit.random import PositionMatched, RandomTokens
-    from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, make_scheme
+    from interp.credit.readout import ReadoutCredit
+    from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, TASK_SCHEMES, make_scheme
     from interp.credit.subsample import RewardSubsample
     from interp.credit.uniform import Uniform
 
 __all__ = [
     "FEATURE_SCHEMES",
+    "KTAE",
     "SCHEMES",
+    "TASK_SCHEMES",
     "Credit",
     "CreditScheme",
     "FeatureCredit",
     "FirstError",
+    "InputGradient",
+    "MonteCarloValues",
     "PositionMatched",
+    "RandomGate",
     "RandomTokens",
+    "ReadoutCredit",
     "RewardSubsample",
     "RolloutBatch",
     "StepValidity",
     "TopEntropy",
     "Uniform",
     "attach_credit",
+    "credit_controls",
     "make_scheme",
     "normalize_weights",
 ]
@@ -47,14 +64,21 @@ __getattr__ = lazy_exports(
         "RolloutBatch": "interp.credit.base",
         "attach_credit": "interp.credit.base",
         "normalize_weights": "interp.credit.base",
+        "RandomGate": "interp.credit.controls",
+        "credit_controls": "interp.credit.controls",
         "TopEntropy": "interp.credit.entropy",
         "FeatureCredit": "interp.credit.features",
+        "InputGradient": "interp.credit.input_gradient",
+        "KTAE": "interp.credit.ktae",
+        "MonteCarloValues": "interp.credit.monte_carlo",
         "FirstError": "interp.credit.oracles",
         "StepValidity": "interp.credit.oracles",
         "PositionMatched": "interp.credit.random",
         "RandomTokens": "interp.credit.random",
+        "ReadoutCredit": "interp.credit.readout",
         "FEATURE_SCHEMES": "interp.credit.registry",
         "SCHEMES": "interp.credit.registry",
+        "TASK_SCHEMES": "interp.credit.registry",
         "make_scheme": "interp.credit.registry",
         "RewardSubsample": "interp.credit.subsample",
         "Uniform": "interp.credit.uniform",

@@ -28,7 +28,8 @@ from interp.policy.directory import (
 from interp.policy.files import tokenizer_directory
 from interp.policy.fingerprints import fingerprint_policy, fingerprint_weights, generation_eos, stop_ids
 from interp.policy.prompts import PLAIN, PromptFormat
-from interp.policy.residual import AnyLayer, Layer, completion_residuals, compute_residuals, decoder_blocks
+from interp.policy.reading import completion_residuals, read_completions
+from interp.policy.residual import AnyLayer, Layer, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
 from interp.policy.stopping import StopTexts
@@ -234,6 +235,18 @@ class Policy:
     ) -> Float[Tensor, "N D"]:
         """The residual at every token of every completion, one completion after another, in float32 on the CPU."""
         return completion_residuals(self.model, prompts, completions, layer, pad=self.pad_id, micro_tokens=micro_tokens)
+
+    def read_completions(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        layers: Sequence[AnyLayer],
+        *,
+        micro_tokens: int = 4096,
+    ) -> tuple[Float[Tensor, " N"], dict[AnyLayer, Float[Tensor, "N D"]]]:
+        """The log-probability of every token of every completion, one completion after another, and the residuals at
+        it, by layer. One pass over the text gives both."""
+        return read_completions(self.model, prompts, completions, layers, pad=self.pad_id, micro_tokens=micro_tokens)
 
     def bridge(self) -> "TransformerBridge":
         """A TransformerLens view over the same parameters. The policy is left unchanged; do not freeze the view."""

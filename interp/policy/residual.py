@@ -1,7 +1,6 @@
 """Read and change the residual stream of a model, or what its modules add to it, with plain forward hooks.
 
     compute_residuals          the residual at given layers, for padded token ids; the forward stops at the deepest
-    completion_residuals       the residual at every token of many completions; each distinct prompt is read once
     capture_residuals          context manager: collect the residual from the forwards in the block
     splice_residual            context manager: resid_BLD <- edit(resid_BLD) after a block, in every forward
     record_outputs,            context managers: run the blocks up to a layer once and record the last one's output,
@@ -21,12 +20,11 @@ from typing import Any, TypeVar
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from interp.artifacts import BadInput
 from interp.device import eval_mode
-from interp.policy.sample import pad_left, position_ids
-from interp.policy.score import align_rows, batches_by_length, unique_prompts
+from interp.policy.sample import position_ids
 from interp.policy.site import RESID_POST, Site, site_of
 from interp.policy.site_hooks import decoder_blocks, expect_site, hooked_site, output_residual
 
@@ -85,59 +83,6 @@ def compute_residuals(
             logits_to_keep=1,
         )
     return residuals
-
-
-@torch.no_grad()
-def completion_residuals(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    completions: Sequence[Sequence[int]],
-    layer: Layer,
-    *,
-    pad: int,
-    micro_tokens: int,
-) -> Float[Tensor, "N D"]:
-    """The residual at every token of every completion, one completion after another, in float32 on the CPU.
-
-    In a micro-batch each distinct prompt is read once; all its completions share its keys and values."""
-    starts = torch.tensor([0, *map(len, completions)]).cumsum(0)
-    resid_ND = torch.empty(int(starts[-1]), model.config.hidden_size)
-    with eval_mode(model):
-        for batch in batches_by_length(prompts, completions, micro_tokens):
-            resid_BTD = _batch_residuals(
-                model, [prompts[i] for i in batch], [completions[i] for i in batch], layer, pad
-            )
-            for i, resid_TD in zip(batch, resid_BTD.float().cpu(), strict=True):
-                resid_ND[starts[i] : starts[i + 1]] = resid_TD[: len(completions[i])]
-    return resid_ND
-
-
-def _batch_residuals(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    completions: Sequence[Sequence[int]],
-    layer: Layer,
-    pad: int,
-) -> Float[Tensor, "B T D"]:
-    distinct, prompt_B = unique_prompts(prompts)
-    prompt_ids_PL, prompt_mask_PL = pad_left(distinct, pad, model.device)
-    rows = align_rows([[pad]] * len(completions), completions, pad, model.device)  # the one-token prompts are dropped
-    ids_BT, mask_BT = rows.ids_BL[:, rows.start :], rows.mask_BL[:, rows.start :]
-    cache = DynamicCache(config=model.config)
-    common: dict[str, Any] = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
-    with capture_residuals(model, [layer]):
-        model(
-            input_ids=prompt_ids_PL,
-            attention_mask=prompt_mask_PL,
-            position_ids=position_ids(prompt_mask_PL),
-            **common,
-        )
-    cache.batch_select_indices(prompt_B.to(model.device))
-    mask_BL = torch.cat([prompt_mask_PL[prompt_B], mask_BT], dim=1)
-    position_ids_BT = position_ids(mask_BL)[:, prompt_ids_PL.shape[1] :]
-    with capture_residuals(model, [layer]) as residuals:
-        model(input_ids=ids_BT, attention_mask=mask_BL, position_ids=position_ids_BT, **common)
-    return residuals[layer]
 
 
 # --- edit --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,46 @@
+"""Readouts: how likely a text is to be valid, from a policy's reading of it or from the text alone.
+
+reading     one pass of a policy over rollouts
+sources     what is read: likelihood, residual, latents, format, completeness, text
+columns     the numbers of several sources side by side; audited rollouts with their labels
+logistic    from numbers to log-odds
+text_range  whether a text is like those the reader knows
+edits       valid answers changed in one place, so that they are lucky
+controls    the same sources with what they claim to read taken away
+"""
+
+from interp.readouts.columns import Columns, Labels, label_rollouts, read_columns, with_base_rate
+from interp.readouts.logistic import Logistic, fit_logistic
+from interp.readouts.reading import Reading, read_rollouts
+from interp.readouts.sources import (
+    BEFORE_MARKER,
+    Completeness,
+    Format,
+    Latents,
+    Likelihood,
+    Residual,
+    Source,
+    TextCounts,
+)
+from interp.readouts.text_range import TextRange
+
+__all__ = [
+    "BEFORE_MARKER",
+    "Columns",
+    "Completeness",
+    "Format",
+    "Labels",
+    "Latents",
+    "Likelihood",
+    "Logistic",
+    "Reading",
+    "Residual",
+    "Source",
+    "TextCounts",
+    "TextRange",
+    "fit_logistic",
+    "label_rollouts",
+    "read_columns",
+    "read_rollouts",
+    "with_base_rate",
+]

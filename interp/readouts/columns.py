@@ -1,0 +1,122 @@
+"""The numbers of several sources side by side, and audited rollouts with their labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from interp.artifacts import BadInput
+from interp.policy.policy import Policy
+from interp.readouts.logistic import Logistic, fit_logistic
+from interp.readouts.reading import read_rollouts
+from interp.readouts.sources import Source
+from interp.rollouts.record import Rollout
+
+
+def expect_sources(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """The sources, if there is one and all are sources."""
+    if isinstance(sources, Source) or not sources or not all(isinstance(source, Source) for source in sources):
+        raise BadInput(f"expected a list of sources to read, such as [interp.readouts.Likelihood()]; got {sources!r}")
+    return tuple(sources)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A row of numbers for each rollout; NaN where something could not be read."""
+
+    x_BF: Float[Tensor, "B F"]
+    widths: tuple[int, ...]
+    """How many columns each source has."""
+
+    @property
+    def is_readable_B(self) -> Bool[Tensor, " B"]:
+        return ~self.x_BF.isnan().any(1)
+
+    def at(self, rows: Sequence[int]) -> "Columns":
+        return replace(self, x_BF=self.x_BF[list(rows)])
+
+
+def read_columns(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> Columns:
+    """What the sources read in rollouts, from one pass of `reader` over them."""
+    layers = dict.fromkeys(layer for source in sources for layer in source.layers)
+    needs_logprobs = any(source.needs_logprobs for source in sources)
+    if reader is None and (layers or needs_logprobs):
+        raise BadInput(
+            f"expected a policy to read {', '.join(source.name for source in sources)}, got none: "
+            "RolloutBatch.from_rollouts(..., base=base)"
+        )
+    reading = read_rollouts(reader, rollouts, list(layers), logprobs=needs_logprobs)
+    parts = [source.columns(reading).double() for source in sources]
+    return Columns(torch.cat(parts, 1), tuple(part.shape[1] for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Audited rollouts: the numbers read in each, whether it was valid, and how much it counts in a fit."""
+
+    columns: Columns = field(default_factory=lambda: Columns(torch.zeros(0, 0, dtype=torch.float64), ()))
+    is_valid_A: Bool[Tensor, " A"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    weight_A: Float[Tensor, " A"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+
+    def __len__(self) -> int:
+        return len(self.is_valid_A)
+
+    def plus(self, others: "Labels") -> "Labels":
+        """These and others. They must have been read by the same sources."""
+        if not len(self):
+            return others
+        if not len(others):
+            return self
+        if self.columns.widths != others.columns.widths:
+            raise BadInput(
+                f"expected labels read by the same sources, with {self.columns.widths} numbers, got "
+                f"{others.columns.widths}"
+            )
+        x_AF = torch.cat([self.columns.x_BF, others.columns.x_BF])
+        is_valid_A, weight_A = (
+            torch.cat([getattr(self, name), getattr(others, name)]) for name in ("is_valid_A", "weight_A")
+        )
+        return Labels(Columns(x_AF, self.columns.widths), is_valid_A, weight_A)
+
+    def last(self, n: int) -> "Labels":
+        """The last `n`."""
+        start = max(0, len(self) - n)
+        columns = replace(self.columns, x_BF=self.columns.x_BF[start:])
+        return Labels(columns, self.is_valid_A[start:], self.weight_A[start:])
+
+    @property
+    def base_rate(self) -> float:
+        """The share that is valid, with one of each kind added: never surely zero or one."""
+        return (float((self.weight_A * self.is_valid_A).sum()) + 1) / (float(self.weight_A.sum()) + 2)
+
+    @property
+    def has_both_kinds(self) -> bool:
+        return bool(self.is_valid_A.any()) and not bool(self.is_valid_A.all())
+
+    def fit(self, l2: float) -> Logistic:
+        """The regression of validity on what was read. Each source has the same say under the penalty."""
+        scale_F = torch.cat([torch.full((width,), max(width, 1) ** -0.5) for width in self.columns.widths])
+        return fit_logistic(self.columns.x_BF, self.is_valid_A, scale_F=scale_F, l2=l2, weight_B=self.weight_A)
+
+
+def label_rollouts(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> Labels:
+    """Labels from verified rollouts. Those that cannot be read, or were not judged, are left out."""
+    columns = read_columns(sources, reader, rollouts)
+    is_judged_B = torch.tensor([row.valid is not None for row in rollouts], dtype=torch.bool)
+    rows = (columns.is_readable_B & is_judged_B).nonzero()[:, 0].tolist()
+    is_valid_A = torch.tensor([bool(rollouts[row].valid) for row in rows], dtype=torch.bool)
+    return Labels(columns.at(rows), is_valid_A, torch.ones(len(rows), dtype=torch.float64))
+
+
+def with_base_rate(labels: Labels, base_rate: float, weight: float) -> Labels:
+    """The labels with a total weight, of which a share `base_rate` is that of the valid ones.
+
+    Counterfactual edits come in any number; this says how many audits of current text they are worth."""
+    n_valid = int(labels.is_valid_A.sum())
+    if not 0 < n_valid < len(labels):
+        raise BadInput(f"expected labels of both kinds, got {n_valid} valid of {len(labels)}")
+    of_valid, of_others = base_rate * weight / n_valid, (1 - base_rate) * weight / (len(labels) - n_valid)
+    weight_A = torch.where(labels.is_valid_A, of_valid, of_others).double()
+    return replace(labels, weight_A=weight_A)

@@ -1,0 +1,77 @@
+"""Sources with what they claim to read taken away, and nothing else.
+
+random_dictionary   random directions in place of the latents, each as often active
+Permuted            the numbers of another rollout, drawn at random among those that are read with it
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.artifacts import BadInput
+from interp.checks import Seed
+from interp.policy.policy import Policy
+from interp.policy.residual import Layer
+from interp.readouts.reading import Reading
+from interp.readouts.sources import Source
+from interp.tasks.base import hash_of
+from interp.tsae import TSAE
+
+MIN_TOKENS = 100
+
+
+def random_dictionary(tsae: TSAE, x_ND: Float[Tensor, "N D"], seed: int) -> TSAE:
+    """A dictionary of random directions. Its latents have the norms of the given ones, and are active as often on the
+    residuals `x_ND`."""
+    if len(x_ND) < MIN_TOKENS:
+        raise BadInput(f"expected residuals of at least {MIN_TOKENS} tokens, to match how often latents are active")
+    generator = torch.Generator().manual_seed(seed)
+    directions_DF = torch.randn(tsae.W_enc.shape, generator=generator).to(tsae.W_enc)
+    directions_DF /= directions_DF.norm(dim=0, keepdim=True)
+    decoder_FD = directions_DF.T * tsae.W_dec.norm(dim=1, keepdim=True)
+    other = replace(tsae, W_enc=directions_DF * tsae.W_enc.norm(dim=0, keepdim=True), W_dec=decoder_FD)
+    if tsae.form.top_k is not None:
+        return other
+    share_F = (tsae.encode(x_ND) > 0).double().mean(0)
+    ordered_NF = other.pre_activations(x_ND).sort(0, descending=True).values
+    # the largest value that is not to be active; with none to be left out, a threshold below all
+    rank_F = (share_F * len(x_ND)).round().long()
+    below_F = ordered_NF[-1] - 1
+    threshold_F = torch.where(
+        rank_F < len(x_ND), ordered_NF.gather(0, rank_F.clamp(max=len(x_ND) - 1)[None])[0], below_F
+    )
+    # a code is positive: shift what is active above zero
+    return replace(other, b_enc=other.b_enc - threshold_F, threshold=torch.zeros_like(threshold_F))
+
+
+@dataclass(frozen=True, eq=False)
+class Permuted:
+    """Each rollout has the numbers of another one of the same reading."""
+
+    source: Source
+    seed: Seed = 0
+
+    @property
+    def name(self) -> str:
+        return f"permuted {self.source.name}"
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return self.source.layers
+
+    @property
+    def needs_logprobs(self) -> bool:
+        return self.source.needs_logprobs
+
+    def expect_reader(self, reader: Policy) -> None:
+        self.source.expect_reader(reader)
+
+    def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
+        x_BF = self.source.columns(reading)
+        if not len(x_BF):
+            return x_BF
+        first = reading.rollouts[0]
+        key = hash_of("permuted", self.seed, first.run, first.step, first.problem, len(x_BF)) % 2**63
+        return x_BF[torch.randperm(len(x_BF), generator=torch.Generator().manual_seed(key))]

@@ -1,0 +1,96 @@
+"""Logistic regression with a ridge penalty: the log-odds that a text is valid, from numbers read off it.
+
+    log-odds = bias + sum_f weight_f (x_f - mean_f) / std_f * scale_f
+
+`scale` divides the columns of a source by the square root of their number. Under one penalty, each source then has the
+same say before the first label is seen: a thousand latents cannot drown two numbers of likelihood.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+MAX_STEPS = 60
+TOLERANCE = 1e-9
+MIN_STD = 1e-6
+"""Columns that vary less than this are left out."""
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A fitted regression, in float64."""
+
+    mean_F: Float[Tensor, " F"]
+    std_F: Float[Tensor, " F"]
+    """Infinite for columns that did not vary."""
+    weight_F: Float[Tensor, " F"]
+    bias: Float[Tensor, ""]
+
+    def standardize(self, x_BF: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+        return (x_BF.double() - self.mean_F) / self.std_F
+
+    def log_odds(self, x_BF: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
+        """NaN where a number is NaN."""
+        return self.standardize(x_BF) @ self.weight_F + self.bias
+
+    def with_base_rate(self, fitted_on: float, base_rate: float) -> "Logistic":
+        """For texts of which another share is valid than of those it was fitted on."""
+        shift = torch.logit(torch.tensor(base_rate).double()) - torch.logit(torch.tensor(fitted_on).double())
+        return Logistic(self.mean_F, self.std_F, self.weight_F, self.bias + shift)
+
+
+def fit_logistic(
+    x_BF: Float[Tensor, "B F"],
+    is_valid_B: Bool[Tensor, " B"],
+    *,
+    scale_F: Float[Tensor, " F"] | None = None,
+    l2: float = 1.0,
+    weight_B: Float[Tensor, " B"] | None = None,
+) -> Logistic:
+    """The regression of least penalized loss, `sum_b weight_b loss_b + l2 / 2 |weights|^2`. Both kinds are needed."""
+    x_BF, y_B = x_BF.double(), is_valid_B.double()
+    weight_B = torch.ones_like(y_B) if weight_B is None else weight_B.double()
+    mean_F = x_BF.mean(0)
+    std_F = x_BF.std(0, correction=0)
+    std_F = torch.where(std_F > MIN_STD, std_F, torch.inf)
+    scale_F = torch.ones_like(mean_F) if scale_F is None else scale_F.double()
+    z_BF = (x_BF - mean_F) / std_F * scale_F
+    basis: Any = None
+    if len(z_BF) < z_BF.shape[1]:  # the weights lie in the span of the rows
+        left, singular, right = torch.linalg.svd(z_BF, full_matrices=False)
+        z_BF, basis = left * singular, right
+    weight_F, bias = _newton(z_BF, y_B, weight_B, l2)
+    weight_F = weight_F if basis is None else basis.T @ weight_F
+    return Logistic(mean_F, std_F, weight_F * scale_F, bias)
+
+
+def _newton(z_BF: Tensor, y_B: Tensor, weight_B: Tensor, l2: float) -> tuple[Tensor, Tensor]:
+    """Weights and bias, by Newton's method with halved steps. The bias has no penalty."""
+    design_BG = torch.cat([z_BF, torch.ones(len(z_BF), 1, dtype=z_BF.dtype)], 1)
+    penalty_G = torch.full((design_BG.shape[1],), l2, dtype=z_BF.dtype)
+    penalty_G[-1] = 1e-9
+    share = float((weight_B * y_B).sum() / weight_B.sum())
+    theta_G = torch.zeros_like(penalty_G)
+    theta_G[-1] = torch.logit(torch.tensor(share, dtype=z_BF.dtype), eps=1e-6)
+
+    def loss(theta_G: Tensor) -> Tensor:
+        logits_B = design_BG @ theta_G
+        terms_B = torch.nn.functional.binary_cross_entropy_with_logits(logits_B, y_B, reduction="none")
+        return (weight_B * terms_B).sum() + (penalty_G * theta_G**2).sum() / 2
+
+    for _ in range(MAX_STEPS):
+        p_B = (design_BG @ theta_G).sigmoid()
+        gradient_G = design_BG.T @ (weight_B * (p_B - y_B)) + penalty_G * theta_G
+        curvature_B = weight_B * (p_B * (1 - p_B)).clamp(min=1e-9)
+        hessian_GG = design_BG.T @ (design_BG * curvature_B[:, None]) + penalty_G.diag()
+        step_G, before = torch.linalg.solve(hessian_GG, gradient_G), loss(theta_G)
+        size = 1.0
+        while loss(theta_G - size * step_G) > before and size > 1e-6:
+            size /= 2
+        theta_G = theta_G - size * step_G
+        if float((gradient_G * step_G).sum()) < TOLERANCE:
+            break
+    return theta_G[:-1], theta_G[-1]

@@ -1,0 +1,68 @@
+"""One pass of a policy over rollouts: the log-probability and the residuals of every completion token.
+
+Whoever wrote the text, the reader is one policy: most often the frozen base, which training cannot move.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp.features.families import TokenSelector
+from interp.policy.policy import Policy
+from interp.policy.residual import Layer
+from interp.rollouts.record import Rollout
+
+MICRO_TOKENS = 4096
+"""Tokens of one forward pass."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a policy says at the N completion tokens of some rollouts, one rollout after another, on the CPU."""
+
+    rollouts: Sequence[Rollout]
+    rollout_N: Int[Tensor, " N"]
+    """Index of the rollout of each token."""
+    logprob_N: Float[Tensor, " N"]
+    """Log-probability of each token under the reader."""
+    residuals: Mapping[Layer, Float[Tensor, "N D"]]
+
+    def selected(self, selector: TokenSelector) -> Bool[Tensor, " N"]:
+        """Which tokens a selector chooses."""
+        flags = [flag for rollout in self.rollouts for flag in selector.mask(rollout.roles)]
+        return torch.tensor(flags, dtype=torch.bool)
+
+    def mean_by_rollout(self, x_NF: Float[Tensor, "N F"], selected_N: Bool[Tensor, " N"]) -> Float[Tensor, "B F"]:
+        """The mean of `x_NF` over each rollout's selected tokens; NaN where it has none."""
+        rows_S = self.rollout_N[selected_N]
+        counts_B = torch.bincount(rows_S, minlength=len(self.rollouts))
+        sums_BF = torch.zeros(len(self.rollouts), x_NF.shape[1], dtype=torch.float64)
+        sums_BF.index_add_(0, rows_S, x_NF[selected_N].double())
+        return sums_BF / torch.where(counts_B > 0, counts_B, torch.nan)[:, None]
+
+    def min_by_rollout(self, x_N: Float[Tensor, " N"]) -> Float[Tensor, " B"]:
+        """The least of each rollout's tokens; NaN where it has none."""
+        least_B = torch.full((len(self.rollouts),), torch.inf, dtype=torch.float64)
+        least_B = least_B.scatter_reduce(0, self.rollout_N, x_N.double(), "amin")
+        return torch.where(least_B.isinf(), torch.nan, least_B)
+
+
+@torch.no_grad()
+def read_rollouts(
+    reader: Policy | None, rollouts: Sequence[Rollout], layers: Sequence[Layer] = (), *, logprobs: bool = True
+) -> Reading:
+    """Have `reader` read completions, as far as is asked for. Without a reader, only the text itself can be read.
+
+    `read_completions` takes both from one forward pass."""
+    lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts], dtype=torch.long)
+    rollout_N = torch.arange(len(rollouts)).repeat_interleave(lengths)
+    logprob_N, residuals = torch.full((len(rollout_N),), torch.nan), {}
+    if reader is not None and not len(rollout_N):
+        residuals = {layer: torch.zeros(0, reader.d_model) for layer in layers}
+    elif reader is not None and (layers or logprobs):
+        prompts, completions = [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts]
+        logprob_N, residuals = reader.read_completions(prompts, completions, layers, micro_tokens=MICRO_TOKENS)
+    return Reading(rollouts, rollout_N, logprob_N, residuals)

@@ -1,0 +1,206 @@
+"""Credit by a readout: what it audits, what it pays, and that a killed run resumes to the same bits."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import tiny_policy
+from grpo_fixtures import assert_same_run, make_rollout, small_config, train_tiny
+
+from interp.artifacts import BadInput
+from interp.credit import ReadoutCredit, RolloutBatch
+from interp.credit.base import Learning, check_scheme
+from interp.credit.controls import RandomGate, credit_controls
+from interp.grpo import Run
+from interp.readouts import Format, Latents, Likelihood, TextCounts, label_rollouts
+from interp.tsae import TSAE
+
+FORMATS = [Format(("steps",))]
+ROLES = ("carry", "operator", "operand", "result", "marker", "answer")
+
+
+def make_batch(step: int = 0, seed: int = 0, n: int = 40) -> RolloutBatch:
+    """Successes and failures in turn. Of the successes half have the format `steps`, and those are valid."""
+    rows = [
+        make_rollout(i % 2, valid=i % 4 == 1, format="steps" if i % 4 == 1 else "direct", step=step, sample=i)
+        for i in range(n)
+    ]
+    return RolloutBatch.from_rollouts(rows, 4, seed=seed)
+
+
+def taught(credit: ReadoutCredit, steps: int = 4) -> ReadoutCredit:
+    for step in range(steps):
+        credit.observe(make_batch(step))
+    return credit
+
+
+def test_until_both_kinds_are_audited_every_success_is_paid_the_share_of_valid_ones():
+    credit, batch = ReadoutCredit(FORMATS), make_batch()
+    gate_B = credit(batch).gate_B
+    assert gate_B[1::2].tolist() == [0.5] * 20 and gate_B[::2].tolist() == [1] * 20
+    lucky = RolloutBatch.from_rollouts([make_rollout(1, sample=i) for i in range(8)], 4)
+    credit.observe(lucky)
+    assert credit(make_batch()).gate_B[1].item() == pytest.approx(1 / 10)
+
+
+def test_a_success_is_paid_by_how_likely_it_is_to_be_valid():
+    gate_B = taught(ReadoutCredit(FORMATS, l2=0.01))(make_batch()).gate_B
+    assert gate_B[1::4].min() > 0.95 and gate_B[3::4].max() < 0.05 and gate_B[::2].tolist() == [1] * 20
+
+
+def test_with_a_penalty_a_lucky_success_falls_below_a_failure():
+    scheme = taught(ReadoutCredit(FORMATS, l2=0.01, penalty=0.5))
+    gate_B = scheme(make_batch()).gate_B
+    assert gate_B[1::4].min() > 0.9 and gate_B[3::4].max() < -0.4
+
+
+def test_only_the_audited_labels_are_used():
+    """The causal test: turning every label that was not audited changes nothing."""
+    for audits in (1, 3):
+        credit, batch = ReadoutCredit(FORMATS, audits=audits), make_batch()
+        credit.observe(batch)
+        assert len(credit._audited) == audits
+        n_changing = 0
+        for row in range(1, len(batch.rollouts), 2):
+            rollouts = list(batch.rollouts)
+            rollouts[row] = replace(rollouts[row], valid=not rollouts[row].valid)
+            other = ReadoutCredit(FORMATS, audits=audits)
+            other.observe(replace(batch, rollouts=rollouts))
+            n_changing += not torch.equal(other._audited.is_valid_A, credit._audited.is_valid_A)
+        assert n_changing == audits
+
+
+def test_audits_are_drawn_anew_for_each_step_and_seed_and_more_than_there_are_is_all():
+    def audited(step=0, seed=0, audits=4):
+        credit = ReadoutCredit([TextCounts(buckets=2)], audits=audits)
+        batch = make_batch(step, seed)
+        rows = [
+            replace(row, tokens=(4,) * (row.sample + 1), roles=("text",) * (row.sample + 1)) for row in batch.rollouts
+        ]
+        credit.observe(replace(batch, rollouts=rows))
+        return credit._audited.columns.x_BF[:, -1].tolist()
+
+    assert audited() == audited() and audited() != audited(step=1) and audited() != audited(seed=1)
+    assert sorted(audited(audits=99)) == [float(length) for length in range(2, 41, 2)]
+
+
+def test_a_success_that_cannot_be_read_is_screened_out_and_not_paid_zero():
+    from interp.readouts import Completeness
+
+    rows = [make_rollout(1, depth=None), make_rollout(1, depth=0), make_rollout(0), make_rollout(0)]
+    batch = RolloutBatch.from_rollouts(rows, 4)
+    credit = ReadoutCredit([Completeness()])(batch)
+    assert credit.counts_B is not None and credit.counts_B.tolist() == [False, True, True, True]
+    credit.validate(batch)
+
+
+def test_completions_without_tokens_are_neither_read_nor_refused():
+    rows = [make_rollout(1, length=0), make_rollout(0, length=0)]
+    batch = RolloutBatch.from_rollouts(rows, 2)
+    scheme = ReadoutCredit(FORMATS)
+    scheme.observe(batch)
+    assert scheme(batch).validate(batch).gate_B.tolist() == [1, 1]
+
+
+def test_labels_from_before_the_run_are_a_readout_that_pays_from_the_first_step():
+    labels = label_rollouts(FORMATS, None, make_batch().rollouts[1::2])
+    scheme = ReadoutCredit(FORMATS, labels=labels, l2=0.01)
+    gate_B = scheme(make_batch()).gate_B
+    assert gate_B[1] > 0.9 and gate_B[3] < 0.1 and scheme.fresh()(make_batch()).gate_B.equal(gate_B)
+
+
+def test_a_fresh_scheme_has_the_same_settings_and_has_learned_nothing():
+    scheme = taught(ReadoutCredit(FORMATS, penalty=0.25, audits=3))
+    fresh = scheme.fresh()
+    assert isinstance(scheme, Learning) and (fresh.penalty, fresh.audits) == (0.25, 3)
+    assert not len(fresh._audited) and len(scheme._audited) == 12
+    restored = scheme.fresh()
+    restored.load_state(scheme.state())
+    assert restored(make_batch()).gate_B.equal(scheme(make_batch()).gate_B)
+
+
+def test_a_class_of_a_scheme_is_refused_and_a_base_it_was_not_made_for():
+    with pytest.raises(BadInput, match="make an instance of it"):
+        check_scheme(ReadoutCredit, tiny_policy())  # type: ignore[arg-type]
+    check_scheme(ReadoutCredit([Likelihood()]), tiny_policy())
+
+
+def test_a_random_gate_pays_exactly_as_much_to_others():
+    scheme = taught(ReadoutCredit(FORMATS, l2=0.01))
+    batch, dealt = make_batch(), RandomGate(scheme, seed=1)
+    own_B, random_B = scheme(batch).gate_B, dealt(batch).gate_B
+    assert sorted(own_B.tolist()) == sorted(random_B.tolist()) and not own_B.equal(random_B)
+    assert random_B[::2].equal(own_B[::2]) and not RandomGate(scheme, seed=2)(batch).gate_B.equal(random_B)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["readout", "random gate"])
+def test_a_run_with_a_readout_that_is_stopped_resumes_to_the_same_bits(tmp_path, kind):
+    scheme = ReadoutCredit([Likelihood(), TextCounts(buckets=8)], audits=2)
+    scheme = RandomGate(scheme) if kind == "random gate" else scheme
+    config = small_config(scale="none")
+    whole = train_tiny(tmp_path / "whole" / "run", config, credit=scheme, progress=False)
+
+    def stop_at(step: int):
+        def sink(at: int, metrics):
+            if at == step:
+                raise Killed
+
+        return sink
+
+    for step in (3, 5):
+        with pytest.raises(Killed):
+            train_tiny(tmp_path / "again" / "run", config, credit=scheme, sinks=[stop_at(step)], progress=False)
+    resumed = train_tiny(tmp_path / "again" / "run", config, credit=scheme, progress=False)
+    assert_same_run(whole.path, resumed.path)
+    audited = [line["audited"] for line in Run.open(resumed.path).metrics()]
+    assert audited == sorted(audited) and audited[0] <= 2 and audited[-1] > 4
+
+
+def test_controls_need_a_scheme_that_reads_latents():
+    with pytest.raises(BadInput, match="reads likelihood: what would its controls control"):
+        credit_controls(ReadoutCredit([Likelihood()]), tiny_policy(), [])
+
+
+def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else():
+    policy = tiny_policy()
+    generator = torch.Generator().manual_seed(0)
+    encoder_DF = torch.randn(policy.d_model, 12, generator=generator)
+    zeros_F = torch.zeros(12)
+    tsae = TSAE(encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(policy.d_model), zeros_F + 0.1, (12,), layer=1)
+    rows = [make_rollout(1, length=6, sample=i, valid=bool(i % 2), roles=ROLES, format="steps") for i in range(30)]
+    labels_of = [Likelihood(), Latents(tsae, 1)]
+    scheme = ReadoutCredit(
+        labels_of, audits=5, penalty=0.1, l2=0.3, labels=label_rollouts(labels_of, policy, rows), refit_every=3
+    )
+    controls = credit_controls(scheme, policy, rows, audited=rows, draws=2)
+    assert list(controls) == [
+        "format", "completeness", "likelihood", "text", "residual", "random dictionary",
+        "permuted 0", "random gate 0", "permuted 1", "random gate 1",
+    ]  # fmt: skip
+    for name, control in controls.items():
+        if isinstance(control, RandomGate):
+            assert control.scheme is scheme
+            continue
+        for setting in ("reader", "audits", "refit_every", "memory", "penalty", "l2"):
+            assert getattr(control, setting) == getattr(scheme, setting), name
+        readable = 0 if name == "completeness" else 30  # the depth of these problems is not known
+        assert len(control.labels) == readable
+    reads = {
+        name: [source.name for source in control.sources]
+        for name, control in controls.items()
+        if not name.startswith("random")
+    }
+    assert reads == {
+        "format": ["format"], "completeness": ["completeness"], "likelihood": ["likelihood"], "text": ["text"],
+        "residual": ["likelihood", "residual"],
+        "permuted 0": ["likelihood", "permuted latents"], "permuted 1": ["likelihood", "permuted latents"],
+    }  # fmt: skip
+    batch = RolloutBatch.from_rollouts([*rows[:6], make_rollout(0), make_rollout(0)], 4, base=policy)
+    for control in controls.values():
+        check_scheme(control, policy)
+        control.observe(batch)
+        control(batch).validate(batch)
