@@ -109,8 +109,8 @@ def credit_controls(
         "random dictionary": with_latents(randoms),
     }
     for draw in range(draws):
-        permuted: dict[int, Source] = {id(one): Permuted(one, draw) for one in latents}
-        controls[f"permuted {draw}"] = with_latents(permuted)
+        others: dict[int, Source] = {id(one): Permuted(one, draw) for one in latents}
+        controls[f"permuted {draw}"] = with_latents(others)
         controls[f"random gate {draw}"] = RandomGate(scheme, draw)
     return controls
 

@@ -10,6 +10,7 @@ controls    the same sources with what they claim to read taken away
 """
 
 from interp.readouts.columns import Columns, Labels, label_rollouts, read_columns, with_base_rate
+from interp.readouts.edits import lucky_edits, record_text
 from interp.readouts.logistic import Logistic, fit_logistic
 from interp.readouts.reading import Reading, read_rollouts
 from interp.readouts.sources import (
@@ -40,7 +41,9 @@ __all__ = [
     "TextRange",
     "fit_logistic",
     "label_rollouts",
+    "lucky_edits",
     "read_columns",
     "read_rollouts",
+    "record_text",
     "with_base_rate",
 ]
