@@ -4,9 +4,10 @@
     strategies  one after another, each takes `share` of the groups, which no other has taken
     policy      a group of rollouts for each
 
-Which groups a strategy takes is drawn anew for every batch, so that its share is not tied to a place in the batch. All
-of it is a function of (seed, step, problems drawn before) and, for a strategy that learns (`Adaptive`), of a state that
-is saved with the run: a run that is killed resumes to the same bits.
+Which groups a strategy takes is drawn anew for every batch, so that its share is not tied to a place in the batch. In
+batches of few groups, of which strategies take almost all, the last may find none left. All of it is a function of
+(seed, step, problems drawn before) and, for a strategy that learns (`Adaptive`), of a state that is saved with the run:
+a run that is killed resumes to the same bits.
 """
 
 import math
@@ -124,10 +125,12 @@ def draw_groups(
     draws = [Draw(problem) for problem in source(step, already_drawn, n)]
     free = list(range(n))
     seeded_rng("strategies", seed, already_drawn).shuffle(free)
+    phase = 0.0
     for filler in fillers:
-        # rounded down at both ends: the share of the whole run is exact, however small the batches
-        start, end = (math.floor(filler.share * count) for count in (already_drawn, already_drawn + n))
-        slots, free = free[: end - start], free[end - start :]
+        # rounded down at both ends, so that the share of a whole run is exact, however small its batches; the phase
+        # keeps strategies with equal shares from rounding up in the same batch
+        start, end = (math.floor(filler.share * count + phase) for count in (already_drawn, already_drawn + n))
+        slots, free, phase = free[: end - start], free[end - start :], phase + filler.share
         for slot, draw in zip(slots, filler.fill([draws[slot] for slot in slots], step, start), strict=True):
             draws[slot] = draw
     return draws
