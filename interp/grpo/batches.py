@@ -17,7 +17,7 @@ from interp.grpo.advantages import Advantages, assign_advantages
 from interp.grpo.config import GRPOConfig
 from interp.grpo.sources import ProblemSource
 from interp.grpo.strategies.base import Adaptive, Draw, Filler, draw_groups, strategy_metrics
-from interp.grpo.strategies.hints import prepend_hints
+from interp.grpo.strategies.hints_as_written import prepend_hints
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.rollouts.roll_out import encode_problems, verify_samples

@@ -13,16 +13,18 @@ a run that is killed resumes to the same bits.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from interp.artifacts import BadInput
 from interp.grpo.config import GRPOConfig
 from interp.grpo.sources import ProblemSource
-from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Problem, Task, seeded_rng
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from interp.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ Group = tuple[Draw, Sequence[Rollout]]
 class RunSetting:
     """What a strategy may need to know of the run that it is part of."""
 
-    base: Policy
+    base: "Policy"
     task: Task
     config: GRPOConfig
     source: ProblemSource
@@ -94,11 +96,11 @@ class Adaptive(Protocol):
         """Learn from all groups of a step, before the next is drawn. Returns numbers for the metrics of the step."""
         ...
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state(self) -> "Mapping[str, Tensor]":
         """What it has learned."""
         ...
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
+    def load_state(self, state: "Mapping[str, Tensor]") -> None:
         """Take up what `state` gave."""
         ...
 

@@ -9,16 +9,16 @@ A rate near one half is where groups have the most different rewards, so where a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from interp.artifacts import BadInput
 from interp.checks import Range, Share, expect_plausible
 from interp.grpo.sources import Level, ProblemSource, problem_source
 from interp.grpo.strategies.base import Group
 from interp.tasks.base import Problem, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Parts = Sequence[Level] | Mapping[str, Level | Sequence[Problem]]
 
@@ -110,8 +110,10 @@ class CurriculumProblems:
         if part != self.part:
             self.part, self.rates = part, []
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state(self) -> "Mapping[str, Tensor]":
+        import torch
+
         return {"part": torch.tensor(self.part), "rates": torch.tensor(self.rates, dtype=torch.float64)}
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
+    def load_state(self, state: "Mapping[str, Tensor]") -> None:
         self.part, self.rates = int(state["part"]), state["rates"].tolist()

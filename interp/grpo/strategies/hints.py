@@ -7,18 +7,14 @@ answer, and then, step by step, from the question.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from interp.artifacts import BadInput, Mismatch, fingerprint, same_fingerprint, to_json
 from interp.checks import Count, Share, expect_plausible
 from interp.grpo.sources import draw_from_epochs
 from interp.grpo.strategies.base import Draw, RunSetting
-from interp.policy.policy import Policy
 from interp.policy.prompts import PromptFormat
-from interp.policy.sample import Samples
 from interp.rollouts.record import Rollout, Rollouts
 from interp.tasks.base import Problem, seeded_rng
 
@@ -139,32 +135,3 @@ def _is_valid(row: Rollout) -> bool:
 
 def _length_before_answer(row: Rollout) -> int:
     return next((index for index, role in enumerate(row.roles) if role in ANSWER_ROLES), len(row.tokens))
-
-
-def prepend_hints(
-    policy: Policy,
-    prompt_ids: Sequence[list[int]],
-    hints: Sequence[Sequence[int]],
-    samples: Samples,
-    temperature: float,
-) -> Samples:
-    """Samples that begin with the hint of their group, with the log-probabilities of its tokens under `policy`.
-
-    `prompt_ids` are the prompts without hints. A group without a hint stays as it is."""
-    group, longest = len(samples.lengths_B) // len(hints), max(map(len, hints))
-    logprobs_PH, entropies_PH = policy.score(prompt_ids, [list(hint) for hint in hints], temperature=temperature)
-    rows, width = samples.tokens_BL.shape
-    tables = [torch.zeros(rows, longest + width, dtype=x.dtype) for x in (samples.tokens_BL, samples.logprobs_BL)]
-    tokens_BL, logprobs_BL, entropies_BL = *tables, torch.zeros_like(tables[1])
-    for row in range(rows):
-        hint, end = hints[row // group], len(hints[row // group]) + width
-        own = slice(len(hint), end)
-        tokens_BL[row, : len(hint)] = torch.tensor(list(hint), dtype=tokens_BL.dtype)
-        logprobs_BL[row, : len(hint)] = logprobs_PH[row // group, : len(hint)]
-        entropies_BL[row, : len(hint)] = entropies_PH[row // group, : len(hint)]
-        tokens_BL[row, own], logprobs_BL[row, own] = samples.tokens_BL[row], samples.logprobs_BL[row]
-        entropies_BL[row, own] = samples.entropies_BL[row]
-    lengths_B = samples.lengths_B + torch.tensor([len(hint) for hint in hints]).repeat_interleave(group)
-    return replace(
-        samples, tokens_BL=tokens_BL, logprobs_BL=logprobs_BL, entropies_BL=entropies_BL, lengths_B=lengths_B
-    ).trim()

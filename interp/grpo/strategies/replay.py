@@ -13,10 +13,7 @@ answers would be learned by heart.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import from_json, to_json
 from interp.checks import Count, Share, expect_plausible
@@ -25,6 +22,9 @@ from interp.grpo.specs import spec_of
 from interp.grpo.strategies.base import Draw, Group, RunSetting
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Problem, hash_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,16 @@ class ReplayMemory:
             del self.successes[problem_id]
         return {"audits": len(audited), "audits_done": self.audits_done, "replay_memory": len(self.successes)}
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state(self) -> "Mapping[str, Tensor]":
+        import torch
+
         text = json.dumps([to_json(each) for each in self.successes.values()])
         return {
             "successes": torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8),
             "audits_done": torch.tensor(self.audits_done),
         }
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
+    def load_state(self, state: "Mapping[str, Tensor]") -> None:
         rows = json.loads(bytes(state["successes"].tolist()))
         successes = [from_json(Success, row) for row in rows]
         self.successes = {each.problem.id: each for each in successes}
