@@ -13,7 +13,7 @@ from interp.artifacts import BadInput, reserve
 from interp.checks import Count, Name, Threads
 from interp.cli.app import Args
 from interp.costs import say_time
-from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
+from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
 from interp.organism import load_task_or_default, shipped_path
 from interp.policy.config import SampleConfig
 from interp.policy.files import check_config
@@ -25,6 +25,7 @@ from interp.tsae import PRESETS
 if TYPE_CHECKING:
     from interp.activations import Store
     from interp.credit import CreditScheme
+    from interp.grpo.config import GRPOConfig
     from interp.grpo.metrics import Sink
     from interp.policy import Policy
 
@@ -32,7 +33,9 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DEFAULT_PROBLEMS = 64
 """Number of problems taken from a task that can make any number of them."""
 SECONDS_PER_PROBLEM = 2e-4
-CREDIT_HELP = f"{', '.join(SCHEME_NAMES)}; with --tsae and --roles: {', '.join(FEATURE_SCHEME_NAMES)}."
+CREDIT_HELP = (
+    f"{', '.join(SCHEME_NAMES + TASK_SCHEME_NAMES)}; with --tsae and --roles: {', '.join(FEATURE_SCHEME_NAMES)}."
+)
 
 
 @dataclass(frozen=True)
@@ -241,10 +244,14 @@ class TrainArgs(Args):
             raise BadInput("expected one of --levels and --buckets, got both")
         return Buckets.load(self.buckets).problems(self.bucket)
 
-    def scheme(self) -> "CreditScheme":
+    def scheme(self, task: Task, config: "GRPOConfig") -> "CreditScheme":
+        """The credit of a run of `config` on `task`."""
         from interp.credit import make_scheme
 
-        return make_scheme(self.credit, tsae=self.tsae, roles=self.roles)
+        return make_scheme(
+            self.credit, tsae=self.tsae, roles=self.roles,
+            task=task, sampling=config.sampling, prompt_format=config.prompt_format,
+        )  # fmt: skip
 
     def sinks(self) -> "list[Sink]":
         from interp.grpo import metrics

@@ -30,7 +30,8 @@ def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     from interp.grpo.learner import expect_rank
 
     task = config.task.open(config.policy.path)
-    skipped, credit, sinks = report_skipped(task), config.train.scheme(), config.train.sinks()
+    skipped, credit = report_skipped(task), config.train.scheme(task, config.config)
+    sinks = config.train.sinks()
     config.train.set_threads()
     base = config.policy.load()
     expect_rank(base.model, config.config.update.lora_rank)

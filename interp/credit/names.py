@@ -9,6 +9,10 @@ SCHEME_NAMES = (
     "step-validity",
     "step-validity-gate",
     "step-validity-weights",
+    "ktae",
+    "input-gradient",
 )
+TASK_SCHEME_NAMES = ("monte-carlo",)
+"""These schemes need the task, whose verifier judges what they sample."""
 FEATURE_SCHEME_NAMES = ("features", "features-gate", "features-weights", "features-control")
 """These schemes need a dictionary and the roles of its latents."""

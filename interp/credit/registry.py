@@ -8,10 +8,16 @@ from typing import Any
 from interp.artifacts import BadInput
 from interp.credit.base import CreditScheme
 from interp.credit.entropy import TopEntropy
-from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
+from interp.credit.input_gradient import InputGradient
+from interp.credit.ktae import KTAE
+from interp.credit.monte_carlo import MonteCarloValues
+from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
 from interp.credit.oracles import FirstError, StepValidity
 from interp.credit.random import PositionMatched, RandomTokens
 from interp.credit.uniform import Uniform
+from interp.policy.config import SampleConfig
+from interp.policy.prompts import PLAIN, PromptFormat
+from interp.tasks.base import Task
 
 SCHEMES: dict[str, CreditScheme] = {
     "uniform": Uniform(),
@@ -22,7 +28,11 @@ SCHEMES: dict[str, CreditScheme] = {
     "step-validity": StepValidity(),
     "step-validity-gate": StepValidity(weights=False),
     "step-validity-weights": StepValidity(gate=False),
+    "ktae": KTAE(),
+    "input-gradient": InputGradient(),
 }
+TASK_SCHEMES: dict[str, dict[str, Any]] = {"monte-carlo": {"n": 9}}
+"""Settings of `MonteCarloValues`. These schemes need the task that is trained on."""
 FEATURE_SCHEMES: dict[str, dict[str, Any]] = {
     "features": {},
     "features-gate": {"weights": False},
@@ -32,16 +42,28 @@ FEATURE_SCHEMES: dict[str, dict[str, Any]] = {
 """Settings of `FeatureCredit`. These schemes need a dictionary and the roles of its latents."""
 
 
-def make_scheme(name: str, *, tsae: Path | None = None, roles: Path | None = None) -> CreditScheme:
-    """The scheme of this name. `tsae` and `roles` are directories, for feature schemes only."""
-    if name not in SCHEMES | FEATURE_SCHEMES:
-        raise BadInput(f"credit must be one of {', '.join(SCHEME_NAMES + FEATURE_SCHEME_NAMES)}; got {name!r}")
-    if name in SCHEMES:
+def make_scheme(
+    name: str,
+    *,
+    tsae: Path | None = None,
+    roles: Path | None = None,
+    task: Task | None = None,
+    sampling: SampleConfig | None = None,
+    prompt_format: PromptFormat = PLAIN,
+) -> CreditScheme:
+    """The scheme of this name.
+
+    `tsae` and `roles` are directories, for feature schemes only. `task`, and how its problems are sampled and put, are
+    for schemes that sample; the others do not read them."""
+    if name not in SCHEMES | TASK_SCHEMES | FEATURE_SCHEMES:
+        names = SCHEME_NAMES + TASK_SCHEME_NAMES + FEATURE_SCHEME_NAMES
+        raise BadInput(f"credit must be one of {', '.join(names)}; got {name!r}")
+    if name not in FEATURE_SCHEMES:
         if tsae or roles:
             raise BadInput(
                 f"--tsae and --roles are for credit by {', '.join(FEATURE_SCHEME_NAMES)}; got them with {name!r}"
             )
-        return SCHEMES[name]
+        return SCHEMES[name] if name in SCHEMES else _sampling_scheme(name, task, sampling, prompt_format)
     if tsae is None or roles is None:
         raise BadInput(
             f"expected --tsae and --roles for credit by {name}, got {_path_or_none(tsae)} and {_path_or_none(roles)}: "
@@ -52,6 +74,16 @@ def make_scheme(name: str, *, tsae: Path | None = None, roles: Path | None = Non
     from interp.tsae import TSAE
 
     return FeatureCredit(TSAE.load(tsae), Roles.load(roles), **FEATURE_SCHEMES[name])
+
+
+def _sampling_scheme(
+    name: str, task: Task | None, sampling: SampleConfig | None, prompt_format: PromptFormat
+) -> CreditScheme:
+    if task is None:
+        raise BadInput(f"expected the task that is trained on for credit by {name}, got none: make_scheme(..., task=)")
+    return MonteCarloValues(
+        task, sampling=sampling or SampleConfig(), prompt_format=prompt_format.prompt_format, **TASK_SCHEMES[name]
+    )
 
 
 def _path_or_none(path: Path | None) -> str:

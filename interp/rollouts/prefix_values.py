@@ -10,8 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-
 from interp.artifacts import BadInput, open_artifact, reading, write_manifest, writing_dir
 from interp.display import HtmlSummary
 from interp.rollouts.record import Rollout
@@ -88,13 +86,14 @@ class RolloutValues:
         """The delta of each token's segment: at `each` of its tokens, `spread` evenly over them, or at the `last`.
 
         Spread, or at the last, the tokens of a rollout sum to its reward less the value of its prompt."""
-        values = np.zeros(self.positions[-1])
+        values = [0.0] * self.positions[-1]
         for (start, end), delta in zip(pairwise(self.positions), self.deltas(measure), strict=True):
             if place == "last":
                 values[end - 1] = delta
             else:
-                values[start:end] = delta / (end - start if place == "spread" else 1)
-        return tuple(values.tolist())
+                share = delta / (end - start) if place == "spread" else delta
+                values[start:end] = [share] * (end - start)
+        return tuple(values)
 
     def _column(self, name: str) -> list[float]:
         return [getattr(prefix, name) for prefix in self.prefixes]
@@ -205,8 +204,9 @@ def _schema() -> "dict[str, Any]":
 
 def _mean_and_error(x: Sequence[float]) -> tuple[float, float]:
     """The mean, and its standard error; NaN where it takes more numbers."""
-    error = float(np.std(x, ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else math.nan
-    return _mean(x), error
+    n, mean = len(x), _mean(x)
+    error = math.sqrt(sum((value - mean) ** 2 for value in x) / (n - 1) / n) if n > 1 else math.nan
+    return mean, error
 
 
 def _mean(x: Sequence[float]) -> float:

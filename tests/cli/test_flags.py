@@ -13,14 +13,17 @@ from interp.activations.config import CollectConfig
 from interp.artifacts import BadInput
 from interp.checks import Length, Range, bounds_of
 from interp.cli.flags import Refusal
-from interp.credit import PositionMatched, RandomTokens, RewardSubsample, StepValidity, TopEntropy
+from interp.credit import KTAE, InputGradient, PositionMatched, RandomTokens, RewardSubsample, StepValidity, TopEntropy
 from interp.grpo.config import Objective
 from interp.tracking.drift import TrustThresholds
 from interp.tsae.config import ContrastConfig, TSAEConfig
 
 CHOOSING = (ContrastConfig, TSAEConfig, CollectConfig)
 """Configs whose texts are each one of a list."""
-OTHERS = (Objective, TrustThresholds, TopEntropy, RandomTokens, PositionMatched, StepValidity, RewardSubsample)
+OTHERS = (
+    Objective, TrustThresholds, TopEntropy, RandomTokens, PositionMatched, StepValidity, RewardSubsample, KTAE,
+    InputGradient,
+)  # fmt: skip
 """Configs that no command has, but a notebook."""
 
 

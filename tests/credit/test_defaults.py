@@ -4,9 +4,10 @@ from dataclasses import fields
 
 from option_fixtures import options_of
 
-from interp.credit import FeatureCredit, RewardSubsample, StepValidity
-from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
-from interp.credit.registry import FEATURE_SCHEMES, SCHEMES
+from interp.credit import FeatureCredit, MonteCarloValues, RewardSubsample, StepValidity
+from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
+from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, TASK_SCHEMES
+from interp.policy.prompts import PLAIN
 
 BY_SHARE = {"share": 0.2}
 BY_STEPS = {"gate": True, "weights": True, "rest_weight": 0.1}
@@ -22,14 +23,21 @@ def test_every_name_stands_for_these_settings():
         "step-validity": ("StepValidity", BY_STEPS),
         "step-validity-gate": ("StepValidity", BY_STEPS | {"weights": False}),
         "step-validity-weights": ("StepValidity", BY_STEPS | {"gate": False}),
+        "ktae": ("KTAE", {"gain": 0.9}),
+        "input-gradient": (
+            "InputGradient",
+            {"reader": "base", "min_weight": 0.1, "max_weight": 3.0, "micro_tokens": 1024},
+        ),
     }
+    assert TASK_SCHEMES == {"monte-carlo": {"n": 9}}
     assert FEATURE_SCHEMES == {
         "features": {},
         "features-gate": {"weights": False},
         "features-weights": {"gate": False},
         "features-control": {"control_seed": 0},
     }
-    assert (tuple(SCHEMES), tuple(FEATURE_SCHEMES)) == (SCHEME_NAMES, FEATURE_SCHEME_NAMES)
+    names = (tuple(SCHEMES), tuple(TASK_SCHEMES), tuple(FEATURE_SCHEMES))
+    assert names == (SCHEME_NAMES, TASK_SCHEME_NAMES, FEATURE_SCHEME_NAMES)
 
 
 def test_credit_has_these_defaults():
@@ -38,6 +46,8 @@ def test_credit_has_these_defaults():
         "control_seed": None,
     }  # fmt: skip
     assert vars(StepValidity()) == BY_STEPS
+    defaults = {field.name: field.default for field in fields(MonteCarloValues)}
+    assert (defaults["n"], defaults["rest_weight"], defaults["prompt_format"]) == (9, 0.1, PLAIN)
     assert vars(RewardSubsample()) == {"lucky_paid": 1.0, "valid_paid": 1.0}
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import tiny_policy
 from grpo_fixtures import make_rollout
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from interp.artifacts import BadInput
 from interp.credit import (
     FEATURE_SCHEMES,
     SCHEMES,
+    TASK_SCHEMES,
     FirstError,
     PositionMatched,
     RandomTokens,
@@ -23,7 +25,7 @@ from interp.credit import (
     make_scheme,
 )
 from interp.credit.entropy import top_entropy_tokens
-from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES
+from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
 
 ALL = SCHEMES | {
     "subsample": RewardSubsample(0.3, 0.6),
@@ -33,11 +35,12 @@ ALL = SCHEMES | {
     "few by position": PositionMatched(0.01),
     "every token": TopEntropy(1.0),
 }
+BASE = tiny_policy()
 EACH_SCHEME = pytest.mark.parametrize("name", ALL)
 
 
 def batch_of(*rollouts, group: int = 2, seed: int = 0) -> RolloutBatch:
-    return RolloutBatch.from_rollouts(rollouts, group, seed=seed)
+    return RolloutBatch.from_rollouts(rollouts, group, base=BASE, seed=seed)
 
 
 def with_keys(rollouts, **changes) -> list:
@@ -57,8 +60,10 @@ def any_rollout(draw):
     steps = [(start, end, draw(judgements), draw(judgements)) for start, end in zip(cuts, cuts[1:], strict=False)]
     entropies = draw(st.lists(st.sampled_from([0.0, 0.1, 1.0, 3.0]), min_size=length, max_size=length))
     first_error = draw(st.none() | st.integers(0, length - 1))
+    roles = draw(st.lists(st.sampled_from(["text", "result", "answer"]), min_size=length, max_size=length))
     reward, valid = draw(st.booleans()), draw(judgements)
     fields = {"entropies": tuple(entropies), "first_error": first_error, "truncated": draw(st.booleans())}
+    fields |= {"roles": tuple(roles)}
     return make_rollout(reward, length=length, valid=valid and reward, steps=steps, **fields)
 
 
@@ -103,11 +108,12 @@ def test_schemes_are_made_by_name():
 
 
 def test_the_names_in_help_are_those_of_the_registry():
-    assert list(SCHEME_NAMES) == list(SCHEMES) and list(FEATURE_SCHEME_NAMES) == list(FEATURE_SCHEMES)
+    assert list(SCHEME_NAMES) == list(SCHEMES) and list(TASK_SCHEME_NAMES) == list(TASK_SCHEMES)
+    assert list(FEATURE_SCHEME_NAMES) == list(FEATURE_SCHEMES)
 
 
 def test_an_unknown_scheme_is_refused_with_all_names():
-    names = ", ".join([*SCHEMES, *FEATURE_SCHEMES])
+    names = ", ".join([*SCHEMES, *TASK_SCHEMES, *FEATURE_SCHEMES])
     with pytest.raises(BadInput, match=f"credit must be one of {names}; got 'magic'"):
         make_scheme("magic")
 
