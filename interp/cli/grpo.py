@@ -6,6 +6,7 @@ from typing import Annotated
 
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import PolicyArgs, TaskArgs, TrainArgs
+from interp.cli.grpo_strategies import StrategyArgs
 from interp.display import text_table
 from interp.grpo.config import GRPOConfig
 from interp.policy.directory import check_weights
@@ -18,6 +19,7 @@ class Grpo(Args):
     policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
     task: Annotated[TaskArgs, Flat] = field(default_factory=TaskArgs)
     train: Annotated[TrainArgs, Flat] = field(default_factory=TrainArgs)
+    strategies: Annotated[StrategyArgs, Flat] = field(default_factory=StrategyArgs)
     config: Annotated[GRPOConfig, Flat, FlatThroughout] = field(default_factory=GRPOConfig)
 
 
@@ -35,10 +37,18 @@ def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     config.train.set_threads()
     base = config.policy.load()
     expect_rank(base.model, config.config.update.lora_rank)
-    problems = config.train.problems()
+    problems, strategies = config.strategies.problems(config.train), config.strategies.strategies()
     is_json = config.policy.json
     run = train(
-        base, task, problems, config=config.config, credit=credit, out=config.out, sinks=sinks, progress=not is_json
+        base,
+        task,
+        problems,
+        strategies=strategies,
+        config=config.config,
+        credit=credit,
+        out=config.out,
+        sinks=sinks,
+        progress=not is_json,
     )
     if is_json:
         checkpoints = {"out": run.path, "checkpoints": run.series.steps, "skipped": skipped}
