@@ -3,6 +3,7 @@
 The shapes in the signatures of `SHAPE_CHECKED` modules are checked at every call.
 """
 
+import gc
 import os
 import signal
 
@@ -12,7 +13,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 if not os.environ.get("INTERP_GPU"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same suite everywhere; tests/test_gpu.py is for GPUs
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,19 @@ torch.set_num_threads(1)
 # a green suite stays green (INTERP_FUZZ=1: new ones at each run)
 settings.register_profile("suite", deadline=None, derandomize=not os.environ.get("INTERP_FUZZ"))
 settings.load_profile("suite")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Search for garbage neither while a million objects of modules and tests are made, nor among them afterwards."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
 
 FAMILIES = ("qwen2", "qwen3", "llama")
 WORDS = ("<pad>", "<bos>", "<eos>", "<unk>", *map(str, range(20)), "+", "-", "*", "=", ";", "ans")
