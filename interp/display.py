@@ -36,6 +36,11 @@ def as_html(text: str) -> Html:
     return text if isinstance(text, Html) else Html(html.escape(one_line(text)))
 
 
+def bar_settings(progress: bool) -> dict[str, Any]:
+    """Settings of a progress bar. Without `disable`, tqdm itself reads TQDM_DISABLE."""
+    return {} if progress else {"disable": True}
+
+
 class HtmlSummary:
     """Gives a result class `_repr_html_`, from its `__repr__` and its `summary()`."""
 

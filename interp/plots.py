@@ -77,11 +77,7 @@ def curves(panels: Panels, *, x: str | Mapping[str, str], y: str, zero_line: boo
         figure.update_xaxes(title_text=as_html(x if isinstance(x, str) else x[title]), row=1, col=column)
         for name, points in series.items():
             _add_series(figure, (1, column), name, points, mode="lines+markers")
-        if not any(point.value is not None for points in series.values() for point in points):
-            names = as_html(", ".join(series) or "no data")
-            figure.add_annotation(
-                text=names, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=1, col=column
-            )
+        _say_if_empty(figure, (1, column), series)
     return _with_one_legend(figure)
 
 
@@ -96,13 +92,16 @@ def dot_rows(rows: Mapping[str, Panels], *, zero_line: bool = True, names: Seque
     """Rows of `dots` one below the other, each with its own y axis, whose title is the key of the row."""
     figure = _panel_grid(rows, zero_line)
     for row, panels in enumerate(rows.values(), 1):
-        in_row = list(dict.fromkeys(name for series in panels.values() for name in series))
+        in_row = list(dict.fromkeys(name for series in panels.values() for name, points in series.items() if points))
         for column, series in enumerate(panels.values(), 1):
             groups = list(dict.fromkeys(point.x for points in series.values() for point in points))
             texts = [as_html(str(group)) for group in groups]
-            figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=texts, row=row, col=column)
+            ends = (-0.5, max(1, len(groups)) - 0.5)
+            figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=texts, range=ends, row=row, col=column)
+            _say_if_empty(figure, (row, column), series)
             for name, points in series.items():
-                offset = (in_row.index(name) - (len(in_row) - 1) / 2) * GROUP_WIDTH / len(in_row)
+                place = in_row.index(name) if points else 0
+                offset = (place - (len(in_row) - 1) / 2) * GROUP_WIDTH / max(1, len(in_row))
                 placed = [point._replace(x=groups.index(point.x) + offset) for point in points]
                 _add_series(figure, (row, column), name, placed, mode="markers")
     return _with_one_legend(figure, names)
@@ -121,30 +120,20 @@ def save(figure: "go.Figure", path: str | Path) -> None:
         aside.write_bytes(content)
 
 
-def page(
-    path: Path, title: str, parts: "Sequence[Part | tuple[str, str, go.Figure]]", *, standalone: bool = False
-) -> None:
+def page(path: Path, title: str, parts: "Sequence[Part | tuple[str, str, go.Figure]]") -> None:
     """Write an HTML page of several figures; each part is a heading, a paragraph, a figure, and an optional table.
 
-    Plotly's script is written once into the directory above and shared by all pages there; a `standalone` page contains
-    it."""
+    Plotly's script is written once into the directory above and shared by all pages there."""
     full_parts = [part if isinstance(part, Part) else Part(*part) for part in parts]
     body = "\n".join(_section(i, part) for i, part in enumerate(full_parts))
-    script = _inline_script() if standalone else _shared_script(path)
     with writing_file(path) as aside:
-        aside.write_text(PAGE.format(title=as_html(title), script=script, body=body))
+        aside.write_text(PAGE.format(title=as_html(title), script=_shared_script(path), body=body))
 
 
 def _section(index: int, part: Part) -> str:
     config = {"displayModeBar": False}
     figure = part.figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{index}", config=config)
     return f"<h2>{as_html(part.heading)}</h2>\n<p>{as_html(part.text)}</p>\n{as_html(part.table)}{figure}"
-
-
-def _inline_script() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return f"<script>{get_plotlyjs()}</script>"
 
 
 def _shared_script(path: Path) -> str:
@@ -200,6 +189,13 @@ def _add_series(figure: "go.Figure", place: tuple[int, int], name: str, points: 
         row=place[0],
         col=place[1],
     )
+
+
+def _say_if_empty(figure: "go.Figure", place: tuple[int, int], series: Mapping[str, Sequence[Point]]) -> None:
+    """The names of the series in the middle of a panel in which nothing is drawn: what there is none of."""
+    if not any(point.value is not None for points in series.values() for point in points):
+        text, middle = as_html(", ".join(series) or "no data"), {"x": 0.5, "xref": "x domain", "yref": "y domain"}
+        figure.add_annotation(text=text, y=0.5, showarrow=False, row=place[0], col=place[1], **middle)
 
 
 def _with_one_legend(figure: "go.Figure", names: Sequence[str] = ()) -> "go.Figure":

@@ -37,7 +37,7 @@ COLUMNS = ("pass_rate", "valid_rate", LUCKY_SHARE, "direct_share", "malformed_sh
 ROLLOUTS, TRACKS, EVALUATION = "rollouts", "tracks", "evaluation"
 BASE, RUN, CONTROL, AGAINST = "base", "run", "control", "against"
 """Kinds of rows: rates of a base; changes of a run; of a control; and of a run less its control."""
-AGAIN = "base again"
+SAMPLED_TWICE = "base again"
 CONTROL_SCHEMES = ("RandomTokens", "PositionMatched", "RewardSubsample")
 """Schemes of credit that are controls of others."""
 Key = tuple[str, str]
@@ -150,15 +150,15 @@ class Sources:
         run's checkpoints, the base first."""
         base, later = weights[0], [each for each in reversed(weights[1:]) if each is not None]
         if base in self.rollouts and (ends := [each for each in later if each in self.rollouts]):
-            first, *again = self.rollouts[base]
-            return first, self.rollouts[ends[0]][0], again[0] if again else None
+            first, *resampled = self.rollouts[base]
+            return first, self.rollouts[ends[0]][0], resampled[0] if resampled else None
         if (tracked := self.tracked.get(run)) and len(tracked.tracks.steps) > 1:
             steps = tracked.tracks.steps
             places = ((steps[0], ON_POLICY), (steps[-1], ON_POLICY), (steps[0], RESAMPLED))
-            first, last, again = (
+            first, last, resampled = (
                 Counted.of_tracks(tracked.tracks.checkpoint_sums(*place).behavior) for place in places
             )
-            return first, last, again
+            return first, last, resampled
         if base in self.evaluations and (ends := [each for each in later if each in self.evaluations]):
             return self.evaluations[base], self.evaluations[ends[0]], None
         return None
@@ -186,12 +186,14 @@ def change_rows(
     own = {subject.name for subject in inputs.subjects if is_control_run(subject.run)}
     by_tracks = {each.run: each for each in tracked if len(each.tracks.steps) > 1}
     shown: list[Answers] = []
-    for run, (base, last, again) in ends.items():
+    for run, (base, last, resampled) in ends.items():
         if not any(_same(base, each) for each in shown):
             shown.append(base)
             rows.insert(0, _row(BASE, f"base ({base.source})", base, None))
-            if again is not None:
-                rows.append(_row(CONTROL, AGAIN, again, base) | {"latents": _counts(by_tracks.get(run), "control")})
+            if resampled is not None:
+                rows.append(
+                    _row(CONTROL, SAMPLED_TWICE, resampled, base) | {"latents": _counts(by_tracks.get(run), "control")}
+                )
         entry = checkpoints.runs[run]
         kind = CONTROL if run in controls.values() or entry.name in own else RUN
         row = _row(kind, entry.name, last, base) | {"run": run, "checkpoint": checkpoints.of_run(run)[-1]}

@@ -15,6 +15,7 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from interp.dashboard.report import Report
+from interp.display import bar_settings
 from interp.stats.bootstrap import last_minus_first
 from interp.tracking.activation_sums import ActivationSums
 from interp.tracking.config import ON_POLICY, PROBE, RESAMPLED
@@ -103,7 +104,7 @@ def measure_tracks(tracks: Tracks, run: int, checkpoints: list[int], *, progress
     parts = [(corpus, measure) for corpus in CORPORA for measure in MEASURES]
     bar = tqdm(
         parts, desc=f"testing latents of {tracks.config['run']}", unit="measure", delay=1, leave=False,
-        disable=not progress,
+        **bar_settings(progress),
     )  # fmt: skip
     tables = Tables(tracks)
     measures = {(corpus, measure): _measure(tracks, tables, corpus, measure) for corpus, measure in bar}

@@ -30,6 +30,7 @@ from interp.dashboard.rollouts import (
     training_rollouts,
 )
 from interp.dashboard.subjects import Subject
+from interp.display import bar_settings
 from interp.rollouts.record import Rollout
 from interp.tsae.provenance import resolve_layer
 
@@ -142,11 +143,10 @@ class Visitor:
 
     def _with_given(self, visits: list[Visit]) -> list[Visit]:
         """The visits, with the rollouts that were given to the report."""
+        shown_groups, all_groups = 0, 0
         for checkpoint, rows in self.extra.items():
             chosen = self._select(rows, "given", checkpoint)
-            groups, total = len(groups_of(chosen)), len(groups_of(rows))
-            if groups < total:
-                self.report.leave_out(f"Of the rollouts that were given, {groups} of {total} groups are shown.")
+            shown_groups, all_groups = shown_groups + len(groups_of(chosen)), all_groups + len(groups_of(rows))
             visit = next((each for each in visits if each.checkpoint == checkpoint), None)
             if visit is None:
                 place = next((place for place, number in self.numbers.items() if number == checkpoint), None)
@@ -157,6 +157,11 @@ class Visitor:
             source = TRAINING if any(row.advantages for row in chosen) else QUESTIONS
             visit.readings.append(Reading(Batch(checkpoint, source, chosen)))
             self.training[checkpoint] = [*self.training.get(checkpoint, ()), *rows]
+        if shown_groups < all_groups:
+            self.report.leave_out(
+                f"Of the rollouts that were given, {shown_groups:,} of {all_groups:,} groups are shown; the overview "
+                "counts all of them."
+            )
         return visits
 
     def _select(self, rows: list[Rollout], *key: object) -> list[Rollout]:
@@ -250,7 +255,7 @@ class Visitor:
 
     def _with_progress(self, visits: list[Visit]) -> Iterator[Visit]:
         bar = tqdm(
-            visits, desc="reading checkpoints", unit="checkpoint", delay=1, leave=False, disable=not self.progress
+            visits, desc="reading checkpoints", unit="checkpoint", delay=1, leave=False, **bar_settings(self.progress)
         )
         for visit in bar:
             bar.set_postfix({"run": visit.subject.name, "step": visit.step}, refresh=False)

@@ -22,7 +22,7 @@ from interp.activations import Store
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.checks import expect_type
 from interp.device import eval_mode
-from interp.display import HtmlSummary
+from interp.display import HtmlSummary, bar_settings
 from interp.policy.policy import Policy
 from interp.policy.residual import output_activations, record_outputs, replace_residual, resume_from
 from interp.policy.score import AlignedRows, align_rows, batches_by_length, completion_logits
@@ -140,7 +140,7 @@ def loss_recovered(
     mean_D = _mean_residual(pools, len(store.shards))
     evaluator = SpliceEvaluator(tsae, resolve_layer(tsae, layer), mean_D, skip_first=skip_first)
     samples = sample_documents(store, documents)
-    progress_bar = tqdm(samples, desc="splicing", unit="checkpoint", delay=1, leave=False, disable=not progress)
+    progress_bar = tqdm(samples, desc="splicing", unit="checkpoint", delay=1, leave=False, **bar_settings(progress))
     for step, prompts, completions in progress_bar:
         policy = load_policy(step)
         expect_type(policy, Policy, f"expected policies to give the policy of a step: {POLICIES_HINT}")

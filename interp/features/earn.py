@@ -8,11 +8,13 @@
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from interp.artifacts import BadInput, Mismatch, from_json, same_fingerprint
+from interp.artifacts.writing import expect_place
 from interp.features.config import RolesConfig
 from interp.features.families import RESULT, Contrast, make_contrasts
 from interp.features.gates import Trial
@@ -45,6 +47,7 @@ def earn_roles(
     *,
     rollouts: Rollouts | None = None,
     layer: int | None = None,
+    out: str | Path | None = None,
     allow_unrelated_policies: bool = False,
     device: str = "auto",
     dtype: str = "auto",
@@ -54,7 +57,10 @@ def earn_roles(
 
     `rollouts` are the policy's own answers, if there are any already: prompts, temperature and length are then theirs,
     also where the policy answers again. Else it answers `config.problems` problems of each level. A dictionary that was
-    fitted on other policies is refused, unless `allow_unrelated_policies`."""
+    fitted on other policies is refused, unless `allow_unrelated_policies`. `out` is where the roles are saved: a place
+    that holds anything is refused before the work."""
+    if out is not None:
+        expect_place(out, overwrite=False)
     config = _with_sampling(_with_prompts(config or RolesConfig(), subject, rollouts), rollouts)
     task = task if task is not None else getattr(subject, "task", None)
     if task is None:
@@ -81,7 +87,7 @@ def earn_roles(
     )
     role_latents = list(dict.fromkeys(trial.latent for trial in candidates if trial.passes_all))
     texts = {name: contrast_text(name, policy) for name in (*gates.contrasts, *missing)}
-    return Roles(
+    roles = Roles(
         trials=tuple(replace(trial, contrast_text=texts[trial.contrast]) for trial in candidates),
         random_trials=tuple(replace(trial, contrast_text=texts[trial.contrast]) for trial in random_trials),
         width=tsae.width,
@@ -91,6 +97,9 @@ def earn_roles(
         layer=layer,
         rollout_effects=tuple(gates.sample_edited(role_latents, task) if config.rollout_problems else ()),
     )
+    if out is not None:
+        roles.save(out)
+    return roles
 
 
 def _with_prompts(config: RolesConfig, subject: Series | Policy, rollouts: Rollouts | None) -> RolesConfig:

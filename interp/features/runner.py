@@ -20,6 +20,7 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from interp.costs import say_time
+from interp.display import bar_settings
 from interp.features.ablation import ABLATE, AMPLIFY, LatentEditor
 from interp.features.attribution import attribute
 from interp.features.config import RolesConfig
@@ -193,7 +194,7 @@ class GateRunner:
 
     @contextmanager
     def _bar(self, what: str, unit: str, total: int) -> Iterator[Callable[[int], object]]:
-        options = {"unit": unit, "delay": 1, "leave": False, "disable": not self.progress}
+        options = {"unit": unit, "delay": 1, "leave": False, **bar_settings(self.progress)}
         with tqdm(total=total, desc=f"gates, {what}", **options) as bar:
             yield bar.update
 
@@ -240,7 +241,7 @@ class GateRunner:
         say_time(f"answering {len(sampling.problems)} problems {runs} times with an edit", runs * seconds)
         effects = []
         for latent in tqdm(
-            latents, desc="answers with an edit", unit="latent", delay=1, leave=False, disable=not self.progress
+            latents, desc="answers with an edit", unit="latent", delay=1, leave=False, **bar_settings(self.progress)
         ):
             for scale in (ABLATE, AMPLIFY):
                 effects.append(sampling.run(latent, scale))

@@ -31,6 +31,7 @@ from interp.artifacts import (
     write_manifest,
     writing_dir,
 )
+from interp.display import bar_settings
 from interp.organism.card import OrganismCard, measure, write_card
 from interp.organism.config import KIND, OrganismConfig, read_config
 from interp.organism.finetuning import add_adapters, merge_adapters
@@ -206,7 +207,7 @@ def _train(policy: Policy, config: OrganismConfig, training_dir: Path, *, progre
     began = time.process_time() - facts.get("cpu_seconds", 0.0)
     last = config.last_step or config.steps
     steps = range(done, last)
-    with tqdm(steps, initial=done, total=last, desc="building", unit="step", disable=not progress) as bar:
+    with tqdm(steps, initial=done, total=last, desc="building", unit="step", **bar_settings(progress)) as bar:
         for step in bar:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from interp.artifacts import BadInput, open_artifact, reading, to_json, write_manifest, writing_dir
+from interp.artifacts.writing import expect_place
 from interp.checks import Confidence, Range, Seed, Share, expect_plausible
 from interp.display import HtmlSummary
 from interp.policy.config import NewTokens, Rows, SampleConfig, Temperature
@@ -195,11 +196,15 @@ def bucket(
     problems: Sequence[Problem] | None = None,
     *,
     config: BucketConfig | None = None,
+    out: str | Path | None = None,
     progress: bool = True,
 ) -> Buckets:
     """Measure each problem's pass rate under `policy` and sort the problems into buckets.
 
-    Default problems: 64 training problems of mixed depth."""
+    Default problems: 64 training problems of mixed depth. `out` is where the buckets are saved: a place that holds
+    anything is refused before the work."""
+    if out is not None:
+        expect_place(out, overwrite=False)
     config = same_prompts(
         config or BucketConfig(), PromptFormat.of_checkpoint(policy.path), of="the run of this policy"
     )
@@ -214,7 +219,10 @@ def bucket(
         for problem, group in zip(problems, groups, strict=True)
     ]
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
-    return Buckets(rows, config=to_json(config), made_from=made_from, rollouts=rollouts)
+    buckets = Buckets(rows, config=to_json(config), made_from=made_from, rollouts=rollouts)
+    if out is not None:
+        buckets.save(out)
+    return buckets
 
 
 def measure_problem(problem: Problem, correct: Sequence[bool], config: BucketConfig) -> BucketedProblem:

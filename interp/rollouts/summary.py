@@ -9,8 +9,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput
-from interp.display import HtmlSummary
+from interp.display import HtmlSummary, as_html
 from interp.rollouts.record import Rollout
+from interp.tasks.base import BUCKETS
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -106,19 +107,32 @@ class Summary(HtmlSummary):
             for name in measures
             if all(name in estimates for estimates in self.estimates.values())
         }
-        return curves({"": series}, x=self.by, y="share of rollouts")
+        figure = curves({"": series}, x=self.by, y="share of rollouts")
+        if not all(isinstance(group, int | float) for group in self.estimates):
+            figure.update_xaxes(categoryorder="array", categoryarray=[as_html(str(group)) for group in self.estimates])
+        return figure
+
+
+def _places_of_levels(groups: dict[Any, dict[str, list[Rollout]]]) -> dict[Any, float]:
+    """Buckets in their order; levels by their mean depth, where problems have one."""
+    if set(groups) <= {*BUCKETS, None}:
+        return {bucket: float(place) for place, bucket in enumerate(BUCKETS)}
+    depths = {group: [row.depth for rows in prompts.values() for row in rows] for group, prompts in groups.items()}
+    known = {group: [depth for depth in each if depth is not None] for group, each in depths.items()}
+    return {group: sum(each) / len(each) for group, each in known.items() if each}
 
 
 def summarize(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:
-    """Measures of the rollouts for each value of the column `by`. Default: every measure. Groups are sorted, None
-    last."""
+    """Measures of the rollouts for each value of the column `by`. Default: every measure. Groups are sorted,
+    None last: levels from the easiest to the hardest, others by name or number."""
     if by not in (columns := [f.name for f in fields(Rollout)]):
         raise BadInput(f"by must be a column of the record, one of {', '.join(columns)}; got {by!r}")
     groups: dict[Any, dict[str, list[Rollout]]] = defaultdict(lambda: defaultdict(list))
     for rollout in rollouts:
         groups[getattr(rollout, by)][rollout.prompt].append(rollout)  # a prompt that occurs twice is one problem
     names = MEASURES if measures is None else measures
-    ordered = sorted(groups, key=lambda group: (group is None, group))
+    place = _places_of_levels(groups) if by == "level" else {}
+    ordered = sorted(groups, key=lambda group: (group is None, place.get(group, 0), group))
     return Summary(
         by, {g: {name: _share(list(groups[g].values()), *MEASURES[name]) for name in names} for g in ordered}
     )

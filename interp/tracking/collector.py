@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from interp.display import bar_settings
 from interp.encoding.encode import encode_rollouts
 from interp.encoding.recovery import SpliceEvaluator
 from interp.policy.policy import Policy
@@ -78,7 +79,12 @@ def collect_sums(
     per_bucket = collector.config.loss_rollouts // max(1, len(problems.buckets))
     total = len(problems.numbered) * collector.config.sampling.group
     with tqdm(
-        total=total, desc=f"step {step}, {problems.corpus}", unit="rollout", delay=1, leave=False, disable=not progress
+        total=total,
+        desc=f"step {step}, {problems.corpus}",
+        unit="rollout",
+        delay=1,
+        leave=False,
+        **bar_settings(progress),
     ) as bar:
         for rollouts in waves:
             collector.add(rollouts, sums)

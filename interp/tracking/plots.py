@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from interp.display import Html
 from interp.plots import Point, curves, dot_rows
 from interp.stats.estimate import Estimate
 from interp.tracking.latent_comparison import BucketComparison, LatentComparison
@@ -67,8 +68,8 @@ def plot_comparison(behavior: "pl.DataFrame", latents: LatentComparison, *, n_la
     matched = f", matched by {' and '.join(latents.match)}" if latents.match else ""
     rows = {
         "rate": {bucket: _rate_points(behavior, bucket) for bucket in latents.buckets},
-        f"change in {_words(latents.measure)} {since}": {
-            f"latents, {bucket} ({latents.corpus}{matched})": _latent_points(latents, comparison, n_latents)
+        Html(f"change in {_words(latents.measure)} {since}<br>({latents.corpus}{matched})"): {
+            f"latents, {bucket}": _latent_points(latents, comparison, n_latents)
             for bucket, comparison in latents.buckets.items()
         },
     }

@@ -21,6 +21,7 @@ from interp.artifacts import BadInput
 from interp.checks import expect_type
 from interp.costs import expect_memory
 from interp.device import deterministic, resolve_device
+from interp.display import bar_settings
 from interp.training_state import interruptible
 from interp.tsae.architecture import register_architecture
 from interp.tsae.config import TSAEConfig
@@ -154,7 +155,7 @@ def _expect_configs(configs: Iterable[object]) -> None:
 def _train(pools: Pools, runs: list[FitRun], progress: bool) -> None:
     """Train all runs, pool by pool. A run that diverges keeps its error, and the others go on."""
     total, done, number, epoch = sum(r.trainer.steps for r in runs), sum(r.trainer.steps_done for r in runs), 0, 0
-    progress_bar = tqdm(total=total, initial=done, desc="fitting", unit="step", disable=not progress)
+    progress_bar = tqdm(total=total, initial=done, desc="fitting", unit="step", **bar_settings(progress))
     with progress_bar, interruptible() as stop:
         while any(run.unfinished for run in runs):
             for slices in pools.epoch(epoch):

@@ -17,7 +17,7 @@ from interp.activations import Store
 from interp.artifacts import BadInput
 from interp.checks import expect_type
 from interp.device import resolve_device
-from interp.display import HtmlSummary
+from interp.display import HtmlSummary, bar_settings
 from interp.tsae.codes import ENTRIES
 from interp.tsae.dictionary import TSAE
 from interp.tsae.metrics import (
@@ -183,7 +183,9 @@ def evaluate(
     tsae = tsae.to(resolve_device(device)[0])
     skip_first = tsae.skip_first if skip_first is None else skip_first
     sums, pools = _QualitySums(tsae), Pools(store, layer, prompts=tsae.trained_on_prompts, skip_first=skip_first)
-    shards = tqdm(range(len(store.shards)), desc="measuring", unit="shard", delay=1, leave=False, disable=not progress)
+    shards = tqdm(
+        range(len(store.shards)), desc="measuring", unit="shard", delay=1, leave=False, **bar_settings(progress)
+    )
     for shard in shards:
         sums.update(pools.read_shards(shard))
     if not sums.tokens:

@@ -28,6 +28,7 @@ from interp.rollouts import Rollouts
 from interp.stats import Estimate
 from interp.studies.difficulty import DifficultyConfig
 from interp.studies.features import FeaturesConfig
+from interp.tasks import Chain
 
 PROBLEMS = 10
 
@@ -141,6 +142,17 @@ def test_the_full_preset_has_the_sizes_of_the_studies():
     assert (sizes.steps, sizes.prompts, sizes.group) == (training.steps, training.prompts, training.group)
     assert (sizes.fit_tokens, sizes.width, sizes.fit_steps) == (latents.tokens, latents.width, latents.fit_steps)
     assert sizes.seed == training.first_seed and sizes.roles.problems == latents.earn_problems
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_finds_the_problems_and_the_checkpoints_that_it_asks_for(preset, tmp_path):
+    """A dry run of what `--preset full` would begin with: nothing is sampled."""
+    plan, task = Plan.of_preset(preset, tmp_path), Chain()
+    measured = {split: task.problems(split, None, plan.sizes.measured) for split in ("train", "eval", "probe")}
+    assert all(len({problem.id for problem in problems}) == plan.sizes.measured for problems in measured.values())
+    assert plan.training.steps // plan.training.save_every == plan.sizes.checkpoints
+    assert plan.answering.seed == plan.roles.test_seed == plan.sizes.seed
+    assert not plan.training_dir.exists() and plan.dictionary_dir.parent == tmp_path
 
 
 def test_every_preset_says_how_long_it_takes(tmp_path):

@@ -103,13 +103,16 @@ def test_behavior_effects_are_of_the_latent_whatever_the_contrast(roles):
     assert all(len(of_latent) == 1 for of_latent in effects.values())
 
 
-def test_rollouts_that_are_given_are_used_instead_of_new_ones(policy, task, tsae, monkeypatch):
+def test_rollouts_that_are_given_are_used_and_the_roles_saved_where_out_says(policy, task, tsae, monkeypatch, tmp_path):
     config = replace(FEW, max_candidates=1, random_latents=0, rollout_problems=0)
     sampled = earn_roles(tsae, policy, task, config, progress=False)
     problems = [problem for depth in (1, 2) for problem in task.problems("train", depth, 12)]
     rollouts = roll_out(policy, task, problems, FEW.sampling, purpose="roles", progress=False)
     monkeypatch.setattr("interp.features.earn.roll_out", None)
-    from_given = earn_roles(tsae, policy, task, config, rollouts=rollouts, progress=False)
+    from_given = earn_roles(tsae, policy, task, config, rollouts=rollouts, out=tmp_path / "roles", progress=False)
+    assert Roles.load(tmp_path / "roles").fingerprint() == from_given.fingerprint()
+    with pytest.raises(BadInput, match="exists"):
+        earn_roles(tsae, policy, task, config, out=tmp_path / "roles")
     assert from_given.fingerprint() == sampled.fingerprint() and from_given.rollout_effects == ()
 
 

@@ -41,6 +41,14 @@ def test_saved_buckets_are_loaded_unchanged_and_refused_for_another_base(buckets
         Buckets.load(tmp_path / "b", made_from={"policy": "other"})
 
 
+def test_buckets_are_saved_where_out_says_and_a_place_in_use_is_refused_before_the_work(organism, tmp_path):
+    config, problems = BucketConfig(n=8), TASK.problems("train", None, 2)
+    made = bucket(organism, TASK, problems, config=config, out=tmp_path / "b", progress=False)
+    assert Buckets.load(tmp_path / "b").rows == made.rows
+    with pytest.raises(BadInput, match="exists"):
+        bucket(None, TASK, problems, config=config, out=tmp_path / "b")  # type: ignore[arg-type]
+
+
 def test_problems_of_a_bucket_have_the_bucket_as_their_level(buckets):
     assert sum(buckets.counts().values()) == 10
     for name in buckets.counts():

@@ -44,6 +44,17 @@ def test_groups_are_in_order_and_rollouts_without_a_group_come_last(verdict_row)
     assert list(summarize(rows).estimates) == [1, 3, None]
 
 
+@pytest.mark.parametrize(
+    "levels", [[("easy", 9), ("medium", 5), ("hard", 1)], [("shallow", 1), ("middle", 4), ("deep", 8)]]
+)
+def test_levels_are_in_order_from_easy_to_hard_also_in_the_figure(verdict_row, levels):
+    """Buckets by name, whatever their depth; a task's levels by depth. Neither order is that of the alphabet."""
+    rows = [verdict_row(level, True, depth=depth, level=level) for level, depth in reversed(levels)]
+    summary, names = summarize([*rows, verdict_row("x", True)], by="level"), [level for level, _ in levels]
+    assert list(summary.estimates) == [*names, None]
+    assert list(summary.figure().layout.xaxis.categoryarray) == [*names, "None"]
+
+
 def test_the_table_is_long_and_the_summary_has_a_row_per_group(rollouts):
     summary = summarize(rollouts)
     assert summary.table().columns == ["depth", "measure", "value", "low", "high", "n"]

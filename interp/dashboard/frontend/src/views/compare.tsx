@@ -47,25 +47,21 @@ function Compared({ report, comparison }: { report: Report; comparison: Comparis
     <>
       <section aria-labelledby="compared-heading">
         <h2 id="compared-heading">{readable(comparison.name)}</h2>
-        <dl class="pairs compared">
-          <dt>A</dt>
-          <dd>{a}</dd>
-          <dt>B</dt>
-          <dd>{b}</dd>
-          <dt>base of both</dt>
-          <dd>{base || <span class="muted">none: A is the base of B, or they have none in common</span>}</dd>
-          {measured && (
-            <>
-              <dt>measured</dt>
-              <dd>{measured}</dd>
-            </>
-          )}
-          {comparison.match.length > 0 && (
-            <>
-              <dt>matched by</dt>
-              <dd>{comparison.match.map(readable).join(", ")}</dd>
-            </>
-          )}
+        <dl class="compared">
+          {[
+            ["A", a],
+            ["B", b],
+            ["base of both", base || "none: A is the base of B, or they have none in common"],
+            ["measured", measured],
+            ["matched by", comparison.match.map(readable).join(", ")],
+          ]
+            .filter(([, value]) => value)
+            .map(([name, value]) => (
+              <div key={name}>
+                <dt>{name}</dt>
+                <dd>{value}</dd>
+              </div>
+            ))}
         </dl>
       </section>
       <section aria-labelledby="behavior-heading">
