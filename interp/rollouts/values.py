@@ -162,7 +162,7 @@ def continue_prefixes(
 
 
 def _expect_room(policy: "Policy", rollouts: Sequence[Rollout], sampling: SampleConfig) -> None:
-    """Refuse rollouts that are longer than a completion may be, before anything is sampled."""
+    """Refuse rollouts that are longer than a completion may be, or were cut off sooner, before anything is sampled."""
     for rollout in rollouts:
         prompt, length = len(rollout.prompt_ids), len(rollout.tokens)
         if not 0 < prompt <= policy.context - length:
@@ -170,11 +170,12 @@ def _expect_room(policy: "Policy", rollouts: Sequence[Rollout], sampling: Sample
                 f"expected a prompt of at least one token, and with its completion up to {policy.context} tokens; "
                 f"sample {rollout.sample} of {rollout.problem} has {prompt} + {length}: leave it out"
             )
-        if length > sampling.max_new_tokens:
+        was_cut_sooner = rollout.truncated and length < min(sampling.max_new_tokens, policy.context - prompt)
+        if length > sampling.max_new_tokens or was_cut_sooner:
             raise BadInput(
                 f"expected completions of up to max_new_tokens={sampling.max_new_tokens} tokens, as their continuations"
-                f" may have; sample {rollout.sample} of {rollout.problem} has {length}: use the length that they were "
-                "sampled with"
+                f" may have; sample {rollout.sample} of {rollout.problem} "
+                f"{'was cut off at' if was_cut_sooner else 'has'} {length}: use the length that they were sampled with"
             )
 
 

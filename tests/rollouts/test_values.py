@@ -182,6 +182,11 @@ def test_a_rollout_without_tokens_has_the_value_of_its_own_reward(tiny):
     assert values.prefixes[0].reward == 0
 
 
+def test_a_completion_that_was_cut_off_at_the_length_has_its_own_reward(tiny):
+    rollout = make_rollout(1, length=8, truncated=True)
+    assert values_of(tiny["qwen3"], [rollout])[0].prefixes[-1] == PrefixValue.of_whole(rollout)
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_values_are_measured_of_other_families(tiny, family, rollouts):
     assert all(0 <= value.prefixes[0].reward <= 1 for value in values_of(tiny[family], rollouts[:2]))
@@ -208,6 +213,7 @@ def test_right_steps_raise_the_value_and_wrong_ones_lower_it(organism):
     ("rollout", "options", "message"),
     [
         (make_rollout(length=9), {}, "max_new_tokens=8 tokens.*sample 0 of p has 9: use the length"),
+        (make_rollout(length=5, truncated=True), {}, "max_new_tokens=8 tokens.* of p was cut off at 5: use the length"),
         (make_rollout(length=5, prompt_ids=(4,) * 60), {}, r"up to 64 tokens; sample 0 of p has 60 \+ 5: leave it"),
         (make_rollout(prompt_ids=()), {}, r"a prompt of at least one token.*has 0 \+ 4"),
         (make_rollout(), {"positions": lambda _: [5]}, "expected positions from 0 to 4, .*; got 5"),
@@ -222,14 +228,14 @@ def test_what_cannot_be_continued_is_refused_before_sampling(rollout, options, m
 
 
 def test_a_prefix_that_ends_just_before_the_context_is_continued(tiny):
-    rollout = make_rollout(length=4, prompt_ids=(4,) * 60)
+    rollout = make_rollout(length=4, prompt_ids=(4,) * 60, truncated=True)
     assert values_of(tiny["qwen3"], [rollout], positions=token_positions)[0].prefixes[3].n == 16
 
 
-def test_another_length_than_that_of_the_rollouts_is_a_warning(tiny):
-    rollouts = roll_out(tiny["qwen3"], TASK, TASK.problems("eval", None, 1), SampleConfig(2, 4))
-    with pytest.warns(UserWarning, match="max_new_tokens is 8 here and 4 in the rollouts"):
-        measure_values(tiny["qwen3"], TASK, rollouts, SAMPLING, progress=False)
+def test_another_temperature_than_that_of_the_rollouts_is_a_warning(tiny):
+    rollouts = roll_out(tiny["qwen3"], TASK, TASK.problems("eval", None, 1), SampleConfig(2, 8))
+    with pytest.warns(UserWarning, match="temperature is 0.5 here and 1.0 in the rollouts"):
+        measure_values(tiny["qwen3"], TASK, rollouts, replace(SAMPLING, temperature=0.5), progress=False)
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
