@@ -1,17 +1,19 @@
 """The controls of a credit by features, all of them by one call, so that no study can forget one.
 
-    control              what it shows
-    format               the format of the answer would do
-    completeness         a parser that counts steps would do
-    likelihood           how likely the base finds the text would do, with the same audits
-    text                 anyone who reads the text would do, with the same audits
-    residual             what the dictionary reads from would do: the dictionary adds nothing, or loses something
-    random dictionary    any directions would do
-    permuted <k>         the latents of any other success would do, as often active
-    random gate <k>      any gate that pays as much would do
+    control              what stands in place of the latents         what it would show, if it did as well
+    nothing              the scheme's other sources alone            latents add nothing to them
+    likelihood           how likely the base finds the text          the same, for a scheme that does not read it
+    format               the format of the answer                    a parser would do
+    completeness         whether the steps are as many as due        a parser that counts would do
+    text                 counts of tokens                            anyone who reads the text would do
+    text alone           the same, and nothing else is read          no network is needed
+    residual             what the dictionary is made of              the dictionary adds nothing
+    random dictionary    random directions, as often active          any directions would do
+    permuted <k>         the latents of any other success            latents need not be of this text
+    random gate <k>      the scheme's own gates, dealt out anew      any gate that pays as much would do
 
 Each control is the scheme itself with other sources: it audits the same successes, refits at the same steps, and pays
-by the same formula. A random gate is the scheme's own gate, dealt out anew among the successes of a batch.
+by the same formula.
 """
 
 from collections.abc import Mapping, Sequence
@@ -95,22 +97,28 @@ def credit_controls(
         labels = label_rollouts(sources, base, audited) if audited else Labels()
         return replace(scheme, sources=sources, labels=labels, text_range=None)
 
-    def with_latents(change: "dict[int, Source]") -> ReadoutCredit:
-        return with_sources(*(change.get(id(source), source) for source in scheme.sources))
+    others = [source for source in scheme.sources if not isinstance(source, Latents)]
 
-    residuals: dict[int, Source] = {id(one): Residual(one.layer, one.selector) for one in latents}
-    randoms: dict[int, Source] = {id(one): replace(one, tsae=_randomized(one, base, rollouts)) for one in latents}
-    controls: dict[str, CreditScheme] = {
-        "format": with_sources(Format(tuple(sorted({rollout.format for rollout in rollouts})))),
-        "completeness": with_sources(Completeness()),
-        "likelihood": with_sources(Likelihood()),
-        "text": with_sources(TextCounts()),
-        "residual": with_latents(residuals),
-        "random dictionary": with_latents(randoms),
+    def beside(*sources: Source) -> ReadoutCredit:
+        return with_sources(*others, *(source for source in sources if source.name not in {one.name for one in others}))
+
+    formats = Format(tuple(sorted({rollout.format for rollout in rollouts})))
+    controls: dict[str, CreditScheme] = {"nothing": with_sources(*others)} if others else {}
+    controls |= {
+        "likelihood": beside(Likelihood()),
+        "format": beside(formats),
+        "completeness": beside(Completeness()),
+        "text": beside(TextCounts()),
+        "text alone": with_sources(TextCounts()),
+        "residual": with_sources(*others, *(Residual(one.layer, one.selector) for one in latents)),
+        "random dictionary": with_sources(
+            *others, *(replace(one, tsae=_randomized(one, base, rollouts)) for one in latents)
+        ),
     }
+    if isinstance(controls.get("nothing"), ReadoutCredit) and any(isinstance(one, Likelihood) for one in others):
+        del controls["likelihood"]  # the scheme reads it already
     for draw in range(draws):
-        others: dict[int, Source] = {id(one): Permuted(one, draw) for one in latents}
-        controls[f"permuted {draw}"] = with_latents(others)
+        controls[f"permuted {draw}"] = with_sources(*others, *(Permuted(one, draw) for one in latents))
         controls[f"random gate {draw}"] = RandomGate(scheme, draw)
     return controls
 

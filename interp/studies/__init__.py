@@ -6,6 +6,7 @@ A new study is one file with a subclass of `base.Study`, and one line here.
 from typing import Any
 
 from interp.studies.base import Study
+from interp.studies.credit import CreditStudy
 from interp.studies.dictionary import Dictionary
 from interp.studies.difficulty import Difficulty
 from interp.studies.features import Features
@@ -13,6 +14,6 @@ from interp.studies.roles import Roles
 from interp.studies.words import WordProblems
 
 STUDIES: dict[str, Study[Any]] = {
-    study.name: study for study in (Difficulty(), Dictionary(), Roles(), Features(), WordProblems())
+    study.name: study for study in (Difficulty(), Dictionary(), Roles(), Features(), WordProblems(), CreditStudy())
 }
 """Every study by name; `interp study NAME` runs it."""

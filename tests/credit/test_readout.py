@@ -178,7 +178,7 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
     )
     controls = credit_controls(scheme, policy, rows, audited=rows, draws=2)
     assert list(controls) == [
-        "format", "completeness", "likelihood", "text", "residual", "random dictionary",
+        "nothing", "format", "completeness", "text", "text alone", "residual", "random dictionary",
         "permuted 0", "random gate 0", "permuted 1", "random gate 1",
     ]  # fmt: skip
     for name, control in controls.items():
@@ -195,8 +195,8 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
         if not name.startswith("random")
     }
     assert reads == {
-        "format": ["format"], "completeness": ["completeness"], "likelihood": ["likelihood"], "text": ["text"],
-        "residual": ["likelihood", "residual"],
+        "nothing": ["likelihood"], "format": ["likelihood", "format"], "text": ["likelihood", "text"],
+        "completeness": ["likelihood", "completeness"], "text alone": ["text"], "residual": ["likelihood", "residual"],
         "permuted 0": ["likelihood", "permuted latents"], "permuted 1": ["likelihood", "permuted latents"],
     }  # fmt: skip
     batch = RolloutBatch.from_rollouts([*rows[:6], make_rollout(0), make_rollout(0)], 4, base=policy)

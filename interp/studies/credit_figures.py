@@ -1,0 +1,89 @@
+"""Tables and figures of the credit study."""
+
+from interp.plots import Point, curves, dots
+from interp.studies.base import Figure, Table
+from interp.studies.credit_measures import HARD, RECOVERIES, VALID, rate, recovery
+from interp.studies.credit_runs import (
+    ALL,
+    BASE,
+    DEEP,
+    FEATURES,
+    LIKELIHOOD,
+    ON_ALL_PROBLEMS,
+    ORACLE,
+    PLAIN,
+    RESIDUAL,
+    WITH_DICTIONARY,
+    WITHOUT_DICTIONARY,
+    arm_name,
+)
+from interp.studies.report import cell, point
+from interp.studies.results import Results
+
+SCHEMES = (*WITHOUT_DICTIONARY, *WITH_DICTIONARY)
+
+
+def present(results: Results, problems: str) -> list[tuple[str, str]]:
+    """Scheme and arm of everything that was run on these problems."""
+    schemes = SCHEMES if problems == DEEP else ON_ALL_PROBLEMS
+    return [(one, arm_name(one, problems)) for one in schemes if results.seeds(arm_name(one, problems))]
+
+
+def tables(results: Results) -> list[Table]:
+    made = []
+    for problems in (DEEP, ALL):
+        rows = [["(the base)", "", "", *(cell(results.mean(BASE, measure), 3) for measure in RATES), "", ""]]
+        rows += [
+            [
+                scheme,
+                *(cell(results.mean(arm, measure), 2) for measure in RECOVERIES),
+                *(cell(results.mean(arm, measure), 3) for measure in RATES),
+                cell(results.mean(arm, recovery("paid")), 3),
+                cell(results.mean(arm, recovery("audited")), 0),
+            ]
+            for scheme, arm in present(results, problems)
+        ]
+        head = [
+            "scheme", "recovery, all depths", "recovery, deep", "valid, all depths", "valid, deep",
+            "valid, depths 1 to 3", "right, all depths", "malformed", "valid share of the pay", "labels audited",
+        ]  # fmt: skip
+        note = "Means over the bases, with Student's intervals over them."
+        made.append(Table(f"Trained on {problems} problems", head, rows, note))
+    return made
+
+
+RATES = (
+    rate("valid_rate", "all"), rate("valid_rate", "deep"), rate("valid_rate", "handled"), rate("pass_rate", "all"),
+    rate("malformed_share", "all"),
+)  # fmt: skip
+
+
+def figures(results: Results) -> list[Figure]:
+    recoveries = {
+        measure.name: {
+            f"trained on {problems} problems": [
+                point(scheme, results.mean(arm, measure))
+                for scheme, arm in present(results, problems)
+                if scheme not in (PLAIN, ORACLE)
+            ]
+            for problems in (DEEP, ALL)
+        }
+        for measure in (VALID, HARD)
+    }
+    text = "0 is plain GRPO, 1 the oracle that pays valid answers alone. Means over bases, 95% intervals (Student's)."
+    claims = ("features-beat-likelihood", "features-beat-controls", "dictionary-loses-nothing", "recovery-bar")
+    parts = [Figure("How much of the way to the oracle", text, dots(recoveries, y="recovery"), claims)]
+    shown = [one for one in (PLAIN, LIKELIHOOD, RESIDUAL, FEATURES, ORACLE) if results.seeds(one)]
+    for name, title, y in (
+        ("paid_by_step", "Which share of the pay goes to valid answers", "valid share of what is paid"),
+        ("valid_by_step", "Valid answers on the problems that are trained on", "valid rate"),
+    ):
+        lines = {}
+        for scheme in shown:
+            records = results.records(scheme)
+            columns = zip(*(records[seed][name] for seed in results.seeds(scheme)), strict=False)
+            known = [[value for value in column if value is not None] for column in columns]
+            lines[scheme] = [Point(step, sum(column) / len(column)) for step, column in enumerate(known) if column]
+        figure = curves({f"trained on {DEEP} problems": lines}, x="step", y=y)
+        parts.append(Figure(title, "Means over runs and bases, step by step.", figure))
+    return parts

@@ -1,0 +1,164 @@
+"""The credit study: its trainings, its measures by hand, and the schemes that it compares."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from interp.credit import RandomGate, ReadoutCredit
+from interp.organism import shipped_path
+from interp.policy import Policy
+from interp.studies.credit import CLAIMS, CreditConfig, CreditStudy
+from interp.studies.credit_measures import average_runs, difference_at_equal_kl, valid_at, with_recovery
+from interp.studies.credit_runs import (
+    ALL,
+    DEEP,
+    FEATURES,
+    ON_ALL_PROBLEMS,
+    ORACLE,
+    PERMUTED,
+    PLAIN,
+    PRE_ACTIVATIONS,
+    RANDOM,
+    RANDOM_GATE,
+    WITH_DICTIONARY,
+    WITHOUT_DICTIONARY,
+    Training,
+    World,
+    scheme_of,
+    trainings,
+)
+from interp.studies.results import Observation, Results
+from interp.studies.runner import Row
+from interp.tsae import TSAE
+
+SMALL = CreditConfig(seeds=2, repeats=2, dictionaries=3)
+
+
+def test_every_scheme_is_trained_with_every_dictionary_from_every_seed():
+    listed = trainings(SMALL)
+    assert len(listed) == len(set(listed)) == 2 * (len(WITHOUT_DICTIONARY) + 3 * len(WITH_DICTIONARY) + 4 + 3)
+    on_all = {one.scheme for one in listed if one.problems == ALL}
+    assert on_all == set(ON_ALL_PROBLEMS) and {one.run for one in listed} == {0, 1}
+    assert len({arm.name for arm in CreditStudy().arms(SMALL)}) == len(listed) + 1
+
+
+def test_another_number_of_bases_or_runs_or_dictionaries_keeps_the_finished_runs():
+    def keys(config):
+        study = CreditStudy()
+        return {str(study.ledger_key(job, "")) for job in study.jobs(config, Path()) if "run 0" in job.arm.name}
+
+    one = replace(SMALL, seeds=1, repeats=1, dictionaries=1)
+    assert keys(one) < keys(SMALL) and keys(replace(one, repeats=9)) == keys(one)
+    assert not keys(one) & keys(replace(one, penalty=0.2, steps=3))
+
+
+# --- measures --------------------------------------------------------------------------------------------------------
+
+
+def record_of(valid: float, *, deep: float = 0.0, scheme: str = PLAIN, kl: float = 1.0, paid: float | None = 0.5):
+    """A run whose valid rate is `valid` at depths 1 to 3 and `deep` at 8 and 9."""
+    rates = {"pass_rate": 0.5, "malformed_share": 0.0}
+    final = {str(depth): {"valid_rate": valid, **rates} for depth in (1, 2, 3)}
+    final |= {str(depth): {"valid_rate": deep, **rates} for depth in (8, 9)}
+    steps = {"step": [0, 10, 20], "kl_to_base": [0.0, kl / 2, kl], "paid_valid_share": [None, paid, paid]}
+    steps |= {"valid_rate": [0.1, 0.2, 0.3], "audited": [8, 16, 24]}
+    return {"training": {"scheme": scheme, "problems": DEEP}, "final": final, "watched": {"10": final}, "steps": steps}
+
+
+def test_runs_are_averaged_and_groups_of_depths_are_means():
+    mean = average_runs([record_of(0.2, deep=0.1), record_of(0.4, deep=0.3, paid=None)])
+    assert mean["rates"]["handled"]["valid_rate"] == pytest.approx(0.3)
+    assert mean["rates"]["deep"]["valid_rate"] == pytest.approx(0.2)
+    assert mean["rates"]["all"]["valid_rate"] == pytest.approx((0.6 * 0.3) + 0.4 * 0.2)
+    assert mean["paid"] == 0.5 and mean["audited"] == 24 and mean["runs"] == 2
+    assert np.allclose(mean["curve"], [[0.5, 0.26], [1.0, 0.26]]) and mean["paid_by_step"] == [None, 0.5, 0.5]
+
+
+def test_recovery_is_the_share_of_the_way_from_plain_to_the_oracle():
+    rows = [
+        Row(record_of(valid, deep=deep, scheme=scheme), scheme, 901)
+        for scheme, valid, deep in ((PLAIN, 0.1, 0.0), (ORACLE, 0.9, 0.5), (FEATURES, 0.5, 0.4))
+    ]
+    base = Row({"final": record_of(0.3)["final"], "dictionaries": []}, "base", 901)
+    by_arm = {one.arm: one.record for one in CreditStudy().observations([base, *rows])}
+    assert by_arm[FEATURES]["recovery, deep"] == pytest.approx(0.8)
+    all_depths = (0.6 * 0.4 + 0.4 * 0.4) / (0.6 * 0.8 + 0.4 * 0.5)
+    assert by_arm[FEATURES]["recovery, all depths"] == pytest.approx(all_depths)
+    assert by_arm[PLAIN]["recovery, deep"] == 0 and by_arm[ORACLE]["recovery, deep"] == 1
+    assert by_arm[FEATURES]["curve"][0] == [0.0, pytest.approx(0.18)]
+
+
+def test_without_a_gap_between_plain_and_oracle_there_is_no_recovery():
+    means = {(name, 1): average_runs([record_of(0.2)]) for name in (PLAIN, ORACLE, FEATURES)}
+    assert with_recovery(FEATURES, 1, means)["recovery, deep"] is None
+
+
+def test_valid_rates_are_compared_where_both_have_gone_equally_far():
+    curve = np.array([[0.0, 0.1], [1.0, 0.3], [2.0, 0.7]])
+    assert [valid_at(curve, kl) for kl in (0, 0.5, 1.5, 9)] == pytest.approx([0.1, 0.2, 0.5, 0.7])
+    observations = []
+    for seed in (1, 2):
+        observations += [Observation("one", seed, {"curve": curve.tolist()})]
+        observations += [Observation("other", seed, {"curve": [[0.0, 0.1], [1.5, 0.2 + seed / 10]]})]
+    difference = difference_at_equal_kl(Results(observations), "one", "other")
+    assert difference.value == pytest.approx(0.5 - 0.35)
+
+
+def test_a_diverged_run_is_left_out():
+    rows = [Row({"training": {"scheme": PLAIN, "problems": DEEP}, "diverged": "nan"}, "x", 1)]
+    assert CreditStudy().observations([Row(record_of(0.5), "y", 1), *rows])[0].record["runs"] == 1
+
+
+# --- schemes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """The shipped base, with a dictionary of random directions."""
+    generator = torch.Generator().manual_seed(0)
+    encoder_DF, zeros_F = torch.randn(64, 12, generator=generator), torch.zeros(12)
+    tsae = TSAE(encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(64), zeros_F + 0.1, (12,), layer=2)
+    monkeypatch.setattr(World, "base_path", property(lambda self: shipped_path()))
+    monkeypatch.setattr(World, "dictionary", lambda self, number: tsae)
+    return World(SMALL, 901, tmp_path)
+
+
+def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
+    base = Policy.load(shipped_path(), device="cpu")
+    reads = {}
+    for scheme in (*WITHOUT_DICTIONARY, *WITH_DICTIONARY):
+        credit = scheme_of(Training(scheme, DEEP, 0.1, 0, 0 if scheme in WITH_DICTIONARY else None), world, base)
+        if scheme in (PLAIN, ORACLE):
+            continue
+        readout = credit.scheme if isinstance(credit, RandomGate) else credit
+        assert isinstance(readout, ReadoutCredit) and isinstance(credit, RandomGate) == (scheme == RANDOM_GATE)
+        assert (readout.audits, readout.penalty, readout.l2, readout.reader, len(readout.labels)) == (
+            8,
+            0.1,
+            1,
+            "base",
+            0,
+        )
+        reads[scheme] = [source.name for source in readout.sources]
+    assert {reads[scheme][0] for scheme in reads if scheme.startswith("likelihood")} == {"likelihood"}
+    assert reads[FEATURES] == reads[PRE_ACTIVATIONS] == reads[RANDOM] == reads[RANDOM_GATE] == ["likelihood", "latents"]
+    assert reads[PERMUTED] == ["likelihood", "permuted latents"]
+
+
+def test_every_claim_can_be_judged_on_few_records():
+    rows = []
+    for seed in (1, 2):
+        for number, scheme in enumerate((*WITHOUT_DICTIONARY, *WITH_DICTIONARY)):
+            record = record_of(0.1 + number / 50 + seed / 100, deep=number / 50, scheme=scheme)
+            rows.append(Row(record, scheme, seed))
+            if scheme in ON_ALL_PROBLEMS:
+                rows.append(Row({**record, "training": {"scheme": scheme, "problems": ALL}}, f"{scheme} all", seed))
+        rows.append(Row({"final": record_of(0.2)["final"], "dictionaries": []}, "base", seed))
+    study, results = CreditStudy(), Results(CreditStudy().observations(rows))
+    assert {claim.judge(results).outcome for claim in CLAIMS} <= {"supported", "not supported", "inconclusive"}
+    assert all(table.rows for table in study.tables(results, SMALL)) and len(study.figures(results, SMALL)) == 3
+    assert SimpleNamespace(**study.facts([])) == SimpleNamespace()
