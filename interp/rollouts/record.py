@@ -88,8 +88,20 @@ class Rollout:
     hint_tokens: int | None = None
     """Tokens at the end of `prompt_ids` that are the beginning of the answer; None without a hint. 0 where the hint is
     part of `tokens`, to be trained on as well."""
+    hint_steps: int | None = None
+    """Steps of the answer that lie in the hint, and so not in `steps`; None without a hint."""
     replayed_from: int | None = None
     """The step that wrote it, if it was put back into the batch of `step`."""
+
+    @property
+    def question_ids(self) -> tuple[int, ...]:
+        """The prompt without the hint: what to put before another answer."""
+        return self.prompt_ids[: len(self.prompt_ids) - (self.hint_tokens or 0)]
+
+    @property
+    def hint_ids(self) -> tuple[int, ...]:
+        """The beginning of the answer that was given: what to put before `tokens` for a verifier."""
+        return self.prompt_ids[len(self.question_ids) :]
 
 
 _SET_BY_TRAINING = tuple(f.name for f in fields(Rollout) if f.default is None)

@@ -166,22 +166,21 @@ def verify_samples(
                 logprobs=sample.logprobs,
                 entropies=sample.entropies,
                 truncated=not sample.finished,
-                hint_tokens=len(hint) or None,
-                **_verdict_in_tokens(verdict, offsets, len(sample.tokens), skip=len(hint)),
+                **_verdict_in_tokens(verdict, offsets, len(sample.tokens), hint=len(hint)),
             )
         )
     return rollouts
 
 
 def _verdict_in_tokens(
-    verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int, *, skip: int
+    verdict: Verdict, offsets: Sequence[tuple[int, int]], length: int, *, hint: int
 ) -> dict[str, Any]:
-    """The fields of a record that come from the verdict, for the `length` tokens after the first `skip`. Tokens beyond
-    `offsets` are no part of the answer: they end it. What began before the first token counts from there."""
+    """The fields of a record that come from the verdict, for the `length` tokens after the first `hint`. Tokens beyond
+    `offsets` are no part of the answer: they end it. What began in the hint counts from the first token."""
     first_error = token_at(verdict.first_error, offsets)
-    steps = [_step_in_tokens(step, offsets, skip) for step in verdict.steps]
+    steps = [_step_in_tokens(step, offsets, hint) for step in verdict.steps]
     return {
-        "roles": (*token_roles(verdict, offsets), *(["end"] * (skip + length - len(offsets))))[skip:],
+        "roles": (*token_roles(verdict, offsets), *(["end"] * (hint + length - len(offsets))))[hint:],
         "reward": float(verdict.rewarded),
         "correct": verdict.correct,
         "valid": verdict.valid,
@@ -190,12 +189,14 @@ def _verdict_in_tokens(
         "format": verdict.format,
         "answer": verdict.answer,
         "shortcut": verdict.shortcut,
-        "first_error": None if first_error is None else min(max(first_error - skip, 0), length - 1),
+        "first_error": None if first_error is None else min(max(first_error - hint, 0), length - 1),
         "steps": tuple(step for step in steps if step.end > 0),
+        "hint_tokens": hint or None,
+        "hint_steps": sum(step.end <= 0 for step in steps) if hint else None,
     }
 
 
-def _step_in_tokens(step: Step, offsets: Sequence[tuple[int, int]], skip: int) -> TokenStep:
+def _step_in_tokens(step: Step, offsets: Sequence[tuple[int, int]], hint: int) -> TokenStep:
     first, last = token_at(step.start, offsets), token_at(step.end - 1, offsets)
     assert first is not None and last is not None, "a step was read from tokens"
-    return TokenStep(max(first - skip, 0), last + 1 - skip, step.holds, step.follows)
+    return TokenStep(max(first - hint, 0), last + 1 - hint, step.holds, step.follows)

@@ -68,6 +68,9 @@ def test_the_whole_answer_is_judged_and_places_count_from_what_the_policy_wrote(
     )
     assert whole.steps == (TokenStep(0, 6, True, True), TokenStep(6, 12, True, True))
     assert row.steps == (TokenStep(0, 5, True, True),), "the first step was given, the second was begun"
+    assert (row.hint_steps, whole.hint_steps) == (1, None)
+    assert row.question_ids == whole.question_ids == whole.prompt_ids
+    assert (*row.hint_ids, *row.tokens) == (*whole.hint_ids, *whole.tokens)
 
 
 @pytest.mark.parametrize("hint", range(14))
@@ -76,7 +79,7 @@ def test_every_hint_leaves_the_verdict_as_it_is(organism, hint):
         whole, row = verified(organism, text), verified(organism, text, hint=min(hint, 8))
         same = ("correct", "valid", "reward", "format", "answer", "completion", "coherent", "lucky")
         assert all(getattr(row, name) == getattr(whole, name) for name in same)
-        assert len(row.roles) == len(row.tokens)
+        assert len(row.roles) == len(row.tokens) and len(row.steps) + (row.hint_steps or 0) == len(whole.steps)
         error = None if whole.first_error is None else max(whole.first_error - min(hint, 8), 0)
         assert row.first_error == error
 
@@ -133,7 +136,7 @@ def test_with_trains_hint_the_hint_counts_as_written_by_the_policy(rollouts):
         assert (*row.prompt_ids, *row.tokens) == (*other.prompt_ids, *other.tokens)
         assert len(other.tokens) == n + len(row.tokens) and other.logprobs[n:] == row.logprobs
         assert (row.completion, row.reward, row.valid) == (other.completion, other.reward, other.valid)
-        assert other.hint_tokens == (0 if n else None)
+        assert other.hint_tokens == (0 if n else None) and other.question_ids == other.prompt_ids == row.question_ids
     stats = Learner(tiny_policy(), config).update(both.rollout_batch, both.advantages_BL, both.loss_mask_BL, 0)
     assert stats.sampler_gap < 1e-4, "the hint has the log-probabilities that it has under the policy"
     assert own.tokens_sampled == both.tokens_sampled == sum(len(row.tokens) for row in own.rollouts)
