@@ -1,6 +1,7 @@
 // Structured filters over rollouts: the fields, their values, and how they stand in the address ("bucket:0,outcome:lucky").
 // Values of one field are alternatives; fields must all hold.
 
+import { runName } from "../names";
 import { OUTCOMES, OUTCOME_WORDS, SOURCE_WORDS, type RolloutStore } from "./store";
 
 export interface Field {
@@ -29,7 +30,7 @@ export const FIELDS: readonly Field[] = [
     key: "run",
     label: "run",
     value: (store, row) => String(store.runOf(store.columns.checkpoint[row])),
-    word: (store, value) => store.report.index.runs[Number(value)]?.name ?? "no run",
+    word: ({ report: { index } }, value) => (index.runs[Number(value)] ? runName(index, Number(value)) : "no run"),
   },
   {
     key: "checkpoint",
@@ -66,8 +67,9 @@ export const FIELDS: readonly Field[] = [
 export function checkpointWord(store: RolloutStore, checkpoint: number): string {
   const { checkpoints, runs } = store.report.index;
   const label = store.checkpointLabel(checkpoint);
-  const run = runs[checkpoints[checkpoint]?.run]?.name ?? "";
-  return runs.length > 1 && run && !label.includes(run) ? `${run}, ${label}` : label;
+  const run = checkpoints[checkpoint]?.run;
+  const name = runs[run]?.name ?? "";
+  return runs.length > 1 && name && !label.includes(name) ? `${runName(store.report.index, run)}, ${label}` : label;
 }
 
 export const fieldOf = (key: string): Field | undefined => FIELDS.find((field) => field.key === key);

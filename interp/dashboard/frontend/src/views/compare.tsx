@@ -2,6 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { useAddress } from "../address";
 import type { Report } from "../data";
+import { runName } from "../names";
 import { Choice, Missing } from "../parts";
 import { plural, words } from "../text";
 import { readable } from "../tokens";
@@ -108,5 +109,5 @@ function labelOf(report: Report, checkpoint: number): string {
   const run = report.index.runs[each?.run];
   if (!each) return `checkpoint ${checkpoint}`;
   const note = run?.note ? ` (${readable(run.note)})` : "";
-  return `${readable(run?.name ?? "")}, ${readable(each.label || `step ${each.step}`)}${note}`;
+  return `${run ? runName(report.index, each.run) : ""}, ${readable(each.label || `step ${each.step}`)}${note}`;
 }

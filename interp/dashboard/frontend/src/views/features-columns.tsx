@@ -1,12 +1,13 @@
 // The columns of the features view: facts of a latent, then a floor and a cell per checkpoint for each bucket.
 import { scaleOf, shadeProps, type Scale } from "../colors";
+import { runName } from "../names";
 import { roleName, type FeatureTable } from "../features/rows";
 import type { TrackData } from "../features/track";
 import type { Notes } from "../notes";
 import { LatentLink } from "../parts";
 import type { HeadRow } from "../table";
 import type { Column } from "../table-model";
-import { downloadCsv, num, signed, words } from "../text";
+import { downloadCsv, num, signed } from "../text";
 import { readable } from "../tokens";
 
 interface ColumnInputs {
@@ -154,7 +155,7 @@ export function headRows(data: TrackData, buckets: number[], columns: readonly C
     {
       label: "buckets",
       cells: [
-        { key: "facts", span: before, class: "right", content: readable(words(data.track.name)) },
+        { key: "facts", span: before, class: "right", content: data.index.runs[data.track.run] ? runName(data.index, data.track.run) : readable(data.track.name) },
         ...buckets.map((b) => ({
           key: `b${b}`,
           span: perBucket,

@@ -1,6 +1,7 @@
 // Which track is shown: run, text, measure.
 import { useAddress } from "../address";
 import { otherTrack, trackKey } from "../features/track";
+import { runName } from "../names";
 import { Choice } from "../parts";
 import { words } from "../text";
 import { readable } from "../tokens";
@@ -13,7 +14,7 @@ export function TrackChoice({ index, features, track }: { index: Index; features
     go({ track: trackKey(otherTrack(features, track, change)) });
   const runs = distinct(features.tracks.map((each) => each.run));
   const nameOf = (run: number) =>
-    readable(index.runs[run]?.name ?? features.tracks.find((each) => each.run === run)?.name ?? `run ${run}`);
+    index.runs[run] ? runName(index, run) : readable(features.tracks.find((each) => each.run === run)?.name ?? `run ${run}`);
   return (
     <>
       <Choice

@@ -22,7 +22,7 @@ export function NotesView({ report }: { report: Report }) {
   return (
     <div class="notes">
       <div class="toolbar">
-        <Search label="number, name, note" value={query} onInput={(q) => go({ q })} />
+        <Search label="Search numbers, names, notes" value={query} onInput={(q) => go({ q })} />
         <Files report={report} notes={notes} onImport={change} onProblem={(text) => setStatus({ text })} />
       </div>
       <p role="status" class={status.text || notes.problem ? "note-status" : "sr-only"}>

@@ -1,5 +1,6 @@
 // The story as one table: what training changed in each run, by bucket, with controls and the base sampled again among the rows.
 import { linkTo } from "../address";
+import { shortOf } from "../names";
 import { Missing } from "../parts";
 import { downloadCsv, words } from "../text";
 import { readable } from "../tokens";
@@ -59,7 +60,7 @@ export function Changes({ index, changes }: { index: Index; changes: readonly Ch
             {changes.map((row, i) => (
               <tr key={i} class={row.kind}>
                 <th scope="row" title={readable(row.name)}>
-                  <RowName row={row} />
+                  <RowName index={index} row={row} />
                 </th>
                 {groups.flatMap(([measure, columns]) =>
                   columns.map((column, j) => (
@@ -124,16 +125,17 @@ function groupsOf(index: Index, changes: readonly Change[]): [string, Column[]][
 const cellOf = (row: Change, { measure, bucket }: Column): ChangeCell | undefined =>
   row.cells.find((cell) => cell.measure === measure && cell.bucket === bucket);
 
-function RowName({ row }: { row: Change }) {
-  const [name, other] = row.kind === "against" ? row.name.split(" less ") : [row.name];
+function RowName({ index, row }: { index: Index; row: Change }) {
+  const names = row.kind === "against" ? row.name.split(" less ") : [row.name];
+  const [name, other] = names.map((each) => shortOf(index, each));
   const remark = { base: row.name === "base" ? "before training" : "", control: "control", against: `less ${other}`, run: "" }[row.kind];
   return (
     <>
       <span class="run-name">
-        {row.run === null ? readable(name) : <a href={linkTo({ v: "rollouts", w: `run:${row.run}` })}>{readable(name)}</a>}
+        {row.run === null ? name : <a href={linkTo({ v: "rollouts", w: `run:${row.run}` })}>{name}</a>}
         {row.kind !== "base" && !row.paired && <span title="not paired by problem">∗</span>}
       </span>
-      {remark && <span class="remark">{readable(remark)}</span>}
+      {remark && <span class="remark">{remark}</span>}
       {row.trusted === false && (
         <span class="remark warn" title="The dictionary fits some checkpoint badly: counts of latents are not to be trusted">
           dictionary drifts

@@ -3,6 +3,7 @@ import { useMemo } from "preact/hooks";
 import { useAddress } from "../address";
 import { Lines, type LineSeries } from "../charts";
 import { hueClass } from "../colors";
+import { runName } from "../names";
 import { Choice, Missing } from "../parts";
 import { words } from "../text";
 import { readable } from "../tokens";
@@ -67,8 +68,6 @@ export function LearningCharts({ index, learning }: { index: Index; learning: re
     </>
   );
 }
-
-const runName = (index: Index, run: number): string => readable(index.runs[run]?.name ?? `run ${run}`);
 
 function BucketLegend({ index, learning }: { index: Index; learning: readonly Learning[] }) {
   return (

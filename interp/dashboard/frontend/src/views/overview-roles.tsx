@@ -1,6 +1,7 @@
 // Which roles grew: latents of each family that each run strengthened and weakened in each bucket, with the control below.
 import { linkTo } from "../address";
 import { Missing } from "../parts";
+import { runName } from "../names";
 import { downloadCsv } from "../text";
 import { readable } from "../tokens";
 import type { Finding, Index, RoleCount } from "../types";
@@ -59,8 +60,8 @@ export function RoleCounts({ index, roles, earned }: RoleCountsProps) {
           <tbody>
             {runs.map((run) => (
               <tr key={run}>
-                <th scope="row">
-                  <span class="run-name">{readable(index.runs[run]?.name ?? `run ${run}`)}</span>
+                <th scope="row" title={readable(index.runs[run]?.name ?? "")}>
+                  <span class="run-name">{runName(index, run)}</span>
                 </th>
                 {columns.map(({ family, bucket, first }) => (
                   <td key={`${family} ${bucket}`} class={first ? "group" : ""}>

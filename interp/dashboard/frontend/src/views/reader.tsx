@@ -38,7 +38,7 @@ export function ReaderView({ report, store, row, order }: ReaderViewProps) {
     <article class="reader" aria-label={`Rollout ${row}`}>
       <header>
         <h2>
-          Rollout {row} <span class="muted">{checkpointWord(store, checkpoint)}</span>
+          Rollout {row} <span class="muted" title={readable(store.runName(checkpoint))}>{checkpointWord(store, checkpoint)}</span>
         </h2>
         <Neighbors row={row} order={order} />
         <div class="tabs" role="group" aria-label="What to show of the rollout">
