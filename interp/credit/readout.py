@@ -54,7 +54,7 @@ class ReadoutCredit:
     """Audits of this run that a fit uses, the latest."""
     penalty: Annotated[float, Range(0, 1)] = 0.0
     """What a success that is surely lucky loses, as a share of the reward."""
-    l2: Annotated[float, Range(0, 10**6, without_low=True)] = 1.0
+    ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 1.0
     """Ridge penalty of the fit."""
     labels: Labels = field(default_factory=Labels)
     """Audits from before the run, such as those of the base's own rollouts and their edits."""
@@ -112,7 +112,7 @@ class ReadoutCredit:
 
     def _refit(self) -> None:
         if self._known.has_both_kinds:
-            self._fit = self._known.fit(self.l2)
+            self._fit = self._known.fit(self.ridge)
 
     @property
     def _known(self) -> Labels:

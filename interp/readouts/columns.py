@@ -95,10 +95,10 @@ class Labels:
     def has_both_kinds(self) -> bool:
         return bool(self.is_valid_A.any()) and not bool(self.is_valid_A.all())
 
-    def fit(self, l2: float) -> Logistic:
+    def fit(self, ridge: float) -> Logistic:
         """The regression of validity on what was read. Each source has the same say under the penalty."""
         scale_F = torch.cat([torch.full((width,), max(width, 1) ** -0.5) for width in self.columns.widths])
-        return fit_logistic(self.columns.x_BF, self.is_valid_A, scale_F=scale_F, l2=l2, weight_B=self.weight_A)
+        return fit_logistic(self.columns.x_BF, self.is_valid_A, scale_F=scale_F, ridge=ridge, weight_B=self.weight_A)
 
 
 def label_rollouts(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> Labels:

@@ -47,10 +47,10 @@ def fit_logistic(
     is_valid_B: Bool[Tensor, " B"],
     *,
     scale_F: Float[Tensor, " F"] | None = None,
-    l2: float = 1.0,
+    ridge: float = 1.0,
     weight_B: Float[Tensor, " B"] | None = None,
 ) -> Logistic:
-    """The regression of least penalized loss, `sum_b weight_b loss_b + l2 / 2 |weights|^2`. Both kinds are needed."""
+    """The regression of least penalized loss, `sum_b weight_b loss_b + ridge / 2 |weights|^2`. Both kinds are needed."""
     x_BF, y_B = x_BF.double(), is_valid_B.double()
     weight_B = torch.ones_like(y_B) if weight_B is None else weight_B.double()
     mean_F = x_BF.mean(0)
@@ -62,15 +62,15 @@ def fit_logistic(
     if len(z_BF) < z_BF.shape[1]:  # the weights lie in the span of the rows
         left, singular, right = torch.linalg.svd(z_BF, full_matrices=False)
         z_BF, basis = left * singular, right
-    weight_F, bias = _newton(z_BF, y_B, weight_B, l2)
+    weight_F, bias = _newton(z_BF, y_B, weight_B, ridge)
     weight_F = weight_F if basis is None else basis.T @ weight_F
     return Logistic(mean_F, std_F, weight_F * scale_F, bias)
 
 
-def _newton(z_BF: Tensor, y_B: Tensor, weight_B: Tensor, l2: float) -> tuple[Tensor, Tensor]:
+def _newton(z_BF: Tensor, y_B: Tensor, weight_B: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """Weights and bias, by Newton's method with halved steps. The bias has no penalty."""
     design_BG = torch.cat([z_BF, torch.ones(len(z_BF), 1, dtype=z_BF.dtype)], 1)
-    penalty_G = torch.full((design_BG.shape[1],), l2, dtype=z_BF.dtype)
+    penalty_G = torch.full((design_BG.shape[1],), ridge, dtype=z_BF.dtype)
     penalty_G[-1] = 1e-9
     share = float((weight_B * y_B).sum() / weight_B.sum())
     theta_G = torch.zeros_like(penalty_G)

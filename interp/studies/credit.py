@@ -96,7 +96,7 @@ class CreditConfig:
     """Successes that the verifier judges per step, for every scheme that is refitted."""
     penalty: Annotated[float, Range(0, 1)] = 0.1
     """Strength of a scheme: what a success that is surely lucky loses."""
-    l2: Annotated[float, Range(0, 10**6, without_low=True)] = 1.0
+    ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 1.0
     """Ridge penalty of a readout."""
     layer: Layer = 2
     """The layer that is read, counted from 0."""
@@ -244,7 +244,7 @@ CLAIMS = (
         "features-beat-likelihood-mixed",
         "The same as the first claim, trained on problems of all depths.",
         "Inconclusive: with valid successes from the start, likelihood learns enough.",
-        "As the first claim, trained on all problems; recoveries between plain GRPO and the oracle on all problems.",
+        "The same rule as for the first claim, trained on all problems, with plain GRPO and the oracle on them too.",
         beats(arm_name(FEATURES, ALL), (arm_name(LIKELIHOOD, ALL),), RECOVERIES),
         (UNIT, ORGANISM),
     ),
@@ -270,16 +270,18 @@ class CreditStudy(Study[CreditConfig]):
     }
 
     def arms(self, config: CreditConfig) -> list[Arm]:
-        made = deciding_fields(config, "repeats", "penalty", "watch_problems")
-        fitted = {name: made[name] for name in ("tokens", "width", "k", "fit_steps", "layer")}
-        decided = {name: value for name, value in made.items() if name not in (*fitted, "dictionaries", "l2", "audits")}
-        base = Arm(BASE, {name: made[name] for name in ("build_steps", "problems", "answers", *fitted, "dictionaries")})
+        all_fields = deciding_fields(config, "repeats", "penalty", "watch_problems")
+        fitted = {name: all_fields[name] for name in ("tokens", "width", "k", "fit_steps", "layer")}
+        not_of_all = (*fitted, "dictionaries", "ridge", "audits")
+        decided = {name: value for name, value in all_fields.items() if name not in not_of_all}
+        of_base = ("build_steps", "problems", "answers", *fitted, "dictionaries")
+        base = Arm(BASE, {name: all_fields[name] for name in of_base})
         return [base, *(self._arm(training, decided, fitted, config) for training in trainings(config))]
 
     def _arm(self, training: Training, decided: Any, fitted: Any, config: CreditConfig) -> Arm:
         spec = {**to_json(training), **decided, "watch_problems": config.watch_problems}
         if training.scheme not in (PLAIN, ORACLE):
-            spec |= {"l2": config.l2, "audits": config.audits, "layer": config.layer}
+            spec |= {"ridge": config.ridge, "audits": config.audits, "layer": config.layer}
         if training.dictionary is not None:
             spec |= fitted
         return Arm(f"{training.name} / dictionary {training.dictionary} / run {training.run}", spec)
@@ -289,7 +291,7 @@ class CreditStudy(Study[CreditConfig]):
 
     def world_spec(self, config: CreditConfig) -> Any:
         return deciding_fields(
-            config, "repeats", "dictionaries", "penalty", "problems", "watch_problems", "answers", "l2"
+            config, "repeats", "dictionaries", "penalty", "problems", "watch_problems", "answers", "ridge"
         )
 
     def prepare(self, config: CreditConfig, seed: int, directory: Path) -> None:

@@ -30,7 +30,7 @@ def present(results: Results, problems: str) -> list[tuple[str, str]]:
 
 
 def tables(results: Results) -> list[Table]:
-    made = []
+    by_problems = []
     for problems in (DEEP, ALL):
         rows = [["(the base)", "", "", *(cell(results.mean(BASE, measure), 3) for measure in RATES), "", ""]]
         rows += [
@@ -48,8 +48,8 @@ def tables(results: Results) -> list[Table]:
             "valid, depths 1 to 3", "right, all depths", "malformed", "valid share of the pay", "labels audited",
         ]  # fmt: skip
         note = "Means over the bases, with Student's intervals over them."
-        made.append(Table(f"Trained on {problems} problems", head, rows, note))
-    return made
+        by_problems.append(Table(f"Trained on {problems} problems", head, rows, note))
+    return by_problems
 
 
 RATES = (

@@ -1,9 +1,9 @@
 """Measures of the credit study: means over the runs of a base, recoveries, and differences at equal KL."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from interp.stats.estimate import Estimate
 from interp.studies.credit_runs import ALL, BASE, DEEP, ORACLE, PLAIN, RATES, arm_name
@@ -73,32 +73,31 @@ def difference_at_equal_kl(results: Results, first: str, second: str) -> Estimat
     for seed in results.seeds(first):
         if seed not in results.seeds(second):
             continue
-        one, other = (np.array(results.records(arm)[seed]["curve"]) for arm in (first, second))
-        kl = min(one[:, 0].max(), other[:, 0].max())
+        one, other = (results.records(arm)[seed]["curve"] for arm in (first, second))
+        kl = min(max(reached for reached, _ in curve) for curve in (one, other))
         differences.append(valid_at(one, kl) - valid_at(other, kl))
     return student_interval(differences)
 
 
-def valid_at(curve: np.ndarray, kl: float) -> float:
+def valid_at(curve: Sequence[Sequence[float]], kl: float) -> float:
     """The valid rate when the KL first reaches a value, linear between the measured points."""
     for (kl_before, before), (kl_after, after) in zip(curve, curve[1:], strict=False):
         if kl_before <= kl <= kl_after:
             share = (kl - kl_before) / (kl_after - kl_before) if kl_after > kl_before else 1.0
-            return float(before + share * (after - before))
-    return float(curve[-1, 1])
+            return before + share * (after - before)
+    return curve[-1][1]
 
 
 def _mean_curve(records: Sequence[Record]) -> list[list[float]]:
     """(KL, valid rate over all depths) at each measured step after the start, mean over runs."""
-    curves = []
+    points: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for record in records:
         kls = dict(zip(record["steps"]["step"], record["steps"]["kl_to_base"], strict=True))
         last = max(record["steps"]["step"])
         measured = {**{int(step): one for step, one in record["watched"].items()}, last: record["final"]}
-        curves.append(
-            [[float(kls[step] or 0.0), _group_mean(one, "valid_rate", None)] for step, one in sorted(measured.items())]
-        )
-    return np.array(curves).mean(0).tolist()
+        for step, one in measured.items():
+            points[step].append((float(kls[step] or 0.0), _group_mean(one, "valid_rate", None)))
+    return [[fmean(column) for column in zip(*points[step], strict=True)] for step in sorted(points)]
 
 
 def _mean_by_step(records: Sequence[Record], name: str) -> list[float | None]:
@@ -107,9 +106,9 @@ def _mean_by_step(records: Sequence[Record], name: str) -> list[float | None]:
 
 
 def _group_mean(final: Mapping[str, Any], name: str, depths: Sequence[int] | None) -> float:
-    return float(np.mean([one[name] for depth, one in final.items() if depths is None or int(depth) in depths]))
+    return fmean(one[name] for depth, one in final.items() if depths is None or int(depth) in depths)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    return fmean(known) if known else None

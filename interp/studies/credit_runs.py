@@ -137,7 +137,7 @@ def scheme_of(training: Training, world: World, base: "Policy") -> "CreditScheme
         return None if training.scheme == PLAIN else StepValidity(weights=False)
     sources = sources_of(training, world, base)
     config = world.config
-    credit = ReadoutCredit(sources, audits=config.audits, penalty=training.penalty, l2=config.l2)
+    credit = ReadoutCredit(sources, audits=config.audits, penalty=training.penalty, ridge=config.ridge)
     return RandomGate(credit, training.run) if training.scheme == RANDOM_GATE else credit
 
 

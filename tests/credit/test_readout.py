@@ -44,12 +44,12 @@ def test_until_both_kinds_are_audited_every_success_is_paid_the_share_of_valid_o
 
 
 def test_a_success_is_paid_by_how_likely_it_is_to_be_valid():
-    gate_B = taught(ReadoutCredit(FORMATS, l2=0.01))(make_batch()).gate_B
+    gate_B = taught(ReadoutCredit(FORMATS, ridge=0.01))(make_batch()).gate_B
     assert gate_B[1::4].min() > 0.95 and gate_B[3::4].max() < 0.05 and gate_B[::2].tolist() == [1] * 20
 
 
 def test_with_a_penalty_a_lucky_success_falls_below_a_failure():
-    scheme = taught(ReadoutCredit(FORMATS, l2=0.01, penalty=0.5))
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.5))
     gate_B = scheme(make_batch()).gate_B
     assert gate_B[1::4].min() > 0.9 and gate_B[3::4].max() < -0.4
 
@@ -104,7 +104,7 @@ def test_completions_without_tokens_are_neither_read_nor_refused():
 
 def test_labels_from_before_the_run_are_a_readout_that_pays_from_the_first_step():
     labels = label_rollouts(FORMATS, None, make_batch().rollouts[1::2])
-    scheme = ReadoutCredit(FORMATS, labels=labels, l2=0.01)
+    scheme = ReadoutCredit(FORMATS, labels=labels, ridge=0.01)
     gate_B = scheme(make_batch()).gate_B
     assert gate_B[1] > 0.9 and gate_B[3] < 0.1 and scheme.fresh()(make_batch()).gate_B.equal(gate_B)
 
@@ -126,7 +126,7 @@ def test_a_class_of_a_scheme_is_refused_and_a_base_it_was_not_made_for():
 
 
 def test_a_random_gate_pays_exactly_as_much_to_others():
-    scheme = taught(ReadoutCredit(FORMATS, l2=0.01))
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01))
     batch, dealt = make_batch(), RandomGate(scheme, seed=1)
     own_B, random_B = scheme(batch).gate_B, dealt(batch).gate_B
     assert sorted(own_B.tolist()) == sorted(random_B.tolist()) and not own_B.equal(random_B)
@@ -174,7 +174,7 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
     rows = [make_rollout(1, length=6, sample=i, valid=bool(i % 2), roles=ROLES, format="steps") for i in range(30)]
     labels_of = [Likelihood(), Latents(tsae, 1)]
     scheme = ReadoutCredit(
-        labels_of, audits=5, penalty=0.1, l2=0.3, labels=label_rollouts(labels_of, policy, rows), refit_every=3
+        labels_of, audits=5, penalty=0.1, ridge=0.3, labels=label_rollouts(labels_of, policy, rows), refit_every=3
     )
     controls = credit_controls(scheme, policy, rows, audited=rows, draws=2)
     assert list(controls) == [
@@ -185,7 +185,7 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
         if isinstance(control, RandomGate):
             assert control.scheme is scheme
             continue
-        for setting in ("reader", "audits", "refit_every", "memory", "penalty", "l2"):
+        for setting in ("reader", "audits", "refit_every", "memory", "penalty", "ridge"):
             assert getattr(control, setting) == getattr(scheme, setting), name
         readable = 0 if name == "completeness" else 30  # the depth of these problems is not known
         assert len(control.labels) == readable

@@ -17,18 +17,18 @@ def data(n: int = 60, width: int = 3, seed: int = 0):
     return x_BF, x_BF[:, 0] + noise_B > 0
 
 
-def penalized_loss(weights_G, x_BF, y_B, l2):
+def penalized_loss(weights_G, x_BF, y_B, ridge):
     logits_B = x_BF @ weights_G[:-1] + weights_G[-1]
     return (
         torch.nn.functional.binary_cross_entropy_with_logits(logits_B, y_B.double(), reduction="sum")
-        + l2 / 2 * (weights_G[:-1] ** 2).sum()
+        + ridge / 2 * (weights_G[:-1] ** 2).sum()
     )
 
 
 @pytest.mark.parametrize(("n", "width"), [(60, 3), (12, 40)])
 def test_the_fit_is_the_least_penalized_loss_also_with_more_columns_than_texts(n, width):
     x_BF, y_B = data(n, width)
-    fit = fit_logistic(x_BF, y_B, l2=0.7)
+    fit = fit_logistic(x_BF, y_B, ridge=0.7)
     z_BF = fit.standardize(x_BF)
     at_G = torch.cat([fit.weight_F, fit.bias[None]]).requires_grad_()
     (gradient_G,) = torch.autograd.grad(penalized_loss(at_G, z_BF, y_B, 0.7), at_G)
@@ -71,7 +71,7 @@ def test_a_source_of_a_thousand_columns_has_the_same_say_as_one_of_one():
     x_BF, y_B = data(400, 200)
     scale_F = torch.cat([torch.ones(1), torch.full((199,), 199**-0.5)])
     alone = fit_logistic(x_BF[:, :1], y_B)
-    both, unscaled = fit_logistic(x_BF, y_B, scale_F=scale_F, l2=10.0), fit_logistic(x_BF, y_B, l2=10.0)
+    both, unscaled = fit_logistic(x_BF, y_B, scale_F=scale_F, ridge=10.0), fit_logistic(x_BF, y_B, ridge=10.0)
     assert both.weight_F[1:].abs().max() < 0.2 < both.weight_F[0] < alone.weight_F[0] * 2
     assert both.weight_F[1:].norm() < unscaled.weight_F[1:].norm() / 3
 

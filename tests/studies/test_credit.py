@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
@@ -75,7 +74,8 @@ def test_runs_are_averaged_and_groups_of_depths_are_means():
     assert mean["rates"]["deep"]["valid_rate"] == pytest.approx(0.2)
     assert mean["rates"]["all"]["valid_rate"] == pytest.approx((0.6 * 0.3) + 0.4 * 0.2)
     assert mean["paid"] == 0.5 and mean["audited"] == 24 and mean["runs"] == 2
-    assert np.allclose(mean["curve"], [[0.5, 0.26], [1.0, 0.26]]) and mean["paid_by_step"] == [None, 0.5, 0.5]
+    assert mean["curve"] == [pytest.approx([0.5, 0.26]), pytest.approx([1.0, 0.26])]
+    assert mean["paid_by_step"] == [None, 0.5, 0.5]
 
 
 def test_recovery_is_the_share_of_the_way_from_plain_to_the_oracle():
@@ -98,11 +98,11 @@ def test_without_a_gap_between_plain_and_oracle_there_is_no_recovery():
 
 
 def test_valid_rates_are_compared_where_both_have_gone_equally_far():
-    curve = np.array([[0.0, 0.1], [1.0, 0.3], [2.0, 0.7]])
+    curve = [[0.0, 0.1], [1.0, 0.3], [2.0, 0.7]]
     assert [valid_at(curve, kl) for kl in (0, 0.5, 1.5, 9)] == pytest.approx([0.1, 0.2, 0.5, 0.7])
     observations = []
     for seed in (1, 2):
-        observations += [Observation("one", seed, {"curve": curve.tolist()})]
+        observations += [Observation("one", seed, {"curve": curve})]
         observations += [Observation("other", seed, {"curve": [[0.0, 0.1], [1.5, 0.2 + seed / 10]]})]
     difference = difference_at_equal_kl(Results(observations), "one", "other")
     assert difference.value == pytest.approx(0.5 - 0.35)
@@ -136,7 +136,7 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
             continue
         readout = credit.scheme if isinstance(credit, RandomGate) else credit
         assert isinstance(readout, ReadoutCredit) and isinstance(credit, RandomGate) == (scheme == RANDOM_GATE)
-        assert (readout.audits, readout.penalty, readout.l2, readout.reader, len(readout.labels)) == (
+        assert (readout.audits, readout.penalty, readout.ridge, readout.reader, len(readout.labels)) == (
             8,
             0.1,
             1,
