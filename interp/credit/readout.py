@@ -5,7 +5,10 @@
     3. refit    every few steps, a logistic regression of validity on what was read, over all audits so far
     4. pay      p_b = P(valid | what was read in rollout b)
 
-        gate_b = p_b - penalty (1 - p_b)           of a success; a failure keeps its reward
+        gate_b = p_b - penalty (1 - p_b)           of a success; a failure keeps its reward          pay "graded"
+        gate_b = 1 if p_b is among the highest, else the rollout is screened out of its group         pay "select"
+
+    5. where a whole group failed: bonus_b = bonus p_b (1 - step / bonus_steps), less than a lone success, and annealed
 
 With a penalty, a success that is likely lucky falls below an honest failure. p is calibrated: audits are a fair sample
 of the successes, so a readout that knows nothing pays every success the share that is valid. The gate is graded, so the
@@ -22,10 +25,10 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.checks import Count, Range, expect_plausible
+from interp.checks import Count, Range, Share, expect_plausible
 from interp.credit.base import Credit, RolloutBatch
 from interp.policy.policy import Policy
 from interp.readouts.columns import Columns, Labels, expect_sources, read_columns
@@ -36,6 +39,7 @@ from interp.rollouts.record import Rollout
 from interp.tasks.base import hash_of
 
 Reader = Literal["base", "live"]
+Pay = Literal["graded", "select"]
 
 
 @dataclass(eq=False)
@@ -54,6 +58,14 @@ class ReadoutCredit:
     """Audits of this run that a fit uses, the latest."""
     penalty: Annotated[float, Range(0, 1)] = 0.0
     """What a success that is surely lucky loses, as a share of the reward."""
+    pay: Pay = "graded"
+    """graded: by the probability that it is valid. select: wholly, or not at all."""
+    select_share: Share = 0.25
+    """With select: share of the successes of a batch that is paid."""
+    bonus: Share = 0.0
+    """What an answer that looks valid gets in a group in which all answers are wrong, at the first step."""
+    bonus_steps: Count = 20
+    """Steps over which the bonus falls to nothing."""
     ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 1.0
     """Ridge penalty of the fit."""
     labels: Labels = field(default_factory=Labels)
@@ -84,8 +96,11 @@ class ReadoutCredit:
         """Audit some successes of the batch, and refit if it is time."""
         step = batch.rollouts[0].step
         rows, columns = self._read(batch)
-        is_judged = [batch.rollouts[row].valid is not None for row in rows]
-        candidates = [at for at in range(len(rows)) if is_judged[at] and bool(columns.is_readable_B[at])]
+        candidates = [
+            at
+            for at, row in enumerate(rows)
+            if batch.rollouts[row].reward > 0 and batch.rollouts[row].valid is not None and columns.is_readable_B[at]
+        ]
         audited = sorted(candidates, key=lambda at: _audit_order(batch, rows[at]))[: self.audits]
         is_valid_A = torch.tensor([bool(batch.rollouts[rows[at]].valid) for at in audited], dtype=torch.bool)
         new = Labels(columns.at(audited), is_valid_A, torch.ones(len(audited), dtype=torch.float64))
@@ -123,16 +138,41 @@ class ReadoutCredit:
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch) -> Credit:
         rows, columns = self._read(batch)
-        p_S = self.probability(columns)
-        gate_S = p_S - self.penalty * (1 - p_S)
+        p_B = torch.full((len(batch.rollouts),), torch.nan, dtype=torch.float64)
+        p_B[rows] = self.probability(columns)
+        is_inside_B = torch.ones_like(p_B, dtype=torch.bool)
         if self.text_range is not None:
-            gate_S = torch.where(self.text_range.contains(columns), gate_S, gate_S.clamp(max=0))
-        is_known_S = ~p_S.isnan()
-        gate_B, counts_B = torch.ones(len(batch.rollouts)), torch.ones(len(batch.rollouts), dtype=torch.bool)
-        gate_B[rows] = torch.where(is_known_S, gate_S, 1.0).float()
-        counts_B[rows] = is_known_S
+            is_inside_B[rows] = self.text_range.contains(columns)
+        is_success_B = (batch.rewards_B > 0) & (batch.lengths_B > 0)
+        gate_B, counts_B = self._pay(torch.where(is_success_B, p_B, torch.nan), is_success_B, is_inside_B)
         facts = {"audited": float(len(self._audited)), "audited_valid_share": self._known.base_rate}
-        return Credit(gate_B, batch.mask_BL.float(), counts_B=None if bool(counts_B.all()) else counts_B, facts=facts)
+        return Credit(
+            gate_B.float(),
+            batch.mask_BL.float(),
+            bonus_B=self._bonus(batch, torch.where(is_inside_B, p_B, 0.0)) if self.bonus else None,
+            counts_B=None if bool(counts_B.all()) else counts_B,
+            facts=facts,
+        )
+
+    def _pay(
+        self, p_B: Float[Tensor, " B"], is_success_B: Bool[Tensor, " B"], is_inside_B: Bool[Tensor, " B"]
+    ) -> tuple[Float[Tensor, " B"], Bool[Tensor, " B"]]:
+        """The gates of the successes, and which rollouts count."""
+        is_known_B = ~p_B.isnan()
+        counts_B = is_known_B | ~is_success_B
+        if self.pay == "select":
+            ordered = p_B.nan_to_num(-1.0).masked_fill(~is_inside_B, -1.0).sort(descending=True, stable=True).indices
+            chosen_B = torch.zeros_like(counts_B)
+            chosen_B[ordered[: round(self.select_share * int(is_known_B.sum()))]] = True
+            return torch.ones_like(p_B), counts_B & (chosen_B & is_inside_B | ~is_success_B)
+        gate_B = p_B - self.penalty * (1 - p_B)
+        gate_B = torch.where(is_inside_B, gate_B, gate_B.clamp(max=0))
+        return torch.where(is_known_B, gate_B, 1.0), counts_B
+
+    def _bonus(self, batch: RolloutBatch, p_B: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+        """What answers of groups that failed as a whole get; nothing for the others."""
+        share = max(0.0, 1 - batch.rollouts[0].step / self.bonus_steps)
+        return torch.where(_in_failed_groups(batch), self.bonus * share * p_B.nan_to_num(0.0), 0.0).float()
 
     def probability(self, columns: Columns) -> Float[Tensor, " B"]:
         """P(valid) of successes, from what was read in each; NaN where something could not be read."""
@@ -141,13 +181,19 @@ class ReadoutCredit:
         return self._fit.log_odds(columns.x_BF).sigmoid()
 
     def _read(self, batch: RolloutBatch) -> tuple[list[int], Columns]:
-        """The successes of a batch, and what is read in them. The same batch is read once."""
+        """The rollouts that are paid by what they say, and what is read in them. The same batch is read once."""
         if self._last is None or self._last[0] is not batch.rollouts:
-            rows = [row for row, rollout in enumerate(batch.rollouts) if rollout.reward > 0 and rollout.tokens]
+            is_read_B = (batch.rewards_B > 0) | (_in_failed_groups(batch) & (self.bonus > 0))
+            rows = (is_read_B & (batch.lengths_B > 0)).nonzero()[:, 0].tolist()
             reader = batch.base if self.reader == "base" else batch.policy
             columns = read_columns(self.sources, reader, [batch.rollouts[row] for row in rows])
             self._last = (batch.rollouts, rows, columns)
         return self._last[1:]
+
+
+def _in_failed_groups(batch: RolloutBatch) -> Bool[Tensor, " B"]:
+    rewards_PG = batch.rewards_B.view(-1, batch.group)
+    return (rewards_PG <= 0).all(1).repeat_interleave(batch.group)
 
 
 def _audit_order(batch: RolloutBatch, row: int) -> int:

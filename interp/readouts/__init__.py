@@ -2,6 +2,7 @@
 
 reading     one pass of a policy over rollouts
 sources     what is read: likelihood, residual, latents, format, completeness, text
+intention   what was about to be written, read from latents, against what stands there
 columns     the numbers of several sources side by side; audited rollouts with their labels
 logistic    from numbers to log-odds
 text_range  whether a text is like those the reader knows
@@ -11,6 +12,7 @@ controls    the same sources with what they claim to read taken away
 
 from interp.readouts.columns import Columns, Labels, label_rollouts, read_columns, with_base_rate
 from interp.readouts.edits import lucky_edits, record_text
+from interp.readouts.intention import Intention, Lens, fit_lens
 from interp.readouts.logistic import Logistic, fit_logistic
 from interp.readouts.reading import Reading, read_rollouts
 from interp.readouts.sources import (
@@ -30,8 +32,10 @@ __all__ = [
     "Columns",
     "Completeness",
     "Format",
+    "Intention",
     "Labels",
     "Latents",
+    "Lens",
     "Likelihood",
     "Logistic",
     "Reading",
@@ -39,6 +43,7 @@ __all__ = [
     "Source",
     "TextCounts",
     "TextRange",
+    "fit_lens",
     "fit_logistic",
     "label_rollouts",
     "lucky_edits",

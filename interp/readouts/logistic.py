@@ -50,7 +50,7 @@ def fit_logistic(
     ridge: float = 1.0,
     weight_B: Float[Tensor, " B"] | None = None,
 ) -> Logistic:
-    """The regression of least penalized loss, `sum_b weight_b loss_b + ridge / 2 |weights|^2`. Both kinds are needed."""
+    """The regression of least `sum_b weight_b loss_b + ridge / 2 |weights|^2`. Texts of both kinds are needed."""
     x_BF, y_B = x_BF.double(), is_valid_B.double()
     weight_B = torch.ones_like(y_B) if weight_B is None else weight_B.double()
     mean_F = x_BF.mean(0)

@@ -204,3 +204,45 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
         check_scheme(control, policy)
         control.observe(batch)
         control(batch).validate(batch)
+
+
+def test_selection_pays_the_successes_that_look_best_and_leaves_the_others_out_of_their_groups():
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, pay="select", select_share=0.5))
+    batch = make_batch()
+    credit = scheme(batch).validate(batch)
+    assert credit.counts_B is not None and credit.gate_B.tolist() == [1] * 40
+    assert credit.counts_B[1::4].all() and not credit.counts_B[3::4].any() and credit.counts_B[::2].all()
+
+
+def test_a_bonus_goes_to_answers_that_look_valid_where_a_whole_group_failed_and_is_annealed():
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, bonus=0.4, bonus_steps=10))
+
+    def bonuses(step: int) -> list[float]:
+        formats = ("steps", "direct", "steps", "direct", "steps", "direct", "steps", "direct")
+        rows = [make_rollout(i == 7, format=format, step=step, sample=i) for i, format in enumerate(formats)]
+        batch = RolloutBatch.from_rollouts(rows, 4)
+        bonus_B = scheme(batch).validate(batch).bonus_B
+        assert bonus_B is not None
+        return bonus_B.tolist()
+
+    assert bonuses(0) == pytest.approx([0.4, 0, 0.4, 0, 0, 0, 0, 0], abs=0.03)
+    assert bonuses(5) == pytest.approx([0.2, 0, 0.2, 0, 0, 0, 0, 0], abs=0.03)
+    assert bonuses(10) == bonuses(11) == [0] * 8
+
+
+def test_only_successes_are_audited_also_where_failures_are_read():
+    rows = [make_rollout(0, sample=i) for i in range(4)] + [make_rollout(1, valid=True, sample=i) for i in range(4)]
+    scheme = ReadoutCredit(FORMATS, bonus=0.4, audits=8)
+    scheme.observe(RolloutBatch.from_rollouts(rows, 4))
+    assert scheme._audited.is_valid_A.tolist() == [True] * 4
+
+
+def test_texts_outside_the_range_of_the_base_are_paid_nothing_but_can_lose():
+    class Nothing:
+        def contains(self, columns):
+            return torch.zeros(len(columns.x_BF), dtype=torch.bool)
+
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.5))
+    scheme.text_range = Nothing()  # type: ignore[assignment]
+    gate_B = scheme(make_batch()).gate_B
+    assert gate_B[1::4].tolist() == [0] * 10 and gate_B[3::4].max() < -0.4

@@ -1,0 +1,125 @@
+"""What a policy was about to write, read from latents, against what stands there.
+
+A lens is a linear map from the codes of a dictionary at one token to the next token. It is fitted on the base's own
+answers, without any label: there the next token is what was intended, but for slips. On another's text, a token that
+the lens finds unlikely is a step that was not due.
+
+    surprise of a token = - log p_lens(token | codes at the token before)
+
+`Intention` gives the mean and the largest of them over the tokens of given roles. The largest is what matters: one
+wrong step spoils a chain, however many are right.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp.artifacts import BadInput
+from interp.features.families import TokenSelector
+from interp.policy.policy import Policy
+from interp.policy.residual import Layer
+from interp.readouts.reading import Reading, read_rollouts
+from interp.readouts.sources import Latents
+from interp.rollouts.record import Rollout
+from interp.tsae import TSAE
+
+COPIED = ("carry", "operator", "operand")
+"""Roles of tokens that a step takes from the problem or from the step before."""
+MIN_TOKENS = 100
+EPOCHS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """Logits of the next token from codes, for the tokens that were met in fitting."""
+
+    weight_FV: Float[Tensor, "F V"]
+    bias_V: Float[Tensor, " V"]
+    tokens: tuple[int, ...]
+
+    def surprise(self, codes_NF: Float[Tensor, "N F"], next_N: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """-log p of the next tokens. One that was never met in fitting is as surprising as the least likely."""
+        logp_NV = (codes_NF @ self.weight_FV + self.bias_V).log_softmax(-1)
+        index = {token: at for at, token in enumerate(self.tokens)}
+        at_N = torch.tensor([index.get(token, -1) for token in next_N.tolist()], dtype=torch.long)
+        met_N = -logp_NV.gather(1, at_N.clamp(min=0)[:, None])[:, 0]
+        return torch.where(at_N >= 0, met_N, -logp_NV.amin(1))
+
+
+def fit_lens(codes_NF: Float[Tensor, "N F"], next_N: Int[Tensor, " N"], *, ridge: float = 1.0) -> Lens:
+    """The multinomial regression of the next token on codes, of least `mean loss + ridge / (2 N) |weights|^2`."""
+    if len(next_N) < MIN_TOKENS:
+        raise BadInput(f"expected at least {MIN_TOKENS} tokens to fit a lens on, got {len(next_N)}")
+    tokens, at_N = next_N.unique(return_inverse=True)
+    weight_FV = torch.zeros(codes_NF.shape[1], len(tokens), requires_grad=True)
+    bias_V = torch.zeros(len(tokens), requires_grad=True)
+    scale = codes_NF.norm(dim=1).mean().clamp(min=1e-6)
+    optimizer = torch.optim.LBFGS([weight_FV, bias_V], max_iter=EPOCHS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        logits_NV = (codes_NF / scale) @ weight_FV + bias_V
+        value = F.cross_entropy(logits_NV, at_N) + ridge / (2 * len(at_N)) * (weight_FV**2).sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return Lens(weight_FV.detach() / scale, bias_V.detach(), tuple(tokens.tolist()))
+
+
+@dataclass(frozen=True, eq=False)
+class Intention:
+    """The mean and the largest surprise over the tokens of some roles, as a dictionary's latents have it."""
+
+    tsae: TSAE
+    layer: int
+    lens: Lens
+    roles: tuple[str, ...] = COPIED
+    name: str = "intention"
+    needs_logprobs: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        tsae: TSAE,
+        layer: int,
+        base: Policy,
+        rollouts: Sequence[Rollout],
+        *,
+        roles: tuple[str, ...] = COPIED,
+        ridge: float = 1.0,
+    ) -> "Intention":
+        """The intention of a base, from some of its own answers."""
+        reading = read_rollouts(base, rollouts, [tsae.at(layer)], logprobs=False)
+        before_N, next_N = _pairs(reading, roles)
+        codes_NF = tsae.encode(reading.residuals[tsae.at(layer)][before_N])
+        return cls(tsae, layer, fit_lens(codes_NF, next_N[before_N], ridge=ridge), roles)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return (self.tsae.at(self.layer),)
+
+    def expect_reader(self, reader: Policy) -> None:
+        Latents(self.tsae, self.layer).expect_reader(reader)
+
+    def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
+        before_N, next_N = _pairs(reading, self.roles)
+        codes_SF = self.tsae.encode(reading.residuals[self.tsae.at(self.layer)][before_N])
+        surprise_N = torch.zeros(len(before_N))
+        surprise_N[before_N] = self.lens.surprise(codes_SF, next_N[before_N]).float()
+        mean_B1 = reading.mean_by_rollout(surprise_N[:, None], before_N)
+        largest_B = -reading.min_by_rollout(torch.where(before_N, -surprise_N, torch.inf))
+        return torch.cat([mean_B1, largest_B[:, None]], 1)
+
+
+def _pairs(reading: Reading, roles: Sequence[str]) -> tuple[Bool[Tensor, " N"], Int[Tensor, " N"]]:
+    """Which tokens stand before one of the roles, and the token after each."""
+    before_N = reading.selected(TokenSelector(next_roles=tuple(roles)))
+    after: Any = [token for row in reading.rollouts for token in (*row.tokens[1:], -1)[: len(row.tokens)]]
+    return before_N, torch.tensor(after, dtype=torch.long)
