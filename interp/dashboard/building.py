@@ -110,7 +110,9 @@ class Building:
         visitor = self._visitor(features)
         readings = visitor.read()
         learning = learning_rows(self.inputs, self.checkpoints, visitor.training, levels=self.levels.are_of_rollouts)
-        changes = change_rows(self.inputs, self.checkpoints, tracked, self.levels.of, self.config)
+        run_of = [entry.run for entry in self.checkpoints.entries]
+        pairs = [(run_of[each.checkpoints[-1]], run_of[each.checkpoints[-2]]) for each in compared]
+        changes = change_rows(self.inputs, self.checkpoints, tracked, pairs, self.levels.of, self.config)
         buckets = self.levels.names([row for reading in readings for row in reading.batch.rows], learning)
         features.choose(readings)
         rollouts = add_rollouts(

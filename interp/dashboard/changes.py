@@ -3,7 +3,7 @@
 Rates are compared on problems held out, from the first of these that has both ends of a run:
 
 rollouts     answers of both to the same problems, given to the report: paired by problem
-tracks       the same, as tracks counted them: paired by problem
+tracks       the same, as tracks or a comparison counted them: paired by problem
 evaluation   rates alone: not paired, so that intervals are wider
 
 Rollouts of training are no source: the problems of its first and last steps are others.
@@ -31,6 +31,7 @@ from interp.stats.shares import share_difference
 from interp.tracking.behavior import BEHAVIOR_MEASURES, BehaviorCounts, PromptCounts, rate_difference
 from interp.tracking.config import ON_POLICY, RESAMPLED
 from interp.tracking.drift import TRUSTED
+from interp.tracking.tracks import Tracks
 from interp.tracking.verdicts import STRENGTHENED, WEAKENED
 
 COLUMNS = ("pass_rate", "valid_rate", LUCKY_SHARE, "direct_share", "malformed_share")
@@ -69,7 +70,8 @@ class Counted:
         return cls(ROLLOUTS, _as_pairs(counts))
 
     @classmethod
-    def of_tracks(cls, behavior: BehaviorCounts) -> "Counted":
+    def of_tracks(cls, behavior: BehaviorCounts, problems: str = "") -> "Counted":
+        """`problems` tells sets of problems apart: in the counts problems have numbers alone."""
         counts: dict[Key, dict[Hashable, list[int]]] = {}
         for (bucket, prompt), counts_M2 in behavior.counts.items():
             of_prompt: dict[str, list[int]] = dict(zip(BEHAVIOR_MEASURES, counts_M2.tolist(), strict=True))
@@ -78,7 +80,7 @@ class Counted:
             for measure in COLUMNS:
                 if measure in of_prompt:
                     for name in (bucket, ALL):
-                        counts.setdefault((name, measure), {})[bucket, prompt] = of_prompt[measure]
+                        counts.setdefault((name, measure), {})[problems, bucket, prompt] = of_prompt[measure]
         return cls(TRACKS, _as_pairs(counts))
 
     def _pair(self, other: "Counted", key: Key) -> tuple[PromptCounts, PromptCounts]:
@@ -133,6 +135,7 @@ class Sources:
             if (policy := named.result.made_from.get("policy")) and not any(row.advantages for row in named.result):
                 counted = Counted.of_rollouts(named.result, level_of)
                 self.rollouts.setdefault(weights_of(policy), []).append(counted)
+        self.compared = [named.result.tracks for named in inputs.comparisons]
         self.evaluations: dict[str, Rated] = {}
         for named in inputs.evaluations:
             evaluation = named.result
@@ -153,15 +156,23 @@ class Sources:
             first, *resampled = self.rollouts[base]
             return first, self.rollouts[ends[0]][0], resampled[0] if resampled else None
         if (tracked := self.tracked.get(run)) and len(tracked.tracks.steps) > 1:
-            steps = tracked.tracks.steps
-            places = ((steps[0], ON_POLICY), (steps[-1], ON_POLICY), (steps[0], RESAMPLED))
-            first, last, resampled = (
-                Counted.of_tracks(tracked.tracks.checkpoint_sums(*place).behavior) for place in places
-            )
-            return first, last, resampled
+            return _tracked_answers(tracked.tracks, tracked.tracks.steps[-1])
+        for tracks in self.compared:
+            steps = {weights_of(tracks.made_from[f"policy-{step}"]): step for step in reversed(tracks.steps)}
+            ends = [steps[each] for each in later if each in steps]
+            if ends and base is not None and steps.get(base) == tracks.steps[0] != ends[0]:
+                return _tracked_answers(tracks, ends[0])
         if base in self.evaluations and (ends := [each for each in later if each in self.evaluations]):
             return self.evaluations[base], self.evaluations[ends[0]], None
         return None
+
+
+def _tracked_answers(tracks: Tracks, last: int) -> tuple[Counted, Counted, Counted | None]:
+    """Answers of the base of tracks, of the checkpoint `last`, and of the base again if it was sampled twice."""
+    base, problems = tracks.steps[0], tracks.made_from.get(ON_POLICY, "")
+    places = [(base, ON_POLICY), (last, ON_POLICY), *([(base, RESAMPLED)] if base in tracks.resampled_steps else [])]
+    counted = [Counted.of_tracks(tracks.checkpoint_sums(*place).behavior, problems) for place in places]
+    return counted[0], counted[1], counted[2] if len(counted) > 2 else None
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -171,10 +182,12 @@ def change_rows(
     inputs: Inputs,
     checkpoints: Checkpoints,
     tracked: Sequence[TrackedRun],
+    compared: Sequence[tuple[int, int]],
     level_of: Callable[[Rollout], str | None],
     config: DashboardConfig,
 ) -> list[Row]:
-    """A row for each base, run, control, and run less its control, as the index of a report has it."""
+    """A row for each base, run, control, and run less its control, as the index of a report has it. `compared` are the
+    runs of B and A of comparisons: their difference has a row too."""
     sources, rows = Sources(inputs, tracked, level_of), []
     ends: dict[int, tuple[Answers, Answers, Answers | None]] = {}
     numbers = [run for run in range(len(checkpoints.runs)) if len(checkpoints.of_run(run)) > 1]
@@ -199,8 +212,8 @@ def change_rows(
         row = _row(kind, entry.name, last, base) | {"run": run, "checkpoint": checkpoints.of_run(run)[-1]}
         one = by_tracks.get(run)
         rows.append(row | {"latents": _counts(one, "changes"), "trusted": None if one is None else _trusted(one)})
-    for run, control in controls.items():
-        if run in ends and control in ends and ends[run][1].source == ends[control][1].source:
+    for run, control in dict.fromkeys([*controls.items(), *compared]):
+        if run != control and run in ends and control in ends and ends[run][1].source == ends[control][1].source:
             name = f"{checkpoints.runs[run].name} less {checkpoints.runs[control].name}"
             rows.append(_row(AGAINST, name, ends[run][1], ends[control][1]))
     order = (BASE, RUN, CONTROL, AGAINST)

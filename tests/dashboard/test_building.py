@@ -203,6 +203,19 @@ def test_roles_trials_and_findings_stand_beside_their_controls(whole, results):
     assert any("drawn at random" in finding["detail"] for finding in findings)
 
 
+@pytest.mark.parametrize("source", ["tracks", "comparison"])
+def test_changes_of_a_run_come_from_tracks_or_from_a_comparison_beside_the_base_again(results, source):
+    dashboard = make(results.run, getattr(results, source), config=replace(CONFIG, questions=0, rollouts=0))
+    rows = {row["name"]: row for row in dashboard.index["overview"]["changes"]}
+    assert list(rows) == ["base", "run", "base again"] and all(row["paired"] for row in rows.values())
+    tracks = results.tracks if source == "tracks" else results.comparison.tracks
+    (cell,) = (each for each in rows["run"]["cells"] if (each["bucket"], each["measure"]) == ("1", "pass_rate"))
+    ends = [tracks.checkpoint_sums(step, "on-policy").behavior for step in (tracks.steps[0], tracks.steps[-1])]
+    first, last = (counts.prompt_counts("1", "pass_rate", tracks.prompts["1"]).rate.value for counts in ends)
+    assert cell["value"] == pytest.approx(last - first)
+    assert (rows["run"]["latents"] is None) == (source == "comparison")
+
+
 def test_a_comparison_names_its_checkpoints_in_the_run(whole, results):
     (entry,) = whole.index["comparisons"]
     steps = [whole.index["checkpoints"][entry[side]]["step"] for side in ("base", "a", "b")]

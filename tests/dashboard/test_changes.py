@@ -39,7 +39,7 @@ def two_runs() -> Checkpoints:
 
 
 def rows_of(inputs: Inputs, *controls: str) -> dict[tuple[str, str], dict[str, Any]]:
-    rows = change_rows(inputs, two_runs(), [], lambda row: row.level, DashboardConfig(controls=controls))
+    rows = change_rows(inputs, two_runs(), [], [], lambda row: row.level, DashboardConfig(controls=controls))
     return {(row["kind"], row["name"]): row for row in rows}
 
 

@@ -28,7 +28,7 @@ export function Changes({ index, changes }: { index: Index; changes: readonly Ch
     return (
       <Missing
         what="two checkpoints of a run that answered the same problems"
-        why="Changes come from interp track, interp evaluate, or rollouts of both."
+        why="Changes come from interp track, interp compare, interp evaluate, or rollouts of both."
       />
     );
   const groups = groupsOf(index, changes);
