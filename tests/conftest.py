@@ -6,6 +6,7 @@ The shapes in the signatures of `SHAPE_CHECKED` modules are checked at every cal
 import gc
 import os
 import signal
+import sys
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a background job: tests press Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,6 +25,9 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 
 THREADS = torch.get_num_threads()
+# keep what is compiled: else each worker and each process that a test starts compiles the package and its tests again
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 SHAPE_CHECKED = [
     "interp.activations",
     "interp.policy",
