@@ -29,6 +29,7 @@ from grpo_fixtures import (
     wait_for_lines,
     wait_until_training,
 )
+from safetensors.torch import load_file
 
 from interp.artifacts import BadInput, InUse, Mismatch, read_manifest, with_checksum
 from interp.grpo import Run
@@ -76,6 +77,21 @@ def test_a_run_killed_at_random_points_ends_in_the_same_bits(name, whole, tmp_pa
         kill_at(job, place, rng.randint(first, last))
     finish(job)
     assert_same_run(job.out, whole(job))
+
+
+def test_what_source_and_strategies_learned_is_resumed(whole, tmp_path):
+    job = replace(JOBS["strategies"], out=tmp_path / "run")
+    kill_at(job, "step", 6)
+    learned = load_file(job.out / "state" / "more.safetensors")
+    assert set(learned) == {
+        "source/part",
+        "source/rates",
+        *(f"strategies/replay/{x}" for x in ("successes", "audits_done")),
+    }
+    assert learned["strategies/replay/audits_done"] > 0 and len(learned["strategies/replay/successes"]) > len("[]")
+    finish(job)
+    assert_same_run(job.out, whole(job))
+    assert metric_lines(job.out)[-1]["replay_share"] > 0
 
 
 def test_a_run_killed_from_outside_ends_in_the_same_bits(whole, tmp_path):
