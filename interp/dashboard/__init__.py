@@ -9,7 +9,7 @@ visits, rollouts, readings    checkpoints visited; which rollouts are shown; wha
 extras                        further values per token, from who makes the report
 latent_facts, examples        densities, the logit lens and neighbours; where each latent is strongest
 tracked, trials, comparisons  tracks, roles and comparisons as a report shows them
-learning, changes             rates by checkpoint; what training changed in them, run by run, beside controls
+learning, answers, changes    rates by checkpoint; answers of both ends of a run; what changed, beside controls
 overview, verdicts            findings in sentences, verdicts of studies
 report, page, dashboard       chunks, the HTML file, the result
 building                      all of it in order

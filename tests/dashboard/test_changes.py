@@ -8,7 +8,8 @@ from grpo_fixtures import make_rollout
 
 from interp.artifacts import BadInput
 from interp.dashboard import DashboardConfig
-from interp.dashboard.changes import Counted, Rated, change_rows, is_control_run
+from interp.dashboard.answers import Counted, Rated
+from interp.dashboard.changes import change_rows, is_control_run
 from interp.dashboard.checkpoints import Checkpoints
 from interp.dashboard.inputs import Inputs, Named
 from interp.rollouts import Rollouts
