@@ -13,7 +13,13 @@ from interp.artifacts import BadInput, reserve
 from interp.checks import Count, Name, Threads
 from interp.cli.app import Args
 from interp.costs import say_time
-from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
+from interp.credit.names import (
+    FEATURE_SCHEME_NAMES,
+    LATENT_SCHEME_NAMES,
+    READOUT_SCHEME_NAMES,
+    SCHEME_NAMES,
+    TASK_SCHEME_NAMES,
+)
 from interp.organism import load_task_or_default, shipped_path
 from interp.policy.config import SampleConfig
 from interp.policy.files import check_config
@@ -34,7 +40,8 @@ DEFAULT_PROBLEMS = 64
 """Number of problems taken from a task that can make any number of them."""
 SECONDS_PER_PROBLEM = 2e-4
 CREDIT_HELP = (
-    f"{', '.join(SCHEME_NAMES + TASK_SCHEME_NAMES)}; with --tsae and --roles: {', '.join(FEATURE_SCHEME_NAMES)}."
+    f"{', '.join(SCHEME_NAMES + READOUT_SCHEME_NAMES + TASK_SCHEME_NAMES)}; with --tsae: "
+    f"{', '.join(LATENT_SCHEME_NAMES)}; with --tsae and --roles: {', '.join(FEATURE_SCHEME_NAMES)}."
 )
 
 
@@ -222,7 +229,7 @@ class TrainArgs(Args):
     """The measured bucket of --buckets to train on."""
     credit: Annotated[Name, tyro.conf.arg(help=CREDIT_HELP)] = "uniform"
     tsae: Path | None = None
-    """The dictionary for credit by features."""
+    """The dictionary for credit by latents or by features."""
     roles: Path | None = None
     """The roles of its latents, as `interp roles --out` saves them."""
     threads: Threads | None = None

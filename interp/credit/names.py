@@ -12,6 +12,10 @@ SCHEME_NAMES = (
     "ktae",
     "input-gradient",
 )
+READOUT_SCHEME_NAMES = ("likelihood", "text", "likelihood-text", "likelihood-completeness")
+"""Successes paid by how likely they are to be valid, read without a dictionary and refitted on audits."""
+LATENT_SCHEME_NAMES = ("latents", "residual")
+"""The same, read at the layer of a dictionary, which these schemes need: by its latents, or by what they are of."""
 TASK_SCHEME_NAMES = ("monte-carlo",)
 """These schemes need the task, whose verifier judges what they sample."""
 FEATURE_SCHEME_NAMES = ("features", "features-gate", "features-weights", "features-control")

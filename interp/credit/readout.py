@@ -5,13 +5,15 @@
     3. refit    every few steps, a logistic regression of validity on what was read, over all audits so far
     4. pay      p_b = P(valid | what was read in rollout b)
 
-        gate_b = p_b - penalty (1 - p_b)           of a success; a failure keeps its reward          pay "graded"
-        gate_b = 1 if p_b is among the highest, else the rollout is screened out of its group         pay "select"
+        gate_b = p_b - penalty (mean p of the batch's successes)    a failure keeps its reward         pay "graded"
+        gate_b = 1 if p_b is among the highest, else the rollout is screened out of its group          pay "select"
 
     5. where a whole group failed: bonus_b = bonus p_b (1 - step / bonus_steps), less than a lone success, and annealed
 
-With a penalty, a success that is likely lucky falls below an honest failure. p is calibrated: audits are a fair sample
-of the successes, so a readout that knows nothing pays every success the share that is valid. The gate is graded, so the
+With a penalty, a success that is likely lucky falls below an honest failure. The penalty is relative to the mean, so
+that successes as a whole never fall below failures: a fixed one would teach a policy whose successes are nearly all
+lucky to fail. p is calibrated: audits are a fair sample of the successes, so a readout that knows nothing pays every
+success the share that is valid. The gate is graded, so the
 group's deviation should not be the unit of the advantage (`GRPOConfig(scale="none")`): it would give a group in which
 all successes are doubtful the same force as one in which a success is sure.
 
@@ -56,8 +58,9 @@ class ReadoutCredit:
     """Steps between fits."""
     memory: Count = 2048
     """Audits of this run that a fit uses, the latest."""
-    penalty: Annotated[float, Range(0, 1)] = 0.0
-    """What a success that is surely lucky loses, as a share of the reward."""
+    penalty: Annotated[float, Range(0, 1)] = 0.5
+    """What every success loses, as a share of what successes get on average. At 1 the average success is worth a
+    failure."""
     pay: Pay = "graded"
     """graded: by the probability that it is valid. select: wholly, or not at all."""
     select_share: Share = 0.25
@@ -66,12 +69,15 @@ class ReadoutCredit:
     """What an answer that looks valid gets in a group in which all answers are wrong, at the first step."""
     bonus_steps: Count = 20
     """Steps over which the bonus falls to nothing."""
-    ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 1.0
+    ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 0.1
     """Ridge penalty of the fit."""
     labels: Labels = field(default_factory=Labels)
     """Audits from before the run, such as those of the base's own rollouts and their edits."""
     text_range: TextRange | None = None
     """Texts outside of it are paid nothing. None pays them as read."""
+
+    needs_no_scale = True
+    """Its gates are graded: `interp.grpo.train` warns if the group's deviation is the unit of advantages."""
 
     def __post_init__(self) -> None:
         expect_plausible(self)
@@ -165,7 +171,7 @@ class ReadoutCredit:
             chosen_B = torch.zeros_like(counts_B)
             chosen_B[ordered[: round(self.select_share * int(is_known_B.sum()))]] = True
             return torch.ones_like(p_B), counts_B & (chosen_B & is_inside_B | ~is_success_B)
-        gate_B = p_B - self.penalty * (1 - p_B)
+        gate_B = p_B - self.penalty * p_B[is_known_B].mean()
         gate_B = torch.where(is_inside_B, gate_B, gate_B.clamp(max=0))
         return torch.where(is_known_B, gate_B, 1.0), counts_B
 

@@ -11,12 +11,20 @@ from interp.credit.entropy import TopEntropy
 from interp.credit.input_gradient import InputGradient
 from interp.credit.ktae import KTAE
 from interp.credit.monte_carlo import MonteCarloValues
-from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
+from interp.credit.names import (
+    FEATURE_SCHEME_NAMES,
+    LATENT_SCHEME_NAMES,
+    READOUT_SCHEME_NAMES,
+    SCHEME_NAMES,
+    TASK_SCHEME_NAMES,
+)
 from interp.credit.oracles import FirstError, StepValidity
 from interp.credit.random import PositionMatched, RandomTokens
+from interp.credit.readout import ReadoutCredit
 from interp.credit.uniform import Uniform
 from interp.policy.config import SampleConfig
 from interp.policy.prompts import PLAIN, PromptFormat
+from interp.readouts.sources import Completeness, Latents, Likelihood, Residual, Source, TextCounts
 from interp.tasks.base import Task
 
 SCHEMES: dict[str, CreditScheme] = {
@@ -31,6 +39,13 @@ SCHEMES: dict[str, CreditScheme] = {
     "ktae": KTAE(),
     "input-gradient": InputGradient(),
 }
+READOUT_SCHEMES: dict[str, tuple[Source, ...]] = {
+    "likelihood": (Likelihood(),),
+    "text": (TextCounts(),),
+    "likelihood-text": (Likelihood(), TextCounts()),
+    "likelihood-completeness": (Likelihood(), Completeness()),
+}
+"""What `ReadoutCredit` reads, without a dictionary."""
 TASK_SCHEMES: dict[str, dict[str, Any]] = {"monte-carlo": {"n": 9}}
 """Settings of `MonteCarloValues`. These schemes need the task that is trained on."""
 FEATURE_SCHEMES: dict[str, dict[str, Any]] = {
@@ -53,16 +68,21 @@ def make_scheme(
 ) -> CreditScheme:
     """The scheme of this name.
 
-    `tsae` and `roles` are directories, for feature schemes only. `task`, and how its problems are sampled and put, are
-    for schemes that sample; the others do not read them."""
-    if name not in SCHEMES | TASK_SCHEMES | FEATURE_SCHEMES:
-        names = SCHEME_NAMES + TASK_SCHEME_NAMES + FEATURE_SCHEME_NAMES
+    `tsae` and `roles` are directories, for schemes that read latents only. `task`, and how its problems are sampled
+    and put, are for schemes that sample; the others do not read them."""
+    names = SCHEME_NAMES + READOUT_SCHEME_NAMES + TASK_SCHEME_NAMES + LATENT_SCHEME_NAMES + FEATURE_SCHEME_NAMES
+    if name not in names:
         raise BadInput(f"credit must be one of {', '.join(names)}; got {name!r}")
+    if roles and name not in FEATURE_SCHEMES:
+        raise BadInput(f"--roles are for credit by {', '.join(FEATURE_SCHEME_NAMES)}; got them with {name!r}")
+    if name in LATENT_SCHEME_NAMES:
+        return _latent_scheme(name, tsae)
     if name not in FEATURE_SCHEMES:
-        if tsae or roles:
-            raise BadInput(
-                f"--tsae and --roles are for credit by {', '.join(FEATURE_SCHEME_NAMES)}; got them with {name!r}"
-            )
+        if tsae:
+            readers = ", ".join(LATENT_SCHEME_NAMES + FEATURE_SCHEME_NAMES)
+            raise BadInput(f"--tsae is for credit by {readers}; got it with {name!r}")
+        if name in READOUT_SCHEMES:
+            return ReadoutCredit(READOUT_SCHEMES[name])
         return SCHEMES[name] if name in SCHEMES else _sampling_scheme(name, task, sampling, prompt_format)
     if tsae is None or roles is None:
         raise BadInput(
@@ -74,6 +94,18 @@ def make_scheme(
     from interp.tsae import TSAE
 
     return FeatureCredit(TSAE.load(tsae), Roles.load(roles), **FEATURE_SCHEMES[name])
+
+
+def _latent_scheme(name: str, tsae: Path | None) -> CreditScheme:
+    if tsae is None:
+        raise BadInput(f"expected --tsae for credit by {name}, got none: interp tsae fits a dictionary")
+    from interp.tsae import TSAE
+
+    dictionary = TSAE.load(tsae)
+    if dictionary.layer is None:
+        raise BadInput(f"{tsae}: expected a dictionary that says which layer it reads, got one that does not")
+    source = Latents(dictionary, dictionary.layer) if name == "latents" else Residual(dictionary.layer)
+    return ReadoutCredit([Likelihood(), source])
 
 
 def _sampling_scheme(

@@ -93,6 +93,7 @@ def train(
     config = _with_lr(config, sum(p.numel() for p in base.model.parameters()))
     config.expect_affordable(out, sum(p.numel() * p.element_size() for p in base.model.parameters()))
     check_scheme(credit, base)
+    _warn_of_scale(credit, config)
     expect_strategies(strategies)
     source = _source(task, problems, config)
     fillers = [strategy.start(RunSetting(base, task, config, source)) for strategy in strategies]
@@ -124,6 +125,14 @@ def _problem_spec(source: ProblemSource, strategies: Sequence[Strategy]) -> Any:
     if not strategies:
         return source.spec()
     return {"source": source.spec(), "strategies": [strategy.spec() for strategy in strategies]}
+
+
+def _warn_of_scale(credit: CreditScheme | None, config: GRPOConfig) -> None:
+    if getattr(credit, "needs_no_scale", False) and config.objective().scale == "group":
+        warnings.warn(
+            'this credit pays by degrees, and the deviation of a group undoes them: set scale to "none" (--scale none)',
+            stacklevel=3,
+        )
 
 
 def _with_lr(config: GRPOConfig, parameters: int) -> GRPOConfig:

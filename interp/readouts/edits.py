@@ -44,7 +44,7 @@ def lucky_edits(policy: Policy, task: Task, rollouts: Sequence[Rollout]) -> list
     for rollout in {row.problem: row for row in rollouts if row.valid}.values():
         problem = Problem(rollout.problem, rollout.prompt, rollout.label, rollout.split, rollout.depth, rollout.level)
         for edit in task.edits(problem):
-            row = record_text(policy, task, problem, rollout.prompt_ids, edit.completion, run=edit.kind)
+            row = record_text(policy, task, problem, rollout.question_ids, edit.completion, run=edit.kind)
             if row.reward > 0 and not row.valid:
                 lucky.append(row)
     return lucky

@@ -176,7 +176,10 @@ class Completeness(_TextSource):
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
         surplus_B = torch.tensor(
-            [torch.nan if row.depth is None else len(row.steps) - row.depth for row in reading.rollouts],
+            [
+                torch.nan if row.depth is None else len(row.steps) + (row.hint_steps or 0) - row.depth
+                for row in reading.rollouts
+            ],
             dtype=torch.float64,
         )
         columns_B3 = torch.stack([surplus_B == 0, surplus_B < 0, surplus_B > 0], 1).double()

@@ -56,6 +56,8 @@ class Prefix(NamedTuple):
     step: int
     prompt_ids: tuple[int, ...]
     tokens: tuple[int, ...]
+    hint_ids: tuple[int, ...] = ()
+    """The end of the prompt, where it is the beginning of the answer."""
 
     def order(self) -> tuple[Any, ...]:
         """Prefixes of similar length together, in an order that does not depend on that of the rollouts."""
@@ -149,8 +151,9 @@ def continue_prefixes(
 
     def outcome(prefix: Prefix, continuation: Sequence[int]) -> Outcome:
         tokens = (*prefix.tokens, *continuation)[: sampling.max_new_tokens]
-        if (key := (prefix.problem, tokens)) not in outcomes:
-            completion, _ = prompt_format.answer(*policy.decode(tokens))
+        whole = (*prefix.hint_ids, *tokens)
+        if (key := (prefix.problem, whole)) not in outcomes:
+            completion, _ = prompt_format.answer(*policy.decode(whole))
             verdict = task.verify(prefix.problem, completion)
             outcomes[key] = Outcome(float(verdict.rewarded), verdict.valid)
         return outcomes[key]
@@ -191,7 +194,7 @@ def _all_positions(rollout: Rollout, positions: Sequence[int]) -> tuple[int, ...
 
 def _prefix(rollout: Rollout, position: int) -> Prefix:
     problem = Problem(rollout.problem, rollout.prompt, rollout.label, rollout.split, rollout.depth, rollout.level)
-    return Prefix(problem, rollout.step, rollout.prompt_ids, rollout.tokens[:position])
+    return Prefix(problem, rollout.step, rollout.prompt_ids, rollout.tokens[:position], rollout.hint_ids)
 
 
 def _key(rollout: Rollout) -> tuple[str, int, str, int]:

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from option_fixtures import options_of
 
-from interp.credit import FeatureCredit, MonteCarloValues, RewardSubsample, StepValidity
+from interp.credit import FeatureCredit, MonteCarloValues, ReadoutCredit, RewardSubsample, StepValidity
 from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
 from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, TASK_SCHEMES
 from interp.policy.prompts import PLAIN
@@ -38,6 +38,11 @@ def test_every_name_stands_for_these_settings():
     }
     names = (tuple(SCHEMES), tuple(TASK_SCHEMES), tuple(FEATURE_SCHEMES))
     assert names == (SCHEME_NAMES, TASK_SCHEME_NAMES, FEATURE_SCHEME_NAMES)
+    defaults = {field.name: field.default for field in fields(ReadoutCredit) if field.name not in ("sources", "labels")}
+    assert defaults == {
+        "reader": "base", "audits": 8, "refit_every": 2, "memory": 2048, "penalty": 0.5, "pay": "graded",
+        "select_share": 0.25, "bonus": 0.0, "bonus_steps": 20, "ridge": 0.1, "text_range": None,
+    }  # fmt: skip
 
 
 def test_credit_has_these_defaults():

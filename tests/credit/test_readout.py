@@ -6,6 +6,8 @@ import pytest
 import torch
 from conftest import tiny_policy
 from grpo_fixtures import assert_same_run, make_rollout, small_config, train_tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
 from interp.credit import ReadoutCredit, RolloutBatch
@@ -35,7 +37,7 @@ def taught(credit: ReadoutCredit, steps: int = 4) -> ReadoutCredit:
 
 
 def test_until_both_kinds_are_audited_every_success_is_paid_the_share_of_valid_ones():
-    credit, batch = ReadoutCredit(FORMATS), make_batch()
+    credit, batch = ReadoutCredit(FORMATS, penalty=0.0), make_batch()
     gate_B = credit(batch).gate_B
     assert gate_B[1::2].tolist() == [0.5] * 20 and gate_B[::2].tolist() == [1] * 20
     lucky = RolloutBatch.from_rollouts([make_rollout(1, sample=i) for i in range(8)], 4)
@@ -44,14 +46,21 @@ def test_until_both_kinds_are_audited_every_success_is_paid_the_share_of_valid_o
 
 
 def test_a_success_is_paid_by_how_likely_it_is_to_be_valid():
-    gate_B = taught(ReadoutCredit(FORMATS, ridge=0.01))(make_batch()).gate_B
+    gate_B = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.0))(make_batch()).gate_B
     assert gate_B[1::4].min() > 0.95 and gate_B[3::4].max() < 0.05 and gate_B[::2].tolist() == [1] * 20
 
 
 def test_with_a_penalty_a_lucky_success_falls_below_a_failure():
     scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.5))
     gate_B = scheme(make_batch()).gate_B
-    assert gate_B[1::4].min() > 0.9 and gate_B[3::4].max() < -0.4
+    assert gate_B[1::4].min() > 0.7 and gate_B[3::4].max() < -0.2 and gate_B[::2].tolist() == [1] * 20
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0, 1), st.integers(0, 3))
+def test_successes_as_a_whole_never_fall_below_failures(penalty, steps):
+    gate_B = taught(ReadoutCredit(FORMATS, penalty=penalty), steps)(make_batch()).gate_B
+    assert float(gate_B[1::2].mean()) >= -1e-6
 
 
 def test_only_the_audited_labels_are_used():
@@ -104,7 +113,7 @@ def test_completions_without_tokens_are_neither_read_nor_refused():
 
 def test_labels_from_before_the_run_are_a_readout_that_pays_from_the_first_step():
     labels = label_rollouts(FORMATS, None, make_batch().rollouts[1::2])
-    scheme = ReadoutCredit(FORMATS, labels=labels, ridge=0.01)
+    scheme = ReadoutCredit(FORMATS, labels=labels, ridge=0.01, penalty=0.0)
     gate_B = scheme(make_batch()).gate_B
     assert gate_B[1] > 0.9 and gate_B[3] < 0.1 and scheme.fresh()(make_batch()).gate_B.equal(gate_B)
 
@@ -245,4 +254,9 @@ def test_texts_outside_the_range_of_the_base_are_paid_nothing_but_can_lose():
     scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.5))
     scheme.text_range = Nothing()  # type: ignore[assignment]
     gate_B = scheme(make_batch()).gate_B
-    assert gate_B[1::4].tolist() == [0] * 10 and gate_B[3::4].max() < -0.4
+    assert gate_B[1::4].tolist() == [0] * 10 and gate_B[3::4].max() < -0.2
+
+
+def test_a_warning_says_that_the_deviation_of_a_group_undoes_graded_gates(tmp_path):
+    with pytest.warns(UserWarning, match='set scale to "none"'):
+        train_tiny(tmp_path / "run", small_config(steps=1), credit=ReadoutCredit([Likelihood()]), progress=False)

@@ -25,7 +25,15 @@ from interp.credit import (
     make_scheme,
 )
 from interp.credit.entropy import top_entropy_tokens
-from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
+from interp.credit.names import (
+    FEATURE_SCHEME_NAMES,
+    LATENT_SCHEME_NAMES,
+    READOUT_SCHEME_NAMES,
+    SCHEME_NAMES,
+    TASK_SCHEME_NAMES,
+)
+from interp.credit.readout import ReadoutCredit
+from interp.credit.registry import READOUT_SCHEMES
 
 ALL = SCHEMES | {
     "subsample": RewardSubsample(0.3, 0.6),
@@ -110,17 +118,25 @@ def test_schemes_are_made_by_name():
 def test_the_names_in_help_are_those_of_the_registry():
     assert list(SCHEME_NAMES) == list(SCHEMES) and list(TASK_SCHEME_NAMES) == list(TASK_SCHEMES)
     assert list(FEATURE_SCHEME_NAMES) == list(FEATURE_SCHEMES)
+    assert list(READOUT_SCHEME_NAMES) == list(READOUT_SCHEMES)
+    for name in READOUT_SCHEME_NAMES:
+        scheme = make_scheme(name)
+        assert isinstance(scheme, ReadoutCredit) and scheme.sources == READOUT_SCHEMES[name]
 
 
 def test_an_unknown_scheme_is_refused_with_all_names():
-    names = ", ".join([*SCHEMES, *TASK_SCHEMES, *FEATURE_SCHEMES])
+    names = ", ".join([*SCHEMES, *READOUT_SCHEMES, *TASK_SCHEMES, *LATENT_SCHEME_NAMES, *FEATURE_SCHEMES])
     with pytest.raises(BadInput, match=f"credit must be one of {names}; got 'magic'"):
         make_scheme("magic")
 
 
 def test_a_dictionary_is_refused_where_the_scheme_reads_none_and_asked_for_where_it_does(tmp_path):
-    with pytest.raises(BadInput, match="--tsae and --roles are for credit by features, .*; got them with 'entropy'"):
+    with pytest.raises(BadInput, match="--tsae is for credit by latents, residual, .*; got it with 'entropy'"):
         make_scheme("entropy", tsae=tmp_path)
+    with pytest.raises(BadInput, match="--roles are for credit by features, .*; got them with 'latents'"):
+        make_scheme("latents", tsae=tmp_path, roles=tmp_path)
+    with pytest.raises(BadInput, match="expected --tsae for credit by latents, got none: interp tsae fits"):
+        make_scheme("latents")
     with pytest.raises(BadInput, match="expected --tsae and --roles for credit by features-gate, got .* and none"):
         make_scheme("features-gate", tsae=tmp_path)
 
