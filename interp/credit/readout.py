@@ -5,17 +5,16 @@
     3. refit    every few steps, a logistic regression of validity on what was read, over all audits so far
     4. pay      p_b = P(valid | what was read in rollout b)
 
-        gate_b = p_b - penalty (mean p of the batch's successes)    a failure keeps its reward         pay "graded"
+        gate_b = p_b - min(penalty, penalty_cap mean(p))      a failure keeps its reward               pay "graded"
         gate_b = 1 if p_b is among the highest, else the rollout is screened out of its group          pay "select"
 
     5. where a whole group failed: bonus_b = bonus p_b (1 - step / bonus_steps), less than a lone success, and annealed
 
-With a penalty, a success that is likely lucky falls below an honest failure. The penalty is relative to the mean, so
-that successes as a whole never fall below failures: a fixed one would teach a policy whose successes are nearly all
-lucky to fail. p is calibrated: audits are a fair sample of the successes, so a readout that knows nothing pays every
-success the share that is valid. The gate is graded, so the
-group's deviation should not be the unit of the advantage (`GRPOConfig(scale="none")`): it would give a group in which
-all successes are doubtful the same force as one in which a success is sure.
+With a penalty, a success that is likely lucky falls below an honest failure. The penalty is capped by the mean
+probability of the batch's successes: where nearly all of them are lucky, a fixed one teaches to fail. p is calibrated:
+audits are a fair sample of the successes, so a readout that knows nothing pays every success the share that is valid.
+The gate is graded, so the group's deviation should not be the unit of the advantage (`GRPOConfig(scale="none")`): it
+would give a group in which all successes are doubtful the same force as one in which a success is sure.
 
 A readout fitted once is a target to be gamed: training finds texts that it has never seen. Audits of current text close
 that gap, and the reader does not drift with the policy. Until both kinds were audited, every success is paid the share
@@ -58,9 +57,10 @@ class ReadoutCredit:
     """Steps between fits."""
     memory: Count = 2048
     """Audits of this run that a fit uses, the latest."""
-    penalty: Annotated[float, Range(0, 1)] = 0.5
-    """What every success loses, as a share of what successes get on average. At 1 the average success is worth a
-    failure."""
+    penalty: Annotated[float, Range(0, 1)] = 0.1
+    """What every success loses."""
+    penalty_cap: Annotated[float, Range(0, 1000)] = 3.0
+    """The most that it loses, in units of the mean probability of the batch's successes."""
     pay: Pay = "graded"
     """graded: by the probability that it is valid. select: wholly, or not at all."""
     select_share: Share = 0.25
@@ -171,7 +171,7 @@ class ReadoutCredit:
             chosen_B = torch.zeros_like(counts_B)
             chosen_B[ordered[: round(self.select_share * int(is_known_B.sum()))]] = True
             return torch.ones_like(p_B), counts_B & (chosen_B & is_inside_B | ~is_success_B)
-        gate_B = p_B - self.penalty * p_B[is_known_B].mean()
+        gate_B = p_B - (self.penalty_cap * p_B[is_known_B].mean()).clamp(max=self.penalty)
         gate_B = torch.where(is_inside_B, gate_B, gate_B.clamp(max=0))
         return torch.where(is_known_B, gate_B, 1.0), counts_B
 

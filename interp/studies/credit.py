@@ -94,8 +94,8 @@ class CreditConfig:
     """Rollouts per prompt."""
     audits: Count = 8
     """Successes that the verifier judges per step, for every scheme that is refitted."""
-    penalty: Annotated[float, Range(0, 1)] = 0.5
-    """Strength of a scheme: what every success loses, as a share of what successes get on average."""
+    penalty: Annotated[float, Range(0, 1)] = 0.1
+    """Strength of a scheme: what every success loses."""
     ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 1.0
     """Ridge penalty of a readout."""
     layer: Layer = 2
@@ -327,7 +327,7 @@ class CreditStudy(Study[CreditConfig]):
 {config.group} on deep problems (depths 8 and 9). Advantages have no unit (scale none), for gates are graded.
 
 A scheme that is refitted audits {config.audits} successes a step, refits every second step, and pays
-p - {config.penalty} mean(p), where p is the probability that a success is valid, as read by the frozen base. All read
+p - {config.penalty}, where p is the probability that a success is valid, as read by the frozen base. All read
 the likelihood (mean and least log-probability) besides what they are named after, but for format, completeness and
 text, which read that alone.
 

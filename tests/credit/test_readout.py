@@ -6,8 +6,6 @@ import pytest
 import torch
 from conftest import tiny_policy
 from grpo_fixtures import assert_same_run, make_rollout, small_config, train_tiny
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
 from interp.credit import ReadoutCredit, RolloutBatch
@@ -53,14 +51,17 @@ def test_a_success_is_paid_by_how_likely_it_is_to_be_valid():
 def test_with_a_penalty_a_lucky_success_falls_below_a_failure():
     scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.5))
     gate_B = scheme(make_batch()).gate_B
-    assert gate_B[1::4].min() > 0.7 and gate_B[3::4].max() < -0.2 and gate_B[::2].tolist() == [1] * 20
+    assert gate_B[1::4].min() > 0.45 and gate_B[3::4].max() < -0.4 and gate_B[::2].tolist() == [1] * 20
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.floats(0, 1), st.integers(0, 3))
-def test_successes_as_a_whole_never_fall_below_failures(penalty, steps):
-    gate_B = taught(ReadoutCredit(FORMATS, penalty=penalty), steps)(make_batch()).gate_B
-    assert float(gate_B[1::2].mean()) >= -1e-6
+def test_a_penalty_is_capped_by_what_successes_get_on_average():
+    """Where nearly all are lucky, a success must not cost more than a few times what it can bring."""
+    scheme = ReadoutCredit(FORMATS, penalty=0.3, penalty_cap=2.0)
+    for step in range(8):  # 32 audits without a valid one: p is 1 in 34
+        scheme.observe(RolloutBatch.from_rollouts([make_rollout(1, sample=i, step=step) for i in range(4)], 4))
+    p = 1 / 34
+    assert scheme(make_batch()).gate_B[1].item() == pytest.approx(p - 2 * p)
+    assert ReadoutCredit(FORMATS, penalty=0.3)(make_batch()).gate_B[1].item() == pytest.approx(0.5 - 0.3)
 
 
 def test_only_the_audited_labels_are_used():
@@ -254,7 +255,7 @@ def test_texts_outside_the_range_of_the_base_are_paid_nothing_but_can_lose():
     scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.5))
     scheme.text_range = Nothing()  # type: ignore[assignment]
     gate_B = scheme(make_batch()).gate_B
-    assert gate_B[1::4].tolist() == [0] * 10 and gate_B[3::4].max() < -0.2
+    assert gate_B[1::4].tolist() == [0] * 10 and gate_B[3::4].max() < -0.4
 
 
 def test_a_warning_says_that_the_deviation_of_a_group_undoes_graded_gates(tmp_path):
