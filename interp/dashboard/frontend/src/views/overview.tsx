@@ -29,15 +29,17 @@ export function OverviewView({ report }: { report: Report }) {
               <h2 id="roles">Roles that grew</h2>
               <RoleCounts index={index} roles={overview.roles} earned={overview.earned ?? null} />
             </section>
-            <section aria-labelledby="verdicts">
-              <h2 id="verdicts">Verdicts</h2>
-              <Verdicts verdicts={overview.verdicts} />
-            </section>
+            <div>
+              <section aria-labelledby="verdicts">
+                <h2 id="verdicts">Verdicts</h2>
+                <Verdicts verdicts={overview.verdicts} />
+              </section>
+              <section class="findings" aria-labelledby="findings">
+                <h2 id="findings">Findings in sentences</h2>
+                <Findings findings={overview.findings} />
+              </section>
+            </div>
           </div>
-          <section class="findings" aria-labelledby="findings">
-            <h2 id="findings">Findings in sentences</h2>
-            <Findings findings={overview.findings} />
-          </section>
           <section aria-labelledby="learning">
             <h2 id="learning">Learning by step</h2>
             <LearningCharts index={index} learning={overview.learning} />
