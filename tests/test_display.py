@@ -1,5 +1,9 @@
 """A result shows itself in a notebook."""
 
+import os
+import subprocess
+import sys
+
 import polars as pl
 import pytest
 
@@ -80,3 +84,13 @@ def test_a_cell_of_markdown_stays_in_its_cell_and_holds_no_html():
         "| *x* `y` | < 0.001 |",
         r"| one\ntwo | &lt;!-- &lt;/td> <3 |",
     ]
+
+
+@pytest.mark.parametrize("disabled, progress, is_hidden", [("1", True, True), ("", True, False), ("", False, True)])
+def test_a_progress_bar_is_hidden_by_tqdm_disable_and_without_progress(disabled, progress, is_hidden):
+    """tqdm reads its variables when it is imported, so each case has a process of its own."""
+    code = f"from tqdm import tqdm; from interp.display import bar_settings; b = tqdm([], **bar_settings({progress})); "
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    environment |= {"TQDM_DISABLE": disabled} if disabled else {}
+    command = [sys.executable, "-c", f"{code}raise SystemExit(int(bool(b.disable)))"]
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == int(is_hidden)
