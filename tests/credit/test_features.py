@@ -526,7 +526,7 @@ def test_the_command_trains_with_each_feature_scheme(name, directory, monkeypatc
     [
         ("features", None, None, "expected --tsae and --roles for credit by features, got none and none"),
         ("features-gate", "tsae", None, "tsae and none: interp tsae fits a dictionary, interp roles earns the roles"),
-        ("entropy", "tsae", "roles", "--tsae and --roles are for credit by features, "),
+        ("entropy", "tsae", "roles", "--roles are for credit by features, "),
         ("features", "tsae", "other-roles", "earned in another policy: expected p, got"),
         ("features", "tsae", "tsae", "expected a directory of kind 'roles', got"),
     ],

@@ -1,6 +1,5 @@
 """Rules of tracks on inputs small enough to count: rollouts for a loss, trust at its thresholds, matches, rates."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -206,8 +205,9 @@ def test_a_row_of_behavior_has_the_rates_of_base_a_and_b_and_the_control():
         assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == (rate.value, rate.low, rate.high)
     # All eight prompts changed alike, so of 2^8 swaps the two that leave them together are as far apart: p = 2 / 256.
     assert row["p"] == pytest.approx(2 / 256, abs=3e-3) and rows[3]["p"] == 1
-    tested = [each["p"] for each in rows if not math.isnan(each["p"])]
-    assert row["q"] == pytest.approx(min(1, row["p"] * len(tested)))
+    # Every success is lucky, so two of the four rows have this p, and the others have 1.
+    assert [each["p"] for each in rows] == pytest.approx([row["p"], 1, row["p"], 1])
+    assert row["q"] == pytest.approx(row["p"] * 4 / 2)
     del counts["base"], counts["resampled"]
     assert not {"base", "base_low", "control"} & set(behavior_rows(counts, {"1": 8})[0])
 

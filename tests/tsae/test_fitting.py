@@ -91,7 +91,8 @@ def test_every_step_of_a_preset_with_a_contrast_has_one(name, store, monkeypatch
     assert len(losses) == 20 and all(value > 0 for value in losses)
 
 
-def test_the_progress_bar_shows_variance_explained_active_and_dead_latents(store, capsys):
+def test_the_progress_bar_shows_variance_explained_active_and_dead_latents(store, capsys, monkeypatch):
+    monkeypatch.setattr("interp.tsae.fitting.bar_settings", lambda progress: {"disable": not progress})
     fit(store, small_config())
     output = capsys.readouterr().err
     assert "20/20" in output
