@@ -5,14 +5,16 @@
     3. refit    every few steps, a logistic regression of validity on what was read, over all audits so far
     4. pay      p_b = P(valid | what was read in rollout b)
 
-        gate_b = p_b - min(penalty, penalty_cap mean(p))      a failure keeps its reward               pay "graded"
+        gate_b = max(p_b - threshold m, -penalty m)           m: mean p of the batch's successes       pay "graded"
         gate_b = 1 if p_b is among the highest, else the rollout is screened out of its group          pay "select"
 
     5. where a whole group failed: bonus_b = bonus p_b (1 - step / bonus_steps), less than a lone success, and annealed
 
-With a penalty, a success that is likely lucky falls below an honest failure. The penalty is capped by the mean
-probability of the batch's successes: where nearly all of them are lucky, a fixed one teaches to fail. p is calibrated:
-audits are a fair sample of the successes, so a readout that knows nothing pays every success the share that is valid.
+p is calibrated: audits are a fair sample of the successes, so a readout that knows nothing finds every success as
+likely as the share that is valid. With a threshold of 1 it then pays nothing, rather than a little to all: a little to
+all is what harms, for nearly all are lucky. Up to the threshold a success is worth an honest failure, and with a
+penalty less. A penalty teaches to fail where nearly all successes are lucky, so it is 0 unless asked for.
+
 The gate is graded, so the group's deviation should not be the unit of the advantage (`GRPOConfig(scale="none")`): it
 would give a group in which all successes are doubtful the same force as one in which a success is sure.
 
@@ -57,10 +59,10 @@ class ReadoutCredit:
     """Steps between fits."""
     memory: Count = 2048
     """Audits of this run that a fit uses, the latest."""
-    penalty: Annotated[float, Range(0, 1)] = 0.1
-    """What every success loses."""
-    penalty_cap: Annotated[float, Range(0, 1000)] = 3.0
-    """The most that it loses, in units of the mean probability of the batch's successes."""
+    threshold: Annotated[float, Range(0, 1000)] = 1.0
+    """The probability from which a success is paid, as a multiple of the mean of the batch's successes."""
+    penalty: Annotated[float, Range(0, 1000)] = 0.0
+    """The most that a success below it can lose, in the same unit."""
     pay: Pay = "graded"
     """graded: by the probability that it is valid. select: wholly, or not at all."""
     select_share: Share = 0.25
@@ -171,7 +173,8 @@ class ReadoutCredit:
             chosen_B = torch.zeros_like(counts_B)
             chosen_B[ordered[: round(self.select_share * int(is_known_B.sum()))]] = True
             return torch.ones_like(p_B), counts_B & (chosen_B & is_inside_B | ~is_success_B)
-        gate_B = p_B - (self.penalty_cap * p_B[is_known_B].mean()).clamp(max=self.penalty)
+        mean = p_B[is_known_B].mean()
+        gate_B = (p_B - self.threshold * mean).clamp(min=0.0 - self.penalty * mean).clamp(-1, 1)
         gate_B = torch.where(is_inside_B, gate_B, gate_B.clamp(max=0))
         return torch.where(is_known_B, gate_B, 1.0), counts_B
 

@@ -28,7 +28,7 @@ from interp.policy.directory import (
 from interp.policy.files import tokenizer_directory
 from interp.policy.fingerprints import fingerprint_policy, fingerprint_weights, generation_eos, stop_ids
 from interp.policy.prompts import PLAIN, PromptFormat
-from interp.policy.reading import completion_residuals, read_completions
+from interp.policy.reading import CompletionReading, completion_residuals, read_completions
 from interp.policy.residual import AnyLayer, Layer, compute_residuals, decoder_blocks
 from interp.policy.sample import Sampler, Samples
 from interp.policy.score import score
@@ -243,9 +243,9 @@ class Policy:
         layers: Sequence[AnyLayer],
         *,
         micro_tokens: int = 4096,
-    ) -> tuple[Float[Tensor, " N"], dict[AnyLayer, Float[Tensor, "N D"]]]:
-        """The log-probability of every token of every completion, one completion after another, and the residuals at
-        it, by layer. One pass over the text gives both."""
+    ) -> CompletionReading:
+        """The log-probability of every token of every completion, and the residuals at it and at the end of each
+        prompt, by layer. One pass over the text gives all."""
         return read_completions(self.model, prompts, completions, layers, pad=self.pad_id, micro_tokens=micro_tokens)
 
     def bridge(self) -> "TransformerBridge":

@@ -29,6 +29,24 @@ class Reading:
     logprob_N: Float[Tensor, " N"]
     """Log-probability of each token under the reader."""
     residuals: Mapping[Layer, Float[Tensor, "N D"]]
+    prompt_ends: Mapping[Layer, Float[Tensor, "B D"]]
+    """Residuals at the last token of each prompt."""
+
+    def residuals_at(self, layer: Layer, selector: TokenSelector) -> tuple[Float[Tensor, "S D"], Int[Tensor, " S"]]:
+        """The residuals at the tokens that a selector chooses, and the rollout of each. The last token of a prompt is
+        chosen by what follows it: the token before a direct answer is one of the question."""
+        selected_N = self.selected(selector)
+        first_roles = [rollout.roles[0] if rollout.roles else "" for rollout in self.rollouts]
+        is_end_B = torch.tensor([not selector.roles and role in selector.next_roles for role in first_roles]).bool()
+        x_SD = torch.cat([self.residuals[layer][selected_N], self.prompt_ends[layer][is_end_B]])
+        return x_SD, torch.cat([self.rollout_N[selected_N], is_end_B.nonzero()[:, 0]])
+
+    def mean_of(self, x_SF: Float[Tensor, "S F"], rollout_S: Int[Tensor, " S"]) -> Float[Tensor, "B F"]:
+        """The mean of `x_SF` over the rows of each rollout; NaN where it has none."""
+        counts_B = torch.bincount(rollout_S, minlength=len(self.rollouts))
+        sums_BF = torch.zeros(len(self.rollouts), x_SF.shape[1], dtype=torch.float64)
+        sums_BF.index_add_(0, rollout_S, x_SF.double())
+        return sums_BF / torch.where(counts_B > 0, counts_B, torch.nan)[:, None]
 
     def selected(self, selector: TokenSelector) -> Bool[Tensor, " N"]:
         """Which tokens a selector chooses."""
@@ -37,11 +55,7 @@ class Reading:
 
     def mean_by_rollout(self, x_NF: Float[Tensor, "N F"], selected_N: Bool[Tensor, " N"]) -> Float[Tensor, "B F"]:
         """The mean of `x_NF` over each rollout's selected tokens; NaN where it has none."""
-        rows_S = self.rollout_N[selected_N]
-        counts_B = torch.bincount(rows_S, minlength=len(self.rollouts))
-        sums_BF = torch.zeros(len(self.rollouts), x_NF.shape[1], dtype=torch.float64)
-        sums_BF.index_add_(0, rows_S, x_NF[selected_N].double())
-        return sums_BF / torch.where(counts_B > 0, counts_B, torch.nan)[:, None]
+        return self.mean_of(x_NF[selected_N], self.rollout_N[selected_N])
 
     def min_by_rollout(self, x_N: Float[Tensor, " N"]) -> Float[Tensor, " B"]:
         """The least of each rollout's tokens; NaN where it has none."""
@@ -59,10 +73,11 @@ def read_rollouts(
     `read_completions` takes both from one forward pass."""
     lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts], dtype=torch.long)
     rollout_N = torch.arange(len(rollouts)).repeat_interleave(lengths)
-    logprob_N, residuals = torch.full((len(rollout_N),), torch.nan), {}
-    if reader is not None and not len(rollout_N):
-        residuals = {layer: torch.zeros(0, reader.d_model) for layer in layers}
-    elif reader is not None and (layers or logprobs):
-        prompts, completions = [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts]
-        logprob_N, residuals = reader.read_completions(prompts, completions, layers, micro_tokens=MICRO_TOKENS)
-    return Reading(rollouts, rollout_N, logprob_N, residuals)
+    if reader is None or not (layers or logprobs) or not len(rollout_N):
+        d_model = 0 if reader is None else reader.d_model
+        empty = {layer: torch.full((len(rollout_N), d_model), torch.nan) for layer in layers}
+        ends = {layer: torch.full((len(rollouts), d_model), torch.nan) for layer in layers}
+        return Reading(rollouts, rollout_N, torch.full((len(rollout_N),), torch.nan), empty, ends)
+    prompts, completions = [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts]
+    read = reader.read_completions(prompts, completions, layers, micro_tokens=MICRO_TOKENS)
+    return Reading(rollouts, rollout_N, read.logprob_N, read.residuals, read.prompt_ends)

@@ -107,7 +107,7 @@ class Residual:
             raise Mismatch(f"expected a layer below {reader.n_layers}, as the policy has; got {self.layer}")
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
-        return reading.mean_by_rollout(reading.residuals[self.layer], reading.selected(self.selector))
+        return reading.mean_of(*reading.residuals_at(self.layer, self.selector))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +144,9 @@ class Latents:
             )
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
-        selected_N = reading.selected(self.selector)
-        x_SD = reading.residuals[self.tsae.at(self.layer)][selected_N]
+        x_SD, rollout_S = reading.residuals_at(self.tsae.at(self.layer), self.selector)
         codes_SF = self.tsae.pre_activations(x_SD) if self.before_threshold else self.tsae.encode(x_SD)
-        codes_NF = torch.zeros(len(selected_N), codes_SF.shape[1])
-        codes_NF[selected_N] = codes_SF.float().cpu()
-        return reading.mean_by_rollout(codes_NF, selected_N)
+        return reading.mean_of(codes_SF.cpu(), rollout_S)
 
 
 # --- from the text alone -------------------------------------------------------------------------------------------

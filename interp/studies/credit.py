@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from interp.artifacts import to_json
-from interp.checks import Count, Layer, Processes, Range, Seed, Tokens, expect_plausible
+from interp.checks import Count, Layer, Processes, Range, Seed, Share, Tokens, expect_plausible
 from interp.studies.base import (
     NOT_SUPPORTED,
     SUPPORTED,
@@ -62,8 +62,9 @@ from interp.studies.credit_runs import (
 from interp.studies.results import Arm, Measure, Observation, Results
 from interp.studies.runner import Row
 
-PENALTIES: Mapping[str, float] = {}
+THRESHOLDS: Mapping[str, float] = {}
 """The strength of each scheme, where it is not that of the features."""
+LABELS = ("label_problems", "label_weight", "label_rate")
 CONTROLS = (TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RANDOM, PERMUTED, RANDOM_GATE)
 """What a claim for features must beat, besides the likelihood."""
 MARGIN = 0.02
@@ -94,10 +95,16 @@ class CreditConfig:
     """Rollouts per prompt."""
     audits: Count = 8
     """Successes that the verifier judges per step, for every scheme that is refitted."""
-    penalty: Annotated[float, Range(0, 1)] = 0.1
-    """Strength of a scheme: what every success loses."""
-    ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 1.0
+    threshold: Annotated[float, Range(0, 1000)] = 1.0
+    """Strength of a scheme: the probability from which a success is paid, in units of the mean."""
+    ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 0.1
     """Ridge penalty of a readout."""
+    label_problems: Count = 400
+    """Problems of all depths to which the base's answers, and their edits, are labels before the first step."""
+    label_weight: Annotated[float, Range(0, 10**6)] = 32.0
+    """How many audits they count as."""
+    label_rate: Share = 0.03
+    """The share of valid ones that they count as."""
     layer: Layer = 2
     """The layer that is read, counted from 0."""
     tokens: Tokens = 300_000
@@ -120,8 +127,8 @@ class CreditConfig:
     def __post_init__(self) -> None:
         expect_plausible(self)
 
-    def penalty_of(self, scheme: str) -> float:
-        return PENALTIES.get(scheme, self.penalty)
+    def threshold_of(self, scheme: str) -> float:
+        return THRESHOLDS.get(scheme, self.threshold)
 
 
 # --- claims, each after its rule in code -----------------------------------------------------------------------------
@@ -270,9 +277,9 @@ class CreditStudy(Study[CreditConfig]):
     }
 
     def arms(self, config: CreditConfig) -> list[Arm]:
-        all_fields = deciding_fields(config, "repeats", "penalty", "watch_problems")
+        all_fields = deciding_fields(config, "repeats", "threshold", "watch_problems")
         fitted = {name: all_fields[name] for name in ("tokens", "width", "k", "fit_steps", "layer")}
-        not_of_all = (*fitted, "dictionaries", "ridge", "audits")
+        not_of_all = (*fitted, "dictionaries", "ridge", "audits", *LABELS)
         decided = {name: value for name, value in all_fields.items() if name not in not_of_all}
         of_base = ("build_steps", "problems", "answers", *fitted, "dictionaries")
         base = Arm(BASE, {name: all_fields[name] for name in of_base})
@@ -281,7 +288,7 @@ class CreditStudy(Study[CreditConfig]):
     def _arm(self, training: Training, decided: Any, fitted: Any, config: CreditConfig) -> Arm:
         spec = {**to_json(training), **decided, "watch_problems": config.watch_problems}
         if training.scheme not in (PLAIN, ORACLE):
-            spec |= {"ridge": config.ridge, "audits": config.audits, "layer": config.layer}
+            spec |= {name: getattr(config, name) for name in ("ridge", "audits", "layer", *LABELS)}
         if training.dictionary is not None:
             spec |= fitted
         return Arm(f"{training.name} / dictionary {training.dictionary} / run {training.run}", spec)
@@ -291,7 +298,7 @@ class CreditStudy(Study[CreditConfig]):
 
     def world_spec(self, config: CreditConfig) -> Any:
         return deciding_fields(
-            config, "repeats", "dictionaries", "penalty", "problems", "watch_problems", "answers", "ridge"
+            config, "repeats", "dictionaries", "threshold", "problems", "watch_problems", "answers", "ridge"
         )
 
     def prepare(self, config: CreditConfig, seed: int, directory: Path) -> None:
@@ -302,7 +309,7 @@ class CreditStudy(Study[CreditConfig]):
         world = World(config, seed, directory)
         if arm.name == BASE:
             return measure_base(world)
-        names = ("scheme", "problems", "penalty", "run", "dictionary")
+        names = ("scheme", "problems", "threshold", "run", "dictionary")
         training = Training(**{name: arm.spec[name] for name in names})
         return {"training": to_json(training), **train_run(training, world)}
 
@@ -327,9 +334,10 @@ class CreditStudy(Study[CreditConfig]):
 {config.group} on deep problems (depths 8 and 9). Advantages have no unit (scale none), for gates are graded.
 
 A scheme that is refitted audits {config.audits} successes a step, refits every second step, and pays
-p - {config.penalty}, where p is the probability that a success is valid, as read by the frozen base. All read
-the likelihood (mean and least log-probability) besides what they are named after, but for format, completeness and
-text, which read that alone.
+max(0, p - {config.threshold:g} mean p), where p is the probability that a success is valid, as the frozen base reads
+it. Before the first step, all read the same labelled answers of the base: {config.label_problems} problems of all
+depths, the valid and the lucky ones among them, and every lucky edit of a valid one (a step deleted, repeated, swapped,
+or changed). They count as {config.label_weight:g} audits of which {config.label_rate:g} are valid.
 
 Rates are of {config.problems} held-out problems of each depth, {config.answers} answers each. Recovery is
 (scheme - plain) / (oracle - plain), of the means over the runs of a base. Intervals are over bases."""

@@ -42,7 +42,7 @@ class Training:
 
     scheme: str
     problems: str
-    penalty: float
+    threshold: float
     """The strength of the scheme, chosen on a base that is not reported."""
     run: int
     dictionary: int | None = None
@@ -64,7 +64,7 @@ def trainings(config: "CreditConfig") -> list[Training]:
         for problems, schemes in ((DEEP, (*WITHOUT_DICTIONARY, *WITH_DICTIONARY)), (ALL, ON_ALL_PROBLEMS)):
             for scheme in schemes:
                 for dictionary in range(config.dictionaries) if scheme in WITH_DICTIONARY else (None,):
-                    listed.append(Training(scheme, problems, config.penalty_of(scheme), run, dictionary))
+                    listed.append(Training(scheme, problems, config.threshold_of(scheme), run, dictionary))
     return listed
 
 
@@ -132,12 +132,18 @@ class World:
 def scheme_of(training: Training, world: World, base: "Policy") -> "CreditScheme | None":
     """The credit of a training. All that are refitted audit the same successes in the same way."""
     from interp.credit import RandomGate, ReadoutCredit, StepValidity
+    from interp.readouts import label_rollouts, with_base_rate
 
     if training.scheme in (PLAIN, ORACLE):
         return None if training.scheme == PLAIN else StepValidity(weights=False)
     sources = sources_of(training, world, base)
     config = world.config
-    credit = ReadoutCredit(sources, audits=config.audits, penalty=training.penalty, ridge=config.ridge)
+    labels = with_base_rate(
+        label_rollouts(sources, base, labelled_answers(world, base)), config.label_rate, config.label_weight
+    )
+    credit = ReadoutCredit(
+        sources, audits=config.audits, threshold=training.threshold, ridge=config.ridge, labels=labels
+    )
     return RandomGate(credit, training.run) if training.scheme == RANDOM_GATE else credit
 
 
@@ -166,6 +172,20 @@ def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
         x_ND = base_residuals(world, base)
         return [likelihood, replace(latents, tsae=random_dictionary(latents.tsae, x_ND, training.dictionary))]
     return [likelihood, Permuted(latents, training.run) if training.scheme == PERMUTED else latents]
+
+
+def labelled_answers(world: World, base: "Policy") -> list[Any]:
+    """The base's own successes at all depths, and every lucky edit of its valid ones."""
+    from interp.organism import load_task
+    from interp.policy import SampleConfig
+    from interp.readouts import lucky_edits
+    from interp.rollouts import roll_out
+
+    task = load_task(world.base_path)
+    problems, sampling = task.problems("train", None, world.config.label_problems), SampleConfig(group=4, rows=1024)
+    rows = roll_out(base, task, problems, sampling, purpose="labels", progress=False).rows
+    successes = [row for row in rows if row.reward > 0]
+    return [*successes, *lucky_edits(base, task, successes)]
 
 
 def base_residuals(world: World, base: "Policy") -> Any:

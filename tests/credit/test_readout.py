@@ -6,6 +6,8 @@ import pytest
 import torch
 from conftest import tiny_policy
 from grpo_fixtures import assert_same_run, make_rollout, small_config, train_tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
 from interp.credit import ReadoutCredit, RolloutBatch
@@ -34,8 +36,8 @@ def taught(credit: ReadoutCredit, steps: int = 4) -> ReadoutCredit:
     return credit
 
 
-def test_until_both_kinds_are_audited_every_success_is_paid_the_share_of_valid_ones():
-    credit, batch = ReadoutCredit(FORMATS, penalty=0.0), make_batch()
+def test_until_both_kinds_are_audited_every_success_is_as_likely_as_the_share_of_valid_ones():
+    credit, batch = ReadoutCredit(FORMATS, threshold=0.0), make_batch()
     gate_B = credit(batch).gate_B
     assert gate_B[1::2].tolist() == [0.5] * 20 and gate_B[::2].tolist() == [1] * 20
     lucky = RolloutBatch.from_rollouts([make_rollout(1, sample=i) for i in range(8)], 4)
@@ -43,25 +45,28 @@ def test_until_both_kinds_are_audited_every_success_is_paid_the_share_of_valid_o
     assert credit(make_batch()).gate_B[1].item() == pytest.approx(1 / 10)
 
 
+def test_a_readout_that_knows_nothing_pays_nothing():
+    assert ReadoutCredit(FORMATS)(make_batch()).gate_B[1::2].tolist() == [0] * 20
+    assert taught(ReadoutCredit([Format(("never",))]))(make_batch()).gate_B[1::2].tolist() == [0] * 20
+
+
 def test_a_success_is_paid_by_how_likely_it_is_to_be_valid():
-    gate_B = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.0))(make_batch()).gate_B
+    gate_B = taught(ReadoutCredit(FORMATS, ridge=0.01, threshold=0.0))(make_batch()).gate_B
     assert gate_B[1::4].min() > 0.95 and gate_B[3::4].max() < 0.05 and gate_B[::2].tolist() == [1] * 20
 
 
-def test_with_a_penalty_a_lucky_success_falls_below_a_failure():
-    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.5))
-    gate_B = scheme(make_batch()).gate_B
-    assert gate_B[1::4].min() > 0.45 and gate_B[3::4].max() < -0.4 and gate_B[::2].tolist() == [1] * 20
+def test_below_the_threshold_a_success_is_worth_a_failure_and_with_a_penalty_less():
+    for penalty, lowest in ((0.0, 0.0), (0.5, -0.25)):
+        gate_B = taught(ReadoutCredit(FORMATS, ridge=0.01, threshold=1.0, penalty=penalty))(make_batch()).gate_B
+        assert gate_B[1::4].tolist() == pytest.approx([0.5] * 10, abs=0.02)
+        assert gate_B[3::4].tolist() == pytest.approx([lowest] * 10, abs=0.01) and gate_B[::2].tolist() == [1] * 20
 
 
-def test_a_penalty_is_capped_by_what_successes_get_on_average():
-    """Where nearly all are lucky, a success must not cost more than a few times what it can bring."""
-    scheme = ReadoutCredit(FORMATS, penalty=0.3, penalty_cap=2.0)
-    for step in range(8):  # 32 audits without a valid one: p is 1 in 34
-        scheme.observe(RolloutBatch.from_rollouts([make_rollout(1, sample=i, step=step) for i in range(4)], 4))
-    p = 1 / 34
-    assert scheme(make_batch()).gate_B[1].item() == pytest.approx(p - 2 * p)
-    assert ReadoutCredit(FORMATS, penalty=0.3)(make_batch()).gate_B[1].item() == pytest.approx(0.5 - 0.3)
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0, 20), st.floats(0, 20), st.integers(0, 3))
+def test_gates_stay_in_their_range_whatever_the_settings(threshold, penalty, steps):
+    scheme = taught(ReadoutCredit(FORMATS, threshold=threshold, penalty=penalty), steps)
+    scheme(make_batch()).validate(make_batch())
 
 
 def test_only_the_audited_labels_are_used():
@@ -114,7 +119,7 @@ def test_completions_without_tokens_are_neither_read_nor_refused():
 
 def test_labels_from_before_the_run_are_a_readout_that_pays_from_the_first_step():
     labels = label_rollouts(FORMATS, None, make_batch().rollouts[1::2])
-    scheme = ReadoutCredit(FORMATS, labels=labels, ridge=0.01, penalty=0.0)
+    scheme = ReadoutCredit(FORMATS, labels=labels, ridge=0.01, threshold=0.0)
     gate_B = scheme(make_batch()).gate_B
     assert gate_B[1] > 0.9 and gate_B[3] < 0.1 and scheme.fresh()(make_batch()).gate_B.equal(gate_B)
 
@@ -136,7 +141,7 @@ def test_a_class_of_a_scheme_is_refused_and_a_base_it_was_not_made_for():
 
 
 def test_a_random_gate_pays_exactly_as_much_to_others():
-    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01))
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, threshold=0.0))
     batch, dealt = make_batch(), RandomGate(scheme, seed=1)
     own_B, random_B = scheme(batch).gate_B, dealt(batch).gate_B
     assert sorted(own_B.tolist()) == sorted(random_B.tolist()) and not own_B.equal(random_B)
@@ -184,7 +189,7 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
     rows = [make_rollout(1, length=6, sample=i, valid=bool(i % 2), roles=ROLES, format="steps") for i in range(30)]
     labels_of = [Likelihood(), Latents(tsae, 1)]
     scheme = ReadoutCredit(
-        labels_of, audits=5, penalty=0.1, ridge=0.3, labels=label_rollouts(labels_of, policy, rows), refit_every=3
+        labels_of, audits=5, threshold=1.5, ridge=0.3, labels=label_rollouts(labels_of, policy, rows), refit_every=3
     )
     controls = credit_controls(scheme, policy, rows, audited=rows, draws=2)
     assert list(controls) == [
@@ -195,7 +200,7 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
         if isinstance(control, RandomGate):
             assert control.scheme is scheme
             continue
-        for setting in ("reader", "audits", "refit_every", "memory", "penalty", "ridge"):
+        for setting in ("reader", "audits", "refit_every", "memory", "threshold", "penalty", "ridge"):
             assert getattr(control, setting) == getattr(scheme, setting), name
         readable = 0 if name == "completeness" else 30  # the depth of these problems is not known
         assert len(control.labels) == readable
@@ -252,7 +257,7 @@ def test_texts_outside_the_range_of_the_base_are_paid_nothing_but_can_lose():
         def contains(self, columns):
             return torch.zeros(len(columns.x_BF), dtype=torch.bool)
 
-    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, penalty=0.5))
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, threshold=1.0, penalty=1.0))
     scheme.text_range = Nothing()  # type: ignore[assignment]
     gate_B = scheme(make_batch()).gate_B
     assert gate_B[1::4].tolist() == [0] * 10 and gate_B[3::4].max() < -0.4

@@ -58,14 +58,18 @@ def test_one_pass_gives_what_scoring_and_reading_residuals_give(tiny, family):
     policy = tiny[family]
     rows = rows_of(policy)
     prompts, completions = [row.prompt_ids for row in rows], [row.tokens for row in rows]
-    logprob_N, residuals = policy.read_completions(prompts, completions, [0, 1], micro_tokens=32)
+    read = policy.read_completions(prompts, completions, [0, 1], micro_tokens=32)
     scored_BT, _ = policy.score(*as_lists(rows))
     assert torch.allclose(
         logprob_N, torch.cat([scored_BT[i, : len(row.tokens)] for i, row in enumerate(rows)]), atol=1e-4
     )
     for layer in (0, 1):
         expected_ND = policy.completion_residuals(prompts, completions, layer)
-        assert torch.allclose(residuals[layer], expected_ND, atol=1e-4)
+        assert torch.allclose(read.residuals[layer], expected_ND, atol=1e-4)
+        ends_BD = policy.completion_residuals(
+            [row.prompt_ids[:-1] for row in rows], [row.prompt_ids[-1:] for row in rows], layer
+        )
+        assert torch.allclose(read.prompt_ends[layer], ends_BD, atol=1e-4)
 
 
 def test_likelihood_is_the_mean_and_the_least_log_probability(policy):
@@ -84,6 +88,13 @@ def test_a_residual_is_read_at_the_token_before_the_marker_and_is_nan_without_on
     resid_TD = policy.completion_residuals([rows[0].prompt_ids], [rows[0].tokens], 1)
     assert torch.allclose(x_BF[0].float(), resid_TD[-2], atol=1e-4)
     assert x_BF[3].isnan().all() and not x_BF[:3].isnan().any()
+
+
+def test_before_a_direct_answer_the_end_of_the_prompt_is_read(policy):
+    row = make_rollout(1, length=2, tokens=(27, 11), roles=("marker", "answer"))
+    x_BF = read_columns([Residual(1)], policy, [row]).x_BF
+    end_1D = policy.completion_residuals([row.prompt_ids[:-1]], [row.prompt_ids[-1:]], 1)
+    assert torch.allclose(x_BF.float(), end_1D, atol=1e-4)
 
 
 def test_latents_are_codes_of_that_residual_or_their_pre_activations(policy):

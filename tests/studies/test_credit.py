@@ -34,7 +34,7 @@ from interp.studies.results import Observation, Results
 from interp.studies.runner import Row
 from interp.tsae import TSAE
 
-SMALL = CreditConfig(seeds=2, repeats=2, dictionaries=3)
+SMALL = CreditConfig(seeds=2, repeats=2, dictionaries=3, label_problems=40)
 
 
 def test_every_scheme_is_trained_with_every_dictionary_from_every_seed():
@@ -52,7 +52,7 @@ def test_another_number_of_bases_or_runs_or_dictionaries_keeps_the_finished_runs
 
     one = replace(SMALL, seeds=1, repeats=1, dictionaries=1)
     assert keys(one) < keys(SMALL) and keys(replace(one, repeats=9)) == keys(one)
-    assert not keys(one) & keys(replace(one, penalty=0.2, steps=3))
+    assert not keys(one) & keys(replace(one, threshold=1.5, steps=3))
 
 
 # --- measures --------------------------------------------------------------------------------------------------------
@@ -129,21 +129,18 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
 
 def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
     base = Policy.load(shipped_path(), device="cpu")
-    reads = {}
+    reads, labels = {}, set()
     for scheme in (*WITHOUT_DICTIONARY, *WITH_DICTIONARY):
-        credit = scheme_of(Training(scheme, DEEP, 0.1, 0, 0 if scheme in WITH_DICTIONARY else None), world, base)
+        credit = scheme_of(Training(scheme, DEEP, 2.0, 0, 0 if scheme in WITH_DICTIONARY else None), world, base)
         if scheme in (PLAIN, ORACLE):
             continue
         readout = credit.scheme if isinstance(credit, RandomGate) else credit
         assert isinstance(readout, ReadoutCredit) and isinstance(credit, RandomGate) == (scheme == RANDOM_GATE)
-        assert (readout.audits, readout.penalty, readout.ridge, readout.reader, len(readout.labels)) == (
-            8,
-            0.1,
-            1,
-            "base",
-            0,
-        )
+        settings = (readout.audits, readout.threshold, readout.ridge, readout.reader)
+        assert settings == (8, 2.0, 0.1, "base")
+        labels.add((len(readout.labels), round(float(readout.labels.weight_A.sum()))))
         reads[scheme] = [source.name for source in readout.sources]
+    assert len(labels) == 1 and labels.pop()[1] == 32
     assert {reads[scheme][0] for scheme in reads if scheme.startswith("likelihood")} == {"likelihood"}
     assert reads[FEATURES] == reads[PRE_ACTIVATIONS] == reads[RANDOM] == reads[RANDOM_GATE] == ["likelihood", "latents"]
     assert reads[PERMUTED] == ["likelihood", "permuted latents"]
