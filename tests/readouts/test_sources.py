@@ -61,7 +61,7 @@ def test_one_pass_gives_what_scoring_and_reading_residuals_give(tiny, family):
     read = policy.read_completions(prompts, completions, [0, 1], micro_tokens=32)
     scored_BT, _ = policy.score(*as_lists(rows))
     assert torch.allclose(
-        logprob_N, torch.cat([scored_BT[i, : len(row.tokens)] for i, row in enumerate(rows)]), atol=1e-4
+        read.logprob_N, torch.cat([scored_BT[i, : len(row.tokens)] for i, row in enumerate(rows)]), atol=1e-4
     )
     for layer in (0, 1):
         expected_ND = policy.completion_residuals(prompts, completions, layer)
