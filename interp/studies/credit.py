@@ -82,7 +82,7 @@ class CreditConfig:
     first_seed: Seed = 901
     """Seed of the first base. Strengths were chosen on the shipped base, which is not reported."""
     repeats: Count = 8
-    """Trainings of every scheme from each base, and with each dictionary."""
+    """Trainings of every scheme from each base. The features are trained so often with each dictionary."""
     dictionaries: Count = 3
     """Dictionaries of each base."""
     build_steps: Count = 3000
@@ -194,8 +194,8 @@ CLAIMS = (
         "features-beat-likelihood",
         "Credit by the latents of a dictionary, beside the likelihood, recovers more than the likelihood alone with "
         "the same audits.",
-        "Yes: what is left undone stands in the residual before the answer is announced, and not in how likely a token "
-        "is.",
+        "Yes, by about 0.07 over all depths and 0.2 on deep problems: what is left undone stands in the residual "
+        "before the answer is announced, and not in how likely a token is.",
         "Recovery of the valid rate over all depths and on the deep ones, trained on deep problems. Supported: both "
         "intervals over bases of features minus likelihood lie above zero. Not supported: one lies below. Else "
         "inconclusive.",
@@ -206,7 +206,8 @@ CLAIMS = (
         "features-beat-controls",
         "The features recover more than every control: the format, the parser's completeness, the text alone, a random "
         "dictionary, permuted latents, and a random gate that pays as much.",
-        "All but one or two: random directions of the residual keep most of it, for a regression can combine them.",
+        "No: the text beside the likelihood recovers more, for its counts say exactly whether a chain is complete. The "
+        "parser and random directions come close to the features; format, permuted latents and a random gate do not.",
         "Recovery of the valid rate over all depths. Supported: the intervals of all six differences lie above zero. "
         "Not supported: one lies below. Else inconclusive.",
         beats(FEATURES, CONTROLS, RECOVERIES[:1]),
@@ -224,7 +225,7 @@ CLAIMS = (
     Claim(
         "recovery-bar",
         "Features recover at least 0.8 of the valid rate over all depths, and 0.6 on deep problems.",
-        "Over all depths about 0.8: inconclusive. On deep problems about 0.55: inconclusive.",
+        "Yes: about 0.9 over all depths and 0.75 on deep problems.",
         "Supported: both intervals lie above their bar. Not supported: one lies below. Else inconclusive.",
         reaches_the_bar,
         (UNIT, ORGANISM),
@@ -232,7 +233,7 @@ CLAIMS = (
     Claim(
         "form-kept",
         "Credit by features does not break the form of answers: malformed ones are within 0.02 of plain GRPO.",
-        "No: about 0.04 more, as under the oracle, for long chains are cut off or lose their way more often.",
+        "No: about 0.04 more, as under the oracle, for long chains lose their way more often than direct answers.",
         "Malformed share over all depths, features minus plain. Supported: its interval lies below 0.02. Not "
         "supported: above. Else inconclusive.",
         keeps_the_form,
@@ -264,6 +265,13 @@ CLAIMS = (
 class CreditStudy(Study[CreditConfig]):
     name = "credit"
     title = "Credit: does a readout of features beat what needs no features?"
+    background = (
+        "Strengths and sources were chosen on the shipped base, which is not reported, by about forty trainings at "
+        "seeds 0 and 1. There plain GRPO reached a valid rate of 0.06 over all depths (0.00 on deep problems), the "
+        "oracle 0.62 (0.42), and at the settings of this study, one training each, the likelihood 0.53 (0.25), with "
+        "the latents 0.57 (0.32), with the residual at the marker 0.56 (0.31), and with the text 0.60 (0.39). A "
+        "fixed penalty for likely luck ended in policies that fail, in most trainings; so there is none."
+    )
     question = "Does credit by features beat what needs no features?"
     summary = "Credit by features, refitted on a few audits, beats everything that reads no features."
     Config = CreditConfig
@@ -330,7 +338,7 @@ class CreditStudy(Study[CreditConfig]):
 {config.seeds} bases, each an organism built with a seed of its own ({config.build_steps} steps), and
 {config.dictionaries} dictionaries of each (width {config.width}, K {config.k}, layer {config.layer}, fitted on
 {config.tokens:,} tokens of the base's own answers before any reward). From each base every scheme is trained
-{config.repeats} times, with each dictionary where it has one: {config.steps} steps of {config.prompts} prompts x
+{config.repeats} times, the features with each dictionary: {config.steps} steps of {config.prompts} prompts x
 {config.group} on deep problems (depths 8 and 9). Advantages have no unit (scale none), for gates are graded.
 
 A scheme that is refitted audits {config.audits} successes a step, refits every second step, and pays

@@ -63,9 +63,18 @@ def trainings(config: "CreditConfig") -> list[Training]:
     for run in range(config.repeats):
         for problems, schemes in ((DEEP, (*WITHOUT_DICTIONARY, *WITH_DICTIONARY)), (ALL, ON_ALL_PROBLEMS)):
             for scheme in schemes:
-                for dictionary in range(config.dictionaries) if scheme in WITH_DICTIONARY else (None,):
+                for dictionary in _dictionaries(scheme, problems, run, config):
                     listed.append(Training(scheme, problems, config.threshold_of(scheme), run, dictionary))
     return listed
+
+
+def _dictionaries(scheme: str, problems: str, run: int, config: "CreditConfig") -> Sequence[int | None]:
+    """The features are trained with every dictionary in every run on deep problems; the rest takes them in turn."""
+    if scheme not in WITH_DICTIONARY:
+        return (None,)
+    if scheme == FEATURES and problems == DEEP:
+        return range(config.dictionaries)
+    return (run % config.dictionaries,)
 
 
 # --- the world of a base -----------------------------------------------------------------------------------------

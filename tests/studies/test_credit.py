@@ -37,9 +37,11 @@ from interp.tsae import TSAE
 SMALL = CreditConfig(seeds=2, repeats=2, dictionaries=3, label_problems=40)
 
 
-def test_every_scheme_is_trained_with_every_dictionary_from_every_seed():
+def test_the_features_are_trained_with_every_dictionary_and_the_rest_takes_them_in_turn():
     listed = trainings(SMALL)
-    assert len(listed) == len(set(listed)) == 2 * (len(WITHOUT_DICTIONARY) + 3 * len(WITH_DICTIONARY) + 4 + 3)
+    assert len(listed) == len(set(listed)) == 2 * (len(WITHOUT_DICTIONARY) + len(WITH_DICTIONARY) + 2 + 5)
+    of_features = {(one.run, one.dictionary) for one in listed if (one.scheme, one.problems) == (FEATURES, DEEP)}
+    assert of_features == {(run, dictionary) for run in range(2) for dictionary in range(3)}
     on_all = {one.scheme for one in listed if one.problems == ALL}
     assert on_all == set(ON_ALL_PROBLEMS) and {one.run for one in listed} == {0, 1}
     assert len({arm.name for arm in CreditStudy().arms(SMALL)}) == len(listed) + 1
