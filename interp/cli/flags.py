@@ -1,12 +1,21 @@
-"""Flags from dataclasses: the help of each ends with the range of its field, and what a config refuses is one line.
+"""Flags from dataclasses: the help of each ends with the range of its field, and what a config refuses is one line. What
+is no number is refused in words.
 
-tyro makes flags of dataclasses by a rule. The rule here takes what that one makes, and adds both.
+tyro makes flags by rules. The rules here take what those make, and add to it.
 """
 
 import dataclasses
+import typing
 from typing import Any
 
-from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from interp.artifacts import BadInput
 from interp.checks import Range, bounds_of
@@ -49,3 +58,27 @@ def _with_range(field: StructFieldSpec) -> StructFieldSpec:
         return f"{own or ''} [{', '.join(map(str, ranges))}]"
 
     return dataclasses.replace(field, helptext=text)
+
+
+@flag_rules.primitive_rule
+def _number_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """A number, or nothing: what cannot be read as one is refused by what was expected, not by the type of a field."""
+    global _is_asking_tyro
+    parts = [part for part in typing.get_args(info.type) or (info.type,) if part is not type(None)]
+    numbers = [typing.get_args(part)[0] if typing.get_origin(part) is typing.Annotated else part for part in parts]
+    if _is_asking_tyro or len(numbers) != 1 or numbers[0] not in (int, float):
+        return None
+    _is_asking_tyro = True
+    try:
+        spec: Any = ConstructorRegistry.get_primitive_spec(info)
+    finally:
+        _is_asking_tyro = False
+    expected = "a whole number" if numbers[0] is int else "a number"
+
+    def read(words: list[str]) -> Any:
+        try:
+            return spec.instance_from_str(words)
+        except ValueError as error:
+            raise ValueError(f"expected {expected}; got {' '.join(words)!r:.80}") from error
+
+    return dataclasses.replace(spec, instance_from_str=read)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from commands import COMMANDS, refused
 
+from interp import cli
 from interp.activations.config import CollectConfig
 from interp.artifacts import BadInput
 from interp.checks import Length, Range, bounds_of
@@ -157,3 +158,19 @@ def test_a_word_that_is_not_utf8_is_refused(monkeypatch, capsys):
 
 def test_a_refusal_of_a_config_leaves_tyro_as_it_was_raised():
     assert not issubclass(Refusal, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("bucket --problems banana", "expected a whole number; got 'banana'"),
+        ("grpo --out a --steps 1.5", "expected a whole number; got '1.5'"),
+        ("grpo --out a --lr zwei", "expected a number; got 'zwei'"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_words(words, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["interp", *words.split()])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and message in error and "typing" not in error and "class" not in error
