@@ -1,5 +1,5 @@
-"""Flags from dataclasses: the help of each ends with the range of its field, and what a config refuses is one line. What
-is no number is refused in words.
+"""Flags from dataclasses. The help of each ends with the range of its field. What a config refuses is one line. What is
+no number is refused in words.
 
 tyro makes flags by rules. The rules here take what those make, and add to it.
 """
