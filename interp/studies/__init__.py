@@ -11,9 +11,9 @@ from interp.studies.dictionary import Dictionary
 from interp.studies.difficulty import Difficulty
 from interp.studies.features import Features
 from interp.studies.roles import Roles
+from interp.studies.truth import CreditTruth
 from interp.studies.words import WordProblems
 
-STUDIES: dict[str, Study[Any]] = {
-    study.name: study for study in (Difficulty(), Dictionary(), Roles(), Features(), WordProblems(), CreditStudy())
-}
+_ALL = (Difficulty(), Dictionary(), Roles(), Features(), WordProblems(), CreditTruth(), CreditStudy())
+STUDIES: dict[str, Study[Any]] = {study.name: study for study in _ALL}
 """Every study by name; `interp study NAME` runs it."""

@@ -84,7 +84,8 @@ def _dictionaries(scheme: str, problems: str, run: int, config: "CreditConfig") 
 class World:
     """A base with its dictionaries."""
 
-    config: "CreditConfig"
+    config: Any
+    """The config of a study, which says how both are made."""
     seed: int
     directory: Path
 

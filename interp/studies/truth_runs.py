@@ -1,0 +1,117 @@
+"""One run of the credit-truth study: the values of the steps of some rollouts, and every scheme's credit for them."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from interp.studies.credit_runs import (
+    COMPLETENESS,
+    FEATURES,
+    FORMAT,
+    LIKELIHOOD,
+    PRE_ACTIVATIONS,
+    RANDOM_GATE,
+    RESIDUAL,
+    TEXT,
+    TEXT_ALONE,
+    WITH_DICTIONARY,
+    Training,
+    World,
+    scheme_of,
+)
+from interp.studies.credit_runs import RANDOM as RANDOM_LATENTS
+
+if TYPE_CHECKING:
+    from interp.credit.base import CreditScheme, RolloutBatch
+    from interp.policy import Policy
+    from interp.studies.truth import TruthConfig
+
+LEVELS = ("shallow", "middle", "deep")
+UNIFORM, ENTROPY, RANDOM, POSITION_MATCHED = "uniform", "entropy", "random", "position-matched"
+KTAE, INPUT_GRADIENT, MONTE_CARLO = "ktae", "input-gradient", "monte-carlo"
+FIRST_ERROR, STEP_VALIDITY = "first-error", "step-validity-weights"
+WEIGHTS = (
+    UNIFORM, RANDOM, POSITION_MATCHED, ENTROPY, KTAE, INPUT_GRADIENT, MONTE_CARLO, FIRST_ERROR, STEP_VALIDITY,
+)  # fmt: skip
+GATES = (
+    LIKELIHOOD, TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RESIDUAL, FEATURES, PRE_ACTIVATIONS, RANDOM_LATENTS,
+    RANDOM_GATE,
+)  # fmt: skip
+
+
+def measure_level(world: World, level: str, config: "TruthConfig") -> dict[str, Any]:
+    """Every scheme on problems of one level: how its weights agree with the truth, and what its gate pays."""
+    base = world.base()
+    weights = measure_weights(world, base, level, config)
+    gates = measure_gates(world, base, level, config)
+    return {"schemes": {name: weights.get(name, {}) | gates.get(name, {}) for name in (*WEIGHTS, *GATES)}}
+
+
+def measure_weights(
+    world: World, base: "Policy", level: str, config: "TruthConfig"
+) -> dict[str, dict[str, float | None]]:
+    from interp.credit import RolloutBatch, make_scheme
+    from interp.grpo.advantages import assign_advantages
+    from interp.grpo.config import OBJECTIVES
+    from interp.organism import load_task
+    from interp.policy import SampleConfig
+    from interp.rollouts.values import sample_values
+    from interp.studies.truth_measures import agreement, segments
+
+    task, sampling = load_task(world.base_path), SampleConfig(group=config.group, rows=1024, seed=world.seed)
+    rows = _roll_out(world, base, level, config.problems, config.group, "truth")
+    continuing = SampleConfig(group=config.continuations, rows=2048, seed=world.seed)
+    values = sample_values(base, task, rows, continuing, purpose="truth", progress=False)
+    batch = RolloutBatch.from_rollouts(rows, config.group, policy=base, base=base, seed=world.seed)
+    measured: dict[str, dict[str, float | None]] = {}
+    for name in WEIGHTS:
+        scheme = make_scheme(name, task=task, sampling=sampling)
+        assigned = assign_advantages(batch, scheme, OBJECTIVES["grpo"], sampling.max_new_tokens)
+        measured[name] = agreement(segments(batch, assigned.credit, assigned.advantages_BL, values, "reward"))
+    return measured
+
+
+def measure_gates(
+    world: World, base: "Policy", level: str, config: "TruthConfig"
+) -> dict[str, dict[str, float | None]]:
+    from interp.credit import RolloutBatch
+
+    rows = _roll_out(world, base, level, config.gate_problems, config.group, "gates")
+    batch = RolloutBatch.from_rollouts(rows, config.group, policy=base, base=base, seed=world.seed)
+    measured: dict[str, dict[str, float | None]] = {}
+    for name in GATES:
+        numbers = range(config.dictionaries) if name in WITH_DICTIONARY else (None,)
+        payments = [
+            _payment(scheme_of(Training(name, level, config.threshold, 0, number), world, base), batch)
+            for number in numbers
+        ]
+        measured[name] = {key: _mean([one[key] for one in payments]) for key in payments[0]}
+    return measured
+
+
+def _payment(scheme: "CreditScheme | None", batch: "RolloutBatch") -> dict[str, float | None]:
+    from interp.studies.truth_measures import payment
+
+    assert scheme is not None
+    credit = scheme(batch).validate(batch)
+    is_valid_B = (batch.rewards_B > 0) & (batch.per_token(_valid_tokens).sum(1) > 0)
+    return payment(credit.gate_B.numpy(), (batch.rewards_B > 0).numpy(), is_valid_B.numpy())
+
+
+def _valid_tokens(rollout: Any) -> list[float]:
+    return [float(bool(rollout.valid))] * len(rollout.tokens)
+
+
+def _roll_out(world: World, base: "Policy", level: str, problems: int, group: int, purpose: str) -> list[Any]:
+    from interp.organism import load_task
+    from interp.policy import SampleConfig
+    from interp.rollouts import roll_out
+
+    task, sampling = load_task(world.base_path), SampleConfig(group=group, rows=1024, seed=world.seed)
+    chosen = task.problems("eval", level, problems)
+    return roll_out(base, task, chosen, sampling, purpose=purpose, progress=False).rows
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
