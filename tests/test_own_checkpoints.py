@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from real_fixtures import link_model, write_problems
 from pages import ROOT, blocks, expect_to_run
+from real_fixtures import link_model, write_problems
 
 PAGE = ROOT / "docs" / "guide" / "own-checkpoints.md"
 COMMANDS = [line for block in blocks(PAGE, "bash") for line in block.splitlines()]

@@ -7,7 +7,6 @@ same say before the first label is seen: a thousand latents cannot drown two num
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -58,13 +57,21 @@ def fit_logistic(
     std_F = torch.where(std_F > MIN_STD, std_F, torch.inf)
     scale_F = torch.ones_like(mean_F) if scale_F is None else scale_F.double()
     z_BF = (x_BF - mean_F) / std_F * scale_F
-    basis: Any = None
     if len(z_BF) < z_BF.shape[1]:  # the weights lie in the span of the rows
-        left, singular, right = torch.linalg.svd(z_BF, full_matrices=False)
-        z_BF, basis = left * singular, right
-    weight_F, bias = _newton(z_BF, y_B, weight_B, ridge)
-    weight_F = weight_F if basis is None else basis.T @ weight_F
+        weight_F, bias = _fit_in_span(z_BF, y_B, weight_B, ridge)
+    else:
+        weight_F, bias = _newton(z_BF, y_B, weight_B, ridge)
     return Logistic(mean_F, std_F, weight_F * scale_F, bias)
+
+
+def _fit_in_span(z_BF: Tensor, y_B: Tensor, weight_B: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """The same fit in as many coordinates as there are rows, from the products of rows alone."""
+    squares_R, axes_BR = torch.linalg.eigh(z_BF @ z_BF.T)
+    singular_R = squares_R.clamp(min=0).sqrt()
+    is_used_R = singular_R > 1e-9 * singular_R.max()
+    axes_BR, singular_R = axes_BR[:, is_used_R], singular_R[is_used_R]
+    weight_R, bias = _newton(axes_BR * singular_R, y_B, weight_B, ridge)
+    return z_BF.T @ (axes_BR @ (weight_R / singular_R)), bias
 
 
 def _newton(z_BF: Tensor, y_B: Tensor, weight_B: Tensor, ridge: float) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 Whoever wrote the text, the reader is one policy: most often the frozen base, which training cannot move.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,8 @@ from interp.rollouts.record import Rollout
 
 MICRO_TOKENS = 4096
 """Tokens of one forward pass."""
+ENTRIES = 2**22
+"""Numbers that are made of tokens at once."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,20 @@ class Reading:
         x_SD = torch.cat([self.residuals[layer][selected_N], self.prompt_ends[layer][is_end_B]])
         return x_SD, torch.cat([self.rollout_N[selected_N], is_end_B.nonzero()[:, 0]])
 
-    def mean_of(self, x_SF: Float[Tensor, "S F"], rollout_S: Int[Tensor, " S"]) -> Float[Tensor, "B F"]:
-        """The mean of `x_SF` over the rows of each rollout; NaN where it has none."""
+    def mean_of(
+        self,
+        x_SD: Float[Tensor, "S D"],
+        rollout_S: Int[Tensor, " S"],
+        encode: Callable[[Float[Tensor, "n D"]], Float[Tensor, "n F"]] = lambda x_nD: x_nD,
+    ) -> Float[Tensor, "B F"]:
+        """The mean of `encode(x_SD)` over the rows of each rollout; NaN where it has none.
+
+        Rows are encoded a few at a time: a wide dictionary makes much of each."""
         counts_B = torch.bincount(rollout_S, minlength=len(self.rollouts))
-        sums_BF = torch.zeros(len(self.rollouts), x_SF.shape[1], dtype=torch.float64)
-        sums_BF.index_add_(0, rollout_S, x_SF.double())
+        width = encode(x_SD[:0]).shape[1]
+        sums_BF = torch.zeros(len(self.rollouts), width, dtype=torch.float64)
+        for at in torch.arange(len(x_SD)).split(max(1, ENTRIES // max(width, 1))):
+            sums_BF.index_add_(0, rollout_S[at], encode(x_SD[at]).double().cpu())
         return sums_BF / torch.where(counts_B > 0, counts_B, torch.nan)[:, None]
 
     def selected(self, selector: TokenSelector) -> Bool[Tensor, " N"]:

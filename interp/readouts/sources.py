@@ -145,8 +145,9 @@ class Latents:
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
         x_SD, rollout_S = reading.residuals_at(self.tsae.at(self.layer), self.selector)
-        codes_SF = self.tsae.pre_activations(x_SD) if self.before_threshold else self.tsae.encode(x_SD)
-        return reading.mean_of(codes_SF.cpu(), rollout_S)
+        return reading.mean_of(
+            x_SD, rollout_S, self.tsae.pre_activations if self.before_threshold else self.tsae.encode
+        )
 
 
 # --- from the text alone -------------------------------------------------------------------------------------------
