@@ -133,6 +133,8 @@ def _compare(left: Expression, right: Expression, value_of: ValueOf, approx: boo
     left_value, right_value = evaluate(left, value_of), evaluate(right, value_of)
     if left_value is None or right_value is None:
         return None
+    if left_value == right_value:
+        return True
     gap = abs(left_value - right_value)
     if gap <= FLOAT_NOISE * abs(left_value):
         return True

@@ -64,7 +64,7 @@ def iter_operations(expression: Expression) -> Iterator[Operation]:
 
 def written_value(number: Number) -> Fraction:
     """The value with its scale, and a percent as a hundredth."""
-    value = number.value * 10**number.scale
+    value = number.value * 10**number.scale if number.scale else number.value
     return value / 100 if number.percent else value
 
 

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 MAX_DIGITS = 30
 
@@ -143,7 +144,13 @@ def _token(kind: str, raw: str, start: int, money: bool) -> Token:
         return Token("num", raw, start, end, Fraction(*VULGAR[raw]), 0, money)
     if kind != "num":
         return Token("word" if kind == "text" else kind, raw, start, end)
-    digits = re.sub(r"[^0-9.]", "", raw)
+    digits = raw if raw.isascii() and raw.isdigit() else re.sub(r"[^0-9.]", "", raw)
     if len(digits) > MAX_DIGITS:
         return Token("bad", raw, start, end)
-    return Token("num", raw, start, end, Fraction(digits), len(digits.partition(".")[2]), money)
+    return Token("num", raw, start, end, _value(digits), len(digits.partition(".")[2]), money)
+
+
+@lru_cache(maxsize=1024)
+def _value(digits: str) -> Fraction:
+    """The same digits come again and again in a text, and a fraction is slow to make."""
+    return Fraction(digits)
