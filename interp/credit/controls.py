@@ -12,8 +12,8 @@
     permuted <k>         the latents of any other success            latents need not be of this text
     random gate <k>      the scheme's own gates, dealt out anew      any gate that pays as much would do
 
-Each control is the scheme itself with other sources: it audits the same successes, refits at the same steps, and pays
-by the same formula.
+Each control is the scheme itself with other sources: it audits as many successes, begins with labels of the same
+weight, refits at the same steps, and pays by the same formula. A range of texts is fitted on what the control reads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,33 +26,45 @@ from torch import Tensor
 from interp.artifacts import BadInput
 from interp.checks import Seed
 from interp.credit.base import BaseSpecific, Credit, CreditScheme, Learning, RolloutBatch
-from interp.credit.readout import ReadoutCredit
+from interp.credit.readout import ReadoutCredit, in_failed_groups
 from interp.policy.policy import Policy
-from interp.readouts.columns import Labels, label_rollouts
+from interp.readouts.columns import Labels, label_rollouts, with_base_rate
 from interp.readouts.controls import Permuted, random_dictionary
+from interp.readouts.intention import Intention
 from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts
+from interp.readouts.text_range import TextRange
 from interp.rollouts.record import Rollout
 from interp.tasks.base import hash_of
-from interp.tsae import TSAE
 
 
 @dataclass(eq=False)
 class RandomGate:
-    """The gates of another scheme, dealt out at random among the successes of each batch. It pays exactly as much."""
+    """The gates of another scheme, dealt out at random among the successes of each batch; and its bonuses, among the
+    answers of groups that failed. It pays exactly as much."""
 
     scheme: CreditScheme
     seed: Seed = 0
+
+    @property
+    def needs_no_scale(self) -> bool:
+        return getattr(self.scheme, "needs_no_scale", False)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
         credit = self.scheme(batch)
         rows = (batch.rewards_B > 0).nonzero()[:, 0]
         first = batch.rollouts[0]
         key = hash_of("random gate", self.seed, batch.seed, first.step, first.problem, len(rows)) % 2**63
-        dealt = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(key))]
-        counts_B = credit.counts_B
-        if counts_B is not None:
-            counts_B = counts_B.index_copy(0, rows, counts_B[dealt])
-        return replace(credit, gate_B=credit.gate_B.index_copy(0, rows, credit.gate_B[dealt]), counts_B=counts_B)
+        generator = torch.Generator().manual_seed(key)
+        dealt = rows[torch.randperm(len(rows), generator=generator)]
+        failed = in_failed_groups(batch).nonzero()[:, 0]
+        dealt_failed = failed[torch.randperm(len(failed), generator=generator)]
+        gate_B, counts_B, bonus_B = credit.gate_B, credit.counts_B, credit.bonus_B
+        return replace(
+            credit,
+            gate_B=gate_B.index_copy(0, rows, gate_B[dealt]),
+            counts_B=None if counts_B is None else counts_B.index_copy(0, rows, counts_B[dealt]),
+            bonus_B=None if bonus_B is None else bonus_B.index_copy(0, failed, bonus_B[dealt_failed]),
+        )
 
     def expect_base(self, base: Policy) -> None:
         if isinstance(self.scheme, BaseSpecific):
@@ -86,18 +98,25 @@ def credit_controls(
 
     `rollouts` of the base say how often each latent is active. `audited` are the rollouts behind the scheme's own
     labels: each control reads the same ones with its own sources."""
-    latents = [source for source in scheme.sources if isinstance(source, Latents)]
+    latents = [source for source in scheme.sources if isinstance(source, Latents | Intention)]
     if not latents:
         raise BadInput(
             "expected a scheme that reads latents, got one that reads "
             f"{', '.join(source.name for source in scheme.sources)}: what would its controls control?"
         )
 
-    def with_sources(*sources: Source) -> ReadoutCredit:
-        labels = label_rollouts(sources, base, audited) if audited else Labels()
-        return replace(scheme, sources=sources, labels=labels, text_range=None)
+    if bool(audited) != bool(len(scheme.labels)):
+        raise BadInput(
+            f"expected the rollouts behind the scheme's {len(scheme.labels)} labels, so that its controls begin with "
+            f"the same, got {len(audited)}: credit_controls(..., audited=rollouts)"
+        )
 
-    others = [source for source in scheme.sources if not isinstance(source, Latents)]
+    def with_sources(*sources: Source) -> ReadoutCredit:
+        labels = _weighted_like(scheme.labels, label_rollouts(sources, base, audited)) if audited else Labels()
+        text_range = None if scheme.text_range is None else TextRange.fit(sources, base, rollouts)
+        return replace(scheme, sources=sources, labels=labels, text_range=text_range)
+
+    others = [source for source in scheme.sources if source not in latents]
 
     def beside(*sources: Source) -> ReadoutCredit:
         return with_sources(*others, *(source for source in sources if source.name not in {one.name for one in others}))
@@ -110,10 +129,8 @@ def credit_controls(
         "completeness": beside(Completeness()),
         "text": beside(TextCounts()),
         "text alone": with_sources(TextCounts()),
-        "residual": with_sources(*others, *(Residual(one.layer, one.selector) for one in latents)),
-        "random dictionary": with_sources(
-            *others, *(replace(one, tsae=_randomized(one, base, rollouts)) for one in latents)
-        ),
+        "residual": with_sources(*others, *dict.fromkeys(map(_residual, latents))),
+        "random dictionary": with_sources(*others, *(_randomized(one, base, rollouts) for one in latents)),
     }
     if isinstance(controls.get("nothing"), ReadoutCredit) and any(isinstance(one, Likelihood) for one in others):
         del controls["likelihood"]  # the scheme reads it already
@@ -123,8 +140,27 @@ def credit_controls(
     return controls
 
 
-def _randomized(source: Latents, base: Policy, rollouts: Sequence[Rollout], seed: int = 0) -> TSAE:
+def _weighted_like(scheme_labels: Labels, labels: Labels) -> Labels:
+    """The labels with the total weight of the scheme's own, and their share of valid ones. Without both kinds, as they
+    are."""
+    total = float(scheme_labels.weight_A.sum())
+    if not labels.has_both_kinds or not total:
+        return labels
+    return with_base_rate(labels, float((scheme_labels.weight_A * scheme_labels.is_valid_A).sum()) / total, total)
+
+
+def _residual(source: Latents | Intention) -> Residual:
+    return Residual(source.layer, source.selector) if isinstance(source, Latents) else Residual(source.layer)
+
+
+def _randomized(
+    source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout], seed: int = 0
+) -> Latents | Intention:
+    """The same source with a dictionary of random directions."""
     x_ND: Float[Tensor, "N D"] = base.completion_residuals(
         [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts], source.tsae.at(source.layer)
     )
-    return random_dictionary(source.tsae, x_ND, seed)
+    tsae = random_dictionary(source.tsae, x_ND, seed)
+    if isinstance(source, Latents):
+        return replace(source, tsae=tsae)
+    return Intention.fit(tsae, source.layer, base, rollouts, roles=source.roles)

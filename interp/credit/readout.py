@@ -85,6 +85,8 @@ class ReadoutCredit:
         expect_plausible(self)
         self.sources = expect_sources(self.sources)
         self._audited, self._fit = Labels(), None
+        self._n_audited = 0
+        """Audits since the run began, also those that memory has let go."""
         self._last: tuple[Sequence[Rollout], list[int], Columns] | None = None
         self._refit()
 
@@ -104,15 +106,19 @@ class ReadoutCredit:
         """Audit some successes of the batch, and refit if it is time."""
         step = batch.rollouts[0].step
         rows, columns = self._read(batch)
+        # an answer that was put back is no fair sample: it came back because it is valid
         candidates = [
             at
             for at, row in enumerate(rows)
-            if batch.rollouts[row].reward > 0 and batch.rollouts[row].valid is not None and columns.is_readable_B[at]
+            if batch.rollouts[row].reward > 0
+            and batch.rollouts[row].valid is not None
+            and batch.rollouts[row].replayed_from is None
+            and columns.is_readable_B[at]
         ]
         audited = sorted(candidates, key=lambda at: _audit_order(batch, rows[at]))[: self.audits]
         is_valid_A = torch.tensor([bool(batch.rollouts[rows[at]].valid) for at in audited], dtype=torch.bool)
         new = Labels(columns.at(audited), is_valid_A, torch.ones(len(audited), dtype=torch.float64))
-        self._audited = self._audited.plus(new)
+        self._audited, self._n_audited = self._audited.plus(new).last(self.memory), self._n_audited + len(new)
         if step % self.refit_every == 0 or self._fit is None:
             self._refit()
 
@@ -124,12 +130,14 @@ class ReadoutCredit:
             "widths": torch.tensor(audited.columns.widths, dtype=torch.long),
             "is_valid_A": audited.is_valid_A,
             "weight_A": audited.weight_A,
+            "n_audited": torch.tensor(self._n_audited),
         }
         return audits | ({} if fit is None else {f"fit.{name}": value for name, value in vars(fit).items()})
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         columns = Columns(state["x_AF"], tuple(state["widths"].tolist()))
         self._audited = Labels(columns, state["is_valid_A"], state["weight_A"])
+        self._n_audited = int(state.get("n_audited", len(self._audited)))  # states once held all audits, and no count
         fit = {name.removeprefix("fit."): value for name, value in state.items() if name.startswith("fit.")}
         self._fit = Logistic(**fit) if fit else None
 
@@ -139,7 +147,7 @@ class ReadoutCredit:
 
     @property
     def _known(self) -> Labels:
-        return self.labels.plus(self._audited.last(self.memory))
+        return self.labels.plus(self._audited)
 
     # --- what it pays --------------------------------------------------------------------------------------------
 
@@ -153,7 +161,7 @@ class ReadoutCredit:
             is_inside_B[rows] = self.text_range.contains(columns)
         is_success_B = (batch.rewards_B > 0) & (batch.lengths_B > 0)
         gate_B, counts_B = self._pay(torch.where(is_success_B, p_B, torch.nan), is_success_B, is_inside_B)
-        facts = {"audited": float(len(self._audited)), "audited_valid_share": self._known.base_rate}
+        facts = {"audited": float(self._n_audited), "audited_valid_share": self._audited.base_rate}
         return Credit(
             gate_B.float(),
             batch.mask_BL.float(),
@@ -181,7 +189,7 @@ class ReadoutCredit:
     def _bonus(self, batch: RolloutBatch, p_B: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """What answers of groups that failed as a whole get; nothing for the others."""
         share = max(0.0, 1 - batch.rollouts[0].step / self.bonus_steps)
-        return torch.where(_in_failed_groups(batch), self.bonus * share * p_B.nan_to_num(0.0), 0.0).float()
+        return torch.where(in_failed_groups(batch), self.bonus * share * p_B.nan_to_num(0.0), 0.0).float()
 
     def probability(self, columns: Columns) -> Float[Tensor, " B"]:
         """P(valid) of successes, from what was read in each; NaN where something could not be read."""
@@ -192,7 +200,7 @@ class ReadoutCredit:
     def _read(self, batch: RolloutBatch) -> tuple[list[int], Columns]:
         """The rollouts that are paid by what they say, and what is read in them. The same batch is read once."""
         if self._last is None or self._last[0] is not batch.rollouts:
-            is_read_B = (batch.rewards_B > 0) | (_in_failed_groups(batch) & (self.bonus > 0))
+            is_read_B = (batch.rewards_B > 0) | (in_failed_groups(batch) & (self.bonus > 0))
             rows = (is_read_B & (batch.lengths_B > 0)).nonzero()[:, 0].tolist()
             reader = batch.base if self.reader == "base" else batch.policy
             columns = read_columns(self.sources, reader, [batch.rollouts[row] for row in rows])
@@ -200,7 +208,8 @@ class ReadoutCredit:
         return self._last[1:]
 
 
-def _in_failed_groups(batch: RolloutBatch) -> Bool[Tensor, " B"]:
+def in_failed_groups(batch: RolloutBatch) -> Bool[Tensor, " B"]:
+    """Which rollouts are of a group without a success."""
     rewards_PG = batch.rewards_B.view(-1, batch.group)
     return (rewards_PG <= 0).all(1).repeat_interleave(batch.group)
 

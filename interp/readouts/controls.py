@@ -20,6 +20,8 @@ from interp.tasks.base import hash_of
 from interp.tsae import TSAE
 
 MIN_TOKENS = 100
+ENTRIES = 2**26
+"""Codes computed at once: those of all tokens of long texts would fill the memory."""
 
 
 def random_dictionary(tsae: TSAE, x_ND: Float[Tensor, "N D"], seed: int) -> TSAE:
@@ -34,16 +36,24 @@ def random_dictionary(tsae: TSAE, x_ND: Float[Tensor, "N D"], seed: int) -> TSAE
     other = replace(tsae, W_enc=directions_DF * tsae.W_enc.norm(dim=0, keepdim=True), W_dec=decoder_FD)
     if tsae.form.top_k is not None:
         return other
-    share_F = (tsae.encode(x_ND) > 0).double().mean(0)
-    ordered_NF = other.pre_activations(x_ND).sort(0, descending=True).values
-    # the largest value that is not to be active; with none to be left out, a threshold below all
-    rank_F = (share_F * len(x_ND)).round().long()
-    below_F = ordered_NF[-1] - 1
-    threshold_F = torch.where(
-        rank_F < len(x_ND), ordered_NF.gather(0, rank_F.clamp(max=len(x_ND) - 1)[None])[0], below_F
-    )
+    latents_at_once = max(1, ENTRIES // len(x_ND))
+    pairs = [(tsae, other)]
+    if latents_at_once < tsae.width:
+        parts = torch.arange(tsae.width).split(latents_at_once)
+        pairs = [(tsae.select_latents(part.tolist()), other.select_latents(part.tolist())) for part in parts]
+    threshold_F = torch.cat([_threshold_as_often_active(of, as_often_as, x_ND) for as_often_as, of in pairs])
     # a code is positive: shift what is active above zero
     return replace(other, b_enc=other.b_enc - threshold_F, threshold=torch.zeros_like(threshold_F))
+
+
+def _threshold_as_often_active(tsae: TSAE, as_often_as: TSAE, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, " F"]:
+    """The thresholds with which latents are active on as many tokens as those of another dictionary: the largest value
+    that is not to be active; with none to be left out, a threshold below all."""
+    share_F = (as_often_as.encode(x_ND) > 0).double().mean(0)
+    ordered_NF = tsae.pre_activations(x_ND).sort(0, descending=True).values
+    rank_F = (share_F * len(x_ND)).round().long()
+    below_F = ordered_NF[-1] - 1
+    return torch.where(rank_F < len(x_ND), ordered_NF.gather(0, rank_F.clamp(max=len(x_ND) - 1)[None])[0], below_F)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from interp.artifacts import BadInput
 from interp.features.families import TokenSelector
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
-from interp.readouts.reading import Reading, read_rollouts
+from interp.readouts.reading import ENTRIES, Reading, read_rollouts
 from interp.readouts.sources import Latents
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
@@ -98,7 +98,7 @@ class Intention:
         """The intention of a base, from some of its own answers."""
         reading = read_rollouts(base, rollouts, [tsae.at(layer)], logprobs=False)
         before_N, next_N = _pairs(reading, roles)
-        codes_NF = tsae.encode(reading.residuals[tsae.at(layer)][before_N])
+        codes_NF = _codes(tsae, reading.residuals[tsae.at(layer)][before_N])
         return cls(tsae, layer, fit_lens(codes_NF, next_N[before_N], ridge=ridge), roles)
 
     @property
@@ -110,12 +110,23 @@ class Intention:
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
         before_N, next_N = _pairs(reading, self.roles)
-        codes_SF = self.tsae.encode(reading.residuals[self.tsae.at(self.layer)][before_N])
         surprise_N = torch.zeros(len(before_N))
-        surprise_N[before_N] = self.lens.surprise(codes_SF, next_N[before_N]).float()
+        surprise_N[before_N] = self._surprise(
+            reading.residuals[self.tsae.at(self.layer)][before_N], next_N[before_N]
+        ).float()
         mean_B1 = reading.mean_by_rollout(surprise_N[:, None], before_N)
         largest_B = -reading.min_by_rollout(torch.where(before_N, -surprise_N, torch.inf))
         return torch.cat([mean_B1, largest_B[:, None]], 1)
+
+    def _surprise(self, x_SD: Float[Tensor, "S D"], next_S: Int[Tensor, " S"]) -> Float[Tensor, " S"]:
+        n = max(1, ENTRIES // max(self.tsae.width, 1))  # a few tokens at a time, as in `Reading.mean_of`
+        parts = zip(x_SD.split(n), next_S.split(n), strict=True)
+        return torch.cat([self.lens.surprise(_codes(self.tsae, x), tokens) for x, tokens in parts])
+
+
+def _codes(tsae: TSAE, x_SD: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
+    """Codes where the lens is, wherever the dictionary is and in whatever precision."""
+    return tsae.encode(x_SD).float().cpu()
 
 
 def _pairs(reading: Reading, roles: Sequence[str]) -> tuple[Bool[Tensor, " N"], Int[Tensor, " N"]]:

@@ -4,7 +4,8 @@ texts.
     d^2 = sum over principal components c of score_c^2 / (variance_c + floor)  +  |what no component explains|^2 / floor
 
 The floor is a hundredth of the mean variance: a direction in which the base's texts hardly differ must not decide
-alone. A text is inside if d is at most the 99th percentile of held-out texts of the base.
+alone. A text is inside if d is at most the 99th percentile of held-out texts of the base, which answer other problems:
+answers to one problem are more alike than those to another, and training meets new problems.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,11 @@ from interp.rollouts.record import Rollout
 
 QUANTILE = 0.99
 MIN_TEXTS = 50
+MIN_HALF = 10
+"""Texts that each half must have."""
 FLOOR = 0.01
+MIN_FLOOR = 1e-12
+"""Of numbers that never differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +47,23 @@ class TextRange:
 
     @classmethod
     def fit(cls, sources: Sequence[Source], base: Policy, rollouts: Sequence[Rollout]) -> "TextRange":
-        """The range of some rollouts of the base: axes from one half of them, the limit from the other."""
+        """The range of some rollouts of the base: axes from every other problem, the limit from those between."""
         columns = read_columns(expect_sources(sources), base, rollouts)
-        x_BF = columns.x_BF[columns.is_readable_B]
-        if len(x_BF) < MIN_TEXTS:
-            raise BadInput(f"expected at least {MIN_TEXTS} texts of the base that can be read, got {len(x_BF)}")
-        fitted_BF, held_out_BF = x_BF[::2], x_BF[1::2]
+        rows = columns.is_readable_B.nonzero()[:, 0].tolist()
+        if len(rows) < MIN_TEXTS:
+            raise BadInput(f"expected at least {MIN_TEXTS} texts of the base that can be read, got {len(rows)}")
+        place = {problem: at for at, problem in enumerate(dict.fromkeys(rollouts[row].problem for row in rows))}
+        is_fitted_B = torch.tensor([place[rollouts[row].problem] % 2 == 0 for row in rows])
+        fitted_BF, held_out_BF = columns.x_BF[rows][is_fitted_B], columns.x_BF[rows][~is_fitted_B]
+        if min(len(fitted_BF), len(held_out_BF)) < MIN_HALF:
+            raise BadInput(
+                f"expected texts of many problems, to compare texts of some with those of others; got {len(rows)} of "
+                f"{len(place)}: roll the base out on more problems"
+            )
         mean_F = fitted_BF.mean(0)
         _, singular_C, axes_CF = torch.linalg.svd(fitted_BF - mean_F, full_matrices=False)
         variance_C = singular_C**2 / (len(fitted_BF) - 1)
-        floor = FLOOR * float(variance_C.mean())
+        floor = max(FLOOR * float(variance_C.mean()), MIN_FLOOR)
         region = cls(mean_F, axes_CF.T, variance_C + floor, floor, torch.inf, base.fingerprint())
         return replace(region, limit=float(region._distance(held_out_BF).quantile(QUANTILE)))
 

@@ -14,7 +14,16 @@ from interp.credit import ReadoutCredit, RolloutBatch
 from interp.credit.base import Learning, check_scheme
 from interp.credit.controls import RandomGate, credit_controls
 from interp.grpo import Run
-from interp.readouts import Format, Latents, Likelihood, TextCounts, label_rollouts
+from interp.readouts import (
+    Format,
+    Intention,
+    Latents,
+    Likelihood,
+    TextCounts,
+    TextRange,
+    label_rollouts,
+    with_base_rate,
+)
 from interp.tsae import TSAE
 
 FORMATS = [Format(("steps",))]
@@ -81,8 +90,31 @@ def test_only_the_audited_labels_are_used():
             rollouts[row] = replace(rollouts[row], valid=not rollouts[row].valid)
             other = ReadoutCredit(FORMATS, audits=audits)
             other.observe(replace(batch, rollouts=rollouts))
-            n_changing += not torch.equal(other._audited.is_valid_A, credit._audited.is_valid_A)
+            is_audited = not torch.equal(other._audited.is_valid_A, credit._audited.is_valid_A)
+            n_changing += is_audited
+            assert is_audited or other(replace(batch, rollouts=rollouts)).gate_B.equal(credit(batch).gate_B)
         assert n_changing == audits
+
+
+def test_an_answer_that_was_put_back_is_not_audited():
+    rows = [make_rollout(1, valid=True, replayed_from=0), *(make_rollout(1, sample=i) for i in range(1, 4))]
+    scheme = ReadoutCredit(FORMATS)
+    scheme.observe(RolloutBatch.from_rollouts(rows, 4))
+    assert scheme._audited.is_valid_A.tolist() == [False] * 3
+
+
+def test_audits_beyond_the_memory_are_counted_and_let_go():
+    scheme = taught(ReadoutCredit(FORMATS, audits=3, memory=5), steps=4)
+    assert len(scheme._audited) == 5
+    resumed = scheme.fresh()
+    resumed.load_state(scheme.state())
+    assert [one(make_batch()).facts["audited"] for one in (scheme, resumed)] == [12, 12]
+
+
+def test_the_valid_share_of_the_audits_is_not_that_of_labels_from_before_the_run():
+    labels = with_base_rate(label_rollouts(FORMATS, None, make_batch().rollouts[1::2]), 0.01, 1000)
+    facts = taught(ReadoutCredit(FORMATS, labels=labels, audits=20), steps=1)(make_batch()).facts
+    assert facts == {"audited": 20, "audited_valid_share": 11 / 22}
 
 
 def test_audits_are_drawn_anew_for_each_step_and_seed_and_more_than_there_are_is_all():
@@ -146,6 +178,16 @@ def test_a_random_gate_pays_exactly_as_much_to_others():
     own_B, random_B = scheme(batch).gate_B, dealt(batch).gate_B
     assert sorted(own_B.tolist()) == sorted(random_B.tolist()) and not own_B.equal(random_B)
     assert random_B[::2].equal(own_B[::2]) and not RandomGate(scheme, seed=2)(batch).gate_B.equal(random_B)
+
+
+def test_a_random_gate_deals_out_bonuses_too_among_answers_of_groups_that_failed():
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, bonus=0.4))
+    rows = [make_rollout(i == 19, format="steps" if i < 8 else "direct", sample=i) for i in range(20)]
+    batch = RolloutBatch.from_rollouts(rows, 4)
+    own_B, random_B = scheme(batch).bonus_B, RandomGate(scheme, seed=1)(batch).bonus_B
+    assert own_B is not None and random_B is not None
+    assert sorted(own_B.tolist()) == sorted(random_B.tolist()) and not own_B.equal(random_B)
+    assert random_B[16:].tolist() == [0] * 4 and RandomGate(scheme).needs_no_scale
 
 
 class Killed(Exception):
@@ -219,6 +261,57 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
         check_scheme(control, policy)
         control.observe(batch)
         control(batch).validate(batch)
+
+
+def latents_of(policy, width: int = 12) -> TSAE:
+    encoder_DF = torch.randn(policy.d_model, width, generator=torch.Generator().manual_seed(0))
+    zeros_F = torch.zeros(width)
+    return TSAE(
+        encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(policy.d_model), zeros_F + 0.1, (width,), layer=1
+    )
+
+
+def rows_of_problems(n: int = 60):
+    return [
+        make_rollout(1, length=6, problem=str(i), valid=i % 3 == 0, roles=ROLES, format="steps", depth=1)
+        for i in range(n)
+    ]
+
+
+def test_controls_begin_with_labels_of_the_same_weight_and_share_and_have_a_range_of_their_own():
+    policy, rows = tiny_policy(), rows_of_problems()
+    sources = [Likelihood(), Latents(latents_of(policy), 1)]
+    labels = with_base_rate(label_rollouts(sources, policy, rows), 0.05, 32)
+    scheme = ReadoutCredit(sources, labels=labels, text_range=TextRange.fit(sources, policy, rows))
+    for name, control in credit_controls(scheme, policy, rows, audited=rows, draws=1).items():
+        if isinstance(control, RandomGate):
+            continue
+        assert control.labels.weight_A.tolist() == pytest.approx(labels.weight_A.tolist()), name
+        assert control.text_range is not None, name
+        assert len(control.text_range.mean_F) == control.labels.columns.x_BF.shape[1], name
+
+
+def test_controls_without_the_labels_of_their_scheme_are_refused():
+    policy, rows = tiny_policy(), rows_of_problems()
+    sources = [Latents(latents_of(policy), 1)]
+    with pytest.raises(BadInput, match="behind the scheme's 60 labels.*got 0"):
+        credit_controls(ReadoutCredit(sources, labels=label_rollouts(sources, policy, rows)), policy, rows)
+    with pytest.raises(BadInput, match="behind the scheme's 0 labels.*got 60"):
+        credit_controls(ReadoutCredit(sources), policy, rows, audited=rows)
+
+
+def test_no_control_reads_the_dictionary_of_an_intention():
+    policy, rows = tiny_policy(), rows_of_problems()
+    tsae = latents_of(policy)
+    scheme = ReadoutCredit([Likelihood(), Latents(tsae, 1), Intention.fit(tsae, 1, policy, rows)])
+    reads = {}
+    for name, control in credit_controls(scheme, policy, rows, draws=1).items():
+        if isinstance(control, ReadoutCredit):
+            reads[name] = [source.name for source in control.sources]
+            assert not any(getattr(source, "tsae", None) is tsae for source in control.sources), name
+    assert reads["nothing"] == ["likelihood"] and reads["residual"] == ["likelihood", "residual"]
+    assert reads["random dictionary"] == ["likelihood", "latents", "intention"]
+    assert reads["permuted 0"] == ["likelihood", "permuted latents", "permuted intention"]
 
 
 def test_selection_pays_the_successes_that_look_best_and_leaves_the_others_out_of_their_groups():

@@ -6,7 +6,7 @@ import torch
 from interp.artifacts import BadInput
 from interp.organism import load_task, shipped_path
 from interp.policy import Policy, SampleConfig
-from interp.readouts import Intention, fit_lens, lucky_edits, read_columns
+from interp.readouts import Intention, fit_lens, intention, lucky_edits, read_columns
 from interp.rollouts import roll_out
 from interp.tsae import TSAE
 
@@ -50,6 +50,18 @@ def test_steps_that_were_not_due_surprise_the_latents_of_the_base():
     }
     above = (surprises["strays"][:, None] > surprises["valid"]).double().mean()
     assert len(valid) > 10 and len(strays) > 10 and float(above) > 0.9
+
+
+def test_a_dictionary_in_half_precision_is_read_a_part_at_a_time_as_a_whole_one(monkeypatch):
+    base, task = Policy.load(shipped_path(), device="cpu"), load_task(shipped_path())
+    rows = roll_out(base, task, task.problems("train", 3, 12), SampleConfig(group=4, rows=64), progress=False).rows
+    eye_DF, zeros_F = torch.eye(64).bfloat16(), torch.zeros(64).bfloat16()
+    tsae = TSAE(eye_DF, zeros_F, eye_DF.clone(), zeros_F.clone(), zeros_F.clone(), (64,), layer=2)
+    source = Intention.fit(tsae, 2, base, rows)
+    whole_BF = read_columns([source], base, rows).x_BF
+    monkeypatch.setattr(intention, "ENTRIES", 7 * 64)
+    parts_BF = read_columns([source], base, rows).x_BF
+    assert whole_BF.isfinite().any() and torch.allclose(parts_BF, whole_BF, atol=0.1, equal_nan=True)
 
 
 def test_a_rollout_without_such_tokens_cannot_be_read():

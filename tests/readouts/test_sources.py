@@ -17,6 +17,7 @@ from interp.readouts import (
     Residual,
     TextCounts,
     TextRange,
+    controls,
     label_rollouts,
     read_columns,
     with_base_rate,
@@ -173,7 +174,7 @@ def test_texts_like_those_of_the_base_lie_in_its_range_and_others_do_not(policy)
         tuple(torch.randint(4, 30, (int(n),), generator=generator).tolist())
         for n in torch.randint(3, 9, (400,), generator=generator)
     ]
-    rows = [make_rollout(1, length=len(text), tokens=text) for text in texts]
+    rows = [make_rollout(1, length=len(text), tokens=text, problem=str(i)) for i, text in enumerate(texts)]
     source = TextCounts(buckets=2)
     region = TextRange.fit([source], policy, rows[:200])
     inside_B = region.contains(read_columns([source], policy, rows[200:]))
@@ -184,6 +185,31 @@ def test_texts_like_those_of_the_base_lie_in_its_range_and_others_do_not(policy)
         region.expect_reader(tiny_policy(seed=1))
     with pytest.raises(BadInput, match="at least 50 texts"):
         TextRange.fit([source], policy, rows[:49])
+    with pytest.raises(BadInput, match="expected texts of many problems"):
+        TextRange.fit([source], policy, [replace(row, problem="one") for row in rows])
+
+
+def test_answers_to_new_problems_lie_in_the_range_though_answers_to_one_problem_are_alike(policy):
+    generator = torch.Generator().manual_seed(0)
+
+    def answers(problem: int):
+        words = torch.randint(4, 30, (8,), generator=generator).tolist()
+        return [
+            make_rollout(1, length=9, tokens=(*words, 4 + i), prompt_ids=tuple(words), problem=str(problem), sample=i)
+            for i in range(4)
+        ]
+
+    rows = [row for problem in range(160) for row in answers(problem)]
+    source = TextCounts(buckets=13)
+    region = TextRange.fit([source], policy, rows[:320])
+    assert float(region.contains(read_columns([source], policy, rows[320:])).double().mean()) > 0.95
+
+
+def test_numbers_that_never_differ_are_a_range_of_their_own(policy):
+    rows = [make_rollout(1, format="steps", problem=str(i)) for i in range(60)]
+    region = TextRange.fit([Format(("steps",))], policy, rows)
+    others = [rows[0], make_rollout(1, format="direct")]
+    assert region.contains(read_columns([Format(("steps",))], policy, others)).tolist() == [True, False]
 
 
 def test_permuted_numbers_are_those_of_other_rollouts_and_the_same_each_time(policy):
@@ -207,6 +233,16 @@ def test_random_latents_are_active_as_often_and_as_long_as_those_they_replace():
     cosine_F = torch.nn.functional.cosine_similarity(other.W_dec, tsae.W_dec, dim=1)
     assert cosine_F.abs().mean() < 0.5
     assert not torch.equal(other.W_enc, random_dictionary(tsae, x_ND, seed=2).W_enc)
+
+
+def test_random_latents_are_the_same_if_few_codes_fit_into_memory(monkeypatch):
+    x_ND = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+    tsae = make_dictionary(8, 20)
+    whole = random_dictionary(tsae, x_ND, seed=1)
+    monkeypatch.setattr(controls, "ENTRIES", 3 * 200)
+    parts = random_dictionary(tsae, x_ND, seed=1)
+    assert torch.equal(parts.W_enc, whole.W_enc) and torch.allclose(parts.b_enc, whole.b_enc, atol=1e-5)
+    assert parts.width == 20 and parts.block_widths == tsae.block_widths
 
 
 def test_a_reading_of_no_rollouts_has_no_rows():
