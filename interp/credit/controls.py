@@ -49,6 +49,10 @@ class RandomGate:
     def needs_no_scale(self) -> bool:
         return getattr(self.scheme, "needs_no_scale", False)
 
+    @property
+    def is_waiting(self) -> bool:
+        return getattr(self.scheme, "is_waiting", False)
+
     def __call__(self, batch: RolloutBatch) -> Credit:
         credit = self.scheme(batch)
         rows = (batch.rewards_B > 0).nonzero()[:, 0]

@@ -149,6 +149,11 @@ class ReadoutCredit:
     def _known(self) -> Labels:
         return self.labels.plus(self._audited)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has not been shown successes of both kinds yet. Until then it pays all alike, or nothing."""
+        return self._fit is None
+
     # --- what it pays --------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -156,6 +161,8 @@ class ReadoutCredit:
         rows, columns = self._read(batch)
         p_B = torch.full((len(batch.rollouts),), torch.nan, dtype=torch.float64)
         p_B[rows] = self.probability(columns)
+        is_replayed_B = torch.tensor([row.replayed_from is not None for row in batch.rollouts])
+        p_B = p_B.masked_fill(is_replayed_B & (batch.rewards_B > 0), 1.0)  # only what is valid is put back
         is_inside_B = torch.ones_like(p_B, dtype=torch.bool)
         if self.text_range is not None:
             is_inside_B[rows] = self.text_range.contains(columns)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.credit.base import CreditScheme, Learning, RolloutBatch, attach_credit
-from interp.grpo.advantages import Advantages, assign_advantages
+from interp.grpo.advantages import Advantages, assign_advantages, mixed_groups
 from interp.grpo.config import GRPOConfig
 from interp.grpo.sources import ProblemSource
 from interp.grpo.strategies.base import Adaptive, Draw, Filler, draw_groups, strategy_metrics
@@ -159,7 +159,10 @@ class Collector:
         if not self.config.objective().redraw:
             return [True] * len(rollouts)
         batch = self._batch(rollouts, policy)
-        is_mixed_P = self._assign(batch).mixed_groups(batch.group, with_penalty=False)
+        if isinstance(self.credit, Learning):  # by reward: what it takes for luck must be audited too
+            is_mixed_P = mixed_groups(batch.rewards_B, batch.group)
+        else:
+            is_mixed_P = self._assign(batch).mixed_groups(batch.group, with_penalty=False)
         return is_mixed_P.repeat_interleave(batch.group).tolist()
 
     def _assign(self, batch: RolloutBatch) -> Advantages:

@@ -229,7 +229,9 @@ class Trainer:
             ) from error
 
     def _expect_signal(self, batch: StepBatch, metrics: Mapping[str, Any]) -> None:
-        self.steps_without_signal = 0 if metrics["mixed_groups"] else self.steps_without_signal + 1
+        # a credit that waits for its first labels pays nothing yet
+        has_signal = metrics["mixed_groups"] or getattr(self.collector.credit, "is_waiting", False)
+        self.steps_without_signal = 0 if has_signal else self.steps_without_signal + 1
         if self.steps_without_signal < self.config.patience or self.step > self.config.steps:
             return
         rewarded = sum(rollout.reward > 0 for rollout in batch.rollouts)

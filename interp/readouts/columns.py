@@ -96,8 +96,10 @@ class Labels:
         return bool(self.is_valid_A.any()) and not bool(self.is_valid_A.all())
 
     def fit(self, ridge: float) -> Logistic:
-        """The regression of validity on what was read. Each source has the same say under the penalty."""
-        scale_F = torch.cat([torch.full((width,), max(width, 1) ** -0.5) for width in self.columns.widths])
+        """The regression of validity on what was read. Each source has the same say under the penalty, however many of
+        its numbers differ between the texts."""
+        differs = (self.columns.x_BF != self.columns.x_BF[:1]).any(0).split(self.columns.widths)
+        scale_F = torch.cat([torch.full((len(one_F),), max(int(one_F.sum()), 1) ** -0.5) for one_F in differs])
         return fit_logistic(self.columns.x_BF, self.is_valid_A, scale_F=scale_F, ridge=ridge, weight_B=self.weight_A)
 
 

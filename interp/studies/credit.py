@@ -204,11 +204,11 @@ CLAIMS = (
     ),
     Claim(
         "features-beat-controls",
-        "The features recover more than every control: the format, the parser's completeness, the text alone, a random "
-        "dictionary, permuted latents, and a random gate that pays as much.",
+        "The features recover more than every control: the text alone; beside the likelihood the format, the parser's "
+        "completeness, the text, random latents and permuted latents; and a random gate that pays as much.",
         "No: the text beside the likelihood recovers more, for its counts say exactly whether a chain is complete. The "
         "parser and random directions come close to the features; format, permuted latents and a random gate do not.",
-        "Recovery of the valid rate over all depths. Supported: the intervals of all six differences lie above zero. "
+        "Recovery of the valid rate over all depths. Supported: the intervals of all seven differences lie above zero. "
         "Not supported: one lies below. Else inconclusive.",
         beats(FEATURES, CONTROLS, RECOVERIES[:1]),
         (UNIT, ORGANISM),

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import tiny_policy
-from grpo_fixtures import assert_same_run, make_rollout, small_config, train_tiny
+from grpo_fixtures import FirstWord, assert_same_run, make_rollout, small_config, train_tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
-from interp.credit import ReadoutCredit, RolloutBatch
+from interp.credit import ReadoutCredit, RolloutBatch, StepValidity
 from interp.credit.base import Learning, check_scheme
 from interp.credit.controls import RandomGate, credit_controls
-from interp.grpo import Run
+from interp.grpo import NoSignal, Run
 from interp.readouts import (
     Format,
     Intention,
@@ -359,3 +359,34 @@ def test_texts_outside_the_range_of_the_base_are_paid_nothing_but_can_lose():
 def test_a_warning_says_that_the_deviation_of_a_group_undoes_graded_gates(tmp_path):
     with pytest.warns(UserWarning, match='set scale to "none"'):
         train_tiny(tmp_path / "run", small_config(steps=1), credit=ReadoutCredit([Likelihood()]), progress=False)
+
+
+class NeverValid(FirstWord):
+    def verify(self, problem, completion):
+        return replace(super().verify(problem, completion), valid=False)
+
+
+def test_a_run_waits_for_the_first_labels_and_does_not_stop_for_want_of_signal(tmp_path):
+    """Of these rewards none is valid, so nothing is ever paid; a credit that pays nothing otherwise stops the run."""
+    config, task = small_config(steps=6, patience=2, scale="none"), NeverValid()
+    scheme = ReadoutCredit([Likelihood()])
+    run = train_tiny(tmp_path / "run", config, task=task, credit=scheme, progress=False)
+    assert [line["mixed_groups"] for line in run.metrics()] == [0] * 7
+    assert scheme.is_waiting and not taught(ReadoutCredit(FORMATS)).is_waiting
+    with pytest.raises(NoSignal):
+        train_tiny(tmp_path / "oracle", config, task=task, credit=StepValidity(weights=False), progress=False)
+
+
+def test_what_was_put_back_is_paid_as_valid():
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01))
+    batch = make_batch()
+    rows = list(batch.rollouts)
+    rows[3] = replace(rows[3], valid=True, replayed_from=0)
+    assert scheme(batch).gate_B[3] < 0.01 and scheme(replace(batch, rollouts=rows)).gate_B[3] > 0.4
+
+
+def test_numbers_that_never_differ_do_not_lessen_the_say_of_a_source():
+    rows = make_batch().rollouts[1::2]
+    alone = label_rollouts([Format(("steps",))], None, rows).fit(1.0)
+    beside = label_rollouts([Format(("steps", "values", "other"))], None, rows).fit(1.0)
+    assert float(alone.weight_F[0]) == pytest.approx(float(beside.weight_F[0]))
