@@ -165,6 +165,6 @@ def _numbers_of(pair: str, checkpoints: Checkpoints) -> tuple[int, int]:
     names = pair.split(":")
     numbers = [checkpoints.run_named(name) for name in names]
     if len(names) != 2 or None in numbers:
-        known = ", ".join(run.name for run in checkpoints.runs)
-        raise BadInput(f"expected controls as RUN:CONTROL, of the runs {known}; got {pair!r}")
+        names = ", ".join(run.name for run in checkpoints.runs)
+        raise BadInput(f"expected controls as RUN:CONTROL, of the runs {names}; got {pair!r}")
     return numbers[0], numbers[1]  # pyright: ignore[reportReturnType]

@@ -42,15 +42,15 @@ def add_extras(report: Report, readings: Sequence[Reading], extras: Mapping[str,
 
 
 def _values_of(name: str, extra: Extra, row: Rollout) -> Iterator[float]:
-    given = extra(row) if callable(extra) else extra.get(rollout_key(row))
-    if given is None:
-        given = [float("nan")] * len(row.tokens)
-    if len(given) != len(row.tokens):
+    values = extra(row) if callable(extra) else extra.get(rollout_key(row))
+    if values is None:
+        values = [float("nan")] * len(row.tokens)
+    if len(values) != len(row.tokens):
         raise BadInput(
             f"extras: expected {len(row.tokens)} values of {name!r}, one per token of sample {row.sample} of "
-            f"{row.problem}; got {len(given)}"
+            f"{row.problem}; got {len(values)}"
         )
-    yield from map(float, given)
+    yield from map(float, values)
 
 
 def _meaning(name: str, extra: Extra) -> str:

@@ -78,9 +78,7 @@ def earn_roles(
     contrasts, missing = make_contrasts(labeled)
     trials = [trial for contrast in contrasts for trial in contrast_trials(labeled, contrast, config)]
     trials = correct_trials(trials, config)
-    passing = {
-        of_kind[0].kind: {trial.latent for trial in of_kind if trial.passes_contrast} for of_kind in by_kind(trials)
-    }
+    passing = {one[0].kind: {trial.latent for trial in one if trial.passes_contrast} for one in by_kind(trials)}
     gates = GateRunner(tsae.to(policy.device), policy, layer, labeled, contrasts, config, passing, progress=progress)
     candidates, random_trials = gates.evaluate(
         [select_candidates(trials, config), select_random(trials, labeled, config)]

@@ -118,8 +118,8 @@ def _places_of_levels(groups: dict[Any, dict[str, list[Rollout]]]) -> dict[Any, 
     if set(groups) <= {*BUCKETS, None}:
         return {bucket: float(place) for place, bucket in enumerate(BUCKETS)}
     depths = {group: [row.depth for rows in prompts.values() for row in rows] for group, prompts in groups.items()}
-    known = {group: [depth for depth in each if depth is not None] for group, each in depths.items()}
-    return {group: sum(each) / len(each) for group, each in known.items() if each}
+    own_depths = {group: [depth for depth in each if depth is not None] for group, each in depths.items()}
+    return {group: sum(each) / len(each) for group, each in own_depths.items() if each}
 
 
 def summarize(rollouts: Iterable[Rollout], by: str = "depth", measures: Sequence[str] | None = None) -> Summary:

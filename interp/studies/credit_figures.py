@@ -2,7 +2,7 @@
 
 from interp.plots import Point, curves, dots
 from interp.studies.base import Figure, Table
-from interp.studies.credit_measures import HARD, RECOVERIES, VALID, rate, recovery
+from interp.studies.credit_measures import HARD, RECOVERIES, VALID, mean_or_none, rate, recovery
 from interp.studies.credit_runs import (
     ALL,
     BASE,
@@ -73,17 +73,17 @@ def figures(results: Results) -> list[Figure]:
     text = "0 is plain GRPO, 1 the oracle that pays valid answers alone. Means over bases, 95% intervals (Student's)."
     claims = ("features-beat-likelihood", "features-beat-controls", "dictionary-loses-nothing", "recovery-bar")
     parts = [Figure("How much of the way to the oracle", text, dots(recoveries, y="recovery"), claims)]
-    shown = [one for one in (PLAIN, LIKELIHOOD, RESIDUAL, FEATURES, ORACLE) if results.seeds(one)]
+    schemes = [one for one in (PLAIN, LIKELIHOOD, RESIDUAL, FEATURES, ORACLE) if results.seeds(one)]
     for name, title, y in (
         ("paid_by_step", "Which share of the pay goes to valid answers", "valid share of what is paid"),
         ("valid_by_step", "Valid answers on the problems that are trained on", "valid rate"),
     ):
         lines = {}
-        for scheme in shown:
+        for scheme in schemes:
             records = results.records(scheme)
             columns = zip(*(records[seed][name] for seed in results.seeds(scheme)), strict=False)
-            known = [[value for value in column if value is not None] for column in columns]
-            lines[scheme] = [Point(step, sum(column) / len(column)) for step, column in enumerate(known) if column]
+            means = enumerate(map(mean_or_none, columns))
+            lines[scheme] = [Point(step, mean) for step, mean in means if mean is not None]
         figure = curves({f"trained on {DEEP} problems": lines}, x="step", y=y)
         parts.append(Figure(title, "Means over runs and bases, step by step.", figure))
     return parts

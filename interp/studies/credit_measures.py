@@ -30,18 +30,20 @@ VALID, HARD = RECOVERIES = (recovery("recovery, all depths"), recovery("recovery
 def average_runs(records: Sequence[Any]) -> dict[str, Any]:
     """The mean over runs of every rate by group of depths, and of the curves along the way."""
     rates = {
-        group: {name: _mean([_group_mean(record["final"], name, depths) for record in records]) for name in RATES}
+        group: {
+            name: mean_or_none([_group_mean(record["final"], name, depths) for record in records]) for name in RATES
+        }
         for group, depths in GROUPS.items()
     }
     if "steps" not in records[0]:
         return {"rates": rates, "runs": len(records), **records[0]}
-    paid = [_mean(record["steps"]["paid_valid_share"]) for record in records]
+    paid = [mean_or_none(record["steps"]["paid_valid_share"]) for record in records]
     audited = [record["steps"]["audited"][-1] for record in records if record["steps"].get("audited")]
     return {
         "rates": rates,
         "runs": len(records),
-        "paid": _mean(paid),
-        "audited": _mean(audited),
+        "paid": mean_or_none(paid),
+        "audited": mean_or_none(audited),
         "curve": _mean_curve(records),
         "paid_by_step": _mean_by_step(records, "paid_valid_share"),
         "valid_by_step": _mean_by_step(records, "valid_rate"),
@@ -102,13 +104,14 @@ def _mean_curve(records: Sequence[Record]) -> list[list[float]]:
 
 def _mean_by_step(records: Sequence[Record], name: str) -> list[float | None]:
     columns = zip(*(record["steps"][name] for record in records), strict=True)
-    return [_mean(column) for column in columns]
+    return [mean_or_none(column) for column in columns]
 
 
 def _group_mean(final: Mapping[str, Any], name: str, depths: Sequence[int] | None) -> float:
     return fmean(one[name] for depth, one in final.items() if depths is None or int(depth) in depths)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that are there; None without any."""
+    present = [value for value in values if value is not None]
+    return fmean(present) if present else None

@@ -1,9 +1,8 @@
 """One run of the credit-truth study: the values of the steps of some rollouts, and every scheme's credit for them."""
 
-from collections.abc import Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from interp.studies.credit_measures import mean_or_none
 from interp.studies.credit_runs import (
     COMPLETENESS,
     FEATURES,
@@ -85,7 +84,7 @@ def measure_gates(
             _payment(scheme_of(Training(name, level, config.threshold, 0, number), world, base), batch)
             for number in numbers
         ]
-        measured[name] = {key: _mean([one[key] for one in payments]) for key in payments[0]}
+        measured[name] = {key: mean_or_none([one[key] for one in payments]) for key in payments[0]}
     return measured
 
 
@@ -110,8 +109,3 @@ def _roll_out(world: World, base: "Policy", level: str, problems: int, group: in
     task, sampling = load_task(world.base_path), SampleConfig(group=group, rows=1024, seed=world.seed)
     chosen = task.problems("eval", level, problems)
     return roll_out(base, task, chosen, sampling, purpose=purpose, progress=False).rows
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None

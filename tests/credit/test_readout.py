@@ -75,7 +75,8 @@ def test_below_the_threshold_a_success_is_worth_a_failure_and_with_a_penalty_les
 @given(st.floats(0, 20), st.floats(0, 20), st.integers(0, 3))
 def test_gates_stay_in_their_range_whatever_the_settings(threshold, penalty, steps):
     scheme = taught(ReadoutCredit(FORMATS, threshold=threshold, penalty=penalty), steps)
-    scheme(make_batch()).validate(make_batch())
+    gate_B = scheme(make_batch()).validate(make_batch()).gate_B
+    assert gate_B.abs().max() <= 1 and gate_B[::2].tolist() == [1] * 20
 
 
 def test_only_the_audited_labels_are_used():
