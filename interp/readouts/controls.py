@@ -58,7 +58,7 @@ def _threshold_as_often_active(tsae: TSAE, as_often_as: TSAE, x_ND: Float[Tensor
 
 @dataclass(frozen=True, eq=False)
 class Permuted:
-    """Each rollout has the numbers of another one of the same reading."""
+    """Each rollout has the numbers of another one of the same reading. One that is read alone has none."""
 
     source: Source
     seed: Seed = 0
@@ -80,8 +80,9 @@ class Permuted:
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
         x_BF = self.source.columns(reading)
-        if not len(x_BF):
-            return x_BF
+        if len(x_BF) < 2:
+            return torch.full_like(x_BF, torch.nan)
         first = reading.rollouts[0]
         key = hash_of("permuted", self.seed, first.run, first.step, first.problem, len(x_BF)) % 2**63
-        return x_BF[torch.randperm(len(x_BF), generator=torch.Generator().manual_seed(key))]
+        circle = torch.randperm(len(x_BF), generator=torch.Generator().manual_seed(key))
+        return torch.empty_like(x_BF).index_copy(0, circle, x_BF[circle.roll(1)])  # each takes those of the one before

@@ -7,6 +7,7 @@ from typing import Any
 
 from interp.studies.base import Study
 from interp.studies.credit import CreditStudy
+from interp.studies.credit_strengths import CreditStrengths
 from interp.studies.dictionary import Dictionary
 from interp.studies.difficulty import Difficulty
 from interp.studies.features import Features
@@ -14,6 +15,6 @@ from interp.studies.roles import Roles
 from interp.studies.truth import CreditTruth
 from interp.studies.words import WordProblems
 
-_ALL = (Difficulty(), Dictionary(), Roles(), Features(), WordProblems(), CreditTruth(), CreditStudy())
-STUDIES: dict[str, Study[Any]] = {study.name: study for study in _ALL}
+_ALL = (Difficulty, Dictionary, Roles, Features, WordProblems, CreditTruth, CreditStrengths, CreditStudy)
+STUDIES: dict[str, Study[Any]] = {study.name: study() for study in _ALL}
 """Every study by name; `interp study NAME` runs it."""

@@ -7,13 +7,13 @@ oracle that pays valid answers alone.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from interp.artifacts import to_json
-from interp.checks import Count, Layer, Processes, Range, Seed, Share, Tokens, expect_plausible
+from interp.checks import Count
 from interp.studies.base import (
     NOT_SUPPORTED,
     SUPPORTED,
@@ -22,7 +22,6 @@ from interp.studies.base import (
     Study,
     Table,
     Verdict,
-    deciding_fields,
     judge_above,
     judge_below,
 )
@@ -41,30 +40,29 @@ from interp.studies.credit_runs import (
     ALL,
     BASE,
     COMPLETENESS,
+    DEFAULT,
     FEATURES,
     FORMAT,
     LIKELIHOOD,
-    ORACLE,
+    NOT_FITTED,
     PERMUTED,
     PLAIN,
     RANDOM,
     RANDOM_GATE,
     RESIDUAL,
+    STRENGTHS,
     TEXT,
     TEXT_ALONE,
     Training,
-    World,
     arm_name,
     measure_base,
     train_run,
     trainings,
 )
+from interp.studies.credit_world import TrainingConfig, World
 from interp.studies.results import Arm, Measure, Observation, Results
 from interp.studies.runner import Row
 
-THRESHOLDS: Mapping[str, float] = {}
-"""The strength of each scheme, where it is not that of the features."""
-LABELS = ("label_problems", "label_weight", "label_rate")
 CONTROLS = (TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RANDOM, PERMUTED, RANDOM_GATE)
 """What a claim for features must beat, besides the likelihood."""
 MARGIN = 0.02
@@ -76,59 +74,9 @@ BARS = {VALID: 0.8, HARD: 0.6}
 
 
 @dataclass(frozen=True)
-class CreditConfig:
-    seeds: Count = 3
-    """Bases: the unit of evidence."""
-    first_seed: Seed = 901
-    """Seed of the first base. Strengths were chosen on the shipped base, which is not reported."""
+class CreditConfig(TrainingConfig):
     repeats: Count = 8
     """Trainings of every scheme from each base. The features are trained so often with each dictionary."""
-    dictionaries: Count = 3
-    """Dictionaries of each base."""
-    build_steps: Count = 3000
-    """Steps of supervised training that make a base."""
-    steps: Count = 40
-    """GRPO steps of every training."""
-    prompts: Count = 32
-    """Prompts per step."""
-    group: Annotated[int, Range(2, 100_000)] = 8
-    """Rollouts per prompt."""
-    audits: Count = 8
-    """Successes that the verifier judges per step, for every scheme that is refitted."""
-    threshold: Annotated[float, Range(0, 1000)] = 1.0
-    """Strength of a scheme: the probability from which a success is paid, in units of the mean."""
-    ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 0.1
-    """Ridge penalty of a readout."""
-    label_problems: Count = 400
-    """Problems of all depths to which the base's answers, and their edits, are labels before the first step."""
-    label_weight: Annotated[float, Range(0, 10**6)] = 32.0
-    """How many audits they count as."""
-    label_rate: Share = 0.03
-    """The share of valid ones that they count as."""
-    layer: Layer = 2
-    """The layer that is read, counted from 0."""
-    tokens: Tokens = 300_000
-    """Tokens of the base's own answers to fit dictionaries on."""
-    width: Count = 1024
-    """Latents of a dictionary."""
-    k: Count = 32
-    """Active latents per token."""
-    fit_steps: Count = 2000
-    """Steps of fitting a dictionary."""
-    problems: Count = 60
-    """Held-out problems of each depth, at the end."""
-    watch_problems: Count = 16
-    """The same along the way."""
-    answers: Count = 8
-    """Answers to each held-out problem."""
-    processes: Processes = 2
-    """Runs at once."""
-
-    def __post_init__(self) -> None:
-        expect_plausible(self)
-
-    def threshold_of(self, scheme: str) -> float:
-        return THRESHOLDS.get(scheme, self.threshold)
 
 
 # --- claims, each after its rule in code -----------------------------------------------------------------------------
@@ -285,29 +233,23 @@ class CreditStudy(Study[CreditConfig]):
     }
 
     def arms(self, config: CreditConfig) -> list[Arm]:
-        all_fields = deciding_fields(config, "repeats", "threshold", "watch_problems")
-        fitted = {name: all_fields[name] for name in ("tokens", "width", "k", "fit_steps", "layer")}
-        not_of_all = (*fitted, "dictionaries", "ridge", "audits", *LABELS)
-        decided = {name: value for name, value in all_fields.items() if name not in not_of_all}
-        of_base = ("build_steps", "problems", "answers", *fitted, "dictionaries")
-        base = Arm(BASE, {name: all_fields[name] for name in of_base})
-        return [base, *(self._arm(training, decided, fitted, config) for training in trainings(config))]
+        base = Arm(BASE, {**config.world_spec, **_fields(config, "problems", "answers", "dictionaries")})
+        return [base, *(self._arm(training, config) for training in trainings(config))]
 
-    def _arm(self, training: Training, decided: Any, fitted: Any, config: CreditConfig) -> Arm:
-        spec = {**to_json(training), **decided, "watch_problems": config.watch_problems}
-        if training.scheme not in (PLAIN, ORACLE):
-            spec |= {name: getattr(config, name) for name in ("ridge", "audits", "layer", *LABELS)}
+    def _arm(self, training: Training, config: CreditConfig) -> Arm:
+        decided = ("build_steps", "steps", "prompts", "group", "problems", "watch_problems", "answers")
+        spec = {**to_json(training), **_fields(config, *decided)}
+        if training.scheme not in NOT_FITTED:
+            spec |= _fields(config, "audits", "ridge", "label_problems", "label_weight", "label_rate", "layer")
         if training.dictionary is not None:
-            spec |= fitted
+            spec |= config.dictionary_spec
         return Arm(f"{training.name} / dictionary {training.dictionary} / run {training.run}", spec)
 
     def base_fingerprint(self, config: CreditConfig) -> str:
         return "built for each seed"
 
     def world_spec(self, config: CreditConfig) -> Any:
-        return deciding_fields(
-            config, "repeats", "dictionaries", "threshold", "problems", "watch_problems", "answers", "ridge"
-        )
+        return config.world_spec
 
     def prepare(self, config: CreditConfig, seed: int, directory: Path) -> None:
         World(config, seed, directory).make()
@@ -316,17 +258,14 @@ class CreditStudy(Study[CreditConfig]):
         assert seed is not None, "every arm has bases"
         world = World(config, seed, directory)
         if arm.name == BASE:
-            return measure_base(world)
-        names = ("scheme", "problems", "threshold", "run", "dictionary")
-        training = Training(**{name: arm.spec[name] for name in names})
-        return {"training": to_json(training), **train_run(training, world)}
+            return measure_base(world, config)
+        training = Training(**{one.name: arm.spec[one.name] for one in fields(Training)})
+        return {"training": to_json(training), **train_run(training, world, config, directory / arm.directory_name)}
 
     def observations(self, rows: Sequence[Row]) -> list[Observation]:
         """One observation per scheme and base: its runs averaged, with the recovery between plain GRPO and oracle."""
         runs: dict[tuple[str, int | None], list[Any]] = defaultdict(list)
         for row in rows:
-            if "diverged" in row.record:
-                continue
             training = row.record.get("training")
             name = BASE if training is None else arm_name(training["scheme"], training["problems"])
             runs[name, row.seed].append(row.record)
@@ -334,18 +273,23 @@ class CreditStudy(Study[CreditConfig]):
         return [Observation(name, seed, with_recovery(name, seed, means)) for name, seed in means]
 
     def method(self, config: CreditConfig) -> str:
+        strengths = f"{DEFAULT:g}" + "".join(f", {name}: {one:g}" for name, one in STRENGTHS.items() if one != DEFAULT)
         return f"""\
 {config.seeds} bases, each an organism built with a seed of its own ({config.build_steps} steps), and
 {config.dictionaries} dictionaries of each (width {config.width}, K {config.k}, layer {config.layer}, fitted on
 {config.tokens:,} tokens of the base's own answers before any reward). From each base every scheme is trained
 {config.repeats} times, the features with each dictionary: {config.steps} steps of {config.prompts} prompts x
-{config.group} on deep problems (depths 8 and 9). Advantages have no unit (scale none), for gates are graded.
+{config.group} on deep problems (depths 8 and 9). Advantages have no unit (scale none), for gates are graded; plain GRPO
+is also trained with the usual unit, the deviation of the group. A run that diverges is measured at its last whole
+checkpoint.
 
 A scheme that is refitted audits {config.audits} successes a step, refits every second step, and pays
-max(0, p - {config.threshold:g} mean p), where p is the probability that a success is valid, as the frozen base reads
-it. Before the first step, all read the same labelled answers of the base: {config.label_problems} problems of all
-depths, the valid and the lucky ones among them, and every lucky edit of a valid one (a step deleted, repeated, swapped,
-or changed). They count as {config.label_weight:g} audits of which {config.label_rate:g} are valid.
+max(0, p - strength x mean p), where p is the probability that a success is valid, as the frozen base reads it. The
+strength of each scheme was chosen by `interp study credit-strengths` on the shipped base: {strengths}.
+
+Before the first step, all read the same labelled answers of the base: {config.label_problems} problems of all depths,
+the valid and the lucky ones among them, and every lucky edit of a valid one (a step deleted, repeated, swapped, or
+changed). They count as {config.label_weight:g} audits of which {config.label_rate:g} are valid.
 
 Rates are of {config.problems} held-out problems of each depth, {config.answers} answers each. Recovery is
 (scheme - plain) / (oracle - plain), of the means over the runs of a base. Intervals are over bases."""
@@ -359,3 +303,7 @@ Rates are of {config.problems} held-out problems of each depth, {config.answers}
         from interp.studies.credit_figures import figures
 
         return figures(results)
+
+
+def _fields(config: CreditConfig, *names: str) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in names}

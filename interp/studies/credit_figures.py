@@ -32,7 +32,7 @@ def present(results: Results, problems: str) -> list[tuple[str, str]]:
 def tables(results: Results) -> list[Table]:
     by_problems = []
     for problems in (DEEP, ALL):
-        rows = [["(the base)", "", "", *(cell(results.mean(BASE, measure), 3) for measure in RATES), "", ""]]
+        rows = [["(the base)", "", "", *(cell(results.mean(BASE, measure), 3) for measure in RATES), "", "", ""]]
         rows += [
             [
                 scheme,
@@ -40,12 +40,14 @@ def tables(results: Results) -> list[Table]:
                 *(cell(results.mean(arm, measure), 3) for measure in RATES),
                 cell(results.mean(arm, recovery("paid")), 3),
                 cell(results.mean(arm, recovery("audited")), 0),
+                cell(results.mean(arm, recovery("diverged")), 1),
             ]
             for scheme, arm in present(results, problems)
         ]
         head = [
             "scheme", "recovery, all depths", "recovery, deep", "valid, all depths", "valid, deep",
             "valid, depths 1 to 3", "right, all depths", "malformed", "valid share of the pay", "labels audited",
+            "runs that diverged",
         ]  # fmt: skip
         note = "Means over the bases, with Student's intervals over them."
         by_problems.append(Table(f"Trained on {problems} problems", head, rows, note))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from statistics import fmean
 from typing import Any
 
@@ -42,6 +43,7 @@ def average_runs(records: Sequence[Any]) -> dict[str, Any]:
     return {
         "rates": rates,
         "runs": len(records),
+        "diverged": sum("diverged" in record for record in records),
         "paid": mean_or_none(paid),
         "audited": mean_or_none(audited),
         "curve": _mean_curve(records),
@@ -95,7 +97,7 @@ def _mean_curve(records: Sequence[Record]) -> list[list[float]]:
     points: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for record in records:
         kls = dict(zip(record["steps"]["step"], record["steps"]["kl_to_base"], strict=True))
-        last = max(record["steps"]["step"])
+        last = max(step for step, kl in kls.items() if kl is not None)
         measured = {**{int(step): one for step, one in record["watched"].items()}, last: record["final"]}
         for step, one in measured.items():
             points[step].append((float(kls[step] or 0.0), _group_mean(one, "valid_rate", None)))
@@ -103,7 +105,7 @@ def _mean_curve(records: Sequence[Record]) -> list[list[float]]:
 
 
 def _mean_by_step(records: Sequence[Record], name: str) -> list[float | None]:
-    columns = zip(*(record["steps"][name] for record in records), strict=True)
+    columns = zip_longest(*(record["steps"][name] for record in records))  # one that diverged has fewer
     return [mean_or_none(column) for column in columns]
 
 

@@ -5,10 +5,12 @@ once and judged in every reading.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from interp.artifacts import fingerprint_config
 from interp.stats.estimate import Estimate
 from interp.studies.readings import LEVEL, REGISTERED, Counts, Curve, Reading, Sample
 
@@ -23,6 +25,12 @@ class Arm:
     spec: Any = None
     """Everything that decides a record of this arm besides its seed, as a dataclass or plain values. It is part of the
     ledger's key."""
+
+    @property
+    def directory_name(self) -> str:
+        """A name for the directory of its runs: the words of the arm, and a hash of what decides them."""
+        words = re.sub("[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return f"{words}-{fingerprint_config(self.spec)[:8]}"
 
 
 @dataclass(frozen=True)

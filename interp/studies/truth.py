@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from interp.checks import Count, Layer, Processes, Range, Seed, Share, Tokens, expect_plausible
+from interp.checks import Count, Range
 from interp.studies.base import Claim, Figure, Study, Table, Verdict, deciding_fields, judge_above
+from interp.studies.credit_world import World, WorldConfig
 from interp.studies.results import Arm, Measure, Observation, Results
 from interp.studies.runner import Row
 from interp.studies.truth_runs import (
@@ -33,11 +34,7 @@ DEEP, MIDDLE = "deep", "middle"
 
 
 @dataclass(frozen=True)
-class TruthConfig:
-    seeds: Count = 3
-    """Bases: the unit of evidence."""
-    first_seed: Seed = 901
-    """Seed of the first base."""
+class TruthConfig(WorldConfig):
     problems: Count = 60
     """Held-out problems of each level whose steps are measured."""
     group: Annotated[int, Range(2, 100_000)] = 8
@@ -46,37 +43,6 @@ class TruthConfig:
     """Continuations of each prefix."""
     gate_problems: Count = 400
     """Held-out problems of each level whose successes are paid by the gates."""
-    dictionaries: Count = 3
-    """Dictionaries of each base."""
-    build_steps: Count = 3000
-    """Steps of supervised training that make a base."""
-    threshold: Annotated[float, Range(0, 1000)] = 1.0
-    """The probability from which a success is paid, in units of the mean."""
-    ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 0.1
-    """Ridge penalty of a readout."""
-    audits: Count = 8
-    """Of no effect here: readouts are fitted on the labels alone."""
-    label_problems: Count = 400
-    """Problems of all depths to which the base's answers, and their edits, are labels."""
-    label_weight: Annotated[float, Range(0, 10**6)] = 32.0
-    """How many audits they count as."""
-    label_rate: Share = 0.03
-    """The share of valid ones that they count as."""
-    layer: Layer = 2
-    """The layer that is read, counted from 0."""
-    tokens: Tokens = 300_000
-    """Tokens of the base's own answers to fit dictionaries on."""
-    width: Count = 1024
-    """Latents of a dictionary."""
-    k: Count = 32
-    """Active latents per token."""
-    fit_steps: Count = 2000
-    """Steps of fitting a dictionary."""
-    processes: Processes = 2
-    """Runs at once."""
-
-    def __post_init__(self) -> None:
-        expect_plausible(self)
 
 
 # --- measures --------------------------------------------------------------------------------------------------------
@@ -216,17 +182,12 @@ class CreditTruth(Study[TruthConfig]):
         return "built for each seed"
 
     def world_spec(self, config: TruthConfig) -> Any:
-        names = ("build_steps", "layer", "tokens", "width", "k", "fit_steps")
-        return {name: getattr(config, name) for name in names}
+        return config.world_spec
 
     def prepare(self, config: TruthConfig, seed: int, directory: Path) -> None:
-        from interp.studies.credit_runs import World
-
         World(config, seed, directory).make()
 
     def run(self, arm: Arm, seed: int | None, config: TruthConfig, directory: Path) -> dict[str, Any]:
-        from interp.studies.credit_runs import World
-
         assert seed is not None, "every arm has bases"
         return measure_level(World(config, seed, directory), arm.name, config)
 

@@ -15,10 +15,11 @@ from interp.studies.credit_runs import (
     TEXT_ALONE,
     WITH_DICTIONARY,
     Training,
-    World,
     scheme_of,
+    strength_of,
 )
 from interp.studies.credit_runs import RANDOM as RANDOM_LATENTS
+from interp.studies.credit_world import World
 
 if TYPE_CHECKING:
     from interp.credit.base import CreditScheme, RolloutBatch
@@ -81,7 +82,7 @@ def measure_gates(
     for name in GATES:
         numbers = range(config.dictionaries) if name in WITH_DICTIONARY else (None,)
         payments = [
-            _payment(scheme_of(Training(name, level, config.threshold, 0, number), world, base), batch)
+            _payment(scheme_of(Training(name, level, 0, number, strength_of(name)), world, base), batch)
             for number in numbers
         ]
         measured[name] = {key: mean_or_none([one[key] for one in payments]) for key in payments[0]}

@@ -1,8 +1,9 @@
 """The credit study: its trainings, its measures by hand, and the schemes that it compares."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from interp.studies.credit_runs import (
     ALL,
     DEEP,
     FEATURES,
+    LIKELIHOOD,
+    NOT_FITTED,
     ON_ALL_PROBLEMS,
     ORACLE,
     PERMUTED,
@@ -23,13 +26,22 @@ from interp.studies.credit_runs import (
     PRE_ACTIVATIONS,
     RANDOM,
     RANDOM_GATE,
+    SELECTED,
+    TEXT,
     WITH_DICTIONARY,
     WITHOUT_DICTIONARY,
     Training,
-    World,
     scheme_of,
     trainings,
 )
+from interp.studies.credit_strengths import (
+    CreditStrengths,
+    StrengthsConfig,
+    chosen_strengths,
+    trial_name,
+    trials,
+)
+from interp.studies.credit_world import World
 from interp.studies.results import Observation, Results
 from interp.studies.runner import Row
 from interp.tsae import TSAE
@@ -54,7 +66,28 @@ def test_another_number_of_bases_or_runs_or_dictionaries_keeps_the_finished_runs
 
     one = replace(SMALL, seeds=1, repeats=1, dictionaries=1)
     assert keys(one) < keys(SMALL) and keys(replace(one, repeats=9)) == keys(one)
-    assert not keys(one) & keys(replace(one, threshold=1.5, steps=3))
+    assert not keys(one) & keys(replace(one, steps=3))
+
+
+def test_runs_that_anything_else_decides_have_directories_of_their_own():
+    def directories(config):
+        return {job.directory / job.arm.directory_name for job in CreditStudy().jobs(config, Path())}
+
+    one = replace(SMALL, seeds=1, repeats=1, dictionaries=1)
+    assert len(directories(one)) == len(CreditStudy().arms(one))
+    of_base = {path.name for path in directories(one) & directories(replace(one, steps=3))}
+    assert {name.split("-")[0] for name in of_base} == {"base"}
+    same = directories(one) & directories(replace(one, ridge=2.0))
+    assert {re.split("-dictionary|-[0-9a-f]{8}$", path.name)[0] for path in same} == {
+        "base", "plain", "plain-usual-scale", "oracle", "plain-all-problems", "oracle-all-problems",
+    }  # fmt: skip
+
+
+def test_strengths_are_taken_by_the_schemes_that_they_were_chosen_for(monkeypatch):
+    monkeypatch.setattr("interp.studies.credit_runs.STRENGTHS", {FEATURES: 2.0, LIKELIHOOD: 0.5})
+    strengths = {one.scheme: one.threshold for one in trainings(SMALL)}
+    assert strengths[FEATURES] == strengths[RANDOM_GATE] == strengths[SELECTED] == 2.0
+    assert strengths[LIKELIHOOD] == 0.5 and strengths[PERMUTED] == strengths[ORACLE] == 1.0
 
 
 # --- measures --------------------------------------------------------------------------------------------------------
@@ -95,7 +128,9 @@ def test_recovery_is_the_share_of_the_way_from_plain_to_the_oracle():
 
 
 def test_without_a_gap_between_plain_and_oracle_there_is_no_recovery():
-    means = {(name, 1): average_runs([record_of(0.2)]) for name in (PLAIN, ORACLE, FEATURES)}
+    means: dict[tuple[str, int | None], Any] = {
+        (name, 1): average_runs([record_of(0.2)]) for name in (PLAIN, ORACLE, FEATURES)
+    }
     assert with_recovery(FEATURES, 1, means)["recovery, deep"] is None
 
 
@@ -110,9 +145,14 @@ def test_valid_rates_are_compared_where_both_have_gone_equally_far():
     assert difference.value == pytest.approx(0.5 - 0.35)
 
 
-def test_a_diverged_run_is_left_out():
-    rows = [Row({"training": {"scheme": PLAIN, "problems": DEEP}, "diverged": "nan"}, "x", 1)]
-    assert CreditStudy().observations([Row(record_of(0.5), "y", 1), *rows])[0].record["runs"] == 1
+def test_a_diverged_run_counts_with_what_its_user_is_left_with():
+    diverged = {**record_of(0.1), "watched": {}, "diverged": "at step 13: not finite"}
+    diverged["steps"] = {name: values[:2] for name, values in diverged["steps"].items()}
+    (one,) = CreditStudy().observations([Row(record_of(0.5), "x", 1), Row(diverged, "y", 1)])
+    assert one.record["runs"] == 2 and one.record["diverged"] == 1
+    assert one.record["rates"]["handled"]["valid_rate"] == pytest.approx(0.3)
+    assert one.record["valid_by_step"] == [0.1, 0.2, 0.3]
+    assert one.record["curve"] == [pytest.approx([0.5, 0.6 * 0.3]), pytest.approx([1.0, 0.6 * 0.5])]
 
 
 # --- schemes ---------------------------------------------------------------------------------------------------------
@@ -133,13 +173,13 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
     base = Policy.load(shipped_path(), device="cpu")
     reads, labels = {}, set()
     for scheme in (*WITHOUT_DICTIONARY, *WITH_DICTIONARY):
-        credit = scheme_of(Training(scheme, DEEP, 2.0, 0, 0 if scheme in WITH_DICTIONARY else None), world, base)
-        if scheme in (PLAIN, ORACLE):
+        credit = scheme_of(Training(scheme, DEEP, 0, 0 if scheme in WITH_DICTIONARY else None, 2.0), world, base)
+        if scheme in NOT_FITTED:
             continue
         readout = credit.scheme if isinstance(credit, RandomGate) else credit
         assert isinstance(readout, ReadoutCredit) and isinstance(credit, RandomGate) == (scheme == RANDOM_GATE)
-        settings = (readout.audits, readout.threshold, readout.ridge, readout.reader)
-        assert settings == (8, 2.0, 0.1, "base")
+        settings = (readout.audits, readout.threshold, readout.penalty, readout.ridge, readout.reader, readout.pay)
+        assert settings == (8, 2.0, 0.0, 0.1, "base", "select" if scheme == SELECTED else "graded")
         labels.add((len(readout.labels), round(float(readout.labels.weight_A.sum()))))
         reads[scheme] = [source.name for source in readout.sources]
     assert len(labels) == 1 and labels.pop()[1] == 32
@@ -148,16 +188,65 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
     assert reads[PERMUTED] == ["likelihood", "permuted latents"]
 
 
-def test_every_claim_can_be_judged_on_few_records():
+def records_of(rates, *, seeds=(1, 2, 3)) -> Results:
+    """The study's observations where each scheme, on both kinds of problems, reaches its rate at all depths."""
     rows = []
-    for seed in (1, 2):
-        for number, scheme in enumerate((*WITHOUT_DICTIONARY, *WITH_DICTIONARY)):
-            record = record_of(0.1 + number / 50 + seed / 100, deep=number / 50, scheme=scheme)
+    for seed in seeds:
+        for scheme in (*WITHOUT_DICTIONARY, *WITH_DICTIONARY):
+            rate = rates.get(scheme, 0.5) + seed / 1000
+            record = record_of(rate, deep=rate, scheme=scheme)
             rows.append(Row(record, scheme, seed))
             if scheme in ON_ALL_PROBLEMS:
                 rows.append(Row({**record, "training": {"scheme": scheme, "problems": ALL}}, f"{scheme} all", seed))
         rows.append(Row({"final": record_of(0.2)["final"], "dictionaries": []}, "base", seed))
-    study, results = CreditStudy(), Results(CreditStudy().observations(rows))
-    assert {claim.judge(results).outcome for claim in CLAIMS} <= {"supported", "not supported", "inconclusive"}
-    assert all(table.rows for table in study.tables(results, SMALL)) and len(study.figures(results, SMALL)) == 3
-    assert SimpleNamespace(**study.facts([])) == SimpleNamespace()
+    return Results(CreditStudy().observations(rows))
+
+
+def test_claims_say_what_the_rates_say():
+    def outcomes(**rates):
+        results = records_of({PLAIN: 0.1, ORACLE: 0.9, **rates})
+        return {claim.name: claim.judge(results).outcome for claim in CLAIMS}
+
+    best = outcomes(**{FEATURES: 0.85})
+    assert set(best.values()) == {"supported"}
+    beaten = outcomes(**{FEATURES: 0.3, LIKELIHOOD: 0.5})
+    lost = {name for name, outcome in beaten.items() if outcome == "not supported"}
+    assert lost == {
+        "features-beat-likelihood", "features-beat-likelihood-mixed", "features-beat-controls",
+        "dictionary-loses-nothing", "recovery-bar",
+    }  # fmt: skip
+    one_control = outcomes(**{FEATURES: 0.85, TEXT: 0.88})
+    assert one_control["features-beat-controls"] == "not supported"
+    assert one_control["features-beat-likelihood"] == "supported"
+
+
+def test_tables_and_figures_show_every_scheme():
+    study, results = CreditStudy(), records_of({PLAIN: 0.1, ORACLE: 0.9})
+    deep, mixed = study.tables(results, SMALL)
+    assert [row[0] for row in deep.rows[1:]] == [*WITHOUT_DICTIONARY, *WITH_DICTIONARY]
+    assert {row[0] for row in mixed.rows[1:]} == set(ON_ALL_PROBLEMS)
+    assert {len(row) for row in (*deep.rows, *mixed.rows)} == {len(deep.head)}
+    assert len(study.figures(results, SMALL)) == 3
+
+
+# --- strengths -------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_threshold_of_each_scheme_is_chosen_and_penalties_are_not():
+    rates = {trial_name(one): 0.1 for one in trials()}
+    rates[f"{FEATURES}, threshold 2"] = 0.5
+    rates[f"{FEATURES}, threshold 1, penalty 1"] = 0.9
+    chosen = chosen_strengths(rates)
+    assert chosen[FEATURES] == 2.0 and set(chosen.values()) == {0.5, 2.0}
+    assert PLAIN not in chosen and RANDOM_GATE not in chosen and LIKELIHOOD in chosen
+
+
+def test_every_trial_is_an_arm_of_its_own_and_shows_in_the_table():
+    study, config = CreditStrengths(), StrengthsConfig(seeds=2)
+    names = [arm.name for arm in study.arms(config)]
+    assert len(names) == len(set(names)) == len({arm.directory_name for arm in study.arms(config)})
+    rows = [Row(record_of(0.1 * (1 + seed)), name, seed) for name in names for seed in (0, 1)]
+    results = Results(study.observations(rows))
+    (table,) = study.tables(results, config)
+    assert [row[0] for row in table.rows] == names and len(study.figures(results, config)) == 1
+    assert results.mean(names[0], study.measures["valid rate, handled"]).value == pytest.approx(0.15)
