@@ -49,7 +49,8 @@ def command_of(study: Study[Any]) -> Callable[..., None]:
         )
         if config.json:
             return say_json({"out": config.out, "verdicts": {one.claim.name: one.verdicts for one in judgements}})
-        say(f"{'as registered':14} {'corrected':14} {'any shape':14} claim")
+        if judgements:
+            say(f"{'as registered':14} {'corrected':14} {'any shape':14} claim")
         for one in judgements:
             say(f"{one.registered:14} {one.verdict:14} {one.any_shape:14} {one.claim.text}")
         say("", f"Saved in {config.out / 'README.md'}")

@@ -5,6 +5,7 @@ mean. It is chosen on the shipped base, by the valid rate over all depths. `inte
 to bases that had no part in it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def chosen_strengths(rates: Mapping[str, float]) -> dict[str, float]:
     """The best threshold of each scheme without a penalty, from the rate of each trial. Of equal ones, the least."""
     best: dict[str, tuple[float, float]] = {}
     for training in trials():
-        if training.scheme in NOT_FITTED or training.penalty:
+        if training.scheme in NOT_FITTED or training.penalty or math.isnan(rates[trial_name(training)]):
             continue
         candidate = (rates[trial_name(training)], -training.threshold)
         best[training.scheme] = max(best.get(training.scheme, candidate), candidate)
@@ -131,7 +132,12 @@ each depth, {config.answers} answers each. `interp study credit` takes it to oth
 
         names = [trial_name(one) for one in trials() if results.seeds(trial_name(one))]
         rows = [[name, *(cell(results.mean(name, one), 3) for one in self.measures.values())] for name in names]
-        return [Table("Rates after training", ["scheme", *self.measures], rows, "Means over trainings of one base.")]
+        rates = {one.name: results.mean(one.name, CHOSEN_BY).value for one in self.arms(config)}
+        chosen = [[scheme, f"{threshold:g}"] for scheme, threshold in chosen_strengths(rates).items()]
+        return [
+            Table("Chosen strengths", ["scheme", "threshold"], chosen),
+            Table("Rates after training", ["scheme", *self.measures], rows, "Means over trainings of one base."),
+        ]
 
     def figures(self, results: Results, config: StrengthsConfig) -> list[Figure]:
         from interp.plots import dots

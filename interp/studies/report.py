@@ -129,7 +129,19 @@ def as_markdown(study: Study[Any], results: Results, config: Any, judgements: Se
         "`figure.html`, every run is a line of `runs.jsonl`, every number is in `result.json`.",
         "",
         fill(study.method(config)),
-        "",
+    ]
+    if judgements:
+        lines += ["", *_verdicts(results, judgements)]
+    for table in study.tables(results, config):
+        lines += ["", *markdown_table(table)[:-1]]
+    if study.background:
+        lines += ["", "## What had been seen before", "", fill(study.background)]
+    return lines
+
+
+def _verdicts(results: Results, judgements: Sequence[Judgement]) -> list[str]:
+    """How claims are judged, and each of them."""
+    lines = [
         "## Verdicts",
         "",
         "Each claim is judged by its rule, written before the runs, with three kinds of intervals over seeds:",
@@ -145,10 +157,6 @@ def as_markdown(study: Study[Any], results: Results, config: Any, judgements: Se
     ]
     for one in judgements:
         lines += ["", *_section(one)]
-    for table in study.tables(results, config):
-        lines += ["", *markdown_table(table)[:-1]]
-    if study.background:
-        lines += ["", "## What had been seen before", "", fill(study.background)]
     return lines
 
 

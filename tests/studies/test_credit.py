@@ -247,6 +247,7 @@ def test_every_trial_is_an_arm_of_its_own_and_shows_in_the_table():
     assert len(names) == len(set(names)) == len({arm.directory_name for arm in study.arms(config)})
     rows = [Row(record_of(0.1 * (1 + seed)), name, seed) for name in names for seed in (0, 1)]
     results = Results(study.observations(rows))
-    (table,) = study.tables(results, config)
-    assert [row[0] for row in table.rows] == names and len(study.figures(results, config)) == 1
+    chosen, rates = study.tables(results, config)
+    assert dict(chosen.rows)[FEATURES] == "0.5" and [row[0] for row in rates.rows] == names
+    assert len(study.figures(results, config)) == 1
     assert results.mean(names[0], study.measures["valid rate, handled"]).value == pytest.approx(0.15)
