@@ -1,12 +1,12 @@
 """The `Policy` class: a local causal language model with its tokenizer. Sampling, scoring and capture in one place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -240,13 +240,19 @@ class Policy:
         self,
         prompts: Sequence[Sequence[int]],
         completions: Sequence[Sequence[int]],
-        layers: Sequence[AnyLayer],
+        layers: Sequence[AnyLayer] | Mapping[AnyLayer, Bool[Tensor, " N"]],
         *,
+        logprobs: bool = True,
         micro_tokens: int = 4096,
     ) -> CompletionReading:
         """The log-probability of every token of every completion, and the residuals at it and at the end of each
-        prompt, by layer. One pass over the text gives all."""
-        return read_completions(self.model, prompts, completions, layers, pad=self.pad_id, micro_tokens=micro_tokens)
+        prompt, by layer. One pass over the text gives all.
+
+        `layers` may say for each layer at which of all tokens residuals are kept. Without `logprobs` forwards stop at
+        the deepest layer."""
+        return read_completions(
+            self.model, prompts, completions, layers, logprobs=logprobs, pad=self.pad_id, micro_tokens=micro_tokens
+        )
 
     def bridge(self) -> "TransformerBridge":
         """A TransformerLens view over the same parameters. The policy is left unchanged; do not freeze the view."""

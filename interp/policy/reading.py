@@ -1,21 +1,26 @@
-"""Read completions: the residual at every token, and its log-probability.
+"""Read completions: residuals at their tokens, and the log-probability of every token.
 
-In a micro-batch each distinct prompt is read once; all its completions share its keys and values.
+In a micro-batch each distinct prompt is read once; all its completions share its keys and values. Only what is asked
+for is made: without log-probabilities forwards stop at the deepest layer, and of each layer only the residuals of the
+tokens that are asked for are kept. Where logits would be many, they are made a slice of tokens at a time (`head.py`);
+that may change their last bits, so where they are few they are made at once.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from interp.device import eval_mode
+from interp.policy.head import has_many_logits, hidden_states, sliced_logprobs
 from interp.policy.residual import AnyLayer, Layer, capture_residuals
 from interp.policy.sample import pad_left, position_ids
-from interp.policy.score import align_rows, batches_by_length, logprobs_and_entropies, unique_prompts
+from interp.policy.score import align_rows, batches_by_length, token_logprobs, unique_prompts
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,13 @@ class CompletionReading:
     """What a model says at the N tokens of some completions, one completion after another."""
 
     logprob_N: Float[Tensor, " N"]
-    residuals: Mapping[Layer, Float[Tensor, "N D"]]
+    """NaN where log-probabilities were not asked for."""
+    residuals: Mapping[Layer, Float[Tensor, "S D"]]
+    """The residuals at the tokens that were asked for, in their order."""
     prompt_ends: Mapping[Layer, Float[Tensor, "B D"]]
     """The residuals at the last token of each prompt; NaN where a completion has no token."""
 
 
-@torch.no_grad()
 def completion_residuals(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -41,15 +47,8 @@ def completion_residuals(
     """The residual at every token of every completion, one completion after another, in float32 on the CPU.
 
     Forwards stop at the layer."""
-    starts = torch.tensor([0, *map(len, completions)]).cumsum(0)
-    resid_ND = torch.empty(int(starts[-1]), model.config.hidden_size)
-    with eval_mode(model):
-        for batch in batches_by_length(prompts, completions, micro_tokens):
-            rows = [completions[i] for i in batch]
-            _, residuals, _ = _read_batch(model, [prompts[i] for i in batch], rows, [layer], pad, stop=True)
-            for i, resid_TD in zip(batch, residuals[layer].float().cpu(), strict=True):
-                resid_ND[starts[i] : starts[i + 1]] = resid_TD[: len(completions[i])]
-    return resid_ND
+    reading = read_completions(model, prompts, completions, [layer], logprobs=False, pad=pad, micro_tokens=micro_tokens)
+    return reading.residuals[layer]
 
 
 @torch.no_grad()
@@ -57,30 +56,48 @@ def read_completions(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
-    layers: Sequence[AnyLayer],
+    layers: Sequence[AnyLayer] | Mapping[AnyLayer, Bool[Tensor, " N"]],
     *,
+    logprobs: bool = True,
     pad: int,
     micro_tokens: int,
 ) -> CompletionReading:
     """The log-probability of every completion token, and the residuals at it and at the end of each prompt, in float32
-    on the CPU. All are from the same forwards."""
-    starts = torch.tensor([0, *map(len, completions)]).cumsum(0)
-    d_model, logprob_N = model.config.hidden_size, torch.empty(int(starts[-1]))
-    residuals = {layer: torch.empty(len(logprob_N), d_model) for layer in layers}
-    prompt_ends = {layer: torch.full((len(prompts), d_model), torch.nan) for layer in layers}
+    on the CPU. All are from the same forwards.
+
+    `layers` may say for each layer at which of all N tokens residuals are kept; a list keeps those of all tokens."""
+    starts_B = torch.tensor([0, *map(len, completions)]).cumsum(0)
+    n, d_model = int(starts_B[-1]), model.config.hidden_size
+    kept = dict(layers) if isinstance(layers, Mapping) else {layer: torch.ones(n).bool() for layer in layers}
+    place_of = {layer: kept_N.cumsum(0) - 1 for layer, kept_N in kept.items()}
+    logprob_N = torch.full((n,), torch.nan)
+    residuals = {layer: torch.empty(int(kept_N.sum()), d_model) for layer, kept_N in kept.items()}
+    prompt_ends = {layer: torch.full((len(prompts), d_model), torch.nan) for layer in kept}
     with eval_mode(model):
-        for batch in batches_by_length(prompts, completions, micro_tokens):
+        for batch in batches_by_length(prompts, completions, micro_tokens) if kept or logprobs else ():
             rows = [completions[i] for i in batch]
-            logits_BTV, captured, ends = _read_batch(model, [prompts[i] for i in batch], rows, layers, pad, stop=False)
-            for layer, resid_BD in ends.items():
-                prompt_ends[layer][batch] = resid_BD.float().cpu()
-            tokens_BT = align_rows([[pad]] * len(rows), rows, pad, model.device).ids_BL[:, 1:]
-            logprobs_BT = logprobs_and_entropies(logits_BTV, tokens_BT, 1.0)[0].float().cpu()
-            for row, i in enumerate(batch):
-                logprob_N[starts[i] : starts[i + 1]] = logprobs_BT[row, : len(rows[row])]
-                for layer, resid_BTD in captured.items():
-                    residuals[layer][starts[i] : starts[i + 1]] = resid_BTD[row, : len(rows[row])].float().cpu()
+            read = _read_batch(model, [prompts[i] for i in batch], rows, list(kept), pad, logprobs=logprobs)
+            lengths_R = torch.tensor([len(row) for row in rows])
+            is_token_RT = torch.arange(int(lengths_R.max())) < lengths_R[:, None]
+            index_S = (starts_B[batch, None] + torch.arange(is_token_RT.shape[1]))[is_token_RT]
+            if read.logprob_BT is not None:
+                logprob_N[index_S] = read.logprob_BT.float().cpu()[is_token_RT]
+            for layer, resid_RTD in read.residuals.items():
+                is_kept_S = kept[layer][index_S]
+                is_kept_RT = is_token_RT.masked_scatter(is_token_RT, is_kept_S)
+                kept_SD = resid_RTD[is_kept_RT.to(resid_RTD.device)]
+                residuals[layer][place_of[layer][index_S[is_kept_S]]] = kept_SD.float().cpu()
+                prompt_ends[layer][batch] = read.prompt_ends[layer].float().cpu()
     return CompletionReading(logprob_N, residuals, prompt_ends)
+
+
+@dataclass(frozen=True)
+class _BatchReading:
+    """What a model says at a micro-batch, on its device."""
+
+    logprob_BT: Float[Tensor, "B T"] | None
+    residuals: Mapping[Any, Float[Tensor, "B T D"]]
+    prompt_ends: Mapping[Any, Float[Tensor, "B D"]]
 
 
 def _read_batch(
@@ -90,26 +107,52 @@ def _read_batch(
     layers: Sequence[AnyLayer],
     pad: int,
     *,
-    stop: bool,
-) -> tuple[Any, dict[AnyLayer, Float[Tensor, "B T D"]], dict[AnyLayer, Float[Tensor, "B D"]]]:
-    """The logits that predict each completion token, the residuals at it, and those at the last token of the prompt.
-    With `stop`, forwards end at the deepest layer, and there are no logits."""
+    logprobs: bool,
+) -> _BatchReading:
+    """Without `logprobs`, forwards end at the deepest layer."""
     distinct, prompt_B = unique_prompts(prompts)
     prompt_B = prompt_B.to(model.device)
     prompt_ids_PL, prompt_mask_PL = pad_left(distinct, pad, model.device)
     rows = align_rows([[pad]] * len(completions), completions, pad, model.device)  # the one-token prompts are dropped
     ids_BT, mask_BT = rows.ids_BL[:, rows.start :], rows.mask_BL[:, rows.start :]
     cache, at_prompt_PL = DynamicCache(config=model.config), position_ids(prompt_mask_PL)
-    common: dict[str, Any] = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
-    logits_BTV: Any = None
-    with capture_residuals(model, layers, stop=stop) as at_prompt:
-        prefill = model(input_ids=prompt_ids_PL, attention_mask=prompt_mask_PL, position_ids=at_prompt_PL, **common)
-        logits_BTV = prefill.logits[prompt_B]
+    common: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+    first_B1V: Any = None
+    with capture_residuals(model, layers, stop=not logprobs) as at_prompt:
+        prefill = model(
+            input_ids=prompt_ids_PL,
+            attention_mask=prompt_mask_PL,
+            position_ids=at_prompt_PL,
+            logits_to_keep=1,
+            **common,
+        )
+        first_B1V = prefill.logits[prompt_B]
+    ends = {layer: resid_PLD[prompt_B, -1] for layer, resid_PLD in at_prompt.items()}
     cache.batch_select_indices(prompt_B)
     mask_BL = torch.cat([prompt_mask_PL[prompt_B], mask_BT], dim=1)
-    position_ids_BT = position_ids(mask_BL)[:, prompt_ids_PL.shape[1] :]
-    common["logits_to_keep"] = 0  # all
-    with capture_residuals(model, layers, stop=stop) as residuals:
-        out = model(input_ids=ids_BT, attention_mask=mask_BL, position_ids=position_ids_BT, **common)
-        logits_BTV = torch.cat([logits_BTV, out.logits[:, :-1]], 1)
-    return logits_BTV, residuals, {layer: resid_PLD[prompt_B, -1] for layer, resid_PLD in at_prompt.items()}
+    common |= {"attention_mask": mask_BL, "position_ids": position_ids(mask_BL)[:, prompt_ids_PL.shape[1] :]}
+    if not logprobs:
+        with capture_residuals(model, layers) as residuals:
+            model(input_ids=ids_BT, logits_to_keep=1, **common)
+        return _BatchReading(None, residuals, ends)
+    is_sliced = has_many_logits(model, ids_BT.numel())
+    with (
+        capture_residuals(model, layers, stop=False) as residuals,
+        hidden_states(model) if is_sliced else nullcontext([]) as hidden,
+    ):
+        logits_BTV = model(input_ids=ids_BT, logits_to_keep=1 if is_sliced else 0, **common).logits  # 0: all
+    del cache, common
+    if is_sliced:
+        return _BatchReading(_sliced(model, first_B1V, hidden[0], ids_BT), residuals, ends)
+    logits_BTV = torch.cat([first_B1V, logits_BTV[:, :-1]], 1)
+    return _BatchReading(token_logprobs(logits_BTV, ids_BT), residuals, ends)
+
+
+def _sliced(
+    model: PreTrainedModel, first_B1V: Tensor, hidden_BTD: Tensor, ids_BT: Int[Tensor, "B T"]
+) -> Float[Tensor, "B T"]:
+    """Log-probabilities from the logits of the first tokens, and from the hidden states that predict the others."""
+    first_B1 = token_logprobs(first_B1V, ids_BT[:, :1])
+    if ids_BT.shape[1] == 1:
+        return first_B1
+    return torch.cat([first_B1, sliced_logprobs(model, hidden_BTD[:, :-1], ids_BT[:, 1:])], 1)

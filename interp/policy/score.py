@@ -150,6 +150,13 @@ def unique_prompts(prompts: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]
     return list(indices), prompt_B
 
 
+def token_logprobs(logits_BTV: Float[Tensor, "B T V"], tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """Log-probability of each token, in float32, a slice of rows at a time."""
+    rows = max(1, TOKENS_PER_SLICE // logits_BTV.shape[1])
+    slices = zip(logits_BTV.split(rows), tokens_BT.split(rows), strict=True)
+    return torch.cat([_logprobs(logits.float(), tokens) for logits, tokens in slices])
+
+
 def logprobs_and_entropies(
     logits_BTV: Float[Tensor, "B T V"], tokens_BT: Int[Tensor, "B T"], temperature: float = 1.0
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
@@ -170,3 +177,7 @@ def _logprobs_and_entropies(logits_BTV: Tensor, tokens_BT: Tensor) -> tuple[Tens
     with torch.no_grad():
         entropies_BT = entropy(logits_BTV - logsumexp_BT[..., None])
     return logprobs_BT, entropies_BT
+
+
+def _logprobs(logits_BTV: Tensor, tokens_BT: Tensor) -> Tensor:
+    return logits_BTV.gather(-1, tokens_BT[..., None])[..., 0] - logits_BTV.logsumexp(-1)

@@ -11,7 +11,7 @@ from interp.artifacts import BadInput
 from interp.policy.policy import Policy
 from interp.readouts.logistic import Logistic, fit_logistic
 from interp.readouts.reading import read_rollouts
-from interp.readouts.sources import Source
+from interp.readouts.sources import Source, places_of
 from interp.rollouts.record import Rollout
 
 
@@ -40,14 +40,14 @@ class Columns:
 
 def read_columns(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> Columns:
     """What the sources read in rollouts, from one pass of `reader` over them."""
-    layers = dict.fromkeys(layer for source in sources for layer in source.layers)
+    places = [place for source in sources for place in places_of(source)]
     needs_logprobs = any(source.needs_logprobs for source in sources)
-    if reader is None and (layers or needs_logprobs):
+    if reader is None and (places or needs_logprobs):
         raise BadInput(
             f"expected a policy to read {', '.join(source.name for source in sources)}, got none: "
             "RolloutBatch.from_rollouts(..., base=base)"
         )
-    reading = read_rollouts(reader, rollouts, list(layers), logprobs=needs_logprobs)
+    reading = read_rollouts(reader, rollouts, places, logprobs=needs_logprobs)
     parts = [source.columns(reading).double() for source in sources]
     return Columns(torch.cat(parts, 1), tuple(part.shape[1] for part in parts))
 

@@ -23,7 +23,7 @@ from interp.artifacts import BadInput
 from interp.features.families import TokenSelector
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
-from interp.readouts.reading import ENTRIES, Reading, read_rollouts
+from interp.readouts.reading import ENTRIES, Place, Reading, read_rollouts
 from interp.readouts.sources import Latents
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
@@ -96,14 +96,19 @@ class Intention:
         ridge: float = 1.0,
     ) -> "Intention":
         """The intention of a base, from some of its own answers."""
-        reading = read_rollouts(base, rollouts, [tsae.at(layer)], logprobs=False)
+        place = Place(tsae.at(layer), TokenSelector(next_roles=tuple(roles)))
+        reading = read_rollouts(base, rollouts, [place], logprobs=False)
         before_N, next_N = _pairs(reading, roles)
-        codes_NF = _codes(tsae, reading.residuals[tsae.at(layer)][before_N])
+        codes_NF = _codes(tsae, reading.token_residuals(place.layer, before_N))
         return cls(tsae, layer, fit_lens(codes_NF, next_N[before_N], ridge=ridge), roles)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         return (self.tsae.at(self.layer),)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return (Place(self.tsae.at(self.layer), TokenSelector(next_roles=tuple(self.roles))),)
 
     def expect_reader(self, reader: Policy) -> None:
         Latents(self.tsae, self.layer).expect_reader(reader)
@@ -112,7 +117,7 @@ class Intention:
         before_N, next_N = _pairs(reading, self.roles)
         surprise_N = torch.zeros(len(before_N))
         surprise_N[before_N] = self._surprise(
-            reading.residuals[self.tsae.at(self.layer)][before_N], next_N[before_N]
+            reading.token_residuals(self.tsae.at(self.layer), before_N), next_N[before_N]
         ).float()
         mean_B1 = reading.mean_by_rollout(surprise_N[:, None], before_N)
         largest_B = -reading.min_by_rollout(torch.where(before_N, -surprise_N, torch.inf))

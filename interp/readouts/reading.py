@@ -1,15 +1,18 @@
-"""One pass of a policy over rollouts: the log-probability and the residuals of every completion token.
+"""One pass of a policy over rollouts: the log-probability of every completion token, and the residuals that are read.
 
-Whoever wrote the text, the reader is one policy: most often the frozen base, which training cannot move.
+Whoever wrote the text, the reader is one policy: most often the frozen base, which training cannot move. Sources say
+which tokens of which layer they read (`Place`); a reading keeps the residuals of these tokens alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from interp.artifacts import BadInput
 from interp.features.families import TokenSelector
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
@@ -21,6 +24,14 @@ ENTRIES = 2**22
 """Numbers that are made of tokens at once."""
 
 
+class Place(NamedTuple):
+    """The tokens of a layer whose residuals are read."""
+
+    layer: Layer
+    selector: TokenSelector = TokenSelector()
+    """By default all tokens."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a policy says at the N completion tokens of some rollouts, one rollout after another, on the CPU."""
@@ -30,9 +41,13 @@ class Reading:
     """Index of the rollout of each token."""
     logprob_N: Float[Tensor, " N"]
     """Log-probability of each token under the reader."""
-    residuals: Mapping[Layer, Float[Tensor, "N D"]]
+    residuals: Mapping[Layer, Float[Tensor, "K D"]]
+    """Residuals of each layer, at the tokens that were kept there."""
     prompt_ends: Mapping[Layer, Float[Tensor, "B D"]]
     """Residuals at the last token of each prompt."""
+    kept: Mapping[Layer, Bool[Tensor, " N"]] = field(default_factory=dict)
+    """The tokens that were kept of a layer; all, where it is not named."""
+    _selected: dict[TokenSelector, Tensor] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def residuals_at(self, layer: Layer, selector: TokenSelector) -> tuple[Float[Tensor, "S D"], Int[Tensor, " S"]]:
         """The residuals at the tokens that a selector chooses, and the rollout of each. The last token of a prompt is
@@ -40,8 +55,22 @@ class Reading:
         selected_N = self.selected(selector)
         first_roles = [rollout.roles[0] if rollout.roles else "" for rollout in self.rollouts]
         is_end_B = torch.tensor([not selector.roles and role in selector.next_roles for role in first_roles]).bool()
-        x_SD = torch.cat([self.residuals[layer][selected_N], self.prompt_ends[layer][is_end_B]])
+        x_SD = torch.cat([self.token_residuals(layer, selected_N), self.prompt_ends[layer][is_end_B]])
         return x_SD, torch.cat([self.rollout_N[selected_N], is_end_B.nonzero()[:, 0]])
+
+    def token_residuals(self, layer: Layer, selected_N: Bool[Tensor, " N"]) -> Float[Tensor, "S D"]:
+        """The residuals at some completion tokens."""
+        if layer not in self.residuals:
+            raise BadInput(f"expected a layer that was read, {', '.join(map(str, self.residuals))}; got {layer}")
+        kept_N = self.kept.get(layer)
+        if kept_N is None:
+            return self.residuals[layer][selected_N]
+        if bool((selected_N & ~kept_N).any()):
+            raise BadInput(
+                f"expected tokens whose residuals of layer {layer} were kept, got others: a source states all that it "
+                "reads in `places`"
+            )
+        return self.residuals[layer][selected_N[kept_N]]
 
     def mean_of(
         self,
@@ -61,8 +90,9 @@ class Reading:
 
     def selected(self, selector: TokenSelector) -> Bool[Tensor, " N"]:
         """Which tokens a selector chooses."""
-        flags = [flag for rollout in self.rollouts for flag in selector.mask(rollout.roles)]
-        return torch.tensor(flags, dtype=torch.bool)
+        if selector not in self._selected:
+            self._selected[selector] = select_tokens(self.rollouts, selector)
+        return self._selected[selector]
 
     def mean_by_rollout(self, x_NF: Float[Tensor, "N F"], selected_N: Bool[Tensor, " N"]) -> Float[Tensor, "B F"]:
         """The mean of `x_NF` over each rollout's selected tokens; NaN where it has none."""
@@ -75,20 +105,36 @@ class Reading:
         return torch.where(least_B.isinf(), torch.nan, least_B)
 
 
+def select_tokens(rollouts: Sequence[Rollout], selector: TokenSelector) -> Bool[Tensor, " N"]:
+    """Which completion tokens of some rollouts a selector chooses."""
+    flags = [flag for rollout in rollouts for flag in selector.mask(rollout.roles)]
+    return torch.tensor(flags, dtype=torch.bool)
+
+
 @torch.no_grad()
 def read_rollouts(
-    reader: Policy | None, rollouts: Sequence[Rollout], layers: Sequence[Layer] = (), *, logprobs: bool = True
+    reader: Policy | None, rollouts: Sequence[Rollout], places: Sequence[Layer | Place] = (), *, logprobs: bool = True
 ) -> Reading:
     """Have `reader` read completions, as far as is asked for. Without a reader, only the text itself can be read.
 
-    `read_completions` takes both from one forward pass."""
+    A layer among the places means all of its tokens. `read_completions` takes everything from one forward pass."""
     lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts], dtype=torch.long)
     rollout_N = torch.arange(len(rollouts)).repeat_interleave(lengths)
-    if reader is None or not (layers or logprobs) or not len(rollout_N):
+    kept = _kept_tokens(rollouts, [place if isinstance(place, Place) else Place(place) for place in places])
+    if reader is None or not (kept or logprobs) or not len(rollout_N):
         d_model = 0 if reader is None else reader.d_model
-        empty = {layer: torch.full((len(rollout_N), d_model), torch.nan) for layer in layers}
-        ends = {layer: torch.full((len(rollouts), d_model), torch.nan) for layer in layers}
-        return Reading(rollouts, rollout_N, torch.full((len(rollout_N),), torch.nan), empty, ends)
+        empty = {layer: torch.full((int(kept_N.sum()), d_model), torch.nan) for layer, kept_N in kept.items()}
+        ends = {layer: torch.full((len(rollouts), d_model), torch.nan) for layer in kept}
+        return Reading(rollouts, rollout_N, torch.full((len(rollout_N),), torch.nan), empty, ends, kept)
     prompts, completions = [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts]
-    read = reader.read_completions(prompts, completions, layers, micro_tokens=MICRO_TOKENS)
-    return Reading(rollouts, rollout_N, read.logprob_N, read.residuals, read.prompt_ends)
+    read = reader.read_completions(prompts, completions, kept, logprobs=logprobs, micro_tokens=MICRO_TOKENS)
+    return Reading(rollouts, rollout_N, read.logprob_N, read.residuals, read.prompt_ends, kept)
+
+
+def _kept_tokens(rollouts: Sequence[Rollout], places: Sequence[Place]) -> dict[Layer, Bool[Tensor, " N"]]:
+    """The tokens of each layer at which any place is."""
+    selected = {selector: select_tokens(rollouts, selector) for selector in dict.fromkeys(at.selector for at in places)}
+    kept: dict[Layer, Tensor] = {}
+    for layer, selector in dict.fromkeys(places):
+        kept[layer] = kept[layer] | selected[selector] if layer in kept else selected[selector]
+    return kept

@@ -23,7 +23,7 @@ from interp.checks import Range, expect_plausible
 from interp.features.families import TokenSelector
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
-from interp.readouts.reading import Reading
+from interp.readouts.reading import Place, Reading
 from interp.tasks.base import TOKEN_ROLES
 from interp.tsae import TSAE
 
@@ -51,6 +51,20 @@ class Source(Protocol):
         ...
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]: ...
+
+
+@runtime_checkable
+class PlacedSource(Source, Protocol):
+    """A source that says at which tokens of its layers it reads. Of another's layers all tokens are kept, which takes
+    the memory of them all."""
+
+    @property
+    def places(self) -> tuple[Place, ...]: ...
+
+
+def places_of(source: Source) -> tuple[Place, ...]:
+    """The tokens of each layer whose residuals a source reads."""
+    return source.places if isinstance(source, PlacedSource) else tuple(Place(layer) for layer in source.layers)
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,10 @@ class Residual:
     def layers(self) -> tuple[Layer, ...]:
         return (self.layer,)
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return (Place(self.layer, self.selector),)
+
     def expect_reader(self, reader: Policy) -> None:
         if self.layer >= reader.n_layers:
             raise Mismatch(f"expected a layer below {reader.n_layers}, as the policy has; got {self.layer}")
@@ -129,6 +147,10 @@ class Latents:
     @property
     def layers(self) -> tuple[Layer, ...]:
         return (self.tsae.at(self.layer),)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return (Place(self.tsae.at(self.layer), self.selector),)
 
     def expect_reader(self, reader: Policy) -> None:
         """Refuse a policy of another size, or, where the dictionary says what it was fitted on, another policy."""
