@@ -1,0 +1,193 @@
+"""What the credit of a run had learned by one of its steps, and why it paid what it paid.
+
+A run saves the audits of its readout in the order in which they were made, and its metrics say how many there were at
+each step. So the fit that was in use at a step can be made again; and a scheme that reads some of the same sources can
+be fitted on the same audits: a control that had the same labels.
+
+    scheme = interp.grpo.learned_credit(run, scheme, step=20)
+    explanation = interp.grpo.explain_run(run, scheme, control=control)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch import Tensor
+
+from interp.artifacts import BadInput, Mismatch, to_json
+from interp.credit.base import CreditScheme, Learning, RolloutBatch
+from interp.grpo.advantages import assign_advantages
+from interp.grpo.run import Run
+from interp.grpo.specs import spec_of
+from interp.training_state import load_tensors
+
+if TYPE_CHECKING:
+    from interp.credit.explanation import CreditExplanation, SchemePayments
+    from interp.credit.readout import ReadoutCredit
+    from interp.policy import Policy
+
+PLACE = "credit/"
+"""Where a run keeps what its credit has learned."""
+S = TypeVar("S", bound=CreditScheme)
+
+
+def learned_credit(run: Run, scheme: S, *, step: int | None = None) -> S:
+    """The scheme with what it had learned by a step of the run; by default by its end.
+
+    The scheme is the one that the run was trained with, or a readout that reads some of the same sources: then it is
+    fitted on the same audits. A scheme that learns nothing comes back as it is."""
+    from interp.credit.explanation import readout_of
+
+    if not isinstance(scheme, Learning):
+        return scheme
+    state = _credit_state(run)
+    if (readout := readout_of(scheme)) is None:
+        if step is not None:
+            raise BadInput("expected a readout, to say what it had learned by a step; of other schemes leave step out")
+        fresh = scheme.fresh()
+        fresh.load_state(state)
+        return fresh  # pyright: ignore[reportReturnType]
+    return _with_readout(scheme, _relearned(run, readout, state, step))
+
+
+def explain_run(
+    run: Run,
+    scheme: CreditScheme,
+    *,
+    control: CreditScheme | None = None,
+    steps: Sequence[int] | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> "CreditExplanation":
+    """What the credit of a run read and paid at its checkpoints, and what a control would have paid.
+
+    Each checkpoint's rollouts are read with what had been learned by its step. A control that reads some of the same
+    sources has had the same audits. Any other control pays with what it has learned itself."""
+    from interp.credit.explanation import CreditExplanation
+
+    every = run.checkpoint_steps()
+    chosen = every if steps is None else list(steps)
+    if unknown := sorted(set(chosen) - set(every)):
+        raise BadInput(f"{run.path}: expected steps with a checkpoint, {every}; got {unknown}")
+    base = run.series.base.load(device=device, dtype=dtype)
+    parts = []
+    for step in chosen:
+        policy = run.series.checkpoint(step).load(device=device, dtype=dtype) if _reads_live(scheme, control) else None
+        batch = _batch_of(run, step, policy, base)
+        parts += [] if batch is None else [_explain_step(run, step, batch, scheme, control)]
+    return CreditExplanation.join(parts)
+
+
+def _reads_live(*schemes: CreditScheme | None) -> bool:
+    """Whether any of the schemes has the policy in training read."""
+    from interp.credit.explanation import readout_of
+
+    return any(readout is not None and readout.reader == "live" for readout in map(readout_of, schemes))
+
+
+def _batch_of(run: Run, step: int, policy: "Policy | None", base: "Policy") -> RolloutBatch | None:
+    """What the update of a step learned from; None if no group of it had a gradient."""
+    rollouts = [row for row in run.rollouts(step).rows if row.advantages is not None]
+    config = run.config
+    if not rollouts:
+        return None
+    return RolloutBatch.from_rollouts(rollouts, config.sampling.group, policy=policy, base=base, seed=config.seed)
+
+
+def _explain_step(
+    run: Run, step: int, batch: RolloutBatch, scheme: CreditScheme, control: CreditScheme | None
+) -> "CreditExplanation":
+    from interp.credit.explanation import explain_credit, readout_of
+
+    config = run.config
+    own = learned_credit(run, scheme, step=None if readout_of(scheme) is None else step)
+    beside = control
+    if control is not None and _is_read_by(run, control):
+        beside = learned_credit(run, control, step=step)
+    explanation = explain_credit(own, batch, control=beside)
+
+    def with_advantage(side: "SchemePayments", of: CreditScheme) -> "SchemePayments":
+        assigned = assign_advantages(batch, of, config.objective(), config.sampling.max_new_tokens)
+        mean_B = (assigned.advantages_BL * batch.mask_BL).sum(1) / batch.lengths_B.clamp(min=1)
+        return replace(side, advantage_B=mean_B.double())
+
+    return replace(
+        explanation,
+        scheme=with_advantage(explanation.scheme, own),
+        control=None if explanation.control is None or beside is None else with_advantage(explanation.control, beside),
+    )
+
+
+# --- the state of a run ----------------------------------------------------------------------------------------------
+
+
+def _credit_state(run: Run) -> dict[str, Tensor]:
+    """What the credit of a run had learned when it was last saved."""
+    stored = load_tensors(run.state) if run.state.exists() else {}
+    state = {name.removeprefix(PLACE): x for name, x in stored.items() if name.startswith(PLACE)}
+    if not state:
+        raise BadInput(f"{run.path}: expected a run whose credit learns, got one with no state of it")
+    return state
+
+
+def _relearned(run: Run, readout: "ReadoutCredit", state: Mapping[str, Tensor], step: int | None) -> "ReadoutCredit":
+    from interp.credit.relearning import relearned
+
+    audited = [int(line["audited"]) for line in run.metrics() if line.get("audited") is not None]
+    within = [at for at, number in enumerate(audited) if number <= int(state["n_audited"])]  # it may have been stopped
+    last = max(within, default=0) if step is None else step
+    if not 0 <= last < len(audited):
+        raise BadInput(
+            f"{run.path}: expected a step from 0 to {len(audited) - 1}, at which audits were made; got {step}"
+        )
+    places = _places(run, readout)
+    if len(places) == len(_readout_spec(run)["sources"]):
+        _expect_same_fits(run, readout)
+    return relearned(readout, state, audited[: last + 1], places)
+
+
+def _expect_same_fits(run: Run, readout: "ReadoutCredit") -> None:
+    """Refuse a readout that reads what the run's own read, and that other labels or settings would have fitted."""
+    own, wanted = _readout_spec(run), to_json(spec_of(readout)["settings"])
+    if changed := [name for name in ("labels", "ridge", "refit_every", "memory") if own.get(name) != wanted[name]]:
+        raise Mismatch(
+            f"{run.path}: expected a readout with the {', '.join(changed)} of the run's own, got others: make it as it "
+            "was made for the run"
+        )
+
+
+def _places(run: Run, readout: "ReadoutCredit") -> list[int]:
+    """The place of each source of a readout among those that the run read."""
+    own = _readout_spec(run).get("sources", [])
+    wanted = [to_json(spec_of(source)) for source in readout.sources]
+    if any(spec not in own for spec in wanted):
+        names = ", ".join(source.name for source in readout.sources)
+        kinds = ", ".join(spec["kind"] for spec in own) or "nothing"
+        raise Mismatch(f"{run.path}: expected sources that the run read, {kinds}, with the same settings; got {names}")
+    return [own.index(spec) for spec in wanted]
+
+
+def _is_read_by(run: Run, scheme: CreditScheme) -> bool:
+    """Whether the run read all that a scheme reads."""
+    from interp.credit.explanation import readout_of
+
+    readout = readout_of(scheme)
+    own = _readout_spec(run).get("sources", [])
+    return readout is not None and all(to_json(spec_of(source)) in own for source in readout.sources)
+
+
+def _readout_spec(run: Run) -> dict[str, Any]:
+    """The settings of a run's readout, as its manifest has them; empty if it had none."""
+    spec = run.manifest.get("credit")
+    while isinstance(spec, dict) and "sources" not in spec.get("settings", {}):
+        settings = spec.get("settings", {})
+        spec = settings.get("scheme") or settings.get("score")
+    return spec["settings"] if isinstance(spec, dict) else {}
+
+
+def _with_readout(scheme: Any, readout: "ReadoutCredit") -> Any:
+    """The scheme with another readout in its place."""
+    for name in ("scheme", "score"):
+        if (inner := getattr(scheme, name, None)) is not None:
+            return replace(scheme, **{name: _with_readout(inner, readout)})
+    return readout
