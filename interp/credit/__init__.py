@@ -9,7 +9,10 @@ input_gradient     the gradient of the answer's log-probability at each token
 subsample          rewards paid for only a share of the lucky, or of the valid, successes
 features           what latents with a role say, with a control of its own
 readout            how likely a success is to be valid, read from its text and refitted on audits
+first_error        the first step that is probably wrong, read in the same way
+process_advantage  how likely a success is to be valid beside the others, as an advantage of its own
 controls           every control of a credit that reads latents, by one call
+explanation        why a readout pays what it pays: by source and by token, beside a control
 """
 
 from typing import TYPE_CHECKING
@@ -20,11 +23,14 @@ if TYPE_CHECKING:
     from interp.credit.base import Credit, CreditScheme, RolloutBatch, attach_credit, normalize_weights
     from interp.credit.controls import RandomGate, credit_controls
     from interp.credit.entropy import TopEntropy
+    from interp.credit.explanation import CreditExplanation, explain_credit
     from interp.credit.features import FeatureCredit
+    from interp.credit.first_error import FirstErrorReadout, split_controls
     from interp.credit.input_gradient import InputGradient
     from interp.credit.ktae import KTAE
     from interp.credit.monte_carlo import MonteCarloValues
     from interp.credit.oracles import FirstError, StepValidity
+    from interp.credit.process_advantage import ProcessAdvantage, process_controls
     from interp.credit.random import PositionMatched, RandomTokens
     from interp.credit.readout import ReadoutCredit
     from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, TASK_SCHEMES, make_scheme
@@ -37,12 +43,15 @@ __all__ = [
     "SCHEMES",
     "TASK_SCHEMES",
     "Credit",
+    "CreditExplanation",
     "CreditScheme",
     "FeatureCredit",
     "FirstError",
+    "FirstErrorReadout",
     "InputGradient",
     "MonteCarloValues",
     "PositionMatched",
+    "ProcessAdvantage",
     "RandomGate",
     "RandomTokens",
     "ReadoutCredit",
@@ -53,8 +62,11 @@ __all__ = [
     "Uniform",
     "attach_credit",
     "credit_controls",
+    "explain_credit",
     "make_scheme",
     "normalize_weights",
+    "process_controls",
+    "split_controls",
 ]
 __getattr__ = lazy_exports(
     __name__,
@@ -67,12 +79,18 @@ __getattr__ = lazy_exports(
         "RandomGate": "interp.credit.controls",
         "credit_controls": "interp.credit.controls",
         "TopEntropy": "interp.credit.entropy",
+        "CreditExplanation": "interp.credit.explanation",
+        "explain_credit": "interp.credit.explanation",
         "FeatureCredit": "interp.credit.features",
+        "FirstErrorReadout": "interp.credit.first_error",
+        "split_controls": "interp.credit.first_error",
         "InputGradient": "interp.credit.input_gradient",
         "KTAE": "interp.credit.ktae",
         "MonteCarloValues": "interp.credit.monte_carlo",
         "FirstError": "interp.credit.oracles",
         "StepValidity": "interp.credit.oracles",
+        "ProcessAdvantage": "interp.credit.process_advantage",
+        "process_controls": "interp.credit.process_advantage",
         "PositionMatched": "interp.credit.random",
         "RandomTokens": "interp.credit.random",
         "ReadoutCredit": "interp.credit.readout",

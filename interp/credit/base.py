@@ -1,12 +1,13 @@
 """The contract of credit: a batch of rollouts in; what each reward becomes, and the weight of each token, out.
 
     R_b  = gate_b * reward_b + bonus_b                gate_b in [-1, 1]: 1 keeps the reward, 0 cancels it, -1 turns it
-    A_bt = weights_bt * (R_b - mean of R in the group) / scale       weights of mean 1 over the tokens of a rollout
+    A_b  = (R_b - mean of R in the group) / scale + added_b
+    A_bt = weights_bt * A_b                           weights of mean 1 over the tokens of a rollout
 
 Before the group's baseline, a scheme may keep, discount or turn a reward: a lucky answer of three tokens cannot be
 corrected by moving weight among its tokens, and a turned success falls below an honest failure. It may add a bonus
 where a whole group failed. It may screen a rollout out: it gets no advantage, and the mean and the scale of its group
-are those of the others. After the baseline, a scheme weighs tokens.
+are those of the others. After the baseline, a scheme may add an advantage of its own, and weighs tokens.
 
 A scheme is any callable from a RolloutBatch to a Credit. Two optional parts: `expect_base` (`BaseSpecific`), and what a
 scheme learns while a run goes on (`Learning`).
@@ -109,6 +110,8 @@ class Credit:
     """Added to each reward after its gate, in [-1, 1]. None adds nothing."""
     counts_B: Bool[Tensor, " B"] | None = None
     """Whether a rollout counts, for itself and in its group's baseline. None: all do."""
+    added_B: Float[Tensor, " B"] | None = None
+    """Added to each rollout's advantage after baseline and scale, if it counts. None adds nothing."""
     facts: Mapping[str, float] = field(default_factory=dict)
     """Numbers that the scheme reports of this batch. They join the metrics of the step."""
 
@@ -118,8 +121,8 @@ class Credit:
         return cls(torch.ones(len(batch.rollouts)), batch.mask_BL.float())
 
     def validate(self, batch: RolloutBatch) -> "Credit":
-        """The same credit on the CPU in float32. Wrong shapes, gates, bonuses or mean weights are refused with their
-        values."""
+        """The same credit on the CPU in float32. Wrong shapes, gates, bonuses, added advantages or mean weights are
+        refused with their values."""
         rows, width = batch.mask_BL.shape
         credit = replace(
             self,
@@ -127,18 +130,21 @@ class Credit:
             weights_BL=self.weights_BL.cpu().float(),
             bonus_B=None if self.bonus_B is None else self.bonus_B.cpu().float(),
             counts_B=None if self.counts_B is None else self.counts_B.cpu().bool(),
+            added_B=None if self.added_B is None else self.added_B.cpu().float(),
         )
         if credit.gate_B.shape != (rows,) or credit.weights_BL.shape != (rows, width):
             raise BadInput(
                 f"expected a gate of shape ({rows},) and weights of shape ({rows}, {width}), "
                 f"got {tuple(credit.gate_B.shape)} and {tuple(credit.weights_BL.shape)}"
             )
-        for name, x_B in (("bonus", credit.bonus_B), ("counts", credit.counts_B)):
+        for name, x_B in (("bonus", credit.bonus_B), ("counts", credit.counts_B), ("added", credit.added_B)):
             if x_B is not None and x_B.shape != (rows,):
                 raise BadInput(f"expected {name} of shape ({rows},), got {tuple(x_B.shape)}")
         for name, x_B in (("gate", credit.gate_B), ("bonus", credit.bonus_B)):
             if x_B is not None and not bool((x_B.abs() <= 1).all()):  # NaN fails the comparison
                 raise BadInput(f"a {name} must lie in [-1, 1]; got {x_B.min():.3g} to {x_B.max():.3g}")
+        if credit.added_B is not None and not bool(credit.added_B.isfinite().all()):
+            raise BadInput(f"an added advantage must be finite; got {credit.added_B.tolist()}")
         mean_B = (credit.weights_BL * batch.mask_BL).sum(1) / batch.lengths_B.clamp(min=1)
         wrong_B = ~((mean_B - 1).abs() < TOLERANCE) & (batch.lengths_B > 0)
         if bool(wrong_B.any()):

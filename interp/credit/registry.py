@@ -2,12 +2,14 @@
 
 A name also stands in `interp.credit.names`, which help reads without importing torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from interp.artifacts import BadInput
 from interp.credit.base import CreditScheme
 from interp.credit.entropy import TopEntropy
+from interp.credit.first_error import FirstErrorReadout
 from interp.credit.input_gradient import InputGradient
 from interp.credit.ktae import KTAE
 from interp.credit.monte_carlo import MonteCarloValues
@@ -19,12 +21,14 @@ from interp.credit.names import (
     TASK_SCHEME_NAMES,
 )
 from interp.credit.oracles import FirstError, StepValidity
+from interp.credit.process_advantage import ProcessAdvantage
 from interp.credit.random import PositionMatched, RandomTokens
 from interp.credit.readout import ReadoutCredit
 from interp.credit.uniform import Uniform
 from interp.policy.config import SampleConfig
 from interp.policy.prompts import PLAIN, PromptFormat
-from interp.readouts.sources import Completeness, Latents, Likelihood, Residual, Source, TextCounts
+from interp.readouts.parts import STEP_END
+from interp.readouts.sources import BEFORE_MARKER, Completeness, Latents, Likelihood, Residual, Source, TextCounts
 from interp.tasks.base import Task
 
 SCHEMES: dict[str, CreditScheme] = {
@@ -36,6 +40,7 @@ SCHEMES: dict[str, CreditScheme] = {
     "step-validity": StepValidity(),
     "step-validity-gate": StepValidity(weights=False),
     "step-validity-weights": StepValidity(gate=False),
+    "process-step-validity": ProcessAdvantage(StepValidity(weights=False)),
     "ktae": KTAE(),
     "input-gradient": InputGradient(),
 }
@@ -46,6 +51,16 @@ READOUT_SCHEMES: dict[str, tuple[Source, ...]] = {
     "likelihood-completeness": (Likelihood(), Completeness()),
 }
 """What `ReadoutCredit` reads, without a dictionary."""
+FIRST_ERROR_SCHEMES: dict[str, tuple[Source, ...]] = {
+    "first-error-likelihood": (Likelihood(),),
+    "first-error-likelihood-text": (Likelihood(), TextCounts()),
+}
+"""What `FirstErrorReadout` reads in each step, without a dictionary."""
+PROCESS_SCHEMES: dict[str, tuple[Source, ...]] = {
+    "process-likelihood": (Likelihood(),),
+    "process-likelihood-text": (Likelihood(), TextCounts()),
+}
+"""What `ProcessAdvantage` compares successes by, without a dictionary."""
 TASK_SCHEMES: dict[str, dict[str, Any]] = {"monte-carlo": {"n": 9}}
 """Settings of `MonteCarloValues`. These schemes need the task that is trained on."""
 FEATURE_SCHEMES: dict[str, dict[str, Any]] = {
@@ -81,8 +96,8 @@ def make_scheme(
         if tsae:
             readers = ", ".join(LATENT_SCHEME_NAMES + FEATURE_SCHEME_NAMES)
             raise BadInput(f"--tsae is for credit by {readers}; got it with {name!r}")
-        if name in READOUT_SCHEMES:
-            return ReadoutCredit(READOUT_SCHEMES[name])
+        if name in READOUT_SCHEME_NAMES:
+            return _readout_scheme(name, (READOUT_SCHEMES | FIRST_ERROR_SCHEMES | PROCESS_SCHEMES)[name])
         return SCHEMES[name] if name in SCHEMES else _sampling_scheme(name, task, sampling, prompt_format)
     if tsae is None or roles is None:
         raise BadInput(
@@ -104,8 +119,19 @@ def _latent_scheme(name: str, tsae: Path | None) -> CreditScheme:
     dictionary = TSAE.load(tsae)
     if dictionary.layer is None:
         raise BadInput(f"{tsae}: expected a dictionary that says which layer it reads, got one that does not")
-    source = Latents(dictionary, dictionary.layer) if name == "latents" else Residual(dictionary.layer)
-    return ReadoutCredit([Likelihood(), source])
+    layer, selector = dictionary.layer, STEP_END if name.startswith("first-error") else BEFORE_MARKER
+    source = Latents(dictionary, layer, selector) if name.endswith("latents") else Residual(layer, selector)
+    return _readout_scheme(name, (Likelihood(), source))
+
+
+def _readout_scheme(name: str, sources: Sequence[Source]) -> CreditScheme:
+    if name.startswith("first-error"):
+        return FirstErrorReadout(sources)
+    return (
+        ProcessAdvantage(ReadoutCredit(sources, threshold=0.0))
+        if name.startswith("process")
+        else ReadoutCredit(sources)
+    )
 
 
 def _sampling_scheme(

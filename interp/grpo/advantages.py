@@ -2,7 +2,7 @@
 
     R_b  = gate_b * reward_b + bonus_b - overlong penalty_b    `assign_advantages`
     A_b  = (R_b - mean of R in the group) / scale              `advantages`; 0 where all R of a group are equal
-    A_bt = A_b * weights_bt                                    gate, bonus and weights come from the credit scheme
+    A_bt = (A_b + added_b) * weights_bt                        the credit scheme gives gate, bonus, added and weights
 
 The gate is applied before the baseline. After it, only penalties would be left, and the longer answers would pay them.
 A rollout that the scheme screens out has an advantage of 0, and the mean and the deviations are those of the others.
@@ -76,6 +76,12 @@ def penalize_overlong(
     return rewards_B - ((lengths_B - free_length) / (limit - free_length)).clamp(0, 1)
 
 
+def _added_advantages(credit: Credit) -> Float[Tensor, " B"]:
+    """What the scheme adds, to the rollouts that count."""
+    assert credit.added_B is not None, "a scheme that adds nothing has nothing to add"
+    return credit.added_B if credit.counts_B is None else credit.added_B * credit.counts_B
+
+
 @dataclass(frozen=True)
 class Advantages:
     """The credit of a batch, the rewards it leaves, and each token's advantage."""
@@ -88,18 +94,24 @@ class Advantages:
     advantages_BL: Float[Tensor, "B L"]
 
     def mixed_groups(self, group: int, *, with_penalty: bool = True) -> Bool[Tensor, " P"]:
-        """Which groups are left with different rewards, among the rollouts that count."""
+        """Which groups are left with different rewards, or with an added advantage, among the rollouts that count."""
         rewards_B = self.shaped_rewards_B if with_penalty else self.gated_rewards_B
-        return mixed_groups(rewards_B, group, self.credit.counts_B)
+        is_mixed_P = mixed_groups(rewards_B, group, self.credit.counts_B)
+        if self.credit.added_B is None:
+            return is_mixed_P
+        return is_mixed_P | rearrange(_added_advantages(self.credit) != 0, "(P G) -> P G", G=group).any(1)
 
 
 def assign_advantages(batch: RolloutBatch, scheme: CreditScheme | None, objective: Objective, limit: int) -> Advantages:
-    """Apply the credit scheme (None: uniform credit), the overlong penalty and the baseline, in that order."""
+    """Apply the credit scheme (None: uniform credit), the overlong penalty and the baseline, in that order; then what
+    the scheme adds."""
     credit = Credit.uniform(batch) if scheme is None else scheme(batch).validate(batch)
     gated_rewards_B = credit.gate_B * batch.rewards_B
     if credit.bonus_B is not None:
         gated_rewards_B = gated_rewards_B + credit.bonus_B
     shaped_rewards_B = penalize_overlong(gated_rewards_B, batch.lengths_B, limit, objective.overlong_from)
     advantages_B = advantages(shaped_rewards_B, batch.group, objective.scale, credit.counts_B)
+    if credit.added_B is not None:
+        advantages_B = advantages_B + _added_advantages(credit)
     advantages_BL = torch.where(batch.mask_BL, advantages_B[:, None] * credit.weights_BL, 0.0)
     return Advantages(credit, gated_rewards_B, shaped_rewards_B, advantages_BL)

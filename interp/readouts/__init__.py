@@ -3,6 +3,7 @@
 reading     one pass of a policy over rollouts
 sources     what is read: likelihood, residual, latents, format, completeness, text
 intention   what was about to be written, read from latents, against what stands there
+parts       the same for each step of a chain
 columns     the numbers of several sources side by side; audited rollouts with their labels
 logistic    from numbers to log-odds
 text_range  whether a text is like those the reader knows
@@ -14,6 +15,7 @@ from interp.readouts.columns import Columns, Labels, label_rollouts, read_column
 from interp.readouts.edits import lucky_edits, record_text
 from interp.readouts.intention import Intention, Lens, fit_lens
 from interp.readouts.logistic import Logistic, fit_logistic
+from interp.readouts.parts import STEP_END, PartColumns, label_parts, part_verdicts, read_parts, split_parts
 from interp.readouts.reading import Reading, read_rollouts
 from interp.readouts.sources import (
     BEFORE_MARKER,
@@ -29,6 +31,7 @@ from interp.readouts.text_range import TextRange
 
 __all__ = [
     "BEFORE_MARKER",
+    "STEP_END",
     "Columns",
     "Completeness",
     "Format",
@@ -38,6 +41,7 @@ __all__ = [
     "Lens",
     "Likelihood",
     "Logistic",
+    "PartColumns",
     "Reading",
     "Residual",
     "Source",
@@ -45,10 +49,14 @@ __all__ = [
     "TextRange",
     "fit_lens",
     "fit_logistic",
+    "label_parts",
     "label_rollouts",
     "lucky_edits",
+    "part_verdicts",
     "read_columns",
+    "read_parts",
     "read_rollouts",
     "record_text",
+    "split_parts",
     "with_base_rate",
 ]

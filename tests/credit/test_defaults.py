@@ -4,17 +4,28 @@ from dataclasses import fields
 
 from option_fixtures import options_of
 
-from interp.credit import FeatureCredit, MonteCarloValues, ReadoutCredit, RewardSubsample, StepValidity
+from interp.credit import (
+    FeatureCredit,
+    FirstErrorReadout,
+    MonteCarloValues,
+    ProcessAdvantage,
+    ReadoutCredit,
+    RewardSubsample,
+    StepValidity,
+)
 from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
 from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, TASK_SCHEMES
 from interp.policy.prompts import PLAIN
 
 BY_SHARE = {"share": 0.2}
+BY_PROCESS = {"beta": 1.0, "floor": 0.1, "pool": "batch"}
 BY_STEPS = {"gate": True, "weights": True, "rest_weight": 0.1}
 
 
 def test_every_name_stands_for_these_settings():
-    assert {name: (type(scheme).__name__, vars(scheme)) for name, scheme in SCHEMES.items()} == {
+    settings = {name: vars(scheme) | {} for name, scheme in SCHEMES.items()}
+    assert vars(settings["process-step-validity"].pop("score")) == BY_STEPS | {"weights": False}
+    assert {name: (type(scheme).__name__, settings[name]) for name, scheme in SCHEMES.items()} == {
         "uniform": ("Uniform", {}),
         "entropy": ("TopEntropy", BY_SHARE),
         "random": ("RandomTokens", BY_SHARE),
@@ -23,6 +34,7 @@ def test_every_name_stands_for_these_settings():
         "step-validity": ("StepValidity", BY_STEPS),
         "step-validity-gate": ("StepValidity", BY_STEPS | {"weights": False}),
         "step-validity-weights": ("StepValidity", BY_STEPS | {"gate": False}),
+        "process-step-validity": ("ProcessAdvantage", BY_PROCESS),
         "ktae": ("KTAE", {"gain": 0.9}),
         "input-gradient": (
             "InputGradient",
@@ -43,6 +55,14 @@ def test_every_name_stands_for_these_settings():
         "reader": "base", "audits": 8, "refit_every": 2, "memory": 2048, "threshold": 1.0, "penalty": 0.0,
         "pay": "graded", "select_share": 0.25, "bonus": 0.0, "bonus_steps": 20, "ridge": 0.1, "text_range": None,
     }  # fmt: skip
+    others = {
+        field.name: field.default for field in fields(FirstErrorReadout) if field.name not in ("sources", "labels")
+    }
+    assert others == {
+        "gate": None, "reader": "base", "audits": 8, "refit_every": 2, "memory": 8192, "limit": 0.5,
+        "rest_weight": 0.0, "ridge": 0.1, "control_seed": None,
+    }  # fmt: skip
+    assert {field.name: field.default for field in fields(ProcessAdvantage) if field.name != "score"} == BY_PROCESS
 
 
 def test_credit_has_these_defaults():

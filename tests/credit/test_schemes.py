@@ -33,7 +33,7 @@ from interp.credit.names import (
     TASK_SCHEME_NAMES,
 )
 from interp.credit.readout import ReadoutCredit
-from interp.credit.registry import READOUT_SCHEMES
+from interp.credit.registry import FIRST_ERROR_SCHEMES, PROCESS_SCHEMES, READOUT_SCHEMES
 
 ALL = SCHEMES | {
     "subsample": RewardSubsample(0.3, 0.6),
@@ -118,14 +118,14 @@ def test_schemes_are_made_by_name():
 def test_the_names_in_help_are_those_of_the_registry():
     assert list(SCHEME_NAMES) == list(SCHEMES) and list(TASK_SCHEME_NAMES) == list(TASK_SCHEMES)
     assert list(FEATURE_SCHEME_NAMES) == list(FEATURE_SCHEMES)
-    assert list(READOUT_SCHEME_NAMES) == list(READOUT_SCHEMES)
-    for name in READOUT_SCHEME_NAMES:
+    assert list(READOUT_SCHEME_NAMES) == [*READOUT_SCHEMES, *FIRST_ERROR_SCHEMES, *PROCESS_SCHEMES]
+    for name in READOUT_SCHEMES:
         scheme = make_scheme(name)
         assert isinstance(scheme, ReadoutCredit) and scheme.sources == READOUT_SCHEMES[name]
 
 
 def test_an_unknown_scheme_is_refused_with_all_names():
-    names = ", ".join([*SCHEMES, *READOUT_SCHEMES, *TASK_SCHEMES, *LATENT_SCHEME_NAMES, *FEATURE_SCHEMES])
+    names = ", ".join([*SCHEMES, *READOUT_SCHEME_NAMES, *TASK_SCHEMES, *LATENT_SCHEME_NAMES, *FEATURE_SCHEMES])
     with pytest.raises(BadInput, match=f"credit must be one of {names}; got 'magic'"):
         make_scheme("magic")
 

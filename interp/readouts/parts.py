@@ -1,0 +1,170 @@
+"""The parts of a completion, and what sources read in each: for readouts that say where a chain goes wrong.
+
+A part goes from the start of a written step to the start of the next. Text before the first step is a part, text
+between the last step and the announcement of the answer is one, and what follows from there is the last. Where a part
+begins is known from the parser; whether it is right, only the verifier says.
+
+A part is itself a rollout, to which everything before it is given: its tokens are its own, the rest is its prompt. So
+every source reads parts as it reads rollouts. The reader goes over each completion once.
+
+    at the last token of each part       Latents(tsae, layer, selector=STEP_END)
+    likelihood of its tokens             Likelihood()
+    as many steps as due, up to here     Completeness()
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from interp.artifacts import BadInput
+from interp.features.families import ANSWER_ROLES, TokenSelector
+from interp.features.labels import AFTER_END
+from interp.policy.policy import Policy
+from interp.policy.residual import Layer
+from interp.readouts.columns import Columns, Labels
+from interp.readouts.reading import Reading, read_rollouts
+from interp.readouts.sources import Source
+from interp.rollouts.record import Rollout, TokenStep
+
+STEP_END = TokenSelector(next_roles=(AFTER_END,))
+"""The last token of a part."""
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def part_starts(rollout: Rollout) -> tuple[int, ...]:
+    """The token at which each part begins, ascending from 0. Empty without tokens."""
+    length = len(rollout.tokens)
+    last_end = max((step.end for step in rollout.steps), default=0)
+    announced = next((at for at in range(last_end, length) if rollout.roles[at] in ANSWER_ROLES), last_end)
+    starts = {0, last_end, announced, *(step.start for step in rollout.steps)}
+    return tuple(sorted(start for start in starts if start < length))
+
+
+def split_parts(rollout: Rollout) -> list[Rollout]:
+    """The parts of a rollout, as rollouts to which the tokens before them are given."""
+    starts = part_starts(rollout)
+    return [_part(rollout, start, end) for start, end in pairwise([*starts, len(rollout.tokens)])]
+
+
+def _part(rollout: Rollout, start: int, end: int) -> Rollout:
+    steps = [step for step in rollout.steps if start <= step.start < end]
+    before = sum(step.start < start for step in rollout.steps)
+    has_error = rollout.first_error is not None and start <= rollout.first_error < end
+    return replace(
+        rollout,
+        prompt_ids=(*rollout.prompt_ids, *rollout.tokens[:start]),
+        tokens=rollout.tokens[start:end],
+        logprobs=rollout.logprobs[start:end],
+        entropies=rollout.entropies[start:end],
+        roles=rollout.roles[start:end],
+        steps=tuple(
+            TokenStep(step.start - start, min(step.end, end) - start, step.holds, step.follows) for step in steps
+        ),
+        first_error=rollout.first_error - start if has_error and rollout.first_error is not None else None,
+        hint_tokens=(rollout.hint_tokens or 0) + start,
+        hint_steps=(rollout.hint_steps or 0) + before,
+        advantages=None,
+        credit=None,
+    )
+
+
+def part_verdicts(rollout: Rollout) -> list[bool | None]:
+    """Whether each part is right, given that all before it are: False of the one with the first error, None of those
+    behind it. None also from the first part on that was not judged."""
+    verdicts: list[bool | None] = []
+    bounds = [*part_starts(rollout), len(rollout.tokens)]
+    for start, end in pairwise(bounds):
+        verdict = _verdict(rollout, start, end) if all(verdicts) else None
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _verdict(rollout: Rollout, start: int, end: int) -> bool | None:
+    if rollout.first_error is not None and rollout.first_error < end:
+        return False
+    own = [step for step in rollout.steps if start <= step.start < end]
+    if any(step.holds is None or step.follows is None for step in own):
+        return None
+    return rollout.valid if end == len(rollout.tokens) else True
+
+
+# --- what is read in them --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartColumns:
+    """A row of numbers for each part of some rollouts, one rollout after another."""
+
+    columns: Columns
+    rollout_P: Int[Tensor, " P"]
+    """Index of the rollout of each part."""
+    start_P: Int[Tensor, " P"]
+    """The token at which each part begins."""
+
+    def at(self, rollouts: Sequence[int]) -> "PartColumns":
+        """The parts of some of the rollouts."""
+        rows = [row for one in rollouts for row in (self.rollout_P == one).nonzero()[:, 0].tolist()]
+        places = {one: place for place, one in enumerate(rollouts)}
+        rollout_P = torch.tensor([places[int(self.rollout_P[row])] for row in rows], dtype=torch.long)
+        return PartColumns(self.columns.at(rows), rollout_P, self.start_P[rows])
+
+
+def read_parts(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> PartColumns:
+    """What the sources read in the parts of rollouts, from one pass of `reader` over the rollouts."""
+    layers = list(dict.fromkeys(layer for source in sources for layer in source.layers))
+    needs_logprobs = any(source.needs_logprobs for source in sources)
+    if reader is None and (layers or needs_logprobs):
+        raise BadInput(
+            f"expected a policy to read {', '.join(source.name for source in sources)}, got none: "
+            "RolloutBatch.from_rollouts(..., base=base)"
+        )
+    starts = [part_starts(rollout) for rollout in rollouts]
+    reading = _by_part(read_rollouts(reader, rollouts, layers, logprobs=needs_logprobs))
+    numbers = [source.columns(reading).double() for source in sources]
+    return PartColumns(
+        Columns(torch.cat(numbers, 1), tuple(part.shape[1] for part in numbers)),
+        torch.arange(len(rollouts)).repeat_interleave(torch.tensor([len(own) for own in starts], dtype=torch.long)),
+        torch.tensor([start for own in starts for start in own], dtype=torch.long),
+    )
+
+
+def _by_part(reading: Reading) -> Reading:
+    """The same reading with parts in the place of rollouts: the prompt of a part ends at the token before it."""
+    parts = [split_parts(rollout) for rollout in reading.rollouts]
+    flat = [part for own in parts for part in own]
+    lengths = torch.tensor([len(part.tokens) for part in flat], dtype=torch.long)
+    rollout_P = torch.arange(len(parts)).repeat_interleave(torch.tensor([len(own) for own in parts], dtype=torch.long))
+    first_P = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])[: len(flat)]
+    is_first_P = torch.tensor([at == 0 for own in parts for at in range(len(own))], dtype=torch.bool)
+
+    def ends(layer: Layer) -> Tensor:
+        before_PD = reading.residuals[layer][(first_P - 1).clamp(min=0)]
+        return torch.where(is_first_P[:, None], reading.prompt_ends[layer][rollout_P], before_PD)
+
+    return replace(
+        reading,
+        rollouts=flat,
+        rollout_N=torch.arange(len(flat)).repeat_interleave(lengths),
+        prompt_ends={layer: ends(layer) for layer in reading.residuals},
+    )
+
+
+def label_parts(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> Labels:
+    """Labels from verified rollouts: of each part up to the first error, whether it is right. Parts that cannot be
+    read, or were not judged, are left out."""
+    return part_labels(read_parts(sources, reader, rollouts), rollouts)
+
+
+def part_labels(read: PartColumns, rollouts: Sequence[Rollout]) -> Labels:
+    """The same, of what was read before."""
+    verdicts = [verdict for rollout in rollouts for verdict in part_verdicts(rollout)]
+    readable = read.columns.is_readable_B.tolist()
+    rows = [row for row, verdict in enumerate(verdicts) if verdict is not None and readable[row]]
+    is_right_A = torch.tensor([bool(verdicts[row]) for row in rows], dtype=torch.bool)
+    return Labels(read.columns.at(rows), is_right_A, torch.ones(len(rows), dtype=torch.float64))
