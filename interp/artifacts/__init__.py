@@ -8,6 +8,7 @@ artifact        `open_artifact`: the reader of a directory with a manifest
 json_files      JSON documents, and logs of one record per line
 safetensors_header  shapes of tensors, read within bounds
 specs           `open_or_create`: open an artifact made from the same inputs, or refuse it
+object_specs    `spec_of`: class and settings of an object, as JSON
 configs         config dataclasses as JSON
 fingerprints    fingerprints of text, configs and tensors
 foreign_errors  what libraries raise, turned into refusals
@@ -45,6 +46,7 @@ from interp.artifacts.manifests import (
     with_checksum,
     write_manifest,
 )
+from interp.artifacts.object_specs import spec_of
 from interp.artifacts.package_data import package_data
 from interp.artifacts.safetensors_header import Header, read_header
 from interp.artifacts.specs import describe_changes, flatten, open_or_create
@@ -108,6 +110,7 @@ __all__ = [
     "reserve",
     "same_fingerprint",
     "set_integrity",
+    "spec_of",
     "to_json",
     "versions",
     "with_checksum",

@@ -84,6 +84,9 @@ class ReadoutCredit:
     def __post_init__(self) -> None:
         expect_plausible(self)
         self.sources = expect_sources(self.sources)
+        self.labels.origin.expect_sources(self.sources, of="labels")
+        if self.text_range is not None:
+            self.text_range.expect_sources(self.sources)
         self._audited, self._fit = Labels(), None
         self._n_audited = 0
         """Audits since the run began, also those that memory has let go."""
@@ -91,9 +94,11 @@ class ReadoutCredit:
         self._refit()
 
     def expect_base(self, base: Policy) -> None:
-        """Refuse a base that a dictionary, or the range of texts, is not of."""
+        """Refuse a base that a dictionary, the labels or the range of texts are not of."""
         for source in self.sources:
             source.expect_reader(base)
+        if self.labels.origin.reader:
+            self.labels.origin.expect_reader(base.fingerprint(), of="labels")
         if self.text_range is not None:
             self.text_range.expect_reader(base)
 

@@ -68,22 +68,22 @@ def read_completions(
     `layers` may say for each layer at which of all N tokens residuals are kept; a list keeps those of all tokens."""
     starts_B = torch.tensor([0, *map(len, completions)]).cumsum(0)
     n, d_model = int(starts_B[-1]), model.config.hidden_size
-    kept = dict(layers) if isinstance(layers, Mapping) else {layer: torch.ones(n).bool() for layer in layers}
-    place_of = {layer: kept_N.cumsum(0) - 1 for layer, kept_N in kept.items()}
+    mask_of = dict(layers) if isinstance(layers, Mapping) else {layer: torch.ones(n).bool() for layer in layers}
+    place_of = {layer: kept_N.cumsum(0) - 1 for layer, kept_N in mask_of.items()}
     logprob_N = torch.full((n,), torch.nan)
-    residuals = {layer: torch.empty(int(kept_N.sum()), d_model) for layer, kept_N in kept.items()}
-    prompt_ends = {layer: torch.full((len(prompts), d_model), torch.nan) for layer in kept}
+    residuals = {layer: torch.empty(int(kept_N.sum()), d_model) for layer, kept_N in mask_of.items()}
+    prompt_ends = {layer: torch.full((len(prompts), d_model), torch.nan) for layer in mask_of}
     with eval_mode(model):
-        for batch in batches_by_length(prompts, completions, micro_tokens) if kept or logprobs else ():
+        for batch in batches_by_length(prompts, completions, micro_tokens) if mask_of or logprobs else ():
             rows = [completions[i] for i in batch]
-            read = _read_batch(model, [prompts[i] for i in batch], rows, list(kept), pad, logprobs=logprobs)
+            read = _read_batch(model, [prompts[i] for i in batch], rows, list(mask_of), pad, logprobs=logprobs)
             lengths_R = torch.tensor([len(row) for row in rows])
             is_token_RT = torch.arange(int(lengths_R.max())) < lengths_R[:, None]
             index_S = (starts_B[batch, None] + torch.arange(is_token_RT.shape[1]))[is_token_RT]
             if read.logprob_BT is not None:
                 logprob_N[index_S] = read.logprob_BT.float().cpu()[is_token_RT]
             for layer, resid_RTD in read.residuals.items():
-                is_kept_S = kept[layer][index_S]
+                is_kept_S = mask_of[layer][index_S]
                 is_kept_RT = is_token_RT.masked_scatter(is_token_RT, is_kept_S)
                 kept_SD = resid_RTD[is_kept_RT.to(resid_RTD.device)]
                 residuals[layer][place_of[layer][index_S[is_kept_S]]] = kept_SD.float().cpu()

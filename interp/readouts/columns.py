@@ -2,12 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp.artifacts import BadInput
+from interp.artifacts import (
+    BadInput,
+    Mismatch,
+    describe_changes,
+    fingerprint,
+    fingerprint_config,
+    fingerprint_tensors,
+    same_fingerprint,
+    spec_of,
+    to_json,
+)
 from interp.policy.policy import Policy
 from interp.readouts.logistic import Logistic, fit_logistic
 from interp.readouts.reading import read_rollouts
@@ -20,6 +31,55 @@ def expect_sources(sources: Sequence[Source]) -> tuple[Source, ...]:
     if isinstance(sources, Source) or not sources or not all(isinstance(source, Source) for source in sources):
         raise BadInput(f"expected a list of sources to read, such as [interp.readouts.Likelihood()]; got {sources!r}")
     return tuple(sources)
+
+
+# --- where numbers are from ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What some numbers were read from: enough to tell them from others, whatever the last bits of a device are."""
+
+    sources: tuple[Any, ...] = ()
+    """Class and settings of each source, as JSON. Empty: not stated."""
+    reader: str = ""
+    """Fingerprint of the policy that was read. Empty: none was, or not stated."""
+    texts: tuple[str, ...] = ()
+    """A fingerprint of each text, in order."""
+
+    @classmethod
+    def of(cls, sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> "Origin":
+        """The origin of what `sources` read in `rollouts`."""
+        is_read = any(source.needs_logprobs or source.layers for source in sources)
+        stated = tuple(to_json(spec_of(source)) for source in sources)
+        return cls(stated, reader.fingerprint() if reader is not None and is_read else "", _text_keys(rollouts))
+
+    def fingerprint(self) -> str:
+        return fingerprint(fingerprint_config(self.sources), self.reader, *self.texts)
+
+    def expect_sources(self, sources: Sequence[Any], *, of: str) -> None:
+        """Refuse other sources, or the same ones with other settings. Where nothing is stated, nothing is refused.
+
+        `sources` are sources, or what another origin states of its own."""
+        if not self.sources or not sources:
+            return
+        others = [to_json(spec_of(source)) if isinstance(source, Source) else source for source in sources]
+        got, expected = (dict(enumerate(specs, 1)) for specs in (self.sources, others))
+        if changes := describe_changes({"source": got}, {"source": expected}):
+            raise Mismatch(f"expected {of} read by the same sources, got others: {changes}. Read them again")
+
+    def expect_reader(self, reader: str, *, of: str) -> None:
+        """Refuse another reader. Where nothing is stated, nothing is refused."""
+        if self.reader and reader and not same_fingerprint(self.reader, reader):
+            raise Mismatch(f"expected {of} read by {reader}, got some read by {self.reader}: read them again with it")
+
+
+def _text_keys(rollouts: Sequence[Rollout]) -> tuple[str, ...]:
+    keys = ((row.run, row.step, row.problem, row.sample, row.prompt_ids, row.tokens) for row in rollouts)
+    return tuple(fingerprint(*map(str, key)) for key in keys)
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -52,6 +112,9 @@ def read_columns(sources: Sequence[Source], reader: Policy | None, rollouts: Seq
     return Columns(torch.cat(parts, 1), tuple(part.shape[1] for part in parts))
 
 
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, eq=False)
 class Labels:
     """Audited rollouts: the numbers read in each, whether it was valid, and how much it counts in a fit."""
@@ -59,9 +122,20 @@ class Labels:
     columns: Columns = field(default_factory=lambda: Columns(torch.zeros(0, 0, dtype=torch.float64), ()))
     is_valid_A: Bool[Tensor, " A"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     weight_A: Float[Tensor, " A"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    origin: Origin = Origin()
+    """What they were read from."""
 
     def __len__(self) -> int:
         return len(self.is_valid_A)
+
+    def fingerprint(self) -> str:
+        """Of what they were made from: sources, reader, texts, validity and weights. Numbers that are read again on
+        another device may differ in their last bits, and are the same labels. Labels that do not state their origin
+        have that of their numbers."""
+        if len(self.origin.texts) != len(self) or not self.origin.sources:
+            tensors = {"x": self.columns.x_BF, "is_valid": self.is_valid_A, "weight": self.weight_A}
+            return fingerprint_tensors(tensors, lambda name: tensors[name])
+        return fingerprint(self.origin.fingerprint(), str(self.is_valid_A.tolist()), str(self.weight_A.tolist()))
 
     def plus(self, others: "Labels") -> "Labels":
         """These and others. They must have been read by the same sources."""
@@ -74,17 +148,21 @@ class Labels:
                 f"expected labels read by the same sources, with {self.columns.widths} numbers, got "
                 f"{others.columns.widths}"
             )
+        self.origin.expect_sources(others.origin.sources, of="labels")
+        self.origin.expect_reader(others.origin.reader, of="labels")
         x_AF = torch.cat([self.columns.x_BF, others.columns.x_BF])
         is_valid_A, weight_A = (
             torch.cat([getattr(self, name), getattr(others, name)]) for name in ("is_valid_A", "weight_A")
         )
-        return Labels(Columns(x_AF, self.columns.widths), is_valid_A, weight_A)
+        origin = replace(self.origin, texts=(*self.origin.texts, *others.origin.texts))
+        return Labels(Columns(x_AF, self.columns.widths), is_valid_A, weight_A, origin)
 
     def last(self, n: int) -> "Labels":
         """The last `n`."""
         start = max(0, len(self) - n)
         columns = replace(self.columns, x_BF=self.columns.x_BF[start:])
-        return Labels(columns, self.is_valid_A[start:], self.weight_A[start:])
+        origin = replace(self.origin, texts=self.origin.texts[start:] if len(self.origin.texts) == len(self) else ())
+        return Labels(columns, self.is_valid_A[start:], self.weight_A[start:], origin)
 
     @property
     def base_rate(self) -> float:
@@ -109,7 +187,8 @@ def label_rollouts(sources: Sequence[Source], reader: Policy | None, rollouts: S
     is_judged_B = torch.tensor([row.valid is not None for row in rollouts], dtype=torch.bool)
     rows = (columns.is_readable_B & is_judged_B).nonzero()[:, 0].tolist()
     is_valid_A = torch.tensor([bool(rollouts[row].valid) for row in rows], dtype=torch.bool)
-    return Labels(columns.at(rows), is_valid_A, torch.ones(len(rows), dtype=torch.float64))
+    origin = Origin.of(sources, reader, [rollouts[row] for row in rows])
+    return Labels(columns.at(rows), is_valid_A, torch.ones(len(rows), dtype=torch.float64), origin)
 
 
 def with_base_rate(labels: Labels, base_rate: float, weight: float) -> Labels:

@@ -10,8 +10,8 @@ the lens finds unlikely is a step that was not due.
 wrong step spoils a chain, however many are right.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,10 +19,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.artifacts import BadInput
+from interp.artifacts import BadInput, Mismatch, fingerprint, fingerprint_config, fingerprint_tensors, same_fingerprint
+from interp.checks import Layer as LayerNumber
 from interp.features.families import TokenSelector
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
+from interp.readouts.columns import Origin
 from interp.readouts.reading import ENTRIES, Place, Reading, read_rollouts
 from interp.readouts.sources import Latents
 from interp.rollouts.record import Rollout
@@ -41,6 +43,16 @@ class Lens:
     weight_FV: Float[Tensor, "F V"]
     bias_V: Float[Tensor, " V"]
     tokens: tuple[int, ...]
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    """Policy, dictionary, layer, roles and rollouts that it was fitted on, where they are known."""
+
+    def fingerprint(self) -> str:
+        """Of what it was fitted on: a fit on another device may differ in its last bits. Where that is not known, of
+        its numbers."""
+        if self.made_from:
+            return fingerprint_config(self.made_from)
+        numbers = {"weight": self.weight_FV, "bias": self.bias_V, "tokens": torch.tensor(self.tokens)}
+        return fingerprint_tensors(numbers, lambda name: numbers[name])
 
     def surprise(self, codes_NF: Float[Tensor, "N F"], next_N: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
         """-log p of the next tokens. One that was never met in fitting is as surprising as the least likely."""
@@ -78,11 +90,16 @@ class Intention:
     """The mean and the largest surprise over the tokens of some roles, as a dictionary's latents have it."""
 
     tsae: TSAE
-    layer: int
+    layer: LayerNumber
     lens: Lens
     roles: tuple[str, ...] = COPIED
     name: str = "intention"
     needs_logprobs: bool = False
+
+    def __post_init__(self) -> None:
+        Latents(self.tsae, self.layer)  # refuses a layer that is not the dictionary's
+        if (fitted := self.lens.made_from.get("layer")) not in (None, got := str(self.tsae.at(self.layer))):
+            raise Mismatch(f"expected a lens of layer {got}, got one that was fitted at layer {fitted}: fit it there")
 
     @classmethod
     def fit(
@@ -100,7 +117,12 @@ class Intention:
         reading = read_rollouts(base, rollouts, [place], logprobs=False)
         before_N, next_N = _pairs(reading, roles)
         codes_NF = _codes(tsae, reading.token_residuals(place.layer, before_N))
-        return cls(tsae, layer, fit_lens(codes_NF, next_N[before_N], ridge=ridge), roles)
+        texts = Origin.of([], base, rollouts).texts
+        made_from = {
+            "policy": base.fingerprint(), "dictionary": tsae.fingerprint(), "layer": str(place.layer),
+            "roles": ", ".join(roles), "ridge": str(ridge), "rollouts": fingerprint(*texts),
+        }  # fmt: skip
+        return cls(tsae, layer, replace(fit_lens(codes_NF, next_N[before_N], ridge=ridge), made_from=made_from), roles)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -112,6 +134,11 @@ class Intention:
 
     def expect_reader(self, reader: Policy) -> None:
         Latents(self.tsae, self.layer).expect_reader(reader)
+        fitted, got = self.lens.made_from.get("policy"), reader.fingerprint()
+        if fitted is not None and not same_fingerprint(fitted, got):
+            raise Mismatch(f"expected the policy that the lens was fitted on, {fitted}; got {got}: fit it again")
+        if self.lens.made_from and self.lens.made_from.get("dictionary") != self.tsae.fingerprint():
+            raise Mismatch("expected a lens on the codes of this dictionary, got one of another: fit it again")
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
         before_N, next_N = _pairs(reading, self.roles)

@@ -45,7 +45,7 @@ class Reading:
     """Residuals of each layer, at the tokens that were kept there."""
     prompt_ends: Mapping[Layer, Float[Tensor, "B D"]]
     """Residuals at the last token of each prompt."""
-    kept: Mapping[Layer, Bool[Tensor, " N"]] = field(default_factory=dict)
+    token_masks: Mapping[Layer, Bool[Tensor, " N"]] = field(default_factory=dict)
     """The tokens that were kept of a layer; all, where it is not named."""
     _selected: dict[TokenSelector, Tensor] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -62,7 +62,7 @@ class Reading:
         """The residuals at some completion tokens."""
         if layer not in self.residuals:
             raise BadInput(f"expected a layer that was read, {', '.join(map(str, self.residuals))}; got {layer}")
-        kept_N = self.kept.get(layer)
+        kept_N = self.token_masks.get(layer)
         if kept_N is None:
             return self.residuals[layer][selected_N]
         if bool((selected_N & ~kept_N).any()):
@@ -120,21 +120,21 @@ def read_rollouts(
     A layer among the places means all of its tokens. `read_completions` takes everything from one forward pass."""
     lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts], dtype=torch.long)
     rollout_N = torch.arange(len(rollouts)).repeat_interleave(lengths)
-    kept = _kept_tokens(rollouts, [place if isinstance(place, Place) else Place(place) for place in places])
-    if reader is None or not (kept or logprobs) or not len(rollout_N):
+    masks = _token_masks(rollouts, [place if isinstance(place, Place) else Place(place) for place in places])
+    if reader is None or not (masks or logprobs) or not len(rollout_N):
         d_model = 0 if reader is None else reader.d_model
-        empty = {layer: torch.full((int(kept_N.sum()), d_model), torch.nan) for layer, kept_N in kept.items()}
-        ends = {layer: torch.full((len(rollouts), d_model), torch.nan) for layer in kept}
-        return Reading(rollouts, rollout_N, torch.full((len(rollout_N),), torch.nan), empty, ends, kept)
+        empty = {layer: torch.full((int(kept_N.sum()), d_model), torch.nan) for layer, kept_N in masks.items()}
+        ends = {layer: torch.full((len(rollouts), d_model), torch.nan) for layer in masks}
+        return Reading(rollouts, rollout_N, torch.full((len(rollout_N),), torch.nan), empty, ends, masks)
     prompts, completions = [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts]
-    read = reader.read_completions(prompts, completions, kept, logprobs=logprobs, micro_tokens=MICRO_TOKENS)
-    return Reading(rollouts, rollout_N, read.logprob_N, read.residuals, read.prompt_ends, kept)
+    read = reader.read_completions(prompts, completions, masks, logprobs=logprobs, micro_tokens=MICRO_TOKENS)
+    return Reading(rollouts, rollout_N, read.logprob_N, read.residuals, read.prompt_ends, masks)
 
 
-def _kept_tokens(rollouts: Sequence[Rollout], places: Sequence[Place]) -> dict[Layer, Bool[Tensor, " N"]]:
+def _token_masks(rollouts: Sequence[Rollout], places: Sequence[Place]) -> dict[Layer, Bool[Tensor, " N"]]:
     """The tokens of each layer at which any place is."""
     selected = {selector: select_tokens(rollouts, selector) for selector in dict.fromkeys(at.selector for at in places)}
-    kept: dict[Layer, Tensor] = {}
+    masks: dict[Layer, Tensor] = {}
     for layer, selector in dict.fromkeys(places):
-        kept[layer] = kept[layer] | selected[selector] if layer in kept else selected[selector]
-    return kept
+        masks[layer] = masks[layer] | selected[selector] if layer in masks else selected[selector]
+    return masks

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
+from interp.checks import Layer as LayerNumber
 from interp.checks import Range, expect_plausible
 from interp.features.families import TokenSelector
 from interp.policy.policy import Policy
@@ -83,6 +84,12 @@ class _TextSource:
         pass
 
 
+def expect_layer(layer: int, reader: Policy) -> None:
+    """Refuse a layer that the reader does not have."""
+    if layer >= reader.n_layers:
+        raise Mismatch(f"expected a layer below {reader.n_layers}, as the policy has; got {layer}")
+
+
 # --- from a policy -------------------------------------------------------------------------------------------------
 
 
@@ -107,10 +114,13 @@ class Likelihood:
 class Residual:
     """The mean residual of a layer at the selected tokens."""
 
-    layer: int
+    layer: LayerNumber
     selector: TokenSelector = BEFORE_MARKER
     name: str = "residual"
     needs_logprobs: bool = False
+
+    def __post_init__(self) -> None:
+        expect_plausible(self, "layer")
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -121,8 +131,7 @@ class Residual:
         return (Place(self.layer, self.selector),)
 
     def expect_reader(self, reader: Policy) -> None:
-        if self.layer >= reader.n_layers:
-            raise Mismatch(f"expected a layer below {reader.n_layers}, as the policy has; got {self.layer}")
+        expect_layer(self.layer, reader)
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
         return reading.mean_of(*reading.residuals_at(self.layer, self.selector))
@@ -133,7 +142,7 @@ class Latents:
     """The mean activation of a dictionary's latents at the selected tokens."""
 
     tsae: TSAE
-    layer: int
+    layer: LayerNumber
     selector: TokenSelector = BEFORE_MARKER
     before_threshold: bool = False
     """Pre-activations instead of codes: they also say how far a silent latent was from its threshold."""
@@ -141,6 +150,7 @@ class Latents:
     needs_logprobs: bool = False
 
     def __post_init__(self) -> None:
+        expect_plausible(self, "layer")
         if self.tsae.layer not in (None, self.layer):
             raise BadInput(f"expected a dictionary of layer {self.layer}, got one of layer {self.tsae.layer}")
 
@@ -158,6 +168,7 @@ class Latents:
             raise Mismatch(
                 f"expected a policy of d_model {self.tsae.d_model}, as the dictionary's; got {reader.d_model}"
             )
+        expect_layer(self.layer, reader)
         policies = [value for name, value in self.tsae.made_from.items() if name.startswith("policy")]
         if policies and not any(same_fingerprint(each, reader.fingerprint()) for each in policies):
             raise Mismatch(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.policy.policy import Policy
-from interp.readouts.columns import Columns, expect_sources, read_columns
+from interp.readouts.columns import Columns, Origin, expect_sources, read_columns
 from interp.readouts.sources import Source
 from interp.rollouts.record import Rollout
 
@@ -42,13 +42,13 @@ class TextRange:
     floor: float
     limit: float
     """Largest distance of a text inside."""
-    reader: str
-    """Fingerprint of the base."""
+    origin: Origin
+    """The base, the sources and the texts that it was fitted on."""
 
     @classmethod
     def fit(cls, sources: Sequence[Source], base: Policy, rollouts: Sequence[Rollout]) -> "TextRange":
         """The range of some rollouts of the base: axes from every other problem, the limit from those between."""
-        columns = read_columns(expect_sources(sources), base, rollouts)
+        columns = read_columns(sources := expect_sources(sources), base, rollouts)
         rows = columns.is_readable_B.nonzero()[:, 0].tolist()
         if len(rows) < MIN_TEXTS:
             raise BadInput(f"expected at least {MIN_TEXTS} texts of the base that can be read, got {len(rows)}")
@@ -64,17 +64,22 @@ class TextRange:
         _, singular_C, axes_CF = torch.linalg.svd(fitted_BF - mean_F, full_matrices=False)
         variance_C = singular_C**2 / (len(fitted_BF) - 1)
         floor = max(FLOOR * float(variance_C.mean()), MIN_FLOOR)
-        region = cls(mean_F, axes_CF.T, variance_C + floor, floor, torch.inf, base.fingerprint())
+        origin = replace(Origin.of(sources, base, rollouts), reader=base.fingerprint())
+        region = cls(mean_F, axes_CF.T, variance_C + floor, floor, torch.inf, origin)
         return replace(region, limit=float(region._distance(held_out_BF).quantile(QUANTILE)))
 
     def fingerprint(self) -> str:
-        """What decides it: the base that was read, and the limit."""
-        return f"{self.reader} {self.limit:.17g}"
+        """What decides it: the base, the sources and the texts."""
+        return self.origin.fingerprint()
+
+    def expect_sources(self, sources: Sequence[Source]) -> None:
+        """Refuse other sources, also if they give as many numbers."""
+        self.origin.expect_sources(sources, of="a range of texts")
 
     def expect_reader(self, base: Policy) -> None:
         """Refuse another base."""
-        if not same_fingerprint(self.reader, got := base.fingerprint()):
-            raise Mismatch(f"expected the base whose texts set the range, {self.reader}; got {got}: fit it again")
+        if not same_fingerprint(reader := self.origin.reader, got := base.fingerprint()):
+            raise Mismatch(f"expected the base whose texts set the range, {reader}; got {got}: fit it again")
 
     def contains(self, columns: Columns) -> Bool[Tensor, " B"]:
         """Which texts lie inside. One that cannot be read does not."""
