@@ -4,7 +4,7 @@
     rollouts, activations      completions of a policy with their verdicts; its residuals on disk
     tsae, encoding             temporal SAEs; rollouts encoded by one
     features, tracking         roles of latents; latents through the checkpoints of a run
-    credit, grpo               credit for tokens, and training with it
+    credit, monitors, grpo     credit for tokens, what goes wrong while it is trained on, and training with it
     studies, dashboard, demo   claims with controls, tested; results to look at; a guided run of the whole loop
     stats, artifacts           estimates with intervals; atomic files, manifests and fingerprints
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         encoding,
         features,
         grpo,
+        monitors,
         organism,
         plots,
         policy,
@@ -49,6 +50,7 @@ __all__ = [
     "encoding",
     "features",
     "grpo",
+    "monitors",
     "organism",
     "plots",
     "policy",

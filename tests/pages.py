@@ -24,6 +24,7 @@ GUIDE = [
     "organism",
     "training",
     "credit",
+    "monitors",
     "activations",
     "dictionaries",
     "roles",

@@ -29,12 +29,13 @@ FLOORS = {
     "tracking": 8,
     "readouts": 8,
     "credit": 9,
-    "grpo": 10,
-    "studies": 11,
-    "dashboard": 12,
-    "demo": 13,
-    "cli": 14,
-    "__main__": 15,
+    "monitors": 10,
+    "grpo": 11,
+    "studies": 12,
+    "dashboard": 13,
+    "demo": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {file: ast.parse(file.read_text()) for file in FILES}

@@ -4,10 +4,11 @@
     2. verify them: the task judges answers and steps
     3. credit: the share of its reward each rollout keeps, the weight of each token
     4. advantages: the reward above the group's mean, times the weight
-    5. one update, in micro-batches, by the objective of the loss (`config.py`)
-    6. every `save_every` steps, and at the first and last: a checkpoint with the rollouts it sampled
+    5. monitors look at the batch and at what it is paid (`interp.monitors`); they change nothing
+    6. one update, in micro-batches, by the objective of the loss (`config.py`)
+    7. every `save_every` steps, and at the first and last: a checkpoint with the rollouts it sampled
 
-After the last update there is one more round of steps 1 to 4, without an update, so that the last policy is measured.
+After the last update there is one more round of steps 1 to 5, without an update, so that the last policy is measured.
 All randomness comes from hashes of what it is for, so a run that is killed anywhere and started again ends in the same
 bits as one that was not, on the CPU with the same number of threads.
 """
@@ -34,11 +35,13 @@ from interp.grpo.learner import Learner, merge_adapters
 from interp.grpo.measured import with_measured
 from interp.grpo.metrics import Sink, step_metrics
 from interp.grpo.run import (
+    MONITORS,
     Run,
     append_metrics,
     drop_checkpoint,
     expect_checkpoints,
     locked_run,
+    record_monitors,
     save_checkpoint,
     sync_metrics,
     truncate_metrics,
@@ -47,6 +50,8 @@ from interp.grpo.sources import Problems, ProblemSource, problem_source
 from interp.grpo.specs import spec_of
 from interp.grpo.strategies.base import RunSetting, Strategy, expect_strategies
 from interp.grpo.strategies.curriculum import Curriculum
+from interp.monitors.base import Monitor, MonitoredRun, MonitoredStep, OnAlarm, expect_monitors
+from interp.monitors.watch import Alarm, Watch
 from interp.policy.policy import Policy
 from interp.rollouts.record import Rollout
 from interp.tasks.base import Task
@@ -62,6 +67,10 @@ class NoSignal(BadInput):
     """In many steps in a row, the rollouts of every group had equal rewards."""
 
 
+class AlarmRaised(BadInput):
+    """A monitor's value went beyond its limit, in a run that stops at alarms."""
+
+
 class Diverged(ArithmeticError):
     """Logits, loss or gradient are not finite. The last checkpoint is whole."""
 
@@ -75,6 +84,8 @@ def train(
     out: str | Path,
     config: GRPOConfig | None = None,
     credit: CreditScheme | None = None,
+    monitors: Sequence[Monitor] = (),
+    on_alarm: OnAlarm = "go on",
     sinks: Sequence[Sink] = (),
     progress: bool = True,
 ) -> Run:
@@ -88,6 +99,10 @@ def train(
     `PrefixHints` gives the beginning of a valid answer of the base, `Replay` puts valid answers back into later
     batches. `credit` None is plain GRPO. Each sink is called with (step, metrics) after every step.
 
+    `monitors` look at every step, and warn when something goes wrong (`interp.monitors`, `Run.alarms`). They change
+    nothing, so a run may be continued with others. `on_alarm` "stop" saves the run and raises AlarmRaised at the step
+    that raises an alarm.
+
     If `out` holds the same run, it is resumed where it stopped, or opened if it is finished."""
     config, out = with_measured(config or GRPOConfig(), problems, base, task), Path(out)
     config = _with_lr(config, sum(p.numel() for p in base.model.parameters()))
@@ -95,6 +110,7 @@ def train(
     check_scheme(credit, base)
     _warn_of_scale(credit, config)
     expect_strategies(strategies)
+    expect_monitors(monitors, on_alarm)
     source = _source(task, problems, config)
     fillers = [strategy.start(RunSetting(base, task, config, source)) for strategy in strategies]
     spec = {
@@ -104,13 +120,15 @@ def train(
         "credit": spec_of(credit),
         "task": spec_of(task),
     }
+    credit = credit.fresh() if isinstance(credit, Learning) else credit  # pyright: ignore[reportAssignmentType]
+    specs = [spec_of(monitor) for monitor in monitors]
+    watch = Watch(monitors, specs, MonitoredRun(base, credit, config.steps), name=str(out))
     with locked_run(out, spec, source=source_of(task)) as run, interruptible() as stop:
-        credit = credit.fresh() if isinstance(credit, Learning) else credit  # pyright: ignore[reportAssignmentType]
         learner = Learner(base, config)
         collector = Collector(task, source, config, credit, run.name, base, fillers)
-        Trainer(run, config, learner, collector, made_from=spec["made_from"], sinks=sinks).run_to_end(
-            stop, progress=progress
-        )
+        Trainer(
+            run, config, learner, collector, watch, made_from=spec["made_from"], sinks=sinks, on_alarm=on_alarm
+        ).run_to_end(stop, progress=progress)
     return run
 
 
@@ -156,11 +174,14 @@ class Trainer:
         config: GRPOConfig,
         learner: Learner,
         collector: Collector,
+        watch: Watch,
         *,
         made_from: Mapping[str, str],
         sinks: Sequence[Sink],
+        on_alarm: OnAlarm,
     ) -> None:
         self.run, self.config, self.learner, self.collector, self.sinks = run, config, learner, collector, sinks
+        self.watch, self.on_alarm = watch, on_alarm
         self.state_config = to_json({"config": config, "made_from": made_from})
         self.step = 0
         """Updates done."""
@@ -168,7 +189,7 @@ class Trainer:
         self.steps_without_signal = 0
         """Steps in a row, up to now, in which every group had equal rewards."""
         self.learned: Mapping[str, Tensor] = {}
-        """What credit, source and strategies had learned before step `step`."""
+        """What credit, source, strategies and monitors had learned before step `step`."""
 
     def run_to_end(self, stop: threading.Event, *, progress: bool) -> None:
         """Resume from the saved state, if any, and train to the last step. If `stop` is set, save and raise
@@ -192,7 +213,7 @@ class Trainer:
     def _one_step(self) -> dict[str, Any]:
         """Sample, save a checkpoint if one is due, measure, update."""
         step, start = self.step, time.perf_counter()
-        self.learned = self.collector.state()
+        self.learned = self._state()
         with self._raising_diverged():
             batch = self.collector.collect(self.learner.policy, step, self.problems_drawn)
         seconds_sampling = time.perf_counter() - start
@@ -201,21 +222,37 @@ class Trainer:
         metrics = {"step": step, **step_metrics(batch, self.config.sampling.group)}
         if self.config.measures_kl(step) or (self.config.kl_every and step == self.config.steps):
             metrics["kl_to_base"] = self.learner.kl_to_base(batch.rollout_batch)
+        observed, raised = self._observe(batch, metrics)
         start = time.perf_counter()
         if step < self.config.steps:
             with self._raising_diverged():
                 metrics |= asdict(
                     self.learner.update(batch.rollout_batch, batch.advantages_BL, batch.loss_mask_BL, step)
                 )
-        metrics |= {"seconds_sampling": seconds_sampling, "seconds_learning": time.perf_counter() - start}
+        metrics |= {"seconds_sampling": seconds_sampling, "seconds_learning": time.perf_counter() - start} | observed
         append_metrics(self.run, metrics)
         for sink in self.sinks:
             sink(step, metrics)
-        self.problems_drawn, self.step, self.learned = batch.problems_drawn, step + 1, self.collector.state()
+        self.problems_drawn, self.step, self.learned = batch.problems_drawn, step + 1, self._state()
         self._expect_signal(batch, metrics)
+        self._expect_no_alarm(raised)
         if step == self.config.steps:
             self._save_state()
         return metrics
+
+    def _observe(self, batch: StepBatch, metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[Alarm]]:
+        """What monitors add to the metrics of the step, and the alarms that they raise. The policy is the one that
+        wrote the batch."""
+        if not self.watch.monitors:
+            return {}, []
+        start, scheme = time.perf_counter(), self.collector.credit
+        credit = batch.advantages.credit
+        observed, raised = self.watch.observe(MonitoredStep(self.step, metrics, batch.rollout_batch, credit, scheme))
+        return observed | {"seconds_monitoring": time.perf_counter() - start}, raised
+
+    def _state(self) -> dict[str, Tensor]:
+        """What credit, source, strategies and monitors have learned."""
+        return self.collector.state() | self.watch.state()
 
     @contextmanager
     def _raising_diverged(self) -> Iterator[None]:
@@ -245,6 +282,15 @@ class Trainer:
         if self.steps_without_signal == self.config.patience:
             logger.warning("%s: %s; going on", self.run.path, finding)
 
+    def _expect_no_alarm(self, raised: Sequence[Alarm]) -> None:
+        if raised and self.on_alarm == "stop" and self.step <= self.config.steps:
+            self._save()
+            raise AlarmRaised(
+                f"{self.run.path}: {'; '.join(map(str, raised))}. Stopped and saved before step {self.step}: look at "
+                "Run.open(path).alarms(). The same call goes on from there, up to the next alarm; with on_alarm 'go on'"
+                " it does not stop for alarms"
+            )
+
     def _resume(self) -> None:
         optimizer = self.learner.optimizer
         self.step, facts = load_training_state(
@@ -252,7 +298,12 @@ class Trainer:
         )
         _expect_within(self.run, self.step, self.config.steps)
         if facts:
-            self.collector.load_state(load_tensors(self.run.state))
+            learned = load_tensors(self.run.state)
+            self.collector.load_state(learned)
+            if self.step <= self.config.steps:
+                self.watch.load_state(learned, facts.get(MONITORS, {}))
+        if self.step <= self.config.steps:
+            record_monitors(self.run, self.step, self.watch.specs)
         self.problems_drawn = facts.get("problems_drawn", 0)
         self.steps_without_signal = facts.get("steps_without_signal", 0)
         steps_done = range(min(self.step, self.config.steps) + 1 if facts else 0)
@@ -287,8 +338,9 @@ class Trainer:
                 "problems_drawn": self.problems_drawn,
                 "steps_without_signal": self.steps_without_signal,
                 "threads": torch.get_num_threads(),
-            },
-            tensors=self.learned,
+            }
+            | ({MONITORS: self.watch.fingerprints} if self.watch.monitors else {}),
+            tensors={name: tensor.clone() for name, tensor in self.learned.items()},  # a monitor may share credit's
         )
 
 

@@ -22,11 +22,12 @@ def step_metrics(step: StepBatch, group: int) -> dict[str, Any]:
     rewarded_PG = rearrange(rewards_B, "(P G) -> P G", G=group) > 0
     is_own_B = torch.tensor([rollout.replayed_from is None for rollout in step.rollouts])
     rollouts = [rollout for rollout in step.rollouts if rollout.replayed_from is None]
+    lucky = [rollout.lucky for rollout in rollouts if rollout.reward > 0]
     return {
         "reward": float(rewards_B[is_own_B].mean()),
         "pass_rate": _share([rollout.correct for rollout in rollouts]),
         "valid_rate": _share([rollout.valid for rollout in rollouts if rollout.valid is not None]),
-        "lucky_share": _share([rollout.lucky for rollout in rollouts if rollout.reward > 0]),
+        "lucky_share": None if all(each is None for each in lucky) else _share(lucky),
         "direct_share": _share([rollout.format == "direct" for rollout in rollouts]),
         "malformed_share": _share([rollout.format == "malformed" for rollout in rollouts]),
         "truncated_share": _share([rollout.truncated for rollout in rollouts]),

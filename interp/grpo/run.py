@@ -67,6 +67,8 @@ KIND, CHECKPOINT = "grpo-run", "checkpoint"
 METRICS, STATE, ROLLOUTS = "metrics.jsonl", "state", "rollouts"
 SPEC = ("config", "made_from", "problems", "credit", "task")
 """Entries of a run's manifest that decide how it goes."""
+MONITORS = "monitors"
+"""Entry of a manifest for what looked at the run: monitors change nothing in it, so they may change."""
 OLD_LOCK = "lock"
 """A file in the runs of earlier versions, whose lock lay inside."""
 HEADLINE = {
@@ -147,6 +149,26 @@ class Run(HtmlSummary):
                     raise ValueError(f"step {line['step']!r:.60} after {len(lines)} steps")
                 lines.append(line)
             return lines
+
+    def alarms(self) -> "pl.DataFrame":
+        """Alarms of the run's monitors, the first raised first: the monitor, since when and until when the alarm stood
+        (None: it still stands), and the value and its limit when it was raised (a value of None was no number)."""
+        import polars as pl
+
+        schema = {"monitor": pl.String, "since": pl.Int64, "until": pl.Int64, "value": pl.Float64, "limit": pl.Float64}
+        rows: list[dict[str, Any]] = []
+        metrics, own = self.metrics(), self.manifest.get(MONITORS, [])
+        for name in dict.fromkeys(name for entry in own for name in entry["settings"]):
+            stood = None
+            for line in metrics:
+                since = line.get(f"{name}_alarm")
+                if stood is not None and since != stood:
+                    rows[-1]["until"] = line["step"]
+                if since is not None and since != stood:
+                    value, limit = line.get(name), line.get(f"{name}_limit")
+                    rows.append({"monitor": name, "since": since, "until": None, "value": value, "limit": limit})
+                stood = since
+        return pl.DataFrame(sorted(rows, key=lambda row: row["since"]), schema=schema)
 
     def missing_metrics(self) -> str | None:
         """What is wrong if there are fewer lines of metrics than steps were taken until the last checkpoint."""
@@ -269,6 +291,16 @@ def _record_checkpoints(run: Run, checksums: Mapping[int, str]) -> None:
     """List the checkpoints in the manifest of the run, so that one that goes missing or is exchanged is noticed."""
     listed = {CHECKPOINTS: {str(step): checksum for step, checksum in sorted(checksums.items())}}
     write_json(run.path / MANIFEST, with_checksum(run.manifest | listed))
+
+
+def record_monitors(run: Run, step: int, settings: Mapping[str, Any]) -> None:
+    """Note in the manifest of the run which monitors look at it from `step` on."""
+    recorded = run.manifest.get(MONITORS, [])
+    entries = [entry for entry in recorded if entry["from_step"] < step]
+    if to_json(settings) != (entries[-1]["settings"] if entries else {}):
+        entries = [*entries, {"from_step": step, "settings": to_json(settings)}]
+    if entries != recorded:
+        write_json(run.path / MANIFEST, with_checksum(run.manifest | {MONITORS: entries}))
 
 
 def expect_whole(run: Run) -> None:

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-ROOMS = ("stats", "tsae", "tsae.metrics", "features", "tracking", "credit", "grpo")
+ROOMS = ("stats", "tsae", "tsae.metrics", "features", "tracking", "credit", "monitors", "grpo")
 
 
 @pytest.mark.parametrize("room", ROOMS)
