@@ -26,6 +26,8 @@ from interp.rollouts.record import Rollout
 
 if TYPE_CHECKING:
     from interp.policy import Policy
+    from interp.policy.config import SampleConfig
+    from interp.policy.prompts import PromptFormat
 
 TOLERANCE = 1e-4
 """Allowed distance of a rollout's mean weight from 1."""
@@ -50,6 +52,10 @@ class RolloutBatch:
     """The frozen policy that training began from, for schemes that have it read the same text."""
     seed: int = 0
     """The run's seed. A scheme draws its random numbers from this and from the keys of the rollouts."""
+    sampling: "SampleConfig | None" = None
+    """How the run samples, for schemes that sample as it does. None: not known."""
+    prompt_format: "PromptFormat | None" = None
+    """How the run puts its problems, and where answers end. None: not known."""
 
     @classmethod
     def from_rollouts(
@@ -60,6 +66,8 @@ class RolloutBatch:
         policy: "Policy | None" = None,
         base: "Policy | None" = None,
         seed: int = 0,
+        sampling: "SampleConfig | None" = None,
+        prompt_format: "PromptFormat | None" = None,
     ) -> "RolloutBatch":
         """Tensors from records. The records must be whole groups of `group` rollouts, one after another."""
         if not rollouts or len(rollouts) % group:
@@ -77,6 +85,8 @@ class RolloutBatch:
             policy=policy,
             base=base,
             seed=seed,
+            sampling=sampling,
+            prompt_format=prompt_format,
         )
 
     @property

@@ -15,7 +15,8 @@ The verifier judges the continuations as it judges rollouts: by their answers. S
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,10 +42,14 @@ class MonteCarloValues:
     """Continuations of each prefix."""
     rest_weight: Share = 0.1
     """Weight of a token whose step changed nothing; that of a step which decided everything is larger by 1."""
-    sampling: SampleConfig = field(default_factory=SampleConfig)
-    """How the rollouts are sampled: length, temperature, rows at once. Group and seed are not read from here."""
-    prompt_format: PromptFormat = PLAIN
-    """How the problems are put, and where answers end."""
+    sampling: SampleConfig | None = None
+    """Length, temperature and rows at once of the continuations; its group and seed are not read. None: as the run
+    samples its rollouts."""
+    prompt_format: PromptFormat | None = None
+    """Where answers end. None: as in the run."""
+
+    only_weighs_tokens: ClassVar[bool] = True
+    """It keeps every reward, so `interp.grpo.train` chooses the groups of a batch without asking it."""
 
     def __post_init__(self) -> None:
         expect_type(self.task, Task, "pass the task that is trained on, MonteCarloValues(task)")
@@ -56,14 +61,15 @@ class MonteCarloValues:
                 "expected a batch with the policy that sampled it, got none: RolloutBatch.from_rollouts(..., "
                 "policy=policy)"
             )
+        sampling = self.sampling or batch.sampling or SampleConfig()
         mixed_B = _in_mixed_groups(batch)
         rows = [row for row, is_mixed in enumerate(mixed_B.tolist()) if is_mixed and len(batch.rollouts[row].tokens)]
         values = sample_values(
             batch.policy,
             self.task,
             [batch.rollouts[row] for row in rows],
-            replace(self.sampling, group=self.n, seed=batch.seed),
-            prompt_format=self.prompt_format,
+            replace(sampling, group=self.n, seed=batch.seed),
+            prompt_format=self.prompt_format or batch.prompt_format or PLAIN,
             purpose="monte-carlo",
             progress=False,
         )

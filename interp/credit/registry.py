@@ -26,7 +26,7 @@ from interp.credit.random import PositionMatched, RandomTokens
 from interp.credit.readout import ReadoutCredit
 from interp.credit.uniform import Uniform
 from interp.policy.config import SampleConfig
-from interp.policy.prompts import PLAIN, PromptFormat
+from interp.policy.prompts import PromptFormat
 from interp.readouts.parts import STEP_END
 from interp.readouts.sources import BEFORE_MARKER, Completeness, Latents, Likelihood, Residual, Source, TextCounts
 from interp.tasks.base import Task
@@ -79,7 +79,7 @@ def make_scheme(
     roles: Path | None = None,
     task: Task | None = None,
     sampling: SampleConfig | None = None,
-    prompt_format: PromptFormat = PLAIN,
+    prompt_format: PromptFormat | None = None,
 ) -> CreditScheme:
     """The scheme of this name.
 
@@ -135,13 +135,12 @@ def _readout_scheme(name: str, sources: Sequence[Source]) -> CreditScheme:
 
 
 def _sampling_scheme(
-    name: str, task: Task | None, sampling: SampleConfig | None, prompt_format: PromptFormat
+    name: str, task: Task | None, sampling: SampleConfig | None, prompt_format: PromptFormat | None
 ) -> CreditScheme:
     if task is None:
         raise BadInput(f"expected the task that is trained on for credit by {name}, got none: make_scheme(..., task=)")
-    return MonteCarloValues(
-        task, sampling=sampling or SampleConfig(), prompt_format=prompt_format.prompt_format, **TASK_SCHEMES[name]
-    )
+    options = None if prompt_format is None else prompt_format.prompt_format  # of a config, the options alone
+    return MonteCarloValues(task, sampling=sampling, prompt_format=options, **TASK_SCHEMES[name])
 
 
 def _path_or_none(path: Path | None) -> str:

@@ -159,7 +159,9 @@ class Collector:
         if not self.config.objective().redraw:
             return [True] * len(rollouts)
         batch = self._batch(rollouts, policy)
-        if isinstance(self.credit, Learning):  # by reward: what it takes for luck must be audited too
+        # by reward: what a learning scheme takes for luck must be audited too, and one that only weighs tokens decides
+        # nothing here, but may take long
+        if isinstance(self.credit, Learning) or getattr(self.credit, "only_weighs_tokens", False):
             is_mixed_P = mixed_groups(batch.rewards_B, batch.group)
         else:
             is_mixed_P = self._assign(batch).mixed_groups(batch.group, with_penalty=False)
@@ -170,4 +172,7 @@ class Collector:
 
     def _batch(self, rollouts: list[Rollout], policy: Policy) -> RolloutBatch:
         group, seed = self.config.sampling.group, self.config.seed
-        return RolloutBatch.from_rollouts(rollouts, group, policy=policy, base=self.base, seed=seed)
+        return RolloutBatch.from_rollouts(
+            rollouts, group, policy=policy, base=self.base, seed=seed,
+            sampling=self.config.sampling, prompt_format=self.config.prompt_format,
+        )  # fmt: skip

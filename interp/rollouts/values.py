@@ -10,6 +10,8 @@ same continuations.
 
 A prefix that several rollouts of a problem begin with is continued once. Its draws depend on (seed, purpose, step,
 problem, tokens of the prefix), not on the other prefixes.
+
+A rollout whose hint counts as written may be longer than `max_new_tokens`; its continuations may then be as long.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,13 +58,15 @@ class Prefix(NamedTuple):
     step: int
     prompt_ids: tuple[int, ...]
     tokens: tuple[int, ...]
+    max_tokens: int
+    """Tokens that a completion of it may have, these included."""
     hint_ids: tuple[int, ...] = ()
     """The end of the prompt, where it is the beginning of the answer."""
 
     def order(self) -> tuple[Any, ...]:
         """Prefixes of similar length together, in an order that does not depend on that of the rollouts."""
         length = len(self.prompt_ids) + len(self.tokens)
-        return length, self.problem.id, self.step, self.tokens, self.prompt_ids
+        return length, self.problem.id, self.step, self.tokens, self.prompt_ids, self.max_tokens
 
 
 def measure_values(
@@ -113,7 +117,7 @@ def sample_values(
     """The rows of `measure_values`, without fingerprints: a fingerprint takes longer than a few continuations."""
     _expect_room(policy, rollouts, sampling)
     positions_of = [_all_positions(rollout, positions(rollout)) for rollout in rollouts]
-    inner = [[_prefix(rollout, position) for position in own[:-1]]
+    inner = [[_prefix(rollout, position, sampling) for position in own[:-1]]
              for rollout, own in zip(rollouts, positions_of, strict=True)]  # fmt: skip
     distinct = sorted({prefix for own in inner for prefix in own}, key=Prefix.order)
     size = max(1, sampling.rows // sampling.group)
@@ -138,7 +142,7 @@ def continue_prefixes(
     purpose: str,
 ) -> list[list[Outcome]]:
     """Sample `sampling.group` continuations of each prefix, and verify the completions that they end."""
-    left = sampling.max_new_tokens - min(len(prefix.tokens) for prefix in prefixes)
+    left = max(prefix.max_tokens - len(prefix.tokens) for prefix in prefixes)
     samples = policy.sample(
         [[*prefix.prompt_ids, *prefix.tokens] for prefix in prefixes],
         replace(sampling, max_new_tokens=left),
@@ -150,7 +154,7 @@ def continue_prefixes(
     outcomes: dict[tuple[Problem, tuple[int, ...]], Outcome] = {}  # equal completions are verified once
 
     def outcome(prefix: Prefix, continuation: Sequence[int]) -> Outcome:
-        tokens = (*prefix.tokens, *continuation)[: sampling.max_new_tokens]
+        tokens = (*prefix.tokens, *continuation)[: prefix.max_tokens]
         whole = (*prefix.hint_ids, *tokens)
         if (key := (prefix.problem, whole)) not in outcomes:
             completion, _ = prompt_format.answer(*policy.decode(whole))
@@ -173,8 +177,9 @@ def _expect_room(policy: "Policy", rollouts: Sequence[Rollout], sampling: Sample
                 f"expected a prompt of at least one token, and with its completion up to {policy.context} tokens; "
                 f"sample {rollout.sample} of {rollout.problem} has {prompt} + {length}: leave it out"
             )
-        was_cut_sooner = rollout.truncated and length < min(sampling.max_new_tokens, policy.context - prompt)
-        if length > sampling.max_new_tokens or was_cut_sooner:
+        longest = _max_tokens(rollout, sampling)
+        was_cut_sooner = rollout.truncated and length < min(longest, policy.context - prompt)
+        if length > longest or was_cut_sooner:
             raise BadInput(
                 f"expected completions of up to max_new_tokens={sampling.max_new_tokens} tokens, as their continuations"
                 f" may have; sample {rollout.sample} of {rollout.problem} "
@@ -192,9 +197,17 @@ def _all_positions(rollout: Rollout, positions: Sequence[int]) -> tuple[int, ...
     return tuple(sorted({0, *positions, length}))
 
 
-def _prefix(rollout: Rollout, position: int) -> Prefix:
+def _max_tokens(rollout: Rollout, sampling: SampleConfig) -> int:
+    """Tokens that a rollout could have had. One that begins with a hint which counts as written had the hint and as
+    many tokens as are sampled; how long the hint was is not recorded, so it could have been as long as it is."""
+    begins_with_hint = rollout.hint_tokens == 0
+    return max(sampling.max_new_tokens, len(rollout.tokens)) if begins_with_hint else sampling.max_new_tokens
+
+
+def _prefix(rollout: Rollout, position: int, sampling: SampleConfig) -> Prefix:
     problem = Problem(rollout.problem, rollout.prompt, rollout.label, rollout.split, rollout.depth, rollout.level)
-    return Prefix(problem, rollout.step, rollout.prompt_ids, rollout.tokens[:position], rollout.hint_ids)
+    tokens, longest = rollout.tokens[:position], _max_tokens(rollout, sampling)
+    return Prefix(problem, rollout.step, rollout.prompt_ids, tokens, longest, rollout.hint_ids)
 
 
 def _key(rollout: Rollout) -> tuple[str, int, str, int]:

@@ -15,7 +15,6 @@ from interp.credit import (
 )
 from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_NAMES
 from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, TASK_SCHEMES
-from interp.policy.prompts import PLAIN
 
 BY_SHARE = {"share": 0.2}
 BY_PROCESS = {"beta": 1.0, "floor": 0.1, "pool": "batch"}
@@ -72,7 +71,8 @@ def test_credit_has_these_defaults():
     }  # fmt: skip
     assert vars(StepValidity()) == BY_STEPS
     defaults = {field.name: field.default for field in fields(MonteCarloValues)}
-    assert (defaults["n"], defaults["rest_weight"], defaults["prompt_format"]) == (9, 0.1, PLAIN)
+    assert (defaults["n"], defaults["rest_weight"]) == (9, 0.1)
+    assert defaults["sampling"] is defaults["prompt_format"] is None, "as in the run"
     assert vars(RewardSubsample()) == {"lucky_paid": 1.0, "valid_paid": 1.0}
 
 

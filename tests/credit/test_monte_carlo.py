@@ -9,13 +9,13 @@ import pytest
 import torch
 from commands import run
 from conftest import tiny_policy
-from grpo_fixtures import FirstWord, assert_same_run, make_rollout, metric_lines, train_tiny
+from grpo_fixtures import FirstWord, assert_same_run, make_rollout, metric_lines, small_config, train_tiny
 
 from interp.artifacts import BadInput
 from interp.credit import MonteCarloValues, RolloutBatch, make_scheme, monte_carlo
 from interp.policy import Policy, SampleConfig
 from interp.policy.prompts import PromptFormat
-from interp.rollouts import PrefixValue, RolloutValues, roll_out
+from interp.rollouts import PrefixValue, RolloutValues, roll_out, values
 
 TASK = FirstWord()
 SCHEME = MonteCarloValues(TASK, sampling=SampleConfig(max_new_tokens=8))
@@ -159,6 +159,53 @@ def test_the_scheme_is_made_by_name_for_a_task():
     assert make_scheme("monte-carlo", task=TASK) == MonteCarloValues(TASK)
     with pytest.raises(BadInput, match="expected the task that is trained on for credit by monte-carlo, got none"):
         make_scheme("monte-carlo")
+
+
+# --- as the run does -----------------------------------------------------------------------------------------------
+
+
+def record_calls(monkeypatch) -> list[tuple[Any, Any, int]]:
+    """Sampling, prompt format and rollouts of each call that values rollouts."""
+    calls = []
+
+    def sample_values(policy, task, rollouts, sampling, **options):
+        calls.append((sampling, options["prompt_format"], len(rollouts)))
+        return values.sample_values(policy, task, rollouts, sampling, **options)
+
+    monkeypatch.setattr(monte_carlo, "sample_values", sample_values)
+    return calls
+
+
+def test_continuations_are_sampled_and_end_as_the_rollouts_of_the_run(monkeypatch, tmp_path):
+    calls = record_calls(monkeypatch)
+    config = small_config(steps=1, stop=("ans",))
+    config = replace(config, sampling=replace(config.sampling, temperature=0.7))
+    train_tiny(tmp_path / "run", config, credit=MonteCarloValues(TASK), progress=False)
+    assert len(calls) == 2
+    for sampling, prompt_format, _ in calls:
+        assert sampling == replace(config.sampling, group=9) and prompt_format == PromptFormat(stop=("ans",))
+    train_tiny(tmp_path / "own", config, credit=replace(SCHEME, prompt_format=PromptFormat()), progress=False)
+    assert calls[-1][0].temperature == 1.0 and calls[-1][1] == PromptFormat(), "what is stated is followed"
+
+
+def test_values_are_measured_once_a_step_also_where_groups_are_drawn_again(monkeypatch, tmp_path):
+    calls = record_calls(monkeypatch)
+    config = small_config(steps=3, redraw=True, max_draws=4)
+    lines = metric_lines(train_tiny(tmp_path / "run", config, credit=MonteCarloValues(TASK), progress=False).path)
+    assert len(calls) == len(lines) == 4
+    assert [n for _, _, n in calls] == [line["valued"] for line in lines] and all(n <= 16 for _, _, n in calls)
+
+
+def test_a_hint_that_counts_as_written_may_make_a_rollout_longer_than_what_is_sampled(tiny):
+    policy = CountingPolicy(tiny["llama"].model, tiny["llama"].tokenizer)
+    long = make_rollout(1, length=11, hint_tokens=0, steps=((0, 9, True, True),))
+    short = make_rollout(0, sample=1)
+    credit = SCHEME(batch_of(long, short, policy=policy))
+    assert credit.facts["valued"] == 2 and credit.weights_BL[0, :11].sum() == pytest.approx(11)
+    (own, _) = values.sample_values(policy, TASK, [long, short], SampleConfig(9, 8), purpose="test", progress=False)
+    assert own.positions == (0, 9, 11)
+    with pytest.raises(BadInput, match="expected completions of up to max_new_tokens=8"):
+        SCHEME(batch_of(replace(long, hint_tokens=None), short, policy=policy))
 
 
 # --- training ------------------------------------------------------------------------------------------------------
