@@ -22,6 +22,7 @@ from interp.lazy import lazy_exports
 if TYPE_CHECKING:
     from interp.credit.base import Credit, CreditScheme, RolloutBatch, attach_credit, normalize_weights
     from interp.credit.controls import RandomGate, credit_controls
+    from interp.credit.controls_of_splits import first_error_controls
     from interp.credit.entropy import TopEntropy
     from interp.credit.explanation import CreditExplanation, explain_credit
     from interp.credit.features import FeatureCredit
@@ -62,6 +63,7 @@ __all__ = [
     "Uniform",
     "attach_credit",
     "credit_controls",
+    "first_error_controls",
     "explain_credit",
     "make_scheme",
     "normalize_weights",
@@ -84,6 +86,7 @@ __getattr__ = lazy_exports(
         "FeatureCredit": "interp.credit.features",
         "FirstErrorReadout": "interp.credit.first_error",
         "split_controls": "interp.credit.first_error",
+        "first_error_controls": "interp.credit.controls_of_splits",
         "InputGradient": "interp.credit.input_gradient",
         "KTAE": "interp.credit.ktae",
         "MonteCarloValues": "interp.credit.monte_carlo",

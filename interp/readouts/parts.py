@@ -24,10 +24,9 @@ from interp.artifacts import BadInput
 from interp.features.families import ANSWER_ROLES, TokenSelector
 from interp.features.labels import AFTER_END
 from interp.policy.policy import Policy
-from interp.policy.residual import Layer
 from interp.readouts.columns import Columns, Labels
-from interp.readouts.reading import Reading, read_rollouts
-from interp.readouts.sources import Source
+from interp.readouts.reading import MICRO_TOKENS, Place, Reading, read_rollouts, select_tokens
+from interp.readouts.sources import Source, places_of
 from interp.rollouts.record import Rollout, TokenStep
 
 STEP_END = TokenSelector(next_roles=(AFTER_END,))
@@ -117,42 +116,53 @@ class PartColumns:
 
 def read_parts(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> PartColumns:
     """What the sources read in the parts of rollouts, from one pass of `reader` over the rollouts."""
-    layers = list(dict.fromkeys(layer for source in sources for layer in source.layers))
+    places = [place for source in sources for place in places_of(source)]
     needs_logprobs = any(source.needs_logprobs for source in sources)
-    if reader is None and (layers or needs_logprobs):
+    if reader is None and (places or needs_logprobs):
         raise BadInput(
             f"expected a policy to read {', '.join(source.name for source in sources)}, got none: "
             "RolloutBatch.from_rollouts(..., base=base)"
         )
-    starts = [part_starts(rollout) for rollout in rollouts]
-    reading = _by_part(read_rollouts(reader, rollouts, layers, logprobs=needs_logprobs))
+    reading = _read_by_part(reader, rollouts, places, logprobs=needs_logprobs)
     numbers = [source.columns(reading).double() for source in sources]
+    starts = [part_starts(rollout) for rollout in rollouts]
     return PartColumns(
         Columns(torch.cat(numbers, 1), tuple(part.shape[1] for part in numbers)),
-        torch.arange(len(rollouts)).repeat_interleave(torch.tensor([len(own) for own in starts], dtype=torch.long)),
+        torch.arange(len(rollouts)).repeat_interleave(_counts(starts)),
         torch.tensor([start for own in starts for start in own], dtype=torch.long),
     )
 
 
-def _by_part(reading: Reading) -> Reading:
-    """The same reading with parts in the place of rollouts: the prompt of a part ends at the token before it."""
-    parts = [split_parts(rollout) for rollout in reading.rollouts]
-    flat = [part for own in parts for part in own]
-    lengths = torch.tensor([len(part.tokens) for part in flat], dtype=torch.long)
-    rollout_P = torch.arange(len(parts)).repeat_interleave(torch.tensor([len(own) for own in parts], dtype=torch.long))
-    first_P = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])[: len(flat)]
-    is_first_P = torch.tensor([at == 0 for own in parts for at in range(len(own))], dtype=torch.bool)
+def _read_by_part(
+    reader: Policy | None, rollouts: Sequence[Rollout], places: Sequence[Place], *, logprobs: bool
+) -> Reading:
+    """A reading with parts in the place of rollouts. The prompt of a part ends at the token before it."""
+    by_rollout = [split_parts(rollout) for rollout in rollouts]
+    parts = [part for own in by_rollout for part in own]
+    if reader is None or not parts or not (places or logprobs):
+        return read_rollouts(reader, parts, places, logprobs=logprobs)  # reads no policy
+    part_N = torch.arange(len(parts)).repeat_interleave(_counts([part.tokens for part in parts]))
+    is_last_N = part_N != torch.cat([part_N[1:], torch.tensor([-1])])
+    is_read = {layer: is_last_N for layer, _ in places}
+    for layer, selector in dict.fromkeys(places):
+        is_read[layer] = is_read[layer] | select_tokens(parts, selector)
+    prompts, completions = [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts]
+    read = reader.read_completions(prompts, completions, is_read, logprobs=logprobs, micro_tokens=MICRO_TOKENS)
+    rollout_P = torch.arange(len(rollouts)).repeat_interleave(_counts(by_rollout))
+    is_first_P = torch.tensor([at == 0 for own in by_rollout for at in range(len(own))])
+    ends = {
+        layer: torch.where(
+            is_first_P[:, None],
+            read.prompt_ends[layer][rollout_P],
+            read.residuals[layer][is_last_N[is_read_N]].roll(1, 0),
+        )
+        for layer, is_read_N in is_read.items()
+    }
+    return Reading(parts, part_N, read.logprob_N, read.residuals, ends, is_read)
 
-    def ends(layer: Layer) -> Tensor:
-        before_PD = reading.residuals[layer][(first_P - 1).clamp(min=0)]
-        return torch.where(is_first_P[:, None], reading.prompt_ends[layer][rollout_P], before_PD)
 
-    return replace(
-        reading,
-        rollouts=flat,
-        rollout_N=torch.arange(len(flat)).repeat_interleave(lengths),
-        prompt_ends={layer: ends(layer) for layer in reading.residuals},
-    )
+def _counts(of: Sequence[Sequence[object]]) -> Int[Tensor, " B"]:
+    return torch.tensor([len(each) for each in of], dtype=torch.long)
 
 
 def label_parts(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> Labels:

@@ -16,6 +16,7 @@ from interp.credit import (
     ReadoutCredit,
     RolloutBatch,
     StepValidity,
+    first_error_controls,
     make_scheme,
     split_controls,
 )
@@ -23,7 +24,16 @@ from interp.credit.base import Learning, check_scheme
 from interp.grpo import Run
 from interp.organism import load_task, shipped_path
 from interp.policy import Policy, SampleConfig
-from interp.readouts import STEP_END, Latents, Likelihood, Residual, TextCounts, label_parts, lucky_edits
+from interp.readouts import (
+    STEP_END,
+    Latents,
+    Likelihood,
+    Residual,
+    TextCounts,
+    label_parts,
+    lucky_edits,
+    with_base_rate,
+)
 from interp.readouts.controls import Permuted
 from interp.readouts.sources import _TextSource
 from interp.rollouts import roll_out
@@ -228,8 +238,8 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("gate", [None, ReadoutCredit([Likelihood()], audits=2)])
-def test_a_run_that_is_stopped_resumes_to_the_same_bits(tmp_path, gate):
+def test_a_run_that_is_stopped_resumes_to_the_same_bits(tmp_path):
+    gate = ReadoutCredit([Likelihood()], audits=2)
     scheme = FirstErrorReadout([Likelihood(), TextCounts(buckets=8), Residual(1, STEP_END)], gate=gate, audits=2)
     config = small_config(scale="none")
     whole = train_tiny(tmp_path / "whole" / "run", config, credit=scheme, progress=False)
@@ -332,6 +342,53 @@ def test_position_matched_controls_split_as_often_at_the_same_places_in_other_ro
     assert not any(one.equal(scheme.splits(batch)) for one in drawn) and not drawn[0].equal(drawn[1])
     step_later = replace(batch, rollouts=[replace(row, step=1) for row in batch.rollouts])
     assert not controls["position-matched 0"].splits(step_later).equal(drawn[0])
+
+
+def words(n: int = 30):
+    """Chains of any words, every third of them valid."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(4, 24, (n, 9), generator=generator).tolist()
+    return [chain(1, (None, 3, 6)[i % 3], tokens=tuple(own), problem=f"q{i}") for i, own in enumerate(ids)]
+
+
+def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else():
+    policy, tsae = tiny_policy(), dictionary(tiny_policy().d_model, layer=1)
+    rows = words()
+    sources, gate = [TextCounts(buckets=2), Latents(tsae, 1, STEP_END)], StepValidity(weights=False)
+    labels = with_base_rate(label_parts(sources, policy, rows), 0.9, 40)
+    scheme = FirstErrorReadout(sources, gate=gate, audits=5, refit_every=3, limit=0.4, ridge=0.3, labels=labels)
+    controls = first_error_controls(scheme, policy, rows, audited=rows, draws=2)
+    reads = {name: [source.name for source in control.sources] for name, control in controls.items()}
+    assert reads == {
+        "nothing": ["text"], "likelihood": ["text", "likelihood"], "text": ["text"], "text alone": ["text"],
+        "residual": ["text", "residual"], "random dictionary": ["text", "latents"],
+        "permuted 0": ["text", "permuted latents"], "permuted 1": ["text", "permuted latents"],
+        "position-matched 0": ["text", "latents"], "position-matched 1": ["text", "latents"],
+    }  # fmt: skip
+    batch = batch_of(*rows[:8], base=policy)
+    for name, control in controls.items():
+        for setting in ("gate", "audits", "refit_every", "memory", "limit", "rest_weight", "ridge"):
+            assert getattr(control, setting) == getattr(scheme, setting), name
+        assert control.labels.weight_A.tolist() == pytest.approx(labels.weight_A.tolist()), name
+        assert not any(getattr(source, "tsae", None) is tsae for source in control.sources) or "matched" in name
+        check_scheme(control, policy)
+        control.observe(batch)
+        control(batch).validate(batch)
+
+
+def test_controls_need_latents_and_the_rollouts_behind_the_labels():
+    policy, tsae = tiny_policy(), dictionary(tiny_policy().d_model, layer=1)
+    rows = words()
+    with pytest.raises(BadInput, match=r"reads truth: split_controls\(scheme\) has the controls of any"):
+        first_error_controls(FirstErrorReadout([Truth()]), policy, rows)
+    sources = [Latents(tsae, 1, STEP_END)]
+    with pytest.raises(BadInput, match="behind the scheme's 0 labels.*got 30"):
+        first_error_controls(FirstErrorReadout(sources), policy, rows, audited=rows)
+    labels = label_parts(sources, policy, rows)
+    with pytest.raises(BadInput, match="behind the scheme's .* labels.*got 0"):
+        first_error_controls(FirstErrorReadout(sources, labels=labels), policy, rows)
+    controls = first_error_controls(FirstErrorReadout(sources), policy, rows, draws=1)
+    assert "nothing" not in controls and not any(len(control.labels) for control in controls.values())
 
 
 def test_a_success_that_is_alone_has_no_other_to_be_split_like():

@@ -130,6 +130,19 @@ def test_one_pass_over_the_completions_reads_what_a_pass_over_every_part_reads(o
     assert torch.allclose(some.columns.x_BF, again.columns.x_BF, atol=1e-4, equal_nan=True)
 
 
+def test_of_the_residuals_one_for_each_part_is_kept(organism, monkeypatch):
+    base, rows = organism
+    reads, read_completions = [], Policy.read_completions
+
+    def spied(*arguments, **options):
+        reads.append(read_completions(*arguments, **options))
+        return reads[-1]
+
+    monkeypatch.setattr(Policy, "read_completions", spied)
+    read = read_parts([Residual(1, STEP_END)], base, rows[:8])
+    assert [len(one.residuals[1]) for one in reads] == [len(read.start_P)]
+
+
 def test_labels_are_those_of_judged_parts_that_can_be_read():
     rows = [chain(valid=True), chain(first_error=4), chain(valid=None), make_rollout(1, length=0, roles=())]
     labels = label_parts([TextCounts()], None, rows)
