@@ -60,8 +60,8 @@ class SchemePayments:
     """The share of its reward that the rollout keeps."""
     paid_B: Float[Tensor, " B"]
     """What becomes of its reward: gate times reward, plus bonus. NaN: screened out of its group."""
-    advantage_B: Float[Tensor, " B"] | None = None
-    """The advantage that follows from it, where the loss is known."""
+    advantage_N: Float[Tensor, " N"] | None = None
+    """The advantage of each token that follows from it, where the loss is known."""
 
     @property
     def log_odds_B(self) -> Float[Tensor, " B"]:
@@ -100,7 +100,7 @@ class CreditExplanation(HtmlSummary):
         for prefix, side in self.sides.items():
             numbers = {"p": side.p_B, "gate": side.gate_B, "paid": side.paid_B, "at_mean": side.at_mean_B}
             numbers |= {source: side.by_source_BS[:, at] for at, source in enumerate(side.sources)}
-            numbers |= {} if side.advantage_B is None else {"advantage": side.advantage_B}
+            numbers |= {} if side.advantage_N is None else {"advantage": self.mean_by_rollout(side.advantage_N)}
             columns |= {f"{prefix}{name}": _or_none(x_B) for name, x_B in numbers.items()}
         return pl.DataFrame(columns, infer_schema_length=None)
 
@@ -115,6 +115,7 @@ class CreditExplanation(HtmlSummary):
         for prefix, side in self.sides.items():
             numbers = {"logprob": side.logprob_N[at], "read": side.read_N[at]}
             numbers |= {source: side.by_token_NS[at, place] for place, source in enumerate(side.sources)}
+            numbers |= {} if side.advantage_N is None else {"advantage": side.advantage_N[at]}
             columns |= {f"{prefix}{name}": _or_none(x_T) for name, x_T in numbers.items()}
         return pl.DataFrame(columns, infer_schema_length=None)
 
@@ -132,6 +133,10 @@ class CreditExplanation(HtmlSummary):
             }
             rows.append({"success": name, "rollouts": len(at), **means})
         return pl.DataFrame(rows, infer_schema_length=None)
+
+    def mean_by_rollout(self, x_N: Float[Tensor, " N"]) -> Float[Tensor, " B"]:
+        """The mean over each rollout's tokens."""
+        return torch.stack([part.mean() for part in x_N.split([len(row.tokens) for row in self.rollouts])])
 
     @classmethod
     def join(cls, parts: "Sequence[CreditExplanation]") -> "CreditExplanation":
@@ -326,7 +331,7 @@ def _joined(parts: Sequence[SchemePayments]) -> SchemePayments:
     if any(part.sources != first.sources for part in parts):
         raise BadInput("expected explanations by one scheme, got some that read other sources")
     tensors = [field.name for field in fields(SchemePayments) if isinstance(getattr(first, field.name), Tensor)]
-    return replace(first, **{name: torch.cat([getattr(part, name) for part in parts]) for name in tensors})
+    return replace(first, **{name: torch.cat([getattr(part, name) for part in parts]) for name in tensors})  # pyright: ignore[reportArgumentType]
 
 
 def _or_none(x_B: Tensor) -> list[object]:

@@ -44,7 +44,7 @@ def make_dashboard(
     progress: bool = True,
 ) -> Dashboard:
     """A dashboard of results: runs, series, tracks, comparisons, roles, a dictionary, evaluations, rollouts, buckets,
-    results of studies, or directories of such.
+    results of studies, or directories of such; and explanations of credit (`interp.grpo.explain_run`).
 
     Any of them may be missing: what needs it is left out, and `left_out` says so. All must be of one dictionary and of
     one base. `notes` are names of latents, or the file that holds them; by default those that lie beside results that
@@ -116,8 +116,9 @@ class Building:
         buckets = self.levels.names([row for reading in readings for row in reading.batch.rows], learning)
         features.choose(readings)
         rollouts = add_rollouts(
-            self.report, readings, self.levels, buckets, self.texts, features.row_of, self.config, self.extras
-        )
+            self.report, readings, self.levels, buckets, self.texts, features.row_of, self.config, self.extras,
+            self.inputs.explanations,
+        )  # fmt: skip
         self._say_tokens_shown(readings)
         index: dict[str, Any] = {
             "schema": SCHEMA,

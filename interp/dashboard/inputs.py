@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
+from interp.credit.explanation import CreditExplanation
 from interp.dashboard.subjects import Subject, subject_of_run, subject_of_series, subject_of_tracks
 from interp.dashboard.verdicts import StudyResult
 from interp.features.notes import Notes
@@ -41,10 +42,13 @@ class Named(Generic[R]):
         return self.place or self.name
 
 
-Result = Run | Series | Tracks | Comparison | Roles | TSAE | Evaluation | Rollouts | Buckets | StudyResult | Notes
+Result = (
+    Run | Series | Tracks | Comparison | Roles | TSAE | Evaluation | Rollouts | Buckets | StudyResult | Notes
+    | CreditExplanation
+)  # fmt: skip
 KINDS = (
     "a run, a series, tracks, a comparison, roles, a dictionary, an evaluation, rollouts, buckets, the result of a "
-    "study, or notes"
+    "study, an explanation of credit, or notes"
 )
 
 
@@ -58,6 +62,7 @@ class Inputs:
     evaluations: list[Named[Evaluation]] = field(default_factory=list)
     rollouts: list[Named[Rollouts]] = field(default_factory=list)
     studies: list[StudyResult] = field(default_factory=list)
+    explanations: list[CreditExplanation] = field(default_factory=list)
     tsae: Named[TSAE] | None = None
     roles: Named[Roles] | None = None
     buckets: Named[Buckets] | None = None
@@ -119,6 +124,8 @@ def _sort(inputs: Inputs, named: Named[Any]) -> None:
         inputs.tracks.append(result)
     elif isinstance(result, StudyResult):
         inputs.studies.append(result)
+    elif isinstance(result, CreditExplanation):
+        inputs.explanations.append(result)
     elif isinstance(result, Roles | TSAE | Buckets | Notes):
         name = {Roles: "roles", TSAE: "tsae", Buckets: "buckets", Notes: "notes"}[type(result)]
         if (earlier := getattr(inputs, name)) is not None and earlier is not result:

@@ -7,9 +7,11 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from interp.credit.explanation import CreditExplanation
 from interp.dashboard.config import DashboardConfig
 from interp.dashboard.extras import Extra, add_extras
 from interp.dashboard.levels import Levels
+from interp.dashboard.payments import add_payments
 from interp.dashboard.readings import Reading, add_block
 from interp.dashboard.report import Report
 from interp.dashboard.rollouts import Batch
@@ -35,6 +37,7 @@ def add_rollouts(
     row_of_latent: Int[ndarray, " F"] | None,
     config: DashboardConfig,
     extras: Mapping[str, Extra],
+    explanations: Sequence[CreditExplanation],
 ) -> dict[str, Any] | None:
     """Add all rollouts shown. None if there are none. (The texts of tokens are added last: more may come up.)"""
     if not readings:
@@ -64,6 +67,7 @@ def add_rollouts(
         "formats": table.formats,
         "blocks": blocks,
         "extras": add_extras(report, readings, extras),
+        "payments": add_payments(report, readings, explanations),
         "token_roles": list(TOKEN_ROLES),
     }
 

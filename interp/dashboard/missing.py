@@ -4,6 +4,7 @@ from typing import Any
 
 from interp.dashboard.inputs import Inputs
 from interp.dashboard.report import Report
+from interp.grpo.learned import reads_for_credit
 
 
 def say_missing(report: Report, inputs: Inputs, index: dict[str, Any]) -> None:
@@ -28,6 +29,13 @@ def say_missing(report: Report, inputs: Inputs, index: dict[str, Any]) -> None:
         report.leave_out("There are no rollouts to read: no run with rollouts was given, and no task is known.")
     elif not any(subject.run is not None for subject in inputs.subjects):
         report.leave_out("No run of ours was given: there are no rollouts of training, with advantages and credit.")
+    explained = {row.run for explanation in inputs.explanations for row in explanation.rollouts}
+    for subject in inputs.subjects:
+        if subject.run is not None and reads_for_credit(subject.run) and subject.run.name not in explained:
+            report.leave_out(
+                f"What the credit of {subject.name} read is left out: give interp.grpo.explain_run(run, scheme) with "
+                "the run."
+            )
     if not inputs.comparisons:
         report.leave_out("No comparison was given: two checkpoints are compared by their rates alone.")
     if not index["overview"]["learning"]:

@@ -108,14 +108,18 @@ def _explain_step(
 
     def with_advantage(side: "SchemePayments", of: CreditScheme) -> "SchemePayments":
         assigned = assign_advantages(batch, of, config.objective(), config.sampling.max_new_tokens)
-        mean_B = (assigned.advantages_BL * batch.mask_BL).sum(1) / batch.lengths_B.clamp(min=1)
-        return replace(side, advantage_B=mean_B.double())
+        return replace(side, advantage_N=assigned.advantages_BL[batch.mask_BL].double())
 
     return replace(
         explanation,
         scheme=with_advantage(explanation.scheme, own),
         control=None if explanation.control is None or beside is None else with_advantage(explanation.control, beside),
     )
+
+
+def reads_for_credit(run: Run) -> bool:
+    """Whether the credit of a run is a readout."""
+    return bool(_readout_spec(run))
 
 
 # --- the state of a run ----------------------------------------------------------------------------------------------

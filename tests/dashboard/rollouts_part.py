@@ -64,6 +64,7 @@ def make_rollouts(
         "token_texts": chunks.json("token_texts", text.vocabulary()),
         "blocks": arrays,
         "extras": _extras(rng, chunks, text, blocks, arrays) if "extras" in shape.has else [],
+        "payments": _payments(rng, chunks, text, blocks, arrays, columns) if "payments" in shape.has else [],
         "token_roles": text.names(TOKEN_ROLES),
     }
     merged = tuple(np.concatenate(parts) for parts in zip(*live, strict=True))
@@ -211,3 +212,44 @@ def _extras(
             "arrays": names,
         }
     ]
+
+
+def _payments(
+    rng: np.random.Generator,
+    chunks: Chunks,
+    text: Texts,
+    blocks: list[Block],
+    arrays: list[dict[str, Any]],
+    columns: dict[str, np.ndarray],
+) -> list[dict[str, Any]]:
+    """A readout of two sources beside one of the first, for the trained blocks. It does not read failures."""
+    trained = [number for number, block in enumerate(blocks) if block.source == 0]
+    rows = np.concatenate([np.arange(blocks[at].first, blocks[at].first + blocks[at].count) for at in trained])
+    is_read_R = columns["correct"][rows].astype(bool)
+
+    def side(name: str, sources: list[str]) -> dict[str, Any]:
+        added = rng.normal(0, 2, (len(rows), len(sources)))
+        p = 1 / (1 + np.exp(2 - added.sum(1)))
+        gate = np.maximum(0, p - p.mean())
+        numbers = np.column_stack([p, np.where(is_read_R, gate, 1), gate, np.full(len(rows), -2.0), added])
+        numbers[:, [0, 3, *range(4, numbers.shape[1])]] = np.where(
+            is_read_R[:, None], numbers[:, [0, 3, *range(4, numbers.shape[1])]], np.nan
+        )
+        tokens = {}
+        for number in trained:
+            read = rng.normal(0, 0.2, (arrays[number]["tokens"], len(sources)))
+            read[np.arange(len(read)) % 6 != 4, 1:] = np.nan
+            place = f"payments.{name}.{number}"
+            advantage = rng.normal(0, 0.5, arrays[number]["tokens"])
+            tokens[str(number)] = {
+                "read": chunks.array(f"{place}.read", read, "f2"),
+                "advantage": chunks.array(f"{place}.advantage", advantage, "f2"),
+            }
+        values = chunks.array(f"payments.{name}.values", numbers, "f4")
+        return {"name": text(" + ".join(sources)), "reader": "base", "sources": text.names(sources), "values": values,
+                "tokens": tokens}  # fmt: skip
+
+    return [{
+        "rows": chunks.array("payments.rows", rows, "u4"), "columns": ["p", "gate", "paid", "at_mean"],
+        "scheme": side("scheme", ["likelihood", "latents"]), "control": side("control", ["likelihood"]),
+    }]  # fmt: skip

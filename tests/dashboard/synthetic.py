@@ -21,7 +21,7 @@ from interp.dashboard.page import page
 
 PARTS = (
     "changes", "findings", "learning", "role counts", "verdicts", "features", "roles", "tracks", "floors", "drift",
-    "trials", "examples", "lens", "neighbors", "density", "rollouts", "credit", "base", "steps", "extras",
+    "trials", "examples", "lens", "neighbors", "density", "rollouts", "credit", "base", "steps", "extras", "payments",
     "comparisons", "notes",
 )  # fmt: skip
 """All may be left out, alone or together."""

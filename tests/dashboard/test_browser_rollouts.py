@@ -131,7 +131,8 @@ def test_the_group_shows_the_siblings_of_a_rollout(plain, columns):
     siblings = int(np.logical_and.reduce(same).sum())
     plain.go(f"v=rollouts&r={row}&pane=group")
     group = plain.page.get_by_role("article", name=f"Rollout {row}")
-    expect(group.get_by_role("table").first.get_by_role("row")).to_have_count(siblings + 1)
+    siblings_of = group.get_by_role("region", name="Siblings")
+    expect(siblings_of.get_by_role("row")).to_have_count(siblings + 1)
     expect(group.get_by_text("mean", exact=False).first).to_be_visible()
 
 

@@ -34,9 +34,11 @@ def test_every_checkpoint_is_explained_as_it_was_paid(run):
     gates = [row.gate for row in recorded]
     assert len({gate for gate in gates if 0 < gate < 1}) > 4, "the readout graded them"
     assert explanation.scheme.gate_B.tolist() == pytest.approx(gates, abs=1e-6)
-    assert explanation.scheme.advantage_B is not None
-    own = [sum(row.advantages or ()) / len(row.tokens) for row in recorded]
-    assert explanation.scheme.advantage_B.tolist() == pytest.approx(own, abs=1e-5)
+    assert explanation.scheme.advantage_N is not None
+    own = [advantage for row in recorded for advantage in row.advantages or ()]
+    assert explanation.scheme.advantage_N.tolist() == pytest.approx(own, abs=1e-5)
+    means = [sum(row.advantages or ()) / len(row.tokens) for row in recorded]
+    assert explanation.table()["advantage"].to_list() == pytest.approx(means, abs=1e-5)
     assert explanation.table()["step"].unique().sort().to_list() == [0, 2, 4, 6]
 
 
@@ -56,7 +58,7 @@ def test_a_control_that_reads_some_of_the_sources_has_had_the_same_audits(run):
     assert torch.equal(control.state()["is_valid_A"], own["is_valid_A"])
     explanation = explain_run(run, scheme(), control=RandomGate(scheme(LIKELIHOOD)), steps=[6])
     assert explanation.control is not None and explanation.control.sources == ("likelihood",)
-    assert explanation.control.advantage_B is not None and explanation.scheme.sources == ("likelihood", "text")
+    assert explanation.control.advantage_N is not None and explanation.scheme.sources == ("likelihood", "text")
 
 
 def test_a_control_that_reads_nothing_pays_as_it_always_does(run):

@@ -48,7 +48,7 @@ const KEYS: [string, string][] = [
   ["/", "search in this view"],
   ["j, k", "next and previous row of the list"],
   ["arrows", "move in a table or along the tokens; Enter opens"],
-  ["1 to 8", "colour the tokens of a rollout by the first eight colourings"],
+  ["1 to 9", "colour the tokens of a rollout by the first nine colourings"],
   ["?", "this help"],
   ["Escape", "leave a field, close a dialog"],
 ];

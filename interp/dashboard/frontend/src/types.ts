@@ -248,6 +248,27 @@ export interface Extra {
   arrays: Record<string, ChunkName>;
 }
 
+/** What a credit scheme, or its control, read and paid. */
+export interface PaymentSide {
+  name: string;
+  /** Who read: "base" or "live"; "" if nothing is read. */
+  reader: string;
+  sources: string[];
+  /** A row for each rollout of the payments: the columns, then what each source adds to the log-odds. */
+  values: ChunkName;
+  /** By block: what each source read at each token, and the advantage of the token. */
+  tokens: Record<string, { read: ChunkName | null; advantage: ChunkName | null }>;
+}
+
+/** A credit scheme beside its control, for the rollouts that it paid. */
+export interface Payments {
+  /** Rows of the rollouts, ascending. */
+  rows: ChunkName;
+  columns: ("p" | "gate" | "paid" | "at_mean")[];
+  scheme: PaymentSide;
+  control: PaymentSide | null;
+}
+
 export interface Rollouts {
   count: number;
   problems: ChunkName;
@@ -256,6 +277,8 @@ export interface Rollouts {
   token_texts: ChunkName;
   blocks: Block[];
   extras: Extra[];
+  /** Reports of earlier versions have none. */
+  payments?: Payments[];
   token_roles: string[];
 }
 

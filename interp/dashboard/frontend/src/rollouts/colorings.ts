@@ -2,6 +2,7 @@
 
 import type { Scale } from "../colors";
 import { num, signed } from "../text";
+import { readAt } from "./payments";
 import type { Reading } from "./reading";
 
 export type ColoringKind = "sequential" | "diverging" | "steps";
@@ -43,6 +44,8 @@ interface Rule {
 
 const numeric = (name: "logprob" | "entropy" | "advantage" | "credit") => (reading: Reading) =>
   reading.arrays[name] ? Float32Array.from(reading.arrays[name] ?? []) : null;
+
+const NOT_EXPLAINED = "The report does not say what a readout read here: the rollout was not paid by one, failed, or no explanation was given.";
 
 const RULES: readonly Rule[] = [
   {
@@ -120,7 +123,42 @@ const RULES: readonly Rule[] = [
     values: (reading) => (reading.steps.some((step) => step.state) ? Float32Array.from(reading.arrays.state ?? []) : null),
     reason: "No step of this rollout was judged.",
   },
+  {
+    key: "read",
+    label: "read",
+    what: "What the credit's readout read at the token: the log-odds that the success is valid, added to those of a mean text.",
+    kind: "diverging",
+    unit: "nats",
+    values: (reading) => {
+      const paid = reading.paid?.scheme;
+      return paid?.read ? Float32Array.from(reading.texts, (_, at) => readAt(paid, at)) : null;
+    },
+    reason: NOT_EXPLAINED,
+  },
+  {
+    key: "control",
+    label: "control's advantage",
+    what: "The advantage that the token would have received from the control of the credit.",
+    kind: "diverging",
+    values: (reading) => (reading.paid?.control?.advantage ? Float32Array.from(reading.paid.control.advantage) : null),
+    reason: NOT_EXPLAINED,
+  },
+  {
+    key: "control-read",
+    label: "read by the control",
+    what: "What the control of the credit read at the token, in log-odds.",
+    kind: "diverging",
+    unit: "nats",
+    values: (reading) => {
+      const control = reading.paid?.control;
+      return control?.read ? Float32Array.from(reading.texts, (_, at) => readAt(control, at)) : null;
+    },
+    reason: NOT_EXPLAINED,
+  },
 ];
+
+/** Rules with a key of their own; the others stand in the list of further colourings. */
+const WITH_DIGIT = 9;
 
 const hasNumber = (values: Float32Array | null): boolean => !!values && values.some((value) => !Number.isNaN(value));
 
@@ -136,7 +174,9 @@ function rules(reading: Reading): Rule[] {
       reason: `"${extra.name}" was not given for this rollout.`,
     };
   });
-  return [...RULES, ...further];
+  const payments = reading.store.report.index.rollouts?.payments ?? [];
+  const hasControl = payments.some((each) => each.control);
+  return [...RULES.filter((rule) => hasControl || !rule.key.startsWith("control")), ...further];
 }
 
 /** All colourings, those without data with the reason. */
@@ -145,7 +185,7 @@ export function coloringsOf(reading: Reading): Coloring[] {
   return rules(reading).map((rule, at) => ({
     key: rule.key,
     label: rule.label,
-    digit: at < RULES.length ? String(at + 1) : "",
+    digit: at < WITH_DIGIT ? String(at + 1) : "",
     what: rule.what,
     kind: rule.kind,
     unit: rule.unit ?? "",
@@ -173,4 +213,4 @@ export function coloringValues(reading: Reading, key: string, latent: number | n
 }
 
 /** The colouring that a key of the keyboard chooses. */
-export const keyOfDigit = (digit: string): string | undefined => RULES[Number(digit) - 1]?.key;
+export const keyOfDigit = (digit: string): string | undefined => RULES.slice(0, WITH_DIGIT)[Number(digit) - 1]?.key;

@@ -1,6 +1,7 @@
 // One rollout, ready to read: its tokens with every number recorded for them, and the latents active in it.
 
 import { NO_LATENT, type TokenArray } from "../types";
+import { openPaid, type Paid } from "./payments";
 import type { Numbers, RolloutStore } from "./store";
 
 export const STATE_WORDS = ["no step", "step right", "equation wrong", "true, but not due"];
@@ -36,6 +37,8 @@ export class Reading {
     readonly row: number,
     readonly arrays: Partial<Record<TokenArray, Numbers>>,
     readonly extras: (Numbers | null)[],
+    /** What the credit read and paid, if it was explained. */
+    readonly paid: Paid | null,
   ) {
     this.texts = Array.from(arrays.token ?? [], (token) => store.tokenText(token));
     this.latents = this.latentsHere();
@@ -53,7 +56,8 @@ export class Reading {
       }),
     );
     const extras = store.report.index.rollouts?.extras ?? [];
-    return new Reading(store, row, arrays, await Promise.all(extras.map((_, at) => store.extra(row, at))));
+    const [further, paid] = await Promise.all([Promise.all(extras.map((_, at) => store.extra(row, at))), openPaid(store, row)]);
+    return new Reading(store, row, arrays, further, paid);
   }
 
   get length(): number {

@@ -142,7 +142,8 @@ export class RolloutStore {
     return chunk ? this.slice(row, chunk) : null;
   }
 
-  private async slice(row: number, chunk: string): Promise<Numbers> {
+  /** The part of a chunk with a row of values for each token of a block that is a rollout's. */
+  async slice(row: number, chunk: string): Promise<Numbers> {
     const array = await this.report.array(chunk);
     const tokens = this.blocks[this.blockIndex(row)].tokens;
     const width = tokens ? Math.max(1, Math.round(array.length / tokens)) : 1;

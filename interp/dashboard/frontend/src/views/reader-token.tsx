@@ -2,12 +2,13 @@
 import { linkTo } from "../address";
 import { useChunks, type Report } from "../data";
 import { useNotes } from "../notes";
+import type { Paid } from "../rollouts/payments";
 import { stepWords, type Reading } from "../rollouts/reading";
 import type { RolloutStore } from "../rollouts/store";
 import { LatentLink } from "../parts";
 import { num, signed } from "../text";
 import { readable, visible } from "../tokens";
-import { Fact } from "./rollouts-parts";
+import { Fact, isNumber } from "./rollouts-parts";
 
 interface TokenPanelProps {
   report: Report;
@@ -25,7 +26,7 @@ export function TokenPanel(props: TokenPanelProps) {
   if (token === null) {
     return (
       <p class="token-panel muted">
-        Choose a token by a click or with the arrow keys: its numbers and its strongest latents stand here. <kbd>1</kbd> to <kbd>8</kbd>{" "}
+        Choose a token by a click or with the arrow keys: its numbers and its strongest latents stand here. <kbd>1</kbd> to <kbd>9</kbd>{" "}
         change the colours, <kbd>j</kbd> and <kbd>k</kbd> the rollout.
       </p>
     );
@@ -67,12 +68,42 @@ function Numbers({ reading, token }: { reading: Reading; token: number }) {
       <Fact name="credit" title="Weight in the rollout's advantage">
         {num(reading.value("credit", token))}
       </Fact>
+      {reading.paid && <ReadHere paid={reading.paid} token={token} />}
       {extras.map((extra, at) => (
         <Fact key={at} name={readable(extra.name)} title={extra.what}>
           {signed(reading.extras[at]?.[token])}
         </Fact>
       ))}
     </dl>
+  );
+}
+
+/** What each source of the credit read at the token, and what the control did. */
+function ReadHere({ paid, token }: { paid: Paid; token: number }) {
+  const { scheme, control } = paid;
+  return (
+    <>
+      {[scheme, ...(control ? [control] : [])].flatMap((side, which) =>
+        side.sources.map((source, at) => {
+          const value = side.read?.[token * side.sources.length + at];
+          if (!isNumber(value)) return null;
+          return (
+            <Fact
+              key={`${which} ${source}`}
+              name={`${which ? "control " : ""}read: ${readable(source)}`}
+              title={`Log-odds that the success is valid, as ${side.reader} read this token`}
+            >
+              {signed(value)}
+            </Fact>
+          );
+        }),
+      )}
+      {control?.advantage && (
+        <Fact name="control's advantage" title={`What ${readable(control.name)} would have given the token`}>
+          {signed(control.advantage[token])}
+        </Fact>
+      )}
+    </>
   );
 }
 

@@ -12,8 +12,10 @@ import { Loading } from "../parts";
 import { TokenLine } from "../tokenline";
 import { count, num } from "../text";
 import { readable } from "../tokens";
+import { openPaid } from "../rollouts/payments";
 import { GroupView } from "./group";
 import { ColoringBar, LatentSelect, Legend } from "./reader-colorings";
+import { PaymentTable } from "./reader-payment";
 import { TokenPanel } from "./reader-token";
 import { Verdict } from "./reader-verdict";
 import { short, useLatentNumbers, usePromise } from "./rollouts-parts";
@@ -57,10 +59,17 @@ export function ReaderView({ report, store, row, order }: ReaderViewProps) {
         Rollout {row}, {OUTCOME_WORDS[store.outcome(row)]}, reward {short(store.columns.reward[row])}
       </p>
       <Verdict store={store} row={row} />
+      <Payments store={store} row={row} />
       <Prompt text={store.problem(row).prompt} />
       {group ? <GroupView report={report} store={store} row={row} /> : <Tokens report={report} store={store} row={row} />}
     </article>
   );
+}
+
+/** Nothing where no credit was explained: the colouring says why. */
+function Payments({ store, row }: { store: RolloutStore; row: number }) {
+  const paid = usePromise(() => openPaid(store, row), [store, row]);
+  return paid ? <PaymentTable paid={paid} /> : null;
 }
 
 function Neighbors({ row, order }: { row: number; order: readonly number[] }) {
@@ -245,7 +254,7 @@ function useTokenKeys(
     if (strongest !== null && numbers) go({ v: "feature", f: numbers[strongest] });
   };
   const digits = Object.fromEntries(
-    ["1", "2", "3", "4", "5", "6", "7", "8"].map((digit) => [digit, () => choose(keyOfDigit(digit))]),
+    ["1", "2", "3", "4", "5", "6", "7", "8", "9"].map((digit) => [digit, () => choose(keyOfDigit(digit))]),
   );
   useKeys({
     ...digits,

@@ -1,0 +1,98 @@
+"""What a report says of credit by a readout: what was read and paid, by hand and of a tiny run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from grpo_fixtures import FirstWord, make_rollout, small_config, train_tiny
+
+import interp
+from interp.credit import CreditExplanation, ReadoutCredit
+from interp.credit.explanation import SchemePayments
+from interp.dashboard.config import DashboardConfig
+from interp.dashboard.payments import add_payments
+from interp.dashboard.readings import Reading
+from interp.dashboard.report import Report, unpack
+from interp.dashboard.rollouts import QUESTIONS, TRAINING, Batch
+from interp.grpo import Run, explain_run
+from interp.readouts import Likelihood, TextCounts
+
+QUIET = {"progress": False, "device": "cpu"}
+CONFIG = DashboardConfig(questions=0, probe=0, rollouts=2)
+
+
+def side(name: str, lengths: list[int], sources: tuple[str, ...]) -> SchemePayments:
+    """Numbers that tell where they come from: the rollout, or the token in all."""
+    B, N, S = len(lengths), sum(lengths), len(sources)
+    rows_B, tokens_N = torch.arange(B).double(), torch.arange(N).double()
+    return SchemePayments(
+        name,
+        "base",
+        sources,
+        p_B=rows_B / 10,
+        at_mean_B=rows_B - 5,
+        by_source_BS=rows_B[:, None].repeat(1, S) + torch.arange(S) / 10,
+        in_prompt_BS=torch.full((B, S), torch.nan).double(),
+        by_token_NS=tokens_N[:, None].repeat(1, S) + torch.arange(S) / 10,
+        logprob_N=-tokens_N,
+        gate_B=rows_B / 10,
+        paid_B=rows_B / 10,
+        advantage_N=-tokens_N,
+    )
+
+
+def test_shown_rollouts_carry_their_numbers_and_others_have_none():
+    rows = [make_rollout(1, length=n, sample=at) for at, n in enumerate((2, 3, 1))]
+    lengths = [2, 3, 1]
+    explanation = CreditExplanation(rows, side("a", lengths, ("x", "y")), side("b", lengths, ("x",)))
+    other = make_rollout(1, length=2, problem="other")
+    readings = [Reading(Batch(0, QUESTIONS, rows[:1])), Reading(Batch(1, TRAINING, [rows[2], other, rows[1]]))]
+    report = Report()
+    (entry,) = add_payments(report, readings, [explanation])
+
+    def read(name: str) -> Any:
+        return unpack(report.chunks[name], **report.shapes[name])
+
+    assert read(entry["rows"]).tolist() == [1, 3], "the answer to a question was not paid, the other not explained"
+    values = read(entry["scheme"]["values"])
+    assert values[0] == pytest.approx([0.2, 0.2, 0.2, -3, 2.0, 2.1]) and values[1, 3] == -4
+    tokens = entry["scheme"]["tokens"]["1"]
+    assert list(entry["scheme"]["tokens"]) == ["1"]
+    assert read(tokens["read"])[:, 0].tolist() == pytest.approx([5, np.nan, np.nan, 2, 3, 4], nan_ok=True)
+    assert read(tokens["advantage"]).tolist() == pytest.approx([-5, np.nan, np.nan, -2, -3, -4], nan_ok=True)
+    assert entry["control"]["sources"] == ["x"] and read(entry["control"]["tokens"]["1"]["read"]).shape == (6, 1)
+    assert add_payments(report, readings[:1], [explanation]) == [] and "explained for" in report.left_out[-1]
+
+
+# --- a tiny run ------------------------------------------------------------------------------------------------------
+
+
+def scheme(*sources: Any) -> ReadoutCredit:
+    return ReadoutCredit(sources or [Likelihood(), TextCounts(4)], audits=3, threshold=0.5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    config = small_config(steps=2, scale="none", without_signal="go on")
+    path: Path = tmp_path_factory.mktemp("payments") / "run"
+    return train_tiny(path, config, task=FirstWord(), credit=scheme(), progress=False)
+
+
+def test_a_run_with_a_readout_says_what_is_missing_until_it_is_explained(run):
+    missing = "What the credit of run read is left out: give interp.grpo.explain_run"
+    bare = interp.dashboard(run, config=CONFIG, **QUIET)
+    assert any(sentence.startswith(missing) for sentence in bare.left_out)
+    assert bare.index["rollouts"]["payments"] == []
+    explanation = explain_run(run, scheme(), control=scheme(Likelihood()))
+    report = interp.dashboard(run, explanation, config=CONFIG, **QUIET)
+    assert not any(sentence.startswith(missing) for sentence in report.left_out)
+    (entry,) = report.index["rollouts"]["payments"]
+    rows, values = report.chunk(entry["rows"]), report.chunk(entry["scheme"]["values"])
+    gates = report.chunk(report.index["rollouts"]["columns"]["gate"])[rows]
+    assert len(rows) == 16 and values[:, entry["columns"].index("gate")] == pytest.approx(gates, abs=1e-6)
+    advantage = [report.chunk(block["arrays"]["advantage"]) for block in report.index["rollouts"]["blocks"]]
+    own = [report.chunk(each["advantage"]) for each in entry["scheme"]["tokens"].values()]
+    assert np.concatenate(own) == pytest.approx(np.concatenate(advantage), abs=2e-3)
+    assert (entry["scheme"]["name"], entry["control"]["name"]) == ("likelihood + text", "likelihood")
