@@ -6,6 +6,7 @@ from typing import Annotated
 
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
 from interp.cli.args import PolicyArgs, TaskArgs, TrainArgs
+from interp.cli.grpo_monitors import MonitorArgs
 from interp.cli.grpo_strategies import StrategyArgs
 from interp.display import text_table
 from interp.grpo.config import GRPOConfig
@@ -20,6 +21,7 @@ class Grpo(Args):
     task: Annotated[TaskArgs, Flat] = field(default_factory=TaskArgs)
     train: Annotated[TrainArgs, Flat] = field(default_factory=TrainArgs)
     strategies: Annotated[StrategyArgs, Flat] = field(default_factory=StrategyArgs)
+    watch: Annotated[MonitorArgs, Flat] = field(default_factory=MonitorArgs)
     config: Annotated[GRPOConfig, Flat, FlatThroughout] = field(default_factory=GRPOConfig)
 
 
@@ -33,7 +35,7 @@ def grpo_command(config: Annotated[Grpo, Flat]) -> None:
 
     task = config.task.open(config.policy.path)
     skipped, credit = report_skipped(task), config.train.scheme(task, config.config)
-    sinks = config.train.sinks()
+    monitors, sinks = config.watch.make(credit), config.train.sinks()
     config.train.set_threads()
     base = config.policy.load()
     expect_rank(base.model, config.config.update.lora_rank)
@@ -46,6 +48,8 @@ def grpo_command(config: Annotated[Grpo, Flat]) -> None:
         strategies=strategies,
         config=config.config,
         credit=credit,
+        monitors=monitors,
+        on_alarm=config.watch.on_alarm,
         out=config.out,
         sinks=sinks,
         progress=not is_json,
@@ -53,8 +57,12 @@ def grpo_command(config: Annotated[Grpo, Flat]) -> None:
     if is_json:
         checkpoints = {"out": run.path, "checkpoints": run.series.steps, "skipped": skipped}
         summary, last = run.summary().to_dicts(), run.table().to_dicts()[-1]
-        return say_json({**checkpoints, "summary": summary, "last": last})
+        alarms = {"alarms": run.alarms().to_dicts()} if config.watch.monitors else {}
+        return say_json({**checkpoints, "summary": summary, "last": last, **alarms})
     say(f"{run}")
     text = f"Metrics of the rollouts in training, at each checkpoint (every step: {run.metrics_path}):"
     explain(text, text_table(run.summary()))
+    if config.watch.monitors:
+        alarms = run.alarms()
+        explain(*(("Alarms of monitors:", text_table(alarms)) if len(alarms) else ("Monitors raised no alarm.",)))
     return say_saved(run.path)
