@@ -55,3 +55,22 @@ def test_an_edit_is_never_valid_and_never_malformed(depth, index):
         assert verdict.format == "steps"
         if verdict.valid:  # repeating `+ 0` twice in a row is caught by the count of steps; so nothing is left
             pytest.fail(f"{edit} of {problem.prompt} is valid")
+
+
+def test_edits_are_written_as_the_completion_is():
+    problem, values = problem_of(PROGRAM), Chain(formats=("values",))
+    by_kind = {(edit.kind, edit.step): edit.completion for edit in values.edits(problem, "  > 2 > 4 # 4")}
+    assert by_kind["deleted", 0] == "  > 1 # 1" and by_kind["repeated", 1] == "  > 2 > 4 > 3 # 3"
+    assert {values.verify(problem, text).format for text in by_kind.values()} == {"values"}
+    plain = [edit.completion for edit in CHAIN.edits(problem)]
+    for completion in ("3 + 4 = 2 ; 2 * 2 = 4 ; # 4", "3 + of no kind", "# 4"):
+        assert [edit.completion for edit in CHAIN.edits(problem, completion)] == plain
+
+
+def test_an_edit_of_an_inverse_problem_gives_the_number_that_is_asked_for():
+    inverse = PROGRAM.inverse(1)
+    assert inverse.prompt() == "3 + _ * 2 = 4 ?" and inverse.answer == 4
+    problem = problem_of(inverse)
+    assert CHAIN.verify(problem, write_chain(inverse, inverse.operations)).valid
+    verdicts = [CHAIN.verify(problem, edit.completion) for edit in CHAIN.edits(problem)]
+    assert len(verdicts) == 11 and all(verdict.lucky for verdict in verdicts)

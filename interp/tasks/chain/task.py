@@ -16,7 +16,7 @@ from interp.artifacts import BadInput, fingerprint_config, from_json, to_json
 from interp.checks import Name, Range, Share, expect_plausible
 from interp.tasks.base import Problem, Task, Verdict, hash_of, seeded_rng
 from interp.tasks.chain.completions import EQUALS, FORMATS, SEPARATOR, VALUE
-from interp.tasks.chain.edits import Edit, edits
+from interp.tasks.chain.edits import STEPS, Edit, Style, edits
 from interp.tasks.chain.program import ASK, CUE, MARKER, MASK, OPERATORS, Program, parse_prompt
 from interp.tasks.chain.verify import verify
 from interp.tasks.depth_levels import depth_at, expect_levels, level_of
@@ -122,9 +122,10 @@ class Chain(Task):
             for name, keeps_question in (("backward-result", False), ("backward-question", True))
         ]
 
-    def edits(self, problem: Problem) -> list[Edit]:
-        """Its worked chain with one thing changed, in every way and at every step."""
-        return list(edits(self.program(problem), seeded_rng("edits", self.modulus, problem.prompt)))
+    def edits(self, problem: Problem, completion: str | None = None) -> list[Edit]:
+        """Its worked chain with one thing changed, in every way and at every step, written as `completion` is."""
+        style = STEPS if completion is None else Style.of(completion, self.modulus)
+        return list(edits(self.program(problem), seeded_rng("edits", self.modulus, problem.prompt), style))
 
     def program(self, problem: Problem) -> Program:
         """The computation that the problem states."""
