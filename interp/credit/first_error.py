@@ -39,7 +39,7 @@ from interp.credit.base import Credit, CreditScheme, Learning, RolloutBatch, che
 from interp.credit.readout import Reader
 from interp.policy.policy import Policy
 from interp.readouts.columns import Labels, expect_sources
-from interp.readouts.parts import PartColumns, part_labels, part_verdicts, read_parts
+from interp.readouts.parts import IN_EACH_PART, PartColumns, part_labels, part_verdicts, read_parts
 from interp.readouts.sources import BEFORE_MARKER, Source
 from interp.rollouts.record import Rollout
 from interp.tasks.base import hash_of
@@ -76,6 +76,7 @@ class FirstErrorReadout:
         expect_plausible(self)
         self.sources = expect_sources(self.sources)
         _expect_step_ends(self.sources)
+        self.labels.origin.expect_sources((*self.sources, IN_EACH_PART), of="labels")
         self._readout = AuditFit(self.labels, self.ridge, self.memory)
         self._last: tuple[Sequence[Rollout], list[int], PartColumns] | None = None
         self._readout.refit()
@@ -89,9 +90,11 @@ class FirstErrorReadout:
         return getattr(self.gate, "is_waiting", False)
 
     def expect_base(self, base: Policy) -> None:
-        """Refuse a base that a dictionary, or the gate, is not of."""
+        """Refuse a base that a dictionary, the labels or the gate are not of."""
         for source in self.sources:
             source.expect_reader(base)
+        if self.labels.origin.reader:
+            self.labels.origin.expect_reader(base.fingerprint(), of="labels")
         check_scheme(self.gate, base)
 
     # --- what it learns ------------------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ class ProcessAdvantage:
         process_B = torch.zeros(len(batch.rollouts))
         for is_pool_B in self._pools(batch):
             process_B += self._standardized(scored.gate_B, is_scored_B & is_pool_B)
-        deviation = float(scored.gate_B[is_scored_B].std(correction=0)) if bool(is_scored_B.any()) else 0.0
+        scores = scored.gate_B[is_scored_B].double()
+        deviation = float((scores - scores[0]).std(correction=0)) if len(scores) else 0.0
         return replace(
             scored,
             gate_B=torch.ones(len(batch.rollouts)),

@@ -24,13 +24,15 @@ from interp.artifacts import BadInput
 from interp.features.families import ANSWER_ROLES, TokenSelector
 from interp.features.labels import AFTER_END
 from interp.policy.policy import Policy
-from interp.readouts.columns import Columns, Labels
+from interp.readouts.columns import Columns, Labels, Origin
 from interp.readouts.reading import MICRO_TOKENS, Place, Reading, read_rollouts, select_tokens
 from interp.readouts.sources import Source, places_of
 from interp.rollouts.record import Rollout, TokenStep
 
 STEP_END = TokenSelector(next_roles=(AFTER_END,))
 """The last token of a part."""
+IN_EACH_PART = "in each part"
+"""Stands among the sources of labels that are of parts, and not of rollouts."""
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -168,13 +170,25 @@ def _counts(of: Sequence[Sequence[object]]) -> Int[Tensor, " B"]:
 def label_parts(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> Labels:
     """Labels from verified rollouts: of each part up to the first error, whether it is right. Parts that cannot be
     read, or were not judged, are left out."""
-    return part_labels(read_parts(sources, reader, rollouts), rollouts)
+    read = read_parts(sources, reader, rollouts)
+    rows = _labeled_rows(read, rollouts)
+    parts = [part for rollout in rollouts for part in split_parts(rollout)]
+    origin = Origin.of(sources, reader, [parts[row] for row in rows])
+    return replace(part_labels(read, rollouts), origin=replace(origin, sources=(*origin.sources, IN_EACH_PART)))
 
 
 def part_labels(read: PartColumns, rollouts: Sequence[Rollout]) -> Labels:
     """The same, of what was read before."""
-    verdicts = [verdict for rollout in rollouts for verdict in part_verdicts(rollout)]
-    readable = read.columns.is_readable_B.tolist()
-    rows = [row for row, verdict in enumerate(verdicts) if verdict is not None and readable[row]]
+    verdicts, rows = _verdicts(rollouts), _labeled_rows(read, rollouts)
     is_right_A = torch.tensor([bool(verdicts[row]) for row in rows], dtype=torch.bool)
     return Labels(read.columns.at(rows), is_right_A, torch.ones(len(rows), dtype=torch.float64))
+
+
+def _verdicts(rollouts: Sequence[Rollout]) -> list[bool | None]:
+    return [verdict for rollout in rollouts for verdict in part_verdicts(rollout)]
+
+
+def _labeled_rows(read: PartColumns, rollouts: Sequence[Rollout]) -> list[int]:
+    """The parts that were judged and can be read."""
+    readable = read.columns.is_readable_B.tolist()
+    return [row for row, verdict in enumerate(_verdicts(rollouts)) if verdict is not None and readable[row]]

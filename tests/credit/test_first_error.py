@@ -31,9 +31,11 @@ from interp.readouts import (
     Residual,
     TextCounts,
     label_parts,
+    label_rollouts,
     lucky_edits,
     with_base_rate,
 )
+from interp.readouts.columns import Origin
 from interp.readouts.controls import Permuted
 from interp.readouts.sources import _TextSource
 from interp.rollouts import roll_out
@@ -265,6 +267,7 @@ def test_a_run_that_is_stopped_resumes_to_the_same_bits(tmp_path):
 
 def test_a_part_that_cannot_be_read_is_taken_to_be_right_and_a_rollout_of_such_parts_is_weighted_evenly():
     labels = label_parts([Unreadable(99)], None, [chain(1, 0)] * 9 + [chain()])
+    labels = replace(labels, origin=Origin())  # of a source that can read all of them
     batch = batch_of(chain(), chain(tokens=tuple(range(14, 23))), chain(tokens=tuple(range(10, 19))), chain(0))
     split_B = FirstErrorReadout([Unreadable(14)], labels=labels).splits(batch)
     assert split_B.tolist() == [0, 9, 0, 9]
@@ -321,6 +324,25 @@ def test_a_readout_of_another_base_or_layer_is_refused_also_in_the_gate():
         check_scheme(FirstErrorReadout([Truth()], gate=StepValidity), policy)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="expected a policy to read likelihood"):
         FirstErrorReadout([Likelihood()])(make_batch())
+
+
+def test_labels_of_rollouts_or_of_other_sources_or_another_base_are_refused():
+    policy, rows = tiny_policy(), [chain(), chain(1, 3)]
+    of_parts, of_rollouts = (read([TextCounts()], None, rows) for read in (label_parts, label_rollouts))
+    assert len(FirstErrorReadout([TextCounts()], labels=of_parts).labels) == 5
+    for make, labels in (
+        (FirstErrorReadout, of_rollouts),
+        (ReadoutCredit, of_parts),
+        (FirstErrorReadout, label_parts([TextCounts(buckets=32)], None, rows)),
+    ):
+        with pytest.raises(Mismatch, match="expected labels read by the same sources, got others"):
+            make([TextCounts()], labels=labels)
+    scheme = FirstErrorReadout([Likelihood()], labels=label_parts([Likelihood()], policy, rows))
+    check_scheme(scheme, policy)
+    with pytest.raises(Mismatch, match="expected labels read by .* read them again"):
+        check_scheme(scheme, tiny_policy(seed=1))
+    again = label_parts([Likelihood()], policy, rows)
+    assert again.fingerprint() == scheme.labels.fingerprint() != of_parts.fingerprint()
 
 
 # --- controls and names ----------------------------------------------------------------------------------------------
