@@ -11,10 +11,13 @@ from interp.studies.credit_strengths import CreditStrengths
 from interp.studies.dictionary import Dictionary
 from interp.studies.difficulty import Difficulty
 from interp.studies.features import Features
+from interp.studies.hard_samples import HardSamples
 from interp.studies.roles import Roles
 from interp.studies.truth import CreditTruth
 from interp.studies.words import WordProblems
 
-_ALL = (Difficulty, Dictionary, Roles, Features, WordProblems, CreditTruth, CreditStrengths, CreditStudy)
+_ALL = (
+    Difficulty, Dictionary, Roles, Features, WordProblems, CreditTruth, CreditStrengths, CreditStudy, HardSamples,
+)  # fmt: skip
 STUDIES: dict[str, Study[Any]] = {study.name: study() for study in _ALL}
 """Every study by name; `interp study NAME` runs it."""
