@@ -35,6 +35,7 @@ from interp.checks import Count, Range, Share, expect_plausible
 from interp.credit.base import Credit, RolloutBatch
 from interp.policy.policy import Policy
 from interp.readouts.columns import Columns, Labels, expect_sources, read_columns
+from interp.readouts.error_range import ErrorRange
 from interp.readouts.logistic import Logistic
 from interp.readouts.sources import Source
 from interp.readouts.text_range import TextRange
@@ -77,6 +78,8 @@ class ReadoutCredit:
     """Audits from before the run, such as those of the base's own rollouts and their edits."""
     text_range: TextRange | None = None
     """Texts outside of it are paid nothing. None pays them as read."""
+    error_range: ErrorRange | None = None
+    """The same, by how well a dictionary explains what is read of them."""
 
     needs_no_scale = True
     """Its gates are graded: `interp.grpo.train` warns if the group's deviation is the unit of advantages."""
@@ -90,17 +93,18 @@ class ReadoutCredit:
         self._audited, self._fit = Labels(), None
         self._n_audited = 0
         """Audits since the run began, also those that memory has let go."""
-        self._last: tuple[Sequence[Rollout], list[int], Columns] | None = None
+        self._last: tuple[Sequence[Rollout], list[int], Columns, Tensor] | None = None
         self._refit()
 
     def expect_base(self, base: Policy) -> None:
-        """Refuse a base that a dictionary, the labels or the range of texts are not of."""
+        """Refuse a base that a dictionary, the labels or a range are not of."""
         for source in self.sources:
             source.expect_reader(base)
         if self.labels.origin.reader:
             self.labels.origin.expect_reader(base.fingerprint(), of="labels")
-        if self.text_range is not None:
-            self.text_range.expect_reader(base)
+        for each in (self.text_range, self.error_range):
+            if each is not None:
+                each.expect_reader(base)
 
     # --- what it learns ------------------------------------------------------------------------------------------
 
@@ -110,7 +114,7 @@ class ReadoutCredit:
     def observe(self, batch: RolloutBatch) -> None:
         """Audit some successes of the batch, and refit if it is time."""
         step = batch.rollouts[0].step
-        rows, columns = self._read(batch)
+        rows, columns, _ = self._read(batch)
         # an answer that was put back is no fair sample: it came back because it is valid
         candidates = [
             at
@@ -163,17 +167,22 @@ class ReadoutCredit:
 
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch) -> Credit:
-        rows, columns = self._read(batch)
+        rows, columns, is_inside_R = self._read(batch)
         p_B = torch.full((len(batch.rollouts),), torch.nan, dtype=torch.float64)
         p_B[rows] = self.probability(columns)
         is_replayed_B = torch.tensor([row.replayed_from is not None for row in batch.rollouts])
         p_B = p_B.masked_fill(is_replayed_B & (batch.rewards_B > 0), 1.0)  # only what is valid is put back
         is_inside_B = torch.ones_like(p_B, dtype=torch.bool)
-        if self.text_range is not None:
-            is_inside_B[rows] = self.text_range.contains(columns)
+        is_inside_B[rows] = is_inside_R
         is_success_B = (batch.rewards_B > 0) & (batch.lengths_B > 0)
         gate_B, counts_B = self._pay(torch.where(is_success_B, p_B, torch.nan), is_success_B, is_inside_B)
-        facts = {"audited": float(self._n_audited), "audited_valid_share": self._audited.base_rate}
+        facts = {
+            "audited": float(self._n_audited),
+            "audited_valid_share": self._audited.base_rate,
+            "unreadable_share": float((is_success_B & p_B.isnan()).sum()) / max(1, int(is_success_B.sum())),
+        }
+        if self.text_range is not None or self.error_range is not None:
+            facts["outside_share"] = float((is_success_B & ~is_inside_B).sum()) / max(1, int(is_success_B.sum()))
         return Credit(
             gate_B.float(),
             batch.mask_BL.float(),
@@ -209,14 +218,22 @@ class ReadoutCredit:
             return torch.where(columns.is_readable_B, self._known.base_rate, torch.nan).double()
         return self._fit.log_odds(columns.x_BF).sigmoid()
 
-    def _read(self, batch: RolloutBatch) -> tuple[list[int], Columns]:
-        """The rollouts that are paid by what they say, and what is read in them. The same batch is read once."""
+    def _read(self, batch: RolloutBatch) -> tuple[list[int], Columns, Bool[Tensor, " R"]]:
+        """The rollouts that are paid by what they say, what is read in them, and whether it lies in all ranges. The
+        same batch is read once."""
         if self._last is None or self._last[0] is not batch.rollouts:
             is_read_B = (batch.rewards_B > 0) | (in_failed_groups(batch) & (self.bonus > 0))
             rows = (is_read_B & (batch.lengths_B > 0)).nonzero()[:, 0].tolist()
             reader = batch.base if self.reader == "base" else batch.policy
-            columns = read_columns(self.sources, reader, [batch.rollouts[row] for row in rows])
-            self._last = (batch.rollouts, rows, columns)
+            errors = [] if self.error_range is None else [self.error_range.source]
+            both = read_columns([*self.sources, *errors], reader, [batch.rollouts[row] for row in rows])
+            columns, error = both.split(len(self.sources))
+            is_inside_R = torch.ones(len(rows), dtype=torch.bool)
+            if self.text_range is not None:
+                is_inside_R &= self.text_range.contains(columns)
+            if self.error_range is not None:
+                is_inside_R &= self.error_range.contains(error)
+            self._last = (batch.rollouts, rows, columns, is_inside_R)
         return self._last[1:]
 
 

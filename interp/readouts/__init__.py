@@ -7,16 +7,18 @@ parts       the same for each step of a chain
 columns     the numbers of several sources side by side; audited rollouts with their labels
 logistic    from numbers to log-odds
 text_range  whether a text is like those the reader knows
+error_range whether a dictionary explains it as well
 edits       valid answers changed in one place, so that they are lucky
 controls    the same sources with what they claim to read taken away
 """
 
-from interp.readouts.columns import Columns, Labels, label_rollouts, read_columns, with_base_rate
+from interp.readouts.columns import Columns, Labels, Origin, label_rollouts, read_columns, with_base_rate
 from interp.readouts.edits import lucky_edits, record_text
+from interp.readouts.error_range import DictionaryError, ErrorRange
 from interp.readouts.intention import Intention, Lens, fit_lens
 from interp.readouts.logistic import Logistic, fit_logistic
 from interp.readouts.parts import STEP_END, PartColumns, label_parts, part_verdicts, read_parts, split_parts
-from interp.readouts.reading import Reading, read_rollouts
+from interp.readouts.reading import Place, Reading, read_rollouts
 from interp.readouts.sources import (
     BEFORE_MARKER,
     Completeness,
@@ -34,6 +36,8 @@ __all__ = [
     "STEP_END",
     "Columns",
     "Completeness",
+    "DictionaryError",
+    "ErrorRange",
     "Format",
     "Intention",
     "Labels",
@@ -41,7 +45,9 @@ __all__ = [
     "Lens",
     "Likelihood",
     "Logistic",
+    "Origin",
     "PartColumns",
+    "Place",
     "Reading",
     "Residual",
     "Source",

@@ -94,6 +94,11 @@ class Columns:
     def is_readable_B(self) -> Bool[Tensor, " B"]:
         return ~self.x_BF.isnan().any(1)
 
+    def split(self, n: int) -> tuple["Columns", "Columns"]:
+        """Those of the first `n` sources, and those of the others."""
+        width = sum(self.widths[:n])
+        return Columns(self.x_BF[:, :width], self.widths[:n]), Columns(self.x_BF[:, width:], self.widths[n:])
+
     def at(self, rows: Sequence[int]) -> "Columns":
         return replace(self, x_BF=self.x_BF[list(rows)])
 

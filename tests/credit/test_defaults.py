@@ -53,6 +53,7 @@ def test_every_name_stands_for_these_settings():
     assert defaults == {
         "reader": "base", "audits": 8, "refit_every": 2, "memory": 2048, "threshold": 1.0, "penalty": 0.0,
         "pay": "graded", "select_share": 0.25, "bonus": 0.0, "bonus_steps": 20, "ridge": 0.1, "text_range": None,
+        "error_range": None,
     }  # fmt: skip
     others = {
         field.name: field.default for field in fields(FirstErrorReadout) if field.name not in ("sources", "labels")

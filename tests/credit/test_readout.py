@@ -115,7 +115,7 @@ def test_audits_beyond_the_memory_are_counted_and_let_go():
 def test_the_valid_share_of_the_audits_is_not_that_of_labels_from_before_the_run():
     labels = with_base_rate(label_rollouts(FORMATS, None, make_batch().rollouts[1::2]), 0.01, 1000)
     facts = taught(ReadoutCredit(FORMATS, labels=labels, audits=20), steps=1)(make_batch()).facts
-    assert facts == {"audited": 20, "audited_valid_share": 11 / 22}
+    assert facts == {"audited": 20, "audited_valid_share": 11 / 22, "unreadable_share": 0}
 
 
 def test_audits_are_drawn_anew_for_each_step_and_seed_and_more_than_there_are_is_all():
@@ -139,6 +139,7 @@ def test_a_success_that_cannot_be_read_is_screened_out_and_not_paid_zero():
     batch = RolloutBatch.from_rollouts(rows, 4)
     credit = ReadoutCredit([Completeness()])(batch)
     assert credit.counts_B is not None and credit.counts_B.tolist() == [False, True, True, True]
+    assert credit.facts["unreadable_share"] == 1 / 2, "of two successes"
     credit.validate(batch)
 
 
@@ -353,7 +354,9 @@ def test_texts_outside_the_range_of_the_base_are_paid_nothing_but_can_lose():
 
     scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, threshold=1.0, penalty=1.0))
     scheme.text_range = Nothing()  # type: ignore[assignment]
-    gate_B = scheme(make_batch()).gate_B
+    credit = scheme(make_batch())
+    gate_B = credit.gate_B
+    assert credit.facts["outside_share"] == 1
     assert gate_B[1::4].tolist() == [0] * 10 and gate_B[3::4].max() < -0.4
 
 
