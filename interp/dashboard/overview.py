@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from interp.dashboard.alarms import alarm_findings
 from interp.dashboard.checkpoints import Checkpoints
 from interp.dashboard.comparisons import MeasuredComparison, control_count
 from interp.dashboard.inputs import Inputs
@@ -41,6 +42,7 @@ def overview(
     findings = [finding for each in tracked for finding in track_findings(each, checkpoints)]
     tracked_runs = {each.run for each in tracked if len(each.tracks.steps) > 1}
     findings += rate_findings([row for row in learning if row["run"] not in tracked_runs], checkpoints)
+    findings += alarm_findings(inputs.subjects)
     findings += [] if roles is None else [roles_finding(roles)]
     findings += [finding for measured in compared for finding in comparison_findings(measured)]
     verdicts = [row for study in inputs.studies for row in study.verdicts()]
