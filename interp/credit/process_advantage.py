@@ -19,7 +19,7 @@ a gradient. The papers compare within a group, and judge the process by a traine
 
 The process advantages of a pool sum to zero, so that what some gain others lose, whatever the scores. A deviation below
 the floor is taken for noise: a readout that knows nothing adds nothing. A low score leaves a lucky success its outcome,
-which a gate of zero does not.
+which a gate of zero does not. A loss that draws groups of equal rewards anew still does.
 """
 
 from collections.abc import Mapping
@@ -61,10 +61,6 @@ class ProcessAdvantage:
                 f"expected a readout whose gates are probabilities, got one with threshold {readout.threshold:g}, "
                 f"penalty {readout.penalty:g} and pay {readout.pay!r}: pass ReadoutCredit(sources, threshold=0)"
             )
-
-    @property
-    def is_waiting(self) -> bool:
-        return getattr(self.score, "is_waiting", False)
 
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch) -> Credit:

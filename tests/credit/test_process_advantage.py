@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import tiny_policy
-from grpo_fixtures import assert_same_run, make_rollout, small_config, train_tiny
+from grpo_fixtures import FirstWord, assert_same_run, make_rollout, small_config, train_tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from interp.credit import (
     process_controls,
 )
 from interp.credit.base import Learning, check_scheme
-from interp.grpo import OBJECTIVES, Run
+from interp.grpo import OBJECTIVES, NoSignal, Run
 from interp.grpo.advantages import assign_advantages
 from interp.readouts import Completeness, Format, Latents, Likelihood, Residual, TextCounts, label_rollouts
 from interp.tsae import TSAE
@@ -251,13 +251,28 @@ def test_permuted_controls_deal_the_same_scores_out_anew():
 def test_what_the_scores_learn_is_what_it_learns():
     scheme = ProcessAdvantage(ReadoutCredit(FORMATS, threshold=0.0, audits=3))
     batch = batch_of(*[VALID, LUCKY, LUCKY, FAIL] * 4)
-    assert isinstance(scheme, Learning) and scheme.is_waiting
+    assert isinstance(scheme, Learning) and added(scheme, batch) == [0] * 16
     scheme.observe(batch)
     fresh = scheme.fresh()
-    assert not scheme.is_waiting and fresh.is_waiting and not fresh.state()["x_AF"].numel()
+    assert added(scheme, batch) != [0] * 16 == added(fresh, batch) and not fresh.state()["x_AF"].numel()
     fresh.load_state(scheme.state())
     assert added(fresh, batch) == added(scheme, batch) and scheme(batch).facts["audited"] == 3
-    assert ORACLE.state() == {} and not ORACLE.is_waiting
+    assert ORACLE.state() == {}
+
+
+def test_a_run_in_which_all_fail_stops_since_the_outcome_does_not_wait_for_labels(tmp_path):
+    scheme, task = ProcessAdvantage(ReadoutCredit([Likelihood()], threshold=0.0)), FirstWord("none")
+    with pytest.raises(NoSignal):
+        train_tiny(tmp_path / "run", small_config(patience=2), task=task, credit=scheme, progress=False)
+
+
+def test_a_run_in_which_all_succeed_goes_on_with_the_process_alone(tmp_path):
+    task = FirstWord("all")
+    run = train_tiny(tmp_path / "run", small_config(steps=3, patience=2), task=task, credit=ORACLE, progress=False)
+    assert [line["zero_variance_share"] for line in run.metrics()] == [1] * 4
+    assert any(line["mixed_groups"] for line in run.metrics())
+    with pytest.raises(NoSignal):
+        train_tiny(tmp_path / "plain", small_config(steps=3, patience=2), task=task, progress=False)
 
 
 class Killed(Exception):
