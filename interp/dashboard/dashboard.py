@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from interp.artifacts import BadInput, expect_free, writing_file
 from interp.dashboard.examples import PROBE
+from interp.dashboard.extras import rollout_key
 from interp.dashboard.page import page
 from interp.dashboard.report import unpack
+from interp.dashboard.rollouts import TRAINING
 from interp.display import HtmlSummary
 from interp.features.notes import Notes
+from interp.rollouts.record import Rollout
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,6 +56,29 @@ class Dashboard(HtmlSummary):
     def as_html(self) -> str:
         """The whole report as one HTML text, which loads nothing from anywhere."""
         return page(self.index, self.chunks)
+
+    def at(self, address: str) -> "Dashboard":
+        """The same dashboard, opened at a place: what stands behind the # of a page, as `v=rollouts&r=5&by=read`."""
+        return Dashboard({**self.index, "start": address}, self.chunks)
+
+    def row_of(self, rollout: Rollout) -> int:
+        """The row of a rollout of training in this report: `report.at(f"v=rollouts&r={report.row_of(rollout)}")`."""
+        index = self.index["rollouts"]
+        if index is not None:
+            columns = {
+                name: self.chunk(index["columns"][name]) for name in ("checkpoint", "problem", "sample", "source")
+            }
+            problems = [problem["id"] for problem in self.chunk(index["problems"])]
+            for row in range(index["count"]):
+                checkpoint = self.index["checkpoints"][columns["checkpoint"][row]]
+                place = self.index["runs"][checkpoint["run"]]["name"], checkpoint["step"]
+                key = (*place, problems[columns["problem"][row]], columns["sample"][row])
+                if key == rollout_key(rollout) and columns["source"][row] == TRAINING:
+                    return row
+        raise BadInput(
+            f"expected a rollout of training that the report shows, got sample {rollout.sample} of {rollout.problem} "
+            f"at step {rollout.step} of {rollout.run}: it shows some groups alone (DashboardConfig.rollouts)"
+        )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the report as one HTML file, atomically. A file that exists is kept, unless `overwrite`."""

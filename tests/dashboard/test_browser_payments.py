@@ -7,6 +7,7 @@ import pytest
 
 from dashboard.browser import expect
 from dashboard.synthetic import PARTS, make_report
+from interp.dashboard.page import page
 from interp.dashboard.report import unpack
 
 
@@ -73,3 +74,14 @@ def test_a_report_without_it_says_why_nothing_is_shown(visit, paid):
     colouring(opened.page, "read").click(force=True)
     expect(opened.page.get_by_role("status").filter(has_text="no explanation was given")).to_have_count(1)
     expect(opened.page.get_by_label("Further colourings").get_by_role("option")).to_have_count(2)
+
+
+def test_a_report_opens_at_its_start_unless_an_address_says_where(visit, tmp_path):
+    index, chunks = make_report()
+    file = tmp_path / "started.html"
+    file.write_text(page({**index, "start": "v=rollouts&r=5&by=entropy"}, chunks), encoding="utf-8")
+    opened = visit(file=file)
+    expect(opened.page.get_by_role("article", name="Rollout 5")).to_be_visible()
+    expect(colouring(opened.page, "entropy")).to_have_attribute("aria-pressed", "true")
+    other = visit("v=rollouts&r=6", file=file)
+    expect(other.page.get_by_role("article", name="Rollout 6")).to_be_visible()

@@ -9,6 +9,7 @@ import torch
 from grpo_fixtures import FirstWord, make_rollout, small_config, train_tiny
 
 import interp
+from interp.artifacts import BadInput
 from interp.credit import CreditExplanation, ReadoutCredit
 from interp.credit.explanation import SchemePayments
 from interp.dashboard.config import DashboardConfig
@@ -96,3 +97,23 @@ def test_a_run_with_a_readout_says_what_is_missing_until_it_is_explained(run):
     own = [report.chunk(each["advantage"]) for each in entry["scheme"]["tokens"].values()]
     assert np.concatenate(own) == pytest.approx(np.concatenate(advantage), abs=2e-3)
     assert (entry["scheme"]["name"], entry["control"]["name"]) == ("likelihood + text", "likelihood")
+
+
+def test_a_report_opens_where_it_is_told_to_and_knows_the_rows_of_rollouts(run):
+    report = interp.dashboard(run, config=CONFIG, **QUIET)
+    shown = [row for row in run.rollouts(2) if _is_shown(report, row)]
+    assert len(shown) == 8, "two groups of four"
+    columns = {name: report.chunk(report.index["rollouts"]["columns"][name]) for name in ("sample", "reward")}
+    rows = [report.row_of(row) for row in shown]
+    assert columns["sample"][rows].tolist() == [row.sample for row in shown] and len(set(rows)) == 8
+    assert columns["reward"][rows].tolist() == [row.reward for row in shown]
+    opened = report.at("v=rollouts&r=3")
+    assert opened.index["start"] == "v=rollouts&r=3" and "start" not in report.index
+    assert '"start":"v=rollouts\\u0026r=3"' in opened.as_html()
+
+
+def _is_shown(report: Any, row: Any) -> bool:
+    try:
+        return report.row_of(row) >= 0
+    except BadInput:
+        return False

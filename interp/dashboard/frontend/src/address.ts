@@ -62,9 +62,9 @@ export class AddressStore {
   returned = false;
   private readonly listeners = new Set<() => void>();
 
-  /** `page`: the browser's location follows. Otherwise the address is kept in memory. */
-  constructor(readonly page: boolean) {
-    this.current = parseAddress(page ? location.hash : "");
+  /** `page`: the browser's location follows. Otherwise the address is kept in memory. `start`: where a report opens. */
+  constructor(readonly page: boolean, start = "") {
+    this.current = parseAddress((page && location.hash) || start);
     if (page) addEventListener("popstate", this.follow);
     if (page) addEventListener("hashchange", this.follow);
   }

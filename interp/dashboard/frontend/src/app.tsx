@@ -25,7 +25,7 @@ export function refusal(index: Index | null | undefined): string {
 }
 
 export function App({ report }: { report: Report }) {
-  const address = useMemo(() => new AddressStore(report.isStatic), [report]);
+  const address = useMemo(() => new AddressStore(report.isStatic, report.index?.start), [report]);
   const keys = useMemo(() => new KeyStore(), [report]);
   const root = useRef<HTMLDivElement>(null);
   const [theme, setTheme] = useTheme(report.isStatic);

@@ -323,6 +323,8 @@ export interface Index {
   features: Features | null;
   rollouts: Rollouts | null;
   comparisons: Comparison[];
+  /** The address at which the report opens, if its own has none. */
+  start?: string;
   /** As Python wrote them; src/notes.ts reads them. */
   notes: Record<string, unknown>;
 }
