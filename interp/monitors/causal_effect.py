@@ -7,12 +7,13 @@ A latent that is rewarded may come to be active without doing anything: the poli
 what made an answer valid is done elsewhere or not at all. Then the value falls. Beside it stands the same drop for a
 control: as many other latents, each the nearest in mean activation to one of those that are paid.
 
-The latents are those of the readout's fit at that step; `overlap` is the share of them that were among the first ones.
+The latents are those of the readout's fit at that step. `overlap` is the share of them that were among the first ones,
+and `of_first` what ablating those does now: where the fit chooses other latents, the value may change for that alone.
 The effect is that of `LatentEditor`, the third gate of roles: the residual at the layer loses the latents' share of it,
 and the policy reads on from there.
 
-Cost: every `every` steps, one reading of up to `rollouts` successes and two of the part of each from the first token
-at which one of the latents is active, from the dictionary's layer on: about three forwards without gradient.
+Cost: every `every` steps, one reading of up to `rollouts` successes and three of the part of each from the first
+token at which one of the latents is active, from the dictionary's layer on: at most four forwards without gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,27 +85,34 @@ class CausalEffect:
         with eval_mode(policy.model):
             editor = LatentEditor(source.tsae, policy, source.layer, rollouts)
             others = nearest_latents(mean_activations(editor), latents)
-            edits = [Edit(which, ABLATE) for which in (latents, others) if which]
-            drop_EN = -editor.log_odds_shifts(edits)
-        return self._compare(latents, drop_EN, rollouts)
+            sets = (latents, self._first_latents or latents, others)
+            drop_EN = -editor.log_odds_shifts([Edit(which, ABLATE) for which in dict.fromkeys(sets) if which])
+        drops = dict(zip(filter(None, dict.fromkeys(sets)), drop_EN, strict=True))
+        return self._compare(latents, others, drops, rollouts)
 
     def _compare(
-        self, latents: tuple[int, ...], drop_EN: Float[ndarray, "E N"], rollouts: Sequence[Rollout]
+        self,
+        latents: tuple[int, ...],
+        others: tuple[int, ...],
+        drops: Mapping[tuple[int, ...], Float[ndarray, " N"]],
+        rollouts: Sequence[Rollout],
     ) -> Measurement | None:
+        """`drops`: how far the log-odds of each token fall, for each set of latents that was ablated."""
         is_answer_N = np.array([role == "answer" for rollout in rollouts for role in rollout.roles])
         if not is_answer_N.any():
             return None
-        value, *control = drop_EN[:, is_answer_N].mean(1).tolist()
-        in_steps_N = _in_right_steps(rollouts)
-        if self._first is None:
-            self._first, self._first_latents = value, latents
+        on_answers = {which: float(drop_N[is_answer_N].mean()) for which, drop_N in drops.items()}
+        in_steps_N, value = _in_right_steps(rollouts), on_answers[latents]
+        first = value if self._first is None else self._first
+        self._first, self._first_latents = first, self._first_latents or latents
         numbers = {
-            "control": control[0] if control else None,
-            "right_steps": float(drop_EN[0, in_steps_N].mean()) if in_steps_N.any() else None,
-            "first": self._first,
+            "control": on_answers.get(others),
+            "right_steps": float(drops[latents][in_steps_N].mean()) if in_steps_N.any() else None,
+            "first": first,
+            "of_first": on_answers[self._first_latents],
             "overlap": len({*latents} & {*self._first_latents}) / len(latents),
         }
-        limit = self.least_share * self._first if self._first > 0 else None  # what did nothing can lose nothing
+        limit = self.least_share * first if first > 0 else None  # what did nothing can lose nothing
         text = f"the drop of the answer's log-odds when {len(latents)} latents are ablated that are paid"
         return Measurement(value, limit, "below", text, numbers)
 

@@ -85,11 +85,13 @@ def test_the_latents_are_those_that_the_readout_weighs_most():
     assert found.value == pytest.approx(drops(latents)[:, 5].mean())
 
 
-def test_overlap_is_the_share_of_the_first_latents_that_are_still_paid():
+def test_what_the_first_latents_do_now_stands_beside_what_the_present_ones_do():
     monitor = CausalEffect(SOURCE, (1, 2)).fresh(monitored_run(base=POLICY))
-    measured(monitor)
+    before = measured(monitor)
     monitor.latents = (2, 3)
-    assert measured(monitor, step=10).numbers["overlap"] == 0.5
+    after = measured(monitor, step=10)
+    assert after.numbers["overlap"] == 0.5 and after.value == pytest.approx(drops((2, 3))[:, 5].mean(), abs=1e-5)
+    assert after.numbers["of_first"] == pytest.approx(before.value, abs=1e-5) != after.value
 
 
 def test_controls_are_other_latents_the_nearest_in_mean_activation():
