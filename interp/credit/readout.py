@@ -115,6 +115,7 @@ class ReadoutCredit:
         """Audit some successes of the batch, and refit if it is time."""
         step = batch.rollouts[0].step
         rows, columns, _ = self._read(batch)
+        is_readable = columns.is_readable_B.tolist()
         # an answer that was put back is no fair sample: it came back because it is valid
         candidates = [
             at
@@ -122,7 +123,7 @@ class ReadoutCredit:
             if batch.rollouts[row].reward > 0
             and batch.rollouts[row].valid is not None
             and batch.rollouts[row].replayed_from is None
-            and columns.is_readable_B[at]
+            and is_readable[at]
         ]
         audited = sorted(candidates, key=lambda at: _audit_order(batch, rows[at]))[: self.audits]
         is_valid_A = torch.tensor([bool(batch.rollouts[rows[at]].valid) for at in audited], dtype=torch.bool)

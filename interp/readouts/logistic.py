@@ -56,11 +56,11 @@ def fit_logistic(
     std_F = x_BF.std(0, correction=0)
     std_F = torch.where(std_F > MIN_STD, std_F, torch.inf)
     scale_F = torch.ones_like(mean_F) if scale_F is None else scale_F.double()
-    z_BF = (x_BF - mean_F) / std_F * scale_F
-    if len(z_BF) < z_BF.shape[1]:  # the weights lie in the span of the rows
-        weight_F, bias = _fit_in_span(z_BF, y_B, weight_B, ridge)
-    else:
-        weight_F, bias = _newton(z_BF, y_B, weight_B, ridge)
+    varies_F = std_F.isfinite()  # of a thousand latents few are ever active where they are read
+    z_BV = ((x_BF - mean_F) / std_F * scale_F)[:, varies_F]
+    in_span = len(z_BV) < z_BV.shape[1]  # then the weights lie in the span of the rows
+    weight_V, bias = (_fit_in_span if in_span else _newton)(z_BV, y_B, weight_B, ridge)
+    weight_F = torch.zeros_like(mean_F).masked_scatter(varies_F, weight_V)
     return Logistic(mean_F, std_F, weight_F * scale_F, bias)
 
 

@@ -84,3 +84,17 @@ def test_any_data_of_both_kinds_is_fitted_with_finite_numbers(n, width, seed):
     x_BF[:, 0] *= 1e6
     fit = fit_logistic(x_BF, y_B)
     assert fit.log_odds(x_BF).isfinite().all()
+
+
+def test_columns_that_never_vary_change_nothing_and_cost_nothing(monkeypatch):
+    x_BF, y_B = data(60, 3)
+    padded_BF = torch.full((60, 500), 7.0, dtype=torch.float64)
+    padded_BF[:, [3, 100, 499]] = x_BF
+    plain, sizes = fit_logistic(x_BF, y_B), []
+    solve = torch.linalg.solve
+    monkeypatch.setattr(torch.linalg, "solve", lambda a, b: (sizes.append(len(a)), solve(a, b))[1])
+    padded = fit_logistic(padded_BF, y_B)
+    assert set(sizes) == {4}, "three numbers that vary, and the bias"
+    assert torch.allclose(padded.weight_F[[3, 100, 499]], plain.weight_F, rtol=1e-12)
+    assert int((padded.weight_F != 0).sum()) == 3
+    assert torch.allclose(padded.log_odds(padded_BF), plain.log_odds(x_BF), rtol=1e-10)
