@@ -1,6 +1,7 @@
 """Token weights by where a success probably goes wrong: the splits, what they pay, and what is learned."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -198,6 +199,16 @@ def test_until_both_kinds_of_parts_were_audited_weights_are_even():
     assert not scheme(batch).weights_BL.equal(batch.mask_BL.float())
 
 
+def test_it_is_fitted_as_soon_as_it_can_be_and_then_every_few_steps():
+    scheme = FirstErrorReadout([TextCounts(buckets=4)], refit_every=3)
+    fits = []
+    for step in range(1, 7):
+        scheme.observe(make_batch(step))
+        fits.append(scheme.state()["fit.bias"])
+    changes = [bool(before != after) for before, after in pairwise(fits)]
+    assert changes == [False, True, False, False, True]
+
+
 def test_only_the_audited_labels_are_used():
     """The causal test: another verdict on a success that was not audited changes nothing."""
     rows = [chain(1, (3, None)[i % 2], tokens=tuple(range(4 + i, 13 + i))) for i in range(12)]
@@ -271,7 +282,9 @@ def test_a_part_that_cannot_be_read_is_taken_to_be_right_and_a_rollout_of_such_p
     batch = batch_of(chain(), chain(tokens=tuple(range(14, 23))), chain(tokens=tuple(range(10, 19))), chain(0))
     split_B = FirstErrorReadout([Unreadable(14)], labels=labels).splits(batch)
     assert split_B.tolist() == [0, 9, 0, 9]
-    assert FirstErrorReadout([Unreadable(0)], labels=labels)(batch).weights_BL.equal(batch.mask_BL.float())
+    for limit in (0.5, 1.0):
+        even = FirstErrorReadout([Unreadable(0)], labels=labels, limit=limit)
+        assert even(batch).weights_BL.equal(batch.mask_BL.float())
 
 
 def test_completions_without_tokens_are_neither_read_nor_refused():
@@ -363,7 +376,8 @@ def test_position_matched_controls_split_as_often_at_the_same_places_in_other_ro
         drawn.append(split_B)
     assert not any(one.equal(scheme.splits(batch)) for one in drawn) and not drawn[0].equal(drawn[1])
     step_later = replace(batch, rollouts=[replace(row, step=1) for row in batch.rollouts])
-    assert not controls["position-matched 0"].splits(step_later).equal(drawn[0])
+    for other in (step_later, replace(batch, seed=1)):
+        assert not controls["position-matched 0"].splits(other).equal(drawn[0])
 
 
 def words(n: int = 30):
