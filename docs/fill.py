@@ -14,8 +14,34 @@ from typing import Any
 from interp.studies import STUDIES
 
 ROOT = Path(__file__).parent.parent
-JUDGED = [name for name in STUDIES if (ROOT / "data" / "results" / name / "result.json").exists()]
+RESULTS = ROOT / "data" / "results"
+JUDGED = [name for name, study in STUDIES.items() if study.claims and (RESULTS / name / "result.json").exists()]
 """Studies with a committed result: claims are committed before there is one."""
+CARRIES_OVER = (
+    # finding; study of chains, claim, measure; claim and measure of the study of words
+    ("medium problems teach more than easy ones",
+     ("difficulty", "inverted-u", "medium minus easy"), ("inverted-u", "medium minus easy")),
+    ("medium problems teach more than hard ones",
+     ("difficulty", "inverted-u", "medium minus hard"), ("inverted-u", "medium minus hard")),
+    ("training on the deepest problems harms easy ones",
+     ("difficulty", "hard-harms", "deep, grpo: change at depths 1-3"),
+     ("deep-harms", "deep: change in valid rate on easy problems")),
+    ("training on what is hard by pass rate harms easy ones", None,
+     ("hard-harms", "hard: change in valid rate on easy problems")),
+    ("P(lucky, given success) is higher on deep problems than on medium ones",
+     ("difficulty", "luck-is-the-channel", "their difference"), ("luck-is-the-channel", "their difference")),
+    ("paid for valid answers alone, deep problems harm easy ones less",
+     ("difficulty", "luck-is-the-channel", "valid-only minus plain at depths 1-3"),
+     ("luck-is-the-channel", "valid-only minus plain, easy problems")),
+    ("deep problems make answers direct", None, ("deep-shortens", "deep: change in direct share")),
+    ("deep problems strengthen latents of direct answers, on the policy's own text",
+     ("features", "hard-direct", "on-policy strength"), ("deep-direct", "on-policy strength")),
+    ("the same on fixed text", ("features", "hard-direct", "fixed strength"), ("deep-direct", "fixed strength")),
+    ("medium problems strengthen latents of deliberation, on fixed text",
+     ("features", "medium-deliberative", "fixed strength"), ("medium-deliberative", "fixed strength")),
+)  # fmt: skip
+"""What of the findings on chains was asked of word problems, and by which measures."""
+WORDS_COLUMNS = {"words": "words, 3 M parameters", "words-smollm2": "words, SmolLM2-135M"}
 HEADLINES = (
     # study, claim, measures shown, limit
     ("difficulty", "inverted-u", ("medium minus easy", "pass rate: medium minus easy"), "in pass rate the U is small"),
@@ -39,7 +65,7 @@ HEADLINES = (
 
 
 def result(study: str) -> dict[str, Any]:
-    return json.loads((ROOT / "data" / "results" / study / "result.json").read_text())
+    return json.loads((RESULTS / study / "result.json").read_text())
 
 
 def benchmark(name: str) -> dict[str, Any]:
@@ -113,6 +139,21 @@ def all_claims() -> str:
     return "\n\n".join(parts)
 
 
+def carries_over() -> str:
+    """Findings on chains beside the same on word problems: values with their intervals, and the claim's verdict."""
+
+    def cell(study: str, claim: str, name: str) -> str:
+        data = result(study)
+        return f"{interval(measured(data, claim, name))}, {data['verdicts'][claim]['verdict']}"
+
+    columns = {study: title for study, title in WORDS_COLUMNS.items() if (RESULTS / study / "result.json").exists()}
+    rows = [
+        [finding, cell(*of_chains) if of_chains else "", *(cell(study, *of_words) for study in columns)]
+        for finding, of_chains, of_words in CARRIES_OVER
+    ]
+    return table(["finding", "chains", *columns.values()], rows)
+
+
 def changed() -> str:
     """Claims whose verdict after correction is not the registered one."""
     rows = []
@@ -144,6 +185,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "all-claims": all_claims,
     "modes": modes,
     "changed": changed,
+    "carries-over": carries_over,
 }
 PAGES = ("README.md", "docs/findings.md", "LOG.md")
 
