@@ -48,8 +48,9 @@ class ProcessAdvantage:
     """Its gates are the scores. Its bonuses and token weights are used as they are."""
     beta: Weight = 1.0
     """How much the process counts beside the outcome."""
-    floor: Annotated[float, Range(0, 1, without_low=True)] = 0.1
-    """The least deviation of scores that the process advantage is divided by."""
+    floor: Annotated[float, Range(0, 1, without_low=True)] = 0.003
+    """The least deviation of scores that the process advantage is divided by. Where few successes are valid,
+    probabilities differ by little: a larger floor would take what they say for noise."""
     pool: Pool = "batch"
     """The successes that are compared: all of a batch, or those of one level or bucket each."""
 

@@ -17,7 +17,7 @@ from interp.credit.names import FEATURE_SCHEME_NAMES, SCHEME_NAMES, TASK_SCHEME_
 from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, TASK_SCHEMES
 
 BY_SHARE = {"share": 0.2}
-BY_PROCESS = {"beta": 1.0, "floor": 0.1, "pool": "batch"}
+BY_PROCESS = {"beta": 1.0, "floor": 0.003, "pool": "batch"}
 BY_STEPS = {"gate": True, "weights": True, "rest_weight": 0.1}
 
 

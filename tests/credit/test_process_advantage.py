@@ -113,8 +113,8 @@ def test_successes_of_a_level_can_be_compared_among_themselves():
 
 def test_a_deviation_below_the_floor_is_not_blown_up():
     batch = batch_of(LUCKY, LUCKY, FAIL, FAIL)
-    assert added(ProcessAdvantage(scored(0.02, 0.0, 1.0, 1.0)), batch) == pytest.approx([0.1, -0.1, 0, 0])
-    assert added(ProcessAdvantage(scored(0.02, 0.0, 1.0, 1.0), floor=0.001), batch) == pytest.approx([1, -1, 0, 0])
+    assert added(ProcessAdvantage(scored(0.02, 0.0, 1.0, 1.0), floor=0.1), batch) == pytest.approx([0.1, -0.1, 0, 0])
+    assert added(ProcessAdvantage(scored(0.02, 0.0, 1.0, 1.0)), batch) == pytest.approx([1, -1, 0, 0])
 
 
 def test_the_readout_that_knows_validity_adds_what_the_oracle_adds():

@@ -81,6 +81,7 @@ def test_from_a_part_on_that_was_not_judged_nothing_is_known():
     unjudged = ((1, 4, True, True), (4, 7, None, True))
     assert part_verdicts(chain(steps=unjudged, valid=None)) == [True, True, None, None, None]
     assert part_verdicts(chain(steps=unjudged, valid=None, first_error=8)) == [True, True, None, None, None]
+    assert part_verdicts(chain(steps=((1, 4, True, None), (4, 7, True, True)))) == [True, None, None, None, None]
     assert part_verdicts(chain(valid=None)) == [True, True, True, True, None]
     assert part_verdicts(chain(valid=False)) == [True, True, True, True, False], "a lucky answer without an error"
 
