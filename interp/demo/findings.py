@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from interp.demo.answers import ALL, Answers
-from interp.demo.stages import BASE, FEATURES, HARD, MEDIUM, ORACLE, RESAMPLED, WRITTEN
+from interp.demo.stages import BASE, FEATURES, HARD, LIKELIHOOD, MEDIUM, ORACLE, RESAMPLED
 from interp.demo.text import count_and_share, percent, points
 
 if TYPE_CHECKING:
@@ -31,7 +31,5 @@ def findings(answers: Mapping[str, Answers], roles: "Roles | None" = None) -> It
         candidates, random_latents = count_and_share(roles.trials), count_and_share(roles.random_trials)
         yield f"Candidates that earn a role: {candidates}; random latents: {random_latents}."
     if FEATURES in answers:
-        beyond = points(answers[FEATURES].change_from(answers[WRITTEN], ALL, "valid_rate"))
-        yield f"Credit by features, less its control, a format gate: valid {beyond} points."
-    elif roles is not None:
-        yield "Credit by features was not tried: no latent has a role that it uses."
+        beyond = points(answers[FEATURES].change_from(answers[LIKELIHOOD], ALL, "valid_rate"))
+        yield f"Credit by features, less its control, the likelihood alone: valid {beyond} points."

@@ -12,8 +12,8 @@ from interp.demo import text
 from interp.demo.answers import Answers
 from interp.demo.findings import findings
 from interp.demo.plan import Plan
-from interp.demo.stages import ARMS, BASE, FEATURES, RESAMPLED, WRITTEN, Stages
-from interp.demo.text import NO_CREDIT, WIDTH, Section
+from interp.demo.stages import ARMS, BASE, RESAMPLED, Stages
+from interp.demo.text import WIDTH, Section
 from interp.tasks.base import BUCKETS
 from interp.tracking.verdicts import TOO_RARE
 
@@ -56,7 +56,7 @@ class Demo:
             roles = self._earn_roles(tsae)
             self._track(tsae, roles)
             self._compare(tsae, roles)
-            self._train_with_features(tsae, roles)
+            self._train_credit(tsae)
         sentences = list(findings(self.answers, roles))
         self._write_report(sentences)
         evaluations = {name: answers.evaluation.table().to_dicts() for name, answers in self.answers.items()}
@@ -113,13 +113,13 @@ class Demo:
         self.results.append(comparison)
         self._show(section)
 
-    def _train_with_features(self, tsae: "TSAE", roles: "Roles") -> None:
+    def _train_credit(self, tsae: "TSAE") -> None:
         with self._timed("credit"):
-            answers = self.stages.train_with_features(tsae, roles)
-            if answers is None:
-                return self.say(NO_CREDIT)
-            self.answers |= {FEATURES: answers, WRITTEN: self.stages.train_control()}
-        return self._show(text.credit_section(self.answers, roles))
+            self.answers |= self.stages.train_credit(tsae)
+            explanations = self.stages.explain_credit(tsae)
+        self.values["credit"] = [each.summary().to_dicts() for each in explanations]
+        self.results += explanations
+        self._show(text.credit_section(self.answers))
 
     def _write_report(self, sentences: list[str]) -> None:
         with self._timed("report"):

@@ -1,51 +1,54 @@
 """The stages of the demo. Each opens what it has saved before, or continues where it was stopped."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-
 from interp.artifacts import BadInput
-from interp.credit import Credit, RolloutBatch, StepValidity
+from interp.credit import StepValidity
 from interp.demo.answers import Answers
-from interp.demo.plan import Plan
+from interp.demo.plan import ROWS, Plan
 from interp.rollouts.series import Checkpoint, Series
 from interp.tasks.base import BUCKETS
 from interp.tracking.config import CompareConfig, TrackConfig
 
 if TYPE_CHECKING:
-    from interp.credit import CreditScheme
+    from interp.credit import CreditExplanation, CreditScheme, ReadoutCredit
     from interp.dashboard import Dashboard
     from interp.encoding import LossRecovery
     from interp.features import Roles
     from interp.grpo import Run
+    from interp.grpo.config import Scale
     from interp.policy import Policy
-    from interp.rollouts import Buckets
+    from interp.readouts import Labels, Source
+    from interp.rollouts import Buckets, Rollout
     from interp.tasks import Chain, Problem
     from interp.tracking import Comparison, Tracks
     from interp.tsae import TSAE, Quality
 
 EASY, MEDIUM, HARD = BUCKETS
 BASE, RESAMPLED = "base", "base again"
-ORACLE, FEATURES, WRITTEN = "hard, valid only", "hard, features", "hard, written only"
-
-
-@dataclass(frozen=True)
-class WrittenOnly:
-    """The control of credit by features: a format gate. A success keeps its reward unless it is a direct answer."""
-
-    def __call__(self, batch: RolloutBatch) -> Credit:
-        gate_B = torch.tensor([float(rollout.format != "direct") for rollout in batch.rollouts])
-        return Credit(gate_B, batch.mask_BL.float())
+ORACLE = "hard, valid only"
+DEEP = "deep"
+"""A level of the task: almost out of the base's reach, so that nearly all successes are luck."""
+LIKELIHOOD, FEATURES, DEEP_ORACLE = "deep, likelihood", "deep, features", "deep, valid only"
+CREDIT = (DEEP, LIKELIHOOD, FEATURES, DEEP_ORACLE)
+"""Arms of the comparison of credit. Plain GRPO is named by its problems."""
+LABELS = "labels"
+LABEL_ANSWERS = 4
+"""Answers of the base to each problem whose validity is a label before the first step."""
+LABEL_WEIGHT = 32.0
+"""How many audits they, and their edits, count as."""
 
 
 class Arm(NamedTuple):
-    bucket: str
-    """The bucket of training problems."""
+    problems: str
+    """What it is trained on: a measured bucket, or a level of the task."""
     credit: "CreditScheme | None" = None
+    scale: "Scale | None" = None
+    """The unit of advantages; by default that of the loss. Credit that pays by degrees needs "none"."""
 
 
 ARMS = {**{name: Arm(name) for name in BUCKETS}, ORACLE: Arm(HARD, StepValidity(weights=False))}
@@ -92,17 +95,17 @@ class Stages:
         """Train an arm, and let its last checkpoint answer the held-out problems."""
         from interp.grpo import train
 
-        problems = self.buckets("train").problems(arm.bucket)
+        problems = self.buckets("train").problems(arm.problems) if arm.problems in BUCKETS else arm.problems
         if not problems:
             raise BadInput(
                 f"expected problems of every bucket among {self.plan.sizes.measured}, got none that this base finds "
-                f"{arm.bucket}: train another base (--policy)"
+                f"{arm.problems}: train another base (--policy)"
             )
         run = train(
             self.base,
             self.task,
             problems,
-            config=self.plan.training,
+            config=replace(self.plan.training, scale=arm.scale),
             credit=arm.credit,
             out=(out or self.plan.training_dir) / slug(name),
             progress=self.progress,
@@ -191,21 +194,70 @@ class Stages:
 
     # --- credit ------------------------------------------------------------------------------------------------------
 
-    def train_with_features(self, tsae: "TSAE", roles: "Roles") -> Answers | None:
-        """The hard arm with credit by latents that have roles. None if no latent has a role that credit uses."""
-        from interp.credit import FeatureCredit
-        from interp.credit.role_latents import role_latents
+    def train_credit(self, tsae: "TSAE") -> dict[str, Answers]:
+        """Deep problems with each credit: none; how likely a success is to be valid, as the base reads it, by its
+        likelihood alone and with the latents; and the verifier's own word."""
+        schemes = {
+            DEEP: None,
+            LIKELIHOOD: self._readout(*self._sources(None)),
+            FEATURES: self._readout(*self._sources(tsae)),
+            DEEP_ORACLE: StepValidity(weights=False),
+        }
+        of_dictionary = {FEATURES: self.plan.dictionary_dir}
+        return {
+            name: self.train(name, Arm(DEEP, scheme, "none"), of_dictionary.get(name))
+            for name, scheme in schemes.items()
+        }
 
-        if not role_latents(roles):
-            return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a family without latents is named with the roles
-            credit = FeatureCredit(tsae, roles)
-        return self.train(FEATURES, Arm(HARD, credit), self.plan.dictionary_dir)
+    def explain_credit(self, tsae: "TSAE") -> "list[CreditExplanation]":
+        """What both arms read and paid; the features beside what the likelihood would have paid after their audits."""
+        from interp.grpo import explain_run
 
-    def train_control(self) -> Answers:
-        """The hard arm with the control of credit by features."""
-        return self.train(WRITTEN, Arm(HARD, WrittenOnly()))
+        features, control = (self._readout(*self._sources(one)) for one in (tsae, None))
+        device = str(self.base.device)
+        return [
+            explain_run(self.run(FEATURES), features, control=control, device=device),
+            explain_run(self.run(LIKELIHOOD), control, device=device),
+        ]
+
+    def _sources(self, tsae: "TSAE | None") -> "list[Source]":
+        """What is read; without a dictionary, what the control reads."""
+        from interp.readouts import Latents, Likelihood
+
+        return [Likelihood()] if tsae is None else [Likelihood(), Latents(tsae, self.plan.sizes.layer)]
+
+    def _readout(self, *sources: "Source") -> "ReadoutCredit":
+        from interp.credit import ReadoutCredit
+
+        return ReadoutCredit(sources, labels=self._labels(sources))
+
+    def _labels(self, sources: "Sequence[Source]") -> "Labels":
+        """The base's own successes and their lucky edits, as audits of which as many are valid as of its successes on
+        deep problems. Without successes of both kinds, none: then audits alone decide."""
+        from interp.readouts import Labels, label_rollouts, with_base_rate
+
+        labels = label_rollouts(sources, self.base, self._labelled_answers)
+        if not labels.has_both_kinds:
+            return Labels()
+        own = [row.valid for row in self._labelled_answers if row.level == DEEP and row.run == LABELS]
+        rate = (sum(map(bool, own)) + 1) / (len(own) + 2)
+        return with_base_rate(labels, rate, LABEL_WEIGHT)
+
+    @cached_property
+    def _labelled_answers(self) -> "list[Rollout]":
+        from interp.policy import SampleConfig
+        from interp.readouts import lucky_edits
+        from interp.rollouts import Rollouts, roll_out
+
+        path = self.plan.training_dir / LABELS
+        if not path.exists():
+            problems = self.task.problems("train", None, self.plan.sizes.measured)
+            sampling = SampleConfig(LABEL_ANSWERS, rows=ROWS, seed=self.plan.sizes.seed)
+            roll_out(self.base, self.task, problems, sampling, run=LABELS, purpose=LABELS, progress=self.progress).save(
+                path
+            )
+        successes = [row for row in Rollouts.load(path) if row.reward > 0]
+        return [*successes, *lucky_edits(self.base, self.task, successes)]
 
     # --- the report --------------------------------------------------------------------------------------------------
 
@@ -216,7 +268,7 @@ class Stages:
         runs = [self.run(name) for name in answers if name not in (BASE, RESAMPLED)]
         evaluations = [each.evaluation for name, each in answers.items() if name != RESAMPLED]
         rollouts = [each.rollouts for each in answers.values()]
-        controls = (f"{slug(FEATURES)}:{slug(WRITTEN)}",) if FEATURES in answers else ()
+        controls = (f"{slug(FEATURES)}:{slug(LIKELIHOOD)}",) if FEATURES in answers else ()
         config = replace(self.plan.sizes.dashboard, controls=controls)
         return make_dashboard(
             *runs, *evaluations, *rollouts, self.buckets("eval"), *results, config=config, **self._shared

@@ -8,11 +8,13 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp.artifacts import parse_json
 from interp.demo.answers import ALL, Answers
 from interp.demo.plan import MINUTES, Plan
-from interp.demo.stages import BASE, FEATURES, HARD, ORACLE, RESAMPLED, WRITTEN, Dictionary
+from interp.demo.stages import BASE, DEEP, DEEP_ORACLE, FEATURES, HARD, LIKELIHOOD, RESAMPLED, Dictionary
 from interp.display import text_table
 from interp.stats import Estimate, exact_share
 from interp.tasks.base import BUCKETS
@@ -32,11 +34,13 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of a terminal."""
 NONE = "-"
-NO_CREDIT = "7 Credit. No latent has earned a role that credit uses, so no policy is trained by it."
 VALID = tuple((bucket, "valid_rate") for bucket in BUCKETS)
 TRAINING_COLUMNS = (*VALID, (HARD, "pass_rate"), (HARD, "direct_share"))
 """Bucket and measure of each column of the table of training."""
 CREDIT_COLUMNS = (*VALID, (HARD, "pass_rate"), (ALL, "malformed_share"))
+CREDIT_RESULT = Path("data/results/credit/result.json")
+"""Where `interp study credit` puts what it found, and where a clone of the repository has it."""
+STUDY_CLAIM = "features-beat-likelihood"
 WORDS = {"valid_rate": "valid", "pass_rate": "pass", "direct_share": "direct", "malformed_share": "malformed"}
 
 
@@ -105,19 +109,32 @@ def _changes(answers: Answers, base: Answers) -> dict[str, str]:
     }
 
 
-def credit_section(answers: Mapping[str, Answers], roles: "Roles") -> Section:
-    from interp.credit.role_latents import role_latents
-
-    names = {HARD: "plain", FEATURES: "features", WRITTEN: "control", ORACLE: "oracle"}
+def credit_section(answers: Mapping[str, Answers], result: Path = CREDIT_RESULT) -> Section:
+    names = {DEEP: "plain", LIKELIHOOD: "likelihood", FEATURES: "and latents", DEEP_ORACLE: "oracle"}
     rows = [{"credit": label, **_rates(answers[name])} for name, label in names.items()]
-    text = f"Hard again, paid by {len(role_latents(roles))} role latents; control, a format gate: paid unless direct."
-    return Section("Credit", text, _frame(rows), credit_sentence(answers))
+    text = "On deep problems success is luck. Paid by how likely it is valid, as the base reads it:"
+    return Section("Credit", text, _frame(rows), f"{credit_sentence(answers)} {study_sentence(result)}")
+
+
+def study_sentence(result: Path = CREDIT_RESULT) -> str:
+    """What the study of credit has found, if it has been run."""
+    if not result.is_file():
+        return "The study of it, with seeds (interp study credit), has not been run yet."
+    from interp.studies import credit, credit_runs
+
+    study = parse_json(result, "the result of the study of credit")
+    verdict = study["verdicts"].get(STUDY_CLAIM, {}).get("verdict", "not judged")
+    difference = f"{credit_runs.FEATURES} minus {credit_runs.LIKELIHOOD}: {credit.VALID.name}"
+    measured = study["measures"].get(f"{STUDY_CLAIM}: {difference}", {}).get("exact shares", {})
+    recovered = points(estimate_of(measured, "value", "low", "high"))
+    further = f"; features come {recovered} points further from plain to oracle" if recovered != NONE else ""
+    return f"The study of it, with seeds: {verdict}{further}."
 
 
 def credit_sentence(answers: Mapping[str, Answers]) -> str:
     """What came out of credit by features, beside plain credit and its control."""
-    beyond_plain = answers[FEATURES].change_from(answers[HARD], ALL, "valid_rate")
-    beyond_control = answers[FEATURES].change_from(answers[WRITTEN], ALL, "valid_rate")
+    beyond_plain = answers[FEATURES].change_from(answers[DEEP], ALL, "valid_rate")
+    beyond_control = answers[FEATURES].change_from(answers[LIKELIHOOD], ALL, "valid_rate")
     if beyond_control.is_positive:
         outcome = "Features do better than their control"
     elif beyond_control.is_negative:

@@ -64,9 +64,10 @@ def make_rollouts(
         "token_texts": chunks.json("token_texts", text.vocabulary()),
         "blocks": arrays,
         "extras": _extras(rng, chunks, text, blocks, arrays) if "extras" in shape.has else [],
-        "payments": _payments(rng, chunks, text, blocks, arrays, columns) if "payments" in shape.has else [],
         "token_roles": text.names(TOKEN_ROLES),
     }
+    if "payments" in shape.has:  # reports of earlier versions have none
+        part["payments"] = _payments(rng, chunks, text, blocks, arrays, columns)
     merged = tuple(np.concatenate(parts) for parts in zip(*live, strict=True))
     return part, merged  # pyright: ignore[reportReturnType]
 

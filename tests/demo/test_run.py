@@ -2,13 +2,11 @@
 
 import json
 import re
-from typing import Any
 
 from demo_fixtures import STOPS, TinyDemo, run_tiny, saved_files
-from features_fixtures import make_roles, make_trial
 
-from interp.demo.stages import ARMS, BASE, FEATURES, RESAMPLED, WRITTEN, Stages
-from interp.features import Roles
+from interp.demo.stages import ARMS, BASE, CREDIT, RESAMPLED
+from interp.grpo import Run
 
 SECTIONS = ("The base", "GRPO", "A temporal SAE", "Roles", "Tracks", "Hard less medium", "Credit")
 
@@ -54,36 +52,41 @@ def read_report(demo: TinyDemo) -> str:
     return (demo.out / "report.html").read_text()
 
 
-# --- feature credit --------------------------------------------------------------------------------------------------
+# --- credit ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_finished_demo_is_opened_and_credit_by_features_is_trained_beside_its_control(tiny_demo, monkeypatch):
-    """In the demo of the fixture no latent earns a role. Here two have one, so that only the last arms are trained."""
-
-    def earn_roles(stages: Stages, tsae: Any) -> Roles:
-        trials = [make_trial(0, "shortcut", "direct"), make_trial(1, "computation", "result 3")]
-        return make_roles(*trials, tsae=tsae, policy=stages.base.fingerprint())
-
+def test_a_finished_demo_is_opened_with_credit_by_features_beside_its_control(tiny_demo: TinyDemo):
     before = saved_files(tiny_demo.out)
-    monkeypatch.setattr(Stages, "earn_roles", earn_roles)
     output = run_tiny(tiny_demo.out, "--json")
     assert output.code == 0 and {path: saved_files(tiny_demo.out)[path] for path in before} == before
     result = json.loads(output.text)
-    assert set(result["evaluations"]) == {BASE, RESAMPLED, *ARMS, FEATURES, WRITTEN}
+    assert set(result["evaluations"]) == {BASE, RESAMPLED, *ARMS, *CREDIT}
     assert {"fve", "l0", "ce_recovered"} <= set(result["dictionary"]) and {"summary", "table"} == set(result["roles"])
     assert set(result["tracks"]) == {"easy", "medium", "hard"} and "drift" in result["tracks"]["hard"]
     assert {"summary", "table", "relations", "behavior"} == set(result["comparison"])
-    assert result["findings"][-1].startswith("Credit by features, less its control, a format gate: ")
-    assert result["report"] == str(tiny_demo.out / "report.html") and "training" in result["seconds"]
+    features, control = result["credit"]
+    assert [row["success"] for row in features] == ["valid", "lucky"]
+    assert {"p", "paid", "control_p", "control_paid"} < set(features[0]) and "control_p" not in control[0]
+    assert result["findings"][-1].startswith("Credit by features, less its control, the likelihood alone: ")
+    assert result["report"] == str(tiny_demo.out / "report.html") and "credit" in result["seconds"]
+
+
+def test_the_report_says_what_both_arms_of_credit_read(tiny_demo: TinyDemo):
     index = json.loads(re.findall(r'id="report-index"[^>]*>(.*?)</script>', read_report(tiny_demo), re.DOTALL)[0])
-    runs = ["easy", "medium", "hard", "hard-valid-only", "hard-features", "hard-written-only"]
+    runs = ["easy", "medium", "hard", "hard-valid-only", "deep", "deep-likelihood", "deep-features", "deep-valid-only"]
     assert [run["name"] for run in index["runs"]] == runs
     assert len(index["features"]["tracks"]) > 0 and len(index["comparisons"]) == 1
+    features, likelihood = index["rollouts"]["payments"]
+    assert features["scheme"]["sources"] == ["likelihood", "latents"] and features["control"]["name"] == "likelihood"
+    assert likelihood["scheme"]["sources"] == ["likelihood"] and likelihood["control"] is None
+    assert not any("What the credit of" in sentence for sentence in index["left_out"])
 
 
-def test_without_roles_the_demo_says_that_no_policy_is_trained_by_them(tiny_demo: TinyDemo):
-    assert "7 Credit. No latent has earned a role that credit uses" in tiny_demo.last.text
-    assert "Finding 5. Credit by features was not tried" in tiny_demo.last.text
+def test_credits_are_compared_at_one_unit_of_advantages(tiny_demo: TinyDemo):
+    scales = {
+        path.parent.name: Run.open(path.parent).config.scale for path in tiny_demo.out.glob("*/deep*/manifest.json")
+    }
+    assert scales == dict.fromkeys(("deep", "deep-likelihood", "deep-features", "deep-valid-only"), "none")
 
 
 def test_without_training_the_base_alone_is_measured_beside_what_is_there(tiny_demo: TinyDemo):

@@ -1,5 +1,6 @@
 """Numbers, sentences and findings of the demo, from results made by hand."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,9 @@ from grpo_fixtures import make_rollout
 from interp.demo.answers import ALL, Answers
 from interp.demo.findings import findings
 from interp.demo.plan import MINUTES, PRESETS, Plan
-from interp.demo.stages import BASE, EASY, FEATURES, HARD, MEDIUM, ORACLE, RESAMPLED, WRITTEN
+from interp.demo.stages import BASE, DEEP, EASY, FEATURES, HARD, LIKELIHOOD, MEDIUM, ORACLE, RESAMPLED
 from interp.demo.text import (
+    STUDY_CLAIM,
     Section,
     credit_sentence,
     estimate_of,
@@ -20,12 +22,14 @@ from interp.demo.text import (
     passing_share,
     percent,
     points,
+    study_sentence,
     training_section,
     trust,
     up_and_down,
 )
 from interp.rollouts import Rollouts
 from interp.stats import Estimate
+from interp.studies.credit import CreditStudy
 from interp.studies.difficulty import DifficultyConfig
 from interp.studies.features import FeaturesConfig
 from interp.tasks import Chain
@@ -117,21 +121,34 @@ def test_the_control_is_the_last_row_of_the_table_of_training(tmp_path):
 )
 def test_what_came_out_of_credit_decides_its_sentence(features, control, outcome):
     plain = answers_of("ww", "ww")
-    answers = {HARD: plain, FEATURES: answers_of(features, features), WRITTEN: answers_of(control, control)}
+    answers = {DEEP: plain, FEATURES: answers_of(features, features), LIKELIHOOD: answers_of(control, control)}
     assert credit_sentence(answers).startswith(f"Features {outcome} their control")
+
+
+def test_the_study_of_credit_is_told_from_its_result_and_from_nothing_else(tmp_path):
+    file = tmp_path / "result.json"
+    assert study_sentence(file).endswith("has not been run yet.")
+    assert STUDY_CLAIM in {claim.name for claim in CreditStudy.claims}
+    name = f"{STUDY_CLAIM}: likelihood + latents minus likelihood: recovery, all depths"
+    measures = {name: {"exact shares": {"value": 0.08, "low": 0.02, "high": 0.14, "n": 3}}}
+    file.write_text(json.dumps({"verdicts": {STUDY_CLAIM: {"verdict": "supported"}}, "measures": measures}))
+    sentence = "The study of it, with seeds: supported; features come +8 [2, 14] points further from plain to oracle."
+    assert study_sentence(file) == sentence
+    file.write_text(json.dumps({"verdicts": {}, "measures": {}}))
+    assert study_sentence(file) == "The study of it, with seeds: not judged."
 
 
 def test_there_are_five_findings_each_with_intervals_however_it_comes_out():
     answers = {name: answers_of("vd", "lw") for name in (BASE, RESAMPLED, EASY, MEDIUM, HARD, ORACLE)}
     roles = make_roles(make_trial(7, "shortcut"), tsae=axes_dictionary(4, layer=0))
     without_credit = list(findings(answers, roles))
-    sentences = list(findings(answers | {FEATURES: answers_of("vv", "lw"), WRITTEN: answers_of("vv", "vw")}, roles))
-    assert len(sentences) == len(without_credit) == 5 and sentences[:4] == without_credit[:4]
+    credit = {FEATURES: answers_of("vv", "lw"), LIKELIHOOD: answers_of("vv", "vw")}
+    sentences = list(findings(answers | credit, roles))
+    assert len(sentences) == 5 and sentences[:4] == without_credit, "without credit there is no finding of it"
     assert all("[" in sentence for sentence in sentences)
     lucky = percent(answers[BASE].lucky_share(HARD))
     assert sentences[0] == f"Lucky, of right answers to hard problems: base {lucky}, base again {lucky}%."
-    assert sentences[4].startswith("Credit by features, less its control, a format gate: valid -25 [")
-    assert "was not tried" in without_credit[4]
+    assert sentences[4].startswith("Credit by features, less its control, the likelihood alone: valid -25 [")
 
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
