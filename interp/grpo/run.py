@@ -1,6 +1,7 @@
 """A run's directory: its spec, its metrics, and its checkpoints, whole at any moment.
 
-    manifest.json      config, problems, credit, task (of a file, its place too), fingerprints of base and task
+    manifest.json      config, problems, credit, task (of a file, its place too), fingerprints of base and task; and
+                       which monitors looked at the run, from which step on
     metrics.jsonl      one line per step
     checkpoint-<k>/    the policy after k updates, an ordinary Hugging Face directory, and the rollouts/ it sampled then
     state/             what it takes to resume bit for bit: weights, moments, and what `loop._save_state` lists

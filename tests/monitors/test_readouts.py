@@ -184,10 +184,12 @@ def test_a_judge_of_other_settings_labels_layer_dictionary_or_base_is_refused():
     tsae, other = dictionary(BASE), dictionary(BASE, seed=1)
     latents = ReadoutCredit([Latents(tsae, 1)])
     labels = label_rollouts([STEPS], None, successes("vl")[::2])
+    others = label_rollouts([LONG], None, successes("vl", n=25)[2::2])
     of_other_base = replace(other, made_from={"policy-0": "another"})
     cases = [
         (paying(), replace(paying(), sources=[LONG], audits=5), "expected a judge with the audits of the readout"),
         (paying(labels=labels), replace(paying(), sources=[LONG]), "a judge with the 24 labels .*, got 0"),
+        (paying(labels=labels), replace(paying(), sources=[LONG], labels=others), "labels .*, got 24 of other texts"),
         (latents, ReadoutCredit([Latents(dictionary(BASE, layer=2), 2)]), "reads latents at layer 1, .*, got layer 2"),
         (
             latents,
