@@ -152,8 +152,8 @@ class ReadoutCredit:
         self._fit = Logistic(**fit) if fit else None
 
     def _refit(self) -> None:
-        if self._known.has_both_kinds:
-            self._fit = self._known.fit(self.ridge)
+        if (known := self._known).has_both_kinds:
+            self._fit = known.fit(self.ridge)
 
     @property
     def _known(self) -> Labels:

@@ -16,6 +16,8 @@ MAX_STEPS = 60
 TOLERANCE = 1e-9
 MIN_STD = 1e-6
 """Columns that vary less than this are left out."""
+MIN_HALF = 64
+"""Columns of a product from which on it is made in halves."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,18 @@ def fit_logistic(
     """The regression of least `sum_b weight_b loss_b + ridge / 2 |weights|^2`. Texts of both kinds are needed."""
     x_BF, y_B = x_BF.double(), is_valid_B.double()
     weight_B = torch.ones_like(y_B) if weight_B is None else weight_B.double()
-    mean_F = x_BF.mean(0)
-    std_F = x_BF.std(0, correction=0)
-    std_F = torch.where(std_F > MIN_STD, std_F, torch.inf)
-    scale_F = torch.ones_like(mean_F) if scale_F is None else scale_F.double()
-    varies_F = std_F.isfinite()  # of a thousand latents few are ever active where they are read
-    z_BV = ((x_BF - mean_F) / std_F * scale_F)[:, varies_F]
+    scale_F = torch.ones_like(x_BF[0]) if scale_F is None else scale_F.double()
+    differs_F = (x_BF != x_BF[:1]).any(0)  # of a thousand latents few are ever active where they are read
+    x_BV = x_BF[:, differs_F]
+    mean_V = x_BV.mean(0)
+    std_V = x_BV.std(0, correction=0) if len(mean_V) else mean_V
+    std_V = torch.where(std_V > MIN_STD, std_V, torch.inf)
+    z_BV = (x_BV - mean_V) / std_V * scale_F[differs_F]
     in_span = len(z_BV) < z_BV.shape[1]  # then the weights lie in the span of the rows
     weight_V, bias = (_fit_in_span if in_span else _newton)(z_BV, y_B, weight_B, ridge)
-    weight_F = torch.zeros_like(mean_F).masked_scatter(varies_F, weight_V)
+    mean_F = x_BF[0].masked_scatter(differs_F, mean_V)
+    std_F = torch.full_like(mean_F, torch.inf).masked_scatter(differs_F, std_V)
+    weight_F = torch.zeros_like(mean_F).masked_scatter(differs_F, weight_V)
     return Logistic(mean_F, std_F, weight_F * scale_F, bias)
 
 
@@ -92,8 +97,8 @@ def _newton(z_BF: Tensor, y_B: Tensor, weight_B: Tensor, ridge: float) -> tuple[
         p_B = (design_BG @ theta_G).sigmoid()
         gradient_G = design_BG.T @ (weight_B * (p_B - y_B)) + penalty_G * theta_G
         curvature_B = weight_B * (p_B * (1 - p_B)).clamp(min=1e-9)
-        hessian_GG = design_BG.T @ (design_BG * curvature_B[:, None]) + penalty_G.diag()
-        step_G, before = torch.linalg.solve(hessian_GG, gradient_G), loss(theta_G)
+        hessian_GG = _gram(design_BG * curvature_B.sqrt()[:, None]) + penalty_G.diag()
+        step_G, before = _solve(hessian_GG, gradient_G), loss(theta_G)
         size = 1.0
         while loss(theta_G - size * step_G) > before and size > 1e-6:
             size /= 2
@@ -101,3 +106,20 @@ def _newton(z_BF: Tensor, y_B: Tensor, weight_B: Tensor, ridge: float) -> tuple[
         if float((gradient_G * step_G).sum()) < TOLERANCE:
             break
     return theta_G[:-1], theta_G[-1]
+
+
+def _gram(x_BG: Tensor) -> Tensor:
+    """x^T x. Of a large one, each product of two halves is made once."""
+    n = x_BG.shape[1] // 2
+    if n < MIN_HALF:
+        return x_BG.T @ x_BG
+    first_Bn, second_Bm = x_BG[:, :n], x_BG[:, n:]
+    product_nm = first_Bn.T @ second_Bm
+    return torch.cat([torch.cat([_gram(first_Bn), product_nm], 1), torch.cat([product_nm.T, _gram(second_Bm)], 1)])
+
+
+def _solve(hessian_GG: Tensor, gradient_G: Tensor) -> Tensor:
+    factor_GG, info = torch.linalg.cholesky_ex(hessian_GG)
+    if int(info):  # the penalty is lost in rounding
+        return torch.linalg.solve(hessian_GG, gradient_G)
+    return torch.cholesky_solve(gradient_G[:, None], factor_GG)[:, 0]
