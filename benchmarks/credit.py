@@ -1,157 +1,302 @@
-"""Credit by latents with roles on deep problems, beside uniform credit and its own control: what it does and costs.
+"""What reading adds to a step of GRPO: credit by each readout, beside plain GRPO, in one run.
 
-One dictionary of the shipped organism and the roles its latents have earned; then the same GRPO run on deep problems
-with each credit and several seeds. The control replaces each latent that has a role by a random active one without.
+    plain                     nothing is read
+    likelihood                the base reads every success
+    likelihood + latents      and a dictionary encodes what is read before the answer is announced
+    likelihood + residual     the same residuals without a dictionary
+    text                      counts of tokens: no policy reads
 
-    rates      on held-out problems of every depth, with intervals over problems, for each run by itself: an interval
-               over so few seeds would say little
-    gates      the share of its reward that each credit lets a success of the base keep, by kind of success
-    cost       the time that credit takes, as a share of the time that sampling the same rollouts took
+The arms take turns at every step, on the same problems with the same draws: the learning rate is close to zero, so the
+policies stay as they are. `reading` is the time in the credit scheme: reading, auditing, fitting, paying. A whole step
+may take less than a plain one all the same, since rows that are paid nothing are left out of the update; so what
+reading adds is stated as a share of a plain step. Schemes begin with labels of the base and their edits, as in the
+studies, so that a fit costs what it costs there. Directions of the dictionary are random, and its latents are active on
+20% of tokens down to one in 100,000, as those of a fitted one: nothing else of it takes time. Peak memory is that of
+one step, in a fresh process.
 
-Runs are saved, and a stopped one is continued. This is a benchmark, not a study with all its controls.
+    organism   the shipped base, 32 x 8 rollouts of deep problems
+    model      a Hugging Face directory, 4 x 4 rollouts of word problems, LoRA adapters; rewarded is an even number of
+               words, and valid is one that four divides
 
-    python benchmarks/credit.py
+    python benchmarks/credit.py                   python benchmarks/credit.py --parts model --model DIRECTORY
 """
 
+import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
-from common import write_result
+from common import peak_memory, provenance, result_path, stored_part
 
-from interp.activations import CollectConfig, collect
-from interp.credit import Credit, CreditScheme, FeatureCredit, RolloutBatch, Uniform
-from interp.features import Roles, RolesConfig, earn_roles
-from interp.grpo import GRPOConfig, train
+from interp.artifacts import versions as versions_of
+from interp.artifacts import write_json
+from interp.credit import Credit, CreditScheme, ReadoutCredit, RolloutBatch
+from interp.display import text_columns
+from interp.grpo import GRPOConfig, UpdateConfig
+from interp.grpo.batches import Collector
+from interp.grpo.learner import Learner
+from interp.grpo.metrics import step_metrics
+from interp.grpo.sources import problem_source
 from interp.organism import load_task, shipped_path
 from interp.policy import Policy, SampleConfig
-from interp.rollouts import Rollout, Series, roll_out
-from interp.rollouts.evaluate import EvaluateConfig, evaluate
-from interp.tsae import TSAE, fit, preset
+from interp.readouts import (
+    BEFORE_MARKER,
+    Labels,
+    Latents,
+    Likelihood,
+    Place,
+    Residual,
+    Source,
+    TextCounts,
+    label_rollouts,
+    lucky_edits,
+    read_rollouts,
+    with_base_rate,
+)
+from interp.rollouts import Rollout, roll_out
+from interp.tasks.base import Problem, Span, Task, Verdict
+from interp.tasks.words import Words
+from interp.tsae import TSAE
 
-LAYER, DEEP = 2, "deep"
-OURS, CONTROL = "features", "features-control"
-SUCCESSES: dict[str, Callable[[Rollout], bool]] = {
-    "direct answers": lambda rollout: rollout.format == "direct",
-    "valid chains": lambda rollout: bool(rollout.valid),
-    "lucky chains": lambda rollout: rollout.format not in ("direct", "malformed") and not rollout.valid,
-}
-"""Kinds of correct answers."""
-MEASURES = ("valid_rate", "pass_rate", "direct_share", "malformed_share", "valid_given_written")
+MODEL = Path(__file__).parent.parent / "build" / "real" / "smollm2"
+PLAIN = "plain"
+ARMS = (PLAIN, "likelihood", "likelihood + latents", "likelihood + residual", "text")
+LR = 1e-8
+MOST, LEAST = 0.2, 1e-5
+"""Shares of tokens on which the most and the least active latents are active. The others lie between, evenly in their
+logarithms."""
 
 
 @dataclass(frozen=True)
 class Config:
-    seeds: int = 3
-    steps: int = 40
-    """Steps of GRPO."""
-    tokens: int = 300_000
-    """Tokens that the dictionary is fitted on."""
-    fit_steps: int = 2000
-    problems: int = 128
-    """Problems of each level that roles are earned on."""
-    random_latents: int = 60
-    """Random latents for each kind of contrast, from which the control takes its own."""
-    out: Path = Path("runs/credit-once")
-    repeats: int = 5
-    """Repeats of the timing, of which the fastest counts."""
-    threads: int = 1
-    save_result: bool = True
-    """False for a dry run."""
+    parts: tuple[str, ...] = ("organism", "model")
+    model: Path = MODEL
+    threads: int = 2
+    steps: int = 8
+    """Steps of the organism that are timed, after one to warm up."""
+    model_steps: int = 2
+    new_tokens: int = 32
+    """Tokens in a completion of the model, at most."""
+    label_problems: int = 120
+    """Problems of the organism whose answers, and their edits, are labels from before the run. The model has a fifth as
+    many."""
+    memory: bool = True
+    """Measure peak memory, each arm in its own process."""
+    keep: bool = True
+    """Write the result; not for a dry run."""
 
 
-def fit_dictionary(config: Config) -> TSAE:
-    series = Series.from_dirs([shipped_path()])
-    collecting = CollectConfig((LAYER,), tokens=config.tokens, levels=("shallow", "middle", DEEP))
-    store = collect(series, load_task(shipped_path()), config=collecting, out=config.out / "store")
-    defaults = preset("interp")
-    training = replace(defaults.training, steps=config.fit_steps)
-    return fit(store, replace(defaults, width=1024, k=16, training=training), out=config.out / "tsae")
+@dataclass(frozen=True)
+class CountedWords(Task):
+    """Word problems, of which a completion with an even number of words is rewarded. Its last two words announce and
+    give the answer."""
+
+    stories: Words = Words()
+
+    @property
+    def name(self) -> str:
+        return "counted-words"
+
+    def fingerprint(self) -> str:
+        return f"counted {self.stories.fingerprint()}"
+
+    def problem(self, split: str, level: int | str | None, index: int) -> Problem:
+        return self.stories.problem(split, level, index)
+
+    def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
+        return self.stories.problems(split, level, n, start=start)
+
+    def verify(self, problem: Problem, completion: str) -> Verdict:
+        words = completion.split()
+        is_even, last = len(words) % 2 == 0, len(completion.rstrip())
+        before = completion.rstrip().rfind(" ")
+        has_both = len(words) > 2 and before > 0 and completion[before - 1] != " "
+        spans = (Span(before - 1, before, "marker"), Span(before + 1, last, "answer")) if has_both else ()
+        return Verdict(is_even, is_even, is_even and len(words) % 4 == 0, "prose", spans=spans)
 
 
-def load_or_earn_roles(tsae: TSAE, base: Policy, config: Config) -> Roles:
-    path = config.out / "roles"
-    earning = RolesConfig(problems=config.problems, random_latents=config.random_latents, rollout_problems=0)
-    if not path.exists():
-        earn_roles(tsae, base, load_task(shipped_path()), earning).save(path)
-    roles = Roles.load(path, made_from={"tsae": tsae.fingerprint()})
-    if roles.config != earning:
-        raise SystemExit(f"{path} holds roles earned with other settings: choose another --out, or delete it")
-    return roles
+# --- what is timed -------------------------------------------------------------------------------------------------
 
 
-def train_and_measure(name: str, seed: int, credit: CreditScheme, base: Policy, config: Config) -> dict[str, Any]:
-    training = GRPOConfig(steps=config.steps, prompts=32, save_every=config.steps, sampling=SampleConfig(seed=seed))
-    out = config.out / name / f"{seed}"
-    run = train(base, load_task(shipped_path()), problems=DEEP, config=training, credit=credit, out=out)
-    gates = run.table()["gate"].to_list()
-    return {"gate": round(sum(gates) / len(gates), 4), **measure_rates(run.policy(device="cpu"))}
+@dataclass(frozen=True)
+class Setting:
+    """A base with its task, and what the schemes begin with."""
+
+    base: Policy
+    task: Task
+    level: str | None
+    layer: int
+    width: int
+    """Latents of the dictionary."""
+    config: GRPOConfig
+    steps: int
+    labelled: Sequence[Rollout]
 
 
-def measure_rates(policy: Policy) -> dict[str, Any]:
-    """Rates over all depths together, and over deep problems."""
-    evaluation = evaluate(policy, load_task(shipped_path()), EvaluateConfig(problems=40, group=8, k=(1,)))
-    groups = {"all depths": ("all", "all"), DEEP: ("level", DEEP)}
+def setting_of(part: str, config: Config) -> Setting:
+    torch.set_num_threads(config.threads)
+    if part == "organism":
+        base, task = Policy.load(shipped_path(), device="cpu"), load_task(shipped_path())
+        sampling, update, prompts = SampleConfig(group=8, rows=256), UpdateConfig(lr=LR), 32
+        labelled = [row for row in labelled_rows(base, task, config.label_problems, sampling) if row.reward > 0]
+        labelled += lucky_edits(base, task, labelled)
+        level, layer, width, steps = "deep", 2, 1024, config.steps
+    else:
+        base, task = Policy.load(config.model, device="cpu"), CountedWords()
+        sampling = SampleConfig(group=4, max_new_tokens=config.new_tokens, rows=64)
+        update, prompts = UpdateConfig(lr=LR, micro_tokens=1024, lora_rank=8), 4
+        labelled = [row for row in labelled_rows(base, task, config.label_problems // 5, sampling) if row.reward > 0]
+        level, layer, width, steps = None, base.n_layers // 2, 4096, config.model_steps
+    grpo = GRPOConfig(steps=steps + 1, prompts=prompts, sampling=sampling, update=update, scale="none")
+    return Setting(base, task, level, layer, width, grpo, steps, labelled)
+
+
+def labelled_rows(base: Policy, task: Task, problems: int, sampling: SampleConfig) -> list[Rollout]:
+    return roll_out(base, task, task.problems("train", None, problems), sampling, purpose="labels", progress=False).rows
+
+
+class TimedCredit:
+    """A scheme, and the seconds that it takes."""
+
+    def __init__(self, scheme: ReadoutCredit) -> None:
+        self.scheme, self.seconds, self.cpu_seconds = scheme, 0.0, 0.0
+
+    def __call__(self, batch: RolloutBatch) -> Credit:
+        return self._timed(lambda: self.scheme(batch))
+
+    def observe(self, batch: RolloutBatch) -> None:
+        self._timed(lambda: self.scheme.observe(batch))
+
+    def fresh(self) -> "TimedCredit":
+        return TimedCredit(self.scheme.fresh())
+
+    def state(self) -> Any:
+        return self.scheme.state()
+
+    def load_state(self, state: Any) -> None:
+        self.scheme.load_state(state)
+
+    def _timed(self, work: Callable[[], Any]) -> Any:
+        start, cpu = time.perf_counter(), time.process_time()
+        result = work()
+        self.seconds += time.perf_counter() - start
+        self.cpu_seconds += time.process_time() - cpu
+        return result
+
+
+def sources_of(arm: str, case: Setting) -> list[Source]:
+    match arm:
+        case "likelihood":
+            return [Likelihood()]
+        case "likelihood + latents":
+            return [Likelihood(), Latents(random_latents(case), case.layer)]
+        case "likelihood + residual":
+            return [Likelihood(), Residual(case.layer)]
+    return [TextCounts()]
+
+
+def random_latents(case: Setting) -> TSAE:
+    """Random directions, active on given shares of what is read of the labelled answers."""
+    place = Place(case.layer, BEFORE_MARKER)
+    x_SD, _ = read_rollouts(case.base, case.labelled, [place], logprobs=False).residuals_at(*place)
+    d = case.base.d_model
+    encoder_DF = torch.randn(d, case.width, generator=torch.Generator().manual_seed(0)) / d**0.5
+    zeros_F = torch.zeros(case.width)
+    share_F = MOST * (LEAST / MOST) ** torch.linspace(0, 1, case.width)
+    ordered_SF = (x_SD @ encoder_DF).sort(0, descending=True).values
+    threshold_F = ordered_SF.gather(0, (share_F * len(x_SD)).long()[None])[0]
+    return TSAE(encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(d), threshold_F, (case.width,), layer=case.layer)
+
+
+def scheme_of(arm: str, case: Setting) -> TimedCredit | None:
+    if arm == PLAIN:
+        return None
+    sources = sources_of(arm, case)
+    labels: Labels = with_base_rate(label_rollouts(sources, case.base, case.labelled), 0.03, 32)
+    return TimedCredit(ReadoutCredit(sources, labels=labels))
+
+
+class StepArm:
+    """Steps of GRPO with the credit of an arm."""
+
+    def __init__(self, arm: str, case: Setting) -> None:
+        self.config, self.credit = case.config, scheme_of(arm, case)
+        problems = problem_source(case.task, case.level, steps=case.config.steps, seed=0)
+        credit: CreditScheme | None = self.credit
+        self.collector = Collector(case.task, problems, case.config, credit, arm, case.base)
+        self.learner = Learner(case.base, case.config)
+
+    def run(self, step: int) -> dict[str, float]:
+        """Seconds of one step, and of the credit in it."""
+        before = (self.credit.seconds, self.credit.cpu_seconds) if self.credit else (0.0, 0.0)
+        start, cpu = time.perf_counter(), time.process_time()
+        batch = self.collector.collect(self.learner.policy, step, step * self.config.prompts)
+        step_metrics(batch, self.config.sampling.group)
+        self.learner.update(batch.rollout_batch, batch.advantages_BL, batch.loss_mask_BL, step)
+        measured = {"step": time.perf_counter() - start, "step_cpu": time.process_time() - cpu}
+        after = (self.credit.seconds, self.credit.cpu_seconds) if self.credit else (0.0, 0.0)
+        trained = (batch.advantages_BL != 0).any(1).double().mean()
+        successes = sum(row.reward > 0 for row in batch.rollouts) / len(batch.rollouts)
+        reading = {"reading": after[0] - before[0], "reading_cpu": after[1] - before[1]}
+        return measured | reading | {"rows_trained": float(trained), "successes": successes}
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------
+
+
+def measure(part: str, config: Config) -> dict[str, Any]:
+    case = setting_of(part, config)
+    arms, steps = {arm: StepArm(arm, case) for arm in ARMS}, {arm: list[dict[str, float]]() for arm in ARMS}
+    for step in range(case.steps + 1):
+        for name, arm in arms.items():
+            measured = arm.run(step)
+            if step:
+                steps[name].append(measured)
+    means = {name: {key: statistics.mean(row[key] for row in rows) for key in rows[0]} for name, rows in steps.items()}
+    plain = means[PLAIN]
+    adds = {name: round(mean["reading"] / plain["step"], 4) for name, mean in means.items() if name != PLAIN}
+    adds_cpu = {
+        name: round(mean["reading_cpu"] / plain["step_cpu"], 4) for name, mean in means.items() if name != PLAIN
+    }
+    memory = {arm: round(peak_memory(memory_arm, arm, part, config), 1) for arm in ARMS} if config.memory else {}
     return {
-        name: {
-            measure: [round(value, 4) for value in (estimate.value, estimate.low, estimate.high)]
-            for measure, estimate in evaluation.measures(0, by=by, group=group).items()
-            if measure in MEASURES
-        }
-        for name, (by, group) in groups.items()
+        "unit": "seconds per step",
+        "arms": {name: {key: round(value, 5) for key, value in mean.items()} for name, mean in means.items()},
+        "reading adds, share of a plain step": adds,
+        "the same in CPU seconds": adds_cpu,
+        "peak_memory_mib": memory,
+        "labels": len(case.labelled),
+        "parameters": sum(p.numel() for p in case.base.model.parameters()),
+        "measured": provenance(torch.device("cpu")),
     }
 
 
-def measure_gates_and_cost(credits: Mapping[str, CreditScheme], base: Policy, config: Config) -> dict[str, Any]:
-    """Of each credit, on what the base writes."""
-    task, sampling, start = load_task(shipped_path()), SampleConfig(group=8), time.perf_counter()
-    problems = [problem for level in ("middle", DEEP) for problem in task.problems("eval", level, 32)]
-    rollouts = roll_out(base, task, problems, sampling, progress=False).rows
-    sampling_seconds = time.perf_counter() - start
-    batch, results = RolloutBatch.from_rollouts(rollouts, sampling.group, policy=base), {}
-    kinds = {
-        kind: [i for i, rollout in enumerate(rollouts) if rollout.correct and is_kind(rollout)]
-        for kind, is_kind in SUCCESSES.items()
-    }
-    for name, scheme in credits.items():
-        seconds, credit = [], Credit.uniform(batch)
-        for _ in range(config.repeats):
-            start = time.perf_counter()
-            credit = scheme(batch)
-            seconds.append(time.perf_counter() - start)
-        gates = {kind: [round(float(credit.gate_B[rows].mean()), 3), len(rows)] for kind, rows in kinds.items()}
-        results[name] = {"mean gate, rollouts": gates, "share of sampling": round(min(seconds) / sampling_seconds, 3)}
-    return results
+def memory_arm(arm: str, part: str, config: Config) -> Callable[[], float]:
+    """One step of an arm, for `peak_memory`."""
+    steps = StepArm(arm, setting_of(part, config))
+    return lambda: steps.run(0)["step"]
 
 
 def main(config: Config) -> None:
-    torch.set_num_threads(config.threads)
-    base = Policy.load(shipped_path(), device="cpu")
-    roles = load_or_earn_roles(tsae := fit_dictionary(config), base, config)
-    print(roles, flush=True)
-    credits: dict[str, CreditScheme] = {
-        "uniform": Uniform(),
-        OURS: FeatureCredit(tsae, roles),
-        CONTROL: FeatureCredit(tsae, roles, control_seed=0),
-    }
-    runs: dict[str, dict[str, Any]] = {name: {} for name in credits}
-    for seed in range(config.seeds):
-        for name, credit in credits.items():
-            runs[name][f"seed {seed}"] = train_and_measure(name, seed, credit, base, config)
-            print(name, seed, runs[name][f"seed {seed}"], flush=True)
-    if config.save_result:
-        cost = measure_gates_and_cost(credits, base, config)
-        rates = {
-            name: sum(rates["all depths"]["valid_rate"][0] for rates in by_seed.values()) / len(by_seed)
-            for name, by_seed in runs.items()
-        }
-        arms, unit = {name: rates[name] for name in (OURS, CONTROL)}, "valid rate over all depths, mean of seeds"
-        more = {"roles": repr(roles), "gates and cost": cost, "base": measure_rates(base), "runs": runs}
-        print(write_result("credit", torch.device("cpu"), unit, arms, CONTROL, **more))
+    results = {part: measure(part, config) for part in config.parts}
+    rows = [
+        [part, arm, f"{one['step']:.3f}", f"{one['reading']:.4f}",
+         f"{result['reading adds, share of a plain step'].get(arm, 0):.1%}",
+         f"{result['the same in CPU seconds'].get(arm, 0):.1%}", str(result["peak_memory_mib"].get(arm, "-"))]
+        for part, result in results.items()
+        for arm, one in result["arms"].items()
+    ]  # fmt: skip
+    print(text_columns(["part", "arm", "step", "reading", "adds", "adds, CPU", "peak MiB"], rows))
+    if config.keep:
+        device = torch.device("cpu")
+        parts = {name: results.get(name) or stored_part("credit", device, name, {}) for name in ("organism", "model")}
+        settings = asdict(config) | {"model": config.model.name}
+        versions = versions_of("interp", "torch", "transformers")
+        write_json(result_path("credit", device), {"name": "credit", "versions": versions, **parts, "config": settings})
 
 
 if __name__ == "__main__":
