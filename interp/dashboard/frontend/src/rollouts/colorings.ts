@@ -126,7 +126,7 @@ const RULES: readonly Rule[] = [
   {
     key: "read",
     label: "read",
-    what: "What the credit's readout read at the token: the log-odds that the success is valid, added to those of a mean text.",
+    what: "What the credit's readout read at the token, in log-odds that the success is valid. A direct answer is also read at the end of its question.",
     kind: "diverging",
     unit: "nats",
     values: (reading) => {
