@@ -206,7 +206,7 @@ class HardSamples(Study[HardSamplesConfig]):
         alone = ", ".join(config.likelihood_with) or "no strategy"
         return f"""\
 {config.seeds} bases, each an organism built with a seed of its own ({config.build_steps} steps). From each, every arm
-is trained {config.repeats} times on deep problems (depths 8 and 9), in steps of {config.prompts} prompts x
+has {config.repeats} trainings on deep problems (depths 8 and 9), in steps of {config.prompts} prompts x
 {config.group}. Advantages have no unit (scale none), in all arms alike, for gates are graded.
 
 Every training goes on until it has sampled {config.token_budget:,} tokens and made {config.steps} steps, at most

@@ -12,6 +12,7 @@ from interp.studies.hard_samples_measures import (
     ALL,
     DEEP,
     DEEPER,
+    DEPTHS,
     HANDLED,
     LUCKY,
     STEPS,
@@ -57,8 +58,8 @@ def rates_table(results: Results, title: str, by: str) -> Table:
         rate("pass_rate", DEEP, by), rate(LUCKY, DEEP, by), rate("malformed_share", ALL, by),
     ]  # fmt: skip
     head = [
-        "arm", "valid, depths 8 and 9", "valid, depth 10", "valid, depths 1 to 3", "valid, all depths",
-        "right, depths 8 and 9", "lucky share of these", "malformed, all depths",
+        "arm", *(f"valid, {DEPTHS[group]}" for group in (DEEP, DEEPER, HANDLED, ALL)), f"right, {DEPTHS[DEEP]}",
+        "lucky share of these", f"malformed, {DEPTHS[ALL]}",
     ]  # fmt: skip
     rows = [
         ["(the base)" if arm == BASE else arm, *(cell(results.mean(arm, one), 3) for one in measures)]
@@ -131,10 +132,8 @@ def figures(results: Results) -> list[Figure]:
 
 def gains_figure(results: Results, by: str) -> "go.Figure":
     panels = {}
-    for title, measure in (
-        ("valid rate, depths 8 and 9", rate("valid_rate", DEEP, by)),
-        ("valid rate, depths 1 to 3", rate("valid_rate", HANDLED, by)),
-    ):
+    for group in (DEEP, HANDLED):
+        measure = rate("valid_rate", group, by)
         series = {
             label: [
                 point(strategy or NO_STRATEGY, results.mean(arm, measure))
@@ -144,7 +143,7 @@ def gains_figure(results: Results, by: str) -> "go.Figure":
             for role, label in ROLES.items()
         }
         others = {label: [point(NO_STRATEGY, results.mean(arm, measure))] for label, arm in OTHERS.items()}
-        panels[title] = {"": {**series, **others}}
+        panels[f"valid rate, {DEPTHS[group]}"] = {"": {**series, **others}}
     return dot_rows(panels, zero_line=False)
 
 

@@ -4,7 +4,8 @@ Between two checkpoints a rate is taken to be linear in the tokens (or steps). A
 which it is read is read at its end: its user has nothing later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +19,8 @@ TOKENS, STEPS = "tokens", "step"
 DEEP, HANDLED, ALL, DEEPER = "deep", "handled", "all", "deeper"
 GROUPS: Mapping[str, Sequence[int] | None] = {**GROUPS_OF_CREDIT, DEEPER: (10,)}
 """Depths: all of them, those that are trained on, those that the base handled, and one beyond."""
+DEPTHS = {DEEP: "depths 8 and 9", HANDLED: "depths 1 to 3", ALL: "all depths", DEEPER: "depth 10"}
+"""The groups by their depths, for a reader."""
 LUCKY = "lucky_share"
 GRID = 16
 """Places of a curve over tokens, from none to the budget."""
@@ -27,7 +30,7 @@ ByDepth = Mapping[str, Mapping[str, float]]
 
 def rate(name: str, group: str, by: str = TOKENS) -> Measure:
     """A rate over a group of depths, at an equal number of tokens or steps."""
-    title = f"{name.replace('_', ' ')}, {group} depths, equal {by.removesuffix('s')}s"
+    title = f"{name.replace('_', ' ')}, {DEPTHS[group]}, equal {by.removesuffix('s')}s"
     return share(title, lambda record: record.get("rates", {}).get(by, {}).get(group, {}).get(name))
 
 
@@ -55,23 +58,27 @@ def neighbours(points: Sequence[Point], by: str, value: float) -> list[Point]:
     return [points[-1]]
 
 
-def weights_at(points: Sequence[Point], by: str, value: float) -> list[tuple[Point, float]]:
-    """The neighbours of a value, each with its weight in the linear interpolation."""
+def interpolate(points: Sequence[Point], by: str, value: float, number_of: Callable[[Point], float]) -> float:
+    """A number of the points at a value, linear between its neighbours."""
     first, *rest = neighbours(points, by, value)
     if not rest:
-        return [(first, 1.0)]
-    share_of_last = (value - first[by]) / (rest[0][by] - first[by])
-    return [(first, 1 - share_of_last), (rest[0], share_of_last)]
+        return number_of(first)
+    way = (value - first[by]) / (rest[0][by] - first[by])
+    return number_of(first) + way * (number_of(rest[0]) - number_of(first))
+
+
+def rate_at(record: Any, by: str, value: float, group: str, name: str, measured: str = "measured") -> float:
+    """A rate of a run over a group of depths, where it has a number of tokens or steps."""
+    return interpolate(
+        record["points"], by, value, lambda point: group_mean(record[measured][str(point["step"])], name, GROUPS[group])
+    )
 
 
 def rates_at(record: Any, by: str, value: float) -> dict[str, dict[str, float | None]]:
     """Every rate of a run by group of depths, where it has a number of tokens or steps."""
-    parts = [
-        (record["measured"][str(point["step"])], weight) for point, weight in weights_at(record["points"], by, value)
-    ]
     rates = {}
-    for group, depths in GROUPS.items():
-        means = {name: sum(weight * group_mean(one, name, depths) for one, weight in parts) for name in RATES}
+    for group in GROUPS:
+        means = {name: rate_at(record, by, value, group, name) for name in RATES}
         passed = means["pass_rate"]
         rates[group] = {**means, LUCKY: (passed - means["valid_rate"]) / passed if passed else None}
     return rates
@@ -79,8 +86,7 @@ def rates_at(record: Any, by: str, value: float) -> dict[str, dict[str, float | 
 
 def numbers_at(points: Sequence[Point], by: str, value: float) -> dict[str, float]:
     """Steps, tokens and labels of a run there."""
-    parts = weights_at(points, by, value)
-    return {name: sum(weight * point[name] for point, weight in parts) for name in (STEPS, TOKENS, "labels")}
+    return {name: interpolate(points, by, value, itemgetter(name)) for name in (STEPS, TOKENS, "labels")}
 
 
 def group_mean(rates: ByDepth, name: str, depths: Sequence[int] | None) -> float:
@@ -123,15 +129,8 @@ def mean_curve(records: Sequence[Any], group: str) -> list[tuple[float, float]]:
     budget = records[0]["read_at"][TOKENS]
     curve = []
     for tokens in (budget * place / GRID for place in range(GRID + 1)):
-        curve.append((tokens, fmean(_watched_at(one, tokens, GROUPS[group]) for one in records)))
+        curve.append((tokens, fmean(rate_at(one, TOKENS, tokens, group, "valid_rate", "watched") for one in records)))
     return curve
-
-
-def _watched_at(record: Any, tokens: float, depths: Sequence[int] | None) -> float:
-    parts = weights_at(record["points"], TOKENS, tokens)
-    return sum(
-        weight * group_mean(record["watched"][str(point["step"])], "valid_rate", depths) for point, weight in parts
-    )
 
 
 def _mean_of(tables: Sequence[Mapping[str, Mapping[str, float | None]]]) -> dict[str, dict[str, float | None]]:
