@@ -137,10 +137,11 @@ class FirstErrorReadout:
         side_BL = torch.where(_is_paid(batch, credit)[:, None], before_BL, ~before_BL) & batch.mask_BL
         weights_BL = (1 - self.rest_weight) * normalize_weights(side_BL.float(), batch.mask_BL)
         is_split_B = (split_B > 0) & (split_B < batch.lengths_B)
-        n_successes = int((batch.rewards_B > 0).sum())
+        is_unread_P = ~self._read(batch)[1].columns.is_readable_B
         facts = {
             "chains_audited": float(self._readout.n_audited),
-            "split_share": float(is_split_B.sum()) / max(1, n_successes),
+            "split_share": float(is_split_B.sum()) / max(1, int((batch.rewards_B > 0).sum())),
+            "unreadable_part_share": float(is_unread_P.sum()) / max(1, len(is_unread_P)),
         }
         return replace(
             credit, weights_BL=weights_BL + self.rest_weight * batch.mask_BL, facts={**credit.facts, **facts}

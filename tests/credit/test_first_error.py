@@ -285,6 +285,7 @@ def test_a_part_that_cannot_be_read_is_taken_to_be_right_and_a_rollout_of_such_p
     for limit in (0.5, 1.0):
         even = FirstErrorReadout([Unreadable(0)], labels=labels, limit=limit)
         assert even(batch).weights_BL.equal(batch.mask_BL.float())
+        assert even(batch).facts["unreadable_part_share"] == 1 and SCHEME(batch).facts["unreadable_part_share"] == 0
 
 
 def test_completions_without_tokens_are_neither_read_nor_refused():
