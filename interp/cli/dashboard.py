@@ -29,6 +29,8 @@ class Dashboard(Args):
     """Names of latents, as a dashboard or `Notes.save` writes them. Default: the notes.json beside the results."""
     base: Path | None = None
     """The policy before training, as step 0 of a directory of checkpoints whose trainer did not save it."""
+    explain_credit: bool = False
+    """Have the base of each run read again what its credit read, if that has a name, such as likelihood."""
     report: Annotated[DashboardConfig, Flat] = field(default_factory=DashboardConfig)
     device: Name = "auto"
     """auto, cpu, cuda or mps."""
@@ -55,6 +57,7 @@ def dashboard_command(config: Annotated[Dashboard, Flat]) -> None:
         config=config.report,
         notes=config.notes,
         base=config.base,
+        explain_credit=config.explain_credit,
         device=config.device,
         dtype=config.dtype,
         progress=not config.json,

@@ -6,6 +6,7 @@ This room is called like a function, which is `make_dashboard`.
 
 subjects, inputs, finding     runs and series; results sorted and compared; results on disk
 visits, rollouts, readings    checkpoints visited; which rollouts are shown; what is known of each token
+payments, explaining          what credit read and paid, beside a control
 extras                        further values per token, from who makes the report
 latent_facts, examples        densities, the logit lens and neighbours; where each latent is strongest
 tracked, trials, comparisons  tracks, roles and comparisons as a report shows them
@@ -54,6 +55,7 @@ class CallableRoom(ModuleType):
         notes: "Notes | str | Path | None" = None,
         base: str | Path | None = None,
         extras: "Mapping[str, Extra] | None" = None,
+        explain_credit: bool = False,
         device: str = "auto",
         dtype: str = "auto",
         progress: bool = True,
@@ -62,8 +64,8 @@ class CallableRoom(ModuleType):
         from interp.dashboard.building import make_dashboard
 
         return make_dashboard(
-            *results, config=config, notes=notes, base=base, extras=extras, device=device, dtype=dtype,
-            progress=progress,
+            *results, config=config, notes=notes, base=base, extras=extras, explain_credit=explain_credit,
+            device=device, dtype=dtype, progress=progress,
         )  # fmt: skip
 
 

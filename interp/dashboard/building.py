@@ -11,6 +11,7 @@ from interp.dashboard.checkpoints import Checkpoints
 from interp.dashboard.comparisons import MeasuredComparison, add_comparison
 from interp.dashboard.config import DashboardConfig
 from interp.dashboard.dashboard import Dashboard
+from interp.dashboard.explaining import explain_named_credit
 from interp.dashboard.extras import Extra
 from interp.dashboard.features import Features
 from interp.dashboard.finding import open_results
@@ -39,6 +40,7 @@ def make_dashboard(
     notes: Notes | str | Path | None = None,
     base: str | Path | None = None,
     extras: Mapping[str, Extra] | None = None,
+    explain_credit: bool = False,
     device: str = "auto",
     dtype: str = "auto",
     progress: bool = True,
@@ -50,7 +52,8 @@ def make_dashboard(
     one base. `notes` are names of latents, or the file that holds them; by default those that lie beside results that
     are given as directories. `base` is step 0 of directories of checkpoints whose trainer did not save it. `extras`
     are further colourings of tokens by name: a value per token, by rollout or from a function of the rollout
-    (`interp.dashboard.extras`)."""
+    (`interp.dashboard.extras`). `explain_credit` has the base of each run read again what its credit read, if that
+    has a name (--credit likelihood)."""
     config = config or DashboardConfig()
     paths = [Path(result) for result in results if isinstance(result, str | Path)]
     objects = [
@@ -69,6 +72,8 @@ def make_dashboard(
         raise BadInput(f"expected {KINDS}, or directories of such, got none")
     with_shipped_policies(inputs)
     expect_together(inputs, allow_unrelated_policies=config.allow_unrelated_policies)
+    if explain_credit:
+        explain_named_credit(inputs, config, device, dtype)
     return Building(inputs, config, extras or {}, device, dtype, progress).dashboard()
 
 

@@ -10,15 +10,15 @@ from interp.dashboard.subjects import subject_of_run
 
 
 def test_each_run_with_monitors_has_a_sentence_and_one_without_has_none(tmp_path):
-    monitors = [Scripted((0.0, 2.0, 0.0, math.nan)), Scripted((0.0,) * 4, name="quiet")]
-    config = small_config(steps=3, save_every=3)
+    monitors = [Scripted((2.0, 0.0, 0.0, 0.0, math.nan)), Scripted((0.0,) * 5, name="quiet")]
+    config = small_config(steps=4, save_every=4)
     runs = [
         train_tiny(tmp_path / name, config, monitors=those, progress=False)
         for name, those in (("alarmed", monitors), ("calm", monitors[1:]), ("plain", ()))
     ]
     assert list(alarm_findings(map(subject_of_run, runs))) == [
         {
-            "text": "alarmed: alarms of monitors: scripted from step 1 to 2 (2, limit 1); scripted since step 3 (no "
+            "text": "alarmed: alarms of monitors: scripted from step 0 to 3 (2, limit 1); scripted since step 4 (no "
             "number, limit 1).",
             "detail": "Monitors: scripted, quiet.",
         },

@@ -99,6 +99,17 @@ def test_a_run_with_a_readout_says_what_is_missing_until_it_is_explained(run):
     assert (entry["scheme"]["name"], entry["control"]["name"]) == ("likelihood + text", "likelihood")
 
 
+def test_credit_that_has_a_name_is_explained_without_its_scheme(run, tmp_path):
+    from interp.credit import make_scheme
+
+    config = small_config(steps=1, save_every=1, scale="none", without_signal="go on")
+    named = train_tiny(tmp_path / "named", config, credit=make_scheme("likelihood-text"), progress=False)
+    report = interp.dashboard(named, run, config=CONFIG, explain_credit=True, **QUIET)
+    (entry,) = report.index["rollouts"]["payments"]
+    assert (entry["scheme"]["name"], entry["control"]["name"]) == ("likelihood + text", "likelihood")
+    assert [sentence[:27] for sentence in report.left_out if "credit" in sentence] == ["What the credit of run read"]
+
+
 def test_a_report_opens_where_it_is_told_to_and_knows_the_rows_of_rollouts(run):
     report = interp.dashboard(run, config=CONFIG, **QUIET)
     shown = [row for row in run.rollouts(2) if _is_shown(report, row)]

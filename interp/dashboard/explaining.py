@@ -1,0 +1,59 @@
+"""Explanations of runs whose credit has a name, such as `--credit likelihood`: their schemes can be made again.
+
+A scheme that was made in Python has labels and sources of its own. It is explained where it is known:
+`interp.dashboard(run, interp.grpo.explain_run(run, scheme))`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from interp.artifacts import to_json
+from interp.credit.readout import ReadoutCredit
+from interp.credit.registry import READOUT_SCHEMES
+from interp.dashboard.config import DashboardConfig
+from interp.dashboard.inputs import Inputs
+from interp.dashboard.rollouts import select_steps
+from interp.grpo.learned import explain_run, reads_for_credit
+from interp.grpo.run import Run
+from interp.grpo.specs import spec_of
+from interp.readouts.sources import Latents, Likelihood, Residual, Source
+
+if TYPE_CHECKING:
+    from interp.tsae import TSAE
+
+
+def explain_named_credit(inputs: Inputs, config: DashboardConfig, device: str, dtype: str) -> None:
+    """Add an explanation of each run whose credit has a name, at the checkpoints that are shown."""
+    explained = {row.run for explanation in inputs.explanations for row in explanation.rollouts}
+    tsae = None if inputs.tsae is None else inputs.tsae.result
+    for subject in inputs.subjects:
+        run = subject.run
+        if run is None or run.name in explained or not reads_for_credit(run):
+            continue
+        scheme = named_scheme(run, tsae)
+        shown = set(select_steps(subject.steps, config.checkpoints))
+        steps = [step for step in run.checkpoint_steps() if step in shown]
+        if scheme is not None and steps:
+            control = _control(scheme)
+            inputs.explanations.append(
+                explain_run(run, scheme, control=control, steps=steps, device=device, dtype=dtype)
+            )
+
+
+def named_scheme(run: Run, tsae: "TSAE | None") -> ReadoutCredit | None:
+    """The scheme with a name that a run was trained with; None if it had another."""
+    spec = run.manifest.get("credit")
+    schemes = (ReadoutCredit(sources) for sources in _sources(tsae))
+    return next((scheme for scheme in schemes if to_json(spec_of(scheme)) == spec), None)
+
+
+def _sources(tsae: "TSAE | None") -> Iterator[Sequence[Source]]:
+    """What each scheme with a name reads."""
+    yield from READOUT_SCHEMES.values()
+    if tsae is not None and tsae.layer is not None:
+        yield from ((Likelihood(), source) for source in (Latents(tsae, tsae.layer), Residual(tsae.layer)))
+
+
+def _control(scheme: ReadoutCredit) -> ReadoutCredit | None:
+    """The likelihood alone, where more is read."""
+    return ReadoutCredit([Likelihood()]) if Likelihood() in scheme.sources and len(scheme.sources) > 1 else None
