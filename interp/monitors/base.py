@@ -86,7 +86,7 @@ class Monitor(Protocol):
         ...
 
     def observe(self, step: MonitoredStep) -> Measurement | None:
-        """Look at a step, once. None: nothing was measured, and an alarm that stands goes on standing."""
+        """Look at a step, once. None: nothing was measured, and an alarm that stands stands on."""
         ...
 
     def state(self) -> "Mapping[str, Tensor]":

@@ -1,28 +1,36 @@
 """Frozen against live: the same readout and the same texts, read from the base and from the policy in training.
 
-    value = mean |p_live - p_base| / mean p_base                 with a readout that pays: probabilities of being valid
-    value = sum |x_live - x_base| / sum |x_base|                 with `sources`: what they read, latents for instance
+    value     = rank correlation of p_live and p_base       with a readout that pays: probabilities of being valid
+    value     = the mean of that over what is read          with `sources`: latents, for instance
+    gap       = mean |p_live - p_base|
+    gap_share = mean |p_live - p_base| / mean p_base
 
 The readout is fitted on one of the two readers. Where the two part, training has moved what is read: a feature no
-longer means what it meant, or the policy has learned to look valid to itself. Pay is what exceeds a multiple of the
-mean probability, so the difference of probabilities is measured in that unit. Where nearly all successes are lucky, all
-probabilities are small, and so are their plain differences.
+longer means what it meant, or the policy has learned to look valid to itself. Some of that is in every run that learns.
+Probabilities of the other reader are off by a factor soon, the more so the rarer valid answers are, and that does no
+harm: who is paid is decided by their order. So the alarm is for an order that is lost.
 
 Cost: every `every` steps, two readings of up to `rollouts` successes: two forwards without gradient.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from interp.artifacts import BadInput
-from interp.checks import Count, Name, Positive, expect_plausible
+from interp.checks import Count, Name, Range, expect_plausible
 from interp.monitors.base import Measurement, MonitoredRun, MonitoredStep
-from interp.monitors.paid import expect_readout, is_due, own_successes, rank_correlation
-from interp.readouts.columns import Columns, expect_sources, read_columns
+from interp.monitors.paid import expect_readout, is_due, own_successes, rank_correlations
+from interp.readouts.columns import expect_sources, read_columns
 from interp.readouts.sources import Source
+
+LEAST = 8
+"""Successes without which an order says little."""
 
 
 @dataclass(eq=False)
@@ -35,8 +43,8 @@ class FrozenLive:
     """Steps between measurements."""
     rollouts: Count = 64
     """Successes that are read, at most."""
-    limit: Positive = 0.5
-    """The greatest parting that is no alarm."""
+    least_correlation: Annotated[float, Range(-1, 1)] = 0.25
+    """The least rank correlation that is no alarm."""
     name: Name = "frozen_live"
 
     def __post_init__(self) -> None:
@@ -61,35 +69,25 @@ class FrozenLive:
             return None
         readout = None if self.sources is not None else expect_readout(step.scheme, self.name)
         rows = own_successes(step.batch, self.rollouts)
-        if len(rows) < 2 or (readout is not None and readout.is_waiting):
+        if len(rows) < LEAST or (readout is not None and readout.is_waiting):
             return None
         sources = readout.sources if readout is not None else self.sources or ()
         rollouts = [step.batch.rollouts[row] for row in rows]
         base, live = (read_columns(sources, reader, rollouts) for reader in (step.batch.base, step.batch.policy))
-        both = (base.is_readable_B & live.is_readable_B).nonzero()[:, 0].tolist()
-        if len(both) < 2:
+        both_B = base.is_readable_B & live.is_readable_B
+        if int(both_B.sum()) < LEAST:
             return None
-        base, live = base.at(both), live.at(both)
-        if readout is None:
-            return self._compare_columns(base, live)
-        return self._compare_probabilities(readout.probability(base), readout.probability(live))
+        values = [each.x_BF if readout is None else readout.probability(each)[:, None] for each in (base, live)]
+        return self._compare(*(values_BF[both_B] for values_BF in values))
 
-    def _compare_probabilities(self, base_B: Tensor, live_B: Tensor) -> Measurement:
-        gap = float((live_B - base_B).abs().mean())
-        numbers = {"gap": gap, "rank_correlation": rank_correlation(base_B, live_B)}
-        text = "the difference of P(valid) read live and frozen, as a share of its mean,"
-        return Measurement(gap / float(base_B.mean()), self.limit, "above", text, numbers)
-
-    def _compare_columns(self, base: Columns, live: Columns) -> Measurement | None:
-        total = float(base.x_BF.abs().sum())
-        if total == 0:
-            return None  # nothing was active
-        gap = float((live.x_BF - base.x_BF).abs().sum())
-        correlations = [rank_correlation(*columns) for columns in zip(base.x_BF.T, live.x_BF.T, strict=True)]
-        present = [one for one in correlations if one is not None]
-        numbers = {"rank_correlation": sum(present) / len(present) if present else None}
-        text = "the difference of what is read live and frozen, as a share of it,"
-        return Measurement(gap / total, self.limit, "above", text, numbers)
+    def _compare(self, base_BF: Float[Tensor, "B F"], live_BF: Float[Tensor, "B F"]) -> Measurement | None:
+        correlation_F = rank_correlations(base_BF, live_BF)
+        if np.isnan(correlation_F).all():
+            return None  # all texts read alike
+        gap = float((live_BF - base_BF).abs().mean())
+        numbers = {"gap": gap, "gap_share": gap / float(base_BF.abs().mean())}
+        text = "rank correlation of what is read live and frozen"
+        return Measurement(float(np.nanmean(correlation_F)), self.least_correlation, "below", text, numbers)
 
     def state(self) -> Mapping[str, Tensor]:
         return {}

@@ -97,8 +97,8 @@ class Judge:
         if len(paid.labels) != len(self.readout.labels) or (paid_texts and texts and paid_texts != texts):
             got = f"{len(self.readout.labels)}{' of other texts' if len(texts) else ''}"
             raise BadInput(
-                f"expected a judge with the {len(paid.labels)} labels that the readout that pays begins with, got {got}: "
-                "have its sources read the same rollouts (interp.readouts.label_rollouts)"
+                f"expected a judge with the {len(paid.labels)} labels that the readout that pays begins with; got "
+                f"{got}: have its sources read the same rollouts (interp.readouts.label_rollouts)"
             )
         paid_by, judged_by = (
             {source.layer: source.tsae.fingerprint() for source in one.sources if isinstance(source, Latents)}

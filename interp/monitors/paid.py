@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from interp.artifacts import BadInput
@@ -39,14 +40,22 @@ def _order(seed: int, rollout: Rollout, row: int) -> int:
     return hash_of("monitored", seed, rollout.step, rollout.problem, rollout.sample, row)
 
 
-def rank_correlation(x_B: Float[Tensor, " B"], y_B: Float[Tensor, " B"]) -> float | None:
-    """Spearman's. None if there are fewer than two values, or all are equal on one side."""
+def rank_correlations(x_BF: Float[Tensor, "B F"], y_BF: Float[Tensor, "B F"]) -> Float[ndarray, " F"]:
+    """Spearman's, of each column; NaN where there are fewer than two values, or all are equal on one side."""
     from scipy.stats import rankdata
 
-    ranks = [rankdata(values_B.numpy()) for values_B in (x_B, y_B)]
-    if len(x_B) < 2 or any(np.ptp(rank_B) == 0 for rank_B in ranks):
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])
+    if len(x_BF) < 2:
+        return np.full(x_BF.shape[1], np.nan)
+    ranks = (rankdata(values_BF.numpy(), axis=0) for values_BF in (x_BF, y_BF))
+    x_BF, y_BF = (rank_BF - rank_BF.mean(0) for rank_BF in ranks)
+    with np.errstate(invalid="ignore"):
+        return (x_BF * y_BF).sum(0) / np.sqrt((x_BF**2).sum(0) * (y_BF**2).sum(0))
+
+
+def rank_correlation(x_B: Float[Tensor, " B"], y_B: Float[Tensor, " B"]) -> float | None:
+    """The same of two series; None for NaN."""
+    (correlation,) = rank_correlations(x_B[:, None], y_B[:, None])
+    return None if np.isnan(correlation) else float(correlation)
 
 
 def is_due(step: int, every: int) -> bool:

@@ -7,7 +7,8 @@ Columns of a monitor in the metrics of a step; None where nothing was measured:
     <name>_alarm     the step since when its alarm has stood; None while there is none
     <name>_<number>  other numbers of the monitor
 
-`alarms` is the number of alarms that stand.
+`alarms` is the number of alarms that stand. One clears at the third measurement in a row that is within its limit: a
+value that wavers about its limit is one alarm, not many.
 """
 
 import logging
@@ -24,6 +25,8 @@ from interp.monitors.base import Measurement, Monitor, MonitoredRun, MonitoredSt
 
 logger = logging.getLogger(__name__)
 NEVER = -1
+CALM = 3
+"""Measurements in a row within the limit after which an alarm clears."""
 LATER = (
     *("loss", "clipped_share", "gradient_norm", "sampler_gap", "alarms", "checksum"),
     *("seconds_sampling", "seconds_learning", "seconds_monitoring"),
@@ -60,6 +63,8 @@ class Watch:
         self.name = name
         """The run, in warnings."""
         self.since = dict.fromkeys((monitor.name for monitor in self.monitors), NEVER)
+        self.calm = dict.fromkeys(self.since, 0)
+        """Measurements in a row within the limit, since the alarm was raised."""
 
     def observe(self, step: MonitoredStep) -> tuple[dict[str, Any], list[Alarm]]:
         """What monitors add to the metrics of a step, and the alarms that were raised in it."""
@@ -78,14 +83,17 @@ class Watch:
 
     def _update(self, name: str, step: int, measurement: Measurement | None) -> Alarm | None:
         """Raise or clear the alarm of a monitor, with one warning each. The alarm, if it was raised."""
+        if measurement is None:
+            return None
         stands = self.since[name] != NEVER
-        if measurement is None or measurement.is_alarm == stands:
+        self.calm[name] = self.calm[name] + 1 if stands and not measurement.is_alarm else 0
+        if not stands and not measurement.is_alarm or stands and self.calm[name] < CALM:
             return None
         value, limit = _number(measurement.value), _number(measurement.limit)
         if stands:
             was = Alarm(name, self.since[name], value, limit, measurement.text)
             logger.warning("%s: alarm clears at step %d: %s", self.name, step, was)
-            self.since[name] = NEVER
+            self.since[name], self.calm[name] = NEVER, 0
             return None
         self.since[name] = step
         alarm = Alarm(name, step, value, limit, measurement.text)
@@ -103,11 +111,12 @@ class Watch:
         return columns | {f"{name}_{key}": _number(value) for key, value in numbers.items()}
 
     def state(self) -> dict[str, Tensor]:
-        """What the monitors remember, and since when each alarm has stood."""
+        """What the monitors remember, since when each alarm has stood, and how near it is to clear."""
         state: dict[str, Tensor] = {}
         for monitor in self.monitors:
             place = f"monitors/{monitor.name}"
             state[f"{place}/since"] = torch.tensor(self.since[monitor.name])
+            state[f"{place}/calm"] = torch.tensor(self.calm[monitor.name])
             state |= {f"{place}/own/{key}": tensor for key, tensor in monitor.state().items()}
         return state
 
@@ -124,6 +133,7 @@ class Watch:
             own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
             monitor.load_state(own)
             self.since[monitor.name] = int(state[f"{place}/since"])
+            self.calm[monitor.name] = int(state[f"{place}/calm"])
         if new:
             logger.warning("%s: these monitors begin in the middle of the run: %s", self.name, ", ".join(new))
 

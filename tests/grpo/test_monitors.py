@@ -14,7 +14,7 @@ from interp.grpo import AlarmRaised
 from interp.monitors import Drift, FrozenLive, Judge, PayPrecision
 from interp.readouts import Likelihood, TextCounts
 
-VALUES = (0.0, 2.0, None, 3.0, 0.0, math.nan, 2.0)
+VALUES = (0.0, 2.0, 0.0, 0.0, 0.0, math.nan, 2.0)
 
 
 class Killed(Exception):

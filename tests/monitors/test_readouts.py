@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import tiny_policy
 from grpo_fixtures import make_rollout
 from monitors_fixtures import CHAIN_ROLES, Flag, dictionary, monitored_run, monitored_step
+from scipy.stats import spearmanr
 
 from interp.artifacts import BadInput, Mismatch
 from interp.credit import ReadoutCredit, RolloutBatch, StepValidity
@@ -57,7 +59,10 @@ def test_rank_correlation_by_hand():
 # --- frozen against live ---------------------------------------------------------------------------------------------
 
 BASE, OTHER = tiny_policy(), tiny_policy(seed=1)
-ROWS = [make_rollout(i % 2, length=3 + i % 4, sample=i, valid=i % 4 == 1) for i in range(12)]
+ROWS = [
+    make_rollout(i % 2, sample=i, valid=i % 4 == 1, tokens=tuple(4 + (7 * i + 3 * j) % 20 for j in range(4)))
+    for i in range(24)
+]
 
 
 def observe_both(monitor, scheme=None, *, live=OTHER, step=0):
@@ -67,42 +72,44 @@ def observe_both(monitor, scheme=None, *, live=OTHER, step=0):
 
 def test_the_same_policy_reads_the_same_and_another_does_not():
     same, other = (observe_both(FrozenLive([Likelihood()]), live=live) for live in (BASE, OTHER))
-    assert same.value == 0 and same.numbers["rank_correlation"] == pytest.approx(1) and not same.is_alarm
-    assert other.value > 0.05 and other.numbers["rank_correlation"] > 0.5  # lengths say most of a likelihood
+    assert same.value == pytest.approx(1) and same.numbers == {"gap": 0, "gap_share": 0} and not same.is_alarm
+    assert other.value < 1 and other.numbers["gap"] > 0
 
 
 def test_the_parting_of_what_is_read_by_hand():
     successful = [row for row in ROWS if row.reward > 0]
     base, live = (read_columns([Likelihood()], reader, successful).x_BF for reader in (BASE, OTHER))
-    expected = float((live - base).abs().sum() / base.abs().sum())
-    assert observe_both(FrozenLive([Likelihood()])).value == pytest.approx(expected)
-    assert observe_both(FrozenLive([Likelihood()], limit=0.9 * expected)).is_alarm
-    assert not observe_both(FrozenLive([Likelihood()], limit=1.1 * expected)).is_alarm
+    found = observe_both(FrozenLive([Likelihood()]))
+    assert found.value == pytest.approx(np.mean([spearmanr(base[:, i], live[:, i]).statistic for i in range(2)]))
+    assert found.numbers["gap"] == pytest.approx(float((live - base).abs().mean()))
+    assert found.numbers["gap_share"] == pytest.approx(float((live - base).abs().sum() / base.abs().sum()))
+    assert observe_both(FrozenLive([Likelihood()], least_correlation=found.value + 0.01)).is_alarm
+    assert not observe_both(FrozenLive([Likelihood()], least_correlation=found.value - 0.01)).is_alarm
 
 
-def test_the_parting_of_probabilities_is_in_the_unit_of_their_mean():
+def test_probabilities_of_a_readout_are_compared_as_it_gives_them():
     scheme = ReadoutCredit([Likelihood()], audits=12, ridge=1e-3)
     found = observe_both(FrozenLive(), scheme)
     successful = [row for row in ROWS if row.reward > 0]
     p_base, p_live = (scheme.probability(read_columns(scheme.sources, reader, successful)) for reader in (BASE, OTHER))
+    assert found.value == pytest.approx(spearmanr(p_base, p_live).statistic) and abs(found.value) < 1
     gap = float((p_live - p_base).abs().mean())
-    assert found.numbers["gap"] == pytest.approx(gap) and gap > 0.001
-    assert found.value == pytest.approx(gap / float(p_base.mean()))
+    assert found.numbers == {"gap": pytest.approx(gap), "gap_share": pytest.approx(gap / float(p_base.mean()))}
 
 
 def test_latents_that_part_are_measured_without_a_readout_that_pays():
     rows = [
-        make_rollout(1, length=2, roles=("result", "marker"), sample=i, prompt_ids=(9, 24, 10 + i)) for i in range(6)
+        make_rollout(1, length=2, roles=("result", "marker"), sample=i, prompt_ids=(9, 24, 4 + i)) for i in range(10)
     ]
     monitor = FrozenLive([Latents(dictionary(BASE), 1)]).fresh(monitored_run(base=BASE))
     same, other = (monitor.observe(monitored_step(0, rows, base=BASE, policy=live)) for live in (BASE, OTHER))
-    assert same.value == 0 < other.value
+    assert same.value == pytest.approx(1) and other.value < 0.9
 
 
-def test_between_its_steps_while_the_readout_waits_and_without_two_successes_nothing_is_measured():
+def test_between_its_steps_while_the_readout_waits_and_without_some_successes_nothing_is_measured():
     monitor, waiting = FrozenLive([Likelihood()], every=3), ReadoutCredit([Likelihood()])
     assert [observe_both(monitor, step=step) is None for step in range(5)] == [False, True, True, False, True]
-    failed = monitored_step(0, [make_rollout(0), make_rollout(1)], base=BASE, policy=OTHER)
+    failed = monitored_step(0, ROWS[:14], base=BASE, policy=OTHER)
     assert monitor.observe(failed) is None
     unjudged = [replace(row, valid=None) for row in ROWS]
     step = monitored_step(0, unjudged, scheme=waiting, base=BASE, policy=OTHER)
@@ -188,8 +195,8 @@ def test_a_judge_of_other_settings_labels_layer_dictionary_or_base_is_refused():
     of_other_base = replace(other, made_from={"policy-0": "another"})
     cases = [
         (paying(), replace(paying(), sources=[LONG], audits=5), "expected a judge with the audits of the readout"),
-        (paying(labels=labels), replace(paying(), sources=[LONG]), "a judge with the 24 labels .*, got 0"),
-        (paying(labels=labels), replace(paying(), sources=[LONG], labels=others), "labels .*, got 24 of other texts"),
+        (paying(labels=labels), replace(paying(), sources=[LONG]), "a judge with the 24 labels .*; got 0"),
+        (paying(labels=labels), replace(paying(), sources=[LONG], labels=others), "labels .*; got 24 of other texts"),
         (latents, ReadoutCredit([Latents(dictionary(BASE, layer=2), 2)]), "reads latents at layer 1, .*, got layer 2"),
         (
             latents,

@@ -33,44 +33,51 @@ def test_a_value_beyond_its_limit_is_an_alarm_on_either_side_and_what_is_no_numb
 
 
 def test_columns_say_value_limit_since_when_the_alarm_has_stood_and_the_number_of_alarms():
-    lines = lines_of(watch_of(Scripted((0.0, 2.0, None, 3.0, 1.0))), 5)
-    assert [line["scripted"] for line in lines] == [0, 2, None, 3, 1]
-    assert [line["scripted_limit"] for line in lines] == [1, 1, None, 1, 1]
-    assert [line["scripted_alarm"] for line in lines] == [None, 1, 1, 1, None]
-    assert [line["alarms"] for line in lines] == [0, 1, 1, 1, 0]
-    assert [line.get("scripted_twice") for line in lines] == [0, 4, None, 6, 2]
+    lines = lines_of(watch_of(Scripted((0.0, 2.0, None, 3.0, 1.0, 1.0, 1.0))), 7)
+    assert [line["scripted"] for line in lines] == [0, 2, None, 3, 1, 1, 1]
+    assert [line["scripted_limit"] for line in lines] == [1, 1, None, 1, 1, 1, 1]
+    assert [line["scripted_alarm"] for line in lines] == [None, 1, 1, 1, 1, 1, None]
+    assert [line["alarms"] for line in lines] == [0, 1, 1, 1, 1, 1, 0]
+    assert [line.get("scripted_twice") for line in lines] == [0, 4, None, 6, 2, 2, 2]
+
+
+def test_an_alarm_clears_at_the_third_measurement_in_a_row_within_its_limit():
+    values = (2.0, 0.0, 0.0, 2.0, 0.0, None, 0.0, 0.0, 0.0)
+    lines = lines_of(watch_of(Scripted(values)), len(values))
+    assert [line["scripted_alarm"] for line in lines] == [0] * 7 + [None, None]
 
 
 def test_an_alarm_is_warned_of_once_when_it_is_raised_and_once_when_it_clears(caplog):
     with caplog.at_level(logging.WARNING):
-        lines_of(watch_of(Scripted((0.0, 2.0, 3.0, None, 0.5, 0.5, 4.0))), 7)
+        lines_of(watch_of(Scripted((0.0, 2.0, 3.0, None, 0.2, 0.3, 0.5, 0.5, 4.0))), 9)
     assert caplog.messages == [
         "runs/x: alarm: scripted: what is written is 2, limit 1, since step 1",
-        "runs/x: alarm clears at step 4: scripted: what is written is 0.5, limit 1, since step 1",
-        "runs/x: alarm: scripted: what is written is 4, limit 1, since step 6",
+        "runs/x: alarm clears at step 6: scripted: what is written is 0.5, limit 1, since step 1",
+        "runs/x: alarm: scripted: what is written is 4, limit 1, since step 8",
     ]
 
 
 def test_a_value_that_is_no_number_is_an_alarm_and_none_in_the_metrics(caplog):
-    lines = lines_of(watch_of(Scripted((math.nan, 0.0))), 2)
-    assert [(line["scripted"], line["scripted_alarm"]) for line in lines] == [(None, 0), (0, None)]
+    lines = lines_of(watch_of(Scripted((math.nan, 0.0, 0.0, 0.0))), 4)
+    assert [line["scripted"] for line in lines] == [None, 0, 0, 0]
+    assert [line["scripted_alarm"] for line in lines] == [0, 0, 0, None]
     assert "what is written is no number, limit 1, since step 0" in caplog.messages[0]
 
 
 def test_the_alarms_raised_in_a_step_are_those_that_did_not_stand_before():
-    watch = watch_of(Scripted((2.0, 2.0, 0.0, 2.0)), Scripted((0.0, 2.0, 2.0, 2.0), name="other"))
-    raised = [[(a.monitor, a.since) for a in watch.observe(monitored_step(step))[1]] for step in range(4)]
-    assert raised == [[("scripted", 0)], [("other", 1)], [], [("scripted", 3)]]
+    watch = watch_of(Scripted((2.0, 2.0, 0.0, 0.0, 0.0, 2.0)), Scripted((0.0, *(2.0,) * 5), name="other"))
+    raised = [[(a.monitor, a.since) for a in watch.observe(monitored_step(step))[1]] for step in range(6)]
+    assert raised == [[("scripted", 0)], [("other", 1)], [], [], [], [("scripted", 5)]]
 
 
 def test_a_watch_that_takes_up_a_state_goes_on_as_the_one_that_gave_it():
-    values = (0.0, 2.0, None, 2.0, 0.0, 5.0)
-    whole = lines_of(watch_of(Scripted(values)), 6)
-    for cut in range(6):
+    values = (0.0, 2.0, None, 0.0, 0.0, 0.0, 5.0)
+    whole = lines_of(watch_of(Scripted(values)), 7)
+    for cut in range(7):
         first, second = watch_of(Scripted(values)), watch_of(Scripted(values))
         before = lines_of(first, cut)
         second.load_state(first.state(), first.fingerprints)
-        assert before + lines_of(second, 6 - cut, start=cut) == whole
+        assert before + lines_of(second, 7 - cut, start=cut) == whole
 
 
 def test_a_monitor_of_other_settings_begins_anew_and_is_named(caplog):
