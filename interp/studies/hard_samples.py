@@ -9,7 +9,8 @@ their first steps. What the base wrote before the first step, for hints and labe
 steps, where nothing before the first step counts, everything is reported beside it.
 
 The unit of evidence is a base: an organism with weights and data of its own, of which all trainings of a base are
-runs.
+runs. Nine trainings of each of fifteen arms take about three hours of one core, after the bases are made: one of each
+arm without credit took 57 to 91 seconds on the shipped base.
 """
 
 from collections import defaultdict
@@ -139,7 +140,11 @@ class HardSamples(Study[HardSamplesConfig]):
         "In the study of difficulty, plain GRPO on deep problems lowered the valid rate at depths 1 to 3 and left deep "
         "ones where they were; on problems of middle depth it raised the valid rate over all depths, and paid for "
         "valid answers alone it raised that of deep ones. Backward problems are those of arXiv 2605.28388, where "
-        "they help; dynamic sampling is that of DAPO (arXiv 2503.14476)."
+        "they help; dynamic sampling is that of DAPO (arXiv 2503.14476). One training of each strategy on the shipped "
+        "base, which is not reported, was seen while the predictions were written. Valid rates at equal tokens, on "
+        "deep problems (at depths 1 to 3): plain GRPO 0.00 (0.09), backward 0.00 (0.11), hints, with a search twice as "
+        "long, 0.05 (0.37), curriculum 0.10 (0.70), dynamic sampling 0.00 (0.11), replay 0.06 (0.42), the oracle 0.36 "
+        "(0.88). Replay did more than we had expected. Nothing had been seen of strategies together with credit."
     )
     question = "Which strategies for hard problems help, alone and with credit?"
     summary = "Strategies for hard problems help where credit tells valid answers from lucky ones."

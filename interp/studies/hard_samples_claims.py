@@ -97,8 +97,8 @@ PREDICTIONS_ALONE = {
     "pays for work. The rest still pays for luck.",
     CURRICULUM: "Yes, the most of all: on problems of middle depth one success in five is valid, so that written work "
     "is what pays, and it is learned before hard problems come.",
-    DYNAMIC: "No: nearly every group of hard problems has both rewards from the first step on, and what it adds "
-    "is luck.",
+    DYNAMIC: "No: nearly every group of hard problems has both rewards, so that a second batch is drawn to fill the "
+    "few places that are left, and most of it is thrown away.",
     REPLAY: "Yes, by about 0.05, and late: one success in a hundred is valid, so that eight audits a step find one in "
     "twelve steps; but each comes back until written work pays. Before the trial we expected nothing.",
 }
@@ -108,7 +108,8 @@ PREDICTIONS_TOGETHER = {
     "budget. At equal steps it helps.",
     CURRICULUM: "Yes, by about 0.05: the credit has valid successes to pay from the first step on, and the first "
     "answers are short. It is held back by what it spends on problems that are not hard.",
-    DYNAMIC: "No: groups without different rewards are few, and the same tokens without it make as many groups.",
+    DYNAMIC: "No, clearly less: nearly every step draws two batches to train on one, and half of the steps fit into "
+    "the budget. At equal steps it makes no difference.",
     REPLAY: "Inconclusive: once the credit works, valid answers are in the batch anyway, and half of its "
     "audits are gone.",
 }
