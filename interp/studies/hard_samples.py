@@ -24,14 +24,12 @@ from interp.checks import Count, Name, Range, Seed, Share, Tokens, expect_once_e
 from interp.studies.base import Figure, Study, Table
 from interp.studies.credit_runs import (
     BASE,
-    COMPLETENESS,
     FEATURES,
-    LATENTS_ALONE,
-    LIKELIHOOD,
-    PRE_ACTIVATIONS,
-    RESIDUAL,
-    TEXT,
+    NOT_FITTED,
+    WITH_DICTIONARY,
+    WITHOUT_DICTIONARY,
     measure_base,
+    strength_of,
 )
 from interp.studies.credit_world import TrainingConfig, World
 from interp.studies.hard_samples_claims import CLAIMS
@@ -63,7 +61,7 @@ from interp.studies.hard_samples_runs import (
 from interp.studies.results import Arm, Observation, Results
 from interp.studies.runner import Row
 
-CREDITS = (LIKELIHOOD, FEATURES, LATENTS_ALONE, PRE_ACTIVATIONS, RESIDUAL, TEXT, COMPLETENESS)
+CREDITS = tuple(one for one in (*WITHOUT_DICTIONARY, *WITH_DICTIONARY) if one not in NOT_FITTED)
 """Credits that can be the best one."""
 
 
@@ -77,8 +75,9 @@ class HardSamplesConfig(TrainingConfig):
     """Trainings of every arm from each base."""
     credit: Name = FEATURES
     """The best credit, by its name in the credit study: a readout, and what it reads."""
-    threshold: Annotated[float, Range(0, 1000)] = 1.0
-    """Strength of the credit: the probability from which a success is paid, in units of the mean."""
+    threshold: Annotated[float, Range(0, 1000)] | None = None
+    """Strength of every credit: the probability from which a success is paid, in units of the mean. Default: what was
+    chosen for each in the credit study."""
     likelihood_with: tuple[Name, ...] = (CURRICULUM,)
     """Strategies that are also trained with credit by the likelihood alone."""
     steps: Count = 40
@@ -115,6 +114,9 @@ class HardSamplesConfig(TrainingConfig):
         if self.max_steps < self.steps:
             raise BadInput(f"max_steps must be at least steps ({self.steps}); got {self.max_steps}")
 
+    def threshold_of(self, scheme: str) -> float:
+        return strength_of(scheme) if self.threshold is None else self.threshold
+
 
 # --- the study -------------------------------------------------------------------------------------------------------
 
@@ -126,7 +128,7 @@ OF_STRATEGY: dict[str | None, tuple[str, ...]] = {
     REPLAY: ("share", "audits"),
 }
 """Fields of the config that decide only trainings with a strategy."""
-OF_CREDIT = ("threshold", "audits", "ridge", "label_problems", "label_weight", "label_rate", "layer")
+OF_CREDIT = ("audits", "ridge", "label_problems", "label_weight", "label_rate", "layer")
 OF_ALL = (
     "build_steps", "steps", "max_steps", "token_budget", "watch_every", "prompts", "group", "problems",
     "watch_problems", "answers",
@@ -173,7 +175,7 @@ class HardSamples(Study[HardSamplesConfig]):
     def _arm(self, training: HardTraining, config: HardSamplesConfig) -> Arm:
         spec = {**to_json(training), **_chosen(config, *OF_ALL, *OF_STRATEGY.get(training.strategy, ()))}
         if training.scheme in CREDITS:
-            spec |= _chosen(config, *OF_CREDIT)
+            spec |= {"threshold": config.threshold_of(training.scheme), **_chosen(config, *OF_CREDIT)}
         if training.dictionary is not None:
             spec |= config.dictionary_spec
         return Arm(f"{training.name} / run {training.run}", spec)
@@ -209,6 +211,7 @@ class HardSamples(Study[HardSamplesConfig]):
 
     def method(self, config: HardSamplesConfig) -> str:
         alone = ", ".join(config.likelihood_with) or "no strategy"
+        best, of_likelihood = config.threshold_of(config.credit), config.threshold_of(LIKELIHOOD)
         return f"""\
 {config.seeds} bases, each an organism built with a seed of its own ({config.build_steps} steps). From each, every arm
 has {config.repeats} trainings on deep problems (depths 8 and 9), in steps of {config.prompts} prompts x
@@ -229,11 +232,11 @@ below {config.curriculum_target - config.curriculum_margin:g}. *dynamic sampling
 batches a step until {config.prompts} groups have different rewards. *replay* puts a valid answer of an earlier step
 into {config.share:g} of the groups; {config.audits} rewarded answers a step are audited for it.
 
-The best credit is a readout of `{config.credit}`, with threshold {config.threshold:g} and {config.audits} audits a
-step, refitted every second step; with replay the two share these audits. It and the likelihood begin with the same
-labelled answers of the base to {config.label_problems} problems of all depths. The likelihood alone is also trained
-with: {alone}. The oracle pays valid answers alone. Rates are of {config.problems} held-out problems of each depth,
-{config.answers} answers each. Intervals are over bases."""
+The best credit is a readout of `{config.credit}`, with threshold {best:g} (the likelihood alone: {of_likelihood:g})
+and {config.audits} audits a step, refitted every second step; with replay the two share these audits. It and the
+likelihood begin with the same labelled answers of the base to {config.label_problems} problems of all depths. The
+likelihood alone is also trained with: {alone}. The oracle pays valid answers alone. Rates are of {config.problems}
+held-out problems of each depth, {config.answers} answers each. Intervals are over bases."""
 
     def tables(self, results: Results, config: HardSamplesConfig) -> list[Table]:
         from interp.studies.hard_samples_figures import tables

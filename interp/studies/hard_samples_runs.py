@@ -163,7 +163,7 @@ def credit_of(
     training: HardTraining, world: World, base: "Policy", config: "HardSamplesConfig"
 ) -> "tuple[CreditScheme | None, Cost]":
     """The credit of a training, and what its labels cost before the first step."""
-    own = Training(training.scheme, DEEP, training.run, training.dictionary, config.threshold)
+    own = Training(training.scheme, DEEP, training.run, training.dictionary, config.threshold_of(training.scheme))
     credit = scheme_of(own, world, base, audits_of(training, config)[1])
     if training.role in (PLAIN, ORACLE):
         return credit, Cost()

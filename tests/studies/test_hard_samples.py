@@ -10,7 +10,7 @@ from interp.grpo import Backward
 from interp.grpo.strategies.replay import Replay
 from interp.studies import STUDIES, hard_samples_runs
 from interp.studies.base import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
-from interp.studies.credit_runs import BASE, FEATURES, LIKELIHOOD, ORACLE, PLAIN
+from interp.studies.credit_runs import BASE, FEATURES, LIKELIHOOD, ORACLE, PLAIN, strength_of
 from interp.studies.credit_world import ShippedWorld
 from interp.studies.hard_samples import HardSamplesConfig
 from interp.studies.hard_samples_figures import OTHERS, tables
@@ -90,6 +90,10 @@ def test_a_field_decides_the_runs_that_it_is_about_and_no_others():
     assert keys(other_credit, PLAIN) == keys(SMALL, PLAIN) and not keys(other_credit, BEST) & keys(SMALL, BEST)
     assert keys(replace(SMALL, ridge=1.0), f"{CURRICULUM} /") == keys(SMALL, f"{CURRICULUM} /")
     assert not keys(SMALL, "") & keys(replace(SMALL, token_budget=1000), f"{PLAIN} /")
+    assert keys(replace(SMALL, threshold=strength_of(FEATURES)), BEST) == keys(SMALL, BEST), (
+        "the default is what was chosen"
+    )
+    assert not keys(replace(SMALL, threshold=strength_of(FEATURES) + 1), BEST) & keys(SMALL, BEST)
     assert len({arm.name for arm in STUDY.arms(SMALL)}) == len(STUDY.arms(SMALL))
 
 
