@@ -37,7 +37,9 @@ class PayPrecision:
     window: Count = 256
     """Audits that count, the latest."""
     least_paid: Count = 16
-    """Audits with pay that it takes for a first measurement."""
+    """Audits with pay that it takes for a measurement."""
+    least_valid: Count = 3
+    """Valid audits that it takes: a good readout, too, leaves one or two of them without pay."""
     name: Name = "pay_precision"
 
     def __post_init__(self) -> None:
@@ -62,7 +64,7 @@ class PayPrecision:
         self._remember(state)
         pay_A = self._pay(readout)
         n_paid = int((pay_A > 0).sum())
-        if n_paid < self.least_paid:
+        if n_paid < self.least_paid or int(self._is_valid_A.sum()) < self.least_valid:
             return None
         precision = float((pay_A * self._is_valid_A).sum() / pay_A.sum())
         base_rate = float(self._is_valid_A.double().mean())

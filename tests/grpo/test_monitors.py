@@ -3,9 +3,10 @@
 import logging
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
-from grpo_fixtures import assert_same_run, metric_lines, run_files, small_config, train_tiny
+from grpo_fixtures import FirstWord, assert_same_run, metric_lines, run_files, small_config, train_tiny
 from monitors_fixtures import Scripted
 
 from interp.artifacts import BadInput, read_manifest
@@ -19,6 +20,14 @@ VALUES = (0.0, 2.0, 0.0, 0.0, 0.0, math.nan, 2.0)
 
 class Killed(Exception):
     pass
+
+
+class HalfValid(FirstWord):
+    """Half of the rewarded completions are valid, by their length."""
+
+    def verify(self, problem, completion):
+        verdict = super().verify(problem, completion)
+        return replace(verdict, valid=verdict.correct and len(completion) % 2 == 0)
 
 
 def kill_after(step: int):
@@ -127,14 +136,14 @@ def test_monitors_that_cannot_be_part_of_a_run_are_refused_before_it_begins(tmp_
 
 
 def test_monitors_of_a_readout_resume_to_the_same_bits_and_change_none_of_the_run(tmp_path):
-    paid = ReadoutCredit([Likelihood(), TextCounts(buckets=8)], audits=4)
-    judge = ReadoutCredit([TextCounts(buckets=4)], audits=4)
+    paid = ReadoutCredit([Likelihood(), TextCounts(buckets=8)], audits=16)
+    judge = ReadoutCredit([TextCounts(buckets=4)], audits=16)
     drift = Drift("length", "drift", window=1, baseline=3)
-    monitors = [Judge(judge, every=1), FrozenLive(every=1), PayPrecision(least_paid=2), drift]
-    config = small_config(scale="none", steps=3, save_every=1)
+    monitors = [Judge(judge, every=1), FrozenLive(every=1), PayPrecision(least_paid=2, least_valid=1), drift]
+    config = small_config(scale="none", steps=3, save_every=1, prompts=8)
 
     def train(name, **rest):
-        return train_tiny(tmp_path / name / "run", config, credit=paid, progress=False, **rest)
+        return train_tiny(tmp_path / name / "run", config, task=HalfValid(), credit=paid, progress=False, **rest)
 
     whole = train("whole", monitors=monitors)
     with pytest.raises(Killed):
@@ -144,7 +153,7 @@ def test_monitors_of_a_readout_resume_to_the_same_bits_and_change_none_of_the_ru
     table = whole.table()
     for name in ("judge", "frozen_live", "pay_precision", "drift"):
         assert table[name].null_count() < len(table), name
-    assert table["frozen_live"].drop_nulls()[-1] > 0
+    assert table["frozen_live_gap"].drop_nulls()[-1] > 0
 
 
 def test_a_copied_run_resumes_with_its_monitors(watched, tmp_path):

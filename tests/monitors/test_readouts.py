@@ -277,7 +277,9 @@ def test_pay_by_selection_counts_the_share_that_is_paid():
     assert last.value == pytest.approx(12 / 18) and last.numbers["paid"] == 18
 
 
-def test_too_few_paid_audits_are_no_measurement():
+def test_too_few_paid_or_valid_audits_are_no_measurement():
+    assert precision(["vl"] * 3, least_valid=13, window=24)[-1] is None
+    assert precision(["vl"] * 3, least_valid=12, window=24)[-1] is not None
     assert precision(["vl"] * 3, least_paid=13, window=24)[-1] is None
     assert precision(["vl"] * 3, least_paid=12, window=24)[-1] is not None
 
