@@ -126,7 +126,7 @@ LIMITS = {
     BACKWARD: ("The base has never read the sign for a missing number.",),
     HINTS: (
         "The search for hints is part of the price; at equal steps it is not. It looks at every rewarded answer of the "
-        "base, which are more labels than the others have.",
+        "base, which are more labels than replay has.",
     ),
     REPLAY: ("It has as many labels per step as the credit has; together they share that number.",),
 }

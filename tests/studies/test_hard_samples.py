@@ -258,6 +258,7 @@ def test_every_arm_stands_in_every_table_and_diverged_runs_in_that_of_costs():
     assert {row[0]: row[1:3] for row in costs.rows} == {one: ["3", "1"] if one == HINTS else ["2", "0"] for one in arms}
     names = {trace["name"] for one in STUDY.figures(results, SMALL) for trace in one.figure.to_dict()["data"]}
     assert {BEST, LIKELIHOOD, "without credit", *STRATEGIES, *OTHERS} <= names
+    assert "also trained with: curriculum, replay" in " ".join(STUDY.method(SMALL).split())
     assert results.mean(HINTS, number("labels")).value == pytest.approx(12) == 8 * 1.5
     assert results.mean(BASE, rate("valid_rate", DEEP, STEPS)).value == pytest.approx(0.1)
 
