@@ -59,6 +59,8 @@ HEADLINES = (
      "autocorrelation, higher is smoother; by the paper's measure ours is rougher"),
     ("roles", "cue-precise", ("precision",), "the truth shares its intervention with the ablation gate"),
     ("roles", "computation-precise", ("precision",), "reasoning and direct answers have no truth yet"),
+    ("words", "hard-harms", ("hard: change in valid rate on easy problems",),
+     "a model of 3 M parameters; deep problems, where success is luck, do harm: P(lucky, given success) decides"),
     ("features", "hard-direct", ("fixed strength", "on-policy strength"), "on its own text, not on fixed text"),
     ("features", "hard-valid-alone", ("fixed strength", "causal strength"), "by ablation: small denominators"),
 )  # fmt: skip
@@ -144,7 +146,7 @@ def carries_over() -> str:
 
     def cell(study: str, claim: str, name: str) -> str:
         data = result(study)
-        return f"{interval(measured(data, claim, name))}, {data['verdicts'][claim]['verdict']}"
+        return f"{interval(measured(data, claim, name)) or 'no such latents'}, {data['verdicts'][claim]['verdict']}"
 
     columns = {study: title for study, title in WORDS_COLUMNS.items() if (RESULTS / study / "result.json").exists()}
     rows = [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from interp.studies.words import WordsConfig
 
 BUCKETS = (EASY, MEDIUM, HARD)
-LABELS = {VALID_ALONE: "deep, valid only"}
+LABELS = {VALID_ALONE: "valid only"}
 """Short, where arms stand side by side."""
 
 
