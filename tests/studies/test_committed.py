@@ -125,3 +125,26 @@ def test_no_run_of_the_default_config_is_missing(name):
     jobs = study.jobs(study.Config(), Path())
     assert [job for job in jobs if ledger.get(study.ledger_key(job, COMMITTED_BASE)) is None] == []
     assert len(jobs) == JOBS[name]
+
+
+# --- results of later studies ----------------------------------------------------------------------------------------
+
+LATER = [name for name in STUDIES if name not in NAMES and (RESULTS / name / "result.json").exists()]
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_later_result_is_what_its_ledger_says(name):
+    stored, study = json.loads((RESULTS / name / "result.json").read_text()), STUDIES[name]
+    config = from_json(study.Config, stored["config"])
+    ledger, base = study.open_ledger(RESULTS / name), study.base_fingerprint(config)
+    assert [job for job in study.jobs(config, Path()) if ledger.get(study.ledger_key(job, base)) is None] == []
+    results = study.load_results(config, RESULTS / name).with_reading(REGISTERED)
+    for claim in study.claims:
+        verdict = claim.judge(results)
+        outcome = NOT_SUPPORTED if verdict.outcome == NO_EVIDENCE else verdict.outcome
+        assert outcome == stored["verdicts"][claim.name]["as registered"]
+        for label, estimate in verdict.measures.items():
+            expect_equal(estimate, stored["measures"][f"{claim.name}: {label}"][REGISTERED.name])
+    for arm, measures in stored["arms"].items():
+        for label, was in measures.items():
+            expect_equal(study.estimate(results, arm, study.measures[label]), was)
