@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from interp.artifacts import BadInput
+from interp.credit import ReadoutCredit, StepValidity
 from interp.grpo import Backward
 from interp.grpo.strategies.replay import Replay
 from interp.studies import STUDIES, hard_samples_runs
@@ -39,6 +40,7 @@ from interp.studies.hard_samples_runs import (
     arm_name,
     audits_of,
     base_hints,
+    credit_of,
     labels_by_step,
     points_of,
     strategies_of,
@@ -315,3 +317,16 @@ def test_hints_are_valid_answers_of_the_base_and_every_success_is_a_label(world)
     rollouts, cost = base_hints(world.base_path, 40, 8)
     assert all(row.valid and row.reward > 0 and row.split == "train" and row.depth in (8, 9) for row in rollouts)
     assert len(rollouts) < cost.labels < 40 * 8 < cost.tokens
+
+
+def test_the_credit_has_its_share_of_the_audits_and_its_labels_are_paid_for(world):
+    config = replace(TINY, audits=9, label_problems=40, threshold=1.5)
+    world = replace(world, config=config)
+    base = world.base()
+    credit, cost = credit_of(HardTraining(REPLAY, LIKELIHOOD, LIKELIHOOD, 0), world, base, config)
+    assert isinstance(credit, ReadoutCredit) and (credit.audits, credit.threshold) == (5, 1.5)
+    assert [source.name for source in credit.sources] == ["likelihood"]
+    assert 0 < cost.labels < 160 < cost.tokens
+    assert credit_of(HardTraining(REPLAY, PLAIN, PLAIN, 0), world, base, config) == (None, Cost())
+    oracle, of_oracle = credit_of(HardTraining(None, ORACLE, ORACLE, 0), world, base, config)
+    assert oracle == StepValidity(weights=False) and of_oracle == Cost()
