@@ -61,7 +61,7 @@ class Sizes:
         )
     )
     tracking: CompareConfig = field(default_factory=lambda: CompareConfig(problems=32, loss_rollouts=64))
-    dashboard: DashboardConfig = field(default_factory=lambda: DashboardConfig(title=TITLE))
+    dashboard: DashboardConfig = field(default_factory=lambda: DashboardConfig(title=TITLE, rollouts=6))
 
 
 def sizes_of_studies() -> Sizes:
@@ -106,7 +106,7 @@ def tiny_sizes() -> Sizes:
 
 
 PRESETS = {"demo": Sizes, "full": sizes_of_studies, "tiny": tiny_sizes}
-MINUTES = {"demo": 4, "full": 15, "tiny": 1}
+MINUTES = {"demo": 5, "full": 15, "tiny": 1}
 """Minutes of each preset on two cores that have nothing else to do, rounded up."""
 
 
