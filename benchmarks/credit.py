@@ -15,7 +15,7 @@ studies, so that a fit costs what it costs there. Directions of the dictionary a
 one step, in a fresh process.
 
     organism   the shipped base, 32 x 8 rollouts of deep problems
-    model      a Hugging Face directory, 4 x 4 rollouts of word problems, LoRA adapters; rewarded is an even number of
+    model      a Hugging Face directory, 2 x 4 rollouts of word problems, LoRA adapters; rewarded is an even number of
                words, and valid is one that four divides
 
     python benchmarks/credit.py                   python benchmarks/credit.py --parts model --model DIRECTORY
@@ -24,7 +24,7 @@ one step, in a fresh process.
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,6 @@ from interp.organism import load_task, shipped_path
 from interp.policy import Policy, SampleConfig
 from interp.readouts import (
     BEFORE_MARKER,
-    Labels,
     Latents,
     Likelihood,
     Place,
@@ -82,8 +81,8 @@ class Config:
     new_tokens: int = 32
     """Tokens in a completion of the model, at most."""
     label_problems: int = 120
-    """Problems of the organism whose answers, and their edits, are labels from before the run. The model has a fifth as
-    many."""
+    """Problems of the organism whose answers, and their edits, are labels from before the run."""
+    model_label_problems: int = 8
     memory: bool = True
     """Measure peak memory, each arm in its own process."""
     keep: bool = True
@@ -137,26 +136,29 @@ class Setting:
     labelled: Sequence[Rollout]
 
 
-def setting_of(part: str, config: Config) -> Setting:
+def setting_of(part: str, config: Config, *, is_labelled: bool = True) -> Setting:
     torch.set_num_threads(config.threads)
     if part == "organism":
         base, task = Policy.load(shipped_path(), device="cpu"), load_task(shipped_path())
         sampling, update, prompts = SampleConfig(group=8, rows=256), UpdateConfig(lr=LR), 32
-        labelled = [row for row in labelled_rows(base, task, config.label_problems, sampling) if row.reward > 0]
+        labelled = successes(base, task, config.label_problems if is_labelled else 0, sampling)
         labelled += lucky_edits(base, task, labelled)
         level, layer, width, steps = "deep", 2, 1024, config.steps
     else:
         base, task = Policy.load(config.model, device="cpu"), CountedWords()
         sampling = SampleConfig(group=4, max_new_tokens=config.new_tokens, rows=64)
-        update, prompts = UpdateConfig(lr=LR, micro_tokens=1024, lora_rank=8), 4
-        labelled = [row for row in labelled_rows(base, task, config.label_problems // 5, sampling) if row.reward > 0]
+        update, prompts = UpdateConfig(lr=LR, micro_tokens=1024, lora_rank=8), 2
+        labelled = successes(base, task, config.model_label_problems if is_labelled else 0, sampling)
         level, layer, width, steps = None, base.n_layers // 2, 4096, config.model_steps
     grpo = GRPOConfig(steps=steps + 1, prompts=prompts, sampling=sampling, update=update, scale="none")
     return Setting(base, task, level, layer, width, grpo, steps, labelled)
 
 
-def labelled_rows(base: Policy, task: Task, problems: int, sampling: SampleConfig) -> list[Rollout]:
-    return roll_out(base, task, task.problems("train", None, problems), sampling, purpose="labels", progress=False).rows
+def successes(base: Policy, task: Task, n: int, sampling: SampleConfig) -> list[Rollout]:
+    """The rewarded answers of the base to `n` problems."""
+    problems = task.problems("train", None, n)
+    rows = roll_out(base, task, problems, sampling, purpose="labels", progress=False).rows if n else []
+    return [row for row in rows if row.reward > 0]
 
 
 class TimedCredit:
@@ -200,7 +202,7 @@ def sources_of(arm: str, case: Setting) -> list[Source]:
 
 
 def random_latents(case: Setting) -> TSAE:
-    """Random directions, active on given shares of what is read of the labelled answers."""
+    """Random directions, active on given shares of what is read of the labelled answers, if there are any."""
     place = Place(case.layer, BEFORE_MARKER)
     x_SD, _ = read_rollouts(case.base, case.labelled, [place], logprobs=False).residuals_at(*place)
     d = case.base.d_model
@@ -208,7 +210,7 @@ def random_latents(case: Setting) -> TSAE:
     zeros_F = torch.zeros(case.width)
     share_F = MOST * (LEAST / MOST) ** torch.linspace(0, 1, case.width)
     ordered_SF = (x_SD @ encoder_DF).sort(0, descending=True).values
-    threshold_F = ordered_SF.gather(0, (share_F * len(x_SD)).long()[None])[0]
+    threshold_F = ordered_SF.gather(0, (share_F * len(x_SD)).long()[None])[0] if len(x_SD) else zeros_F + 1
     return TSAE(encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(d), threshold_F, (case.width,), layer=case.layer)
 
 
@@ -216,7 +218,9 @@ def scheme_of(arm: str, case: Setting) -> TimedCredit | None:
     if arm == PLAIN:
         return None
     sources = sources_of(arm, case)
-    labels: Labels = with_base_rate(label_rollouts(sources, case.base, case.labelled), 0.03, 32)
+    if not case.labelled:
+        return TimedCredit(ReadoutCredit(sources))
+    labels = with_base_rate(label_rollouts(sources, case.base, case.labelled), 0.03, 32)
     return TimedCredit(ReadoutCredit(sources, labels=labels))
 
 
@@ -277,8 +281,7 @@ def measure(part: str, config: Config) -> dict[str, Any]:
 
 def memory_arm(arm: str, part: str, config: Config) -> Callable[[], float]:
     """One step of an arm, for `peak_memory`."""
-    few = replace(config, label_problems=50)  # labels are read before the step
-    steps = StepArm(arm, setting_of(part, few))
+    steps = StepArm(arm, setting_of(part, config, is_labelled=False))  # labels are read before the step
     return lambda: steps.run(0)["step"]
 
 
