@@ -1,25 +1,39 @@
 """What the credit of a run had learned by a step, made again from what the run saved."""
 
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 from conftest import tiny_policy
 from features_fixtures import axes_dictionary
-from grpo_fixtures import small_config, train_tiny
+from grpo_fixtures import FirstWord, small_config, train_tiny
 
 from interp.artifacts import BadInput, Mismatch
 from interp.credit import RandomGate, ReadoutCredit, StepValidity
 from interp.grpo import Run
 from interp.grpo.learned import explain_run, learned_credit
-from interp.readouts import Labels, Latents, Likelihood, TextCounts
-from interp.readouts.columns import Columns
+from interp.policy import SampleConfig
+from interp.readouts import Labels, Latents, Likelihood, TextCounts, label_rollouts, with_base_rate
+from interp.rollouts import roll_out
 
 LIKELIHOOD, TEXT = Likelihood(), TextCounts(4)
 
 
+@cache
+def answers() -> list[Any]:
+    """Successes of the base from before the run."""
+    task = FirstWord()
+    sampling = SampleConfig(group=4, max_new_tokens=8)
+    rows = roll_out(tiny_policy(), task, task.problems("train", None, 12), sampling, purpose="labels", progress=False)
+    return [row for row in rows if row.reward > 0]
+
+
 def scheme(*sources: Any, **changes: Any) -> ReadoutCredit:
-    return ReadoutCredit(sources or [LIKELIHOOD, TEXT], audits=3, threshold=0.5, **changes)
+    """A scheme that begins with labels, as those of the studies do."""
+    read = list(sources) or [LIKELIHOOD, TEXT]
+    own = {"labels": with_base_rate(label_rollouts(read, tiny_policy(), answers()), 0.2, 4.0), "audits": 3}
+    return ReadoutCredit(read, **({"threshold": 0.5} | own | changes))
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +85,11 @@ def test_a_control_that_reads_nothing_pays_as_it_always_does(run):
 
 def test_other_sources_labels_runs_and_steps_are_refused(run, tmp_path):
     with pytest.raises(Mismatch, match="expected sources that the run read, Likelihood, TextCounts"):
-        learned_credit(run, scheme(LIKELIHOOD, Latents(axes_dictionary(tiny_policy().d_model, layer=1), 1)))
-    labels = Labels(Columns(torch.zeros(1, 2).double(), (2,)), torch.ones(1).bool(), torch.ones(1).double())
+        learned_credit(run, ReadoutCredit([LIKELIHOOD, Latents(axes_dictionary(tiny_policy().d_model, layer=1), 1)]))
     with pytest.raises(Mismatch, match="ridge of the run's own"):
         learned_credit(run, scheme(ridge=7.0))
     with pytest.raises(Mismatch, match="labels"):
-        learned_credit(run, scheme(labels=labels))
+        learned_credit(run, scheme(labels=Labels()))
     with pytest.raises(BadInput, match="expected steps with a checkpoint"):
         explain_run(run, scheme(), steps=[1])
     with pytest.raises(BadInput, match="expected a step from 0 to 6"):
