@@ -42,13 +42,18 @@ class AuditFit:
     fit: Logistic | None = None
     """None until there are labels of both kinds."""
 
+    @property
+    def labels_so_far(self) -> Labels:
+        """Those from before the run, and those of the run."""
+        return self.labels.plus(self.audited)
+
     def add(self, labels: Labels, n_audited: int) -> None:
         """Remember the labels of `n_audited` rollouts."""
         self.audited, self.n_audited = self.audited.plus(labels).last(self.memory), self.n_audited + n_audited
 
     def refit(self) -> None:
         """Fit anew, if there are labels of both kinds."""
-        if (labels := self.labels.plus(self.audited)).has_both_kinds:
+        if (labels := self.labels_so_far).has_both_kinds:
             self.fit = labels.fit(self.ridge)
 
     def state(self) -> dict[str, Tensor]:
@@ -66,6 +71,6 @@ class AuditFit:
         """Take up what `state` gave."""
         columns = Columns(state["x_AF"], tuple(state["widths"].tolist()))
         self.audited = Labels(columns, state["is_valid_A"], state["weight_A"])
-        self.n_audited = int(state["n_audited"])
+        self.n_audited = int(state.get("n_audited", len(self.audited)))  # states once held all audits, and no count
         fit = {name.removeprefix("fit."): value for name, value in state.items() if name.startswith("fit.")}
         self.fit = Logistic(**fit) if fit else None

@@ -32,15 +32,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.checks import Count, Range, Share, expect_plausible
+from interp.credit.audits import AuditFit, draw_audits
 from interp.credit.base import Credit, RolloutBatch
 from interp.policy.policy import Policy
 from interp.readouts.columns import Columns, Labels, expect_sources, read_columns
 from interp.readouts.error_range import ErrorRange
-from interp.readouts.logistic import Logistic
 from interp.readouts.sources import Source
 from interp.readouts.text_range import TextRange
 from interp.rollouts.record import Rollout
-from interp.tasks.base import hash_of
 
 Reader = Literal["base", "live"]
 Pay = Literal["graded", "select"]
@@ -90,11 +89,9 @@ class ReadoutCredit:
         self.labels.origin.expect_sources(self.sources, of="labels")
         if self.text_range is not None:
             self.text_range.expect_sources(self.sources)
-        self._audited, self._fit = Labels(), None
-        self._n_audited = 0
-        """Audits since the run began, also those that memory has let go."""
+        self._readout = AuditFit(self.labels, self.ridge, self.memory)
         self._last: tuple[Sequence[Rollout], list[int], Columns, Tensor] | None = None
-        self._refit()
+        self._readout.refit()
 
     def expect_base(self, base: Policy) -> None:
         """Refuse a base that a dictionary, the labels or a range are not of."""
@@ -113,56 +110,35 @@ class ReadoutCredit:
 
     def observe(self, batch: RolloutBatch) -> None:
         """Audit some successes of the batch, and refit if it is time."""
-        step = batch.rollouts[0].step
         rows, columns, _ = self._read(batch)
-        is_readable = columns.is_readable_B.tolist()
+        is_readable, place = columns.is_readable_B.tolist(), {row: at for at, row in enumerate(rows)}
         # an answer that was put back is no fair sample: it came back because it is valid
         candidates = [
-            at
-            for at, row in enumerate(rows)
+            row
+            for row in rows
             if batch.rollouts[row].reward > 0
             and batch.rollouts[row].valid is not None
             and batch.rollouts[row].replayed_from is None
-            and is_readable[at]
+            and is_readable[place[row]]
         ]
-        audited = sorted(candidates, key=lambda at: _audit_order(batch, rows[at]))[: self.audits]
-        is_valid_A = torch.tensor([bool(batch.rollouts[rows[at]].valid) for at in audited], dtype=torch.bool)
-        new = Labels(columns.at(audited), is_valid_A, torch.ones(len(audited), dtype=torch.float64))
-        self._audited, self._n_audited = self._audited.plus(new).last(self.memory), self._n_audited + len(new)
-        if step % self.refit_every == 0 or self._fit is None:
-            self._refit()
+        audited = draw_audits(batch, candidates, self.audits)
+        is_valid_A = torch.tensor([bool(batch.rollouts[row].valid) for row in audited], dtype=torch.bool)
+        weight_A = torch.ones(len(audited), dtype=torch.float64)
+        self._readout.add(Labels(columns.at([place[row] for row in audited]), is_valid_A, weight_A), len(audited))
+        if batch.rollouts[0].step % self.refit_every == 0 or self.is_waiting:
+            self._readout.refit()
 
     def state(self) -> Mapping[str, Tensor]:
         """The audits of this run, and the fit that is in use."""
-        audited, fit = self._audited, self._fit
-        audits = {
-            "x_AF": audited.columns.x_BF,
-            "widths": torch.tensor(audited.columns.widths, dtype=torch.long),
-            "is_valid_A": audited.is_valid_A,
-            "weight_A": audited.weight_A,
-            "n_audited": torch.tensor(self._n_audited),
-        }
-        return audits | ({} if fit is None else {f"fit.{name}": value for name, value in vars(fit).items()})
+        return self._readout.state()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        columns = Columns(state["x_AF"], tuple(state["widths"].tolist()))
-        self._audited = Labels(columns, state["is_valid_A"], state["weight_A"])
-        self._n_audited = int(state.get("n_audited", len(self._audited)))  # states once held all audits, and no count
-        fit = {name.removeprefix("fit."): value for name, value in state.items() if name.startswith("fit.")}
-        self._fit = Logistic(**fit) if fit else None
-
-    def _refit(self) -> None:
-        if (known := self._known).has_both_kinds:
-            self._fit = known.fit(self.ridge)
-
-    @property
-    def _known(self) -> Labels:
-        return self.labels.plus(self._audited)
+        self._readout.load_state(state)
 
     @property
     def is_waiting(self) -> bool:
         """Whether it has not been shown successes of both kinds yet. Until then it pays all alike, or nothing."""
-        return self._fit is None
+        return self._readout.fit is None
 
     # --- what it pays --------------------------------------------------------------------------------------------
 
@@ -178,8 +154,8 @@ class ReadoutCredit:
         is_success_B = (batch.rewards_B > 0) & (batch.lengths_B > 0)
         gate_B, counts_B = self._pay(torch.where(is_success_B, p_B, torch.nan), is_success_B, is_inside_B)
         facts = {
-            "audited": float(self._n_audited),
-            "audited_valid_share": self._audited.base_rate,
+            "audited": float(self._readout.n_audited),
+            "audited_valid_share": self._readout.audited.base_rate,
             "unreadable_share": float((is_success_B & p_B.isnan()).sum()) / max(1, int(is_success_B.sum())),
         }
         if self.text_range is not None or self.error_range is not None:
@@ -215,9 +191,9 @@ class ReadoutCredit:
 
     def probability(self, columns: Columns) -> Float[Tensor, " B"]:
         """P(valid) of successes, from what was read in each; NaN where something could not be read."""
-        if self._fit is None:
-            return torch.where(columns.is_readable_B, self._known.base_rate, torch.nan).double()
-        return self._fit.log_odds(columns.x_BF).sigmoid()
+        if self._readout.fit is None:
+            return torch.where(columns.is_readable_B, self._readout.labels_so_far.base_rate, torch.nan).double()
+        return self._readout.fit.log_odds(columns.x_BF).sigmoid()
 
     def _read(self, batch: RolloutBatch) -> tuple[list[int], Columns, Bool[Tensor, " R"]]:
         """The rollouts that are paid by what they say, what is read in them, and whether it lies in all ranges. The
@@ -242,8 +218,3 @@ def in_failed_groups(batch: RolloutBatch) -> Bool[Tensor, " B"]:
     """Which rollouts are of a group without a success."""
     rewards_PG = batch.rewards_B.view(-1, batch.group)
     return (rewards_PG <= 0).all(1).repeat_interleave(batch.group)
-
-
-def _audit_order(batch: RolloutBatch, row: int) -> int:
-    rollout = batch.rollouts[row]
-    return hash_of("audit", batch.seed, rollout.step, rollout.problem, rollout.sample, row)

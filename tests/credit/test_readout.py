@@ -84,14 +84,14 @@ def test_only_the_audited_labels_are_used():
     for audits in (1, 3):
         credit, batch = ReadoutCredit(FORMATS, audits=audits), make_batch()
         credit.observe(batch)
-        assert len(credit._audited) == audits
+        assert len(credit._readout.audited) == audits
         n_changing = 0
         for row in range(1, len(batch.rollouts), 2):
             rollouts = list(batch.rollouts)
             rollouts[row] = replace(rollouts[row], valid=not rollouts[row].valid)
             other = ReadoutCredit(FORMATS, audits=audits)
             other.observe(replace(batch, rollouts=rollouts))
-            is_audited = not torch.equal(other._audited.is_valid_A, credit._audited.is_valid_A)
+            is_audited = not torch.equal(other._readout.audited.is_valid_A, credit._readout.audited.is_valid_A)
             n_changing += is_audited
             assert is_audited or other(replace(batch, rollouts=rollouts)).gate_B.equal(credit(batch).gate_B)
         assert n_changing == audits
@@ -101,12 +101,12 @@ def test_an_answer_that_was_put_back_is_not_audited():
     rows = [make_rollout(1, valid=True, replayed_from=0), *(make_rollout(1, sample=i) for i in range(1, 4))]
     scheme = ReadoutCredit(FORMATS)
     scheme.observe(RolloutBatch.from_rollouts(rows, 4))
-    assert scheme._audited.is_valid_A.tolist() == [False] * 3
+    assert scheme._readout.audited.is_valid_A.tolist() == [False] * 3
 
 
 def test_audits_beyond_the_memory_are_counted_and_let_go():
     scheme = taught(ReadoutCredit(FORMATS, audits=3, memory=5), steps=4)
-    assert len(scheme._audited) == 5
+    assert len(scheme._readout.audited) == 5
     resumed = scheme.fresh()
     resumed.load_state(scheme.state())
     assert [one(make_batch()).facts["audited"] for one in (scheme, resumed)] == [12, 12]
@@ -126,7 +126,7 @@ def test_audits_are_drawn_anew_for_each_step_and_seed_and_more_than_there_are_is
             replace(row, tokens=(4,) * (row.sample + 1), roles=("text",) * (row.sample + 1)) for row in batch.rollouts
         ]
         credit.observe(replace(batch, rollouts=rows))
-        return credit._audited.columns.x_BF[:, -1].tolist()
+        return credit._readout.audited.columns.x_BF[:, -1].tolist()
 
     assert audited() == audited() and audited() != audited(step=1) and audited() != audited(seed=1)
     assert sorted(audited(audits=99)) == [float(length) for length in range(2, 41, 2)]
@@ -162,7 +162,7 @@ def test_a_fresh_scheme_has_the_same_settings_and_has_learned_nothing():
     scheme = taught(ReadoutCredit(FORMATS, penalty=0.25, audits=3))
     fresh = scheme.fresh()
     assert isinstance(scheme, Learning) and (fresh.penalty, fresh.audits) == (0.25, 3)
-    assert not len(fresh._audited) and len(scheme._audited) == 12
+    assert not len(fresh._readout.audited) and len(scheme._readout.audited) == 12
     restored = scheme.fresh()
     restored.load_state(scheme.state())
     assert restored(make_batch()).gate_B.equal(scheme(make_batch()).gate_B)
@@ -344,7 +344,7 @@ def test_only_successes_are_audited_also_where_failures_are_read():
     rows = [make_rollout(0, sample=i) for i in range(4)] + [make_rollout(1, valid=True, sample=i) for i in range(4)]
     scheme = ReadoutCredit(FORMATS, bonus=0.4, audits=8)
     scheme.observe(RolloutBatch.from_rollouts(rows, 4))
-    assert scheme._audited.is_valid_A.tolist() == [True] * 4
+    assert scheme._readout.audited.is_valid_A.tolist() == [True] * 4
 
 
 def test_texts_outside_the_range_of_the_base_are_paid_nothing_but_can_lose():
