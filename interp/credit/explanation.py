@@ -3,31 +3,28 @@
     log-odds_b = at the mean of the labels + sum over sources s of contribution_bs
     contribution_bs = sum over the columns f of s of weight_f (x_bf - mean_f) / std_f
 
-A source that takes a mean over tokens gives each of them its share; what is left of a contribution has no token.
-
-    latents, residual    (1 / selected tokens) sum_f weight_f (code_tf - mean_f) / std_f        at selected tokens
-    likelihood           the mean's share at every token, and that of the least at the least likely token
-
+A source that reads tokens gives each of them its share (`token_shares`); what is left of a contribution has no token.
 A direct answer is read at the last token of its question, which is no token of the rollout (`in_prompt_BS`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from interp.artifacts import BadInput
 from interp.credit.base import CreditScheme, RolloutBatch
 from interp.credit.readout import ReadoutCredit, in_failed_groups
+from interp.credit.token_shares import token_shares
 from interp.display import HtmlSummary
 from interp.readouts.columns import Columns
 from interp.readouts.logistic import Logistic
-from interp.readouts.reading import ENTRIES, Reading, read_rollouts
-from interp.readouts.sources import Latents, Likelihood, Residual, Source, places_of
+from interp.readouts.reading import Reading, read_rollouts
+from interp.readouts.sources import Source, places_of
 from interp.rollouts.record import Rollout
 
 if TYPE_CHECKING:
@@ -278,49 +275,12 @@ def _add_tokens(
     slope_F, row_at = fit.weight_F / fit.std_F, torch.tensor(rows)
     pairs = zip(sources, slope_F.split(widths), fit.mean_F.split(widths), strict=True)
     for place, (source, own_slope_F, own_mean_F) in enumerate(pairs):
-        for index, is_token, shares in _shares(source, reading, own_slope_F, own_mean_F):
+        for index, is_token, shares in token_shares(source, reading, own_slope_F, own_mean_F):
             if is_token:
                 current = part.by_token_NS[at_K[index], place].nan_to_num(0.0)
                 part.by_token_NS[at_K[index], place] = current + shares
             else:
                 part.in_prompt_BS[row_at[index], place] = shares
-
-
-Shares = tuple[Int[Tensor, " S"], bool, Float[Tensor, " S"]]
-"""Tokens (or, if False, rollouts, for the last token of their prompts), and the part of the log-odds that is theirs."""
-
-
-def _shares(source: Source, reading: Reading, slope_F: Tensor, mean_F: Tensor) -> Iterator[Shares]:
-    """The parts of a source's contribution that stand at one token each."""
-    if isinstance(source, Likelihood):
-        yield from _likelihood_shares(reading, slope_F, mean_F)
-    elif isinstance(source, Latents | Residual):
-        layer = source.layers[0]
-        x_SD, rollout_S = reading.residuals_at(layer, source.selector)
-        token_S = reading.selected(source.selector).nonzero()[:, 0]  # first those of tokens, then those of prompts
-        counts_B = torch.bincount(rollout_S, minlength=len(reading.rollouts))
-        shares_S = (_projected(source, x_SD, slope_F) - (mean_F * slope_F).sum()) / counts_B[rollout_S]
-        yield token_S, True, shares_S[: len(token_S)]
-        yield rollout_S[len(token_S) :], False, shares_S[len(token_S) :]
-
-
-def _likelihood_shares(reading: Reading, slope_F: Tensor, mean_F: Tensor) -> Iterator[Shares]:
-    logprob_N, rollout_N = reading.logprob_N.double(), reading.rollout_N
-    counts_B = torch.bincount(rollout_N, minlength=len(reading.rollouts))
-    yield torch.arange(len(rollout_N)), True, (logprob_N - mean_F[0]) * slope_F[0] / counts_B[rollout_N]
-    ends = torch.cat([torch.zeros(1, dtype=torch.long), counts_B.cumsum(0)]).tolist()
-    bounds = [(start, end) for start, end in zip(ends, ends[1:], strict=False) if end > start]
-    least = torch.tensor([start + int(logprob_N[start:end].argmin()) for start, end in bounds], dtype=torch.long)
-    yield least, True, (logprob_N[least] - mean_F[1]) * slope_F[1]
-
-
-def _projected(source: Latents | Residual, x_SD: Tensor, slope_F: Tensor) -> Float[Tensor, " S"]:
-    """The numbers of a source at some tokens, each times its slope. A few at a time: a wide dictionary has many."""
-    if isinstance(source, Residual):
-        return x_SD.double() @ slope_F
-    encode = source.tsae.pre_activations if source.before_threshold else source.tsae.encode
-    parts = x_SD.split(max(1, ENTRIES // max(len(slope_F), 1)))
-    return torch.cat([encode(part).double().cpu() @ slope_F for part in parts] or [torch.zeros(0).double()])
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
