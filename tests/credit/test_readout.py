@@ -24,6 +24,7 @@ from interp.readouts import (
     label_rollouts,
     with_base_rate,
 )
+from interp.readouts.controls import others
 from interp.tsae import TSAE
 
 FORMATS = [Format(("steps",))]
@@ -180,6 +181,13 @@ def test_a_random_gate_pays_exactly_as_much_to_others():
     own_B, random_B = scheme(batch).gate_B, dealt(batch).gate_B
     assert sorted(own_B.tolist()) == sorted(random_B.tolist()) and not own_B.equal(random_B)
     assert random_B[::2].equal(own_B[::2]) and not RandomGate(scheme, seed=2)(batch).gate_B.equal(random_B)
+
+
+@given(st.integers(0, 60), st.integers(0, 5))
+def test_others_are_all_things_in_another_order_in_which_none_stands_for_itself(n, seed):
+    other = others(n, "test", seed).tolist()
+    assert sorted(other) == list(range(n)) and other == others(n, "test", seed).tolist()
+    assert n < 2 or all(at != one for at, one in enumerate(other))
 
 
 def test_a_random_gate_deals_out_bonuses_too_among_answers_of_groups_that_failed():

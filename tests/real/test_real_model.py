@@ -1,5 +1,6 @@
-"""SmolLM2 as it is: what is asked, written and scored agrees with plain transformers on a real tokenizer and real
-weights. `make test-real` imports the model; without it these tests are skipped."""
+"""A real model as it is: what is asked, written and scored agrees with plain transformers on a real tokenizer and real
+weights. `make test-real` imports SmolLM2, and takes any other with MODEL=DIRECTORY; without one these tests are
+skipped."""
 
 import os
 import re
@@ -29,9 +30,14 @@ PROMPTS = [
 
 
 @pytest.fixture(scope="module")
-def smollm2() -> Policy:
+def policy() -> Policy:
     torch.set_num_threads(2)
     return Policy.load(os.environ["INTERP_REAL_MODEL"], device="cpu")
+
+
+def expect_own_chat_template(policy: Policy) -> None:
+    if not policy.tokenizer.chat_template:
+        pytest.skip("a base model has no chat template")
 
 
 def greedy(policy: Policy, prompts: list[list[int]], tokens: int) -> list[list[int]]:
@@ -45,66 +51,67 @@ def greedy(policy: Policy, prompts: list[list[int]], tokens: int) -> list[list[i
     ]  # fmt: skip
 
 
-def test_it_knows_the_capital_of_france_in_a_chat(smollm2):
+def test_it_knows_the_capital_of_france_in_a_chat(policy):
+    expect_own_chat_template(policy)
     ask = PromptFormat(chat=True, system_prompt="Answer in one word.")
-    (prompt,) = smollm2.encode(["What is the capital of France?"], ask)
-    assert "Answer in one word." in smollm2.tokenizer.decode(prompt)
-    row = smollm2.sample([prompt], SampleConfig(1, 12, temperature=0.0), progress=False).row(0)
-    assert "Paris" in smollm2.decode(row.tokens)[0]
+    (prompt,) = policy.encode(["What is the capital of France?"], ask)
+    assert "Answer in one word." in policy.tokenizer.decode(prompt)
+    row = policy.sample([prompt], SampleConfig(1, 12, temperature=0.0), progress=False).row(0)
+    assert "Paris" in policy.decode(row.tokens)[0]
 
 
-def test_greedy_completions_of_padded_prompts_are_those_of_transformers(smollm2):
-    prompts = smollm2.encode(PROMPTS)
+def test_greedy_completions_of_padded_prompts_are_those_of_transformers(policy):
+    prompts = policy.encode(PROMPTS)
     assert len({len(prompt) for prompt in prompts}) > 1, "prompts of one length need no padding"
-    samples = smollm2.sample(prompts, SampleConfig(1, 10, temperature=0.0), progress=False)
-    assert [list(samples.row(i).tokens) for i in range(len(prompts))] == greedy(smollm2, prompts, 10)
+    samples = policy.sample(prompts, SampleConfig(1, 10, temperature=0.0), progress=False)
+    assert [list(samples.row(i).tokens) for i in range(len(prompts))] == greedy(policy, prompts, 10)
 
 
-def test_log_probabilities_are_those_of_transformers(smollm2):
-    prompts = smollm2.encode(PROMPTS)
-    samples = smollm2.sample(prompts, SampleConfig(1, 8), progress=False)
+def test_log_probabilities_are_those_of_transformers(policy):
+    prompts = policy.encode(PROMPTS)
+    samples = policy.sample(prompts, SampleConfig(1, 8), progress=False)
     rows = [list(samples.row(i).tokens) for i in range(len(prompts))]
-    scored_BT, _ = smollm2.score(prompts, rows)
+    scored_BT, _ = policy.score(prompts, rows)
     for i, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
         with torch.no_grad():
-            logp_LV = smollm2.model(torch.tensor([prompt + row])).logits[0].log_softmax(-1)
+            logp_LV = policy.model(torch.tensor([prompt + row])).logits[0].log_softmax(-1)
         expected = [float(logp_LV[len(prompt) - 1 + t, token]) for t, token in enumerate(row)]
         assert scored_BT[i, : len(row)].tolist() == pytest.approx(expected, abs=1e-3)
         assert samples.row(i).logprobs == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("text", ["12,345 and 678", "Zoë 🦆 👩‍👩‍👧", "x = \\frac{1}{2}", "a\n\n  b"])
-def test_the_text_of_tokens_covers_numbers_and_code_points_that_span_several(smollm2, text):
-    ids = smollm2.tokenizer(text, add_special_tokens=False)["input_ids"]
-    decoded, offsets = smollm2.decode(ids)
-    assert decoded == text == "".join(smollm2.token_texts(ids)) and len(offsets) == len(ids)
+def test_the_text_of_tokens_covers_numbers_and_code_points_that_span_several(policy, text):
+    ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
+    decoded, offsets = policy.decode(ids)
+    assert decoded == text == "".join(policy.token_texts(ids)) and len(offsets) == len(ids)
     assert all(0 <= start < end <= len(text) for start, end in offsets)
     assert {place for start, end in offsets for place in range(start, end)} == set(range(len(text)))
 
 
-def test_a_prompt_beyond_the_context_is_refused(smollm2):
-    with pytest.raises(BadInput, match=f"a prompt must have 1 to {smollm2.context - 1} tokens"):
-        smollm2.encode(["one two " * smollm2.context])
+def test_a_prompt_beyond_the_context_is_refused(policy):
+    with pytest.raises(BadInput, match=f"a prompt must have 1 to {policy.context - 1} tokens"):
+        policy.encode(["one two " * policy.context])
 
 
-def test_the_residuals_are_those_of_the_hidden_states(smollm2):
-    (prompt,) = smollm2.encode(PROMPTS[:1])
+def test_the_residuals_are_those_of_the_hidden_states(policy):
+    (prompt,) = policy.encode(PROMPTS[:1])
     ids = torch.tensor([prompt])
-    residuals = smollm2.capture(ids, [0, 15])
+    residuals = policy.capture(ids, [0, 15])
     with torch.no_grad():
-        states = smollm2.model(ids, output_hidden_states=True).hidden_states
+        states = policy.model(ids, output_hidden_states=True).hidden_states
     for layer, resid_BLD in residuals.items():
         torch.testing.assert_close(resid_BLD, states[layer + 1])
 
 
-def test_a_few_shot_prompt_with_a_stop_text_gets_answers_that_are_read(smollm2, tmp_path):
+def test_a_few_shot_prompt_with_a_stop_text_gets_answers_that_are_read(policy, tmp_path):
     (tmp_path / "p.jsonl").write_text('{"question": "Mia has 3 pens and gets 2 more. How many?", "answer": "#### 5"}\n')
     task = JsonlTask(tmp_path / "p.jsonl", prompt_field="question")
     shots = "Q: Tom has 4 pens and gets 3 more. How many?\nA: 4 + 3 = 7. The answer is 7.\n\n"
     ask = PromptFormat(prefix=f"{shots}Q: ", suffix="\nA:", stop=("\n",))
     (split,) = [split for split in ("train", "eval", "probe") if task.size(split, None)]
     rollouts = roll_out(
-        smollm2, task, task.problems(split, None, 1), SampleConfig(16, 24, 0.5), prompt_format=ask, progress=False
+        policy, task, task.problems(split, None, 1), SampleConfig(16, 24, 0.5), prompt_format=ask, progress=False
     )
     assert all("\n" not in row.completion and "Q:" not in row.completion for row in rollouts)
     announced = [row for row in rollouts if row.answer is not None]
@@ -139,17 +146,17 @@ class CountedWords(Task):
         return Verdict(is_even, is_even, is_even and sum(map(ord, completion)) % 2 == 0, "prose", spans=spans)
 
 
-def test_credit_by_latents_trains_it_and_pays_what_the_base_reads(smollm2, tmp_path):
-    task, sampling, layer = CountedWords(), SampleConfig(8, 10), smollm2.n_layers // 2
-    rows = roll_out(smollm2, task, task.problems("train", None, 2, start=100), sampling, progress=False).rows
+def test_credit_by_latents_trains_it_and_pays_what_the_base_reads(policy, tmp_path):
+    task, sampling, layer = CountedWords(), SampleConfig(8, 10), policy.n_layers // 2
+    rows = roll_out(policy, task, task.problems("train", None, 2, start=100), sampling, progress=False).rows
     generator = torch.Generator().manual_seed(0)
-    encoder_DF, zeros_F = torch.randn(smollm2.d_model, 64, generator=generator) / smollm2.d_model**0.5, torch.zeros(64)
+    encoder_DF, zeros_F = torch.randn(policy.d_model, 64, generator=generator) / policy.d_model**0.5, torch.zeros(64)
     tsae = TSAE(
-        encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(smollm2.d_model), zeros_F + 0.5, (64,), layer=layer,
-        made_from={"policy-0": smollm2.fingerprint()},
+        encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(policy.d_model), zeros_F + 0.5, (64,), layer=layer,
+        made_from={"policy-0": policy.fingerprint()},
     )  # fmt: skip
     sources = [Likelihood(), Latents(tsae, layer)]
-    labels = label_rollouts(sources, smollm2, [row for row in rows if row.reward > 0])
+    labels = label_rollouts(sources, policy, [row for row in rows if row.reward > 0])
     assert labels.has_both_kinds, "the scheme pays from the first step"
     credit = ReadoutCredit(sources, audits=2, labels=labels)
     config = GRPOConfig(
@@ -158,8 +165,8 @@ def test_credit_by_latents_trains_it_and_pays_what_the_base_reads(smollm2, tmp_p
     )  # fmt: skip
     elsewhere = ReadoutCredit([Latents(replace(tsae, made_from={"policy-0": "of another base"}), layer)])
     with pytest.raises(Mismatch, match="this dictionary was fitted on other policies: expected one of of another base"):
-        train(smollm2, task, config=config, credit=elsewhere, out=tmp_path / "elsewhere")
-    run = train(smollm2, task, config=config, credit=credit, out=tmp_path / "run", progress=False)
+        train(policy, task, config=config, credit=elsewhere, out=tmp_path / "elsewhere")
+    run = train(policy, task, config=config, credit=credit, out=tmp_path / "run", progress=False)
     lines = run.metrics()
     audited = [line["audited"] for line in lines]
     assert len(lines) == 3 and audited == sorted(audited) and 0 < audited[-1] <= 6
@@ -168,6 +175,6 @@ def test_credit_by_latents_trains_it_and_pays_what_the_base_reads(smollm2, tmp_p
     successes = [row for row in written if row.reward > 0]
     assert successes and all(row.gate is not None and 0 <= row.gate < 1 for row in successes)
     again = credit.fresh()
-    batch = RolloutBatch.from_rollouts(written, 8, base=smollm2)
+    batch = RolloutBatch.from_rollouts(written, 8, base=policy)
     again.observe(batch)
     assert again(batch).gate_B.tolist() == pytest.approx([row.gate for row in written], abs=1e-4)
