@@ -21,7 +21,7 @@ from interp.artifacts import (
 )
 from interp.policy.policy import Policy
 from interp.readouts.logistic import Logistic, fit_logistic
-from interp.readouts.reading import read_rollouts
+from interp.readouts.reading import Place, Reading, read_rollouts
 from interp.readouts.sources import Source, places_of
 from interp.rollouts.record import Rollout
 
@@ -105,6 +105,13 @@ class Columns:
 
 def read_columns(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> Columns:
     """What the sources read in rollouts, from one pass of `reader` over them."""
+    places, needs_logprobs = needs_of(sources, reader)
+    return columns_of(sources, read_rollouts(reader, rollouts, places, logprobs=needs_logprobs))
+
+
+def needs_of(sources: Sequence[Source], reader: Policy | None) -> tuple[list[Place], bool]:
+    """The tokens whose residuals sources read, and whether they read log-probabilities. Where they read any, a missing
+    reader is refused."""
     places = [place for source in sources for place in places_of(source)]
     needs_logprobs = any(source.needs_logprobs for source in sources)
     if reader is None and (places or needs_logprobs):
@@ -112,7 +119,11 @@ def read_columns(sources: Sequence[Source], reader: Policy | None, rollouts: Seq
             f"expected a policy to read {', '.join(source.name for source in sources)}, got none: "
             "RolloutBatch.from_rollouts(..., base=base)"
         )
-    reading = read_rollouts(reader, rollouts, places, logprobs=needs_logprobs)
+    return places, needs_logprobs
+
+
+def columns_of(sources: Sequence[Source], reading: Reading) -> Columns:
+    """What the sources read in a reading, beside each other."""
     parts = [source.columns(reading).double() for source in sources]
     return Columns(torch.cat(parts, 1), tuple(part.shape[1] for part in parts))
 

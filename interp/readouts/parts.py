@@ -20,13 +20,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from interp.artifacts import BadInput
 from interp.features.families import ANSWER_ROLES, TokenSelector
 from interp.features.labels import AFTER_END
 from interp.policy.policy import Policy
-from interp.readouts.columns import Columns, Labels, Origin
+from interp.readouts.columns import Columns, Labels, Origin, columns_of, needs_of
 from interp.readouts.reading import MICRO_TOKENS, Place, Reading, read_rollouts, select_tokens
-from interp.readouts.sources import Source, places_of
+from interp.readouts.sources import Source
 from interp.rollouts.record import Rollout, TokenStep
 
 STEP_END = TokenSelector(next_roles=(AFTER_END,))
@@ -118,18 +117,11 @@ class PartColumns:
 
 def read_parts(sources: Sequence[Source], reader: Policy | None, rollouts: Sequence[Rollout]) -> PartColumns:
     """What the sources read in the parts of rollouts, from one pass of `reader` over the rollouts."""
-    places = [place for source in sources for place in places_of(source)]
-    needs_logprobs = any(source.needs_logprobs for source in sources)
-    if reader is None and (places or needs_logprobs):
-        raise BadInput(
-            f"expected a policy to read {', '.join(source.name for source in sources)}, got none: "
-            "RolloutBatch.from_rollouts(..., base=base)"
-        )
+    places, needs_logprobs = needs_of(sources, reader)
     reading = _read_by_part(reader, rollouts, places, logprobs=needs_logprobs)
-    numbers = [source.columns(reading).double() for source in sources]
     starts = [part_starts(rollout) for rollout in rollouts]
     return PartColumns(
-        Columns(torch.cat(numbers, 1), tuple(part.shape[1] for part in numbers)),
+        columns_of(sources, reading),
         torch.arange(len(rollouts)).repeat_interleave(_counts(starts)),
         torch.tensor([start for own in starts for start in own], dtype=torch.long),
     )
