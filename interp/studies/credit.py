@@ -45,11 +45,15 @@ from interp.studies.credit_runs import (
     FORMAT,
     LIKELIHOOD,
     NOT_FITTED,
+    OTHER_PROCESS,
+    OTHER_SPLIT,
     PERMUTED,
     PLAIN,
+    PROCESS,
     RANDOM,
     RANDOM_GATE,
     RESIDUAL,
+    SPLIT,
     STRENGTHS,
     TEXT,
     TEXT_ALONE,
@@ -197,6 +201,25 @@ CLAIMS = (
         (UNIT,),
     ),
     Claim(
+        "process-beats-its-control",
+        "A process advantage by features, apart from that of the outcome, recovers more than the same dealt to other "
+        "successes.",
+        "Yes, by far: a process advantage that says nothing leaves plain GRPO, which harms.",
+        "Recovery of the valid rate over all depths. Supported: the interval of the difference lies above zero. Not "
+        "supported: below. Else inconclusive.",
+        beats(PROCESS, (OTHER_PROCESS,), RECOVERIES[:1]),
+        (UNIT, ORGANISM),
+    ),
+    Claim(
+        "split-beats-its-control",
+        "Crediting a paid success up to its first error only, as read by features, recovers more than splits at the "
+        "places of other successes.",
+        "Inconclusive: what the gate pays is mostly valid, and has no error.",
+        "The same rule.",
+        beats(SPLIT, (OTHER_SPLIT,), RECOVERIES[:1]),
+        (UNIT, ORGANISM),
+    ),
+    Claim(
         "features-beat-likelihood-mixed",
         "The same as the first claim, trained on problems of all depths.",
         "Inconclusive: with valid successes from the start, likelihood learns enough.",
@@ -214,11 +237,12 @@ class CreditStudy(Study[CreditConfig]):
     name = "credit"
     title = "Credit: does a readout of features beat what needs no features?"
     background = (
-        "Strengths and sources were chosen on the shipped base, which is not reported, by about forty trainings at "
-        "seeds 0 and 1. There plain GRPO reached a valid rate of 0.06 over all depths (0.00 on deep problems), the "
-        "oracle 0.62 (0.42), and at the settings of this study, one training each, the likelihood 0.53 (0.25), with "
-        "the latents 0.57 (0.32), with the residual at the marker 0.56 (0.31), and with the text 0.60 (0.39). A "
-        "fixed penalty for likely luck ended in policies that fail, in most trainings; so there is none."
+        "Sources, pay and labels were chosen on the shipped base, which is not reported, by about forty trainings; the "
+        "strength of each scheme by `interp study credit-strengths`, whose numbers are in "
+        "`data/results/credit-strengths`. A fixed penalty for likely luck ended in policies that fail, in most "
+        "trainings; so there is none. The process advantage and the split at the first error were trained once each, "
+        "without labels from before the run and by the likelihood alone: valid rates over all depths were 0.39 and "
+        "0.34, of their controls 0.08 and 0.32, and of the likelihood's gate 0.31."
     )
     question = "Does credit by features beat what needs no features?"
     summary = "Credit by features, refitted on a few audits, beats everything that reads no features."
@@ -286,6 +310,9 @@ checkpoint.
 A scheme that is refitted audits {config.audits} successes a step, refits every second step, and pays
 max(0, p - strength x mean p), where p is the probability that a success is valid, as the frozen base reads it. The
 strength of each scheme was chosen by `interp study credit-strengths` on the shipped base: {strengths}.
+Other designs pay by the same features: the quarter of the successes that look most valid wholly and the others not at
+all (*selected*); an advantage for p among the successes beside that of the outcome (*process advantage*); the same gate
+with weights up to the first step that is probably wrong (*up to the first error*).
 
 Before the first step, all read the same labelled answers of the base: {config.label_problems} problems of all depths,
 the valid and the lucky ones among them, and every lucky edit of a valid one (a step deleted, repeated, swapped, or

@@ -19,10 +19,14 @@ FORMAT, COMPLETENESS, TEXT = "likelihood + format", "likelihood + completeness",
 RESIDUAL, PRE_ACTIVATIONS, FEATURES = "likelihood + residual", "likelihood + pre-activations", "likelihood + latents"
 RANDOM, PERMUTED, RANDOM_GATE = "likelihood + random latents", "likelihood + permuted latents", "random gate"
 USUAL, SELECTED = "plain, usual scale", "features, selected"
+PROCESS, OTHER_PROCESS = "features, process advantage", "process advantage, dealt to others"
+SPLIT, OTHER_SPLIT = "features, up to the first error", "first error, that of others"
 NOT_FITTED = (PLAIN, USUAL, ORACLE)
 """Schemes that read nothing."""
 WITHOUT_DICTIONARY = (*NOT_FITTED, LIKELIHOOD, TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RESIDUAL)
-WITH_DICTIONARY = (FEATURES, LATENTS_ALONE, PRE_ACTIVATIONS, RANDOM, PERMUTED, RANDOM_GATE, SELECTED)
+DESIGNS = (SELECTED, PROCESS, OTHER_PROCESS, SPLIT, OTHER_SPLIT)
+"""Other ways to pay by the features, two of them with a control of their own."""
+WITH_DICTIONARY = (FEATURES, LATENTS_ALONE, PRE_ACTIVATIONS, RANDOM, PERMUTED, RANDOM_GATE, *DESIGNS)
 ON_ALL_PROBLEMS = (PLAIN, ORACLE, LIKELIHOOD, RESIDUAL, FEATURES)
 """Schemes that are also trained on problems of all depths."""
 DEEP, ALL = "deep", "all"
@@ -35,8 +39,8 @@ WATCH_EVERY = 10
 DEFAULT = 1.0
 STRENGTHS: Mapping[str, float] = {}
 """The threshold of each scheme that is not the default: the best one in `interp study credit-strengths`."""
-SAME_STRENGTH = {RANDOM_GATE: FEATURES, SELECTED: FEATURES}
-"""Schemes that take the threshold of another."""
+SAME_STRENGTH: Mapping[str, str] = dict.fromkeys((RANDOM_GATE, *DESIGNS), FEATURES)
+"""Schemes that take the threshold of another, where they have one."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ def _dictionaries(scheme: str, problems: str, run: int, config: "CreditConfig") 
 
 def scheme_of(training: Training, world: World, base: "Policy", audits: int = 8) -> "CreditScheme | None":
     """The credit of a training. All that are refitted audit the same successes in the same way."""
-    from interp.credit import RandomGate, ReadoutCredit, StepValidity
-    from interp.readouts import label_rollouts, with_base_rate
+    from interp.credit import FirstErrorReadout, ProcessAdvantage, RandomGate, ReadoutCredit, StepValidity
+    from interp.readouts import STEP_END, Latents, label_rollouts, with_base_rate
 
     if training.scheme in NOT_FITTED:
         return StepValidity(weights=False) if training.scheme == ORACLE else None
@@ -106,7 +110,16 @@ def scheme_of(training: Training, world: World, base: "Policy", audits: int = 8)
         sources, audits=audits, threshold=training.threshold, penalty=training.penalty, ridge=config.ridge,
         pay="select" if training.scheme == SELECTED else "graded", labels=labels,
     )  # fmt: skip
-    return RandomGate(credit, training.run) if training.scheme == RANDOM_GATE else credit
+    if training.scheme == RANDOM_GATE:
+        return RandomGate(credit, training.run)
+    if training.scheme in (PROCESS, OTHER_PROCESS):
+        score = replace(credit, threshold=0.0)
+        return ProcessAdvantage(score if training.scheme == PROCESS else RandomGate(score, training.run))
+    if training.scheme in (SPLIT, OTHER_SPLIT):
+        at_ends = [replace(one, selector=STEP_END) if isinstance(one, Latents) else one for one in sources]
+        control_seed = training.run if training.scheme == OTHER_SPLIT else None
+        return FirstErrorReadout(at_ends, gate=credit, audits=audits, ridge=config.ridge, control_seed=control_seed)
+    return credit
 
 
 def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:

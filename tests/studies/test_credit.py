@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from interp.credit import RandomGate, ReadoutCredit
+from interp.credit import FirstErrorReadout, ProcessAdvantage, RandomGate, ReadoutCredit
 from interp.organism import shipped_path
 from interp.policy import Policy
 from interp.studies.credit import CLAIMS, CreditConfig, CreditStudy
@@ -16,17 +16,22 @@ from interp.studies.credit_measures import average_runs, difference_at_equal_kl,
 from interp.studies.credit_runs import (
     ALL,
     DEEP,
+    DESIGNS,
     FEATURES,
     LIKELIHOOD,
     NOT_FITTED,
     ON_ALL_PROBLEMS,
     ORACLE,
+    OTHER_PROCESS,
+    OTHER_SPLIT,
     PERMUTED,
     PLAIN,
     PRE_ACTIVATIONS,
+    PROCESS,
     RANDOM,
     RANDOM_GATE,
     SELECTED,
+    SPLIT,
     TEXT,
     WITH_DICTIONARY,
     WITHOUT_DICTIONARY,
@@ -46,6 +51,11 @@ from interp.studies.results import Observation, Results
 from interp.studies.runner import Row
 from interp.tsae import TSAE
 
+KINDS = {
+    RANDOM_GATE: RandomGate, PROCESS: ProcessAdvantage, OTHER_PROCESS: ProcessAdvantage, SPLIT: FirstErrorReadout,
+    OTHER_SPLIT: FirstErrorReadout,
+}  # fmt: skip
+"""Schemes that are no readout themselves."""
 SMALL = CreditConfig(seeds=2, repeats=2, dictionaries=3, label_problems=40)
 
 
@@ -176,16 +186,39 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
         credit = scheme_of(Training(scheme, DEEP, 0, 0 if scheme in WITH_DICTIONARY else None, 2.0), world, base)
         if scheme in NOT_FITTED:
             continue
-        readout = credit.scheme if isinstance(credit, RandomGate) else credit
-        assert isinstance(readout, ReadoutCredit) and isinstance(credit, RandomGate) == (scheme == RANDOM_GATE)
+        assert type(credit) is KINDS.get(scheme, ReadoutCredit)
+        readout = readout_of(credit)
+        assert isinstance(readout, ReadoutCredit)
         settings = (readout.audits, readout.threshold, readout.penalty, readout.ridge, readout.reader, readout.pay)
-        assert settings == (8, 2.0, 0.0, 0.1, "base", "select" if scheme == SELECTED else "graded")
+        threshold = 0.0 if scheme in (PROCESS, OTHER_PROCESS) else 2.0
+        assert settings == (8, threshold, 0.0, 0.1, "base", "select" if scheme == SELECTED else "graded")
         labels.add((len(readout.labels), round(float(readout.labels.weight_A.sum()))))
         reads[scheme] = [source.name for source in readout.sources]
     assert len(labels) == 1 and labels.pop()[1] == 32
     assert {reads[scheme][0] for scheme in reads if scheme.startswith("likelihood")} == {"likelihood"}
     assert reads[FEATURES] == reads[PRE_ACTIVATIONS] == reads[RANDOM] == reads[RANDOM_GATE] == ["likelihood", "latents"]
     assert reads[PERMUTED] == ["likelihood", "permuted latents"]
+    assert all(reads[design] == reads[FEATURES] for design in DESIGNS)
+
+
+def readout_of(credit: Any) -> Any:
+    """The readout inside of another scheme."""
+    for name in ("scheme", "score", "gate"):
+        if hasattr(credit, name):
+            return readout_of(getattr(credit, name))
+    return credit
+
+
+def test_the_controls_of_designs_differ_from_them_in_whose_numbers_they_take(world):
+    base = Policy.load(shipped_path(), device="cpu")
+    process, other_process, split, other_split = (
+        scheme_of(Training(scheme, DEEP, 3, 0), world, base) for scheme in (PROCESS, OTHER_PROCESS, SPLIT, OTHER_SPLIT)
+    )
+    assert isinstance(process, ProcessAdvantage) and isinstance(other_process, ProcessAdvantage)
+    assert isinstance(process.score, ReadoutCredit) and isinstance(other_process.score, RandomGate)
+    assert isinstance(split, FirstErrorReadout) and isinstance(other_split, FirstErrorReadout)
+    assert split.control_seed is None and other_split.control_seed == 3
+    assert [source.name for source in split.sources] == ["likelihood", "latents"]
 
 
 def records_of(rates, *, seeds=(1, 2, 3)) -> Results:
@@ -207,7 +240,7 @@ def test_claims_say_what_the_rates_say():
         results = records_of({PLAIN: 0.1, ORACLE: 0.9, **rates})
         return {claim.name: claim.judge(results).outcome for claim in CLAIMS}
 
-    best = outcomes(**{FEATURES: 0.85})
+    best = outcomes(**{FEATURES: 0.85, PROCESS: 0.6, SPLIT: 0.6})
     assert set(best.values()) == {"supported"}
     beaten = outcomes(**{FEATURES: 0.3, LIKELIHOOD: 0.5})
     lost = {name for name, outcome in beaten.items() if outcome == "not supported"}
@@ -248,6 +281,6 @@ def test_every_trial_is_an_arm_of_its_own_and_shows_in_the_table():
     rows = [Row(record_of(0.1 * (1 + seed)), name, seed) for name in names for seed in (0, 1)]
     results = Results(study.observations(rows))
     chosen, rates = study.tables(results, config)
-    assert dict(chosen.rows)[FEATURES] == "0.5" and [row[0] for row in rates.rows] == names
+    assert [FEATURES, "0.5"] in chosen.rows and [row[0] for row in rates.rows] == names
     assert len(study.figures(results, config)) == 1
     assert results.mean(names[0], study.measures["valid rate, handled"]).value == pytest.approx(0.15)
