@@ -30,7 +30,7 @@ from interp.studies.credit_world import ShippedWorld, TrainingConfig
 from interp.studies.results import Arm, Observation, Results
 from interp.studies.runner import Row
 
-THRESHOLDS = (0.5, 1.0, 2.0)
+THRESHOLDS = (0.0, 0.25, 0.5, 1.0, 2.0)
 PENALIZED = (LIKELIHOOD, FEATURES)
 """Schemes that are also tried with a penalty for successes that are likely lucky."""
 CHOSEN_BY = rate("valid_rate", "all")

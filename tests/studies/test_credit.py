@@ -270,7 +270,7 @@ def test_the_best_threshold_of_each_scheme_is_chosen_and_penalties_are_not():
     rates[f"{FEATURES}, threshold 2"] = 0.5
     rates[f"{FEATURES}, threshold 1, penalty 1"] = 0.9
     chosen = chosen_strengths(rates)
-    assert chosen[FEATURES] == 2.0 and set(chosen.values()) == {0.5, 2.0}
+    assert chosen[FEATURES] == 2.0 and set(chosen.values()) == {0.0, 2.0}
     assert PLAIN not in chosen and RANDOM_GATE not in chosen and LIKELIHOOD in chosen
 
 
@@ -281,6 +281,6 @@ def test_every_trial_is_an_arm_of_its_own_and_shows_in_the_table():
     rows = [Row(record_of(0.1 * (1 + seed)), name, seed) for name in names for seed in (0, 1)]
     results = Results(study.observations(rows))
     chosen, rates = study.tables(results, config)
-    assert [FEATURES, "0.5"] in chosen.rows and [row[0] for row in rates.rows] == names
+    assert [FEATURES, "0"] in chosen.rows and [row[0] for row in rates.rows] == names
     assert len(study.figures(results, config)) == 1
     assert results.mean(names[0], study.measures["valid rate, handled"]).value == pytest.approx(0.15)
