@@ -53,12 +53,21 @@ def sliced_logprobs(
     return torch.cat(parts, 1)
 
 
+class _DecoderOutput(BaseModelOutputWithPast):
+    """What a decoder gives, of which the hidden states alone are known. Families add fields that a model hands on, such
+    as a mixture's `router_logits`: each is None, as where it was not asked for."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+
 @contextmanager
 def _head_alone(model: PreTrainedModel) -> Iterator[None]:
     """Forwards within the block do not run the decoder: it returns what it is given as embeddings."""
     decoder: Any = model.get_decoder()
     previous = vars(decoder).get("forward")  # libraries that wrap a module set this attribute
-    decoder.forward = lambda *args, inputs_embeds, **kwargs: BaseModelOutputWithPast(last_hidden_state=inputs_embeds)
+    decoder.forward = lambda *args, inputs_embeds, **kwargs: _DecoderOutput(last_hidden_state=inputs_embeds)
     try:
         yield
     finally:

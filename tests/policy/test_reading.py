@@ -36,10 +36,15 @@ def test_only_the_residuals_of_the_tokens_that_were_asked_for_are_kept():
     assert torch.equal(some.prompt_ends[2], whole.prompt_ends[2]) and torch.equal(some.logprob_N, whole.logprob_N)
 
 
-@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama", "gemma2", "gemma3"])
+CHANGES = {
+    "gemma2": {"final_logit_softcapping": 3.0},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+}
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama", "gemma3", *CHANGES])
 def test_logits_that_are_made_a_slice_at_a_time_give_the_same_log_probabilities(family, monkeypatch):
-    changes = {"final_logit_softcapping": 3.0} if family == "gemma2" else {}
-    policy = tiny_policy(family, **changes)
+    policy = tiny_policy(family, **CHANGES.get(family, {}))
     whole, sizes = read(policy), []
     monkeypatch.setattr(head, "LOGITS_AT_ONCE", 4 * policy.model.config.vocab_size)
     outputs = policy.model.get_output_embeddings()
