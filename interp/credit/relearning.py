@@ -16,16 +16,22 @@ from interp.readouts.columns import Columns, Labels
 
 
 def relearned(
-    scheme: ReadoutCredit, state: Mapping[str, Tensor], audited: Sequence[int], sources: Sequence[int]
+    scheme: ReadoutCredit,
+    state: Mapping[str, Tensor],
+    audited: Sequence[int],
+    sources: Sequence[int],
+    *,
+    is_last: bool = False,
 ) -> ReadoutCredit:
     """A scheme with what it had learned by the last of some steps.
 
     `state` is that of a readout later in the same run, `audited` the number of its audits by each step from 0 on, and
-    `sources` the places among its sources of those that the scheme reads."""
+    `sources` the places among its sources of those that the scheme reads. With `is_last`, the last of the steps is the
+    last that the state has learned from: its fit is used as it is."""
     fresh = scheme.fresh()
     audits = _audits(state, sources)
     n_later = int(state.get("n_audited", len(audits)))
-    if list(sources) == list(range(len(state["widths"]))) and audited[-1] == n_later:
+    if list(sources) == list(range(len(state["widths"]))) and is_last and audited[-1] == n_later:
         fresh.load_state(state)
         return fresh
     if n_later > len(audits):

@@ -9,17 +9,18 @@ be fitted on the same audits: a control that had the same labels.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from torch import Tensor
 
-from interp.artifacts import BadInput, Mismatch, to_json
+from interp.artifacts import BadInput, Mismatch, describe_changes, open_artifact, to_json
 from interp.credit.base import CreditScheme, Learning, RolloutBatch
+from interp.credit.uniform import Uniform
 from interp.grpo.advantages import assign_advantages
 from interp.grpo.run import Run
 from interp.grpo.specs import spec_of
-from interp.training_state import load_tensors
+from interp.training_state import KIND, load_tensors
 
 if TYPE_CHECKING:
     from interp.credit.explanation import CreditExplanation, SchemePayments
@@ -38,15 +39,15 @@ def learned_credit(run: Run, scheme: S, *, step: int | None = None) -> S:
     fitted on the same audits. A scheme that learns nothing comes back as it is."""
     from interp.credit.explanation import readout_of
 
-    if not isinstance(scheme, Learning):
+    if not _learns(scheme):
         return scheme
     state = _credit_state(run)
     if (readout := readout_of(scheme)) is None:
         if step is not None:
             raise BadInput("expected a readout, to say what it had learned by a step; of other schemes leave step out")
-        fresh = scheme.fresh()
+        fresh: Any = scheme.fresh()
         fresh.load_state(state)
-        return fresh  # pyright: ignore[reportReturnType]
+        return fresh
     return _with_readout(scheme, _relearned(run, readout, state, step))
 
 
@@ -61,7 +62,8 @@ def explain_run(
 ) -> "CreditExplanation":
     """What the credit of a run read and paid at its checkpoints, and what a control would have paid.
 
-    Each checkpoint's rollouts are read with what had been learned by its step. A control that reads some of the same
+    The scheme is the one that the run was trained with. Each checkpoint's rollouts are read with what had been learned
+    by its step; of a scheme that learns and is no readout only the end is known. A control that reads some of the same
     sources has had the same audits. Any other control pays with what it has learned itself."""
     from interp.credit.explanation import CreditExplanation
 
@@ -69,6 +71,8 @@ def explain_run(
     chosen = every if steps is None else list(steps)
     if unknown := sorted(set(chosen) - set(every)):
         raise BadInput(f"{run.path}: expected steps with a checkpoint, {every}; got {unknown}")
+    _expect_own(run, scheme)
+    _expect_known(run, scheme, chosen)
     base = run.series.base.load(device=device, dtype=dtype)
     parts = []
     for step in chosen:
@@ -140,17 +144,62 @@ def _credit_state(run: Run) -> dict[str, Tensor]:
 def _relearned(run: Run, readout: "ReadoutCredit", state: Mapping[str, Tensor], step: int | None) -> "ReadoutCredit":
     from interp.credit.relearning import relearned
 
+    places = _places(run, readout)
     audited = [int(line["audited"]) for line in run.metrics() if line.get("audited") is not None]
-    within = [at for at, number in enumerate(audited) if number <= int(state["n_audited"])]  # it may have been stopped
-    last = max(within, default=0) if step is None else step
+    saved = _last_learned(run)
+    last = max(0, min(saved, len(audited) - 1)) if step is None else step
     if not 0 <= last < len(audited):
         raise BadInput(
             f"{run.path}: expected a step from 0 to {len(audited) - 1}, at which audits were made; got {step}"
         )
-    places = _places(run, readout)
     if len(places) == len(_readout_spec(run)["sources"]):
         _expect_same_fits(run, readout)
-    return relearned(readout, state, audited[: last + 1], places)
+    return relearned(readout, state, audited[: last + 1], places, is_last=last == saved)
+
+
+def _last_learned(run: Run) -> int:
+    """The last step that the saved state has learned from; -1 if none. A run may have been stopped after it."""
+    return int(open_artifact(run.state, KIND).manifest["step"]) - 1
+
+
+def _learns(scheme: CreditScheme) -> TypeGuard[Learning]:
+    """Whether a scheme has a state: one that wraps another learns what that one learns, which may be nothing."""
+    return isinstance(scheme, Learning) and bool(scheme.state())
+
+
+def _expect_known(run: Run, scheme: CreditScheme, steps: Sequence[int]) -> None:
+    """Refuse steps at which nobody can say what the scheme had learned."""
+    from interp.credit.explanation import readout_of
+
+    if not _learns(scheme) or readout_of(scheme) is not None or not run.state.exists():
+        return
+    if list(steps) != [last := _last_learned(run)]:
+        is_shown = last in run.checkpoint_steps()
+        raise BadInput(
+            f"{run.path}: expected the last step alone, for what a {type(scheme).__name__} had learned before is not "
+            f"kept; got {list(steps)}: {f'pass steps=[{last}]' if is_shown else 'finish the run, it was stopped'}"
+        )
+
+
+def _expect_own(run: Run, scheme: CreditScheme) -> None:
+    """Refuse a scheme that is not the one that the run was trained with. A setting that the run's manifest does not
+    have is newer than the run. Attributes of what is no dataclass may change as it is used: it is taken as it is."""
+    if not is_dataclass(scheme):
+        return
+    own = run.manifest.get("credit") or to_json(spec_of(Uniform()))
+    got = to_json(spec_of(scheme.fresh() if isinstance(scheme, Learning) else scheme))
+    if changed := describe_changes(_as_in(own, got), own):
+        raise Mismatch(
+            f"{run.path}: expected the scheme that the run was trained with, got one with another {changed}: make it "
+            "as it was made for the run, or pass it as control="
+        )
+
+
+def _as_in(own: Any, value: Any) -> Any:
+    """A nest of JSON values without the keys that another does not have in the same place."""
+    if not (isinstance(own, dict) and isinstance(value, dict)):
+        return value
+    return {name: _as_in(own[name], item) for name, item in value.items() if name in own}
 
 
 def _expect_same_fits(run: Run, readout: "ReadoutCredit") -> None:
@@ -186,7 +235,7 @@ def _is_read_by(run: Run, scheme: CreditScheme) -> bool:
 def _readout_spec(run: Run) -> dict[str, Any]:
     """The settings of a run's readout, as its manifest has them; empty if it had none."""
     spec = run.manifest.get("credit")
-    while isinstance(spec, dict) and "sources" not in spec.get("settings", {}):
+    while isinstance(spec, dict) and spec.get("kind") != "ReadoutCredit":
         settings = spec.get("settings", {})
         spec = settings.get("scheme") or settings.get("score")
     return spec["settings"] if isinstance(spec, dict) else {}

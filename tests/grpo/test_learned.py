@@ -10,9 +10,9 @@ from features_fixtures import axes_dictionary
 from grpo_fixtures import FirstWord, small_config, train_tiny
 
 from interp.artifacts import BadInput, Mismatch
-from interp.credit import RandomGate, ReadoutCredit, StepValidity
+from interp.credit import FirstErrorReadout, ProcessAdvantage, RandomGate, ReadoutCredit, StepValidity, Uniform
 from interp.grpo import Run
-from interp.grpo.learned import explain_run, learned_credit
+from interp.grpo.learned import explain_run, learned_credit, reads_for_credit
 from interp.policy import SampleConfig
 from interp.readouts import Labels, Latents, Likelihood, TextCounts, label_rollouts, with_base_rate
 from interp.rollouts import roll_out
@@ -99,3 +99,33 @@ def test_other_sources_labels_runs_and_steps_are_refused(run, tmp_path):
         learned_credit(plain, scheme())
     oracle = StepValidity()
     assert learned_credit(run, oracle) is oracle
+
+
+def test_of_a_learning_scheme_that_is_no_readout_only_the_end_is_explained(tmp_path):
+    credit = FirstErrorReadout([TEXT])
+    run = train_tiny(tmp_path / "run", small_config(steps=2), credit=credit, progress=False)
+    with pytest.raises(BadInput, match=r"expected the last step alone.*got \[0, 2\]: pass steps=\[2\]"):
+        explain_run(run, credit)
+    explanation = explain_run(run, credit, steps=[2])
+    own = [advantage for row in run.rollouts(2) for advantage in row.advantages or ()]
+    assert explanation.scheme.advantage_N is not None
+    assert explanation.scheme.advantage_N.tolist() == pytest.approx(own, abs=1e-5)
+    assert not reads_for_credit(run), "it reads steps, and its audits are no labels of whole answers"
+    with pytest.raises(Mismatch, match="expected sources that the run read, nothing"):
+        learned_credit(run, ReadoutCredit([TEXT]))
+
+
+@pytest.mark.parametrize("credit", [ProcessAdvantage(StepValidity(weights=False)), RandomGate(StepValidity())])
+def test_a_scheme_around_one_that_learns_nothing_is_explained_as_it_is(tmp_path, credit):
+    run = train_tiny(tmp_path / "run", small_config(steps=1, save_every=1), credit=credit, progress=False)
+    assert learned_credit(run, credit) is credit
+    assert explain_run(run, credit).table()["step"].unique().sort().to_list() == [0, 1]
+
+
+def test_a_scheme_that_the_run_was_not_trained_with_is_refused_with_what_differs(run, tmp_path):
+    with pytest.raises(Mismatch, match=r"another settings.threshold \(expected 0.5, got 0.7\): make it as it was made"):
+        explain_run(run, scheme(threshold=0.7))
+    with pytest.raises(Mismatch, match=r"kind \(expected ReadoutCredit, got StepValidity\)"):
+        explain_run(run, StepValidity())
+    plain = train_tiny(tmp_path / "plain", small_config(steps=1, save_every=1), progress=False)
+    assert explain_run(plain, Uniform(), steps=[0]).scheme.gate_B.unique().tolist() == [1]
