@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 Direction = Literal["up", "down", "both"]
 ROUNDING = 1e-9
 """The share of a mean by which two means of equal values may differ."""
+SOMETIMES = ("kl_to_base",)
+"""Metrics that the first step has, and later ones now and then."""
 WORDS = {"up": "the rise", "down": "the fall", "both": "the change"}
 
 
@@ -61,6 +63,8 @@ class Drift:
         self._first_K = torch.zeros(0, dtype=torch.float64)
         self._last_W = torch.zeros(0, dtype=torch.float64)
         self._tests = 1
+        self._is_known = False
+        """Whether a step has been seen to have the metric, or may lack it."""
 
     def fresh(self, run: MonitoredRun) -> "Drift":
         monitor = replace(self)
@@ -73,11 +77,7 @@ class Drift:
         return monitor
 
     def observe(self, step: MonitoredStep) -> Measurement | None:
-        if self.metric not in step.metrics and step.step == 0:
-            raise BadInput(
-                f"the monitor {self.name} expected a metric of the step, got {self.metric!r}: choose one of "
-                f"{', '.join(step.metrics)}"
-            )
+        self._expect_metric(step)
         value = step.metrics.get(self.metric)
         if value is None:
             return None
@@ -89,6 +89,16 @@ class Drift:
             return None
         self._last_W = torch.cat([self._last_W, value_1])[-self.window :]
         return self._compare() if len(self._last_W) == self.window else None
+
+    def _expect_metric(self, step: MonitoredStep) -> None:
+        """Refuse a metric that does not exist, at the first step that is seen."""
+        is_due = step.step == 0 or self.metric not in SOMETIMES
+        if not self._is_known and is_due and self.metric not in step.metrics:
+            raise BadInput(
+                f"the monitor {self.name} expected a metric of the step, got {self.metric!r}: choose one of "
+                f"{', '.join(step.metrics)}"
+            )
+        self._is_known = True
 
     def _compare(self) -> Measurement:
         first, now = float(self._first_K.mean()), float(self._last_W.mean())
@@ -104,6 +114,7 @@ class Drift:
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self._first_K, self._last_W = state["first_K"], state["last_W"]
+        self._is_known = len(self._first_K) > 0
 
 
 @cache

@@ -8,7 +8,8 @@
 The readout is fitted on one of the two readers. Where the two part, training has moved what is read: a feature no
 longer means what it meant, or the policy has learned to look valid to itself. Some of that is in every run that learns.
 Probabilities of the other reader are off by a factor soon, the more so the rarer valid answers are, and that does no
-harm: who is paid is decided by their order. So the alarm is for an order that is lost.
+harm: who is paid is decided by their order. So the alarm is for an order that is lost. It is lost wholly, with a
+correlation of 0, where the base tells texts apart and the policy reads them all alike.
 
 Cost: every `every` steps, two readings of up to `rollouts` successes: two forwards without gradient.
 """
@@ -81,13 +82,15 @@ class FrozenLive:
         return self._compare(*(values_BF[both_B] for values_BF in values))
 
     def _compare(self, base_BF: Float[Tensor, "B F"], live_BF: Float[Tensor, "B F"]) -> Measurement | None:
-        correlation_F = rank_correlations(base_BF, live_BF)
-        if np.isnan(correlation_F).all():
-            return None  # all texts read alike
+        has_order_F = (base_BF != base_BF[0]).any(0).numpy()
+        if not has_order_F.any():
+            return None  # the base reads all texts alike: there is no order to lose
+        is_lost_F = (live_BF == live_BF[0]).all(0).numpy()
+        correlation_F = np.where(is_lost_F, 0.0, rank_correlations(base_BF, live_BF))[has_order_F]
         gap = float((live_BF - base_BF).abs().mean())
         numbers = {"gap": gap, "gap_share": gap / float(base_BF.abs().mean())}
         text = "rank correlation of what is read live and frozen"
-        return Measurement(float(np.nanmean(correlation_F)), self.least_correlation, "below", text, numbers)
+        return Measurement(float(correlation_F.mean()), self.least_correlation, "below", text, numbers)
 
     def state(self) -> Mapping[str, Tensor]:
         return {}

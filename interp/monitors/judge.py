@@ -10,6 +10,8 @@ only look valid to the one that pays, the judge no longer does.
 
 Agreement and chance are means over measurements, each weighing `memory` times the one after it.
 
+So a judge begins with its run. Of one that begins later, the audits until then are missing: it is refused.
+
 Cost: the judge has the base read the successes of every step, since it must be fitted on the audits of every step: as
 much as the readout that pays reads. It is compared every `every` steps, which costs no further forward.
 """
@@ -56,7 +58,7 @@ def judge_over(credit: ReadoutCredit, tsae: TSAE) -> ReadoutCredit:
             f"{tsae.layer}: fit one at that layer with another seed (interp tsae --seed)"
         )
     sources = [replace(one, tsae=tsae) if isinstance(one, Latents) else one for one in credit.sources]
-    return replace(credit, sources=sources, text_range=None)
+    return replace(credit, sources=sources, text_range=None, error_range=None)
 
 
 @dataclass(eq=False)
@@ -82,6 +84,12 @@ class Judge:
     def fresh(self, run: MonitoredRun) -> "Judge":
         paid = expect_readout(run.credit, self.name)
         self._expect_like(paid)
+        if n_audited := int(paid.state()["n_audited"]):
+            raise BadInput(
+                f"the monitor {self.name} expected a run at its beginning, got one whose readout has audited "
+                f"{n_audited} successes that this judge has not read: go on without it, or with the judge that the run "
+                "began with and its settings, or train into another directory"
+            )
         self.readout.expect_base(run.base)
         return replace(self, readout=self.readout.fresh())
 

@@ -12,7 +12,8 @@ is a test on current text, for which no further label is bought:
 
 Below the limit, the readout prefers invalid answers: paying by it is worse than plain reward.
 
-Cost: none to speak of; it reads the state of the scheme.
+Cost: none to speak of; it reads the state of the scheme. That does not say how well a dictionary explains an audited
+text, so a scheme with an `error_range` is refused: what it pays nothing would count as paid.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from interp.artifacts import BadInput
 from interp.checks import Count, Name, expect_plausible
 from interp.credit.readout import ReadoutCredit
 from interp.monitors.base import Measurement, MonitoredRun, MonitoredStep
@@ -53,6 +55,11 @@ class PayPrecision:
 
     def fresh(self, run: MonitoredRun) -> "PayPrecision":
         readout, monitor = expect_readout(run.credit, self.name), replace(self)
+        if readout.error_range is not None:
+            raise BadInput(
+                f"the monitor {self.name} expected a readout without error_range, got one with: its audits do not say "
+                "which of them lie outside, where nothing is paid: leave the monitor out, or pay by a text_range"
+            )
         monitor._remember(readout.state())
         return monitor
 

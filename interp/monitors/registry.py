@@ -31,7 +31,8 @@ def make_monitors(
     names: Sequence[str], credit: CreditScheme | None = None, *, judge_tsae: Path | None = None, every: int = 10
 ) -> list[Monitor]:
     """The monitors of these names, for a run that is paid by `credit`. `judge_tsae` is the directory of the dictionary
-    of the judge, fitted with another seed than that of the credit."""
+    of the judge, fitted with another seed than that of the credit. `every`: steps between the measurements of those
+    that read policies."""
     if unknown := [name for name in names if name not in MONITOR_NAMES]:
         raise BadInput(f"monitors must be among {', '.join(MONITOR_NAMES)}; got {unknown[0]!r:.60}")
     if (JUDGE in names) != (judge_tsae is not None):
@@ -49,7 +50,7 @@ def make_monitors(
         "causal-effect": partial(CausalEffect, every=every),
     }
     if judge_tsae is not None:
-        factories[JUDGE] = lambda: Judge(judge_over(expect_readout(credit, JUDGE), TSAE.load(judge_tsae)))
+        factories[JUDGE] = lambda: Judge(judge_over(expect_readout(credit, JUDGE), TSAE.load(judge_tsae)), every=every)
     wanted = dict.fromkeys(each for name in names for each in (_usual_names(credit) if name == USUAL else [name]))
     return [factories[name]() for name in wanted]
 
@@ -57,7 +58,7 @@ def make_monitors(
 def _usual_names(credit: CreditScheme | None) -> list[str]:
     names = list(DRIFT_NAMES)
     if isinstance(credit, ReadoutCredit):
-        names.append("pay-precision")
+        names += ["pay-precision"] * (credit.error_range is None)
         names += ["frozen-live"] * any(source.layers or source.needs_logprobs for source in credit.sources)
         names += ["causal-effect"] * any(isinstance(source, Latents) for source in credit.sources)
     return names

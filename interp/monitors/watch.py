@@ -56,6 +56,7 @@ class Watch:
     """Shows each step to every monitor, and keeps since when each alarm has stood."""
 
     def __init__(self, monitors: Sequence[Monitor], specs: Sequence[Any], run: MonitoredRun, *, name: str = "") -> None:
+        self.run = run
         self.monitors = [monitor.fresh(run) for monitor in monitors]
         self.specs = {monitor.name: spec for monitor, spec in zip(monitors, specs, strict=True)}
         """The settings of each, as JSON."""
@@ -122,10 +123,11 @@ class Watch:
 
     def load_state(self, state: Mapping[str, Tensor], fingerprints: Mapping[str, str]) -> None:
         """Take up what `state` gave, among other things, for the monitors whose fingerprints are the same. The others
-        begin now."""
+        begin now: they see the run as it is, with what its credit has learned by then, which must have been loaded."""
         new: list[str] = []
-        for monitor in self.monitors:
+        for at, monitor in enumerate(self.monitors):
             if fingerprints.get(monitor.name) != self.fingerprints[monitor.name]:
+                self.monitors[at] = monitor.fresh(self.run)
                 new.append(monitor.name)
                 continue
             place = f"monitors/{monitor.name}"

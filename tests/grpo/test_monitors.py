@@ -156,6 +156,24 @@ def test_monitors_of_a_readout_resume_to_the_same_bits_and_change_none_of_the_ru
     assert table["frozen_live_gap"].drop_nulls()[-1] > 0
 
 
+def test_a_monitor_that_begins_in_the_middle_knows_how_far_credit_is_and_a_judge_cannot_begin_there(tmp_path):
+    credit, judge = (ReadoutCredit([TextCounts(buckets=n)], audits=16) for n in (8, 4))
+    config = small_config(scale="none", steps=3, save_every=1, prompts=8)
+
+    def train(**rest):
+        return train_tiny(tmp_path / "run", config, task=HalfValid(), credit=credit, progress=False, **rest)
+
+    with pytest.raises(Killed):
+        train(sinks=[kill_after(1)])
+    before = read_manifest(tmp_path / "run", "grpo-run")
+    with pytest.raises(BadInput, match=r"the monitor judge expected a run at its beginning, got .* audited \d+ succ"):
+        train(monitors=[Judge(judge)])
+    assert read_manifest(tmp_path / "run", "grpo-run") == before
+    table = train(monitors=[PayPrecision(least_paid=1, least_valid=1)]).table()
+    audited_late = table["audited"][-1] - table["audited"][0]
+    assert 0 < table["pay_precision_paid"][-1] <= audited_late
+
+
 def test_a_copied_run_resumes_with_its_monitors(watched, tmp_path):
     out = shutil.copytree(watched.path, tmp_path / "run")
     assert train_tiny(out, monitors=[Scripted(VALUES)], progress=False).alarms().equals(watched.alarms())

@@ -119,6 +119,24 @@ def test_a_metric_that_does_not_exist_is_refused_with_those_that_do():
         Drift("lenght", "drift").observe(step_with(0, length=3, reward=1))
 
 
+def test_a_metric_that_does_not_exist_is_refused_by_a_monitor_that_begins_in_the_middle_too():
+    late = Drift("lenght", "drift").fresh(RUN)
+    late.load_state(late.state())
+    with pytest.raises(BadInput, match="drift expected a metric of the step, got 'lenght'"):
+        late.observe(step_with(7, length=3))
+
+
+def test_a_metric_of_some_steps_is_awaited_by_a_monitor_that_begins_or_goes_on_between_them():
+    late = Drift("kl_to_base", "drift").fresh(RUN)
+    assert late.observe(step_with(7, length=3)) is None
+    with pytest.raises(BadInput, match="got 'kl_to_base'"):
+        Drift("kl_to_base", "drift").fresh(RUN).observe(step_with(0, length=3))
+    first, second = small().fresh(RUN), small().fresh(RUN)
+    first.observe(step_with(0, x=1.0))
+    second.load_state(first.state())
+    assert second.observe(step_with(1, length=3)) is None
+
+
 def test_a_run_too_short_to_be_compared_is_said_to_be(caplog):
     length_drift().fresh(replace(RUN, steps=13))
     assert "length_drift needs 15 steps, and this run has 14: it will be silent" in caplog.text

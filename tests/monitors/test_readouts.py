@@ -12,9 +12,20 @@ from scipy.stats import spearmanr
 
 from interp.artifacts import BadInput, Mismatch
 from interp.credit import ReadoutCredit, RolloutBatch, StepValidity
-from interp.monitors import FrozenLive, Judge, PayPrecision, judge_over
+from interp.monitors import FrozenLive, Judge, PayPrecision, Watch, judge_over, usual_monitors
 from interp.monitors.paid import own_successes, rank_correlation
-from interp.readouts import Intention, Latents, Lens, Likelihood, TextCounts, label_rollouts, read_columns
+from interp.readouts import (
+    DictionaryError,
+    ErrorRange,
+    Intention,
+    Latents,
+    Lens,
+    Likelihood,
+    TextCounts,
+    label_rollouts,
+    read_columns,
+)
+from interp.readouts.columns import Origin
 
 STEPS, LONG = Flag(lambda row: row.format == "steps"), Flag(lambda row: row.depth == 1)
 """What the readout that pays reads, and what its judge reads."""
@@ -33,6 +44,22 @@ def successes(pattern: str, *, n: int = 24):
 
 def paying(**changes):
     return ReadoutCredit([STEPS], **{"ridge": 0.01, "audits": 24, "refit_every": 1, "memory": 10_000} | changes)
+
+
+def errors_of(tsae):
+    """The range of a dictionary that explains every text well enough."""
+    return ErrorRange(DictionaryError(tsae, 1), 1e9, Origin())
+
+
+def begun_late(monitor, scheme, steps=1):
+    """The monitor as it is when a run that is paid by the scheme is continued with it after so many steps."""
+    for step in range(steps):
+        scheme.observe(monitored_step(step, successes("vl")).batch)
+    again = scheme.fresh()
+    watch = Watch([monitor], [{}], monitored_run(again))
+    again.load_state(scheme.state())
+    watch.load_state({}, {})
+    return watch.monitors[0], again
 
 
 # --- what they share -------------------------------------------------------------------------------------------------
@@ -104,6 +131,16 @@ def test_latents_that_part_are_measured_without_a_readout_that_pays():
     monitor = FrozenLive([Latents(dictionary(BASE), 1)]).fresh(monitored_run(base=BASE))
     same, other = (monitor.observe(monitored_step(0, rows, base=BASE, policy=live)) for live in (BASE, OTHER))
     assert same.value == pytest.approx(1) and other.value < 0.9
+
+
+def test_an_order_is_lost_where_the_policy_reads_all_texts_alike_and_there_is_none_where_the_base_does():
+    """A policy whose logits are all zero finds every token as likely as any other."""
+    uniform = tiny_policy(seed=1)
+    uniform.model.lm_head.weight.data.zero_()
+    lost = observe_both(FrozenLive([Likelihood()]), live=uniform)
+    assert lost.value == 0 and lost.is_alarm and lost.numbers["gap"] > 0
+    monitor = FrozenLive([Likelihood()]).fresh(monitored_run(base=uniform))
+    assert monitor.observe(monitored_step(0, ROWS, base=uniform, policy=OTHER)) is None
 
 
 def test_between_its_steps_while_the_readout_waits_and_without_some_successes_nothing_is_measured():
@@ -214,10 +251,20 @@ def test_a_judge_of_other_settings_labels_layer_dictionary_or_base_is_refused():
         Judge(tsae)
 
 
+def test_a_judge_that_begins_after_audits_that_it_has_not_read_is_refused():
+    scheme = paying()
+    judge = Judge(replace(scheme, sources=[LONG]))
+    assert begun_late(judge, scheme, steps=0)[0].readout.is_waiting
+    with pytest.raises(BadInput, match=r"judge expected a run at its beginning, got .* audited 24 successes .*: go on"):
+        begun_late(judge, scheme)
+
+
 def test_a_judge_over_another_dictionary_differs_in_it_alone():
     tsae, other = dictionary(BASE), dictionary(BASE, seed=1)
-    scheme = ReadoutCredit([Likelihood(), Latents(tsae, 1, before_threshold=True)], audits=3)
+    sources = [Likelihood(), Latents(tsae, 1, before_threshold=True)]
+    scheme = ReadoutCredit(sources, audits=3, error_range=errors_of(tsae))
     judge = judge_over(scheme, other)
+    assert judge.error_range is None, "what the first dictionary does not explain is no matter of the second"
     assert judge.audits == 3 and judge.sources[0] == scheme.sources[0]
     assert judge.sources[1].tsae is other and judge.sources[1].before_threshold
     chains = [make_rollout(1, length=6, sample=i, valid=i > 1, roles=CHAIN_ROLES) for i in range(4)]
@@ -306,6 +353,24 @@ def test_precision_resumes_where_it_was():
 def test_labels_from_before_the_run_let_the_first_audits_count():
     labels = label_rollouts([STEPS], None, successes("vl")[::2])
     assert precision(["vl"], paying(labels=labels))[0].value == pytest.approx(1)
+
+
+def test_begun_in_the_middle_it_tests_the_audits_after_that_by_the_fit_in_use_then():
+    """The labels from before the run say that `direct` is valid, the audits of the first three steps the opposite."""
+    turned = [replace(row, valid=not row.valid) for row in successes("vl")[::2]]
+    scheme = paying(labels=label_rollouts([STEPS], None, turned))
+    monitor, again = begun_late(PayPrecision(least_paid=1), scheme, steps=3)
+    found = monitor.observe(monitored_step(3, successes("vl"), scheme=again))
+    assert found.numbers["paid"] == 12 and found.value == pytest.approx(1)
+    assert "of the last 24 audits" in found.text
+
+
+def test_a_readout_that_does_not_pay_what_a_dictionary_fails_to_explain_is_refused():
+    scheme = paying(error_range=errors_of(dictionary(BASE)))
+    with pytest.raises(BadInput, match="pay_precision expected a readout without error_range, .*: leave the monitor"):
+        PayPrecision().fresh(monitored_run(scheme))
+    assert "pay_precision" not in [monitor.name for monitor in usual_monitors(scheme)]
+    assert "pay_precision" in [monitor.name for monitor in usual_monitors(paying())]
 
 
 def test_pay_precision_is_refused_without_a_readout():
