@@ -82,7 +82,9 @@ class Monitor(Protocol):
         ...
 
     def fresh(self, run: MonitoredRun) -> "Monitor":
-        """A monitor of the same settings that remembers nothing. Refuse a run that it cannot be part of."""
+        """A monitor of the same settings that remembers nothing. Refuse a run that it cannot be part of.
+
+        If it begins in the middle of a run, this is called again when the run's credit has what it has learned."""
         ...
 
     def observe(self, step: MonitoredStep) -> Measurement | None:

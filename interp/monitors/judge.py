@@ -10,7 +10,7 @@ only look valid to the one that pays, the judge no longer does.
 
 Agreement and chance are means over measurements, each weighing `memory` times the one after it.
 
-So a judge begins with its run. Of one that begins later, the audits until then are missing: it is refused.
+A judge begins with its run. One that began later would lack the audits until then, so it is refused.
 
 Cost: the judge has the base read the successes of every step, since it must be fitted on the audits of every step: as
 much as the readout that pays reads. It is compared every `every` steps, which costs no further forward.
