@@ -1,7 +1,7 @@
 """Audits: which successes of a batch the verifier judges, and the readout that is fitted on them.
 
-The draw depends on the batch alone. Two schemes that audit as many successes of a batch audit the same ones, and the
-verifier judges each once.
+The draw depends on the batch alone. Two schemes that audit as many successes of a batch audit the same ones, if both
+can read them, and the verifier judges each once.
 """
 
 from collections.abc import Mapping, Sequence

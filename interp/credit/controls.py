@@ -8,7 +8,7 @@
     text                 counts of tokens                            anyone who reads the text would do
     text alone           the same, and nothing else is read          no network is needed
     residual             what the dictionary is made of              the dictionary adds nothing
-    random dictionary    random directions, as often active          any directions would do
+    random dictionary    random directions, as often active there    any directions would do
     permuted <k>         the latents of any other success            latents need not be of this text
     random gate <k>      the scheme's own gates, dealt out anew      any gate that pays as much would do
 
@@ -20,7 +20,6 @@ range of a dictionary's error is left out, since it reads the dictionary.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from jaxtyping import Float
 from torch import Tensor
 
 from interp.artifacts import BadInput
@@ -28,8 +27,8 @@ from interp.checks import Seed
 from interp.credit.base import BaseSpecific, Credit, CreditScheme, Learning, RolloutBatch
 from interp.credit.readout import ReadoutCredit, in_failed_groups
 from interp.policy.policy import Policy
-from interp.readouts.columns import Labels, label_rollouts, with_base_rate
-from interp.readouts.controls import Permuted, others, random_dictionary
+from interp.readouts.columns import Labels, label_rollouts, weighted_like
+from interp.readouts.controls import Permuted, others, random_dictionary, random_latents
 from interp.readouts.intention import Intention
 from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts
 from interp.readouts.text_range import TextRange
@@ -122,7 +121,7 @@ def credit_controls(
         )
 
     def with_sources(*sources: Source) -> ReadoutCredit:
-        labels = _weighted_like(scheme.labels, label_rollouts(sources, base, audited)) if audited else Labels()
+        labels = weighted_like(label_rollouts(sources, base, audited), scheme.labels) if audited else Labels()
         text_range = None if scheme.text_range is None else TextRange.fit(sources, base, rollouts)
         return replace(scheme, sources=sources, labels=labels, text_range=text_range, error_range=None)
 
@@ -150,27 +149,15 @@ def credit_controls(
     return controls
 
 
-def _weighted_like(scheme_labels: Labels, labels: Labels) -> Labels:
-    """The labels with the total weight of the scheme's own, and their share of valid ones. Without both kinds, as they
-    are."""
-    total = float(scheme_labels.weight_A.sum())
-    if not labels.has_both_kinds or not total:
-        return labels
-    return with_base_rate(labels, float((scheme_labels.weight_A * scheme_labels.is_valid_A).sum()) / total, total)
-
-
 def _residual(source: Latents | Intention) -> Residual:
     return Residual(source.layer, source.selector) if isinstance(source, Latents) else Residual(source.layer)
 
 
-def _randomized(
-    source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout], seed: int = 0
-) -> Latents | Intention:
+def _randomized(source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout]) -> Latents | Intention:
     """The same source with a dictionary of random directions."""
-    x_ND: Float[Tensor, "N D"] = base.completion_residuals(
+    if isinstance(source, Latents):
+        return random_latents(source, base, rollouts, 0)
+    x_ND = base.completion_residuals(
         [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts], source.tsae.at(source.layer)
     )
-    tsae = random_dictionary(source.tsae, x_ND, seed)
-    if isinstance(source, Latents):
-        return replace(source, tsae=tsae)
-    return Intention.fit(tsae, source.layer, base, rollouts, roles=source.roles)
+    return Intention.fit(random_dictionary(source.tsae, x_ND, 0), source.layer, base, rollouts, roles=source.roles)

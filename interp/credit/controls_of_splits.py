@@ -20,9 +20,9 @@ from dataclasses import replace
 from interp.artifacts import BadInput
 from interp.credit.first_error import FirstErrorReadout, split_controls
 from interp.policy.policy import Policy
-from interp.readouts.columns import Labels, with_base_rate
-from interp.readouts.controls import Permuted, random_dictionary
-from interp.readouts.parts import label_parts
+from interp.readouts.columns import Labels, weighted_like
+from interp.readouts.controls import Permuted, random_latents
+from interp.readouts.parts import label_parts, split_parts
 from interp.readouts.sources import Latents, Likelihood, Residual, Source, TextCounts
 from interp.rollouts.record import Rollout
 
@@ -39,6 +39,8 @@ def first_error_controls(
 
     `rollouts` of the base say how often each latent is active. `audited` are the rollouts behind the scheme's own
     labels: each control reads the same ones with its own sources."""
+    if not isinstance(scheme, FirstErrorReadout):
+        raise BadInput(f"expected a FirstErrorReadout, got {type(scheme).__name__}: see interp.credit.credit_controls")
     latents = [source for source in scheme.sources if isinstance(source, Latents)]
     if not latents:
         raise BadInput(
@@ -52,7 +54,7 @@ def first_error_controls(
         )
 
     def with_sources(*sources: Source) -> FirstErrorReadout:
-        labels = _weighted_like(scheme.labels, label_parts(sources, base, audited)) if audited else Labels()
+        labels = weighted_like(label_parts(sources, base, audited), scheme.labels) if audited else Labels()
         return replace(scheme, sources=sources, labels=labels)
 
     others = [source for source in scheme.sources if source not in latents]
@@ -60,6 +62,7 @@ def first_error_controls(
     def beside(source: Source) -> FirstErrorReadout:
         return with_sources(*[other for other in others if other.name != source.name], source)
 
+    parts = [part for rollout in rollouts for part in split_parts(rollout)]
     residuals = dict.fromkeys(Residual(source.layer, source.selector) for source in latents)
     controls = {"nothing": with_sources(*others)} if others else {}
     if not any(isinstance(source, Likelihood) for source in others):  # else the scheme reads it already
@@ -68,23 +71,8 @@ def first_error_controls(
         "text": beside(TextCounts()),
         "text alone": with_sources(TextCounts()),
         "residual": with_sources(*others, *residuals),
-        "random dictionary": with_sources(*others, *(_randomized(source, base, rollouts) for source in latents)),
+        "random dictionary": with_sources(*others, *(random_latents(source, base, parts, 0) for source in latents)),
     }
     for draw in range(draws):
         controls[f"permuted {draw}"] = with_sources(*others, *(Permuted(source, draw) for source in latents))
     return controls | split_controls(scheme, draws=draws)
-
-
-def _weighted_like(scheme_labels: Labels, labels: Labels) -> Labels:
-    """The labels with the total weight of the scheme's own, and their share of right parts."""
-    total = float(scheme_labels.weight_A.sum())
-    if not labels.has_both_kinds or not total:
-        return labels
-    return with_base_rate(labels, float((scheme_labels.weight_A * scheme_labels.is_valid_A).sum()) / total, total)
-
-
-def _randomized(source: Latents, base: Policy, rollouts: Sequence[Rollout]) -> Latents:
-    x_ND = base.completion_residuals(
-        [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts], source.tsae.at(source.layer)
-    )
-    return replace(source, tsae=random_dictionary(source.tsae, x_ND, seed=0))

@@ -78,7 +78,7 @@ class FirstErrorReadout:
         _expect_step_ends(self.sources)
         self.labels.origin.expect_sources((*self.sources, IN_EACH_PART), of="labels")
         self._readout = AuditFit(self.labels, self.ridge, self.memory)
-        self._last: tuple[Sequence[Rollout], list[int], PartColumns] | None = None
+        self._last: tuple[Sequence[Rollout], Policy | None, list[int], PartColumns] | None = None
         self._readout.refit()
 
     @property
@@ -132,6 +132,11 @@ class FirstErrorReadout:
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch) -> Credit:
         credit = Credit.uniform(batch) if self.gate is None else self.gate(batch).validate(batch)
+        if credit.added_B is not None:
+            raise BadInput(
+                "expected a gate that changes rewards, got one that adds advantages: which side of a split it pays "
+                "cannot be told from the reward"
+            )
         split_B = self.splits(batch)
         before_BL = torch.arange(batch.mask_BL.shape[1]) < split_B[:, None]
         side_BL = torch.where(_is_paid(batch, credit)[:, None], before_BL, ~before_BL) & batch.mask_BL
@@ -167,18 +172,21 @@ class FirstErrorReadout:
     def _read(self, batch: RolloutBatch) -> tuple[list[int], PartColumns]:
         """The successes, and what is read in their parts. The same batch is read once. An answer that was put back is
         left out: it came back because it is valid."""
-        if self._last is None or self._last[0] is not batch.rollouts:
+        reader = batch.base if self.reader == "base" else batch.policy
+        if self._last is None or self._last[0] is not batch.rollouts or self._last[1] is not reader:
             is_own_B = torch.tensor([rollout.replayed_from is None for rollout in batch.rollouts])
             rows = ((batch.rewards_B > 0) & (batch.lengths_B > 0) & is_own_B).nonzero()[:, 0].tolist()
-            reader = batch.base if self.reader == "base" else batch.policy
             parts = read_parts(self.sources, reader, [batch.rollouts[row] for row in rows])
-            self._last = (batch.rollouts, rows, parts)
-        return self._last[1:]
+            self._last = (batch.rollouts, reader, rows, parts)
+        return self._last[2:]
 
 
 def split_controls(scheme: FirstErrorReadout, *, draws: int = 5) -> dict[str, FirstErrorReadout]:
     """The position-matched controls of a scheme, by name: its own splits, dealt out at random among the successes of
-    each batch. An effect that remains is due to where in a chain splits lie, and not to what was read."""
+    each batch, at the same share of their length. An effect that remains is due to where in a chain splits lie, and not
+    to what was read."""
+    if not isinstance(scheme, FirstErrorReadout):
+        raise BadInput(f"expected a FirstErrorReadout, got {type(scheme).__name__}: see interp.credit.credit_controls")
     return {f"position-matched {draw}": replace(scheme, control_seed=draw) for draw in range(draws)}
 
 
@@ -192,12 +200,17 @@ def _is_paid(batch: RolloutBatch, credit: Credit) -> Bool[Tensor, " B"]:
 
 
 def _from_others(split_B: Int[Tensor, " B"], batch: RolloutBatch, rows: list[int], seed: int) -> Int[Tensor, " B"]:
-    """The splits, with that of another success in the place of each. One that is alone is not split."""
+    """The splits, with that of another success in the place of each, at the same share of its length: before the first
+    token, within, or nowhere. One that is alone is not split."""
+    nowhere = batch.mask_BL.shape[1]
     if len(rows) < 2:
-        return torch.full_like(split_B, batch.mask_BL.shape[1])
+        return torch.full_like(split_B, nowhere)
     first, rows_R = batch.rollouts[0], torch.tensor(rows)
     other_R = rows_R[others(len(rows), "position-matched split", seed, batch.seed, first.step, first.problem)]
-    return split_B.index_copy(0, rows_R, split_B[other_R])
+    dealt_R, length_R, own_length_R = split_B[other_R], batch.lengths_B[other_R], batch.lengths_B[rows_R]
+    within_R = (dealt_R * own_length_R / length_R).round().long().clamp(min=1).minimum(own_length_R - 1)
+    dealt_R = torch.where(dealt_R >= length_R, nowhere, torch.where(dealt_R == 0, 0, within_R))
+    return split_B.index_copy(0, rows_R, dealt_R)
 
 
 def _joined(labels: Sequence[Labels]) -> Labels:

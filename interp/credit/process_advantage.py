@@ -66,7 +66,9 @@ class ProcessAdvantage:
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch) -> Credit:
         scored = self.score(batch).validate(batch)
-        is_scored_B = (batch.rewards_B > 0) & (batch.lengths_B > 0)
+        # an answer that was put back is valid for sure: beside it all others would look worse than they are
+        is_own_B = torch.tensor([rollout.replayed_from is None for rollout in batch.rollouts])
+        is_scored_B = (batch.rewards_B > 0) & (batch.lengths_B > 0) & is_own_B
         if scored.counts_B is not None:  # screened out: nothing is known of it
             is_scored_B &= scored.counts_B
         process_B = torch.zeros(len(batch.rollouts))
@@ -118,4 +120,6 @@ class ProcessAdvantage:
 def process_controls(scheme: ProcessAdvantage, *, draws: int = 5) -> dict[str, ProcessAdvantage]:
     """The permuted controls of a scheme, by name: its own scores, dealt out at random among the successes of each
     batch. They add as much advantage, to others."""
+    if not isinstance(scheme, ProcessAdvantage):
+        raise BadInput(f"expected a ProcessAdvantage, got {type(scheme).__name__}: see interp.credit.credit_controls")
     return {f"permuted process {draw}": replace(scheme, score=RandomGate(scheme.score, draw)) for draw in range(draws)}

@@ -90,7 +90,7 @@ class ReadoutCredit:
         if self.text_range is not None:
             self.text_range.expect_sources(self.sources)
         self._readout = AuditFit(self.labels, self.ridge, self.memory)
-        self._last: tuple[Sequence[Rollout], list[int], Columns, Tensor] | None = None
+        self._last: tuple[Sequence[Rollout], Policy | None, list[int], Columns, Tensor] | None = None
         self._readout.refit()
 
     def expect_base(self, base: Policy) -> None:
@@ -152,7 +152,8 @@ class ReadoutCredit:
         is_inside_B = torch.ones_like(p_B, dtype=torch.bool)
         is_inside_B[rows] = is_inside_R
         is_success_B = (batch.rewards_B > 0) & (batch.lengths_B > 0)
-        gate_B, counts_B = self._pay(torch.where(is_success_B, p_B, torch.nan), is_success_B, is_inside_B)
+        is_own_B = is_success_B & ~is_replayed_B
+        gate_B, counts_B = self._pay(torch.where(is_success_B, p_B, torch.nan), is_success_B, is_own_B, is_inside_B)
         facts = {
             "audited": float(self._readout.n_audited),
             "audited_valid_share": self._readout.audited.base_rate,
@@ -169,17 +170,23 @@ class ReadoutCredit:
         )
 
     def _pay(
-        self, p_B: Float[Tensor, " B"], is_success_B: Bool[Tensor, " B"], is_inside_B: Bool[Tensor, " B"]
+        self,
+        p_B: Float[Tensor, " B"],
+        is_success_B: Bool[Tensor, " B"],
+        is_own_B: Bool[Tensor, " B"],
+        is_inside_B: Bool[Tensor, " B"],
     ) -> tuple[Float[Tensor, " B"], Bool[Tensor, " B"]]:
-        """The gates of the successes, and which rollouts count."""
+        """The gates of the successes, and which rollouts count. The mean, and the share that is selected, are of the
+        policy's own successes: answers that were put back are paid beside them, and make none of them worth less."""
         is_known_B = ~p_B.isnan()
         counts_B = is_known_B | ~is_success_B
         if self.pay == "select":
-            ordered = p_B.nan_to_num(-1.0).masked_fill(~is_inside_B, -1.0).sort(descending=True, stable=True).indices
-            chosen_B = torch.zeros_like(counts_B)
-            chosen_B[ordered[: round(self.select_share * int(is_known_B.sum()))]] = True
+            rank_B = p_B.nan_to_num(-1.0).masked_fill(~is_inside_B | ~is_own_B, -1.0)
+            ordered = rank_B.sort(descending=True, stable=True).indices
+            chosen_B = is_success_B & ~is_own_B
+            chosen_B[ordered[: round(self.select_share * int((is_known_B & is_own_B).sum()))]] = True
             return torch.ones_like(p_B), counts_B & (chosen_B & is_inside_B | ~is_success_B)
-        mean = p_B[is_known_B].mean()
+        mean = p_B[is_known_B & is_own_B].mean().nan_to_num(0.0)
         gate_B = (p_B - self.threshold * mean).clamp(min=0.0 - self.penalty * mean).clamp(-1, 1)
         gate_B = torch.where(is_inside_B, gate_B, gate_B.clamp(max=0))
         return torch.where(is_known_B, gate_B, 1.0), counts_B
@@ -198,10 +205,10 @@ class ReadoutCredit:
     def _read(self, batch: RolloutBatch) -> tuple[list[int], Columns, Bool[Tensor, " R"]]:
         """The rollouts that are paid by what they say, what is read in them, and whether it lies in all ranges. The
         same batch is read once."""
-        if self._last is None or self._last[0] is not batch.rollouts:
+        reader = batch.base if self.reader == "base" else batch.policy
+        if self._last is None or self._last[0] is not batch.rollouts or self._last[1] is not reader:
             is_read_B = (batch.rewards_B > 0) | (in_failed_groups(batch) & (self.bonus > 0))
             rows = (is_read_B & (batch.lengths_B > 0)).nonzero()[:, 0].tolist()
-            reader = batch.base if self.reader == "base" else batch.policy
             errors = [] if self.error_range is None else [self.error_range.source]
             both = read_columns([*self.sources, *errors], reader, [batch.rollouts[row] for row in rows])
             columns, error = both.split(len(self.sources))
@@ -210,8 +217,8 @@ class ReadoutCredit:
                 is_inside_R &= self.text_range.contains(columns)
             if self.error_range is not None:
                 is_inside_R &= self.error_range.contains(error)
-            self._last = (batch.rollouts, rows, columns, is_inside_R)
-        return self._last[1:]
+            self._last = (batch.rollouts, reader, rows, columns, is_inside_R)
+        return self._last[2:]
 
 
 def in_failed_groups(batch: RolloutBatch) -> Bool[Tensor, " B"]:

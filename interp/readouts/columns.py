@@ -207,6 +207,14 @@ def label_rollouts(sources: Sequence[Source], reader: Policy | None, rollouts: S
     return Labels(columns.at(rows), is_valid_A, torch.ones(len(rows), dtype=torch.float64), origin)
 
 
+def weighted_like(labels: Labels, other: Labels) -> Labels:
+    """The labels with the total weight of others, and their share of valid ones. Without both kinds, as they are."""
+    total = float(other.weight_A.sum())
+    if not labels.has_both_kinds or not total:
+        return labels
+    return with_base_rate(labels, float((other.weight_A * other.is_valid_A).sum()) / total, total)
+
+
 def with_base_rate(labels: Labels, base_rate: float, weight: float) -> Labels:
     """The labels with a total weight, of which a share `base_rate` is that of the valid ones.
 

@@ -1,9 +1,10 @@
 """Sources with what they claim to read taken away, and nothing else.
 
-random_dictionary   random directions in place of the latents, each as often active
+random_latents      random directions in place of the latents, each as often active where it is read
 Permuted            the numbers of another rollout, drawn at random among those that are read with it
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,12 +15,13 @@ from interp.artifacts import BadInput
 from interp.checks import Seed
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
-from interp.readouts.reading import Place, Reading
-from interp.readouts.sources import Source, places_of
+from interp.readouts.reading import Place, Reading, read_rollouts
+from interp.readouts.sources import Latents, Source, places_of
+from interp.rollouts.record import Rollout
 from interp.tasks.base import hash_of
 from interp.tsae import TSAE
 
-MIN_TOKENS = 100
+MIN_TOKENS = 30
 ENTRIES = 2**26
 """Codes computed at once: those of all tokens of long texts would fill the memory."""
 
@@ -28,7 +30,10 @@ def random_dictionary(tsae: TSAE, x_ND: Float[Tensor, "N D"], seed: int) -> TSAE
     """A dictionary of random directions. Its latents have the norms of the given ones, and are active as often on the
     residuals `x_ND`."""
     if len(x_ND) < MIN_TOKENS:
-        raise BadInput(f"expected residuals of at least {MIN_TOKENS} tokens, to match how often latents are active")
+        raise BadInput(
+            f"expected residuals of at least {MIN_TOKENS} tokens, to match how often latents are active, got {len(x_ND)}: "
+            "use more rollouts"
+        )
     generator = torch.Generator().manual_seed(seed)
     directions_DF = torch.randn(tsae.W_enc.shape, generator=generator).to(tsae.W_enc)
     directions_DF /= directions_DF.norm(dim=0, keepdim=True)
@@ -44,6 +49,13 @@ def random_dictionary(tsae: TSAE, x_ND: Float[Tensor, "N D"], seed: int) -> TSAE
     threshold_F = torch.cat([_threshold_as_often_active(of, as_often_as, x_ND) for as_often_as, of in pairs])
     # a code is positive: shift what is active above zero
     return replace(other, b_enc=other.b_enc - threshold_F, threshold=torch.zeros_like(threshold_F))
+
+
+def random_latents(source: Latents, base: Policy, rollouts: Sequence[Rollout], seed: int) -> Latents:
+    """The source with random directions in place of its latents, each as often active at the tokens that it reads."""
+    reading = read_rollouts(base, rollouts, places_of(source), logprobs=False)
+    x_SD, _ = reading.residuals_at(source.tsae.at(source.layer), source.selector)
+    return replace(source, tsae=random_dictionary(source.tsae, x_SD, seed))
 
 
 def _threshold_as_often_active(tsae: TSAE, as_often_as: TSAE, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, " F"]:

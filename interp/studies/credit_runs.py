@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.studies.credit_world import World, base_residuals
+from interp.studies.credit_world import World
 
 if TYPE_CHECKING:
     from interp.credit.base import CreditScheme
@@ -124,7 +124,7 @@ def scheme_of(training: Training, world: World, base: "Policy", audits: int = 8)
 
 def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
     from interp.readouts import Completeness, Format, Latents, Likelihood, Residual, TextCounts
-    from interp.readouts.controls import Permuted, random_dictionary
+    from interp.readouts.controls import Permuted, random_latents
 
     layer, likelihood = world.config.layer, Likelihood()
     without: Mapping[str, list[Any]] = {
@@ -144,8 +144,7 @@ def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
     if training.scheme == PRE_ACTIVATIONS:
         return [likelihood, replace(latents, before_threshold=True)]
     if training.scheme == RANDOM:
-        x_ND = base_residuals(world, base)
-        return [likelihood, replace(latents, tsae=random_dictionary(latents.tsae, x_ND, training.dictionary))]
+        return [likelihood, random_latents(latents, base, world.base_answers(), training.dictionary)]
     return [likelihood, Permuted(latents, training.run) if training.scheme == PERMUTED else latents]
 
 

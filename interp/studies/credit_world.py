@@ -13,9 +13,6 @@ from interp.artifacts import locked
 from interp.checks import Count, Layer, Processes, Range, Seed, Share, Tokens, expect_plausible
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
-    from torch import Tensor
-
     from interp.policy import Policy
     from interp.rollouts import Rollout
     from interp.tsae import TSAE
@@ -120,6 +117,16 @@ class World:
         """The base's own successes at all depths, and every lucky edit of its valid ones."""
         return _labelled_answers(self.base_path, self.config.label_problems)
 
+    def base_answers(self) -> "list[Rollout]":
+        """Answers of the base at all depths: how often each latent is active."""
+        from interp.organism import load_task
+        from interp.policy import SampleConfig
+        from interp.rollouts import roll_out
+
+        task, sampling = load_task(self.base_path), SampleConfig(group=2, rows=1024)
+        problems = task.problems("train", None, 500)
+        return roll_out(self.base(), task, problems, sampling, purpose="controls", progress=False).rows
+
     def _build(self) -> None:
         from interp.organism import build
         from interp.organism.config import OrganismConfig
@@ -172,16 +179,3 @@ def _labelled_answers(base_path: Path, n_problems: int) -> "list[Rollout]":
     rows = roll_out(base, task, problems, sampling, purpose="labels", progress=False).rows
     successes = [row for row in rows if row.reward > 0]
     return [*successes, *lucky_edits(base, task, successes)]
-
-
-def base_residuals(world: World, base: "Policy") -> "Float[Tensor, 'N D']":
-    """Residuals of the base on its own answers: how often each latent is active."""
-    from interp.organism import load_task
-    from interp.policy import SampleConfig
-    from interp.rollouts import roll_out
-
-    task = load_task(world.base_path)
-    problems = task.problems("train", None, 200)
-    rows = roll_out(base, task, problems, SampleConfig(group=2, rows=1024), purpose="controls", progress=False).rows
-    prompts, completions = [row.prompt_ids for row in rows], [row.tokens for row in rows]
-    return base.completion_residuals(prompts, completions, world.config.layer)

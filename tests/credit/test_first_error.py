@@ -14,6 +14,7 @@ from interp.artifacts import BadInput, Mismatch
 from interp.credit import (
     FirstError,
     FirstErrorReadout,
+    ProcessAdvantage,
     ReadoutCredit,
     RolloutBatch,
     StepValidity,
@@ -443,3 +444,40 @@ def test_schemes_are_made_by_name_with_what_they_read(tmp_path, monkeypatch):
         scheme = make_scheme(name, tsae=tmp_path / "tsae")
         assert isinstance(scheme, FirstErrorReadout) and isinstance(scheme.sources[1], kind)
         assert scheme.sources[1].selector == STEP_END
+
+
+def test_splits_that_are_dealt_to_longer_and_shorter_successes_stay_as_many():
+    short = {"roles": ROLES[3:], "steps": ((0, 3, True, True),)}
+    rows = [chain(1, 6), chain(), make_rollout(1, length=6, first_error=3, valid=False, **short)]
+    rows += [make_rollout(1, length=6, first_error=None, valid=True, **short)] * 5
+    batch = batch_of(*rows)
+    assert SCHEME.splits(batch).tolist() == [6, 9, 3, *[6] * 5]
+    for seed in range(8):
+        control = replace(SCHEME, control_seed=seed)
+        control.load_state(SCHEME.state())
+        split_B, lengths_B = control.splits(batch), batch.lengths_B
+        assert int((split_B < lengths_B).sum()) == 2
+        shares = (split_B / lengths_B)[split_B < lengths_B]
+        assert sorted(shares.tolist()) == pytest.approx([0.5, 2 / 3], abs=0.06)
+
+
+def test_a_gate_that_adds_advantages_is_refused():
+    scheme = FirstErrorReadout([Truth()], gate=ProcessAdvantage(StepValidity(weights=False)))
+    with pytest.raises(BadInput, match="expected a gate that changes rewards, got one that adds advantages"):
+        scheme(batch_of(chain(), chain(1, 3), chain(0), chain(0)))
+
+
+def test_a_batch_is_read_again_by_another_reader():
+    policy, other = tiny_policy(), tiny_policy(seed=1)
+    scheme = FirstErrorReadout([Likelihood()])
+    one = make_batch(base=policy)
+    first = scheme._read(one)[1].columns.x_BF
+    assert not torch.equal(first, scheme._read(replace(one, base=other))[1].columns.x_BF)
+
+
+@pytest.mark.parametrize(
+    "controls_of", [split_controls, lambda scheme: first_error_controls(scheme, tiny_policy(), [])]
+)
+def test_controls_of_another_kind_of_scheme_are_refused(controls_of):
+    with pytest.raises(BadInput, match="expected a FirstErrorReadout, got ReadoutCredit"):
+        controls_of(ReadoutCredit([Likelihood()]))

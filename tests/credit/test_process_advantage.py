@@ -311,3 +311,17 @@ def test_schemes_are_made_by_name_with_what_they_read(tmp_path, monkeypatch):
         scheme = make_scheme(name, tsae=tmp_path)
         assert isinstance(scheme, ProcessAdvantage) and isinstance(scheme.score, ReadoutCredit)
         assert isinstance(scheme.score.sources[1], kind)
+
+
+def test_answers_that_were_put_back_do_not_make_the_others_look_worse():
+    rows = rows_of(VALID, LUCKY, LUCKY, FAIL, VALID, FAIL, FAIL, FAIL)
+    alone = added(ProcessAdvantage(StepValidity(weights=False)), RolloutBatch.from_rollouts(rows, 4))
+    rows[4] = replace(rows[4], replayed_from=0)
+    beside = added(ProcessAdvantage(StepValidity(weights=False)), RolloutBatch.from_rollouts(rows, 4))
+    three = added(ProcessAdvantage(StepValidity(weights=False)), RolloutBatch.from_rollouts(rows[:4], 4))
+    assert beside == pytest.approx([*three, 0, 0, 0, 0]) and beside != alone
+
+
+def test_controls_of_another_kind_of_scheme_are_refused():
+    with pytest.raises(BadInput, match="expected a ProcessAdvantage, got StepValidity"):
+        process_controls(StepValidity(weights=False))  # type: ignore[arg-type]

@@ -402,3 +402,30 @@ def test_numbers_that_never_differ_do_not_lessen_the_say_of_a_source():
     alone = label_rollouts([Format(("steps",))], None, rows).fit(1.0)
     beside = label_rollouts([Format(("steps", "values", "other"))], None, rows).fit(1.0)
     assert float(alone.weight_F[0]) == pytest.approx(float(beside.weight_F[0]))
+
+
+@pytest.mark.parametrize("pay", ["graded", "select"])
+def test_answers_that_were_put_back_change_nothing_of_what_the_others_are_paid(pay):
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, pay=pay, threshold=0.5))
+    batch = make_batch()
+    back = [make_rollout(1, valid=True, format="steps", replayed_from=0, sample=at) for at in range(8)]
+    both = RolloutBatch.from_rollouts([*batch.rollouts, *back], 4)
+    own, beside = scheme(batch), scheme(both)
+    assert beside.gate_B[:40].equal(own.gate_B) and bool((beside.gate_B[40:] > 0).all())
+    if pay == "select":
+        assert own.counts_B is not None and beside.counts_B is not None
+        assert beside.counts_B[:40].equal(own.counts_B) and bool(beside.counts_B[40:].all())
+    only = scheme(RolloutBatch.from_rollouts(back, 4))
+    assert only.gate_B.tolist() == [1.0] * 8, "no success of its own, whose mean could be the unit"
+
+
+def test_a_batch_is_read_again_by_another_reader():
+    scheme = ReadoutCredit([Likelihood()])
+    batch = replace(make_batch(), base=tiny_policy())
+    first = scheme._read(batch)[1].x_BF
+    assert not torch.equal(first, scheme._read(replace(batch, base=tiny_policy(seed=1)))[1].x_BF)
+
+
+def test_other_kinds_of_credit_have_controls_of_their_own():
+    with pytest.raises(BadInput, match="expected a ReadoutCredit, got StepValidity"):
+        credit_controls(StepValidity(weights=False), tiny_policy(), [])  # type: ignore[arg-type]

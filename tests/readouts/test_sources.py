@@ -23,7 +23,9 @@ from interp.readouts import (
     with_base_rate,
 )
 from interp.readouts.columns import Columns
-from interp.readouts.controls import Permuted, random_dictionary
+from interp.readouts.controls import Permuted, random_dictionary, random_latents
+from interp.readouts.reading import read_rollouts
+from interp.readouts.sources import places_of
 from interp.tsae import TSAE
 
 
@@ -249,3 +251,16 @@ def test_random_latents_are_the_same_if_few_codes_fit_into_memory(monkeypatch):
 
 def test_a_reading_of_no_rollouts_has_no_rows():
     assert isinstance(columns := read_columns([Format()], None, []), Columns) and len(columns.x_BF) == 0
+
+
+def test_random_latents_are_active_as_often_where_they_are_read(policy):
+    ids = torch.randint(4, 24, (60, 4), generator=torch.Generator().manual_seed(1)).tolist()
+    roles = ("text", "text", "text", "marker")
+    rows = [make_rollout(1, tokens=tuple(own), roles=roles, sample=at) for at, own in enumerate(ids)]
+    source = Latents(make_dictionary(policy.d_model, 12), 1)
+    other = random_latents(source, policy, rows, 0)
+    assert not torch.equal(other.tsae.W_enc, source.tsae.W_enc)
+    reading = read_rollouts(policy, rows, places_of(source), logprobs=False)
+    x_SD, _ = reading.residuals_at(1, source.selector)
+    ours_F, theirs_F = ((one.tsae.encode(x_SD) > 0).double().mean(0) for one in (other, source))
+    assert len(x_SD) == 60 and ours_F.tolist() == pytest.approx(theirs_F.tolist(), abs=1e-9)
