@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from interp.artifacts import BadInput, expect_free, writing_file
 from interp.dashboard.examples import PROBE
-from interp.dashboard.extras import rollout_key
+from interp.dashboard.extras import RolloutKey, rollout_key
 from interp.dashboard.page import page
-from interp.dashboard.report import unpack
+from interp.dashboard.readings import PER_TOKEN, TOKEN_DTYPES
+from interp.dashboard.report import pack, unpack
 from interp.dashboard.rollouts import TRAINING
 from interp.display import HtmlSummary
 from interp.features.notes import Notes
@@ -63,22 +66,35 @@ class Dashboard(HtmlSummary):
 
     def row_of(self, rollout: Rollout) -> int:
         """The row of a rollout of training in this report: `report.at(f"v=rollouts&r={report.row_of(rollout)}")`."""
-        index = self.index["rollouts"]
-        if index is not None:
-            columns = {
-                name: self.chunk(index["columns"][name]) for name in ("checkpoint", "problem", "sample", "source")
-            }
-            problems = [problem["id"] for problem in self.chunk(index["problems"])]
-            for row in range(index["count"]):
-                checkpoint = self.index["checkpoints"][columns["checkpoint"][row]]
-                place = self.index["runs"][checkpoint["run"]]["name"], checkpoint["step"]
-                key = (*place, problems[columns["problem"][row]], columns["sample"][row])
-                if key == rollout_key(rollout) and columns["source"][row] == TRAINING:
+        rows = self._rows_of(rollout_key(rollout))
+        for names in (("logprob", "advantage"), ("logprob",)):  # a step that asks a problem twice has two of one key
+            for row in rows:
+                if all(self._has(row, name, rollout) for name in names):
                     return row
         raise BadInput(
             f"expected a rollout of training that the report shows, got sample {rollout.sample} of {rollout.problem} "
             f"at step {rollout.step} of {rollout.run}: it shows some groups alone (DashboardConfig.rollouts)"
         )
+
+    def _rows_of(self, key: RolloutKey) -> list[int]:
+        """The rows of training that have a key."""
+        index = self.index["rollouts"]
+        if index is None:
+            return []
+        columns = {name: self.chunk(index["columns"][name]) for name in ("checkpoint", "problem", "sample", "source")}
+        problems = [problem["id"] for problem in self.chunk(index["problems"])]
+        rows = []
+        for row in range(index["count"]):
+            checkpoint = self.index["checkpoints"][columns["checkpoint"][row]]
+            place = self.index["runs"][checkpoint["run"]]["name"], checkpoint["step"]
+            own = (*place, problems[columns["problem"][row]], columns["sample"][row])
+            rows += [row] if own == key and columns["source"][row] == TRAINING else []
+        return rows
+
+    def _has(self, row: int, name: str, rollout: Rollout) -> bool:
+        """Whether a row has these values of a rollout at its tokens."""
+        stored = self._at_tokens(row, name)
+        return np.array_equal(stored, pack(PER_TOKEN[name](rollout), TOKEN_DTYPES[name]), equal_nan=True)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the report as one HTML file, atomically. A file that exists is kept, unless `overwrite`."""
@@ -143,12 +159,15 @@ class Dashboard(HtmlSummary):
         chosen = [column for column in places if rollouts[column] >= 0][:count]
         return [self._marked_text(int(rollouts[column]), int(positions[column])) for column in chosen]
 
-    def _marked_text(self, rollout: int, position: int) -> str:
+    def _at_tokens(self, row: int, name: str) -> Any:
+        """The values of a row of rollouts at its tokens."""
         index = self.index["rollouts"]
-        block = next(each for each in index["blocks"] if each["first"] <= rollout < each["first"] + each["count"])
-        start, length = (int(self.chunk(index["columns"][name])[rollout]) for name in ("start", "length"))
-        tokens = self.chunk(block["arrays"]["token"])[start - block["start"] :][:length]
-        texts: list[str] = self.chunk(index["token_texts"])
-        words: list[str] = [texts[token] for token in tokens]
+        block = next(each for each in index["blocks"] if each["first"] <= row < each["first"] + each["count"])
+        start, length = (int(self.chunk(index["columns"][name])[row]) for name in ("start", "length"))
+        return self.chunk(block["arrays"][name])[start - block["start"] :][:length]
+
+    def _marked_text(self, rollout: int, position: int) -> str:
+        texts: list[str] = self.chunk(self.index["rollouts"]["token_texts"])
+        words: list[str] = [texts[token] for token in self._at_tokens(rollout, "token")]
         before, after = words[max(0, position - WINDOW) : position], words[position + 1 : position + 1 + WINDOW]
         return "".join([*before, "«", words[position], "»", *after])

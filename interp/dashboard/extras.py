@@ -22,7 +22,8 @@ Extra = Mapping[RolloutKey, TokenValues] | Callable[[Rollout], TokenValues | Non
 
 
 def rollout_key(rollout: Rollout) -> RolloutKey:
-    """What tells a rollout from all others of a report."""
+    """What tells a rollout from the others of its run. A step that asks a problem twice has two rollouts of one key:
+    their tokens differ."""
     return rollout.run, rollout.step, rollout.problem, rollout.sample
 
 

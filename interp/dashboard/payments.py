@@ -16,6 +16,7 @@ from interp.dashboard.extras import rollout_key
 from interp.dashboard.readings import Reading
 from interp.dashboard.report import Report
 from interp.dashboard.rollouts import TRAINING
+from interp.rollouts.record import Rollout
 
 if TYPE_CHECKING:
     from interp.credit.explanation import CreditExplanation, SchemePayments
@@ -42,12 +43,12 @@ def _entry(
     report: Report, number: int, readings: Sequence[Reading], explanation: "CreditExplanation"
 ) -> dict[str, Any] | None:
     """The part of the index of one explanation."""
-    index_of = {rollout_key(row): at for at, row in enumerate(explanation.rollouts)}
     rows, indices, blocks, first = list[int](), list[int](), dict[int, list[int | None]](), 0
     for block, reading in enumerate(readings):
-        found_at = [
-            index_of.get(rollout_key(row)) if reading.batch.source == TRAINING else None for row in reading.batch.rows
-        ]
+        is_paid = reading.batch.source == TRAINING
+        found_at = (
+            places_among(reading.batch.rows, explanation.rollouts) if is_paid else [None] * len(reading.batch.rows)
+        )
         if any(at is not None for at in found_at):
             blocks[block] = found_at
         for place, at in enumerate(found_at):
@@ -66,6 +67,24 @@ def _entry(
             for name, side in ({"control": None} | sides).items()
         },
     }
+
+
+def places_among(rows: Sequence[Rollout], explained: Sequence[Rollout]) -> list[int | None]:
+    """The place of each rollout among those that were explained; None where it is not among them.
+
+    A step that asks a problem twice has two rollouts of one key. They are told apart by their tokens; where these are
+    the same too, by their advantages, and else they are paired in order."""
+    free: dict[tuple[object, ...], list[int]] = {}
+    for at, row in enumerate(explained):
+        free.setdefault((rollout_key(row), row.tokens), []).append(at)
+    places: list[int | None] = []
+    for row in rows:
+        candidates = free.get((rollout_key(row), row.tokens), [])
+        of_group = [at for at in candidates if explained[at].advantages == row.advantages]
+        places.append(next(iter(of_group or candidates), None))
+        if places[-1] is not None:
+            candidates.remove(places[-1])
+    return places
 
 
 def _side(

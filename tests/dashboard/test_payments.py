@@ -13,7 +13,7 @@ from interp.artifacts import BadInput
 from interp.credit import CreditExplanation, ReadoutCredit
 from interp.credit.explanation import SchemePayments
 from interp.dashboard.config import DashboardConfig
-from interp.dashboard.payments import add_payments
+from interp.dashboard.payments import add_payments, places_among
 from interp.dashboard.readings import Reading
 from interp.dashboard.report import Report, unpack
 from interp.dashboard.rollouts import QUESTIONS, TRAINING, Batch
@@ -65,6 +65,17 @@ def test_shown_rollouts_carry_their_numbers_and_others_have_none():
     assert read(tokens["advantage"]).tolist() == pytest.approx([-5, np.nan, np.nan, -2, -3, -4], nan_ok=True)
     assert entry["control"]["sources"] == ["x"] and read(entry["control"]["tokens"]["1"]["read"]).shape == (6, 1)
     assert add_payments(report, readings[:1], [explanation]) == [] and "explained for" in report.left_out[-1]
+
+
+def test_two_rollouts_of_one_key_are_told_apart_by_their_tokens_and_then_by_their_advantages():
+    short, long = make_rollout(1, length=2), make_rollout(1, length=3)
+    assert places_among([long], [short, long]) == [1] and places_among([long, short], [short, long]) == [1, 0]
+    assert places_among([make_rollout(1, length=2, tokens=(7, 8)), short], [short]) == [None, 0], (
+        "another text of this key"
+    )
+    low, high = (make_rollout(1, length=2, advantages=(a, a)) for a in (0.1, 0.9))
+    assert places_among([high], [low, high]) == [1]
+    assert places_among([short, short, short], [short, short]) == [0, 1, None]
 
 
 # --- a tiny run ------------------------------------------------------------------------------------------------------
@@ -121,6 +132,24 @@ def test_a_report_opens_where_it_is_told_to_and_knows_the_rows_of_rollouts(run):
     opened = report.at("v=rollouts&r=3")
     assert opened.index["start"] == "v=rollouts&r=3" and "start" not in report.index
     assert '"start":"v=rollouts\\u0026r=3"' in opened.as_html()
+
+
+def test_where_a_step_asks_a_problem_twice_each_rollout_has_its_own_row_and_payment(tmp_path):
+    task = FirstWord()
+    config = small_config(steps=1, save_every=1, prompts=5, scale="none", without_signal="go on")
+    problems = task.problems("train", None, 2)
+    twice = train_tiny(tmp_path / "twice", config, task=task, problems=problems, credit=scheme(), progress=False)
+    rollouts = [row for step in (0, 1) for row in twice.rollouts(step)]
+    keys = {interp.dashboard.rollout_key(row): row.tokens for row in rollouts}
+    assert len(keys) < len(rollouts) and any(keys[interp.dashboard.rollout_key(row)] != row.tokens for row in rollouts)
+    explanation = explain_run(twice, scheme())
+    report = interp.dashboard(twice, explanation, config=DashboardConfig(questions=0, probe=0, rollouts=5), **QUIET)
+    rows = [report.row_of(row) for row in rollouts]
+    assert sorted(set(rows)) == rows
+    (entry,) = report.index["rollouts"]["payments"]
+    gates = report.chunk(report.index["rollouts"]["columns"]["gate"])[report.chunk(entry["rows"])]
+    paid = report.chunk(entry["scheme"]["values"])[:, entry["columns"].index("gate")]
+    assert len(gates) == len(explanation.rollouts) and paid == pytest.approx(gates, abs=1e-6)
 
 
 def _is_shown(report: Any, row: Any) -> bool:
