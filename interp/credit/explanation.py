@@ -57,6 +57,9 @@ class SchemePayments:
     """The share of its reward that the rollout keeps."""
     paid_B: Float[Tensor, " B"]
     """What becomes of its reward: gate times reward, plus bonus. NaN: screened out of its group."""
+    added_B: Float[Tensor, " B"] | None = None
+    """What the scheme adds to its advantage after the group's baseline, which no reward has a part in; 0 if it is
+    screened out. None: the scheme adds nothing."""
     advantage_N: Float[Tensor, " N"] | None = None
     """The advantage of each token that follows from it, where the loss is known."""
 
@@ -96,6 +99,7 @@ class CreditExplanation(HtmlSummary):
         columns: dict[str, list[object]] = {name: [getattr(row, name) for row in self.rollouts] for name in keys}
         for prefix, side in self.sides.items():
             numbers = {"p": side.p_B, "gate": side.gate_B, "paid": side.paid_B, "at_mean": side.at_mean_B}
+            numbers |= {} if side.added_B is None else {"added": side.added_B}
             numbers |= {source: side.by_source_BS[:, at] for at, source in enumerate(side.sources)}
             numbers |= {} if side.advantage_N is None else {"advantage": self.mean_by_rollout(side.advantage_N)}
             columns |= {f"{prefix}{name}": _or_none(x_B) for name, x_B in numbers.items()}
@@ -117,7 +121,8 @@ class CreditExplanation(HtmlSummary):
         return pl.DataFrame(columns, infer_schema_length=None)
 
     def summary(self) -> "pl.DataFrame":
-        """Successes by outcome: how likely they were found to be valid, and what they were paid, on average."""
+        """Successes by outcome: how likely they were found to be valid, what they were paid, and what was added to
+        their advantages, on average."""
         import polars as pl
 
         rows = []
@@ -126,7 +131,8 @@ class CreditExplanation(HtmlSummary):
             means = {
                 f"{prefix}{column}": _mean(x_B[at])
                 for prefix, side in self.sides.items()
-                for column, x_B in (("p", side.p_B), ("paid", side.paid_B))
+                for column, x_B in (("p", side.p_B), ("paid", side.paid_B), ("added", side.added_B))
+                if x_B is not None
             }
             rows.append({"success": name, "rollouts": len(at), **means})
         return pl.DataFrame(rows, infer_schema_length=None)
@@ -176,6 +182,8 @@ def _payments(scheme: CreditScheme, batch: RolloutBatch) -> SchemePayments:
     counts_B = torch.ones_like(credit.gate_B).bool() if credit.counts_B is None else credit.counts_B
     paid_B = torch.where(counts_B, credit.gate_B * batch.rewards_B + bonus_B, torch.nan)
     part = _nothing_read(scheme, readout, batch, credit.gate_B, paid_B)
+    if credit.added_B is not None:
+        part = replace(part, added_B=(credit.added_B * counts_B).double())
     rows = [] if readout is None else _rows_read(readout, batch)
     if readout is None or not rows:
         return part
@@ -290,6 +298,11 @@ def _joined(parts: Sequence[SchemePayments]) -> SchemePayments:
     first = parts[0]
     if any(part.sources != first.sources for part in parts):
         raise BadInput("expected explanations by one scheme, got some that read other sources")
+    if any(part.added_B is not None for part in parts):
+        parts = [
+            replace(part, added_B=torch.zeros_like(part.paid_B)) if part.added_B is None else part for part in parts
+        ]
+        first = parts[0]
     tensors = [field.name for field in fields(SchemePayments) if isinstance(getattr(first, field.name), Tensor)]
     return replace(first, **{name: torch.cat([getattr(part, name) for part in parts]) for name in tensors})  # pyright: ignore[reportArgumentType]
 

@@ -1,6 +1,7 @@
 """What a credit read in the rollouts of a report and what it paid them, beside what a control would have paid.
 
-    values            a row for each rollout: p, gate, paid, log-odds at the mean of the labels, and by source
+    values            a row for each rollout: p, gate, paid, log-odds at the mean of the labels, what was added to its
+                      advantage, and log-odds by source
     tokens[block]     a row for each token of a block: what each source read there, in log-odds; the control's advantage
 
 NaN stands for what was not read. A report without explanations of credit has none of it, and says so.
@@ -21,7 +22,7 @@ from interp.rollouts.record import Rollout
 if TYPE_CHECKING:
     from interp.credit.explanation import CreditExplanation, SchemePayments
 
-COLUMNS = ("p", "gate", "paid", "at_mean")
+COLUMNS = ("p", "gate", "paid", "at_mean", "added")
 """Numbers of a rollout before those of its sources."""
 
 
@@ -99,7 +100,8 @@ def _side(
     """What a scheme, or its control, read and paid."""
     if side is None:
         return None
-    numbers = (side.p_B, side.gate_B, side.paid_B, side.at_mean_B)
+    added_B = torch.full_like(side.paid_B, torch.nan) if side.added_B is None else side.added_B
+    numbers = (side.p_B, side.gate_B, side.paid_B, side.at_mean_B, added_B)
     values_RC = torch.cat([torch.stack(numbers, 1), side.by_source_BS], 1)[indices]
     starts = np.cumsum([0, *(len(row.tokens) for row in explanation.rollouts)])
     tokens = {}

@@ -10,7 +10,7 @@ from features_fixtures import axes_dictionary
 from grpo_fixtures import make_rollout
 
 from interp.artifacts import BadInput
-from interp.credit import RandomGate, ReadoutCredit, RolloutBatch, StepValidity
+from interp.credit import ProcessAdvantage, RandomGate, ReadoutCredit, RolloutBatch, StepValidity
 from interp.credit.explanation import CreditExplanation, explain_credit
 from interp.policy import Policy
 from interp.policy.reading import CompletionReading
@@ -145,6 +145,20 @@ def test_a_control_stands_beside_the_scheme_and_a_random_gate_reads_the_same(tau
     assert {"p", "gate", "paid", "likelihood", "control_p", "control_paid", "control_latents"} <= set(table.columns)
     assert explanation.tokens(1).height == 5 and explanation.summary()["rollouts"].to_list() == [3, 3]
     assert "control p" in explanation._repr_html_().replace("_", " ")
+
+
+def test_what_is_added_to_the_advantage_of_a_success_stands_beside_what_it_is_paid(taught):
+    _, batch = taught
+    scheme = ProcessAdvantage(StepValidity(weights=False), beta=0.5)
+    explanation = explain_credit(scheme, batch, control=StepValidity(weights=False))
+    # three successes of six are valid: scores 1 and 0, of mean and deviation 1/2
+    assert explanation.scheme.added_B is not None
+    assert explanation.scheme.added_B.tolist() == pytest.approx([0, 0.5, 0, -0.5] * 3)
+    assert explanation.table()["added"].to_list() == pytest.approx([0, 0.5, 0, -0.5] * 3)
+    assert explanation.summary().select("paid", "added").rows() == [(1, 0.5), (1, -0.5)]
+    assert "control_added" not in explanation.table().columns, "the control adds nothing"
+    joined = CreditExplanation.join([explanation, explain_credit(StepValidity(weights=False), batch)]).scheme.added_B
+    assert joined is not None and joined.tolist() == pytest.approx([0, 0.5, 0, -0.5] * 3 + [0] * 12)
 
 
 def test_a_scheme_that_reads_nothing_pays_and_has_no_log_odds(taught):

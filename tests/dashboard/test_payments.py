@@ -40,6 +40,7 @@ def side(name: str, lengths: list[int], sources: tuple[str, ...]) -> SchemePayme
         logprob_N=-tokens_N,
         gate_B=rows_B / 10,
         paid_B=rows_B / 10,
+        added_B=rows_B / 100,
         advantage_N=-tokens_N,
     )
 
@@ -58,7 +59,7 @@ def test_shown_rollouts_carry_their_numbers_and_others_have_none():
 
     assert read(entry["rows"]).tolist() == [1, 3], "the answer to a question was not paid, the other not explained"
     values = read(entry["scheme"]["values"])
-    assert values[0] == pytest.approx([0.2, 0.2, 0.2, -3, 2.0, 2.1]) and values[1, 3] == -4
+    assert values[0] == pytest.approx([0.2, 0.2, 0.2, -3, 0.02, 2.0, 2.1]) and values[1, 3] == -4
     tokens = entry["scheme"]["tokens"]["1"]
     assert list(entry["scheme"]["tokens"]) == ["1"]
     assert read(tokens["read"])[:, 0].tolist() == pytest.approx([5, np.nan, np.nan, 2, 3, 4], nan_ok=True)

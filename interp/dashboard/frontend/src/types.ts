@@ -264,7 +264,8 @@ export interface PaymentSide {
 export interface Payments {
   /** Rows of the rollouts, ascending. */
   rows: ChunkName;
-  columns: ("p" | "gate" | "paid" | "at_mean")[];
+  /** Reports of earlier versions have no "added". */
+  columns: ("p" | "gate" | "paid" | "at_mean" | "added")[];
   scheme: PaymentSide;
   control: PaymentSide | null;
 }

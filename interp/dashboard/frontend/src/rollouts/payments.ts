@@ -12,6 +12,8 @@ export interface Payment {
   p: number;
   gate: number;
   paid: number;
+  /** What was added to its advantage, whatever its reward; NaN where the scheme adds nothing. */
+  added: number;
   /** Log-odds of a text that is like the mean of the labels. */
   atMean: number;
   /** What each source adds to them. */
@@ -78,6 +80,7 @@ async function openSide(
     p: value("p"),
     gate: value("gate"),
     paid: value("paid"),
+    added: value("added"),
     atMean: value("at_mean"),
     bySource: own.slice(columns.length),
     read,

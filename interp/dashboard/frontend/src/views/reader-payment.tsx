@@ -8,6 +8,7 @@ export function PaymentTable({ paid }: { paid: Paid }) {
   const sides = [paid.scheme, ...(paid.control ? [paid.control] : [])];
   const sources = [...new Set(sides.flatMap((side) => side.sources))];
   const advantages = sides.some((side) => side.advantage);
+  const adds = sides.some((side) => isNumber(side.added));
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="What the credit read and paid">
       <table class="plain payments">
@@ -21,6 +22,7 @@ export function PaymentTable({ paid }: { paid: Paid }) {
             <Head title="How likely this success is to be valid">p(valid)</Head>
             <Head title="Share of its reward that it keeps">gate</Head>
             <Head title="Reward × gate">paid</Head>
+            {adds && <Head title="What the scheme adds to its advantage, whatever its reward">added</Head>}
             {advantages && <Head title="Mean over the tokens">advantage</Head>}
             <Head title="Log-odds that it is valid: the sum of those to the right">log-odds</Head>
             <Head title="Log-odds of a text that is like the mean of the labels">= mean text</Head>
@@ -41,6 +43,7 @@ export function PaymentTable({ paid }: { paid: Paid }) {
               <Cell>{num(side.p)}</Cell>
               <Cell>{num(side.gate)}</Cell>
               <Cell>{isNumber(side.paid) ? num(side.paid) : <span title="It has no part in its group">left out</span>}</Cell>
+              {adds && <Cell>{signed(side.added)}</Cell>}
               {advantages && <Cell>{signed(meanOf(side))}</Cell>}
               <Cell>{signed(logOdds(side))}</Cell>
               <Cell>{signed(side.atMean)}</Cell>
