@@ -30,7 +30,8 @@ class Dashboard(Args):
     base: Path | None = None
     """The policy before training, as step 0 of a directory of checkpoints whose trainer did not save it."""
     explain_credit: bool = False
-    """Have the base of each run read again what its credit read, if that has a name, such as likelihood."""
+    """Have the base of each run read again what its credit read, if that has a name, such as likelihood or
+    process-likelihood. Credit up to the first error is not explained."""
     report: Annotated[DashboardConfig, Flat] = field(default_factory=DashboardConfig)
     device: Name = "auto"
     """auto, cpu, cuda or mps."""

@@ -1,4 +1,5 @@
-"""Explanations of runs whose credit has a name, such as `--credit likelihood`: their schemes can be made again.
+"""Explanations of runs whose credit has a name, such as `--credit likelihood` or `--credit process-likelihood`: their
+schemes can be made again. Those that find the first error read steps, and no explanation says what they read there.
 
 A scheme that was made in Python has labels and sources of its own. It is explained where it is known:
 `interp.dashboard(run, interp.grpo.explain_run(run, scheme))`.
@@ -8,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from interp.artifacts import to_json
+from interp.credit.explanation import readout_of
+from interp.credit.process_advantage import ProcessAdvantage
 from interp.credit.readout import ReadoutCredit
-from interp.credit.registry import READOUT_SCHEMES
+from interp.credit.registry import PROCESS_SCHEMES, READOUT_SCHEMES
 from interp.dashboard.config import DashboardConfig
 from interp.dashboard.inputs import Inputs
 from interp.dashboard.rollouts import select_steps
@@ -20,6 +23,8 @@ from interp.readouts.sources import Latents, Likelihood, Residual, Source
 
 if TYPE_CHECKING:
     from interp.tsae import TSAE
+
+Named = ReadoutCredit | ProcessAdvantage
 
 
 def explain_named_credit(inputs: Inputs, config: DashboardConfig, device: str, dtype: str) -> None:
@@ -40,20 +45,28 @@ def explain_named_credit(inputs: Inputs, config: DashboardConfig, device: str, d
             )
 
 
-def named_scheme(run: Run, tsae: "TSAE | None") -> ReadoutCredit | None:
+def named_scheme(run: Run, tsae: "TSAE | None") -> Named | None:
     """The scheme with a name that a run was trained with; None if it had another."""
     spec = run.manifest.get("credit")
-    schemes = (ReadoutCredit(sources) for sources in _sources(tsae))
-    return next((scheme for scheme in schemes if to_json(spec_of(scheme)) == spec), None)
+    return next((scheme for scheme in _named_schemes(tsae) if to_json(spec_of(scheme)) == spec), None)
 
 
-def _sources(tsae: "TSAE | None") -> Iterator[Sequence[Source]]:
-    """What each scheme with a name reads."""
-    yield from READOUT_SCHEMES.values()
+def _named_schemes(tsae: "TSAE | None") -> Iterator[Named]:
+    """Every scheme with a name whose readings can be explained."""
+    of_dictionary: list[Sequence[Source]] = []
     if tsae is not None and tsae.layer is not None:
-        yield from ((Likelihood(), source) for source in (Latents(tsae, tsae.layer), Residual(tsae.layer)))
+        of_dictionary = [(Likelihood(), source) for source in (Latents(tsae, tsae.layer), Residual(tsae.layer))]
+    yield from (ReadoutCredit(sources) for sources in (*READOUT_SCHEMES.values(), *of_dictionary))
+    yield from (_process(sources) for sources in (*PROCESS_SCHEMES.values(), *of_dictionary))
 
 
-def _control(scheme: ReadoutCredit) -> ReadoutCredit | None:
-    """The likelihood alone, where more is read."""
-    return ReadoutCredit([Likelihood()]) if Likelihood() in scheme.sources and len(scheme.sources) > 1 else None
+def _process(sources: Sequence[Source]) -> ProcessAdvantage:
+    return ProcessAdvantage(ReadoutCredit(sources, threshold=0.0))
+
+
+def _control(scheme: Named) -> Named | None:
+    """The same by the likelihood alone, where more is read."""
+    readout = readout_of(scheme)
+    if readout is None or Likelihood() not in readout.sources or len(readout.sources) == 1:
+        return None
+    return ReadoutCredit([Likelihood()]) if readout is scheme else _process([Likelihood()])

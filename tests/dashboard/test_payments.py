@@ -122,6 +122,26 @@ def test_credit_that_has_a_name_is_explained_without_its_scheme(run, tmp_path):
     assert [sentence[:27] for sentence in report.left_out if "credit" in sentence] == ["What the credit of run read"]
 
 
+def test_a_process_advantage_that_has_a_name_is_explained_and_a_first_error_is_left_out_by_name(tmp_path):
+    from interp.credit import make_scheme
+
+    config = small_config(steps=1, save_every=1, scale="none", without_signal="go on")
+    process, first_error = (
+        train_tiny(tmp_path / name, config, credit=make_scheme(name), progress=False)
+        for name in ("process-likelihood-text", "first-error-likelihood")
+    )
+    report = interp.dashboard(process, first_error, config=CONFIG, explain_credit=True, **QUIET)
+    (entry,) = report.index["rollouts"]["payments"]
+    names = [entry[side]["name"] for side in ("scheme", "control")]
+    assert names == ["ProcessAdvantage of likelihood + text", "ProcessAdvantage of likelihood"]
+    added = report.chunk(entry["scheme"]["values"])[:, entry["columns"].index("added")]
+    assert np.isfinite(added).all() and len(set(added.tolist())) > 2
+    missing = [sentence for sentence in report.left_out if "credit" in sentence]
+    assert missing == [
+        "What the credit of first-error-likelihood read in steps is left out: only what reads whole answers is explained."
+    ]
+
+
 def test_a_report_opens_where_it_is_told_to_and_knows_the_rows_of_rollouts(run):
     report = interp.dashboard(run, config=CONFIG, **QUIET)
     shown = [row for row in run.rollouts(2) if _is_shown(report, row)]
