@@ -32,9 +32,7 @@ def say_missing(report: Report, inputs: Inputs, index: dict[str, Any]) -> None:
     explained = {row.run for explanation in inputs.explanations for row in explanation.rollouts}
     for subject in inputs.subjects:
         if subject.run is not None and (subject.run.manifest.get("credit") or {}).get("kind") == "FirstErrorReadout":
-            report.leave_out(
-                f"What the credit of {subject.name} read in steps is left out: only what reads whole answers is explained."
-            )
+            report.leave_out(f"What the credit of {subject.name} read in steps is left out: no explanation says it.")
         if subject.run is not None and reads_for_credit(subject.run) and subject.run.name not in explained:
             report.leave_out(
                 f"What the credit of {subject.name} read is left out: give interp.grpo.explain_run(run, scheme) with "

@@ -137,9 +137,7 @@ def test_a_process_advantage_that_has_a_name_is_explained_and_a_first_error_is_l
     added = report.chunk(entry["scheme"]["values"])[:, entry["columns"].index("added")]
     assert np.isfinite(added).all() and len(set(added.tolist())) > 2
     missing = [sentence for sentence in report.left_out if "credit" in sentence]
-    assert missing == [
-        "What the credit of first-error-likelihood read in steps is left out: only what reads whole answers is explained."
-    ]
+    assert missing == ["What the credit of first-error-likelihood read in steps is left out: no explanation says it."]
 
 
 def test_a_report_opens_where_it_is_told_to_and_knows_the_rows_of_rollouts(run):
