@@ -31,8 +31,8 @@ def random_dictionary(tsae: TSAE, x_ND: Float[Tensor, "N D"], seed: int) -> TSAE
     residuals `x_ND`."""
     if len(x_ND) < MIN_TOKENS:
         raise BadInput(
-            f"expected residuals of at least {MIN_TOKENS} tokens, to match how often latents are active, got {len(x_ND)}: "
-            "use more rollouts"
+            f"expected residuals of at least {MIN_TOKENS} tokens, to match how often latents are active, got "
+            f"{len(x_ND)}: use more rollouts"
         )
     generator = torch.Generator().manual_seed(seed)
     directions_DF = torch.randn(tsae.W_enc.shape, generator=generator).to(tsae.W_enc)
