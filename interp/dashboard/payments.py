@@ -47,12 +47,10 @@ def _entry(
     rows, indices, blocks, first = list[int](), list[int](), dict[int, list[int | None]](), 0
     for block, reading in enumerate(readings):
         is_paid = reading.batch.source == TRAINING
-        found_at = (
-            places_among(reading.batch.rows, explanation.rollouts) if is_paid else [None] * len(reading.batch.rows)
-        )
-        if any(at is not None for at in found_at):
-            blocks[block] = found_at
-        for place, at in enumerate(found_at):
+        places = places_among(reading.batch.rows if is_paid else [], explanation.rollouts)
+        if any(at is not None for at in places):
+            blocks[block] = places
+        for place, at in enumerate(places):
             if at is not None:
                 rows.append(first + place)
                 indices.append(at)
