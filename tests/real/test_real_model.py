@@ -3,22 +3,14 @@ weights. `make test-real` imports SmolLM2, and takes any other with MODEL=DIRECT
 skipped."""
 
 import os
-import re
-from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
-from interp.artifacts import BadInput, Mismatch
-from interp.credit import ReadoutCredit, RolloutBatch
-from interp.grpo import GRPOConfig, UpdateConfig, train
+from interp.artifacts import BadInput
 from interp.policy import Policy, PromptFormat, SampleConfig
-from interp.readouts import Latents, Likelihood, label_rollouts
 from interp.rollouts import roll_out
 from interp.tasks import JsonlTask
-from interp.tasks.base import Problem, Span, Task, Verdict
-from interp.tasks.words import Words
-from interp.tsae import TSAE
 
 pytestmark = pytest.mark.skipif("INTERP_REAL_MODEL" not in os.environ, reason="make test-real imports the model")
 PROMPTS = [
@@ -116,65 +108,3 @@ def test_a_few_shot_prompt_with_a_stop_text_gets_answers_that_are_read(policy, t
     assert all("\n" not in row.completion and "Q:" not in row.completion for row in rollouts)
     announced = [row for row in rollouts if row.answer is not None]
     assert len(announced) >= 4 and any(row.correct and row.steps for row in rollouts)
-
-
-@dataclass(frozen=True)
-class CountedWords(Task):
-    """Word problems: rewarded is an even number of words, and valid if the sum of its characters is even too. The last
-    two words announce and give the answer."""
-
-    stories: Words = Words()
-
-    @property
-    def name(self) -> str:
-        return "counted-words"
-
-    def fingerprint(self) -> str:
-        return f"counted {self.stories.fingerprint()}"
-
-    def problem(self, split: str, level: int | str | None, index: int) -> Problem:
-        return self.stories.problem(split, level, index)
-
-    def problems(self, split: str, level: int | str | None, n: int, *, start: int = 0) -> list[Problem]:
-        return self.stories.problems(split, level, n, start=start)
-
-    def verify(self, problem: Problem, completion: str) -> Verdict:
-        words = list(re.finditer(r"\S+", completion))
-        roles = zip(("marker", "answer"), words[-2:], strict=True) if len(words) > 2 else ()
-        spans = tuple(Span(word.start(), word.end(), role) for role, word in roles)
-        is_even = len(words) % 2 == 0
-        return Verdict(is_even, is_even, is_even and sum(map(ord, completion)) % 2 == 0, "prose", spans=spans)
-
-
-def test_credit_by_latents_trains_it_and_pays_what_the_base_reads(policy, tmp_path):
-    task, sampling, layer = CountedWords(), SampleConfig(8, 10), policy.n_layers // 2
-    rows = roll_out(policy, task, task.problems("train", None, 2, start=100), sampling, progress=False).rows
-    generator = torch.Generator().manual_seed(0)
-    encoder_DF, zeros_F = torch.randn(policy.d_model, 64, generator=generator) / policy.d_model**0.5, torch.zeros(64)
-    tsae = TSAE(
-        encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(policy.d_model), zeros_F + 0.5, (64,), layer=layer,
-        made_from={"policy-0": policy.fingerprint()},
-    )  # fmt: skip
-    sources = [Likelihood(), Latents(tsae, layer)]
-    labels = label_rollouts(sources, policy, [row for row in rows if row.reward > 0])
-    assert labels.has_both_kinds, "the scheme pays from the first step"
-    credit = ReadoutCredit(sources, audits=2, labels=labels)
-    config = GRPOConfig(
-        steps=2, prompts=1, save_every=2, kl_every=0, sampling=sampling, scale="none", patience=9,
-        update=UpdateConfig(lora_rank=4, micro_tokens=1024),
-    )  # fmt: skip
-    elsewhere = ReadoutCredit([Latents(replace(tsae, made_from={"policy-0": "of another base"}), layer)])
-    with pytest.raises(Mismatch, match="this dictionary was fitted on other policies: expected one of of another base"):
-        train(policy, task, config=config, credit=elsewhere, out=tmp_path / "elsewhere")
-    run = train(policy, task, config=config, credit=credit, out=tmp_path / "run", progress=False)
-    lines = run.metrics()
-    audited = [line["audited"] for line in lines]
-    assert len(lines) == 3 and audited == sorted(audited) and 0 < audited[-1] <= 6
-    assert all(0 <= line["audited_valid_share"] <= 1 and 0 <= line["unreadable_share"] <= 1 for line in lines)
-    written = run.rollouts(0).rows
-    successes = [row for row in written if row.reward > 0]
-    assert successes and all(row.gate is not None and 0 <= row.gate < 1 for row in successes)
-    again = credit.fresh()
-    batch = RolloutBatch.from_rollouts(written, 8, base=policy)
-    again.observe(batch)
-    assert again(batch).gate_B.tolist() == pytest.approx([row.gate for row in written], abs=1e-4)
