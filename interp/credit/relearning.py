@@ -44,8 +44,8 @@ def relearned(
     fit_on = None
     for step, n_audited in enumerate(audited):
         if step % scheme.refit_every == 0 or fit_on is None:
-            known = scheme.labels.plus(_first(audits, n_audited))
-            fit_on = known if known.has_both_kinds else fit_on
+            labels = scheme.labels.plus(_first(audits, n_audited))
+            fit_on = labels if labels.has_both_kinds else fit_on
     fit = {} if fit_on is None else {f"fit.{name}": x for name, x in vars(fit_on.fit(scheme.ridge)).items()}
     own = _first(audits, audited[-1])
     fresh.load_state(
