@@ -36,8 +36,8 @@ def explain_named_credit(inputs: Inputs, config: DashboardConfig, device: str, d
         if run is None or run.name in explained or not reads_for_credit(run):
             continue
         scheme = named_scheme(run, tsae)
-        shown = set(select_steps(subject.steps, config.checkpoints))
-        steps = [step for step in run.checkpoint_steps() if step in shown]
+        selected = set(select_steps(subject.steps, config.checkpoints))
+        steps = [step for step in run.checkpoint_steps() if step in selected]
         if scheme is not None and steps:
             control = _control(scheme)
             inputs.explanations.append(
