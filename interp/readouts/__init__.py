@@ -6,6 +6,7 @@ intention   what was about to be written, read from latents, against what stands
 parts       the same for each step of a chain
 columns     the numbers of several sources side by side; audited rollouts with their labels
 logistic    from numbers to log-odds
+selection   a few numbers out of many
 text_range  whether a text is like those the reader knows
 error_range whether a dictionary explains it as well
 edits       valid answers changed in one place, so that they are lucky
@@ -19,6 +20,7 @@ from interp.readouts.intention import Intention, Lens, fit_lens
 from interp.readouts.logistic import Logistic, fit_logistic
 from interp.readouts.parts import STEP_END, PartColumns, label_parts, part_verdicts, read_parts, split_parts
 from interp.readouts.reading import Place, Reading, read_rollouts
+from interp.readouts.selection import choose_columns, choose_latents, fit_beside
 from interp.readouts.sources import (
     BEFORE_MARKER,
     Completeness,
@@ -53,6 +55,9 @@ __all__ = [
     "Source",
     "TextCounts",
     "TextRange",
+    "choose_columns",
+    "choose_latents",
+    "fit_beside",
     "fit_lens",
     "fit_logistic",
     "label_parts",

@@ -14,6 +14,9 @@ from interp.studies.base import Claim, Figure, Study, Table, Verdict, deciding_f
 from interp.studies.credit_world import World, WorldConfig
 from interp.studies.results import Arm, Measure, Observation, Results
 from interp.studies.runner import Row
+from interp.studies.truth_columns import ALONE, BESIDE, COUNTS, LATENTS, READ, name_of
+from interp.studies.truth_columns import NAMES as COLUMNS
+from interp.studies.truth_columns import RANDOM as RANDOM_LATENTS
 from interp.studies.truth_runs import (
     ENTROPY,
     FEATURES,
@@ -31,6 +34,7 @@ from interp.studies.truth_runs import (
 )
 
 DEEP, MIDDLE = "deep", "middle"
+TEXT_OF_FIGURES = "Means over bases, 95% intervals (Student's)."
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class TruthConfig(WorldConfig):
     """Continuations of each prefix."""
     gate_problems: Count = 400
     """Held-out problems of each level whose successes are paid by the gates."""
+    gate_group: Annotated[int, Range(2, 100_000)] = 32
+    """Rollouts per problem for them."""
 
 
 # --- measures --------------------------------------------------------------------------------------------------------
@@ -56,6 +62,7 @@ SPEARMAN = measured("spearman")
 PRECISION = measured("precision")
 VALID_SHARE = measured("valid share of the pay")
 PAID = measured("valid successes paid")
+AUROCS = (measured(ALONE), measured(BESIDE))
 NAMES = ("spearman", "precision", "sign agreement", "mass on decisive", "mass on shortcut", "mass on filler")
 
 
@@ -98,6 +105,27 @@ def pays_better(other: str) -> Any:
     return rule
 
 
+def tells_better(measure: Measure) -> Any:
+    """A rule: the best few latents tell valid from lucky better than as many random directions."""
+
+    def rule(results: Results) -> Verdict:
+        differences = {
+            count: results.difference(
+                at(name_of(LATENTS, count), DEEP), at(name_of(RANDOM_LATENTS, count), DEEP), measure
+            )
+            for count in (*COUNTS, None)
+        }
+        named = {f"{name_of(LATENTS, n)} minus random: {measure.name}": one for n, one in differences.items()}
+        deciding = f"{name_of(LATENTS, FEW)} minus random: {measure.name}"
+        beside = {name: one for name, one in named.items() if name != deciding}
+        return judge_above([named[deciding]], {deciding: named[deciding]}, beside=beside)
+
+    return rule
+
+
+FEW = 8
+"""Latents that are few enough to be looked at."""
+FEW_LABELS = "Readouts are fitted on labels of the base alone, most of them of shallower problems."
 UNIT = "Three bases: Student's t takes them to have one mode."
 RULE = (
     "Rank correlation between the mean weight of a segment and the size of its delta V, on problems of middle depth, "
@@ -145,7 +173,7 @@ CLAIMS = (
         "Valid share of the pay, before any audit. Supported: the interval over bases of the difference lies above "
         "zero. Not supported: below. Else inconclusive.",
         pays_better(LIKELIHOOD),
-        (UNIT, "Readouts are fitted on labels of the base alone, most of them of shallower problems."),
+        (UNIT, FEW_LABELS),
     ),
     Claim(
         "features-pay-better-than-text",
@@ -154,6 +182,24 @@ CLAIMS = (
         "The same rule.",
         pays_better(TEXT),
         (UNIT,),
+    ),
+    Claim(
+        "few-latents-beat-random",
+        "Eight latents, chosen by labels and read alone, tell valid deep answers from lucky ones better than eight "
+        "random directions that are chosen in the same way.",
+        "Yes, by about 0.1: a sparse direction holds more of it than a random one.",
+        "AUROC among the successes on deep problems, means over dictionaries. Supported: the interval over bases of "
+        "the difference lies above zero. Not supported: below. Else inconclusive.",
+        tells_better(AUROCS[0]),
+        (UNIT, FEW_LABELS),
+    ),
+    Claim(
+        "few-latents-beat-random-beside-likelihood",
+        "The same beside the likelihood.",
+        "Inconclusive: of what the likelihood leaves open, random directions tell about as much.",
+        "The same rule.",
+        tells_better(AUROCS[1]),
+        (UNIT, FEW_LABELS),
     ),
 )
 
@@ -168,11 +214,13 @@ class CreditTruth(Study[TruthConfig]):
     summary = "Credit schemes find the steps that decide the outcome."
     Config = TruthConfig
     claims = CLAIMS
-    measures = {name: measured(name) for name in (*NAMES, VALID_SHARE.name, PAID.name)}
+    measures = {name: measured(name) for name in (*NAMES, VALID_SHARE.name, PAID.name, ALONE, BESIDE)}
     background = (
         "On one batch of the shipped base (depth 5), which is not reported, rank correlations with the helpful part of "
         "delta V were 0.59 for nine continuations, 0.15 for entropy, 0.11 for the input gradient and for random "
-        "weights, and -0.01 for token statistics."
+        "weights, and -0.01 for token statistics. On its deep problems (36 valid of 3,116 successes), the AUROC of "
+        "eight chosen latents was 0.90 and 0.83 with two dictionaries, of eight random directions 0.72, 0.82 and 0.76; "
+        "beside the likelihood 0.98 and 0.98 against 0.97, 0.98 and 0.98; of the likelihood alone 0.97."
     )
 
     def arms(self, config: TruthConfig) -> list[Arm]:
@@ -207,9 +255,11 @@ measured by {config.continuations} continuations by the base. A segment is a ste
 is decisive if its delta V is at least 0.1 and two standard errors from zero; a shortcut if it is not and does work that
 was not due, or answers before the work was done; else filler.
 
-Gates are asked on {config.gate_problems} other problems of each level. Their readouts are fitted on labels of the base,
-before any audit, and those with latents on {config.dictionaries} dictionaries, whose numbers are averaged. Intervals
-are over bases."""
+Gates are asked on {config.gate_problems} problems of each level, {config.gate_group} rollouts each. Their readouts are
+fitted on labels of the base, before any audit, and those with latents on {config.dictionaries} dictionaries, whose
+numbers are averaged. On the same labels, columns of the residual, latents and random directions are chosen one after
+the other, each as the one that goes best with what the regression on those before leaves unexplained. A regression on
+them is measured on the successes that the gates pay. Intervals are over bases."""
 
     def tables(self, results: Results, config: TruthConfig) -> list[Table]:
         from interp.studies.report import cell
@@ -218,6 +268,7 @@ are over bases."""
         for title, schemes, names in (
             ("Token weights", WEIGHTS, NAMES),
             ("Gates", GATES, (VALID_SHARE.name, PAID.name)),
+            ("How well valid is told from lucky, by what is read", COLUMNS, (ALONE, BESIDE)),
         ):
             rows = [
                 [scheme, level, *(cell(results.mean(at(scheme, level), measured(name)), 3) for name in names)]
@@ -229,7 +280,7 @@ are over bases."""
         return tables
 
     def figures(self, results: Results, config: TruthConfig) -> list[Figure]:
-        from interp.plots import dots
+        from interp.plots import curves, dots
         from interp.studies.report import point
 
         figures = []
@@ -241,5 +292,17 @@ are over bases."""
                 level: {title: [point(one, results.mean(at(one, level), measure)) for one in schemes]}
                 for level in LEVELS
             }
-            figures.append(Figure(title, "Means over bases, 95% intervals (Student's).", dots(panels, y=y)))
+            figures.append(Figure(title, TEXT_OF_FIGURES, dots(panels, y=y)))
+        lines = {
+            measure.name: {
+                read: [point(count, results.mean(at(name_of(read, count), DEEP), measure)) for count in COUNTS]
+                for read in READ
+            }
+            for measure in AUROCS
+        }
+        title = "How few numbers tell valid deep answers from lucky ones"
+        claims = ("few-latents-beat-random", "few-latents-beat-random-beside-likelihood")
+        figure = curves(lines, x="columns read", y="AUROC")
+        figure.update_xaxes(type="log", tickvals=COUNTS)
+        figures.append(Figure(title, TEXT_OF_FIGURES, figure, claims))
         return figures

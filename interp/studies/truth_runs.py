@@ -20,10 +20,13 @@ from interp.studies.credit_runs import (
 )
 from interp.studies.credit_runs import RANDOM as RANDOM_LATENTS
 from interp.studies.credit_world import World
+from interp.studies.truth_columns import NAMES as COLUMNS
+from interp.studies.truth_columns import measure_columns
 
 if TYPE_CHECKING:
     from interp.credit.base import CreditScheme, RolloutBatch
     from interp.policy import Policy
+    from interp.rollouts import Rollout
     from interp.studies.truth import TruthConfig
 
 LEVELS = ("shallow", "middle", "deep")
@@ -43,8 +46,14 @@ def measure_level(world: World, level: str, config: "TruthConfig") -> dict[str, 
     """Every scheme on problems of one level: how its weights agree with the truth, and what its gate pays."""
     base = world.base()
     weights = measure_weights(world, base, level, config)
-    gates = measure_gates(world, base, level, config)
-    return {"schemes": {name: weights.get(name, {}) | gates.get(name, {}) for name in (*WEIGHTS, *GATES)}}
+    answers = _roll_out(world, base, level, config.gate_problems, config.gate_group, "gates")
+    gates = measure_gates(world, base, level, config, answers)
+    columns = measure_columns(world, base, answers, config)
+    merged: dict[str, dict[str, float | None]] = {name: {} for name in (*WEIGHTS, *GATES, *COLUMNS)}
+    for part in (weights, gates, columns):
+        for name, numbers in part.items():
+            merged[name] |= numbers
+    return {"schemes": merged}
 
 
 def measure_weights(
@@ -72,12 +81,11 @@ def measure_weights(
 
 
 def measure_gates(
-    world: World, base: "Policy", level: str, config: "TruthConfig"
+    world: World, base: "Policy", level: str, config: "TruthConfig", rows: "list[Rollout]"
 ) -> dict[str, dict[str, float | None]]:
     from interp.credit import RolloutBatch
 
-    rows = _roll_out(world, base, level, config.gate_problems, config.group, "gates")
-    batch = RolloutBatch.from_rollouts(rows, config.group, policy=base, base=base, seed=world.seed)
+    batch = RolloutBatch.from_rollouts(rows, config.gate_group, policy=base, base=base, seed=world.seed)
     measured: dict[str, dict[str, float | None]] = {}
     for name in GATES:
         numbers = range(config.dictionaries) if name in WITH_DICTIONARY else (None,)
@@ -102,7 +110,7 @@ def _valid_tokens(rollout: Any) -> list[float]:
     return [float(bool(rollout.valid))] * len(rollout.tokens)
 
 
-def _roll_out(world: World, base: "Policy", level: str, problems: int, group: int, purpose: str) -> list[Any]:
+def _roll_out(world: World, base: "Policy", level: str, problems: int, group: int, purpose: str) -> "list[Rollout]":
     from interp.organism import load_task
     from interp.policy import SampleConfig
     from interp.rollouts import roll_out
