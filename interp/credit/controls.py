@@ -28,7 +28,7 @@ from interp.credit.base import BaseSpecific, Credit, CreditScheme, Learning, Rol
 from interp.credit.readout import ReadoutCredit, in_failed_groups
 from interp.policy.policy import Policy
 from interp.readouts.columns import Labels, label_rollouts, weighted_like
-from interp.readouts.controls import Permuted, others, random_dictionary, random_latents
+from interp.readouts.controls import Permuted, others, random_intention, random_latents
 from interp.readouts.intention import Intention
 from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts
 from interp.readouts.text_range import TextRange
@@ -157,7 +157,4 @@ def _randomized(source: Latents | Intention, base: Policy, rollouts: Sequence[Ro
     """The same source with a dictionary of random directions."""
     if isinstance(source, Latents):
         return random_latents(source, base, rollouts, 0)
-    x_ND = base.completion_residuals(
-        [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts], source.tsae.at(source.layer)
-    )
-    return Intention.fit(random_dictionary(source.tsae, x_ND, 0), source.layer, base, rollouts, roles=source.roles)
+    return random_intention(source, base, rollouts, 0)

@@ -1,6 +1,7 @@
 """Sources with what they claim to read taken away, and nothing else.
 
 random_latents      random directions in place of the latents, each as often active where it is read
+random_intention    the same for an intention, with a lens of its own
 Permuted            the numbers of another rollout, drawn at random among those that are read with it
 """
 
@@ -15,6 +16,7 @@ from interp.artifacts import BadInput
 from interp.checks import Seed
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
+from interp.readouts.intention import Intention
 from interp.readouts.reading import Place, Reading, read_rollouts
 from interp.readouts.sources import Latents, Source, places_of
 from interp.rollouts.record import Rollout
@@ -56,6 +58,15 @@ def random_latents(source: Latents, base: Policy, rollouts: Sequence[Rollout], s
     reading = read_rollouts(base, rollouts, places_of(source), logprobs=False)
     x_SD, _ = reading.residuals_at(source.tsae.at(source.layer), source.selector)
     return replace(source, tsae=random_dictionary(source.tsae, x_SD, seed))
+
+
+def random_intention(source: Intention, base: Policy, rollouts: Sequence[Rollout], seed: int) -> Intention:
+    """The intention that random directions have, with a lens of their own, fitted on these rollouts."""
+    x_ND = base.completion_residuals(
+        [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts], source.tsae.at(source.layer)
+    )
+    other = random_dictionary(source.tsae, x_ND, seed)
+    return Intention.fit(other, source.layer, base, rollouts, roles=source.roles)
 
 
 def _threshold_as_often_active(tsae: TSAE, as_often_as: TSAE, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, " F"]:

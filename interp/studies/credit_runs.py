@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ BASE, PLAIN, ORACLE = "base", "plain", "oracle"
 LIKELIHOOD, TEXT_ALONE, LATENTS_ALONE = "likelihood", "text alone", "latents alone"
 FORMAT, COMPLETENESS, TEXT = "likelihood + format", "likelihood + completeness", "likelihood + text"
 RESIDUAL, PRE_ACTIVATIONS, FEATURES = "likelihood + residual", "likelihood + pre-activations", "likelihood + latents"
+INTENTION, RANDOM_INTENTION = "latents + intention", "random latents + intention"
 RANDOM, PERMUTED, RANDOM_GATE = "likelihood + random latents", "likelihood + permuted latents", "random gate"
 USUAL, SELECTED = "plain, usual scale", "features, selected"
 PROCESS, OTHER_PROCESS = "features, process advantage", "process advantage, dealt to others"
@@ -26,7 +28,9 @@ NOT_FITTED = (PLAIN, USUAL, ORACLE)
 WITHOUT_DICTIONARY = (*NOT_FITTED, LIKELIHOOD, TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RESIDUAL)
 DESIGNS = (SELECTED, PROCESS, OTHER_PROCESS, SPLIT, OTHER_SPLIT)
 """Other ways to pay by the features, two of them with a control of their own."""
-WITH_DICTIONARY = (FEATURES, LATENTS_ALONE, PRE_ACTIVATIONS, RANDOM, PERMUTED, RANDOM_GATE, *DESIGNS)
+WITH_DICTIONARY = (
+    FEATURES, LATENTS_ALONE, INTENTION, RANDOM_INTENTION, PRE_ACTIVATIONS, RANDOM, PERMUTED, RANDOM_GATE, *DESIGNS,
+)  # fmt: skip
 ON_ALL_PROBLEMS = (PLAIN, ORACLE, LIKELIHOOD, RESIDUAL, FEATURES)
 """Schemes that are also trained on problems of all depths."""
 DEEP, ALL = "deep", "all"
@@ -141,11 +145,28 @@ def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
     latents = Latents(world.dictionary(training.dictionary), layer)
     if training.scheme == LATENTS_ALONE:
         return [latents]
+    if training.scheme in (INTENTION, RANDOM_INTENTION):
+        seed = training.dictionary if training.scheme == RANDOM_INTENTION else None
+        return [*_latents_and_intention(world, training.dictionary, seed)]
     if training.scheme == PRE_ACTIVATIONS:
         return [likelihood, replace(latents, before_threshold=True)]
     if training.scheme == RANDOM:
         return [likelihood, random_latents(latents, base, world.base_answers(), training.dictionary)]
     return [likelihood, Permuted(latents, training.run) if training.scheme == PERMUTED else latents]
+
+
+@lru_cache(maxsize=4)
+def _latents_and_intention(world: World, number: int, seed: int | None) -> tuple[Any, Any]:
+    """The latents of a dictionary and what they were about to write; with a seed, those of random directions instead.
+    The same for every run of a base: a process fits the lens once."""
+    from interp.readouts import Intention, Latents
+    from interp.readouts.controls import random_intention, random_latents
+
+    tsae, layer, base, answers = world.dictionary(number), world.config.layer, world.base(), world.base_answers()
+    latents, intention = Latents(tsae, layer), Intention.fit(tsae, layer, base, answers)
+    if seed is None:
+        return latents, intention
+    return random_latents(latents, base, answers, seed), random_intention(intention, base, answers, seed)
 
 
 # --- one run -----------------------------------------------------------------------------------------------------

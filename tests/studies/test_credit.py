@@ -18,6 +18,7 @@ from interp.studies.credit_runs import (
     DEEP,
     DESIGNS,
     FEATURES,
+    INTENTION,
     LIKELIHOOD,
     NOT_FITTED,
     ON_ALL_PROBLEMS,
@@ -30,6 +31,7 @@ from interp.studies.credit_runs import (
     PROCESS,
     RANDOM,
     RANDOM_GATE,
+    RANDOM_INTENTION,
     SELECTED,
     SPLIT,
     TEXT,
@@ -192,11 +194,14 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
         settings = (readout.audits, readout.threshold, readout.penalty, readout.ridge, readout.reader, readout.pay)
         threshold = 0.0 if scheme in (PROCESS, OTHER_PROCESS) else 2.0
         assert settings == (8, threshold, 0.0, 0.1, "base", "select" if scheme == SELECTED else "graded")
-        labels.add((len(readout.labels), round(float(readout.labels.weight_A.sum()))))
+        labels.add((scheme in (INTENTION, RANDOM_INTENTION), len(readout.labels)))
+        assert float(readout.labels.weight_A.sum()) == pytest.approx(32)
         reads[scheme] = [source.name for source in readout.sources]
-    assert len(labels) == 1 and labels.pop()[1] == 32
+    (_, n_labels), (_, with_copies) = sorted(labels)
+    assert with_copies < n_labels, "a direct answer copies nothing: what was to be copied cannot be read"
     assert {reads[scheme][0] for scheme in reads if scheme.startswith("likelihood")} == {"likelihood"}
     assert reads[FEATURES] == reads[PRE_ACTIVATIONS] == reads[RANDOM] == reads[RANDOM_GATE] == ["likelihood", "latents"]
+    assert reads[INTENTION] == reads[RANDOM_INTENTION] == ["latents", "intention"]
     assert reads[PERMUTED] == ["likelihood", "permuted latents"]
     assert all(reads[design] == reads[FEATURES] for design in DESIGNS)
 

@@ -38,9 +38,7 @@ def test_alone_the_likelihood_is_not_read():
 def test_latents_must_beat_as_many_random_directions_on_deep_problems():
     def results(gap: float) -> Results:
         rows = [
-            Observation(
-                at(name_of(read, FEW), DEEP), seed, {ALONE: 0.7 + gap * (read == LATENTS)}
-            )
+            Observation(at(name_of(read, FEW), DEEP), seed, {ALONE: 0.7 + gap * (read == LATENTS)})
             for read in (LATENTS, RANDOM)
             for seed in (1, 2, 3)
         ]
