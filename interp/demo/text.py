@@ -120,11 +120,11 @@ def study_sentence(result: Path = CREDIT_RESULT) -> str:
     """What the study of credit has found, if it has been run."""
     if not result.is_file():
         return "The study of it, with seeds (interp study credit), has not been run yet."
-    from interp.studies import credit, credit_runs
+    from interp.studies import credit_measures, credit_runs
 
     study = parse_json(result, "the result of the study of credit")
     verdict = study["verdicts"].get(STUDY_CLAIM, {}).get("verdict", "not judged")
-    difference = f"{credit_runs.FEATURES} minus {credit_runs.LIKELIHOOD}: {credit.VALID.name}"
+    difference = f"{credit_runs.FEATURES} minus {credit_runs.LIKELIHOOD}: {credit_measures.VALID.name}"
     measured = study["measures"].get(f"{STUDY_CLAIM}: {difference}", {}).get("exact shares", {})
     recovered = points(estimate_of(measured, "value", "low", "high"))
     further = f"; features come {recovered} points further from plain to oracle" if recovered != NONE else ""

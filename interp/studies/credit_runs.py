@@ -41,8 +41,22 @@ LOGGED = (
 )  # fmt: skip
 WATCH_EVERY = 10
 DEFAULT = 1.0
-STRENGTHS: Mapping[str, float] = {}
-"""The threshold of each scheme that is not the default: the best one in `interp study credit-strengths`."""
+STRENGTHS: Mapping[str, float] = {
+    LIKELIHOOD: 0.5,
+    TEXT_ALONE: 1.0,
+    FORMAT: 0.5,
+    COMPLETENESS: 0.25,
+    TEXT: 0.25,
+    RESIDUAL: 0.0,
+    FEATURES: 0.5,
+    LATENTS_ALONE: 0.0,
+    INTENTION: 0.0,
+    RANDOM_INTENTION: 0.25,
+    PRE_ACTIVATIONS: 0.25,
+    RANDOM: 0.25,
+    PERMUTED: 0.5,
+}
+"""The threshold of each scheme: the best one in `interp study credit-strengths`."""
 SAME_STRENGTH: Mapping[str, str] = dict.fromkeys((RANDOM_GATE, *DESIGNS), FEATURES)
 """Schemes that take the threshold of another, where they have one."""
 

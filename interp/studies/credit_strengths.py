@@ -81,7 +81,8 @@ class CreditStrengths(Study[StrengthsConfig]):
     title = "Strengths: which threshold of each credit scheme is the best?"
     background = (
         "Found before, by about forty trainings on the shipped base: a penalty for likely luck ended in policies that "
-        "fail, in most trainings, and without one a threshold of 1 did well."
+        "fail, in most trainings, and without one a threshold of 1 did well. The first grid was 0.5, 1 and 2; most "
+        "schemes were best at its lower edge, so 0 and 0.25 were added."
     )
     question = "Which threshold of each credit scheme is the best on the shipped base?"
     summary = "The strength of each scheme is chosen where nothing is reported."

@@ -11,11 +11,13 @@ import torch
 from interp.credit import FirstErrorReadout, ProcessAdvantage, RandomGate, ReadoutCredit
 from interp.organism import shipped_path
 from interp.policy import Policy
-from interp.studies.credit import CLAIMS, CreditConfig, CreditStudy
+from interp.studies.credit import CreditConfig, CreditStudy
+from interp.studies.credit_claims import CLAIMS
 from interp.studies.credit_measures import average_runs, difference_at_equal_kl, valid_at, with_recovery
 from interp.studies.credit_runs import (
     ALL,
     DEEP,
+    DEFAULT,
     DESIGNS,
     FEATURES,
     INTENTION,
@@ -34,6 +36,7 @@ from interp.studies.credit_runs import (
     RANDOM_INTENTION,
     SELECTED,
     SPLIT,
+    STRENGTHS,
     TEXT,
     WITH_DICTIONARY,
     WITHOUT_DICTIONARY,
@@ -42,6 +45,7 @@ from interp.studies.credit_runs import (
     trainings,
 )
 from interp.studies.credit_strengths import (
+    CHOSEN_BY,
     CreditStrengths,
     StrengthsConfig,
     chosen_strengths,
@@ -58,6 +62,7 @@ KINDS = {
     OTHER_SPLIT: FirstErrorReadout,
 }  # fmt: skip
 """Schemes that are no readout themselves."""
+RESULTS = Path(__file__).parents[2] / "data" / "results"
 SMALL = CreditConfig(seeds=2, repeats=2, dictionaries=3, label_problems=40)
 
 
@@ -99,7 +104,7 @@ def test_strengths_are_taken_by_the_schemes_that_they_were_chosen_for(monkeypatc
     monkeypatch.setattr("interp.studies.credit_runs.STRENGTHS", {FEATURES: 2.0, LIKELIHOOD: 0.5})
     strengths = {one.scheme: one.threshold for one in trainings(SMALL)}
     assert strengths[FEATURES] == strengths[RANDOM_GATE] == strengths[SELECTED] == 2.0
-    assert strengths[LIKELIHOOD] == 0.5 and strengths[PERMUTED] == strengths[ORACLE] == 1.0
+    assert strengths[LIKELIHOOD] == 0.5 and strengths[PERMUTED] == strengths[ORACLE] == DEFAULT
 
 
 # --- measures --------------------------------------------------------------------------------------------------------
@@ -245,7 +250,7 @@ def test_claims_say_what_the_rates_say():
         results = records_of({PLAIN: 0.1, ORACLE: 0.9, **rates})
         return {claim.name: claim.judge(results).outcome for claim in CLAIMS}
 
-    best = outcomes(**{FEATURES: 0.85, PROCESS: 0.6, SPLIT: 0.6})
+    best = outcomes(**{FEATURES: 0.85, PROCESS: 0.6, SPLIT: 0.6, INTENTION: 0.6})
     assert set(best.values()) == {"supported"}
     beaten = outcomes(**{FEATURES: 0.3, LIKELIHOOD: 0.5})
     lost = {name for name, outcome in beaten.items() if outcome == "not supported"}
@@ -277,6 +282,13 @@ def test_the_best_threshold_of_each_scheme_is_chosen_and_penalties_are_not():
     chosen = chosen_strengths(rates)
     assert chosen[FEATURES] == 2.0 and set(chosen.values()) == {0.0, 2.0}
     assert PLAIN not in chosen and RANDOM_GATE not in chosen and LIKELIHOOD in chosen
+
+
+def test_the_credit_study_takes_the_strengths_that_came_out():
+    study, config = CreditStrengths(), StrengthsConfig()
+    results = study.load_results(config, RESULTS / study.name)
+    rates = {one.name: results.mean(one.name, CHOSEN_BY).value for one in study.arms(config)}
+    assert chosen_strengths(rates) == STRENGTHS
 
 
 def test_every_trial_is_an_arm_of_its_own_and_shows_in_the_table():
