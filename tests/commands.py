@@ -24,6 +24,7 @@ COMMANDS = {
     ("tsae",): cli.FitTsae,
     ("tsae-eval",): cli.EvalTsae,
     ("roles",): cli.EarnRoles,
+    ("readout",): cli.FitReadout,
     ("track",): cli.Track,
     ("compare",): cli.Compare,
     ("dashboard",): cli.Dashboard,

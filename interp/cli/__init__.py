@@ -17,6 +17,7 @@ from interp.cli.flags import Refusal, flag_rules
 from interp.cli.grpo import Grpo
 from interp.cli.organism import Build, Card
 from interp.cli.policies import ImportGguf
+from interp.cli.readouts import FitReadout
 from interp.cli.rollouts import Bucket, Evaluate, RollOut, Verify
 from interp.cli.studies import STUDY_ARGS
 from interp.cli.tracking import Compare, Track
@@ -35,6 +36,7 @@ __all__ = [
     "EarnRoles",
     "EvalTsae",
     "Evaluate",
+    "FitReadout",
     "FitTsae",
     "Grpo",
     "ImportGguf",

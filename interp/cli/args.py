@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import tyro
 
 from interp.artifacts import BadInput, reserve
-from interp.checks import Count, Name, Threads
+from interp.checks import Count, Name, Range, Threads
 from interp.cli.app import Args
 from interp.costs import say_time
 from interp.credit.names import (
@@ -232,6 +232,12 @@ class TrainArgs(Args):
     """The dictionary for credit by latents or by features."""
     roles: Path | None = None
     """The roles of its latents, as `interp roles --out` saves them."""
+    readout: Path | None = None
+    """What `interp readout --out` saved: pay each success by how likely it is to be valid. Instead of --credit."""
+    audits: Count | None = None
+    """With --readout: successes that the verifier judges per step, to refit it. Default: 8."""
+    threshold: Annotated[float, Range(0, 1000)] | None = None
+    """With --readout: the probability from which a success is paid, as a multiple of the mean. Default: 0.5."""
     threads: Threads | None = None
     """CPU threads. A CPU run ends in the same bits only with the same number of threads throughout."""
     tensorboard: Path | None = None
@@ -255,10 +261,27 @@ class TrainArgs(Args):
         """The credit of a run of `config` on `task`."""
         from interp.credit import make_scheme
 
+        if self.readout is not None:
+            return self._readout_credit(self.readout)
+        if self.audits is not None or self.threshold is not None:
+            raise BadInput("--audits and --threshold are for credit by a --readout: expected it too, got none")
         return make_scheme(
             self.credit, tsae=self.tsae, roles=self.roles,
             task=task, sampling=config.sampling, prompt_format=config.prompt_format,
         )  # fmt: skip
+
+    def _readout_credit(self, path: Path) -> "CreditScheme":
+        """Credit that begins with a saved readout."""
+        from interp.credit import ReadoutCredit
+        from interp.readouts import Readout
+        from interp.tsae import TSAE
+
+        if self.credit != "uniform" or self.roles:
+            raise BadInput("--readout is a credit of its own: leave out --credit and --roles")
+        dictionaries = [] if self.tsae is None else [TSAE.load(self.tsae)]
+        readout = Readout.load(path, dictionaries=dictionaries)
+        settings = {"audits": self.audits, "threshold": self.threshold}
+        return ReadoutCredit.of(readout, **{name: value for name, value in settings.items() if value is not None})
 
     def sinks(self) -> "list[Sink]":
         from interp.grpo import metrics

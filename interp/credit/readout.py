@@ -25,7 +25,7 @@ of valid ones so far. A success in which something cannot be read is screened ou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -37,6 +37,7 @@ from interp.credit.base import Credit, RolloutBatch
 from interp.policy.policy import Policy
 from interp.readouts.columns import Columns, Labels, expect_sources, read_columns
 from interp.readouts.error_range import ErrorRange
+from interp.readouts.readout import Readout
 from interp.readouts.sources import Source
 from interp.readouts.text_range import TextRange
 from interp.rollouts.record import Rollout
@@ -92,6 +93,13 @@ class ReadoutCredit:
         self._readout = AuditFit(self.labels, self.ridge, self.memory)
         self._last: tuple[Sequence[Rollout], Policy | None, list[int], Columns, Tensor] | None = None
         self._readout.refit()
+
+    @classmethod
+    def of(cls, readout: Readout, **settings: Any) -> "ReadoutCredit":
+        """Credit that begins with a readout: its sources, its labels and its ridge. With labels, a threshold of 0.5
+        does well (`interp study credit-strengths`)."""
+        settings = {"threshold": 0.5, "ridge": readout.config.ridge, **settings}
+        return cls(readout.sources, labels=readout.labels, **settings)
 
     def expect_base(self, base: Policy) -> None:
         """Refuse a base that a dictionary, the labels or a range are not of."""

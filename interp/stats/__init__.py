@@ -1,6 +1,7 @@
 """Statistics: one estimate, intervals for shares and for few seeds, bootstrap over prompts, many tests, equivalence.
 
 estimate      `Estimate(value, low, high, n)`
+ranking       how well a score tells two kinds apart, over clusters
 shares        exact and clustered shares, and differences of shares
 seeds         means over few seeds: bounded (any shape), Student's, sign test; `simplex` holds the exact computation
 swaps         p-value of a difference of shares over the same clusters, by swapping them
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from interp.stats.estimate import Estimate
     from interp.stats.multiple_testing import benjamini_hochberg, holm, joint_p_value
     from interp.stats.percentiles import percentile_estimate, token_means
+    from interp.stats.ranking import auroc, clustered_auroc
     from interp.stats.seeds import (
         bounded_interval,
         bounded_p_value,
@@ -65,10 +67,12 @@ __all__ = [
     "MIN_COMMON",
     "MIN_PROMPTS",
     "PromptSums",
+    "auroc",
     "benjamini_hochberg",
     "bounded_interval",
     "bounded_p_value",
     "bounded_share",
+    "clustered_auroc",
     "clustered_share",
     "crossing",
     "equivalence_p_value",
@@ -100,6 +104,8 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
+        "auroc": "interp.stats.ranking",
+        "clustered_auroc": "interp.stats.ranking",
         "MIN_COMMON": "interp.stats.bootstrap",
         "MIN_PROMPTS": "interp.stats.bootstrap",
         "ChangeEstimates": "interp.stats.bootstrap",

@@ -1,13 +1,10 @@
 """How well a few numbers, and all, tell valid successes of a base from lucky ones: of the residual, of latents, and of
 as many random directions. They are chosen and fitted on the same labels, and measured on other answers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from interp.studies.credit_measures import mean_or_none
 from interp.studies.credit_runs import FEATURES, LIKELIHOOD, RESIDUAL, Training, sources_of
@@ -15,6 +12,9 @@ from interp.studies.credit_runs import RANDOM as RANDOM_LATENTS
 from interp.studies.credit_world import World
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
     from interp.policy import Policy
     from interp.readouts import Labels
     from interp.rollouts import Rollout
@@ -51,10 +51,12 @@ class Question:
         beside_AG, x_AF = self._parts(self.fitted_on)
         return choose_columns(x_AF, self.fitted_on.is_valid_A, n, beside_BG=beside_AG, ridge=self.ridge)
 
-    def auroc(self, columns: Sequence[int] | slice) -> float | None:
+    def auroc(self, columns: Sequence[int] | slice) -> float:
         """Of a regression on these columns of the second source."""
+        import torch
+
         from interp.readouts import fit_beside
-        from interp.studies.truth_measures import auroc
+        from interp.stats import auroc
 
         beside_AG, x_AF = self._parts(self.fitted_on)
         beside_BG, x_BF = self._parts(self.measured_on)
@@ -62,7 +64,7 @@ class Question:
         score_B = fit.log_odds(torch.cat([beside_BG, x_BF[:, columns]], 1))
         return auroc(score_B.numpy(), self.measured_on.is_valid_A.numpy())
 
-    def _parts(self, labels: "Labels") -> tuple[Float[Tensor, "A G"], Float[Tensor, "A F"]]:
+    def _parts(self, labels: "Labels") -> "tuple[Float[Tensor, 'A G'], Float[Tensor, 'A F']]":
         likelihood, own = (part.x_BF for part in labels.columns.split(1))
         return likelihood if self.beside else likelihood[:, :0], own
 
@@ -70,7 +72,8 @@ class Question:
 def measure_columns(
     world: World, base: "Policy", rows: "Sequence[Rollout]", config: "TruthConfig"
 ) -> dict[str, dict[str, float | None]]:
-    """The AUROC of valid among successes, by what is read and how much of it. Means over dictionaries."""
+    """The AUROC of valid among successes, by what is read and how much of it. Means over dictionaries. None where all
+    successes are of one kind."""
     from interp.readouts import label_rollouts
 
     successes = [row for row in rows if row.reward > 0]
@@ -82,11 +85,11 @@ def measure_columns(
             for key in (ALONE, BESIDE):
                 question = Question(labels[0], labels[1], config.ridge, key == BESIDE)
                 for name, value in _aurocs(question, read).items():
-                    measured.setdefault(name, {}).setdefault(key, []).append(value)
+                    measured.setdefault(name, {}).setdefault(key, []).append(None if math.isnan(value) else value)
     return {name: {key: mean_or_none(values) for key, values in one.items()} for name, one in measured.items()}
 
 
-def _aurocs(question: Question, read: str) -> dict[str, float | None]:
+def _aurocs(question: Question, read: str) -> dict[str, float]:
     """By the likelihood alone, if it is read, by the best columns of the other source, and by all of them."""
     best = question.choose(max(COUNTS))
     likelihood = {LIKELIHOOD: question.auroc([])} if question.beside else {}

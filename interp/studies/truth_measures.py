@@ -106,16 +106,6 @@ def spearman(one_N: Float[ndarray, " N"], other_N: Float[ndarray, " N"]) -> floa
     return float(np.corrcoef(first_N, second_N)[0, 1])
 
 
-def auroc(score_N: Float[ndarray, " N"], is_valid_N: Bool[ndarray, " N"]) -> float | None:
-    """The share of pairs of a valid and another one in which the valid one scores higher, ties by half; None without
-    both kinds."""
-    n_valid = int(is_valid_N.sum())
-    if not 0 < n_valid < len(is_valid_N):
-        return None
-    rank_sum = _ranks(score_N)[is_valid_N].sum()
-    return float((rank_sum - n_valid * (n_valid + 1) / 2) / (n_valid * (len(is_valid_N) - n_valid)))
-
-
 def precision_at_top(weight_N: Float[ndarray, " N"], size_N: Float[ndarray, " N"], share: float = TOP) -> float | None:
     """Of the segments of highest weight, the share that is among those of largest delta. Of equal weights each counts
     in part, so that a scheme that gives all the same gets the share itself."""

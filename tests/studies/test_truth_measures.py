@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from interp.credit import Credit, RolloutBatch
 from interp.rollouts.prefix_values import PrefixValue, RolloutValues
-from interp.studies.truth_measures import agreement, auroc, kind_of, payment, precision_at_top, segments, spearman
+from interp.studies.truth_measures import agreement, kind_of, payment, precision_at_top, segments, spearman
 
 
 def value(reward: float, error: float = 0.01) -> PrefixValue:
@@ -85,10 +85,3 @@ def test_what_a_gate_pays_to_valid_successes():
         nothing["valid share of the pay"] is None
         and payment(np.ones(4), success, ~success)["valid successes paid"] is None
     )
-
-
-def test_the_auroc_is_the_share_of_pairs_in_order_ties_by_half():
-    valid = np.array([True, False, True, False])
-    assert auroc(np.array([3.0, 1, 1, 2]), valid) == pytest.approx((1 + 1 + 0.5 + 0) / 4)
-    assert auroc(np.array([0.0, 9, 0, 9]), valid) == 0 and auroc(np.zeros(4), valid) == 0.5
-    assert auroc(np.arange(3.0), np.ones(3, dtype=bool)) is None

@@ -1,0 +1,157 @@
+"""Fit a readout on a policy's own answers: roll out, verify, change valid ones in one place, read, and test."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from interp.artifacts import BadInput
+from interp.policy.policy import Policy
+from interp.policy.prompts import PromptFormat, same_prompts
+from interp.readouts.columns import label_rollouts, with_base_rate
+from interp.readouts.config import ReadoutConfig
+from interp.readouts.edits import EditableTask, lucky_edits
+from interp.readouts.intention import Intention
+from interp.readouts.names import DICTIONARY_SOURCES, LAYER_SOURCES, SOURCE_NAMES
+from interp.readouts.readout import Readout, ReadoutTest
+from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts
+from interp.rollouts.evaluate import EvaluateConfig, select_problems
+from interp.rollouts.record import Rollout, Rollouts
+from interp.rollouts.roll_out import roll_out
+from interp.stats.ranking import clustered_auroc
+from interp.tasks.base import Problem, Task
+from interp.tsae import TSAE
+
+TOP = 0.1
+
+
+def fit_readout(
+    read: Sequence[Source | str],
+    policy: Policy,
+    task: Task,
+    config: ReadoutConfig | None = None,
+    *,
+    tsae: TSAE | None = None,
+    layer: int | None = None,
+    progress: bool = True,
+) -> Readout:
+    """A readout of valid among a policy's rewarded answers, tested on held-out problems.
+
+    `read` are sources, or their names: likelihood, text, completeness, format, residual; with `tsae` latents,
+    pre-activations, intention. `layer` is where the residual is read, and a dictionary that does not say its own."""
+    layer = tsae.layer if tsae is not None and layer is None else layer
+    expect_readable(read, tsae is not None, layer)
+    recorded = PromptFormat.of_checkpoint(policy.path)
+    config = same_prompts(config or ReadoutConfig(), recorded, of="the run of this policy")
+    on_levels = _problems(task, config, "train", config.problems, config.levels)
+    problems = {problem.id: problem for problem in (*_problems(task, config, "train", config.problems), *on_levels)}
+    rollouts = _roll_out(policy, task, list(problems.values()), config, config.group, "labels", progress)
+    sources = [make_source(one, policy, rollouts, tsae, layer) if isinstance(one, str) else one for one in read]
+    for source in sources:
+        source.expect_reader(policy)
+    successes = _successes(rollouts, task)
+    changed = lucky_edits(policy, task, successes) if config.edits and isinstance(task, EditableTask) else []
+    labels = label_rollouts(sources, policy, [*successes, *changed])
+    if not labels.has_both_kinds:
+        raise BadInput(
+            f"expected rewarded answers of both kinds that can be read, got {int(labels.is_valid_A.sum())} valid of "
+            f"{len(labels)}: use more problems (--problems), or levels where the policy is right now and then"
+        )
+    rate = _valid_share(successes, {problem.id for problem in on_levels}) if config.rate is None else config.rate
+    made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
+    readout = Readout(tuple(sources), with_base_rate(labels, rate, config.weight), config, made_from=made_from)
+    return _with_tests(readout, policy, task, progress)
+
+
+def expect_readable(read: Sequence[Source | str], has_dictionary: bool, layer: int | None) -> None:
+    """Refuse names that do not exist, and those that lack a dictionary or a layer."""
+    names = [one for one in read if isinstance(one, str)]
+    if isinstance(read, str) or not read:
+        raise BadInput(f"expected a list of what to read, such as ['likelihood', 'text']; got {read!r:.60}")
+    if unknown := [name for name in names if name not in SOURCE_NAMES]:
+        raise BadInput(f"expected to read some of {', '.join(SOURCE_NAMES)}; got {unknown[0]!r:.60}")
+    if (without := [name for name in names if name in DICTIONARY_SOURCES]) and not has_dictionary:
+        raise BadInput(f"expected a dictionary to read {', '.join(without)}, got none: --tsae (Python: tsae=)")
+    if (without := [name for name in names if name in LAYER_SOURCES]) and layer is None:
+        raise BadInput(f"expected the layer at which to read {', '.join(without)}, got none: --layer (Python: layer=)")
+
+
+def make_source(
+    name: str, policy: Policy, rollouts: Sequence[Rollout], tsae: TSAE | None = None, layer: int | None = None
+) -> Source:
+    """The source of this name. An intention is fitted on `rollouts`, the policy's own answers."""
+    by_name: dict[str, Any] = {
+        "likelihood": Likelihood, "text": TextCounts, "completeness": Completeness,
+        "format": lambda: Format(tuple(sorted({rollout.format for rollout in rollouts}))),
+    }  # fmt: skip
+    if name in by_name:
+        return by_name[name]()
+    assert layer is not None, "expect_readable"
+    if name == "residual":
+        return Residual(layer)
+    assert tsae is not None, "expect_readable"
+    if name == "intention":
+        return Intention.fit(tsae, layer, policy, rollouts)
+    return Latents(tsae, layer, before_threshold=name == "pre-activations")
+
+
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+def _problems(task: Task, config: ReadoutConfig, split: str, n: int, levels: Sequence[Any] = ()) -> list[Problem]:
+    return select_problems(task, EvaluateConfig(split=split, problems=n, levels=tuple(levels)))
+
+
+def _roll_out(
+    policy: Policy, task: Task, problems: list[Problem], config: ReadoutConfig, group: int, purpose: str, progress: bool
+) -> Rollouts:
+    return roll_out(
+        policy, task, problems, config.sampling(group), prompt_format=config, purpose=purpose, progress=progress
+    )
+
+
+def _successes(rollouts: Rollouts, task: Task) -> list[Rollout]:
+    """The rewarded answers. A task that judges no steps is refused."""
+    successes = [row for row in rollouts if row.reward > 0]
+    if successes and all(row.valid is None for row in successes):
+        raise BadInput(
+            f"expected a task whose steps are judged, so that valid can be told from lucky; {task.name} judges none"
+        )
+    return successes
+
+
+def _valid_share(successes: Sequence[Rollout], problems: set[str]) -> float:
+    """Of the successes on some problems, with one of each kind added: never surely zero or one."""
+    own = [bool(row.valid) for row in successes if row.problem in problems and row.valid is not None]
+    return (sum(own) + 1) / (len(own) + 2)
+
+
+# --- the test ----------------------------------------------------------------------------------------------------
+
+
+def _with_tests(readout: Readout, policy: Policy, task: Task, progress: bool) -> Readout:
+    """The readout, with how well it does on held-out problems of each of its levels, and of all of them."""
+    config = readout.config
+    problems = _problems(task, config, "eval", config.test_problems, config.levels)
+    rollouts = _roll_out(policy, task, problems, config, config.test_group, "test", progress)
+    successes = [row for row in rollouts if row.reward > 0 and row.valid is not None]
+    log_odds = readout.log_odds(policy, successes).numpy() if successes else np.zeros(0)
+    level_B = [row.level if row.depth is None else row.depth for row in successes]
+    groups = {"all": np.ones(len(successes), dtype=bool)}
+    for level in dict.fromkeys(level for level in level_B if level is not None):
+        groups[str(level)] = np.array([one == level for one in level_B], dtype=bool)
+    tests = tuple(_test(level, successes, log_odds, is_in_B) for level, is_in_B in groups.items())
+    return Readout(readout.sources, readout.labels, config, tests, readout.made_from)
+
+
+def _test(level: str, successes: Sequence[Rollout], log_odds_B: np.ndarray, is_in_B: np.ndarray) -> ReadoutTest:
+    readable_B = is_in_B & ~np.isnan(log_odds_B)
+    rows = [row for row, is_used in zip(successes, readable_B, strict=True) if is_used]
+    score_N, is_valid_N = log_odds_B[readable_B], np.array([bool(row.valid) for row in rows], dtype=bool)
+    cluster_N = np.unique([row.problem for row in rows], return_inverse=True)[1] if rows else np.zeros(0, dtype=int)
+    top = np.argsort(-score_N, kind="stable")[: max(1, round(TOP * len(rows)))]
+    return ReadoutTest(
+        level, len(rows), int(is_valid_N.sum()), int(is_in_B.sum()) - len(rows),
+        clustered_auroc(score_N, is_valid_N, cluster_N),
+        float(is_valid_N[top].mean()) if len(rows) else float("nan"),
+    )  # fmt: skip
