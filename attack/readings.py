@@ -165,6 +165,15 @@ def read_roles(path: Path, inputs: Place) -> Any:
     return [roles.table(), roles.summary(), by_latent, roles.fingerprint()]
 
 
+def read_readout(path: Path, inputs: Place) -> Any:
+    """What it reads, its labels and its fit, without a policy."""
+    from interp.readouts import Readout
+
+    readout = Readout.load(path)
+    log_odds = readout.fit.log_odds(readout.labels.columns.x_BF)
+    return [log_odds, readout.labels.weight_A, readout.summary(), readout.fingerprint(), readout.made_from]
+
+
 def read_tracks(path: Path, inputs: Place) -> Any:
     from interp.tracking import Tracks
 
@@ -193,6 +202,7 @@ READINGS: dict[str, Reading] = {
     "collect": read_store,
     "tsae": read_dictionary,
     "roles": read_roles,
+    "readout": read_readout,
     "track": read_tracks,
     "compare": read_tracks,
     "study": read_study,

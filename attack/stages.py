@@ -132,6 +132,13 @@ def _grpo(place: Place, seed: int) -> tuple[object, ...]:
     return ("grpo", *_policy(place), *sizes, *SAMPLING, "--threads", "1", "--seed", seed)
 
 
+def _readout(place: Place, seed: int) -> tuple[object, ...]:
+    """Of the shipped organism: the one of this place has no valid success to tell from a lucky one."""
+    task = ("--task.depths", "1", "3", "--task.shallow", "1", "--task.middle", "2", "--task.deep", "3")
+    sizes = ("--problems", "4", "--group", "4", "--test-problems", "2", "--test-group", "4", "--device", "cpu")
+    return ("readout", "--read", "likelihood", "text", *task, *sizes, "--seed", seed)
+
+
 def _tracking(place: Place, seed: int) -> tuple[object, ...]:
     sizes = ("--levels", "1", "2", "--problems", "6", "--loss-rollouts", "4")
     return ("--tsae", place.dictionary, *sizes, *SAMPLING, "--seed", seed)
@@ -178,6 +185,7 @@ STAGES: Mapping[str, Stage] = {
             lambda p, s: ("roles", "--tsae", p.dictionary, *_policy(p), *FEW, *SAMPLING, "--seed", s, "--test-seed", s),
             False,
         ),
+        Stage("readout", _readout, False),
         Stage("track", lambda p, s: ("track", "--series", p.run, "--steps", "3", *_tracking(p, s)), True),
         Stage(
             "compare",

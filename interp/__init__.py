@@ -4,6 +4,7 @@
     rollouts, activations      completions of a policy with their verdicts; its residuals on disk
     tsae, encoding             temporal SAEs; rollouts encoded by one
     features, tracking         roles of latents; latents through the checkpoints of a run
+    readouts                   how likely a rewarded answer is to be valid, from what is read in it
     credit, monitors, grpo     credit for tokens, what goes wrong while it is trained on, and training with it
     studies, dashboard, demo   claims with controls, tested; results to look at; a guided run of the whole loop
     stats, artifacts           estimates with intervals; atomic files, manifests and fingerprints
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         organism,
         plots,
         policy,
+        readouts,
         rollouts,
         stats,
         studies,
@@ -54,6 +56,7 @@ __all__ = [
     "organism",
     "plots",
     "policy",
+    "readouts",
     "rollouts",
     "stats",
     "studies",

@@ -19,8 +19,8 @@ from interp.dashboard.config import EXPORTED
 @dataclass(frozen=True)
 class Dashboard(Args):
     results: tyro.conf.Positional[tuple[Path, ...]]
-    """Directories of results: runs, tracks, roles, dictionaries, evaluations, comparisons, rollouts, buckets, studies,
-    or directories that hold several of them."""
+    """Directories of results: runs, tracks, roles, dictionaries, evaluations, comparisons, rollouts, buckets, readouts,
+    studies, or directories that hold several of them."""
     out: Path = Path("report.html")
     """The file to write."""
     export: Path | None = None
@@ -31,7 +31,8 @@ class Dashboard(Args):
     """The policy before training, as step 0 of a directory of checkpoints whose trainer did not save it."""
     explain_credit: bool = False
     """Have the base of each run read again what its credit read, if that has a name, such as likelihood or
-    process-likelihood. Credit up to the first error is not explained."""
+    process-likelihood, or began with a readout that is among the results. Credit up to the first error is not
+    explained."""
     report: Annotated[DashboardConfig, Flat] = field(default_factory=DashboardConfig)
     device: Name = "auto"
     """auto, cpu, cuda or mps."""

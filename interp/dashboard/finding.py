@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.artifacts import MANIFEST, SCHEMA, BadInput, Mismatch, own_manifest
-from interp.dashboard.inputs import KINDS, Named
+from interp.dashboard.inputs import KINDS, Named, StoredReadout
 from interp.dashboard.verdicts import StudyResult, is_study
 from interp.features.notes import FILE as NOTES_FILE
 from interp.features.notes import Notes
@@ -36,6 +36,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "evaluation": Evaluation.load,
     "rollouts": Rollouts.load,
     "buckets": Buckets.load,
+    "readout": StoredReadout,
 }
 """How each kind of artifact is opened. Others (stores, policies, organisms, checkpoints) are not shown."""
 

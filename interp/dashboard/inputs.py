@@ -6,6 +6,7 @@ not fit is refused, with both named.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
@@ -15,6 +16,7 @@ from interp.dashboard.verdicts import StudyResult
 from interp.features.notes import Notes
 from interp.features.roles import Roles
 from interp.grpo.run import Run
+from interp.readouts.readout import Readout
 from interp.rollouts.buckets import Buckets
 from interp.rollouts.evaluation import Evaluation
 from interp.rollouts.record import Rollouts
@@ -42,13 +44,23 @@ class Named(Generic[R]):
         return self.place or self.name
 
 
+@dataclass(frozen=True)
+class StoredReadout:
+    """A readout on disk. It is loaded together with the dictionary that it reads."""
+
+    path: Path
+
+    def load(self, tsae: TSAE | None) -> Readout:
+        return Readout.load(self.path, dictionaries=[] if tsae is None else [tsae])
+
+
 Result = (
     Run | Series | Tracks | Comparison | Roles | TSAE | Evaluation | Rollouts | Buckets | StudyResult | Notes
-    | CreditExplanation
+    | CreditExplanation | Readout | StoredReadout
 )  # fmt: skip
 KINDS = (
     "a run, a series, tracks, a comparison, roles, a dictionary, an evaluation, rollouts, buckets, the result of a "
-    "study, an explanation of credit, or notes"
+    "study, a readout, an explanation of credit, or notes"
 )
 
 
@@ -63,6 +75,7 @@ class Inputs:
     rollouts: list[Named[Rollouts]] = field(default_factory=list)
     studies: list[StudyResult] = field(default_factory=list)
     explanations: list[CreditExplanation] = field(default_factory=list)
+    readouts: list[Readout | StoredReadout] = field(default_factory=list)
     tsae: Named[TSAE] | None = None
     roles: Named[Roles] | None = None
     buckets: Named[Buckets] | None = None
@@ -126,6 +139,8 @@ def _sort(inputs: Inputs, named: Named[Any]) -> None:
         inputs.studies.append(result)
     elif isinstance(result, CreditExplanation):
         inputs.explanations.append(result)
+    elif isinstance(result, Readout | StoredReadout):
+        inputs.readouts.append(result)
     elif isinstance(result, Roles | TSAE | Buckets | Notes):
         name = {Roles: "roles", TSAE: "tsae", Buckets: "buckets", Notes: "notes"}[type(result)]
         if (earlier := getattr(inputs, name)) is not None and earlier is not result:

@@ -36,7 +36,7 @@ def say_missing(report: Report, inputs: Inputs, index: dict[str, Any]) -> None:
         if subject.run is not None and reads_for_credit(subject.run) and subject.run.name not in explained:
             report.leave_out(
                 f"What the credit of {subject.name} read is left out: give interp.grpo.explain_run(run, scheme) with "
-                "the run or, if the scheme has a name, --explain-credit."
+                "the run or, if the scheme has a name or its readout is given too, --explain-credit."
             )
     if not inputs.comparisons:
         report.leave_out("No comparison was given: two checkpoints are compared by their rates alone.")

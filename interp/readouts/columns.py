@@ -173,6 +173,16 @@ class Labels:
         origin = replace(self.origin, texts=(*self.origin.texts, *others.origin.texts))
         return Labels(Columns(x_AF, self.columns.widths), is_valid_A, weight_A, origin)
 
+    def of_sources(self, places: Sequence[int]) -> "Labels":
+        """The same with what some of the sources read, given by their places."""
+        if not len(self):
+            return self
+        parts = self.columns.x_BF.split(self.columns.widths, 1)
+        x_AF = torch.cat([parts[at] for at in places], 1)
+        stated = self.origin.sources
+        origin = replace(self.origin, sources=tuple(stated[at] for at in places) if stated else ())
+        return replace(self, columns=Columns(x_AF, tuple(self.columns.widths[at] for at in places)), origin=origin)
+
     def last(self, n: int) -> "Labels":
         """The last `n`."""
         start = max(0, len(self) - n)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_policy
 from grpo_fixtures import FirstWord, make_rollout, small_config, train_tiny
 
 import interp
@@ -18,7 +19,7 @@ from interp.dashboard.readings import Reading
 from interp.dashboard.report import Report, unpack
 from interp.dashboard.rollouts import QUESTIONS, TRAINING, Batch
 from interp.grpo import Run, explain_run
-from interp.readouts import Likelihood, TextCounts
+from interp.readouts import Likelihood, Readout, TextCounts, label_rollouts
 
 QUIET = {"progress": False, "device": "cpu"}
 CONFIG = DashboardConfig(questions=0, probe=0, rollouts=2)
@@ -120,6 +121,23 @@ def test_credit_that_has_a_name_is_explained_without_its_scheme(run, tmp_path):
     (entry,) = report.index["rollouts"]["payments"]
     assert (entry["scheme"]["name"], entry["control"]["name"]) == ("likelihood + text", "likelihood")
     assert [sentence[:27] for sentence in report.left_out if "credit" in sentence] == ["What the credit of run read"]
+
+
+def test_credit_that_began_with_a_readout_is_explained_by_it_and_its_control_begins_with_the_same_labels(tmp_path):
+    sources, base = [Likelihood(), TextCounts()], tiny_policy()
+    rows = [make_rollout(1, length=3, tokens=(5 + i, 6, 7), valid=i % 2 == 0, sample=i) for i in range(8)]
+    readout = Readout(tuple(sources), label_rollouts(sources, base, rows))
+    readout.save(tmp_path / "readout")
+    config = small_config(steps=1, save_every=1, scale="none", without_signal="go on")
+    credit = ReadoutCredit.of(readout, audits=3, threshold=0.25)
+    paid = train_tiny(tmp_path / "paid", config, credit=credit, progress=False)
+    for given in (readout, tmp_path / "readout"):
+        report = interp.dashboard(paid, given, config=CONFIG, explain_credit=True, **QUIET)
+        (entry,) = report.index["rollouts"]["payments"]
+        assert (entry["scheme"]["name"], entry["control"]["name"]) == ("likelihood + text", "likelihood")
+    other = Readout(tuple(sources), label_rollouts(sources, base, rows[:6]))
+    report = interp.dashboard(paid, other, config=CONFIG, explain_credit=True, **QUIET)
+    assert report.index["rollouts"]["payments"] == [], "the run did not begin with this one"
 
 
 def test_a_process_advantage_that_has_a_name_is_explained_and_a_first_error_is_left_out_by_name(tmp_path):

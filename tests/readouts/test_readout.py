@@ -224,3 +224,12 @@ def test_credit_begins_with_its_sources_labels_and_ridge(organism, fitted):
     check_scheme(credit, organism)
     with pytest.raises(Mismatch):
         check_scheme(credit, tiny_policy())
+
+
+def test_labels_of_some_sources_are_those_that_these_would_have_read(organism, rollouts):
+    sources = [Likelihood(), Completeness(), TextCounts(8)]
+    labels = label_rollouts(sources, organism, list(rollouts))
+    part = labels.of_sources([2, 0])
+    alone = label_rollouts([sources[2], sources[0]], organism, list(rollouts))
+    assert torch.equal(part.columns.x_BF, alone.columns.x_BF) and part.fingerprint() == alone.fingerprint()
+    assert len(Labels().of_sources([0])) == 0
