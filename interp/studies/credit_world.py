@@ -169,13 +169,20 @@ class ShippedWorld(World):
 def _labelled_answers(base_path: Path, n_problems: int) -> "list[Rollout]":
     """The same for every run of a base: a process makes them once."""
     from interp.organism import load_task
-    from interp.policy import Policy, SampleConfig
+    from interp.policy import Policy
     from interp.readouts import lucky_edits
+
+    successes = [row for row in answers_to_label(base_path, n_problems) if row.reward > 0]
+    return [*successes, *lucky_edits(Policy.load(base_path, device="cpu"), load_task(base_path), successes)]
+
+
+@lru_cache(maxsize=2)
+def answers_to_label(base_path: Path, n_problems: int) -> "list[Rollout]":
+    """What a base wrote for its labels, successes and failures: what labels cost."""
+    from interp.organism import load_task
+    from interp.policy import Policy, SampleConfig
     from interp.rollouts import roll_out
 
     base, task = Policy.load(base_path, device="cpu"), load_task(base_path)
-    problems = task.problems("train", None, n_problems)
-    sampling = SampleConfig(group=4, rows=1024)
-    rows = roll_out(base, task, problems, sampling, purpose="labels", progress=False).rows
-    successes = [row for row in rows if row.reward > 0]
-    return [*successes, *lucky_edits(base, task, successes)]
+    problems, sampling = task.problems("train", None, n_problems), SampleConfig(group=4, rows=1024)
+    return roll_out(base, task, problems, sampling, purpose="labels", progress=False).rows

@@ -23,7 +23,7 @@ from interp.studies.credit_runs import (
     measure,
     scheme_of,
 )
-from interp.studies.credit_world import World
+from interp.studies.credit_world import World, answers_to_label
 from interp.studies.hard_samples_measures import STEPS, TOKENS, neighbours
 
 if TYPE_CHECKING:
@@ -117,16 +117,9 @@ def base_hints(base_path: Path, n_problems: int, answers: int) -> "tuple[Rollout
     return Rollouts(valid, config=rollouts.config, made_from=rollouts.made_from), cost
 
 
-@lru_cache(maxsize=2)
 def cost_of_labels(base_path: Path, n_problems: int) -> Cost:
     """What the labelled answers of a base cost. Their edits cost nothing: they are made from those that are valid."""
-    from interp.organism import load_task
-    from interp.policy import Policy, SampleConfig
-    from interp.rollouts import roll_out
-
-    base, task = Policy.load(base_path, device="cpu"), load_task(base_path)
-    problems, sampling = task.problems("train", None, n_problems), SampleConfig(group=4, rows=1024)
-    rows = roll_out(base, task, problems, sampling, purpose="labels", progress=False).rows
+    rows = answers_to_label(base_path, n_problems)
     return Cost(sum(len(row.tokens) for row in rows), sum(row.reward > 0 for row in rows))
 
 
