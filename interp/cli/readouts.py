@@ -44,7 +44,8 @@ def readout_command(config: Annotated[FitReadout, Flat]) -> None:
         expect_affordable(task, fitting.sampling(fitting.test_group), fitting.test_problems, task.levels)
         tsae = None if config.tsae is None else TSAE.load(config.tsae)
         layer = tsae.layer if tsae is not None and config.layer is None else config.layer
-        expect_readable(config.read, tsae is not None, layer)  # before the policy is loaded
+        # before the policy is loaded
+        expect_readable(config.read, tsae is not None, layer, is_error_read=fitting.error_range)
         readout = fit_readout(
             config.read, config.policy.load(), task, fitting, tsae=tsae, layer=layer, progress=not is_json
         )

@@ -96,10 +96,10 @@ class ReadoutCredit:
 
     @classmethod
     def of(cls, readout: Readout, **settings: Any) -> "ReadoutCredit":
-        """Credit that begins with a readout: its sources, its labels and its ridge. With labels, a threshold of 0.5
+        """Credit that begins with a readout: its sources, labels, ranges and ridge. With labels, a threshold of 0.5
         does well (`interp study credit-strengths`)."""
-        settings = {"threshold": 0.5, "ridge": readout.config.ridge, **settings}
-        return cls(readout.sources, labels=readout.labels, **settings)
+        own = {"ridge": readout.config.ridge, "text_range": readout.text_range, "error_range": readout.error_range}
+        return cls(readout.sources, labels=readout.labels, **{"threshold": 0.5, **own, **settings})
 
     def expect_base(self, base: Policy) -> None:
         """Refuse a base that a dictionary, the labels or a range are not of."""

@@ -86,4 +86,4 @@ def _control(scheme: Named) -> Named | None:
     if readout is not scheme:
         return _process([Likelihood()])
     labels = readout.labels.of_sources([list(readout.sources).index(Likelihood())])
-    return replace(readout, sources=[Likelihood()], labels=labels)
+    return replace(readout, sources=[Likelihood()], labels=labels, text_range=None, error_range=None)

@@ -26,6 +26,10 @@ class ReadoutConfig(PromptFormat):
     """How many audits in training all labels together count as."""
     ridge: Annotated[float, Range(0, 10**6, without_low=True)] = 0.1
     """Ridge penalty of the regression."""
+    text_range: bool = False
+    """Pay nothing for texts that are less like the policy's own than 99% of these, by what is read in them."""
+    error_range: bool = False
+    """The same for texts that the dictionary explains worse than 99% of the policy's own."""
     test_problems: Count = 40
     """Held-out problems of each of `levels` to test it on."""
     test_group: Count = 16

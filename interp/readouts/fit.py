@@ -1,6 +1,7 @@
 """Fit a readout on a policy's own answers: roll out, verify, change valid ones in one place, read, and test."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from interp.policy.prompts import PromptFormat, same_prompts
 from interp.readouts.columns import label_rollouts, with_base_rate
 from interp.readouts.config import ReadoutConfig
 from interp.readouts.edits import EditableTask, lucky_edits
+from interp.readouts.error_range import ErrorRange
 from interp.readouts.intention import Intention
 from interp.readouts.names import DICTIONARY_SOURCES, LAYER_SOURCES, SOURCE_NAMES
 from interp.readouts.readout import Readout, ReadoutTest
 from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts
+from interp.readouts.text_range import TextRange
 from interp.rollouts.evaluate import EvaluateConfig, select_problems
 from interp.rollouts.record import Rollout, Rollouts
 from interp.rollouts.roll_out import roll_out
@@ -40,7 +43,7 @@ def fit_readout(
     `read` are sources, or their names: likelihood, text, completeness, format, residual; with `tsae` latents,
     pre-activations, intention. `layer` is where the residual is read, and a dictionary that does not say its own."""
     layer = tsae.layer if tsae is not None and layer is None else layer
-    expect_readable(read, tsae is not None, layer)
+    expect_readable(read, tsae is not None, layer, is_error_read=bool(config and config.error_range))
     recorded = PromptFormat.of_checkpoint(policy.path)
     config = same_prompts(config or ReadoutConfig(), recorded, of="the run of this policy")
     on_levels = _problems(task, config, "train", config.problems, config.levels)
@@ -59,11 +62,17 @@ def fit_readout(
         )
     rate = _valid_share(successes, {problem.id for problem in on_levels}) if config.rate is None else config.rate
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
-    readout = Readout(tuple(sources), with_base_rate(labels, rate, config.weight), config, made_from=made_from)
-    return _with_tests(readout, policy, task, progress)
+    readout = Readout(
+        tuple(sources), with_base_rate(labels, rate, config.weight), config, made_from=made_from,
+        text_range=TextRange.fit(sources, policy, rollouts.rows) if config.text_range else None,
+        error_range=_error_range(policy, rollouts, tsae, layer) if config.error_range else None,
+    )  # fmt: skip
+    return replace(readout, tests=measure_readout(readout, policy, task, progress=progress))
 
 
-def expect_readable(read: Sequence[Source | str], has_dictionary: bool, layer: int | None) -> None:
+def expect_readable(
+    read: Sequence[Source | str], has_dictionary: bool, layer: int | None, *, is_error_read: bool = False
+) -> None:
     """Refuse names that do not exist, and those that lack a dictionary or a layer."""
     names = [one for one in read if isinstance(one, str)]
     if isinstance(read, str) or not read:
@@ -72,6 +81,9 @@ def expect_readable(read: Sequence[Source | str], has_dictionary: bool, layer: i
         raise BadInput(f"expected to read some of {', '.join(SOURCE_NAMES)}; got {unknown[0]!r:.60}")
     if (without := [name for name in names if name in DICTIONARY_SOURCES]) and not has_dictionary:
         raise BadInput(f"expected a dictionary to read {', '.join(without)}, got none: --tsae (Python: tsae=)")
+    if is_error_read and not (has_dictionary and layer is not None):
+        raise BadInput("expected a dictionary and its layer for a range of errors, got none: --tsae (Python: tsae=), or "
+                       "leave out --error-range")  # fmt: skip
     if (without := [name for name in names if name in LAYER_SOURCES]) and layer is None:
         raise BadInput(f"expected the layer at which to read {', '.join(without)}, got none: --layer (Python: layer=)")
 
@@ -126,11 +138,16 @@ def _valid_share(successes: Sequence[Rollout], problems: set[str]) -> float:
     return (sum(own) + 1) / (len(own) + 2)
 
 
+def _error_range(policy: Policy, rollouts: Rollouts, tsae: TSAE | None, layer: int | None) -> ErrorRange:
+    assert tsae is not None and layer is not None, "expect_readable"
+    return ErrorRange.fit(tsae, layer, policy, rollouts.rows)
+
+
 # --- the test ----------------------------------------------------------------------------------------------------
 
 
-def _with_tests(readout: Readout, policy: Policy, task: Task, progress: bool) -> Readout:
-    """The readout, with how well it does on held-out problems of each of its levels, and of all of them."""
+def measure_readout(readout: Readout, policy: Policy, task: Task, *, progress: bool = True) -> tuple[ReadoutTest, ...]:
+    """How well a readout does on held-out problems of each of its levels, and of all of them."""
     config = readout.config
     problems = _problems(task, config, "eval", config.test_problems, config.levels)
     rollouts = _roll_out(policy, task, problems, config, config.test_group, "test", progress)
@@ -140,8 +157,7 @@ def _with_tests(readout: Readout, policy: Policy, task: Task, progress: bool) ->
     groups = {"all": np.ones(len(successes), dtype=bool)}
     for level in dict.fromkeys(level for level in level_B if level is not None):
         groups[str(level)] = np.array([one == level for one in level_B], dtype=bool)
-    tests = tuple(_test(level, successes, log_odds, is_in_B) for level, is_in_B in groups.items())
-    return Readout(readout.sources, readout.labels, config, tests, readout.made_from)
+    return tuple(_test(level, successes, log_odds, is_in_B) for level, is_in_B in groups.items())
 
 
 def _test(level: str, successes: Sequence[Rollout], log_odds_B: np.ndarray, is_in_B: np.ndarray) -> ReadoutTest:

@@ -28,11 +28,20 @@ from interp.artifacts import (
 )
 from interp.display import HtmlSummary
 from interp.policy.policy import Policy
-from interp.readouts.columns import Columns, Labels, Origin, expect_sources, read_columns
+from interp.readouts.columns import Columns, Labels, expect_sources, read_columns
 from interp.readouts.config import ReadoutConfig
+from interp.readouts.error_range import ErrorRange
 from interp.readouts.logistic import Logistic
+from interp.readouts.range_files import (
+    error_range_from_json,
+    error_range_to_json,
+    origin_from_json,
+    text_range_from_files,
+    text_range_to_files,
+)
 from interp.readouts.source_files import sources_from_files, sources_to_files
 from interp.readouts.sources import Source
+from interp.readouts.text_range import TextRange
 from interp.rollouts.record import Rollout
 from interp.stats.estimate import Estimate
 from interp.tsae import TSAE
@@ -70,6 +79,10 @@ class Readout(HtmlSummary):
     tests: tuple[ReadoutTest, ...] = ()
     made_from: Mapping[str, str] = field(default_factory=dict)
     """Fingerprints of the policy that reads, and of the task."""
+    text_range: TextRange | None = None
+    """Texts outside of it are like none that it knows: credit pays nothing for them."""
+    error_range: ErrorRange | None = None
+    """The same, by how well a dictionary explains what is read of them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", expect_sources(self.sources))
@@ -139,6 +152,10 @@ class Readout(HtmlSummary):
         }
         with writing_dir(path, overwrite=overwrite) as partial:
             content = {"sources": sources_to_files(self.sources, partial), "origin": to_json(labels.origin)}
+            content |= {
+                "text_range": text_range_to_files(self.text_range, partial),
+                "error_range": error_range_to_json(self.error_range),
+            }
             write_json(partial / FILE, {**content, "tests": to_json(self.tests)})
             save_file(tensors, partial / TENSORS)
             write_manifest(partial, KIND, config=self.config, made_from=self.made_from)
@@ -157,14 +174,11 @@ class Readout(HtmlSummary):
         content, tensors = artifact.json(FILE, "a readout"), artifact.tensors(TENSORS)
         with reading(artifact.path, "a readout", remedy="copy it again, or fit it again (interp readout)"):
             columns = Columns(tensors["x_AF"], tuple(tensors["widths"].tolist()))
-            origin = content["origin"]
-            labels = Labels(
-                columns,
-                tensors["is_valid_A"],
-                tensors["weight_A"],
-                Origin(tuple(origin["sources"]), origin["reader"], tuple(origin["texts"])),
-            )
+            origin = origin_from_json(content["origin"])
+            labels = Labels(columns, tensors["is_valid_A"], tensors["weight_A"], origin)
             tests = tuple(from_json(ReadoutTest, row) for row in content["tests"])
             config = from_json(ReadoutConfig, artifact.manifest["config"])
             sources = sources_from_files(content["sources"], artifact, dictionaries)
-        return cls(sources, labels, config, tests, artifact.manifest["made_from"])
+            text_range = text_range_from_files(content["text_range"], artifact)
+            error_range = error_range_from_json(content["error_range"], dictionaries, artifact.path)
+        return cls(sources, labels, config, tests, artifact.manifest["made_from"], text_range, error_range)

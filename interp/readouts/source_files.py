@@ -57,7 +57,7 @@ def _from_files(row: Mapping[str, Any], artifact: Artifact, dictionaries: Sequen
 
     def value_of(name: str, item: Any) -> Any:
         if hints[name] is TSAE:
-            return _dictionary(item, dictionaries, artifact.path)
+            return dictionary_of(item, dictionaries, artifact.path)
         if hints[name] is Lens:
             return _lens_from_file(item, artifact)
         if is_dataclass(hints[name]):
@@ -67,7 +67,8 @@ def _from_files(row: Mapping[str, Any], artifact: Artifact, dictionaries: Sequen
     return kind(**{name: value_of(name, item) for name, item in row["settings"].items()})
 
 
-def _dictionary(fingerprint: str, dictionaries: Sequence[TSAE], path: Path) -> TSAE:
+def dictionary_of(fingerprint: str, dictionaries: Sequence[TSAE], path: Path) -> TSAE:
+    """The dictionary of this fingerprint, which the readout at `path` reads."""
     own = {tsae.fingerprint(): tsae for tsae in dictionaries}
     matching = [tsae for other, tsae in own.items() if same_fingerprint(other, fingerprint)]
     if not matching:

@@ -7,7 +7,7 @@ import torch
 from conftest import tiny_policy
 from readouts_fixtures import make_dictionary
 
-from interp.artifacts import BadInput, Mismatch
+from interp.artifacts import BadInput, Mismatch, spec_of
 from interp.credit import ReadoutCredit
 from interp.credit.base import check_scheme
 from interp.organism import load_task, shipped_path
@@ -176,6 +176,23 @@ def test_a_readout_of_every_kind_of_source_is_the_same_after_a_round_trip(
     assert torch.equal(
         loaded.log_odds(organism, successes).nan_to_num(9), readout.log_odds(organism, successes).nan_to_num(9)
     )
+
+
+def test_ranges_are_fitted_on_the_policys_own_texts_stored_and_taken_by_credit(tmp_path, organism, task, dictionary):
+    config = replace(FEW, text_range=True, error_range=True, test_problems=2, test_group=2)
+    readout = fit_readout(["likelihood", "latents"], organism, task, config, tsae=dictionary, progress=False)
+    readout.save(tmp_path / "readout")
+    credit = ReadoutCredit.of(Readout.load(tmp_path / "readout", dictionaries=[dictionary]))
+    assert spec_of(credit) == spec_of(ReadoutCredit.of(readout)), "the same credit, with the same ranges"
+    columns = readout.labels.columns
+    assert torch.equal(credit.text_range.contains(columns), readout.text_range.contains(columns))
+    assert credit.error_range.limit == readout.error_range.limit > 0
+    check_scheme(credit, organism)
+
+
+def test_a_range_of_errors_without_a_dictionary_is_refused(organism, task):
+    with pytest.raises(BadInput, match="expected a dictionary and its layer for a range of errors"):
+        fit_readout(["text"], organism, task, replace(FEW, error_range=True), progress=False)
 
 
 def test_tests_and_config_are_stored(tmp_path, fitted):
