@@ -82,7 +82,7 @@ def expect_readable(
     if (without := [name for name in names if name in DICTIONARY_SOURCES]) and not has_dictionary:
         raise BadInput(f"expected a dictionary to read {', '.join(without)}, got none: --tsae (Python: tsae=)")
     if is_error_read and not (has_dictionary and layer is not None):
-        raise BadInput("expected a dictionary and its layer for a range of errors, got none: --tsae (Python: tsae=), or "
+        raise BadInput("expected a dictionary and its layer for a range of errors, got none: give --tsae (tsae=), or "
                        "leave out --error-range")  # fmt: skip
     if (without := [name for name in names if name in LAYER_SOURCES]) and layer is None:
         raise BadInput(f"expected the layer at which to read {', '.join(without)}, got none: --layer (Python: layer=)")
