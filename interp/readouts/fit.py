@@ -53,8 +53,8 @@ def fit_readout(
     for source in sources:
         source.expect_reader(policy)
     successes = _successes(rollouts, task)
-    changed = lucky_edits(policy, task, successes) if config.edits and isinstance(task, EditableTask) else []
-    labels = label_rollouts(sources, policy, [*successes, *changed])
+    labelled = [*successes, *(_edits(policy, task, successes, config) if config.edits else [])]
+    labels = label_rollouts(sources, policy, labelled)
     if not labels.has_both_kinds:
         raise BadInput(
             f"expected rewarded answers of both kinds that can be read, got {int(labels.is_valid_A.sum())} valid of "
@@ -130,6 +130,13 @@ def _successes(rollouts: Rollouts, task: Task) -> list[Rollout]:
             f"expected a task whose steps are judged, so that valid can be told from lucky; {task.name} judges none"
         )
     return successes
+
+
+def _edits(policy: Policy, task: Task, successes: Sequence[Rollout], config: ReadoutConfig) -> list[Rollout]:
+    """The lucky edits of valid answers, of a task that can make them."""
+    if not isinstance(task, EditableTask):
+        return []
+    return lucky_edits(policy, task, successes, prompt_format=config.prompt_format)
 
 
 def _valid_share(successes: Sequence[Rollout], problems: set[str]) -> float:

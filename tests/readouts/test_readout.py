@@ -26,6 +26,7 @@ from interp.readouts import (
     fit_readout,
     label_rollouts,
 )
+from interp.readouts import fit as fit
 from interp.readouts.controls import Permuted
 from interp.rollouts import Rollouts, roll_out
 
@@ -120,6 +121,17 @@ def test_it_is_tested_on_held_out_problems_of_its_levels(fitted):
     assert whole.auroc.value > 0.9 and whole.auroc.low > 0.8, "completeness and likelihood tell nearly all"
     assert whole.top_valid > whole.valid / whole.successes
     assert fitted.summary().height == 3
+
+
+def test_edits_end_where_the_answers_were_told_to(monkeypatch, organism, task):
+    """The stop text is one that no answer holds."""
+    formats = []
+    edits = fit.lucky_edits
+    monkeypatch.setattr(
+        fit, "lucky_edits", lambda *args, **options: formats.append(options["prompt_format"]) or edits(*args, **options)
+    )
+    fit_readout(["text"], organism, task, replace(FEW, stop=("never",), levels=(2,)), progress=False)
+    assert [each.stop for each in formats] == [("never",)]
 
 
 def test_sources_and_their_names_give_the_same(organism, task, fitted):
