@@ -37,6 +37,7 @@ GUIDE = [
 LESS = {
     'task.problems("train", None, 40)': 'task.problems("train", None, 20)',
     "steps=4, prompts=16, save_every=2": "steps=2, prompts=4, save_every=1",
+    "ReadoutConfig(problems=12, test_problems=4)": "ReadoutConfig(problems=6, test_problems=1)",
     "tokens=30_000": "tokens=6_000",
     "tokens=20_000": "tokens=6_000",
     "width=512": "width=128",
