@@ -34,7 +34,9 @@ from interp.studies.runner import Row
 
 @dataclass(frozen=True)
 class CreditConfig(TrainingConfig):
-    repeats: Count = 8
+    seeds: Count = 6
+    """Bases: the unit of evidence. More trainings of one base would not say how bases differ."""
+    repeats: Count = 3
     """Trainings of every scheme from each base. The features are trained so often with each dictionary."""
 
 

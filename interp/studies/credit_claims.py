@@ -98,7 +98,7 @@ def keeps_the_skill(results: Results) -> Verdict:
     return judge_above(list(change.values()), change, beside=beside)
 
 
-UNIT = "Three bases: Student's t takes them to have one mode. Runs and dictionaries of a base are averaged first."
+UNIT = "Six bases: Student's t takes them to have one mode. Runs and dictionaries of a base are averaged first."
 ORGANISM = "An organism of 0.2 million parameters, on whose task every step can be verified."
 CLAIMS = (
     Claim(
