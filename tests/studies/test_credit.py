@@ -183,6 +183,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     tsae = TSAE(encoder_DF, zeros_F, encoder_DF.T.clone(), torch.zeros(64), zeros_F + 0.1, (12,), layer=2)
     monkeypatch.setattr(World, "base_path", property(lambda self: shipped_path()))
     monkeypatch.setattr(World, "dictionary", lambda self, number: tsae)
+    few = World.base_answers(World(SMALL, 901, tmp_path))[:200]
+    monkeypatch.setattr(World, "base_answers", lambda self: few)
     return World(SMALL, 901, tmp_path)
 
 
