@@ -141,16 +141,21 @@ each depth, {config.answers} answers each. `interp study credit` takes it to oth
         ]
 
     def figures(self, results: Results, config: StrengthsConfig) -> list[Figure]:
-        from interp.plots import dots
-        from interp.studies.report import point
+        from interp.plots import Point, dots
 
         by_threshold = {
             f"threshold {threshold:g}": [
-                point(one.scheme, results.mean(trial_name(one), CHOSEN_BY))
+                Point(one.scheme, mean.value, n=mean.n)
                 for one in trials()
-                if one.scheme not in NOT_FITTED and one.threshold == threshold and not one.penalty
+                if one.scheme not in NOT_FITTED
+                and one.threshold == threshold
+                and not one.penalty
+                and (mean := results.mean(trial_name(one), CHOSEN_BY)).n
             ]
             for threshold in THRESHOLDS
         }
-        text = "Means over trainings of one base, 95% intervals (Student's)."
-        return [Figure("Valid rate over all depths", text, dots({CHOSEN_BY.name: by_threshold}, y="valid rate"))]
+        figure = dots({CHOSEN_BY.name: by_threshold}, y="valid rate")
+        room_for_names = {"t": 110, "b": 150, "r": 170}
+        figure.update_layout(legend={"y": 1.1, "yanchor": "bottom"}, margin=room_for_names)
+        text = "Means over trainings of one base. Their intervals, wide for so few trainings, are in the table."
+        return [Figure("Valid rate over all depths", text, figure)]
