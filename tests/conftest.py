@@ -39,9 +39,10 @@ SHAPE_CHECKED = [
 install_import_hook(SHAPE_CHECKED, "beartype.beartype")
 torch.set_num_threads(1)
 # no deadline: the machine may be busy, and the first example pays for imports; the same examples every time, so that
-# a green suite stays green (INTERP_FUZZ=1: new ones at each run)
-settings.register_profile("suite", deadline=None, derandomize=not os.environ.get("INTERP_FUZZ"))
-settings.load_profile("suite")
+# a green suite stays green (INTERP_FUZZ=1: new ones at each run, and more)
+settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("fuzz", deadline=None, max_examples=200)
+settings.load_profile("fuzz" if os.environ.get("INTERP_FUZZ") else "suite")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -160,14 +160,15 @@ def test_any_text_is_annotated_with_sorted_disjoint_spans_inside_it(text):
     assert {span.role for span in trace.spans} <= set(TOKEN_ROLES)
 
 
-def seconds_to_annotate(completion: str, prompt: str) -> float:
-    """The least of three attempts, since a busy machine is slow; the first that is quick is enough."""
+def seconds_to_annotate(completion: str, prompt: str, enough: float = 0.5) -> float:
+    """The least of three attempts, since a busy machine is slow; the first that is quick enough ends it. Prompts are
+    new to each attempt: what is read of them is remembered."""
     least = math.inf
-    for _ in range(3):
+    for attempt in range(3):
         start = time.process_time()
-        annotate(completion, prompt)
+        annotate(completion, prompt + " " * attempt)
         least = min(least, time.process_time() - start)
-        if least < 0.5:
+        if least < enough:
             break
     return least
 
@@ -175,9 +176,9 @@ def seconds_to_annotate(completion: str, prompt: str) -> float:
 @pytest.mark.parametrize(
     "piece", [*PIECES, "1=\n", "1+1=2 ", "1 000 ", "123 456 ", "+ his 1 ", "1/1/1", "<<1+1=2>>2 = "]
 )
-def test_twenty_thousand_characters_of_one_piece_are_annotated_within_a_second(piece):
-    text = (piece * 20_000)[:20_000]
-    assert seconds_to_annotate(text, text) < 1
+def test_ten_thousand_characters_of_one_piece_are_annotated_within_half_a_second(piece):
+    text = (piece * 10_000)[:10_000]
+    assert seconds_to_annotate(text, text) < 0.5
 
 
 @pytest.mark.parametrize("beginning", ["2 ^", "2%^", "2 x ", "2 times ", "2 $", "(", "1 ="])

@@ -14,6 +14,7 @@ their heads. A 1 needs no source and is no source: from ones alone, any answer c
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from itertools import zip_longest
 
 from interp.tasks.base import Span, Step
@@ -93,6 +94,7 @@ def annotate(text: str, prompt: str = "", can_read: Callable[[str], bool] = is_n
 # --- sources of operands -----------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)  # a group's completions share their prompt
 def stated_numbers(prompt: str) -> frozenset[Fraction]:
     """Every number that the prompt states in digits or words, and those that its units imply."""
     tokens = lex(prompt[:MAX_PROMPT])

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import zip_longest
 
 from interp.tasks.chain.verify import match_operations
@@ -58,7 +59,8 @@ def find_unused(question: str, operands: Sequence[Sequence[Fraction]]) -> Unused
     return Unused(frozenset(step for step in behind if step is not None), bool(unused))
 
 
-def counting_numbers(question: str) -> list[Fraction]:
+@lru_cache(maxsize=64)  # a group's completions share their question
+def counting_numbers(question: str) -> tuple[Fraction, ...]:
     """The numbers in digits that count what the question asks for, in order."""
     tokens = lex(question)
     unit = asked_unit(tokens)
@@ -66,7 +68,7 @@ def counting_numbers(question: str) -> list[Fraction]:
     for token, following, second in zip_longest(tokens, tokens[1:], tokens[2:]):
         if token is not None and token.value is not None and _counts(token, following, second, unit):
             numbers.append(token.value)
-    return numbers
+    return tuple(numbers)
 
 
 def asked_unit(tokens: Sequence[Token]) -> str | None:
