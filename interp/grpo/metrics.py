@@ -47,15 +47,16 @@ def step_metrics(step: StepBatch, group: int) -> dict[str, Any]:
 
 
 def _payment(step: StepBatch) -> dict[str, Any]:
-    """Of the reward that is paid, the share that goes to valid answers; the same after turned rewards and bonuses; and
-    the shares of rollouts that are turned, and screened out."""
+    """Of the reward that is paid for the policy's own answers, turned rewards and bonuses among it, the share that goes
+    to valid ones (None where credit adds advantages beside it); the shares of rollouts turned and screened out."""
     batch, credit = step.rollout_batch, step.advantages.credit
-    is_judged_B = torch.tensor([rollout.valid is not None for rollout in batch.rollouts])
+    is_judged_B = torch.tensor([row.valid is not None and row.replayed_from is None for row in batch.rollouts])
     is_valid_B = torch.tensor([bool(rollout.valid) for rollout in batch.rollouts])
     counts_B = torch.ones_like(is_valid_B) if credit.counts_B is None else credit.counts_B
     paid_B = step.advantages.gated_rewards_B.clamp(min=0) * (counts_B & is_judged_B)
+    has_pay = credit.added_B is None and bool(paid_B.sum() > 0)
     return {
-        "paid_valid_share": float((paid_B * is_valid_B).sum() / paid_B.sum()) if bool(paid_B.sum() > 0) else None,
+        "paid_valid_share": float((paid_B * is_valid_B).sum() / paid_B.sum()) if has_pay else None,
         "turned_share": float((credit.gate_B < 0).float().mean()),
         "screened_share": float((~counts_B).float().mean()),
     }

@@ -24,6 +24,7 @@ from interp.lazy import lazy_exports
 if TYPE_CHECKING:
     from interp.readouts.columns import Columns, Labels, Origin, label_rollouts, read_columns, with_base_rate
     from interp.readouts.config import ReadoutConfig
+    from interp.readouts.controls import Permuted, random_intention, random_latents
     from interp.readouts.edits import lucky_edits, record_text
     from interp.readouts.error_range import DictionaryError, ErrorRange
     from interp.readouts.fit import fit_readout
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         Residual,
         Source,
         TextCounts,
+        WithRoles,
     )
     from interp.readouts.text_range import TextRange
 
@@ -61,6 +63,7 @@ __all__ = [
     "Logistic",
     "Origin",
     "PartColumns",
+    "Permuted",
     "Place",
     "Reading",
     "Readout",
@@ -70,6 +73,7 @@ __all__ = [
     "Source",
     "TextCounts",
     "TextRange",
+    "WithRoles",
     "choose_columns",
     "choose_latents",
     "fit_beside",
@@ -80,6 +84,8 @@ __all__ = [
     "label_rollouts",
     "lucky_edits",
     "part_verdicts",
+    "random_intention",
+    "random_latents",
     "read_columns",
     "read_parts",
     "read_rollouts",
@@ -97,6 +103,9 @@ __getattr__ = lazy_exports(
         "read_columns": "interp.readouts.columns",
         "with_base_rate": "interp.readouts.columns",
         "ReadoutConfig": "interp.readouts.config",
+        "Permuted": "interp.readouts.controls",
+        "random_intention": "interp.readouts.controls",
+        "random_latents": "interp.readouts.controls",
         "lucky_edits": "interp.readouts.edits",
         "record_text": "interp.readouts.edits",
         "DictionaryError": "interp.readouts.error_range",
@@ -129,6 +138,7 @@ __getattr__ = lazy_exports(
         "Residual": "interp.readouts.sources",
         "Source": "interp.readouts.sources",
         "TextCounts": "interp.readouts.sources",
+        "WithRoles": "interp.readouts.sources",
         "TextRange": "interp.readouts.text_range",
     },
 )

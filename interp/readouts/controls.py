@@ -62,10 +62,9 @@ def random_latents(source: Latents, base: Policy, rollouts: Sequence[Rollout], s
 
 def random_intention(source: Intention, base: Policy, rollouts: Sequence[Rollout], seed: int) -> Intention:
     """The intention that random directions have, with a lens of their own, fitted on these rollouts."""
-    x_ND = base.completion_residuals(
-        [row.prompt_ids for row in rollouts], [row.tokens for row in rollouts], source.tsae.at(source.layer)
-    )
-    other = random_dictionary(source.tsae, x_ND, seed)
+    place = source.places[0]
+    x_SD, _ = read_rollouts(base, rollouts, [place], logprobs=False).residuals_at(*place)
+    other = random_dictionary(source.tsae, x_SD, seed)
     return Intention.fit(other, source.layer, base, rollouts, roles=source.roles)
 
 

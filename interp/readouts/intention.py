@@ -6,8 +6,8 @@ the lens finds unlikely is a step that was not due.
 
     surprise of a token = - log p_lens(token | codes at the token before)
 
-`Intention` gives the mean and the largest of them over the tokens of given roles. The largest is what matters: one
-wrong step spoils a chain, however many are right.
+`Intention` gives the mean and the largest of them over the tokens of given roles; before the first token of a text
+stands the last one of its prompt. The largest is what matters: one wrong step spoils a chain, however many are right.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.artifacts import BadInput, Mismatch, fingerprint, fingerprint_config, fingerprint_tensors, same_fingerprint
@@ -26,14 +26,12 @@ from interp.policy.policy import Policy
 from interp.policy.residual import Layer
 from interp.readouts.columns import Origin
 from interp.readouts.reading import ENTRIES, Place, Reading, read_rollouts
-from interp.readouts.sources import Latents
+from interp.readouts.sources import COPIED, Latents
 from interp.rollouts.record import Rollout
 from interp.tsae import TSAE
 
-COPIED = ("carry", "operator", "operand")
-"""Roles of tokens that a step takes from the problem or from the step before."""
 MIN_TOKENS = 100
-EPOCHS = 60
+MAX_ITERATIONS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +69,7 @@ def fit_lens(codes_NF: Float[Tensor, "N F"], next_N: Int[Tensor, " N"], *, ridge
     weight_FV = torch.zeros(codes_NF.shape[1], len(tokens), requires_grad=True)
     bias_V = torch.zeros(len(tokens), requires_grad=True)
     scale = codes_NF.norm(dim=1).mean().clamp(min=1e-6)
-    optimizer = torch.optim.LBFGS([weight_FV, bias_V], max_iter=EPOCHS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weight_FV, bias_V], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -115,14 +113,13 @@ class Intention:
         """The intention of a base, from some of its own answers."""
         place = Place(tsae.at(layer), TokenSelector(next_roles=tuple(roles)))
         reading = read_rollouts(base, rollouts, [place], logprobs=False)
-        before_N, next_N = _pairs(reading, roles)
-        codes_NF = _codes(tsae, reading.token_residuals(place.layer, before_N))
+        x_SD, next_S, _ = _pairs(reading, place)
         texts = Origin.of([], base, rollouts).texts
         made_from = {
             "policy": base.fingerprint(), "dictionary": tsae.fingerprint(), "layer": str(place.layer),
             "roles": ", ".join(roles), "ridge": str(ridge), "rollouts": fingerprint(*texts),
         }  # fmt: skip
-        return cls(tsae, layer, replace(fit_lens(codes_NF, next_N[before_N], ridge=ridge), made_from=made_from), roles)
+        return cls(tsae, layer, replace(fit_lens(_codes(tsae, x_SD), next_S, ridge=ridge), made_from=made_from), roles)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -141,14 +138,12 @@ class Intention:
             raise Mismatch("expected a lens on the codes of this dictionary, got one of another: fit it again")
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
-        before_N, next_N = _pairs(reading, self.roles)
-        surprise_N = torch.zeros(len(before_N))
-        surprise_N[before_N] = self._surprise(
-            reading.token_residuals(self.tsae.at(self.layer), before_N), next_N[before_N]
-        ).float()
-        mean_B1 = reading.mean_by_rollout(surprise_N[:, None], before_N)
-        largest_B = -reading.min_by_rollout(torch.where(before_N, -surprise_N, torch.inf))
-        return torch.cat([mean_B1, largest_B[:, None]], 1)
+        x_SD, next_S, rollout_S = _pairs(reading, self.places[0])
+        surprise_S = self._surprise(x_SD, next_S)
+        mean_B1 = reading.mean_of(surprise_S[:, None], rollout_S)
+        largest_B = torch.full((len(reading.rollouts),), -torch.inf).double()
+        largest_B = largest_B.scatter_reduce(0, rollout_S, surprise_S.double(), "amax")
+        return torch.cat([mean_B1, torch.where(largest_B.isinf(), torch.nan, largest_B)[:, None]], 1)
 
     def _surprise(self, x_SD: Float[Tensor, "S D"], next_S: Int[Tensor, " S"]) -> Float[Tensor, " S"]:
         n = max(1, ENTRIES // max(self.tsae.width, 1))  # a few tokens at a time, as in `Reading.mean_of`
@@ -161,8 +156,10 @@ def _codes(tsae: TSAE, x_SD: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
     return tsae.encode(x_SD).float().cpu()
 
 
-def _pairs(reading: Reading, roles: Sequence[str]) -> tuple[Bool[Tensor, " N"], Int[Tensor, " N"]]:
-    """Which tokens stand before one of the roles, and the token after each."""
-    before_N = reading.selected(TokenSelector(next_roles=tuple(roles)))
+def _pairs(reading: Reading, place: Place) -> tuple[Float[Tensor, "S D"], Int[Tensor, " S"], Int[Tensor, " S"]]:
+    """The residuals at the tokens before those of some roles, the token after each, and the rollout of each."""
+    x_SD, rollout_S = reading.residuals_at(place.layer, place.selector)
     after: Any = [token for row in reading.rollouts for token in (*row.tokens[1:], -1)[: len(row.tokens)]]
-    return before_N, torch.tensor(after, dtype=torch.long)
+    within_S = torch.tensor(after, dtype=torch.long)[reading.selected(place.selector)]
+    first: Any = [row.tokens[0] for row in reading.rollouts if row.roles and row.roles[0] in place.selector.next_roles]
+    return x_SD, torch.cat([within_S, torch.tensor(first, dtype=torch.long)]), rollout_S

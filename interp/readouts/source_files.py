@@ -12,11 +12,12 @@ import torch
 
 from interp.artifacts import Artifact, BadInput, Mismatch, from_json, same_fingerprint, to_json
 from interp.readouts.intention import Intention, Lens
-from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts
+from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts, WithRoles
 from interp.tsae import TSAE
 
 KINDS: Mapping[str, type] = {
-    kind.__name__: kind for kind in (Likelihood, Residual, Latents, Intention, Format, Completeness, TextCounts)
+    kind.__name__: kind
+    for kind in (Likelihood, Residual, Latents, Intention, Format, Completeness, TextCounts, WithRoles)
 }
 
 

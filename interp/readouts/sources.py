@@ -5,6 +5,7 @@ residual          the residual at selected tokens
 latents           the latents of a dictionary there, or their pre-activations
 format            the format of the answer, by the parser
 completeness      as many steps as the problem has operations, fewer or more, by the parser
+with roles        nothing, but texts without a token of some roles cannot be read
 text              counts of tokens, and how they differ from those of the prompt: what anyone can read
 
 Every source gives a row of numbers for each rollout; NaN where a rollout has nothing to read.
@@ -28,6 +29,8 @@ from interp.readouts.reading import Place, Reading
 from interp.tasks.base import TOKEN_ROLES
 from interp.tsae import TSAE
 
+COPIED = ("carry", "operator", "operand")
+"""Roles of tokens that a step takes from the problem or from the step before."""
 BEFORE_MARKER = TokenSelector(next_roles=("marker",))
 """The token after which the answer is announced: where it shows whether the work is done."""
 
@@ -215,6 +218,19 @@ class Completeness(_TextSource):
         )
         columns_B3 = torch.stack([surplus_B == 0, surplus_B < 0, surplus_B > 0], 1).double()
         return torch.where(surplus_B.isnan()[:, None], torch.nan, columns_B3)
+
+
+@dataclass(frozen=True)
+class WithRoles(_TextSource):
+    """Says nothing, and cannot read a text without a token of these roles: a control for an `Intention`, which cannot
+    either."""
+
+    roles: tuple[str, ...] = COPIED
+    name: str = "with roles"
+
+    def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
+        has_B = [bool({*self.roles} & {*rollout.roles}) for rollout in reading.rollouts]
+        return torch.where(torch.tensor(has_B, dtype=torch.bool), 0.0, torch.nan).double()[:, None]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from interp.artifacts import to_json
 from interp.checks import Count
 from interp.studies.base import Figure, Study, Table
 from interp.studies.credit_claims import CLAIMS
-from interp.studies.credit_measures import GROUPS, RECOVERIES, average_runs, rate, recovery, with_recovery
+from interp.studies.credit_measures import GROUPS, MIN_GAIN, RECOVERIES, average_runs, rate, recovery, with_recovery
 from interp.studies.credit_runs import (
     BASE,
     NOT_FITTED,
@@ -118,17 +118,21 @@ A scheme that is refitted audits {config.audits} successes a step, refits every 
 max(0, p - strength x mean p), where p is the probability that a success is valid, as the frozen base reads it. The
 strength of each scheme was chosen by `interp study credit-strengths` on the shipped base: {strengths}.
 Features alone are read without the likelihood: latents before the answer is announced, and, by a lens that is fitted
-without labels on the base's own answers, how surprising each copied token was to the latents before it. Other designs
-pay by latents beside the likelihood: the quarter of the successes that look most valid wholly and the others not at
-all (*selected*); an advantage for p among the successes beside that of the outcome (*process advantage*); the same gate
-with weights up to the first step that is probably wrong (*up to the first error*).
+without labels on the base's own answers, how surprising each copied token was to the latents before it. An answer
+without a copied token cannot be read so. *written answers*: the same is left out of what others read, as a control.
+Other designs pay by latents beside the likelihood: the quarter of the successes that look most valid wholly and the
+others not at all (*selected*); an advantage for p among the successes beside that of the outcome (*process advantage*);
+the same gate with weights up to the first step that is probably wrong (*up to the first error*). The first two have no
+threshold and the last has that of the features; nothing else of them was chosen by a sweep.
 
-Before the first step, all read the same labelled answers of the base: {config.label_problems} problems of all depths,
-the valid and the lucky ones among them, and every lucky edit of a valid one (a step deleted, repeated, swapped, or
-changed). They count as {config.label_weight:g} audits of which {config.label_rate:g} are valid.
+Before the first step, all gates read the same labelled answers of the base: {config.label_problems} problems of all
+depths, the valid and the lucky ones among them, and every lucky edit of a valid one (a step deleted, repeated, swapped,
+or changed). They count as {config.label_weight:g} audits of which {config.label_rate:g} are valid. Where the first
+error is, is learned from audits alone.
 
 Rates are of {config.problems} held-out problems of each depth, {config.answers} answers each. Recovery is
-(scheme - plain) / (oracle - plain), of the means over the runs of a base. Intervals are over bases."""
+(scheme - plain) / (oracle - plain), of the means over the runs of a base. A base on which the oracle gains less than
+{MIN_GAIN:g} has none. Intervals are over bases."""
 
     def tables(self, results: Results, config: CreditConfig) -> list[Table]:
         from interp.studies.credit_figures import tables

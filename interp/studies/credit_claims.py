@@ -1,9 +1,8 @@
 """Claims of the credit study, each after its rule in code."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from interp.studies.base import NOT_SUPPORTED, SUPPORTED, Claim, Verdict, judge_above, judge_below
+from interp.studies.base import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, Claim, Verdict, judge_above, judge_below
 from interp.studies.credit_measures import HARD, RECOVERIES, VALID, difference_at_equal_kl, rate
 from interp.studies.credit_runs import (
     ALL,
@@ -12,8 +11,9 @@ from interp.studies.credit_runs import (
     FEATURES,
     FORMAT,
     INTENTION,
-    LATENTS_ALONE,
+    LATENTS_WRITTEN,
     LIKELIHOOD,
+    LIKELIHOOD_WRITTEN,
     OTHER_PROCESS,
     OTHER_SPLIT,
     PERMUTED,
@@ -30,6 +30,7 @@ from interp.studies.credit_runs import (
 )
 from interp.studies.results import Measure, Results
 
+Rule = Callable[[Results], Verdict]
 CONTROLS = (TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RANDOM, PERMUTED, RANDOM_GATE)
 """What a claim for features must beat, besides the likelihood."""
 MARGIN = 0.02
@@ -40,7 +41,7 @@ BARS = {VALID: 0.8, HARD: 0.6}
 """The recovery that is aimed at."""
 
 
-def beats(scheme: str, others: Sequence[str], measures: Sequence[Measure]) -> "Any":
+def beats(scheme: str, others: Sequence[str], measures: Sequence[Measure]) -> Rule:
     """A rule: the recovery of a scheme lies above that of each of the others."""
 
     def rule(results: Results) -> Verdict:
@@ -66,20 +67,22 @@ def reaches_the_bar(results: Results) -> Verdict:
     pairs = list(zip(recoveries.values(), BARS.values(), strict=True))
     if any(one.is_below(bar) for one, bar in pairs):
         return Verdict(NOT_SUPPORTED, recoveries, ways=len(pairs))
-    return Verdict(SUPPORTED if all(one.is_above(bar) for one, bar in pairs) else "inconclusive", recoveries)
+    return Verdict(SUPPORTED if all(one.is_above(bar) for one, bar in pairs) else INCONCLUSIVE, recoveries)
 
 
-def is_no_worse(scheme: str, other: str) -> "Any":
+def is_no_worse(scheme: str, other: str, beside: Sequence[str] = ()) -> Rule:
     """A rule: the recovery of a scheme is at most a little below that of another."""
 
     def rule(results: Results) -> Verdict:
-        losses = {
-            f"{scheme} minus {other}: {measure.name}": results.difference(scheme, other, measure)
-            for measure in RECOVERIES
-        }
-        if any(one.is_below(0) for one in losses.values()):
-            return Verdict(NOT_SUPPORTED, losses, ways=len(losses))
-        return judge_above(list(losses.values()), losses, -EQUAL)
+        losses, others = (
+            {
+                f"{scheme} minus {each}: {measure.name}": results.difference(scheme, each, measure)
+                for each in names
+                for measure in RECOVERIES
+            }
+            for names in ((other,), beside)
+        )
+        return judge_above(list(losses.values()), losses, -EQUAL, beside=others)
 
     return rule
 
@@ -100,6 +103,10 @@ def keeps_the_skill(results: Results) -> Verdict:
 
 UNIT = "Six bases: Student's t takes them to have one mode. Runs and dictionaries of a base are averaged first."
 ORGANISM = "An organism of 0.2 million parameters, on whose task every step can be verified."
+SCREENED = (
+    "A success without a copied token, such as a direct answer, cannot be read: it takes no part and is not audited, "
+    "on either side. To leave it out is worth something too."
+)
 CLAIMS = (
     Claim(
         "features-beat-likelihood",
@@ -129,19 +136,19 @@ CLAIMS = (
         "The latents recover as much as the residual that they are made of.",
         "Inconclusive: with the best strength of each, they are about equal.",
         "Features minus residual, recovery over all depths and on deep problems. Supported: both intervals lie above "
-        "-0.05. Not supported: one lies below zero. Else inconclusive.",
+        "-0.05. Not supported: one lies below. Else inconclusive.",
         is_no_worse(FEATURES, RESIDUAL),
         (UNIT, "Both are read beside the likelihood, with the same audits."),
     ),
     Claim(
         "features-alone-near-likelihood",
         "Features alone, that is latents before the answer is announced and what latents were about to write at each "
-        "copied token, recover as much as the likelihood.",
+        "copied token, recover as much as the likelihood, on the answers that both can read.",
         "Inconclusive: within about 0.03 of it, on either side.",
         "Features alone minus likelihood, recovery over all depths and on deep problems. Supported: both intervals lie "
-        "above -0.05. Not supported: one lies below zero. Else inconclusive.",
-        is_no_worse(INTENTION, LIKELIHOOD),
-        (UNIT, "A success without a copied token, such as a direct answer, cannot be read, and takes no part."),
+        "above -0.05. Not supported: one lies below. Else inconclusive.",
+        is_no_worse(INTENTION, LIKELIHOOD_WRITTEN, beside=(LIKELIHOOD,)),
+        (UNIT, SCREENED),
     ),
     Claim(
         "features-alone-beat-random",
@@ -156,8 +163,8 @@ CLAIMS = (
         "What latents were about to write adds to what they say before the answer is announced.",
         "Yes, by far: latents there say whether the work is complete, and nothing of a wrong step on the way.",
         "The same rule as for the first claim.",
-        beats(INTENTION, (LATENTS_ALONE,), RECOVERIES),
-        (UNIT, ORGANISM),
+        beats(INTENTION, (LATENTS_WRITTEN,), RECOVERIES),
+        (UNIT, SCREENED),
     ),
     Claim(
         "recovery-bar",

@@ -25,6 +25,8 @@ def recovery(name: str) -> Measure:
     return Measure(name, lambda record: record.get(name))
 
 
+MIN_GAIN = 0.05
+"""What the oracle gains over plain GRPO, at least, on a base of which a recovery is told: a share of less is noise."""
 VALID, HARD = RECOVERIES = (recovery("recovery, all depths"), recovery("recovery, deep"))
 
 
@@ -64,7 +66,7 @@ def with_recovery(name: str, seed: int | None, means: Mapping[tuple[str, int | N
     recoveries = {}
     for measure, group in zip(RECOVERIES, ("all", "deep"), strict=True):
         own, plain, oracle = (one["rates"][group]["valid_rate"] for one in (record, low, high))
-        recoveries[measure.name] = (own - plain) / (oracle - plain) if oracle > plain else None
+        recoveries[measure.name] = (own - plain) / (oracle - plain) if oracle - plain >= MIN_GAIN else None
     return record | recoveries
 
 

@@ -19,17 +19,20 @@ LIKELIHOOD, TEXT_ALONE, LATENTS_ALONE = "likelihood", "text alone", "latents alo
 FORMAT, COMPLETENESS, TEXT = "likelihood + format", "likelihood + completeness", "likelihood + text"
 RESIDUAL, PRE_ACTIVATIONS, FEATURES = "likelihood + residual", "likelihood + pre-activations", "likelihood + latents"
 INTENTION, RANDOM_INTENTION = "latents + intention", "random latents + intention"
+LIKELIHOOD_WRITTEN, LATENTS_WRITTEN = "likelihood, written answers", "latents alone, written answers"
+"""Controls of an intention that leave out what it cannot read: answers without a copied token, such as direct ones."""
 RANDOM, PERMUTED, RANDOM_GATE = "likelihood + random latents", "likelihood + permuted latents", "random gate"
 USUAL, SELECTED = "plain, usual scale", "features, selected"
 PROCESS, OTHER_PROCESS = "features, process advantage", "process advantage, dealt to others"
 SPLIT, OTHER_SPLIT = "features, up to the first error", "first error, that of others"
 NOT_FITTED = (PLAIN, USUAL, ORACLE)
 """Schemes that read nothing."""
-WITHOUT_DICTIONARY = (*NOT_FITTED, LIKELIHOOD, TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RESIDUAL)
+WITHOUT_DICTIONARY = (*NOT_FITTED, LIKELIHOOD, LIKELIHOOD_WRITTEN, TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RESIDUAL)
 DESIGNS = (SELECTED, PROCESS, OTHER_PROCESS, SPLIT, OTHER_SPLIT)
 """Other ways to pay by the features, two of them with a control of their own."""
 WITH_DICTIONARY = (
-    FEATURES, LATENTS_ALONE, INTENTION, RANDOM_INTENTION, PRE_ACTIVATIONS, RANDOM, PERMUTED, RANDOM_GATE, *DESIGNS,
+    FEATURES, LATENTS_ALONE, LATENTS_WRITTEN, INTENTION, RANDOM_INTENTION, PRE_ACTIVATIONS, RANDOM, PERMUTED,
+    RANDOM_GATE, *DESIGNS,
 )  # fmt: skip
 ON_ALL_PROBLEMS = (PLAIN, ORACLE, LIKELIHOOD, RESIDUAL, FEATURES)
 """Schemes that are also trained on problems of all depths."""
@@ -113,7 +116,7 @@ def _dictionaries(scheme: str, problems: str, run: int, config: "CreditConfig") 
 
 
 def scheme_of(training: Training, world: World, base: "Policy", audits: int = 8) -> "CreditScheme | None":
-    """The credit of a training. All that are refitted audit the same successes in the same way."""
+    """The credit of a training. All that are refitted audit as many successes, of those that they can read."""
     from interp.credit import FirstErrorReadout, ProcessAdvantage, RandomGate, ReadoutCredit, StepValidity
     from interp.readouts import STEP_END, Latents, label_rollouts, with_base_rate
 
@@ -141,12 +144,22 @@ def scheme_of(training: Training, world: World, base: "Policy", audits: int = 8)
 
 
 def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
-    from interp.readouts import Completeness, Format, Latents, Likelihood, Residual, TextCounts
-    from interp.readouts.controls import Permuted, random_latents
+    from interp.readouts import (
+        Completeness,
+        Format,
+        Latents,
+        Likelihood,
+        Permuted,
+        Residual,
+        TextCounts,
+        WithRoles,
+        random_latents,
+    )
 
     layer, likelihood = world.config.layer, Likelihood()
     without: Mapping[str, list[Any]] = {
         LIKELIHOOD: [likelihood],
+        LIKELIHOOD_WRITTEN: [likelihood, WithRoles()],
         TEXT_ALONE: [TextCounts(buckets=32)],
         FORMAT: [likelihood, Format()],
         COMPLETENESS: [likelihood, Completeness()],
@@ -157,8 +170,8 @@ def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
         return without[training.scheme]
     assert training.dictionary is not None
     latents = Latents(world.dictionary(training.dictionary), layer)
-    if training.scheme == LATENTS_ALONE:
-        return [latents]
+    if training.scheme in (LATENTS_ALONE, LATENTS_WRITTEN):
+        return [latents] if training.scheme == LATENTS_ALONE else [latents, WithRoles()]
     if training.scheme in (INTENTION, RANDOM_INTENTION):
         seed = training.dictionary if training.scheme == RANDOM_INTENTION else None
         return [*_latents_and_intention(world, training.dictionary, seed)]
@@ -173,8 +186,7 @@ def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
 def _latents_and_intention(world: World, number: int, seed: int | None) -> tuple[Any, Any]:
     """The latents of a dictionary and what they were about to write; with a seed, those of random directions instead.
     The same for every run of a base: a process fits the lens once."""
-    from interp.readouts import Intention, Latents
-    from interp.readouts.controls import random_intention, random_latents
+    from interp.readouts import Intention, Latents, random_intention, random_latents
 
     tsae, layer, base, answers = world.dictionary(number), world.config.layer, world.base(), world.base_answers()
     latents, intention = Latents(tsae, layer), Intention.fit(tsae, layer, base, answers)

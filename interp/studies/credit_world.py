@@ -118,13 +118,14 @@ class World:
         return _labelled_answers(self.base_path, self.config.label_problems)
 
     def base_answers(self) -> "list[Rollout]":
-        """Answers of the base at all depths: how often each latent is active."""
+        """Answers of the base at all depths, to other problems than the labelled ones: how often each latent is active,
+        and what it was about to write."""
         from interp.organism import load_task
         from interp.policy import SampleConfig
         from interp.rollouts import roll_out
 
         task, sampling = load_task(self.base_path), SampleConfig(group=2, rows=1024)
-        problems = task.problems("train", None, 500)
+        problems = task.problems("train", None, self.config.label_problems + 500)[self.config.label_problems :]
         return roll_out(self.base(), task, problems, sampling, purpose="controls", progress=False).rows
 
     def _build(self) -> None:

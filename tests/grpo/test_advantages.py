@@ -131,3 +131,13 @@ def test_the_share_of_the_pay_that_is_valid_counts_gates_and_screens():
     ):
         metrics = step_metrics(StepBatch(batch, assign_advantages(batch, scheme, PLAIN, 8), batch.mask_BL, 1, rows), 4)
         assert metrics["paid_valid_share"] == (None if share is None else pytest.approx(share))
+
+
+def test_the_share_of_the_pay_that_is_valid_is_that_of_the_policys_own_answers_and_of_their_rewards():
+    replayed = make_rollout(1, valid=True, replayed_from=3)
+    rows = [make_rollout(1, valid=True), make_rollout(1), make_rollout(0), replayed]
+    batch = RolloutBatch.from_rollouts(rows, 4)
+    added = replace(Credit.uniform(batch), added_B=torch.tensor([1.0, 0.0, 0.0, 0.0]))
+    for scheme, share in ((None, 1 / 2), (lambda _: added, None)):
+        metrics = step_metrics(StepBatch(batch, assign_advantages(batch, scheme, PLAIN, 8), batch.mask_BL, 1, rows), 4)
+        assert metrics["paid_valid_share"] == share

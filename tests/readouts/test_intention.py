@@ -1,5 +1,7 @@
 """The lens from latents to the next token, and the surprise of what stands there."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -50,6 +52,23 @@ def test_steps_that_were_not_due_surprise_the_latents_of_the_base():
     }
     above = (surprises["strays"][:, None] > surprises["valid"]).double().mean()
     assert len(valid) > 10 and len(strays) > 10 and float(above) > 0.9
+
+
+def test_the_first_token_of_a_text_is_read_at_the_end_of_its_prompt():
+    base, task = Policy.load(shipped_path(), device="cpu"), load_task(shipped_path())
+    sampling = SampleConfig(group=4, rows=256)
+    rows = roll_out(base, task, task.problems("train", 3, 60), sampling, progress=False).rows
+    eye_DF, zeros_F = torch.cat([torch.eye(64), -torch.eye(64)], 1), torch.zeros(128)
+    tsae = TSAE(eye_DF, zeros_F, eye_DF.T.clone(), torch.zeros(64), zeros_F, (128,), layer=2)
+    source = Intention.fit(tsae, 2, base, rows)
+    written = [row for row in rows if row.roles and row.roles[0] in source.roles]
+    others = [
+        replace(row, tokens=(written[at - 1].tokens[0], *row.tokens[1:]))
+        for at, row in enumerate(written)
+        if written[at - 1].tokens[0] != row.tokens[0]
+    ]
+    own_BF, other_BF = (read_columns([source], base, some).x_BF for some in (written, others))
+    assert len(others) > 30 and float(other_BF[:, 1].mean()) > float(own_BF[:, 1].mean()) + 1
 
 
 def test_a_dictionary_in_half_precision_is_read_a_part_at_a_time_as_a_whole_one(monkeypatch):

@@ -18,6 +18,7 @@ from interp.readouts import (
     Residual,
     TextCounts,
     TextRange,
+    WithRoles,
     controls,
     label_rollouts,
     read_columns,
@@ -99,6 +100,16 @@ def test_the_parser_says_format_and_whether_all_steps_are_there():
     columns = read_columns([Format(("steps", "direct")), Completeness()], None, rows)
     assert columns.x_BF[:3].tolist() == [[1, 0, 1, 0, 0], [1, 0, 0, 1, 0], [1, 0, 0, 0, 1]]
     assert columns.x_BF[3, :2].tolist() == [0, 1] and columns.x_BF[3, 2:].isnan().all()
+
+
+def test_a_text_without_a_token_of_some_roles_cannot_be_read_and_any_other_says_nothing():
+    rows = [
+        make_rollout(1, roles=("carry", "end")),
+        make_rollout(1, roles=("result", "end")),
+        make_rollout(1, roles=()),
+    ]
+    x_BF = read_columns([WithRoles()], None, rows).x_BF
+    assert x_BF[0].tolist() == [0] and x_BF[1:].isnan().all()
 
 
 def test_the_text_says_how_its_tokens_differ_from_those_of_the_prompt():

@@ -21,7 +21,10 @@ from interp.studies.credit_runs import (
     DESIGNS,
     FEATURES,
     INTENTION,
+    LATENTS_ALONE,
+    LATENTS_WRITTEN,
     LIKELIHOOD,
+    LIKELIHOOD_WRITTEN,
     NOT_FITTED,
     ON_ALL_PROBLEMS,
     ORACLE,
@@ -57,6 +60,7 @@ from interp.studies.results import Observation, Results
 from interp.studies.runner import Row
 from interp.tsae import TSAE
 
+WRITTEN = (INTENTION, RANDOM_INTENTION, LIKELIHOOD_WRITTEN, LATENTS_WRITTEN)
 KINDS = {
     RANDOM_GATE: RandomGate, PROCESS: ProcessAdvantage, OTHER_PROCESS: ProcessAdvantage, SPLIT: FirstErrorReadout,
     OTHER_SPLIT: FirstErrorReadout,
@@ -201,11 +205,13 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
         settings = (readout.audits, readout.threshold, readout.penalty, readout.ridge, readout.reader, readout.pay)
         threshold = 0.0 if scheme in (PROCESS, OTHER_PROCESS) else 2.0
         assert settings == (8, threshold, 0.0, 0.1, "base", "select" if scheme == SELECTED else "graded")
-        labels.add((scheme in (INTENTION, RANDOM_INTENTION), len(readout.labels)))
+        labels.add((scheme in WRITTEN, len(readout.labels)))
         assert float(readout.labels.weight_A.sum()) == pytest.approx(32)
         reads[scheme] = [source.name for source in readout.sources]
     (_, n_labels), (_, with_copies) = sorted(labels)
     assert with_copies < n_labels, "a direct answer copies nothing: what was to be copied cannot be read"
+    assert reads[LIKELIHOOD_WRITTEN] == [*reads[LIKELIHOOD], "with roles"]
+    assert reads[LATENTS_WRITTEN] == [*reads[LATENTS_ALONE], "with roles"]
     assert {reads[scheme][0] for scheme in reads if scheme.startswith("likelihood")} == {"likelihood"}
     assert reads[FEATURES] == reads[PRE_ACTIVATIONS] == reads[RANDOM] == reads[RANDOM_GATE] == ["likelihood", "latents"]
     assert reads[INTENTION] == reads[RANDOM_INTENTION] == ["latents", "intention"]
