@@ -28,9 +28,9 @@ from interp.credit.base import BaseSpecific, Credit, CreditScheme, Learning, Rol
 from interp.credit.readout import ReadoutCredit, in_failed_groups
 from interp.policy.policy import Policy
 from interp.readouts.columns import Labels, label_rollouts, weighted_like
-from interp.readouts.controls import Permuted, others, random_intention, random_latents
+from interp.readouts.controls import Permuted, others, random_intention, random_latents, residual_intention
 from interp.readouts.intention import Intention
-from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts
+from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts, WithRoles
 from interp.readouts.text_range import TextRange
 from interp.rollouts.record import Rollout
 
@@ -125,7 +125,9 @@ def credit_controls(
         text_range = None if scheme.text_range is None else TextRange.fit(sources, base, rollouts)
         return replace(scheme, sources=sources, labels=labels, text_range=text_range, error_range=None)
 
-    rest = [source for source in scheme.sources if source not in latents]
+    # a text that an intention cannot read is left out of its controls too
+    screens = [WithRoles(source.roles) for source in latents if isinstance(source, Intention)]
+    rest = [*(source for source in scheme.sources if source not in latents), *screens]
 
     def beside(*sources: Source) -> ReadoutCredit:
         return with_sources(*rest, *(source for source in sources if source.name not in {one.name for one in rest}))
@@ -137,8 +139,8 @@ def credit_controls(
         "format": beside(formats),
         "completeness": beside(Completeness()),
         "text": beside(TextCounts()),
-        "text alone": with_sources(TextCounts()),
-        "residual": with_sources(*rest, *dict.fromkeys(map(_residual, latents))),
+        "text alone": with_sources(*screens, TextCounts()),
+        "residual": with_sources(*rest, *dict.fromkeys(_residual(one, base, rollouts) for one in latents)),
         "random dictionary": with_sources(*rest, *(_randomized(one, base, rollouts) for one in latents)),
     }
     if isinstance(controls.get("nothing"), ReadoutCredit) and any(isinstance(one, Likelihood) for one in rest):
@@ -149,8 +151,11 @@ def credit_controls(
     return controls
 
 
-def _residual(source: Latents | Intention) -> Residual:
-    return Residual(source.layer, source.selector) if isinstance(source, Latents) else Residual(source.layer)
+def _residual(source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout]) -> Residual | Intention:
+    """The same source with the residual that the latents are made of."""
+    if isinstance(source, Latents):
+        return Residual(source.layer, source.selector)
+    return residual_intention(source, base, rollouts)
 
 
 def _randomized(source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout]) -> Latents | Intention:

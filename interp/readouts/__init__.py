@@ -24,7 +24,7 @@ from interp.lazy import lazy_exports
 if TYPE_CHECKING:
     from interp.readouts.columns import Columns, Labels, Origin, label_rollouts, read_columns, with_base_rate
     from interp.readouts.config import ReadoutConfig
-    from interp.readouts.controls import Permuted, random_intention, random_latents
+    from interp.readouts.controls import Permuted, random_intention, random_latents, residual_intention
     from interp.readouts.edits import lucky_edits, record_text
     from interp.readouts.error_range import DictionaryError, ErrorRange
     from interp.readouts.fit import fit_readout
@@ -90,6 +90,7 @@ __all__ = [
     "read_parts",
     "read_rollouts",
     "record_text",
+    "residual_intention",
     "split_parts",
     "with_base_rate",
 ]
@@ -106,6 +107,7 @@ __getattr__ = lazy_exports(
         "Permuted": "interp.readouts.controls",
         "random_intention": "interp.readouts.controls",
         "random_latents": "interp.readouts.controls",
+        "residual_intention": "interp.readouts.controls",
         "lucky_edits": "interp.readouts.edits",
         "record_text": "interp.readouts.edits",
         "DictionaryError": "interp.readouts.error_range",

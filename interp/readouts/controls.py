@@ -2,6 +2,7 @@
 
 random_latents      random directions in place of the latents, each as often active where it is read
 random_intention    the same for an intention, with a lens of its own
+residual_intention  the same of the residual itself, of which a dictionary keeps a part
 Permuted            the numbers of another rollout, drawn at random among those that are read with it
 """
 
@@ -16,6 +17,7 @@ from interp.artifacts import BadInput
 from interp.checks import Seed
 from interp.policy.policy import Policy
 from interp.policy.residual import Layer
+from interp.policy.site import RESID_POST
 from interp.readouts.intention import Intention
 from interp.readouts.reading import Place, Reading, read_rollouts
 from interp.readouts.sources import Latents, Source, places_of
@@ -66,6 +68,20 @@ def random_intention(source: Intention, base: Policy, rollouts: Sequence[Rollout
     x_SD, _ = read_rollouts(base, rollouts, [place], logprobs=False).residuals_at(*place)
     other = random_dictionary(source.tsae, x_SD, seed)
     return Intention.fit(other, source.layer, base, rollouts, roles=source.roles)
+
+
+def residual_dictionary(d_model: int, layer: int | None = None, site: str | None = RESID_POST) -> TSAE:
+    """A dictionary that loses nothing: its codes are the positive and the negative part of each coordinate."""
+    both_DF, zeros_F = torch.cat([torch.eye(d_model), -torch.eye(d_model)], 1), torch.zeros(2 * d_model)
+    return TSAE(
+        both_DF, zeros_F, both_DF.T.contiguous(), torch.zeros(d_model), zeros_F, (2 * d_model,), layer=layer, site=site
+    )
+
+
+def residual_intention(source: Intention, base: Policy, rollouts: Sequence[Rollout]) -> Intention:
+    """The intention that the residual has, with a lens of its own, fitted on these rollouts."""
+    whole = residual_dictionary(base.d_model, source.tsae.layer, source.tsae.site)
+    return Intention.fit(whole, source.layer, base, rollouts, roles=source.roles)
 
 
 def _threshold_as_often_active(tsae: TSAE, as_often_as: TSAE, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, " F"]:

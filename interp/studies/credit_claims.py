@@ -23,6 +23,7 @@ from interp.studies.credit_runs import (
     RANDOM_GATE,
     RANDOM_INTENTION,
     RESIDUAL,
+    RESIDUAL_INTENTION,
     SPLIT,
     TEXT,
     TEXT_ALONE,
@@ -70,17 +71,17 @@ def reaches_the_bar(results: Results) -> Verdict:
     return Verdict(SUPPORTED if all(one.is_above(bar) for one, bar in pairs) else INCONCLUSIVE, recoveries)
 
 
-def is_no_worse(scheme: str, other: str, beside: Sequence[str] = ()) -> Rule:
+def is_no_worse(scheme: str, other: str, beside: Sequence[tuple[str, str]] = ()) -> Rule:
     """A rule: the recovery of a scheme is at most a little below that of another."""
 
     def rule(results: Results) -> Verdict:
         losses, others = (
             {
-                f"{scheme} minus {each}: {measure.name}": results.difference(scheme, each, measure)
-                for each in names
+                f"{first} minus {second}: {measure.name}": results.difference(first, second, measure)
+                for first, second in pairs
                 for measure in RECOVERIES
             }
-            for names in ((other,), beside)
+            for pairs in ([(scheme, other)], beside)
         )
         return judge_above(list(losses.values()), losses, -EQUAL, beside=others)
 
@@ -137,8 +138,11 @@ CLAIMS = (
         "Inconclusive: with the best strength of each, they are about equal.",
         "Features minus residual, recovery over all depths and on deep problems. Supported: both intervals lie above "
         "-0.05. Not supported: one lies below. Else inconclusive.",
-        is_no_worse(FEATURES, RESIDUAL),
-        (UNIT, "Both are read beside the likelihood, with the same audits."),
+        is_no_worse(FEATURES, RESIDUAL, beside=[(INTENTION, RESIDUAL_INTENTION)]),
+        (
+            UNIT,
+            "Both are read beside the likelihood, with the same audits; without it, each with its intention, beside.",
+        ),
     ),
     Claim(
         "features-alone-near-likelihood",
@@ -147,7 +151,7 @@ CLAIMS = (
         "Inconclusive: within about 0.03 of it, on either side.",
         "Features alone minus likelihood, recovery over all depths and on deep problems. Supported: both intervals lie "
         "above -0.05. Not supported: one lies below. Else inconclusive.",
-        is_no_worse(INTENTION, LIKELIHOOD_WRITTEN, beside=(LIKELIHOOD,)),
+        is_no_worse(INTENTION, LIKELIHOOD_WRITTEN, beside=[(INTENTION, LIKELIHOOD)]),
         (UNIT, SCREENED),
     ),
     Claim(

@@ -19,6 +19,7 @@ LIKELIHOOD, TEXT_ALONE, LATENTS_ALONE = "likelihood", "text alone", "latents alo
 FORMAT, COMPLETENESS, TEXT = "likelihood + format", "likelihood + completeness", "likelihood + text"
 RESIDUAL, PRE_ACTIVATIONS, FEATURES = "likelihood + residual", "likelihood + pre-activations", "likelihood + latents"
 INTENTION, RANDOM_INTENTION = "latents + intention", "random latents + intention"
+RESIDUAL_INTENTION = "residual + its intention"
 LIKELIHOOD_WRITTEN, LATENTS_WRITTEN = "likelihood, written answers", "latents alone, written answers"
 """Controls of an intention that leave out what it cannot read: answers without a copied token, such as direct ones."""
 RANDOM, PERMUTED, RANDOM_GATE = "likelihood + random latents", "likelihood + permuted latents", "random gate"
@@ -27,7 +28,17 @@ PROCESS, OTHER_PROCESS = "features, process advantage", "process advantage, deal
 SPLIT, OTHER_SPLIT = "features, up to the first error", "first error, that of others"
 NOT_FITTED = (PLAIN, USUAL, ORACLE)
 """Schemes that read nothing."""
-WITHOUT_DICTIONARY = (*NOT_FITTED, LIKELIHOOD, LIKELIHOOD_WRITTEN, TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RESIDUAL)
+WITHOUT_DICTIONARY = (
+    *NOT_FITTED,
+    LIKELIHOOD,
+    LIKELIHOOD_WRITTEN,
+    TEXT_ALONE,
+    FORMAT,
+    COMPLETENESS,
+    TEXT,
+    RESIDUAL,
+    RESIDUAL_INTENTION,
+)
 DESIGNS = (SELECTED, PROCESS, OTHER_PROCESS, SPLIT, OTHER_SPLIT)
 """Other ways to pay by the features, two of them with a control of their own."""
 WITH_DICTIONARY = (
@@ -166,6 +177,8 @@ def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
         TEXT: [likelihood, TextCounts(buckets=32)],
         RESIDUAL: [likelihood, Residual(layer)],
     }
+    if training.scheme == RESIDUAL_INTENTION:
+        return [Residual(layer), _intention_of_residual(world)]
     if training.scheme in without:
         return without[training.scheme]
     assert training.dictionary is not None
@@ -193,6 +206,15 @@ def _latents_and_intention(world: World, number: int, seed: int | None) -> tuple
     if seed is None:
         return latents, intention
     return random_latents(latents, base, answers, seed), random_intention(intention, base, answers, seed)
+
+
+@lru_cache(maxsize=4)
+def _intention_of_residual(world: World) -> Any:
+    from interp.readouts import Intention
+    from interp.readouts.controls import residual_dictionary
+
+    base, layer = world.base(), world.config.layer
+    return Intention.fit(residual_dictionary(base.d_model, layer), layer, base, world.base_answers())
 
 
 # --- one run -----------------------------------------------------------------------------------------------------

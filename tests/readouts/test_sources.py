@@ -102,6 +102,11 @@ def test_the_parser_says_format_and_whether_all_steps_are_there():
     assert columns.x_BF[3, :2].tolist() == [0, 1] and columns.x_BF[3, 2:].isnan().all()
 
 
+def test_the_codes_of_a_dictionary_that_loses_nothing_are_the_residual():
+    x_ND, whole = torch.randn(5, 8), controls.residual_dictionary(8, 2)
+    assert torch.equal(whole.reconstruct(x_ND), x_ND) and (whole.encode(x_ND) > 0).sum(1).tolist() == [8] * 5
+
+
 def test_a_text_without_a_token_of_some_roles_cannot_be_read_and_any_other_says_nothing():
     rows = [
         make_rollout(1, roles=("carry", "end")),

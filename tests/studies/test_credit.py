@@ -37,6 +37,7 @@ from interp.studies.credit_runs import (
     RANDOM,
     RANDOM_GATE,
     RANDOM_INTENTION,
+    RESIDUAL_INTENTION,
     SELECTED,
     SPLIT,
     STRENGTHS,
@@ -60,7 +61,7 @@ from interp.studies.results import Observation, Results
 from interp.studies.runner import Row
 from interp.tsae import TSAE
 
-WRITTEN = (INTENTION, RANDOM_INTENTION, LIKELIHOOD_WRITTEN, LATENTS_WRITTEN)
+WRITTEN = (INTENTION, RANDOM_INTENTION, RESIDUAL_INTENTION, LIKELIHOOD_WRITTEN, LATENTS_WRITTEN)
 KINDS = {
     RANDOM_GATE: RandomGate, PROCESS: ProcessAdvantage, OTHER_PROCESS: ProcessAdvantage, SPLIT: FirstErrorReadout,
     OTHER_SPLIT: FirstErrorReadout,
@@ -210,6 +211,7 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
         reads[scheme] = [source.name for source in readout.sources]
     (_, n_labels), (_, with_copies) = sorted(labels)
     assert with_copies < n_labels, "a direct answer copies nothing: what was to be copied cannot be read"
+    assert reads[RESIDUAL_INTENTION] == ["residual", "intention"]
     assert reads[LIKELIHOOD_WRITTEN] == [*reads[LIKELIHOOD], "with roles"]
     assert reads[LATENTS_WRITTEN] == [*reads[LATENTS_ALONE], "with roles"]
     assert {reads[scheme][0] for scheme in reads if scheme.startswith("likelihood")} == {"likelihood"}
