@@ -36,7 +36,7 @@ from interp.studies.runner import Row
 class CreditConfig(TrainingConfig):
     seeds: Count = 6
     """Bases: the unit of evidence. More trainings of one base would not say how bases differ."""
-    repeats: Count = 3
+    repeats: Count = 2
     """Trainings of every scheme from each base. The features are trained so often with each dictionary."""
 
 
