@@ -129,7 +129,7 @@ def _dictionaries(scheme: str, problems: str, run: int, config: "CreditConfig") 
 def scheme_of(training: Training, world: World, base: "Policy", audits: int = 8) -> "CreditScheme | None":
     """The credit of a training. All that are refitted audit as many successes, of those that they can read."""
     from interp.credit import FirstErrorReadout, ProcessAdvantage, RandomGate, ReadoutCredit, StepValidity
-    from interp.readouts import STEP_END, Latents, label_rollouts, with_base_rate
+    from interp.readouts import label_rollouts, with_base_rate
 
     if training.scheme in NOT_FITTED:
         return StepValidity(weights=False) if training.scheme == ORACLE else None
@@ -148,10 +148,17 @@ def scheme_of(training: Training, world: World, base: "Policy", audits: int = 8)
         score = replace(credit, threshold=0.0)
         return ProcessAdvantage(score if training.scheme == PROCESS else RandomGate(score, training.run))
     if training.scheme in (SPLIT, OTHER_SPLIT):
-        at_ends = [replace(one, selector=STEP_END) if isinstance(one, Latents) else one for one in sources]
+        at_ends = at_step_ends(sources)
         control_seed = training.run if training.scheme == OTHER_SPLIT else None
         return FirstErrorReadout(at_ends, gate=credit, audits=audits, ridge=config.ridge, control_seed=control_seed)
     return credit
+
+
+def at_step_ends(sources: Sequence[Any]) -> list[Any]:
+    """The same sources, with latents read at the end of each step."""
+    from interp.readouts import STEP_END, Latents
+
+    return [replace(one, selector=STEP_END) if isinstance(one, Latents) else one for one in sources]
 
 
 def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:

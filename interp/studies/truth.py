@@ -10,35 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from interp.checks import Count, Range
-from interp.studies.base import Claim, Figure, Study, Table, Verdict, deciding_fields, judge_above
+from interp.studies.base import Figure, Study, Table, deciding_fields
 from interp.studies.credit_world import World, WorldConfig
-from interp.studies.results import Arm, Measure, Observation, Results
+from interp.studies.results import Arm, Observation, Results
 from interp.studies.runner import Row
-from interp.studies.truth_columns import ALONE, BESIDE, COUNTS, LATENTS, READ, name_of
+from interp.studies.truth_claims import AUROCS, CLAIMS, DEEP, NAMES, PAID, SPEARMAN, VALID_SHARE, at, measured
+from interp.studies.truth_columns import ALONE, BESIDE, COUNTS, READ, name_of
 from interp.studies.truth_columns import NAMES as COLUMNS
-from interp.studies.truth_columns import RANDOM as RANDOM_LATENTS
-from interp.studies.truth_runs import (
-    ENTROPY,
-    FEATURES,
-    GATES,
-    INPUT_GRADIENT,
-    KTAE,
-    LEVELS,
-    LIKELIHOOD,
-    MONTE_CARLO,
-    POSITION_MATCHED,
-    RANDOM,
-    TEXT,
-    WEIGHTS,
-    measure_level,
-)
+from interp.studies.truth_runs import GATES, LEVELS, WEIGHTS, measure_level
 
-DEEP, MIDDLE = "deep", "middle"
 TEXT_OF_FIGURES = "Means over bases, 95% intervals (Student's)."
 
 
 @dataclass(frozen=True)
 class TruthConfig(WorldConfig):
+    seeds: Count = 6
+    """Bases: the unit of evidence."""
     problems: Count = 60
     """Held-out problems of each level whose steps are measured."""
     group: Annotated[int, Range(2, 100_000)] = 8
@@ -49,162 +36,8 @@ class TruthConfig(WorldConfig):
     """Held-out problems of each level whose successes are paid by the gates."""
     gate_group: Annotated[int, Range(2, 100_000)] = 32
     """Rollouts per problem for them."""
-
-
-# --- measures --------------------------------------------------------------------------------------------------------
-
-
-def measured(name: str) -> Measure:
-    return Measure(name, lambda record: record.get(name), -1.0, 1.0)
-
-
-SPEARMAN = measured("spearman")
-PRECISION = measured("precision")
-VALID_SHARE = measured("valid share of the pay")
-PAID = measured("valid successes paid")
-AUROCS = (measured(ALONE), measured(BESIDE))
-NAMES = ("spearman", "precision", "sign agreement", "mass on decisive", "mass on shortcut", "mass on filler")
-
-
-def at(scheme: str, level: str) -> str:
-    """The arm of a scheme on the problems of a level."""
-    return f"{scheme}, {level}"
-
-
-# --- claims, each after its rule in code -----------------------------------------------------------------------------
-
-
-def follows_the_truth(scheme: str) -> Any:
-    def rule(results: Results) -> Verdict:
-        deciding = results.difference(at(scheme, MIDDLE), at(RANDOM, MIDDLE), SPEARMAN)
-        beside = {
-            f"{scheme} minus {RANDOM}, {level}": results.difference(at(scheme, level), at(RANDOM, level), SPEARMAN)
-            for level in LEVELS
-            if level != MIDDLE
-        }
-        return judge_above([deciding], {f"{scheme} minus {RANDOM}, {MIDDLE}": deciding}, beside=beside)
-
-    return rule
-
-
-def beats_its_positions(results: Results) -> Verdict:
-    difference = results.difference(at(ENTROPY, MIDDLE), at(POSITION_MATCHED, MIDDLE), SPEARMAN)
-    return judge_above([difference], {f"{ENTROPY} minus {POSITION_MATCHED}, {MIDDLE}": difference})
-
-
-def pays_better(other: str) -> Any:
-    def rule(results: Results) -> Verdict:
-        measures = {
-            f"{FEATURES} minus {other}, {DEEP}: {measure.name}": results.difference(
-                at(FEATURES, DEEP), at(other, DEEP), measure
-            )
-            for measure in (VALID_SHARE, PAID)
-        }
-        return judge_above(list(measures.values())[:1], measures)
-
-    return rule
-
-
-def tells_better(measure: Measure) -> Any:
-    """A rule: the best few latents tell valid from lucky better than as many random directions."""
-
-    def rule(results: Results) -> Verdict:
-        differences = {
-            count: results.difference(
-                at(name_of(LATENTS, count), DEEP), at(name_of(RANDOM_LATENTS, count), DEEP), measure
-            )
-            for count in (*COUNTS, None)
-        }
-        named = {f"{name_of(LATENTS, n)} minus random: {measure.name}": one for n, one in differences.items()}
-        deciding = f"{name_of(LATENTS, FEW)} minus random: {measure.name}"
-        beside = {name: one for name, one in named.items() if name != deciding}
-        return judge_above([named[deciding]], {deciding: named[deciding]}, beside=beside)
-
-    return rule
-
-
-FEW = 8
-"""Latents that are few enough to be looked at."""
-FEW_LABELS = "Readouts are fitted on labels of the base alone, most of them of shallower problems."
-UNIT = "Three bases: Student's t takes them to have one mode."
-RULE = (
-    "Rank correlation between the mean weight of a segment and the size of its delta V, on problems of middle depth, "
-    "less that of random token weights. Supported: the interval over bases lies above zero. Not supported: below. Else "
-    "inconclusive."
-)
-CLAIMS = (
-    Claim(
-        "monte-carlo-finds-it",
-        "Nine continuations of each step are enough to find the steps that decide.",
-        "Yes, about 0.4 above random weights.",
-        RULE,
-        follows_the_truth(MONTE_CARLO),
-        (UNIT,),
-    ),
-    Claim(
-        "entropy-finds-it",
-        "The tokens of highest entropy are where the outcome is decided.",
-        "No more than their positions: operators after a separator are uncertain and decide in one.",
-        "Rank correlation as above, entropy less random tokens at the same positions. The same rule.",
-        beats_its_positions,
-        (UNIT,),
-    ),
-    Claim(
-        "ktae-finds-it",
-        "Statistics of tokens in right and wrong rollouts of a group find the steps that decide.",
-        "No: the numbers of a chain mean nothing outside their place.",
-        RULE,
-        follows_the_truth(KTAE),
-        (UNIT,),
-    ),
-    Claim(
-        "gradient-finds-it",
-        "The gradient of the answer's log-probability finds the steps that decide.",
-        "Inconclusive: it points at the last results, which decide rarely.",
-        RULE,
-        follows_the_truth(INPUT_GRADIENT),
-        (UNIT,),
-    ),
-    Claim(
-        "features-pay-valid",
-        "On deep problems a gate by latents beside the likelihood pays valid successes a larger share than the "
-        "likelihood alone.",
-        "Yes.",
-        "Valid share of the pay, before any audit. Supported: the interval over bases of the difference lies above "
-        "zero. Not supported: below. Else inconclusive.",
-        pays_better(LIKELIHOOD),
-        (UNIT, FEW_LABELS),
-    ),
-    Claim(
-        "features-pay-better-than-text",
-        "The same against the text beside the likelihood.",
-        "No: counts of tokens say whether a chain is complete.",
-        "The same rule.",
-        pays_better(TEXT),
-        (UNIT,),
-    ),
-    Claim(
-        "few-latents-beat-random",
-        "Eight latents, chosen by labels and read alone, tell valid deep answers from lucky ones better than eight "
-        "random directions that are chosen in the same way.",
-        "Yes, by about 0.1: a sparse direction holds more of it than a random one.",
-        "AUROC among the successes on deep problems, means over dictionaries. Supported: the interval over bases of "
-        "the difference lies above zero. Not supported: below. Else inconclusive.",
-        tells_better(AUROCS[0]),
-        (UNIT, FEW_LABELS),
-    ),
-    Claim(
-        "few-latents-beat-random-beside-likelihood",
-        "The same beside the likelihood.",
-        "Inconclusive: of what the likelihood leaves open, random directions tell about as much.",
-        "The same rule.",
-        tells_better(AUROCS[1]),
-        (UNIT, FEW_LABELS),
-    ),
-)
-
-
-# --- the study -------------------------------------------------------------------------------------------------------
+    threshold: Annotated[float, Range(0, 1000)] = 0.5
+    """Of every gate, in units of the mean: the higher it is, the larger is the valid share of what any gate pays."""
 
 
 class CreditTruth(Study[TruthConfig]):
@@ -253,13 +86,17 @@ class CreditTruth(Study[TruthConfig]):
 level (shallow, middle, deep), {config.group} rollouts each, the value of the prompt and of the text after every step is
 measured by {config.continuations} continuations by the base. A segment is a step, or what comes after the last one. It
 is decisive if its delta V is at least 0.1 and two standard errors from zero; a shortcut if it is not and does work that
-was not due, or answers before the work was done; else filler.
+was not due, or answers before the work was done; else filler. Segments of a group in which all rewards are equal are
+left out: no credit acts there. *early* segments begin in the first half of their rollout, *late* ones in the second.
+*up to the first error* weighs a success up to its first step that is probably wrong, as read in each part; its readouts
+are fitted on the labels of the gates.
 
-Gates are asked on {config.gate_problems} problems of each level, {config.gate_group} rollouts each. Their readouts are
-fitted on labels of the base, before any audit, and those with latents on {config.dictionaries} dictionaries, whose
-numbers are averaged. On the same labels, columns of the residual, latents and random directions are chosen one after
-the other, each as the one that goes best with what the regression on those before leaves unexplained. A regression on
-them is measured on the successes that the gates pay. Intervals are over bases."""
+Gates are asked on {config.gate_problems} problems of each level, {config.gate_group} rollouts each, all with the
+threshold {config.threshold:g}. Their readouts are fitted on labels of the base, before any audit, and those with
+latents on {config.dictionaries} dictionaries, whose numbers are averaged. On the same labels, columns of the residual,
+latents and random directions are chosen one after the other, each as the one that goes best with what the regression
+on those before leaves unexplained. A regression on them is measured on the successes that the gates pay. Intervals are
+over bases."""
 
     def tables(self, results: Results, config: TruthConfig) -> list[Table]:
         from interp.studies.report import cell

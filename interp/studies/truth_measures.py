@@ -39,14 +39,21 @@ class Segments:
     """Sum of the weights of its tokens, times the size of the rollout's advantage."""
     sign_N: Float[ndarray, " N"]
     """Sign of the rollout's advantage."""
+    is_late_N: Bool[ndarray, " N"]
+    """Whether it begins in the second half of its rollout."""
 
 
 def segments(
     batch: "RolloutBatch", credit: "Credit", advantages_BL: Any, values: "Sequence[RolloutValues]", measure: Any
 ) -> Segments:
-    """The segments of a batch under a scheme's credit and the advantages that come of it."""
-    rows: list[tuple[float, str, float, float, float]] = []
+    """The segments of a batch under a scheme's credit and the advantages that come of it. Those of rollouts whose group
+    has one reward are left out: no credit acts there."""
+    rows: list[tuple[float, str, float, float, float, bool]] = []
+    rewards_PG = batch.rewards_B.view(-1, batch.group)
+    has_signal_B = (rewards_PG != rewards_PG[:, :1]).any(1).repeat_interleave(batch.group)
     for index, (rollout, own) in enumerate(zip(batch.rollouts, values, strict=True)):
+        if not has_signal_B[index]:
+            continue
         errors, weights = own.delta_errors(measure), credit.weights_BL[index].tolist()
         advantage = advantages_BL[index, : len(rollout.tokens)].abs().mean() if rollout.tokens else 0.0
         sign = float(advantages_BL[index].sum().sign())
@@ -54,9 +61,9 @@ def segments(
         for (start, end), delta, error in zip(spans, own.deltas(measure), errors, strict=True):
             kind = kind_of(rollout, start, end, delta, error)
             total = sum(weights[start:end])
-            rows.append((delta, kind, total / (end - start), total * float(advantage), sign))
-    columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0)] * 5
-    return Segments(columns[0], columns[1], columns[2], columns[3], columns[4])
+            is_late = 2 * start >= len(rollout.tokens)
+            rows.append((delta, kind, total / (end - start), total * float(advantage), sign, is_late))
+    return Segments(*(np.array([row[at] for row in rows]) for at in range(6)))
 
 
 def kind_of(rollout: "Rollout", start: int, end: int, delta: float, error: float) -> str:
@@ -70,12 +77,15 @@ def kind_of(rollout: "Rollout", start: int, end: int, delta: float, error: float
 
 
 def agreement(one: Segments) -> dict[str, float | None]:
-    """How a scheme's weights agree with the truth."""
+    """How a scheme's weights agree with the truth, over all segments, early ones and late ones."""
     size_N = np.abs(one.delta_N)
     total = one.mass_N.sum()
     decisive_N = one.kind_N == DECISIVE
+    is_late_N = one.is_late_N.astype(bool)
+    halves = {"early": ~is_late_N, "late": is_late_N}
     return {
         "spearman": spearman(one.weight_N, size_N),
+        **{f"spearman, {name}": spearman(one.weight_N[is_in_N], size_N[is_in_N]) for name, is_in_N in halves.items()},
         "precision": precision_at_top(one.weight_N, size_N),
         "sign agreement": _share(np.sign(one.delta_N[decisive_N]) == one.sign_N[decisive_N], one.mass_N[decisive_N]),
         **{f"mass on {kind}": float(one.mass_N[one.kind_N == kind].sum() / total) if total else None for kind in KINDS},

@@ -1,5 +1,6 @@
 """One run of the credit-truth study: the values of the steps of some rollouts, and every scheme's credit for them."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from interp.studies.credit_measures import mean_or_none
@@ -9,17 +10,21 @@ from interp.studies.credit_runs import (
     FORMAT,
     INTENTION,
     LATENTS_ALONE,
+    LATENTS_WRITTEN,
     LIKELIHOOD,
+    LIKELIHOOD_WRITTEN,
     PRE_ACTIVATIONS,
     RANDOM_GATE,
     RANDOM_INTENTION,
     RESIDUAL,
+    RESIDUAL_INTENTION,
     TEXT,
     TEXT_ALONE,
     WITH_DICTIONARY,
     Training,
+    at_step_ends,
     scheme_of,
-    strength_of,
+    sources_of,
 )
 from interp.studies.credit_runs import RANDOM as RANDOM_LATENTS
 from interp.studies.credit_world import World
@@ -36,12 +41,16 @@ LEVELS = ("shallow", "middle", "deep")
 UNIFORM, ENTROPY, RANDOM, POSITION_MATCHED = "uniform", "entropy", "random", "position-matched"
 KTAE, INPUT_GRADIENT, MONTE_CARLO = "ktae", "input-gradient", "monte-carlo"
 FIRST_ERROR, STEP_VALIDITY = "first-error", "step-validity-weights"
-WEIGHTS = (
-    UNIFORM, RANDOM, POSITION_MATCHED, ENTROPY, KTAE, INPUT_GRADIENT, MONTE_CARLO, FIRST_ERROR, STEP_VALIDITY,
-)  # fmt: skip
+NAMED = (UNIFORM, RANDOM, POSITION_MATCHED, ENTROPY, KTAE, INPUT_GRADIENT, MONTE_CARLO, FIRST_ERROR, STEP_VALIDITY)
+"""Schemes that read no readout, by their names in `interp.credit`."""
+SPLIT, SPLIT_OF_OTHERS = "features, up to the first error", "first error, that of others"
+SPLIT_BY_LIKELIHOOD = "likelihood, up to the first error"
+SPLITS = {SPLIT: FEATURES, SPLIT_OF_OTHERS: FEATURES, SPLIT_BY_LIKELIHOOD: LIKELIHOOD}
+"""Schemes that weigh a success up to its first error, each by the scheme whose sources read it."""
+WEIGHTS = (*NAMED, *SPLITS)
 GATES = (
-    LIKELIHOOD, TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RESIDUAL, FEATURES, PRE_ACTIVATIONS, RANDOM_LATENTS,
-    LATENTS_ALONE, INTENTION, RANDOM_INTENTION, RANDOM_GATE,
+    LIKELIHOOD, LIKELIHOOD_WRITTEN, TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RESIDUAL, FEATURES, PRE_ACTIVATIONS,
+    RANDOM_LATENTS, LATENTS_ALONE, LATENTS_WRITTEN, INTENTION, RANDOM_INTENTION, RESIDUAL_INTENTION, RANDOM_GATE,
 )  # fmt: skip
 
 
@@ -77,10 +86,29 @@ def measure_weights(
     batch = RolloutBatch.from_rollouts(rows, config.group, policy=base, base=base, seed=world.seed)
     measured: dict[str, dict[str, float | None]] = {}
     for name in WEIGHTS:
-        scheme = make_scheme(name, task=task, sampling=sampling)
-        assigned = assign_advantages(batch, scheme, OBJECTIVES["grpo"], sampling.max_new_tokens)
-        measured[name] = agreement(segments(batch, assigned.credit, assigned.advantages_BL, values, "reward"))
+        schemes = (
+            _splits(name, world, base, config) if name in SPLITS else [make_scheme(name, task=task, sampling=sampling)]
+        )
+        agreements = []
+        for scheme in schemes:
+            assigned = assign_advantages(batch, scheme, OBJECTIVES["grpo"], sampling.max_new_tokens)
+            agreements.append(agreement(segments(batch, assigned.credit, assigned.advantages_BL, values, "reward")))
+        measured[name] = _means(agreements)
     return measured
+
+
+def _splits(name: str, world: World, base: "Policy", config: "TruthConfig") -> "list[CreditScheme]":
+    """Weights up to the first error, one scheme for each dictionary that is read."""
+    from interp.credit import FirstErrorReadout
+    from interp.readouts import label_parts
+
+    schemes: list[CreditScheme] = []
+    for number in _dictionaries(SPLITS[name], config):
+        sources = at_step_ends(sources_of(Training(SPLITS[name], "", 0, number), world, base))
+        labels = label_parts(sources, base, world.labelled_answers())
+        control_seed = (number or 0) if name == SPLIT_OF_OTHERS else None
+        schemes.append(FirstErrorReadout(sources, ridge=config.ridge, labels=labels, control_seed=control_seed))
+    return schemes
 
 
 def measure_gates(
@@ -91,26 +119,30 @@ def measure_gates(
     batch = RolloutBatch.from_rollouts(rows, config.gate_group, policy=base, base=base, seed=world.seed)
     measured: dict[str, dict[str, float | None]] = {}
     for name in GATES:
-        numbers = range(config.dictionaries) if name in WITH_DICTIONARY else (None,)
-        payments = [
-            _payment(scheme_of(Training(name, level, 0, number, strength_of(name)), world, base), batch)
-            for number in numbers
-        ]
-        measured[name] = {key: mean_or_none([one[key] for one in payments]) for key in payments[0]}
+        trainings = [Training(name, level, 0, number, config.threshold) for number in _dictionaries(name, config)]
+        measured[name] = _means([measure_payment(scheme_of(one, world, base), batch) for one in trainings])
     return measured
 
 
-def _payment(scheme: "CreditScheme | None", batch: "RolloutBatch") -> dict[str, float | None]:
+def measure_payment(scheme: "CreditScheme | None", batch: "RolloutBatch") -> dict[str, float | None]:
+    """What the gate of a scheme pays. A success that is screened out is paid nothing."""
+    import numpy as np
+
     from interp.studies.truth_measures import payment
 
     assert scheme is not None
     credit = scheme(batch).validate(batch)
-    is_valid_B = (batch.rewards_B > 0) & (batch.per_token(_valid_tokens).sum(1) > 0)
-    return payment(credit.gate_B.numpy(), (batch.rewards_B > 0).numpy(), is_valid_B.numpy())
+    gate_B = credit.gate_B if credit.counts_B is None else credit.gate_B * credit.counts_B
+    is_valid_B = np.array([bool(rollout.valid) for rollout in batch.rollouts])
+    return payment(gate_B.numpy(), (batch.rewards_B > 0).numpy(), is_valid_B)
 
 
-def _valid_tokens(rollout: Any) -> list[float]:
-    return [float(bool(rollout.valid))] * len(rollout.tokens)
+def _dictionaries(scheme: str, config: "TruthConfig") -> Sequence[int | None]:
+    return range(config.dictionaries) if scheme in WITH_DICTIONARY else (None,)
+
+
+def _means(records: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    return {key: mean_or_none([one[key] for one in records]) for key in records[0]}
 
 
 def _roll_out(world: World, base: "Policy", level: str, problems: int, group: int, purpose: str) -> "list[Rollout]":

@@ -5,7 +5,7 @@ import torch
 
 from interp.readouts import Columns, Labels
 from interp.studies.results import Observation, Results
-from interp.studies.truth import AUROCS, DEEP, FEW, at, tells_better
+from interp.studies.truth_claims import AUROCS, DEEP, FEW, at, tells_better
 from interp.studies.truth_columns import ALONE, LATENTS, RANDOM, Question, name_of
 
 VALID = torch.tensor([True, True, True, False, False, False])

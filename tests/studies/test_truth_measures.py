@@ -1,5 +1,7 @@
 """Credit against measured values, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,14 @@ from hypothesis import strategies as st
 from interp.credit import Credit, RolloutBatch
 from interp.rollouts.prefix_values import PrefixValue, RolloutValues
 from interp.studies.truth_measures import agreement, kind_of, payment, precision_at_top, segments, spearman
+from interp.studies.truth_runs import measure_payment
 
 
 def value(reward: float, error: float = 0.01) -> PrefixValue:
     return PrefixValue(reward, error, 64, reward, error, 64)
 
 
+PAIRS = (("p", 0, 1), ("p", 1, 0), ("q", 0, 1), ("q", 1, 1))
 STEPS = [(0, 2, True, True), (2, 4, True, False)]
 
 
@@ -67,9 +71,28 @@ def test_mass_sign_and_weights_of_segments():
     assert one.weight_N.tolist() == [2, 0, 1, 1] and one.sign_N.tolist() == [1, 1, 1, -1]
     assert one.mass_N.tolist() == pytest.approx([2, 0, 1, 1])
     assert one.kind_N.tolist() == ["decisive", "shortcut", "decisive", "decisive"]
+    assert one.is_late_N.tolist() == [False, False, True, False]
     result = agreement(one)
     assert result["sign agreement"] == result["mass on decisive"] == 1 and result["mass on filler"] == 0
     assert result["spearman"] == pytest.approx(1)  # both rank the segments 4, 1, 2.5, 2.5
+
+
+def test_segments_of_groups_with_one_reward_are_left_out():
+    rows = [
+        make_rollout(reward, length=2, depth=2, problem=problem, sample=sample) for problem, sample, reward in PAIRS
+    ]
+    batch = RolloutBatch.from_rollouts(rows, 2)
+    values = [RolloutValues("hand", 0, row.problem, 0, (0, 2), (value(0.5), value(row.reward, 0.0))) for row in rows]
+    one = segments(batch, Credit.uniform(batch), torch.ones(4, 2), values, "reward")
+    assert one.delta_N.tolist() == [0.5, -0.5]
+
+
+def test_a_success_that_is_screened_out_is_paid_nothing():
+    rows = [make_rollout(1, valid=True), make_rollout(1), make_rollout(1), make_rollout(0)]
+    batch = RolloutBatch.from_rollouts(rows, 4)
+    screens = torch.tensor([True, True, False, True])
+    paid = measure_payment(lambda _: replace(Credit.uniform(batch), counts_B=screens), batch)
+    assert paid["valid share of the pay"] == pytest.approx(1 / 2)
 
 
 def test_what_a_gate_pays_to_valid_successes():
