@@ -102,7 +102,9 @@ def keeps_the_skill(results: Results) -> Verdict:
     return judge_above(list(change.values()), change, beside=beside)
 
 
-UNIT = "Six bases: Student's t takes them to have one mode. Runs and dictionaries of a base are averaged first."
+UNIT = (
+    "A base is the unit: Student's t takes bases to have one mode. Runs and dictionaries of a base are averaged first."
+)
 ORGANISM = "An organism of 0.2 million parameters, on whose task every step can be verified."
 SCREENED = (
     "A success without a copied token, such as a direct answer, cannot be read: it takes no part and is not audited, "

@@ -49,7 +49,7 @@ def credit_does_more(results: Results) -> Verdict:
     return judge_above(list(differences.values()), differences, beside=beside)
 
 
-def features_add_to_pairs(results: Results) -> Verdict:
+def credit_adds_to_pairs(results: Results) -> Verdict:
     """The best credit against the likelihood, each with the same strategy, wherever both were run."""
     pairs = {one: (arm_name(one, BEST), arm_name(one, LIKELIHOOD)) for one in STRATEGIES}
     differences = {
@@ -82,7 +82,8 @@ def keeps_skill(results: Results) -> Verdict:
 
 ON_HARD_PROBLEMS = (BACKWARD, HINTS, DYNAMIC, REPLAY)
 """Strategies whose problems are hard from the first step on."""
-UNIT = "Three bases: Student's t takes them to have one mode. Runs of a base are averaged first."
+UNIT = "A base is the unit: Student's t takes bases to have one mode. Runs of a base are averaged first."
+DICTIONARY = "The tokens on which a dictionary is fitted are no part of the price: one serves all runs of a base."
 ORGANISM = (
     "An organism of 0.2 million parameters, on whose task every step can be verified. A third of its answers to hard "
     "problems are right by luck, so that most groups have different rewards from the first step on."
@@ -166,18 +167,18 @@ CLAIMS = (
         "five strategies without credit. Supported: all five intervals over bases lie above zero. Not supported: one "
         "lies below. Else inconclusive.",
         credit_does_more,
-        (UNIT, ORGANISM, "The credit has labels, and of the strategies only replay and hints have."),
+        (UNIT, ORGANISM, DICTIONARY, "The credit has labels, and of the strategies only replay and hints have."),
     ),
     Claim(
-        "features-add-to-pairs",
-        "With the same strategy, the best credit does more than the likelihood alone: what the features add remains.",
+        "credit-adds-to-pairs",
+        "With the same strategy, the best credit does more than the likelihood alone: what else it reads adds to it.",
         "Inconclusive: about 0.03, less than without a strategy, for a strategy gives the likelihood valid successes "
         "to learn from.",
         "The same measure, best credit minus likelihood, with each strategy of `likelihood_with`. Supported: every "
         "interval over bases lies above zero. Not supported: one lies below. Else, or where the best credit is the "
         "likelihood, inconclusive.",
-        features_add_to_pairs,
-        (UNIT, ORGANISM, "The strategy was chosen before the runs, by the trainings on the shipped base."),
+        credit_adds_to_pairs,
+        (UNIT, ORGANISM, DICTIONARY, "The strategy was chosen before the runs, by the trainings on the shipped base."),
     ),
     Claim(
         "strategies-lose-skill",
