@@ -28,6 +28,8 @@ class MonitorArgs(Args):
     """Steps between the measurements of monitors that read policies."""
     judge_tsae: Path | None = None
     """The dictionary of the judge: of the same layer as --tsae, fitted with another --seed."""
+    judge_readout: Path | None = None
+    """With --readout: what `interp readout` saved with the same settings and this dictionary."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,6 +37,8 @@ class MonitorArgs(Args):
             raise BadInput(
                 f"--monitors {JUDGE} and --judge-tsae go together: expected both or neither, got one of them"
             )
+        if self.judge_readout is not None and self.judge_tsae is None:
+            raise BadInput("--judge-readout is read with its dictionary: expected --judge-tsae too, got none")
         if self.on_alarm == "stop" and not self.monitors:
             raise BadInput(f"--on-alarm stop is for --monitors: expected some, such as {USUAL}, got none")
 
@@ -44,4 +48,10 @@ class MonitorArgs(Args):
             return ()
         from interp.monitors import make_monitors
 
-        return make_monitors(self.monitors, credit, judge_tsae=self.judge_tsae, every=self.monitor_every)
+        return make_monitors(
+            self.monitors,
+            credit,
+            judge_tsae=self.judge_tsae,
+            judge_readout=self.judge_readout,
+            every=self.monitor_every,
+        )

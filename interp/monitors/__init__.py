@@ -18,9 +18,16 @@ from interp.lazy import lazy_exports
 if TYPE_CHECKING:
     from interp.monitors.base import Measurement, Monitor, MonitoredRun, MonitoredStep
     from interp.monitors.causal_effect import CausalEffect
-    from interp.monitors.drift import Drift, entropy_drift, length_drift, lucky_drift, malformed_drift
+    from interp.monitors.drift import (
+        Drift,
+        entropy_drift,
+        length_drift,
+        lucky_drift,
+        malformed_drift,
+        outside_drift,
+    )
     from interp.monitors.frozen_live import FrozenLive
-    from interp.monitors.judge import Judge, judge_over
+    from interp.monitors.judge import Judge, judge_by, judge_over
     from interp.monitors.pay_precision import PayPrecision
     from interp.monitors.registry import make_monitors, usual_monitors
     from interp.monitors.watch import Alarm, Watch
@@ -38,11 +45,13 @@ __all__ = [
     "PayPrecision",
     "Watch",
     "entropy_drift",
+    "judge_by",
     "judge_over",
     "length_drift",
     "lucky_drift",
     "make_monitors",
     "malformed_drift",
+    "outside_drift",
     "usual_monitors",
 ]
 __getattr__ = lazy_exports(
@@ -58,8 +67,10 @@ __getattr__ = lazy_exports(
         "length_drift": "interp.monitors.drift",
         "lucky_drift": "interp.monitors.drift",
         "malformed_drift": "interp.monitors.drift",
+        "outside_drift": "interp.monitors.drift",
         "FrozenLive": "interp.monitors.frozen_live",
         "Judge": "interp.monitors.judge",
+        "judge_by": "interp.monitors.judge",
         "judge_over": "interp.monitors.judge",
         "PayPrecision": "interp.monitors.pay_precision",
         "make_monitors": "interp.monitors.registry",

@@ -140,6 +140,11 @@ def malformed_drift() -> Drift:
     return Drift("malformed_share", "malformed_drift", "up", least=0.05)
 
 
+def outside_drift() -> Drift:
+    """Five percent or more of the successes leave the range of texts that the readout, or its dictionary, knows."""
+    return Drift("outside_share", "outside_drift", "up", least=0.05)
+
+
 def lucky_drift() -> Drift:
     """Five percent or more of the rewarded answers become lucky. Silent where the task judges no steps."""
     return Drift("lucky_share", "lucky_drift", "up", least=0.05)

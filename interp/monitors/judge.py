@@ -30,6 +30,7 @@ from interp.credit.base import Credit
 from interp.credit.readout import ReadoutCredit
 from interp.monitors.base import Measurement, MonitoredRun, MonitoredStep
 from interp.monitors.paid import expect_readout, is_due, own_successes, rank_correlation
+from interp.readouts.readout import Readout
 from interp.readouts.sources import Latents
 from interp.tsae import TSAE
 
@@ -45,8 +46,8 @@ def judge_over(credit: ReadoutCredit, tsae: TSAE) -> ReadoutCredit:
     if len(credit.labels):
         raise BadInput(
             f"expected a readout without labels from before the run, got one with {len(credit.labels)}, which were read"
-            " with its own dictionary: have the judge's sources read the same rollouts (interp.readouts.label_rollouts)"
-            " and make Judge(ReadoutCredit(sources, labels=labels))"
+            " with its own dictionary: fit a readout of the same answers with the judge's dictionary (interp readout "
+            "--tsae, the other settings as they were) and give it too (--judge-readout; Python: judge_by)"
         )
     if others := [source.name for source in credit.sources if hasattr(source, "tsae") and type(source) is not Latents]:
         raise BadInput(f"expected a readout whose dictionary can be exchanged, got one that reads {', '.join(others)}: "
@@ -61,12 +62,22 @@ def judge_over(credit: ReadoutCredit, tsae: TSAE) -> ReadoutCredit:
     return replace(credit, sources=sources, text_range=None, error_range=None)
 
 
+def judge_by(credit: ReadoutCredit, readout: Readout) -> ReadoutCredit:
+    """Credit by a second readout, with the settings of the one that pays. Its labels are the same answers, read with
+    the judge's own dictionary."""
+    if not isinstance(credit, ReadoutCredit):
+        raise BadInput(f"expected credit by a readout, got {type(credit).__name__}: leave the judge out")
+    shared = {name: getattr(credit, name) for name in SHARED}
+    return ReadoutCredit(readout.sources, labels=readout.labels, **shared)
+
+
 @dataclass(eq=False)
 class Judge:
     """Compares what a readout pays with what a second one, the judge, would pay."""
 
     readout: ReadoutCredit
-    """The judge. `judge_over(credit, tsae)` makes one."""
+    """The judge. `judge_over(credit, tsae)` makes one, and, where the credit begins with labels,
+    `judge_by(credit, readout)`."""
     every: Count = 5
     """Steps between comparisons."""
     limit: Annotated[float, Range(-1, 1)] = 0.25

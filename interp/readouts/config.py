@@ -10,11 +10,14 @@ from interp.policy.prompts import PromptFormat
 
 @dataclass(frozen=True)
 class ReadoutConfig(PromptFormat):
+    """How a readout is fitted, calibrated and tested."""
+
     levels: tuple[Depth | Name, ...] = ()
     """Depths, or names of levels, on which it is to be used: it is calibrated to the share of valid successes there,
     and tested there. Default: every depth of a task that has depths, else all problems."""
     problems: Count = 40
-    """Problems of each depth whose answers are labels, from the training split."""
+    """Problems of each depth whose answers are labels, from the training split. For an intention, the answers to every
+    other problem go into its lens instead."""
     group: Count = 4
     """Answers to each."""
     edits: bool = True

@@ -34,6 +34,7 @@ def fit_readout(
     task: Task,
     config: ReadoutConfig | None = None,
     *,
+    problems: Sequence[Problem] | None = None,
     tsae: TSAE | None = None,
     layer: int | None = None,
     progress: bool = True,
@@ -41,15 +42,22 @@ def fit_readout(
     """A readout of valid among a policy's rewarded answers, tested on held-out problems.
 
     `read` are sources, or their names: likelihood, text, completeness, format, residual; with `tsae` latents,
-    pre-activations, intention. `layer` is where the residual is read, and a dictionary that does not say its own."""
+    pre-activations, intention. `problems`, such as those of a bucket, are where it is to be used, in place of the
+    config's levels: half of them are labels, and the others test it. `layer` is where the residual is read, and a
+    dictionary that does not say its own."""
     layer = tsae.layer if tsae is not None and layer is None else layer
     expect_readable(read, tsae is not None, layer, is_error_read=bool(config and config.error_range))
     recorded = PromptFormat.of_checkpoint(policy.path)
     config = same_prompts(config or ReadoutConfig(), recorded, of="the run of this policy")
-    on_levels = _problems(task, config, "train", config.problems, config.levels)
-    problems = {problem.id: problem for problem in (*_problems(task, config, "train", config.problems), *on_levels)}
-    rollouts = _roll_out(policy, task, list(problems.values()), config, config.group, "labels", progress)
-    sources = [make_source(one, policy, rollouts, tsae, layer) if isinstance(one, str) else one for one in read]
+    used, held_out = _where_used(task, config, problems)
+    others = _problems(task, config, "train", config.problems)
+    asked = {problem.id: problem for problem in (*others, *used)}
+    asked = [problem for name, problem in asked.items() if name not in {problem.id for problem in held_out}]
+    rollouts = _roll_out(policy, task, asked, config, config.group, "labels", progress).rows
+    of_lens, rollouts = _every_other_problem(rollouts) if "intention" in read else ([], rollouts)
+    sources = [
+        make_source(one, policy, of_lens or rollouts, tsae, layer) if isinstance(one, str) else one for one in read
+    ]
     for source in sources:
         source.expect_reader(policy)
     successes = _successes(rollouts, task)
@@ -60,14 +68,14 @@ def fit_readout(
             f"expected rewarded answers of both kinds that can be read, got {int(labels.is_valid_A.sum())} valid of "
             f"{len(labels)}: use more problems (--problems), or levels where the policy is right now and then"
         )
-    rate = _valid_share(successes, {problem.id for problem in on_levels}) if config.rate is None else config.rate
+    rate = _valid_share(successes, {problem.id for problem in used}) if config.rate is None else config.rate
     made_from = {"policy": policy.fingerprint(), "task": task.fingerprint()}
     readout = Readout(
         tuple(sources), with_base_rate(labels, rate, config.weight), config, made_from=made_from,
-        text_range=TextRange.fit(sources, policy, rollouts.rows) if config.text_range else None,
+        text_range=TextRange.fit(sources, policy, rollouts) if config.text_range else None,
         error_range=_error_range(policy, rollouts, tsae, layer) if config.error_range else None,
     )  # fmt: skip
-    return replace(readout, tests=measure_readout(readout, policy, task, progress=progress))
+    return replace(readout, tests=measure_readout(readout, policy, task, held_out, progress=progress))
 
 
 def expect_readable(
@@ -114,6 +122,31 @@ def _problems(task: Task, config: ReadoutConfig, split: str, n: int, levels: Seq
     return select_problems(task, EvaluateConfig(split=split, problems=n, levels=tuple(levels)))
 
 
+def _where_used(
+    task: Task, config: ReadoutConfig, problems: Sequence[Problem] | None
+) -> tuple[list[Problem], list[Problem]]:
+    """Problems like those on which the readout is to be used: some to label, and others to test it on."""
+    if problems is None:
+        return (
+            _problems(task, config, "train", config.problems, config.levels),
+            _problems(task, config, "eval", config.test_problems, config.levels),
+        )
+    if config.levels:
+        raise BadInput("expected problems or levels to say where the readout is to be used, got both")
+    if len(problems) < 2:
+        raise BadInput(f"expected two problems or more, some to label and others to test on; got {len(problems)}")
+    return list(problems[::2][: config.problems]), list(problems[1::2][: config.test_problems])
+
+
+def _every_other_problem(rollouts: Sequence[Rollout]) -> tuple[list[Rollout], list[Rollout]]:
+    """The answers to every other problem, and the rest: a lens knows the answers that it was fitted on too well."""
+    place = {problem: at for at, problem in enumerate(dict.fromkeys(rollout.problem for rollout in rollouts))}
+    halves: tuple[list[Rollout], list[Rollout]] = ([], [])
+    for rollout in rollouts:
+        halves[place[rollout.problem] % 2].append(rollout)
+    return halves
+
+
 def _roll_out(
     policy: Policy, task: Task, problems: list[Problem], config: ReadoutConfig, group: int, purpose: str, progress: bool
 ) -> Rollouts:
@@ -122,7 +155,7 @@ def _roll_out(
     )
 
 
-def _successes(rollouts: Rollouts, task: Task) -> list[Rollout]:
+def _successes(rollouts: Sequence[Rollout], task: Task) -> list[Rollout]:
     """The rewarded answers. A task that judges no steps is refused."""
     successes = [row for row in rollouts if row.reward > 0]
     if successes and all(row.valid is None for row in successes):
@@ -145,19 +178,20 @@ def _valid_share(successes: Sequence[Rollout], problems: set[str]) -> float:
     return (sum(own) + 1) / (len(own) + 2)
 
 
-def _error_range(policy: Policy, rollouts: Rollouts, tsae: TSAE | None, layer: int | None) -> ErrorRange:
+def _error_range(policy: Policy, rollouts: Sequence[Rollout], tsae: TSAE | None, layer: int | None) -> ErrorRange:
     assert tsae is not None and layer is not None, "expect_readable"
-    return ErrorRange.fit(tsae, layer, policy, rollouts.rows)
+    return ErrorRange.fit(tsae, layer, policy, rollouts)
 
 
 # --- the test ----------------------------------------------------------------------------------------------------
 
 
-def measure_readout(readout: Readout, policy: Policy, task: Task, *, progress: bool = True) -> tuple[ReadoutTest, ...]:
-    """How well a readout does on held-out problems of each of its levels, and of all of them."""
+def measure_readout(
+    readout: Readout, policy: Policy, task: Task, problems: Sequence[Problem], *, progress: bool = True
+) -> tuple[ReadoutTest, ...]:
+    """How well a readout does on problems that it was not fitted on: on all of them, and on each level."""
     config = readout.config
-    problems = _problems(task, config, "eval", config.test_problems, config.levels)
-    rollouts = _roll_out(policy, task, problems, config, config.test_group, "test", progress)
+    rollouts = _roll_out(policy, task, list(problems), config, config.test_group, "test", progress)
     successes = [row for row in rollouts if row.reward > 0 and row.valid is not None]
     log_odds = readout.log_odds(policy, successes).numpy() if successes else np.zeros(0)
     level_B = [row.level if row.depth is None else row.depth for row in successes]
@@ -173,8 +207,9 @@ def _test(level: str, successes: Sequence[Rollout], log_odds_B: np.ndarray, is_i
     score_N, is_valid_N = log_odds_B[readable_B], np.array([bool(row.valid) for row in rows], dtype=bool)
     cluster_N = np.unique([row.problem for row in rows], return_inverse=True)[1] if rows else np.zeros(0, dtype=int)
     top = np.argsort(-score_N, kind="stable")[: max(1, round(TOP * len(rows)))]
-    return ReadoutTest(
-        level, len(rows), int(is_valid_N.sum()), int(is_in_B.sum()) - len(rows),
-        clustered_auroc(score_N, is_valid_N, cluster_N),
-        float(is_valid_N[top].mean()) if len(rows) else float("nan"),
-    )  # fmt: skip
+    p_N = 1 / (1 + np.exp(-score_N))
+    means = (is_valid_N[top], p_N, (p_N - is_valid_N) ** 2)
+    top_valid, mean_probability, brier = (float(one.mean()) if len(rows) else float("nan") for one in means)
+    auroc = clustered_auroc(score_N, is_valid_N, cluster_N)
+    n_unreadable = int(is_in_B.sum()) - len(rows)
+    return ReadoutTest(level, len(rows), int(is_valid_N.sum()), n_unreadable, auroc, top_valid, mean_probability, brier)

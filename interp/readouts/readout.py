@@ -67,6 +67,10 @@ class ReadoutTest:
     """With an interval over problems. NaN where all are of one kind."""
     top_valid: float
     """The share of valid ones in the most likely tenth."""
+    mean_probability: float
+    """Of being valid, as read. A readout that is calibrated gives the share of valid ones."""
+    brier: float
+    """Mean square of the probability less the truth. Always the share of valid ones v would give v (1 - v)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +135,7 @@ class Readout(HtmlSummary):
             {
                 "level": test.level, "successes": test.successes, "valid": test.valid, "unreadable": test.unreadable,
                 "auroc": test.auroc.value, "auroc_low": test.auroc.low, "auroc_high": test.auroc.high,
-                "top_valid": test.top_valid,
+                "top_valid": test.top_valid, "mean_probability": test.mean_probability, "brier": test.brier,
             }
             for test in self.tests
         ]  # fmt: skip

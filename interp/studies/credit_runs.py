@@ -57,17 +57,20 @@ WATCH_EVERY = 10
 DEFAULT = 1.0
 STRENGTHS: Mapping[str, float] = {
     LIKELIHOOD: 0.5,
+    LIKELIHOOD_WRITTEN: 0.25,
     TEXT_ALONE: 1.0,
     FORMAT: 0.5,
     COMPLETENESS: 0.25,
     TEXT: 0.25,
     RESIDUAL: 0.0,
+    RESIDUAL_INTENTION: 0.5,
     FEATURES: 0.5,
     LATENTS_ALONE: 0.0,
+    LATENTS_WRITTEN: 0.0,
     INTENTION: 0.0,
     RANDOM_INTENTION: 0.25,
     PRE_ACTIVATIONS: 0.25,
-    RANDOM: 0.25,
+    RANDOM: 0.5,
     PERMUTED: 0.5,
 }
 """The threshold of each scheme: the best one in `interp study credit-strengths`."""

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 from commands import refused, run, run_json, run_text
+from conftest import tiny_policy
+from grpo_fixtures import make_rollout
 
 from interp.artifacts import BadInput
-from interp.credit import StepValidity, make_scheme
+from interp.credit import ReadoutCredit, StepValidity, make_scheme
 from interp.grpo import Run
 from interp.monitors import make_monitors, usual_monitors
 from interp.monitors.names import MONITOR_NAMES
+from interp.readouts import TextCounts, TextRange
 from interp.tsae import TSAE
 
 SMALL = ("--steps", "2", "--prompts", "4", "--group", "4", "--save-every", "1", "--max-new-tokens", "24")
@@ -37,8 +40,29 @@ def test_the_usual_monitors_are_those_that_the_credit_allows(axes_tsae):
 def test_every_name_makes_a_monitor_and_none_is_made_twice(axes_tsae, judge_tsae):
     credit = make_scheme("latents", tsae=axes_tsae)
     made = make_monitors([*MONITOR_NAMES, "length"], credit, judge_tsae=judge_tsae, every=3)
-    assert [monitor.name for monitor in made] == [*DRIFTS, "pay_precision", "frozen_live", "causal_effect", "judge"]
-    assert [monitor.every for monitor in made[5:]] == [3, 3, 3]
+    of_readouts = ["pay_precision", "frozen_live", "causal_effect", "outside_drift", "judge"]
+    assert [monitor.name for monitor in made] == [*DRIFTS, *of_readouts]
+    assert [getattr(monitor, "every", None) for monitor in made[5:]] == [3, 3, None, 3]
+
+
+def test_a_readout_with_a_range_is_watched_for_successes_that_leave_it(axes_tsae):
+    rows = [make_rollout(1, sample=n, problem=str(n), tokens=(n % 7, n % 5, 3)) for n in range(60)]
+    within = ReadoutCredit([TextCounts(8)], text_range=TextRange.fit([TextCounts(8)], tiny_policy(), rows))
+    assert [monitor.name for monitor in usual_monitors(within)] == [*DRIFTS, "outside_drift", "pay_precision"]
+
+
+def test_a_judge_reads_the_answers_of_the_labels_with_its_own_dictionary(
+    monkeypatch, capsys, tmp_path, axes_tsae, judge_tsae
+):
+    for name, tsae in (("paid", axes_tsae), ("judge", judge_tsae)):
+        sizes = ("--levels", "2", "--problems", "6", "--test-problems", "6", "--test-group", "2")
+        assert run(monkeypatch, "readout", "--read", "latents", "--tsae", tsae, *sizes, "--out", tmp_path / name) == 0
+    words = ("grpo", "--out", tmp_path / "run", "--levels", "2", *SMALL, "--readout", tmp_path / "paid")
+    words += ("--scale", "none", "--tsae", axes_tsae, "--monitors", "judge", "--judge-tsae", judge_tsae)
+    message = "expected a readout without labels from before the run"
+    assert message in refused(monkeypatch, capsys, *words)
+    assert run(monkeypatch, *words, "--judge-readout", tmp_path / "judge", "--monitor-every", "1") == 0
+    assert Run.open(tmp_path / "run").table()["judge"].is_not_null().any()
 
 
 def test_what_no_monitor_can_be_made_of_is_refused(axes_tsae, judge_tsae):
@@ -86,6 +110,7 @@ def test_a_readout_of_latents_is_watched_by_all_and_a_stop_is_continued_by_the_s
     [
         (("--monitors", "judge"), "--monitors judge and --judge-tsae go together"),
         (("--judge-tsae", "d"), "--monitors judge and --judge-tsae go together"),
+        (("--judge-readout", "d"), "--judge-readout is read with its dictionary: expected --judge-tsae too, got none"),
         (("--on-alarm", "stop"), "--on-alarm stop is for --monitors: expected some, such as usual, got none"),
         (("--monitors", "usual", "--monitor-every", "0"), "monitor_every must be at least 1; got 0"),
         (("--monitors", "pay-precision"), "pay_precision expected credit by a readout"),

@@ -227,7 +227,7 @@ def test_credit_does_more_where_it_beats_all_strategies_alone():
     assert outcome("credit-does-more", **{BEST: (0.5, 0.2), HINTS: (0.6, 0.2)}) == NOT_SUPPORTED
 
 
-def test_credit_adds_to_pairs_where_they_beat_the_likelihood_with_every_strategy_that_both_have():
+def test_the_best_credit_adds_to_pairs_where_it_beats_the_likelihood_with_every_strategy_that_both_have():
     best = {arm_name(one, BEST): (0.5, 0.2) for one in (CURRICULUM, REPLAY)}
     assert outcome("credit-adds-to-pairs", **best) == SUPPORTED
     assert outcome("credit-adds-to-pairs", **best, **{f"{REPLAY} + {LIKELIHOOD}": (0.5, 0.2)}) == INCONCLUSIVE
