@@ -217,6 +217,22 @@ class OutputArgs(Args):
             result.save(self.out, overwrite=self.overwrite)
 
 
+Bucket = Literal["easy", "medium", "hard"]
+
+
+def bucket_problems(buckets: Path | None, bucket: Bucket | None, levels: Sequence[object]) -> "list[Problem] | None":
+    """The problems of one measured bucket. None without one."""
+    if (buckets is None) != (bucket is None):
+        raise BadInput("--buckets and --bucket go together: expected both or neither, got one of them")
+    if buckets is None or bucket is None:
+        return None
+    from interp.rollouts import Buckets
+
+    if levels:
+        raise BadInput("expected one of --levels and --buckets, got both")
+    return Buckets.load(buckets).problems(bucket)
+
+
 @dataclass(frozen=True)
 class TrainArgs(Args):
     """Training problems, credit scheme and metric sinks."""
@@ -225,7 +241,7 @@ class TrainArgs(Args):
     """Depths or groups of the task to train on; several are taken in turn. Default: all depths."""
     buckets: Path | None = None
     """A result of `interp bucket --out`: train on its problems of one measured --bucket. Instead of --levels."""
-    bucket: Literal["easy", "medium", "hard"] | None = None
+    bucket: Bucket | None = None
     """The measured bucket of --buckets to train on."""
     credit: Annotated[Name, tyro.conf.arg(help=CREDIT_HELP)] = "uniform"
     tsae: Path | None = None
@@ -247,15 +263,8 @@ class TrainArgs(Args):
 
     def problems(self) -> "list[int | str] | list[Problem] | None":
         """What to train on: levels of the task, or the problems of one measured bucket. None: the training split."""
-        if (self.buckets is None) != (self.bucket is None):
-            raise BadInput("--buckets and --bucket go together: expected both or neither, got one of them")
-        if self.buckets is None or self.bucket is None:
-            return [parse_level(level) for level in self.levels] or None
-        from interp.rollouts import Buckets
-
-        if self.levels:
-            raise BadInput("expected one of --levels and --buckets, got both")
-        return Buckets.load(self.buckets).problems(self.bucket)
+        problems = bucket_problems(self.buckets, self.bucket, self.levels)
+        return problems if problems is not None else [parse_level(level) for level in self.levels] or None
 
     def scheme(self, task: Task, config: "GRPOConfig") -> "CreditScheme":
         """The credit of a run of `config` on `task`."""

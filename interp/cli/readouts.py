@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from interp.checks import Layer
 from interp.cli.app import Args, Flat, FlatThroughout, app, explain, report_skipped, say, say_json, say_saved
-from interp.cli.args import OutputArgs, PolicyArgs, TaskArgs, expect_affordable
+from interp.cli.args import Bucket, OutputArgs, PolicyArgs, TaskArgs, bucket_problems, expect_affordable
 from interp.cli.tables import join_interval
 from interp.display import text_table
 from interp.readouts.config import ReadoutConfig
@@ -24,6 +24,11 @@ class FitReadout(Args):
     """The dictionary's directory: ours, or one that SAELens saved."""
     layer: Layer | None = None
     """Where the residual is read, and a dictionary that does not say its layer."""
+    buckets: Path | None = None
+    """A result of `interp bucket --out`: the readout is to be used on its problems of one measured --bucket. Instead of
+    --levels."""
+    bucket: Bucket | None = None
+    """The measured bucket of --buckets."""
     policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
     task: Annotated[TaskArgs, Flat] = field(default_factory=TaskArgs)
     fitting: Annotated[ReadoutConfig, Flat, FlatThroughout] = field(default_factory=ReadoutConfig)
@@ -44,11 +49,13 @@ def readout_command(config: Annotated[FitReadout, Flat]) -> None:
         expect_affordable(task, fitting.sampling(fitting.test_group), fitting.test_problems, task.levels)
         tsae = None if config.tsae is None else TSAE.load(config.tsae)
         layer = tsae.layer if tsae is not None and config.layer is None else config.layer
+        problems = bucket_problems(config.buckets, config.bucket, fitting.levels)
         # before the policy is loaded
         expect_readable(config.read, tsae is not None, layer, is_error_read=fitting.error_range)
         readout = fit_readout(
-            config.read, config.policy.load(), task, fitting, tsae=tsae, layer=layer, progress=not is_json
-        )
+            config.read, config.policy.load(), task, fitting, problems=problems, tsae=tsae, layer=layer,
+            progress=not is_json,
+        )  # fmt: skip
         output.save(readout)
     if is_json:
         return say_json({"out": output.out, "skipped": skipped, "tests": readout.summary().to_dicts()})

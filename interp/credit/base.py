@@ -122,7 +122,7 @@ class Credit:
     """Whether a rollout counts, for itself and in its group's baseline. None: all do."""
     added_B: Float[Tensor, " B"] | None = None
     """Added to each rollout's advantage after baseline and scale, if it counts. None adds nothing."""
-    facts: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, float | None] = field(default_factory=dict)
     """Numbers that the scheme reports of this batch. They join the metrics of the step."""
 
     @classmethod

@@ -8,7 +8,8 @@
         gate_b = max(p_b - threshold m, -penalty m)           m: mean p of the batch's successes       pay "graded"
         gate_b = 1 if p_b is among the highest, else the rollout is screened out of its group          pay "select"
 
-    5. where a whole group failed: bonus_b = bonus p_b (1 - step / bonus_steps), less than a lone success, and annealed
+    5. where a whole group failed: bonus_b = bonus (1 - step / bonus_steps) max(p_b - threshold m, 0), annealed, and
+       less than a success that looks as valid gets
 
 p is calibrated: audits are a fair sample of the successes, so a readout that knows nothing finds every success as
 likely as the share that is valid. With a threshold of 1 it then pays nothing, rather than a little to all: a little to
@@ -19,8 +20,9 @@ The gate is graded, so the group's deviation should not be the unit of the advan
 would give a group in which all successes are doubtful the same force as one in which a success is sure.
 
 A readout fitted once is a target to be gamed: training finds texts that it has never seen. Audits of current text close
-that gap, and the reader does not drift with the policy. Until both kinds were audited, every success is paid the share
-of valid ones so far. A success in which something cannot be read is screened out of its group: not known is not zero.
+that gap, and the reader does not drift with the policy. Until both kinds were audited, p is the share of valid ones
+so far for every success: all are paid alike, and nothing at a threshold of 1. A success in which something cannot be
+read is screened out of its group, and so is such a failure where a bonus is given: not known is not zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,8 +62,10 @@ class ReadoutCredit:
     """Steps between fits."""
     memory: Count = 2048
     """Audits of this run that a fit uses, the latest."""
-    threshold: Annotated[float, Range(0, 1000)] = 1.0
-    """The probability from which a success is paid, as a multiple of the mean of the batch's successes."""
+    threshold: Annotated[float, Range(0, 1000)] | None = None
+    """The probability from which a success is paid, as a multiple of the mean of the batch's successes. Default: 0.5
+    with labels from before the run, which does well (`interp study credit-strengths`); without any 1, so that nothing
+    is paid before something is known."""
     penalty: Annotated[float, Range(0, 1000)] = 0.0
     """The most that a success below it can lose, in the same unit."""
     pay: Pay = "graded"
@@ -90,16 +94,16 @@ class ReadoutCredit:
         self.labels.origin.expect_sources(self.sources, of="labels")
         if self.text_range is not None:
             self.text_range.expect_sources(self.sources)
+        self.threshold = (0.5 if len(self.labels) else 1.0) if self.threshold is None else self.threshold
         self._readout = AuditFit(self.labels, self.ridge, self.memory)
         self._last: tuple[Sequence[Rollout], Policy | None, list[int], Columns, Tensor] | None = None
         self._readout.refit()
 
     @classmethod
     def of(cls, readout: Readout, **settings: Any) -> "ReadoutCredit":
-        """Credit that begins with a readout: its sources, labels, ranges and ridge. With labels, a threshold of 0.5
-        does well (`interp study credit-strengths`)."""
+        """Credit that begins with a readout: its sources, labels, ranges and ridge."""
         own = {"ridge": readout.config.ridge, "text_range": readout.text_range, "error_range": readout.error_range}
-        return cls(readout.sources, labels=readout.labels, **{"threshold": 0.5, **own, **settings})
+        return cls(readout.sources, labels=readout.labels, **{**own, **settings})
 
     def expect_base(self, base: Policy) -> None:
         """Refuse a base that a dictionary, the labels or a range are not of."""
@@ -120,7 +124,7 @@ class ReadoutCredit:
         """Audit some successes of the batch, and refit if it is time."""
         rows, columns, _ = self._read(batch)
         is_readable, place = columns.is_readable_B.tolist(), {row: at for at, row in enumerate(rows)}
-        # an answer that was put back is no fair sample: it came back because it is valid
+        # a replayed answer is no fair sample: only valid ones are replayed
         candidates = [
             row
             for row in rows
@@ -156,23 +160,30 @@ class ReadoutCredit:
         p_B = torch.full((len(batch.rollouts),), torch.nan, dtype=torch.float64)
         p_B[rows] = self.probability(columns)
         is_replayed_B = torch.tensor([row.replayed_from is not None for row in batch.rollouts])
-        p_B = p_B.masked_fill(is_replayed_B & (batch.rewards_B > 0), 1.0)  # only what is valid is put back
+        p_B = p_B.masked_fill(is_replayed_B & (batch.rewards_B > 0), 1.0)  # only what is valid is replayed
         is_inside_B = torch.ones_like(p_B, dtype=torch.bool)
         is_inside_B[rows] = is_inside_R
         is_success_B = (batch.rewards_B > 0) & (batch.lengths_B > 0)
         is_own_B = is_success_B & ~is_replayed_B
-        gate_B, counts_B = self._pay(torch.where(is_success_B, p_B, torch.nan), is_success_B, is_own_B, is_inside_B)
+        mean = p_B[is_own_B & ~p_B.isnan()].mean().nan_to_num(0.0)
+        gate_B, counts_B = self._pay(
+            torch.where(is_success_B, p_B, torch.nan), is_success_B, is_own_B, is_inside_B, mean
+        )
         facts = {
             "audited": float(self._readout.n_audited),
-            "audited_valid_share": self._readout.audited.base_rate,
+            "audited_valid_share": self._readout.audited.valid_share,
             "unreadable_share": float((is_success_B & p_B.isnan()).sum()) / max(1, int(is_success_B.sum())),
         }
         if self.text_range is not None or self.error_range is not None:
             facts["outside_share"] = float((is_success_B & ~is_inside_B).sum()) / max(1, int(is_success_B.sum()))
+        bonus_B = None
+        if self.bonus:
+            bonus_B = self._bonus(batch, torch.where(is_inside_B, p_B, 0.0), mean)
+            counts_B &= ~(in_failed_groups(batch) & p_B.isnan())
         return Credit(
             gate_B.float(),
             batch.mask_BL.float(),
-            bonus_B=self._bonus(batch, torch.where(is_inside_B, p_B, 0.0)) if self.bonus else None,
+            bonus_B=bonus_B,
             counts_B=None if bool(counts_B.all()) else counts_B,
             facts=facts,
         )
@@ -183,9 +194,10 @@ class ReadoutCredit:
         is_success_B: Bool[Tensor, " B"],
         is_own_B: Bool[Tensor, " B"],
         is_inside_B: Bool[Tensor, " B"],
+        mean: Float[Tensor, ""],
     ) -> tuple[Float[Tensor, " B"], Bool[Tensor, " B"]]:
         """The gates of the successes, and which rollouts count. The mean, and the share that is selected, are of the
-        policy's own successes: answers that were put back are paid beside them, and make none of them worth less."""
+        policy's own successes: replayed answers are paid beside them, and make none of them worth less."""
         is_known_B = ~p_B.isnan()
         counts_B = is_known_B | ~is_success_B
         if self.pay == "select":
@@ -194,15 +206,20 @@ class ReadoutCredit:
             chosen_B = is_success_B & ~is_own_B
             chosen_B[ordered[: round(self.select_share * int((is_known_B & is_own_B).sum()))]] = True
             return torch.ones_like(p_B), counts_B & (chosen_B & is_inside_B | ~is_success_B)
-        mean = p_B[is_known_B & is_own_B].mean().nan_to_num(0.0)
-        gate_B = (p_B - self.threshold * mean).clamp(min=0.0 - self.penalty * mean).clamp(-1, 1)
+        gate_B = self.above_threshold(p_B, mean).clamp(min=0.0 - self.penalty * mean).clamp(-1, 1)
         gate_B = torch.where(is_inside_B, gate_B, gate_B.clamp(max=0))
         return torch.where(is_known_B, gate_B, 1.0), counts_B
 
-    def _bonus(self, batch: RolloutBatch, p_B: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-        """What answers of groups that failed as a whole get; nothing for the others."""
-        share = max(0.0, 1 - batch.rollouts[0].step / self.bonus_steps)
-        return torch.where(in_failed_groups(batch), self.bonus * share * p_B.nan_to_num(0.0), 0.0).float()
+    def above_threshold(self, p_B: Float[Tensor, " B"], mean: Float[Tensor, ""]) -> Float[Tensor, " B"]:
+        """How far probabilities lie above the threshold, where their mean is `mean`."""
+        assert self.threshold is not None, "__post_init__"
+        return p_B - self.threshold * mean
+
+    def _bonus(self, batch: RolloutBatch, p_B: Float[Tensor, " B"], mean: Float[Tensor, ""]) -> Float[Tensor, " B"]:
+        """What answers of groups that failed as a whole get: a share of what a success that looks as valid gets."""
+        share = self.bonus * max(0.0, 1 - batch.rollouts[0].step / self.bonus_steps)
+        gate_B = self.above_threshold(p_B.nan_to_num(0.0), mean).clamp(0, 1)
+        return torch.where(in_failed_groups(batch), share * gate_B, 0.0).float()
 
     def probability(self, columns: Columns) -> Float[Tensor, " B"]:
         """P(valid) of successes, from what was read in each; NaN where something could not be read."""

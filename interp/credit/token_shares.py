@@ -2,6 +2,7 @@
 
     latents, residual    (1 / selected tokens) sum_f weight_f (code_tf - mean_f) / std_f        at selected tokens
     likelihood           the mean's share at every token, and that of the least at the least likely token
+    intention            the mean's share at every copied token, and that of the largest at the most surprising one
 
 Other sources read no token alone: they have no shares.
 """
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from interp.readouts.intention import Intention
 from interp.readouts.reading import ENTRIES, Reading
 from interp.readouts.sources import Latents, Likelihood, Residual, Source
 
@@ -23,7 +25,10 @@ def token_shares(source: Source, reading: Reading, slope_F: Tensor, mean_F: Tens
     """The parts of a contribution that stand at one token each. `slope_F` is what a unit of a number adds, and
     `mean_F` the mean of the labels."""
     if isinstance(source, Likelihood):
-        yield from _likelihood_shares(reading, slope_F, mean_F)
+        every_N = torch.arange(len(reading.rollout_N))
+        yield from _shares_of_mean_and_extreme(-reading.logprob_N, every_N, reading, -slope_F, -mean_F)
+    elif isinstance(source, Intention):
+        yield from _shares_of_mean_and_extreme(*source.surprises(reading), reading, slope_F, mean_F)
     elif isinstance(source, Latents | Residual):
         layer = source.layers[0]
         x_SD, rollout_S = reading.residuals_at(layer, source.selector)
@@ -34,14 +39,16 @@ def token_shares(source: Source, reading: Reading, slope_F: Tensor, mean_F: Tens
         yield rollout_S[len(token_S) :], False, shares_S[len(token_S) :]
 
 
-def _likelihood_shares(reading: Reading, slope_F: Tensor, mean_F: Tensor) -> Iterator[Shares]:
-    logprob_N, rollout_N = reading.logprob_N.double(), reading.rollout_N
-    counts_B = torch.bincount(rollout_N, minlength=len(reading.rollouts))
-    yield torch.arange(len(rollout_N)), True, (logprob_N - mean_F[0]) * slope_F[0] / counts_B[rollout_N]
-    ends = torch.cat([torch.zeros(1, dtype=torch.long), counts_B.cumsum(0)]).tolist()
-    bounds = [(start, end) for start, end in zip(ends, ends[1:], strict=False) if end > start]
-    least = torch.tensor([start + int(logprob_N[start:end].argmin()) for start, end in bounds], dtype=torch.long)
-    yield least, True, (logprob_N[least] - mean_F[1]) * slope_F[1]
+def _shares_of_mean_and_extreme(
+    surprise_S: Tensor, token_S: Tensor, reading: Reading, slope_F: Tensor, mean_F: Tensor
+) -> Iterator[Shares]:
+    """Shares of a source whose numbers are the mean surprise of some tokens of a rollout, and the largest."""
+    surprise_S, rollout_S = surprise_S.double(), reading.rollout_N[token_S]
+    counts_B = torch.bincount(rollout_S, minlength=len(reading.rollouts))
+    yield token_S, True, (surprise_S - mean_F[0]) * slope_F[0] / counts_B[rollout_S]
+    by_rollout = [(rollout_S == rollout).nonzero()[:, 0] for rollout in rollout_S.unique()]
+    largest = torch.tensor([int(own[surprise_S[own].argmax()]) for own in by_rollout], dtype=torch.long)
+    yield token_S[largest], True, (surprise_S[largest] - mean_F[1]) * slope_F[1]
 
 
 def _projected(source: Latents | Residual, x_SD: Tensor, slope_F: Tensor) -> Float[Tensor, " S"]:

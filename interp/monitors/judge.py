@@ -106,12 +106,6 @@ class Judge:
 
     def _expect_like(self, paid: ReadoutCredit) -> None:
         """Refuse a judge of other audits, another layer or the same dictionary."""
-        for setting in SHARED:
-            if (expected := getattr(paid, setting)) != (got := getattr(self.readout, setting)):
-                raise BadInput(
-                    f"expected a judge with the {setting} of the readout that pays, {expected}; got {got}: make it by "
-                    f"dataclasses.replace(credit, sources=...), or give it {setting}={expected!r}"
-                )
         paid_texts, texts = (one.labels.origin.texts for one in (paid, self.readout))
         if len(paid.labels) != len(self.readout.labels) or (paid_texts and texts and paid_texts != texts):
             got = f"{len(self.readout.labels)}{' of other texts' if len(texts) else ''}"
@@ -119,6 +113,12 @@ class Judge:
                 f"expected a judge with the {len(paid.labels)} labels that the readout that pays begins with; got "
                 f"{got}: have its sources read the same rollouts (interp.readouts.label_rollouts)"
             )
+        for setting in SHARED:
+            if (expected := getattr(paid, setting)) != (got := getattr(self.readout, setting)):
+                raise BadInput(
+                    f"expected a judge with the {setting} of the readout that pays, {expected}; got {got}: make it by "
+                    f"dataclasses.replace(credit, sources=...), or give it {setting}={expected!r}"
+                )
         paid_by, judged_by = (
             {source.layer: source.tsae.fingerprint() for source in one.sources if isinstance(source, Latents)}
             for one in (paid, self.readout)

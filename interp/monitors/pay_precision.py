@@ -96,7 +96,7 @@ class PayPrecision:
 
     def _pay(self, readout: ReadoutCredit) -> Float[Tensor, " A"]:
         if readout.pay == "graded":
-            return (self._p_A - readout.threshold * self._p_A.mean()).clamp(min=0, max=1)
+            return readout.above_threshold(self._p_A, self._p_A.mean()).clamp(min=0, max=1)
         return _highest(self._p_A, round(readout.select_share * len(self._p_A))).double()
 
     def state(self) -> Mapping[str, Tensor]:

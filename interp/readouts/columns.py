@@ -192,8 +192,14 @@ class Labels:
 
     @property
     def base_rate(self) -> float:
-        """The share that is valid, with one of each kind added: never surely zero or one."""
+        """Valid share of the labels by weight. One label of each kind is added, so that it is never 0 or 1."""
         return (float((self.weight_A * self.is_valid_A).sum()) + 1) / (float(self.weight_A.sum()) + 2)
+
+    @property
+    def valid_share(self) -> float | None:
+        """Valid share of the labels by weight. None without labels."""
+        total = float(self.weight_A.sum())
+        return float((self.weight_A * self.is_valid_A).sum()) / total if total else None
 
     @property
     def has_both_kinds(self) -> bool:

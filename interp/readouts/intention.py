@@ -12,7 +12,6 @@ stands the last one of its prompt. The largest is what matters: one wrong step s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -113,13 +112,18 @@ class Intention:
         """The intention of a base, from some of its own answers."""
         place = Place(tsae.at(layer), TokenSelector(next_roles=tuple(roles)))
         reading = read_rollouts(base, rollouts, [place], logprobs=False)
-        x_SD, next_S, _ = _pairs(reading, place)
+        x_SD, token_S = _read_before(reading, place)
         texts = Origin.of([], base, rollouts).texts
         made_from = {
             "policy": base.fingerprint(), "dictionary": tsae.fingerprint(), "layer": str(place.layer),
             "roles": ", ".join(roles), "ridge": str(ridge), "rollouts": fingerprint(*texts),
         }  # fmt: skip
-        return cls(tsae, layer, replace(fit_lens(_codes(tsae, x_SD), next_S, ridge=ridge), made_from=made_from), roles)
+        return cls(
+            tsae,
+            layer,
+            replace(fit_lens(_codes(tsae, x_SD), _ids(reading)[token_S], ridge=ridge), made_from=made_from),
+            roles,
+        )
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -138,17 +142,19 @@ class Intention:
             raise Mismatch("expected a lens on the codes of this dictionary, got one of another: fit it again")
 
     def columns(self, reading: Reading) -> Float[Tensor, "B F"]:
-        x_SD, next_S, rollout_S = _pairs(reading, self.places[0])
-        surprise_S = self._surprise(x_SD, next_S)
+        surprise_S, token_S = self.surprises(reading)
+        rollout_S = reading.rollout_N[token_S]
         mean_B1 = reading.mean_of(surprise_S[:, None], rollout_S)
         largest_B = torch.full((len(reading.rollouts),), -torch.inf).double()
         largest_B = largest_B.scatter_reduce(0, rollout_S, surprise_S.double(), "amax")
         return torch.cat([mean_B1, torch.where(largest_B.isinf(), torch.nan, largest_B)[:, None]], 1)
 
-    def _surprise(self, x_SD: Float[Tensor, "S D"], next_S: Int[Tensor, " S"]) -> Float[Tensor, " S"]:
+    def surprises(self, reading: Reading) -> tuple[Float[Tensor, " S"], Int[Tensor, " S"]]:
+        """How surprising each token of the roles is, and its place among the tokens of the reading."""
+        x_SD, token_S = _read_before(reading, self.places[0])
         n = max(1, ENTRIES // max(self.tsae.width, 1))  # a few tokens at a time, as in `Reading.mean_of`
-        parts = zip(x_SD.split(n), next_S.split(n), strict=True)
-        return torch.cat([self.lens.surprise(_codes(self.tsae, x), tokens) for x, tokens in parts])
+        parts = zip(x_SD.split(n), _ids(reading)[token_S].split(n), strict=True)
+        return torch.cat([self.lens.surprise(_codes(self.tsae, x), tokens) for x, tokens in parts]), token_S
 
 
 def _codes(tsae: TSAE, x_SD: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
@@ -156,10 +162,14 @@ def _codes(tsae: TSAE, x_SD: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
     return tsae.encode(x_SD).float().cpu()
 
 
-def _pairs(reading: Reading, place: Place) -> tuple[Float[Tensor, "S D"], Int[Tensor, " S"], Int[Tensor, " S"]]:
-    """The residuals at the tokens before those of some roles, the token after each, and the rollout of each."""
+def _read_before(reading: Reading, place: Place) -> tuple[Float[Tensor, "S D"], Int[Tensor, " S"]]:
+    """The residuals before the tokens of some roles, and the place of each of these tokens in the reading."""
     x_SD, rollout_S = reading.residuals_at(place.layer, place.selector)
-    after: Any = [token for row in reading.rollouts for token in (*row.tokens[1:], -1)[: len(row.tokens)]]
-    within_S = torch.tensor(after, dtype=torch.long)[reading.selected(place.selector)]
-    first: Any = [row.tokens[0] for row in reading.rollouts if row.roles and row.roles[0] in place.selector.next_roles]
-    return x_SD, torch.cat([within_S, torch.tensor(first, dtype=torch.long)]), rollout_S
+    within_S = reading.selected(place.selector).nonzero()[:, 0] + 1
+    lengths_B = torch.tensor([len(row.tokens) for row in reading.rollouts], dtype=torch.long)
+    starts_B = lengths_B.cumsum(0) - lengths_B
+    return x_SD, torch.cat([within_S, starts_B[rollout_S[len(within_S) :]]])
+
+
+def _ids(reading: Reading) -> Int[Tensor, " N"]:
+    return torch.tensor([token for row in reading.rollouts for token in row.tokens], dtype=torch.long)

@@ -9,10 +9,11 @@ from interp.grpo import Run
 from interp.readouts import Readout
 from interp.tsae import TSAE
 
+CHAINS = ("--task.depths", "1", "3", "--task.shallow", "1", "--task.middle", "2", "--task.deep", "3")
 SMALL = (
     *("--levels", "2", "3", "--problems", "12", "--group", "4"),
     *("--test-problems", "12", "--test-group", "8", "--rows", "512"),
-    *("--task.depths", "1", "3", "--task.shallow", "1", "--task.middle", "2", "--task.deep", "3"),
+    *CHAINS,
 )
 TRAIN = ("--levels", "2", "--steps", "2", "--prompts", "4", "--group", "4", "--save-every", "2", "--scale", "none")
 
@@ -43,6 +44,17 @@ def test_the_tests_are_printed_as_json(monkeypatch, capsys):
     assert set(printed) == {"out", "skipped", "tests"} and printed["out"] is None
     assert [row["level"] for row in printed["tests"]] == ["all", "2", "3"]
     assert 0 <= printed["tests"][0]["auroc"] <= 1
+
+
+def test_it_is_fitted_for_a_measured_bucket(monkeypatch, capsys, tmp_path):
+    measuring = ("--problems", "24", "--n", "8", *CHAINS)
+    assert run(monkeypatch, "bucket", *measuring, "--out", tmp_path / "buckets") == 0
+    capsys.readouterr()
+    of_bucket = ("--buckets", tmp_path / "buckets", "--bucket", "medium", *SMALL[3:])
+    assert run(monkeypatch, "readout", "--read", "text", *of_bucket, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tests"][0]["level"] == "all"
+    error = refused(monkeypatch, capsys, "readout", "--read", "text", *of_bucket, "--levels", "2")
+    assert "expected one of --levels and --buckets, got both" in error
 
 
 def test_what_it_needs_is_asked_for_before_a_policy_is_loaded(monkeypatch, capsys):

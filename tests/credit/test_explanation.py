@@ -14,7 +14,17 @@ from interp.credit import ProcessAdvantage, RandomGate, ReadoutCredit, RolloutBa
 from interp.credit.explanation import CreditExplanation, explain_credit
 from interp.policy import Policy
 from interp.policy.reading import CompletionReading
-from interp.readouts import Columns, Completeness, Labels, Latents, Likelihood, Residual, TextCounts
+from interp.readouts import (
+    Columns,
+    Completeness,
+    Intention,
+    Labels,
+    Latents,
+    Likelihood,
+    Residual,
+    TextCounts,
+    fit_lens,
+)
 
 LAYER = 1
 SUMS = {"atol": 1e-9, "rtol": 0, "equal_nan": True}
@@ -95,10 +105,13 @@ def chains(n: int = 12) -> list[Any]:
 
 def sources_of(base: Policy) -> list[Any]:
     residual = Residual(LAYER)
+    tsae = axes_dictionary(base.d_model, layer=LAYER)
+    lens = fit_lens(torch.rand(200, tsae.width), torch.arange(200) % 24)
     return [
         Likelihood(),
-        Latents(axes_dictionary(base.d_model, layer=LAYER), LAYER),
+        Latents(tsae, LAYER),
         residual,
+        Intention(tsae, LAYER, lens, roles=("text",)),
         Completeness(),
         TextCounts(4),
     ]
@@ -119,12 +132,12 @@ def test_contributions_of_sources_and_of_tokens_add_up_to_the_log_odds(taught):
     assert torch.allclose(side.log_odds_B.sigmoid()[paid], side.p_B[paid], **SUMS)
     lengths = torch.tensor([len(row.tokens) for row in batch.rollouts])
     row_N = torch.arange(len(lengths)).repeat_interleave(lengths)
-    for place in range(3):  # the likelihood, the latents and the residual: these have tokens
+    for place in range(4):  # the likelihood, the latents, the residual and the intention: these have tokens
         sums_B = torch.zeros(len(lengths)).double().index_add_(0, row_N, side.by_token_NS[:, place].nan_to_num(0.0))
         sums_B += side.in_prompt_BS[:, place].nan_to_num(0.0)
         assert torch.allclose(sums_B[paid], side.by_source_BS[paid, place], atol=1e-5)
         assert side.by_source_BS[paid, place].abs().max() > 0.01
-    assert side.by_token_NS[:, 3:].isnan().all()
+    assert side.by_token_NS[:, 4:].isnan().all()
 
 
 def test_what_is_paid_is_what_the_scheme_pays_and_failures_are_not_read(taught):

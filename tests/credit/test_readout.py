@@ -15,6 +15,7 @@ from interp.credit.base import Learning, check_scheme
 from interp.credit.controls import RandomGate, credit_controls
 from interp.grpo import NoSignal, Run
 from interp.readouts import (
+    Completeness,
     Format,
     Intention,
     Latents,
@@ -116,7 +117,8 @@ def test_audits_beyond_the_memory_are_counted_and_let_go():
 def test_the_valid_share_of_the_audits_is_not_that_of_labels_from_before_the_run():
     labels = with_base_rate(label_rollouts(FORMATS, None, make_batch().rollouts[1::2]), 0.01, 1000)
     facts = taught(ReadoutCredit(FORMATS, labels=labels, audits=20), steps=1)(make_batch()).facts
-    assert facts == {"audited": 20, "audited_valid_share": 11 / 22, "unreadable_share": 0}
+    assert facts == {"audited": 20, "audited_valid_share": 10 / 20, "unreadable_share": 0}
+    assert ReadoutCredit(FORMATS, labels=labels)(make_batch()).facts["audited_valid_share"] is None
 
 
 def test_audits_are_drawn_anew_for_each_step_and_seed_and_more_than_there_are_is_all():
@@ -347,6 +349,31 @@ def test_a_bonus_goes_to_answers_that_look_valid_where_a_whole_group_failed_and_
     assert bonuses(0) == pytest.approx([0.4, 0, 0.4, 0, 0, 0, 0, 0], abs=0.03)
     assert bonuses(5) == pytest.approx([0.2, 0, 0.2, 0, 0, 0, 0, 0], abs=0.03)
     assert bonuses(10) == bonuses(11) == [0] * 8
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
+def test_a_bonus_is_less_than_what_a_success_gets_that_looks_as_valid(threshold):
+    scheme = taught(ReadoutCredit(FORMATS, ridge=0.01, bonus=0.9, threshold=threshold))
+    rows = [make_rollout(i >= 8, format=("steps", "direct")[i % 2], sample=i) for i in range(16)]
+    batch = RolloutBatch.from_rollouts(rows, 4)
+    credit = scheme(batch).validate(batch)
+    assert credit.bonus_B is not None
+    assert torch.allclose(credit.bonus_B[:8], 0.9 * credit.gate_B[8:]), "the same formats in the same order"
+    assert credit.bonus_B[0] > 0 and not credit.bonus_B[8:].any()
+
+
+def test_where_a_bonus_is_given_a_failure_that_cannot_be_read_is_left_out():
+    rows = [make_rollout(0, depth=None if i == 2 else 0, sample=i) for i in range(4)]
+    batch = RolloutBatch.from_rollouts([*rows, *(make_rollout(1, depth=0, sample=i) for i in range(4, 8))], 4)
+    credit = ReadoutCredit([Completeness()], bonus=0.4)(batch).validate(batch)
+    assert credit.counts_B is not None and credit.counts_B.tolist() == [True, True, False, *[True] * 5]
+    assert ReadoutCredit([Completeness()])(batch).counts_B is None
+
+
+def test_the_threshold_is_lower_where_something_is_known_before_the_run():
+    labels = label_rollouts(FORMATS, None, make_batch().rollouts[1::2])
+    assert ReadoutCredit(FORMATS).threshold == 1.0 and ReadoutCredit(FORMATS, labels=labels).threshold == 0.5
+    assert ReadoutCredit(FORMATS, labels=labels, threshold=1.0).threshold == 1.0
 
 
 def test_only_successes_are_audited_also_where_failures_are_read():

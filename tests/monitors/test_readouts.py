@@ -358,7 +358,7 @@ def test_labels_from_before_the_run_let_the_first_audits_count():
 def test_begun_in_the_middle_it_tests_the_audits_after_that_by_the_fit_in_use_then():
     """The labels from before the run say that `direct` is valid, the audits of the first three steps the opposite."""
     turned = [replace(row, valid=not row.valid) for row in successes("vl")[::2]]
-    scheme = paying(labels=label_rollouts([STEPS], None, turned))
+    scheme = paying(labels=label_rollouts([STEPS], None, turned), threshold=1.0)
     monitor, again = begun_late(PayPrecision(least_paid=1), scheme, steps=3)
     found = monitor.observe(monitored_step(3, successes("vl"), scheme=again))
     assert found.numbers["paid"] == 12 and found.value == pytest.approx(1)

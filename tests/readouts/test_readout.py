@@ -121,6 +121,40 @@ def test_it_is_tested_on_held_out_problems_of_its_levels(fitted):
     assert whole.auroc.value > 0.9 and whole.auroc.low > 0.8, "completeness and likelihood tell nearly all"
     assert whole.top_valid > whole.valid / whole.successes
     assert fitted.summary().height == 3
+    valid_share = whole.valid / whole.successes
+    assert abs(whole.mean_probability - valid_share) < 0.15 and whole.brier < valid_share * (1 - valid_share)
+
+
+def test_it_can_be_fitted_for_problems_such_as_those_of_a_bucket(monkeypatch, organism, task):
+    """Every other problem is labelled, and the rest test it; neither is among the other labels."""
+    asked = {}
+    roll_out = fit.roll_out
+
+    def remember(policy, task, problems, sampling, *, purpose, **options):
+        asked[purpose] = [problem.id for problem in problems]
+        return roll_out(policy, task, problems, sampling, purpose=purpose, **options)
+
+    monkeypatch.setattr(fit, "roll_out", remember)
+    problems, config = task.problems("train", 3, 16), replace(FEW, levels=(), problems=6, test_group=16)
+    readout = fit_readout(["likelihood", "text"], organism, task, config, problems=problems, progress=False)
+    ids = [problem.id for problem in problems]
+    assert asked["test"] == ids[1::2] and not {*asked["labels"]} & {*ids[1::2]}
+    assert {*ids[::2][:6]} <= {*asked["labels"]} and len(asked["labels"]) > 12
+    assert [test.level for test in readout.tests] == ["all", "3"]
+    with pytest.raises(BadInput, match="expected problems or levels to say where"):
+        fit_readout(["text"], organism, task, FEW, problems=problems, progress=False)
+    with pytest.raises(BadInput, match="expected two problems or more, .*; got 1"):
+        fit_readout(["text"], organism, task, config, problems=problems[:1], progress=False)
+
+
+def test_a_lens_is_fitted_on_answers_that_are_no_labels(monkeypatch, organism, task, dictionary):
+    seen = []
+    monkeypatch.setattr(fit, "make_source", lambda *args: seen.append(args[2]) or Likelihood())
+    small = replace(FEW, problems=8, test_problems=2, test_group=2, edits=False)
+    fit_readout(["intention"], organism, task, small, tsae=dictionary, progress=False)
+    alone = fit_readout(["likelihood"], organism, task, small, progress=False)
+    of_lens, of_labels = ({row.problem for row in rows} for rows in seen)
+    assert len(of_lens) == len(of_labels) / 2 and of_lens < of_labels and len(alone.labels) > 0
 
 
 def test_edits_end_where_the_answers_were_told_to(monkeypatch, organism, task):
