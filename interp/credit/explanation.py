@@ -18,13 +18,13 @@ from torch import Tensor
 
 from interp.artifacts import BadInput
 from interp.credit.base import CreditScheme, RolloutBatch
-from interp.credit.readout import ReadoutCredit, in_failed_groups
+from interp.credit.readout import ReadoutCredit
 from interp.credit.token_shares import token_shares
 from interp.display import HtmlSummary
-from interp.readouts.columns import Columns
+from interp.readouts.columns import Columns, needs_of
 from interp.readouts.logistic import Logistic
 from interp.readouts.reading import Reading, read_rollouts
-from interp.readouts.sources import Source, places_of
+from interp.readouts.sources import Source
 from interp.rollouts.record import Rollout
 
 if TYPE_CHECKING:
@@ -184,14 +184,14 @@ def _payments(scheme: CreditScheme, batch: RolloutBatch) -> SchemePayments:
     part = _nothing_read(scheme, readout, batch, credit.gate_B, paid_B)
     if credit.added_B is not None:
         part = replace(part, added_B=(credit.added_B * counts_B).double())
-    rows = [] if readout is None else _rows_read(readout, batch)
+    rows = [] if readout is None else readout.rows_read(batch)
     if readout is None or not rows:
         return part
     fit, reading = _fit_of(readout), _read(readout, batch, rows)
     numbers = [source.columns(reading).double() for source in readout.sources]
     columns = Columns(torch.cat(numbers, 1), tuple(x_RF.shape[1] for x_RF in numbers))
     p_R = readout.probability(columns)
-    # an answer that was put back is not read: it came back because it is valid
+    # a replayed answer is not read: only valid ones are replayed
     is_replayed_R = torch.tensor([row.replayed_from is not None for row in reading.rollouts])
     part.p_B[rows] = p_R.masked_fill(is_replayed_R, 1.0)
     at_mean_R = torch.logit(p_R) if fit is None else fit.bias.expand(len(rows))
@@ -205,8 +205,7 @@ def _payments(scheme: CreditScheme, batch: RolloutBatch) -> SchemePayments:
 def _read(readout: ReadoutCredit, batch: RolloutBatch, rows: Sequence[int]) -> Reading:
     """What the reader says of some rollouts, as far as the sources read it."""
     reader = batch.base if readout.reader == "base" else batch.policy
-    places = [place for source in readout.sources for place in places_of(source)]
-    needs_logprobs = any(source.needs_logprobs for source in readout.sources)
+    places, needs_logprobs = needs_of(readout.sources, reader)
     return read_rollouts(reader, [batch.rollouts[row] for row in rows], places, logprobs=needs_logprobs)
 
 
@@ -241,12 +240,6 @@ def _name(scheme: object, readout: ReadoutCredit | None) -> str:
         return type(scheme).__name__
     names = " + ".join(source.name for source in readout.sources)
     return names if readout is scheme else f"{type(scheme).__name__} of {names}"
-
-
-def _rows_read(readout: ReadoutCredit, batch: RolloutBatch) -> list[int]:
-    """The rollouts that the readout pays by what they say."""
-    is_read_B = (batch.rewards_B > 0) | (in_failed_groups(batch) & (readout.bonus > 0))
-    return (is_read_B & (batch.lengths_B > 0)).nonzero()[:, 0].tolist()
 
 
 def _fit_of(readout: ReadoutCredit) -> Logistic | None:

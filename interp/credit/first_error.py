@@ -170,8 +170,8 @@ class FirstErrorReadout:
         return torch.minimum(split_B, batch.lengths_B)
 
     def _read(self, batch: RolloutBatch) -> tuple[list[int], PartColumns]:
-        """The successes, and what is read in their parts. The same batch is read once. An answer that was put back is
-        left out: it came back because it is valid."""
+        """The successes, and what is read in their parts. The same batch is read once. A replayed answer is left out:
+        only valid ones are replayed."""
         reader = batch.base if self.reader == "base" else batch.policy
         if self._last is None or self._last[0] is not batch.rollouts or self._last[1] is not reader:
             is_own_B = torch.tensor([rollout.replayed_from is None for rollout in batch.rollouts])

@@ -66,7 +66,7 @@ class ProcessAdvantage:
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch) -> Credit:
         scored = self.score(batch).validate(batch)
-        # an answer that was put back is valid for sure: beside it all others would look worse than they are
+        # a replayed answer is valid for sure: beside it all others would look worse than they are
         is_own_B = torch.tensor([rollout.replayed_from is None for rollout in batch.rollouts])
         is_scored_B = (batch.rewards_B > 0) & (batch.lengths_B > 0) & is_own_B
         if scored.counts_B is not None:  # screened out: nothing is known of it

@@ -227,13 +227,17 @@ class ReadoutCredit:
             return torch.where(columns.is_readable_B, self._readout.labels_so_far.base_rate, torch.nan).double()
         return self._readout.fit.log_odds(columns.x_BF).sigmoid()
 
+    def rows_read(self, batch: RolloutBatch) -> list[int]:
+        """The rollouts that are paid by what they say: the successes, and with a bonus groups that failed."""
+        is_read_B = (batch.rewards_B > 0) | (in_failed_groups(batch) & (self.bonus > 0))
+        return (is_read_B & (batch.lengths_B > 0)).nonzero()[:, 0].tolist()
+
     def _read(self, batch: RolloutBatch) -> tuple[list[int], Columns, Bool[Tensor, " R"]]:
         """The rollouts that are paid by what they say, what is read in them, and whether it lies in all ranges. The
         same batch is read once."""
         reader = batch.base if self.reader == "base" else batch.policy
         if self._last is None or self._last[0] is not batch.rollouts or self._last[1] is not reader:
-            is_read_B = (batch.rewards_B > 0) | (in_failed_groups(batch) & (self.bonus > 0))
-            rows = (is_read_B & (batch.lengths_B > 0)).nonzero()[:, 0].tolist()
+            rows = self.rows_read(batch)
             errors = [] if self.error_range is None else [self.error_range.source]
             both = read_columns([*self.sources, *errors], reader, [batch.rollouts[row] for row in rows])
             columns, error = both.split(len(self.sources))

@@ -47,7 +47,7 @@ class CausalEffect:
     source: Latents | None = None
     """The dictionary, and the layer it reads. None: the first that the readout reads that pays."""
     latents: tuple[int, ...] = ()
-    """Which latents are ablated. None: the `count` that the readout weighs most."""
+    """Which latents are ablated. Empty: the `count` latents that the readout weighs most."""
     count: Count = 8
     """Latents that are ablated together, at most."""
     every: Count = 10

@@ -276,6 +276,11 @@ def deciding_fields(config: Any, *excluded: str) -> dict[str, Any]:
     return {name: to_json(getattr(config, name)) for name in names}
 
 
+def chosen_fields(config: Any, *names: str) -> dict[str, Any]:
+    """Some fields of a config, as plain values."""
+    return {name: to_json(getattr(config, name)) for name in names}
+
+
 def _prepare(job: Job) -> dict[str, Any]:
     assert job.seed is not None
     job.study().prepare(job.config, job.seed, job.directory)

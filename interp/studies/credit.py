@@ -14,7 +14,7 @@ from typing import Any
 
 from interp.artifacts import to_json
 from interp.checks import Count
-from interp.studies.base import Figure, Study, Table
+from interp.studies.base import Figure, Study, Table, chosen_fields
 from interp.studies.credit_claims import CLAIMS
 from interp.studies.credit_measures import GROUPS, MIN_GAIN, RECOVERIES, average_runs, rate, recovery, with_recovery
 from interp.studies.credit_runs import (
@@ -64,14 +64,14 @@ class CreditStudy(Study[CreditConfig]):
     }
 
     def arms(self, config: CreditConfig) -> list[Arm]:
-        base = Arm(BASE, {**config.world_spec, **_fields(config, "problems", "answers", "dictionaries")})
+        base = Arm(BASE, {**config.world_spec, **chosen_fields(config, "problems", "answers", "dictionaries")})
         return [base, *(self._arm(training, config) for training in trainings(config))]
 
     def _arm(self, training: Training, config: CreditConfig) -> Arm:
         decided = ("build_steps", "steps", "prompts", "group", "problems", "watch_problems", "answers")
-        spec = {**to_json(training), **_fields(config, *decided)}
+        spec = {**to_json(training), **chosen_fields(config, *decided)}
         if training.scheme not in NOT_FITTED:
-            spec |= _fields(config, "audits", "ridge", "label_problems", "label_weight", "label_rate", "layer")
+            spec |= chosen_fields(config, "audits", "ridge", "label_problems", "label_weight", "label_rate", "layer")
         if training.dictionary is not None:
             spec |= config.dictionary_spec
         return Arm(f"{training.name} / dictionary {training.dictionary} / run {training.run}", spec)
@@ -143,7 +143,3 @@ Rates are of {config.problems} held-out problems of each depth, {config.answers}
         from interp.studies.credit_figures import figures
 
         return figures(results)
-
-
-def _fields(config: CreditConfig, *names: str) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in names}

@@ -19,9 +19,9 @@ from interp.studies.credit_runs import (
     PERMUTED,
     PLAIN,
     PROCESS,
-    RANDOM,
     RANDOM_GATE,
     RANDOM_INTENTION,
+    RANDOM_LATENTS,
     RESIDUAL,
     RESIDUAL_INTENTION,
     SPLIT,
@@ -32,7 +32,7 @@ from interp.studies.credit_runs import (
 from interp.studies.results import Measure, Results
 
 Rule = Callable[[Results], Verdict]
-CONTROLS = (TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RANDOM, PERMUTED, RANDOM_GATE)
+CONTROLS = (TEXT_ALONE, FORMAT, COMPLETENESS, TEXT, RANDOM_LATENTS, PERMUTED, RANDOM_GATE)
 """What a claim for features must beat, besides the likelihood."""
 MARGIN = 0.02
 """Malformed answers may be so much more frequent than under plain GRPO."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from interp.stats.estimate import Estimate
 from interp.studies.credit_runs import ALL, BASE, DEEP, ORACLE, PLAIN, RATES, arm_name
-from interp.studies.results import Measure, Record, Results, share
+from interp.studies.results import Measure, Record, Results, mean_of_depths, share
 
 GROUPS: Mapping[str, Sequence[int] | None] = {"all": None, "deep": (8, 9), "handled": (1, 2, 3)}
 """Depths: all of them, those that are trained on, and those that the base handled."""
@@ -34,7 +34,7 @@ def average_runs(records: Sequence[Any]) -> dict[str, Any]:
     """The mean over runs of every rate by group of depths, and of the curves along the way."""
     rates = {
         group: {
-            name: mean_or_none([_group_mean(record["final"], name, depths) for record in records]) for name in RATES
+            name: mean_or_none([mean_of_depths(record["final"], name, depths) for record in records]) for name in RATES
         }
         for group, depths in GROUPS.items()
     }
@@ -102,17 +102,13 @@ def _mean_curve(records: Sequence[Record]) -> list[list[float]]:
         last = max(step for step, kl in kls.items() if kl is not None)
         measured = {**{int(step): one for step, one in record["watched"].items()}, last: record["final"]}
         for step, one in measured.items():
-            points[step].append((float(kls[step] or 0.0), _group_mean(one, "valid_rate", None)))
+            points[step].append((float(kls[step] or 0.0), mean_of_depths(one, "valid_rate", None)))
     return [[fmean(column) for column in zip(*points[step], strict=True)] for step in sorted(points)]
 
 
 def _mean_by_step(records: Sequence[Record], name: str) -> list[float | None]:
     columns = zip_longest(*(record["steps"][name] for record in records))  # one that diverged has fewer
     return [mean_or_none(column) for column in columns]
-
-
-def _group_mean(final: Mapping[str, Any], name: str, depths: Sequence[int] | None) -> float:
-    return fmean(one[name] for depth, one in final.items() if depths is None or int(depth) in depths)
 
 
 def mean_or_none(values: Sequence[float | None]) -> float | None:

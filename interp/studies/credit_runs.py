@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.studies.credit_world import World
+from interp.studies.results import rounded
 
 if TYPE_CHECKING:
     from interp.credit.base import CreditScheme
@@ -22,7 +23,7 @@ INTENTION, RANDOM_INTENTION = "latents + intention", "random latents + intention
 RESIDUAL_INTENTION = "residual + its intention"
 LIKELIHOOD_WRITTEN, LATENTS_WRITTEN = "likelihood, written answers", "latents alone, written answers"
 """Controls of an intention that leave out what it cannot read: answers without a copied token, such as direct ones."""
-RANDOM, PERMUTED, RANDOM_GATE = "likelihood + random latents", "likelihood + permuted latents", "random gate"
+RANDOM_LATENTS, PERMUTED, RANDOM_GATE = "likelihood + random latents", "likelihood + permuted latents", "random gate"
 USUAL, SELECTED = "plain, usual scale", "features, selected"
 PROCESS, OTHER_PROCESS = "features, process advantage", "process advantage, dealt to others"
 SPLIT, OTHER_SPLIT = "features, up to the first error", "first error, that of others"
@@ -42,7 +43,7 @@ WITHOUT_DICTIONARY = (
 DESIGNS = (SELECTED, PROCESS, OTHER_PROCESS, SPLIT, OTHER_SPLIT)
 """Other ways to pay by the features, two of them with a control of their own."""
 WITH_DICTIONARY = (
-    FEATURES, LATENTS_ALONE, LATENTS_WRITTEN, INTENTION, RANDOM_INTENTION, PRE_ACTIVATIONS, RANDOM, PERMUTED,
+    FEATURES, LATENTS_ALONE, LATENTS_WRITTEN, INTENTION, RANDOM_INTENTION, PRE_ACTIVATIONS, RANDOM_LATENTS, PERMUTED,
     RANDOM_GATE, *DESIGNS,
 )  # fmt: skip
 ON_ALL_PROBLEMS = (PLAIN, ORACLE, LIKELIHOOD, RESIDUAL, FEATURES)
@@ -70,7 +71,7 @@ STRENGTHS: Mapping[str, float] = {
     INTENTION: 0.0,
     RANDOM_INTENTION: 0.25,
     PRE_ACTIVATIONS: 0.25,
-    RANDOM: 0.5,
+    RANDOM_LATENTS: 0.5,
     PERMUTED: 0.5,
 }
 """The threshold of each scheme: the best one in `interp study credit-strengths`."""
@@ -200,7 +201,7 @@ def sources_of(training: Training, world: World, base: "Policy") -> list[Any]:
         return [*_latents_and_intention(world, training.dictionary, seed)]
     if training.scheme == PRE_ACTIVATIONS:
         return [likelihood, replace(latents, before_threshold=True)]
-    if training.scheme == RANDOM:
+    if training.scheme == RANDOM_LATENTS:
         return [likelihood, random_latents(latents, base, world.base_answers(), training.dictionary)]
     return [likelihood, Permuted(latents, training.run) if training.scheme == PERMUTED else latents]
 
@@ -268,7 +269,7 @@ def train_run(training: Training, world: World, config: "TrainingConfig", out: P
     record = {
         "final": measure(last.load(device="cpu"), world, config.answers, config.problems),
         "watched": watched,
-        "steps": {column: _rounded(table[column].to_list()) for column in LOGGED if column in table.columns},
+        "steps": {column: rounded(table[column].to_list()) for column in LOGGED if column in table.columns},
     }
     return record if diverged is None else {**record, "diverged": diverged}
 
@@ -297,7 +298,3 @@ def measure_base(world: World, config: "TrainingConfig") -> dict[str, Any]:
         "final": measure(world.base(), world, config.answers, config.problems),
         "dictionaries": [{name: fit.get(name) for name in ("fve", "l0", "dead")} for fit in fits],
     }
-
-
-def _rounded(values: Sequence[Any]) -> list[Any]:
-    return [round(value, 5) if isinstance(value, float) else value for value in values]

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 from interp.artifacts import BadInput, to_json
 from interp.checks import Count, Name, Range, Seed, Share, Tokens, expect_once_each, expect_one_of
-from interp.studies.base import Figure, Study, Table
+from interp.studies.base import Figure, Study, Table, chosen_fields
 from interp.studies.credit_runs import (
     BASE,
     FEATURES,
@@ -173,13 +173,13 @@ class HardSamples(Study[HardSamplesConfig]):
     }
 
     def arms(self, config: HardSamplesConfig) -> list[Arm]:
-        base = Arm(BASE, {**config.world_spec, **_chosen(config, "problems", "answers", "dictionaries")})
+        base = Arm(BASE, {**config.world_spec, **chosen_fields(config, "problems", "answers", "dictionaries")})
         return [base, *(self._arm(training, config) for training in trainings(config))]
 
     def _arm(self, training: HardTraining, config: HardSamplesConfig) -> Arm:
-        spec = {**to_json(training), **_chosen(config, *OF_ALL, *OF_STRATEGY.get(training.strategy, ()))}
+        spec = {**to_json(training), **chosen_fields(config, *OF_ALL, *OF_STRATEGY.get(training.strategy, ()))}
         if training.scheme in CREDITS:
-            spec |= {"threshold": config.threshold_of(training.scheme), **_chosen(config, *OF_CREDIT)}
+            spec |= {"threshold": config.threshold_of(training.scheme), **chosen_fields(config, *OF_CREDIT)}
         if training.dictionary is not None:
             spec |= config.dictionary_spec
         return Arm(f"{training.name} / run {training.run}", spec)
@@ -252,7 +252,3 @@ held-out problems of each depth, {config.answers} answers each. Intervals are ov
         from interp.studies.hard_samples_figures import figures
 
         return figures(results)
-
-
-def _chosen(config: HardSamplesConfig, *names: str) -> dict[str, Any]:
-    return {name: to_json(getattr(config, name)) for name in names}

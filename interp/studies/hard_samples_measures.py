@@ -12,7 +12,7 @@ from typing import Any
 from interp.studies.credit_measures import GROUPS as GROUPS_OF_CREDIT
 from interp.studies.credit_measures import mean_or_none
 from interp.studies.credit_runs import RATES
-from interp.studies.results import Measure, share
+from interp.studies.results import Measure, mean_of_depths, share
 
 TOKENS, STEPS = "tokens", "step"
 """What runs are compared at equal numbers of."""
@@ -25,7 +25,6 @@ LUCKY = "lucky_share"
 GRID = 16
 """Places of a curve over tokens, from none to the budget."""
 Point = Mapping[str, Any]
-ByDepth = Mapping[str, Mapping[str, float]]
 
 
 def rate(name: str, group: str, by: str = TOKENS) -> Measure:
@@ -69,9 +68,11 @@ def interpolate(points: Sequence[Point], by: str, value: float, number_of: Calla
 
 def rate_at(record: Any, by: str, value: float, group: str, name: str, measured: str = "measured") -> float:
     """A rate of a run over a group of depths, where it has a number of tokens or steps."""
-    return interpolate(
-        record["points"], by, value, lambda point: group_mean(record[measured][str(point["step"])], name, GROUPS[group])
-    )
+
+    def rate_of(point: Point) -> float:
+        return mean_of_depths(record[measured][str(point["step"])], name, GROUPS[group])
+
+    return interpolate(record["points"], by, value, rate_of)
 
 
 def rates_at(record: Any, by: str, value: float) -> dict[str, dict[str, float | None]]:
@@ -87,10 +88,6 @@ def rates_at(record: Any, by: str, value: float) -> dict[str, dict[str, float | 
 def numbers_at(points: Sequence[Point], by: str, value: float) -> dict[str, float]:
     """Steps, tokens and labels of a run there."""
     return {name: interpolate(points, by, value, itemgetter(name)) for name in (STEPS, TOKENS, "labels")}
-
-
-def group_mean(rates: ByDepth, name: str, depths: Sequence[int] | None) -> float:
-    return fmean(one[name] for depth, one in rates.items() if depths is None or int(depth) in depths)
 
 
 # --- the runs of a base ----------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from interp.studies.credit_runs import (
 )
 from interp.studies.credit_world import World, answers_to_label
 from interp.studies.hard_samples_measures import STEPS, TOKENS, neighbours
+from interp.studies.results import rounded
 
 if TYPE_CHECKING:
     from interp.credit.base import CreditScheme
@@ -248,7 +249,7 @@ def measure_run(
         "points": points,
         "watched": {str(step): rates(step, config.watch_problems) for step in checkpoints},
         "measured": {str(step): rates(step, config.problems) for step in sorted(exact)},
-        "steps": {name: [_rounded(row.get(name)) for row in rows] for name in columns},
+        "steps": {name: rounded(row.get(name) for row in rows) for name in columns},
     }
 
 
@@ -280,7 +281,3 @@ def labels_by_step(rows: Sequence[Mapping[str, Any]], role: str, group: int) -> 
         labels.append(new)
         audited_before = audited
     return labels
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, 5) if isinstance(value, float) else value

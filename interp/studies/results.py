@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from interp.artifacts import fingerprint_config
@@ -15,6 +16,18 @@ from interp.stats.estimate import Estimate
 from interp.studies.readings import LEVEL, REGISTERED, Counts, Curve, Reading, Sample
 
 Record = Mapping[str, Any]
+ByDepth = Mapping[str, Mapping[str, float]]
+"""Rates at each depth."""
+
+
+def rounded(values: Iterable[Any], digits: int = 5) -> list[Any]:
+    """Numbers as records hold them: with a few decimals. Others as they are."""
+    return [round(value, digits) if isinstance(value, float) else value for value in values]
+
+
+def mean_of_depths(rates: ByDepth, name: str, depths: Sequence[int] | None) -> float:
+    """The mean of a rate over some depths; over all, if None."""
+    return fmean(one[name] for depth, one in rates.items() if depths is None or int(depth) in depths)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp.studies.results import rounded
+
 if TYPE_CHECKING:
     from interp.credit.base import CreditScheme
     from interp.grpo.config import GRPOConfig
@@ -155,7 +157,7 @@ def train_arm(training: Training, seed: int, config: "DifficultyConfig", directo
     return {
         "final": measure(run.policy(device="cpu"), config, depths, answers),
         "watched": {str(one.step): measure(one.load(device="cpu"), config, HANDLED, answers) for one in watched},
-        "steps": {name: _rounded(metrics[name].to_list()) for name in LOGGED if name in metrics.columns},
+        "steps": {name: rounded(metrics[name].to_list()) for name in LOGGED if name in metrics.columns},
     }
 
 
@@ -185,7 +187,3 @@ def measure(
     return {
         str(depth): {name: round(one.value, 5) for name, one in rates.items()} for depth, rates in estimates.items()
     }
-
-
-def _rounded(values: list[Any]) -> list[Any]:
-    return [round(value, 5) if isinstance(value, float) else value for value in values]

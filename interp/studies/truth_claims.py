@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from interp.studies.base import Claim, Verdict, judge_above
 from interp.studies.results import Measure, Results
-from interp.studies.truth_columns import ALONE, BESIDE, COUNTS, LATENTS, name_of
-from interp.studies.truth_columns import RANDOM as RANDOM_LATENTS
+from interp.studies.truth_columns import ALONE, BESIDE, COUNTS, LATENTS, RANDOM_DIRECTIONS, name_of
 from interp.studies.truth_runs import (
     ENTROPY,
     FEATURES,
@@ -15,7 +14,7 @@ from interp.studies.truth_runs import (
     LIKELIHOOD,
     MONTE_CARLO,
     POSITION_MATCHED,
-    RANDOM,
+    RANDOM_TOKENS,
     SPLIT,
     SPLIT_BY_LIKELIHOOD,
     SPLIT_OF_OTHERS,
@@ -49,7 +48,7 @@ def at(scheme: str, level: str) -> str:
     return f"{scheme}, {level}"
 
 
-def follows_the_truth(scheme: str, control: str = RANDOM, others: tuple[str, ...] = ()) -> Rule:
+def follows_the_truth(scheme: str, control: str = RANDOM_TOKENS, others: tuple[str, ...] = ()) -> Rule:
     """A rule: the weights of a scheme agree better with the truth than those of its control."""
 
     def rule(results: Results) -> Verdict:
@@ -85,7 +84,7 @@ def tells_better(measure: Measure) -> Rule:
     def rule(results: Results) -> Verdict:
         differences = {
             count: results.difference(
-                at(name_of(LATENTS, count), DEEP), at(name_of(RANDOM_LATENTS, count), DEEP), measure
+                at(name_of(LATENTS, count), DEEP), at(name_of(RANDOM_DIRECTIONS, count), DEEP), measure
             )
             for count in (*COUNTS, None)
         }
@@ -142,7 +141,7 @@ CLAIMS = (
         "Weights up to the first error, as latents beside the likelihood read it, go where the outcome is decided.",
         "Inconclusive: what is decided on the way is whether to go on working, and not which step is wrong.",
         "Rank correlation as above, less that of the same splits dealt to other successes. The same rule.",
-        follows_the_truth(SPLIT, SPLIT_OF_OTHERS, (SPLIT_BY_LIKELIHOOD, RANDOM)),
+        follows_the_truth(SPLIT, SPLIT_OF_OTHERS, (SPLIT_BY_LIKELIHOOD, RANDOM_TOKENS)),
         (UNIT, FEW_LABELS),
     ),
     Claim(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interp.studies.credit_measures import mean_or_none
-from interp.studies.credit_runs import FEATURES, LIKELIHOOD, RESIDUAL, Training, sources_of
-from interp.studies.credit_runs import RANDOM as RANDOM_LATENTS
+from interp.studies.credit_runs import FEATURES, LIKELIHOOD, RANDOM_LATENTS, RESIDUAL, Training, sources_of
 from interp.studies.credit_world import World
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from interp.studies.truth import TruthConfig
 
 COUNTS = (1, 2, 4, 8, 16, 32)
-LATENTS, RANDOM = "latents", "random latents"
-READ = {"residual": RESIDUAL, LATENTS: FEATURES, RANDOM: RANDOM_LATENTS}
+LATENTS, RANDOM_DIRECTIONS = "latents", "random latents"
+READ = {"residual": RESIDUAL, LATENTS: FEATURES, RANDOM_DIRECTIONS: RANDOM_LATENTS}
 """What is read, each by the scheme that reads it beside the likelihood."""
 ALONE, BESIDE = "AUROC alone", "AUROC beside the likelihood"
 

@@ -16,6 +16,7 @@ from interp.studies.credit_runs import (
     PRE_ACTIVATIONS,
     RANDOM_GATE,
     RANDOM_INTENTION,
+    RANDOM_LATENTS,
     RESIDUAL,
     RESIDUAL_INTENTION,
     TEXT,
@@ -26,7 +27,6 @@ from interp.studies.credit_runs import (
     scheme_of,
     sources_of,
 )
-from interp.studies.credit_runs import RANDOM as RANDOM_LATENTS
 from interp.studies.credit_world import World
 from interp.studies.truth_columns import NAMES as COLUMNS
 from interp.studies.truth_columns import measure_columns
@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from interp.studies.truth import TruthConfig
 
 LEVELS = ("shallow", "middle", "deep")
-UNIFORM, ENTROPY, RANDOM, POSITION_MATCHED = "uniform", "entropy", "random", "position-matched"
+UNIFORM, ENTROPY, RANDOM_TOKENS, POSITION_MATCHED = "uniform", "entropy", "random", "position-matched"
 KTAE, INPUT_GRADIENT, MONTE_CARLO = "ktae", "input-gradient", "monte-carlo"
 FIRST_ERROR, STEP_VALIDITY = "first-error", "step-validity-weights"
-NAMED = (UNIFORM, RANDOM, POSITION_MATCHED, ENTROPY, KTAE, INPUT_GRADIENT, MONTE_CARLO, FIRST_ERROR, STEP_VALIDITY)
+NAMED = (
+    UNIFORM, RANDOM_TOKENS, POSITION_MATCHED, ENTROPY, KTAE, INPUT_GRADIENT, MONTE_CARLO, FIRST_ERROR, STEP_VALIDITY,
+)  # fmt: skip
 """Schemes that read no readout, by their names in `interp.credit`."""
 SPLIT, SPLIT_OF_OTHERS = "features, up to the first error", "first error, that of others"
 SPLIT_BY_LIKELIHOOD = "likelihood, up to the first error"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from interp.artifacts import locked
 from interp.rollouts.record import Rollout
 from interp.studies.features_measures import RESAMPLED
+from interp.studies.results import rounded
 from interp.tasks.base import BUCKETS
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def train_arm(world: World, arm: str) -> dict[str, Any]:
     except Diverged as error:  # a result too: the other arms must still run
         return {"diverged": str(error)}
     metrics = run.table()
-    steps = {name: _rounded(metrics[name].to_list()) for name in LOGGED if name in metrics.columns}
+    steps = {name: rounded(metrics[name].to_list()) for name in LOGGED if name in metrics.columns}
     return world.measure(run.policy(device="cpu"), world.config.answers) | {"steps": steps}
 
 
@@ -249,7 +250,3 @@ def track_arm(world: World, tsae: "TSAE", roles: "Roles", run: "Run") -> list[di
     out = world.directory / f"tracks-{run.path.name}"
     tracks = track(tsae, run.series, config=tracking, buckets=buckets, out=out, device="cpu", progress=False)
     return tracks.changes(roles=roles).summary(by_role=True).to_dicts()
-
-
-def _rounded(values: list[Any]) -> list[Any]:
-    return [round(value, 5) if isinstance(value, float) else value for value in values]

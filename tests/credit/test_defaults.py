@@ -51,7 +51,7 @@ def test_every_name_stands_for_these_settings():
     assert names == (SCHEME_NAMES, TASK_SCHEME_NAMES, FEATURE_SCHEME_NAMES)
     defaults = {field.name: field.default for field in fields(ReadoutCredit) if field.name not in ("sources", "labels")}
     assert defaults == {
-        "reader": "base", "audits": 8, "refit_every": 2, "memory": 2048, "threshold": 1.0, "penalty": 0.0,
+        "reader": "base", "audits": 8, "refit_every": 2, "memory": 2048, "threshold": None, "penalty": 0.0,
         "pay": "graded", "select_share": 0.25, "bonus": 0.0, "bonus_steps": 20, "ridge": 0.1, "text_range": None,
         "error_range": None,
     }  # fmt: skip

@@ -34,9 +34,9 @@ from interp.studies.credit_runs import (
     PLAIN,
     PRE_ACTIVATIONS,
     PROCESS,
-    RANDOM,
     RANDOM_GATE,
     RANDOM_INTENTION,
+    RANDOM_LATENTS,
     RESIDUAL_INTENTION,
     SELECTED,
     SPLIT,
@@ -215,7 +215,8 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
     assert reads[LIKELIHOOD_WRITTEN] == [*reads[LIKELIHOOD], "with roles"]
     assert reads[LATENTS_WRITTEN] == [*reads[LATENTS_ALONE], "with roles"]
     assert {reads[scheme][0] for scheme in reads if scheme.startswith("likelihood")} == {"likelihood"}
-    assert reads[FEATURES] == reads[PRE_ACTIVATIONS] == reads[RANDOM] == reads[RANDOM_GATE] == ["likelihood", "latents"]
+    for scheme in (FEATURES, PRE_ACTIVATIONS, RANDOM_LATENTS, RANDOM_GATE):
+        assert reads[scheme] == ["likelihood", "latents"]
     assert reads[INTENTION] == reads[RANDOM_INTENTION] == ["latents", "intention"]
     assert reads[PERMUTED] == ["likelihood", "permuted latents"]
     assert all(reads[design] == reads[FEATURES] for design in DESIGNS)

@@ -6,7 +6,7 @@ import torch
 from interp.readouts import Columns, Labels
 from interp.studies.results import Observation, Results
 from interp.studies.truth_claims import AUROCS, DEEP, FEW, at, tells_better
-from interp.studies.truth_columns import ALONE, LATENTS, RANDOM, Question, name_of
+from interp.studies.truth_columns import ALONE, LATENTS, RANDOM_DIRECTIONS, Question, name_of
 
 VALID = torch.tensor([True, True, True, False, False, False])
 LIKELIHOOD = [[1.0, 1, -1, 1, -1, -1]]
@@ -39,7 +39,7 @@ def test_latents_must_beat_as_many_random_directions_on_deep_problems():
     def results(gap: float) -> Results:
         rows = [
             Observation(at(name_of(read, FEW), DEEP), seed, {ALONE: 0.7 + gap * (read == LATENTS)})
-            for read in (LATENTS, RANDOM)
+            for read in (LATENTS, RANDOM_DIRECTIONS)
             for seed in (1, 2, 3)
         ]
         return Results(rows)

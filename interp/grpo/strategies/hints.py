@@ -18,7 +18,7 @@ from interp.policy.prompts import PromptFormat
 from interp.rollouts.record import Rollout, Rollouts
 from interp.tasks.base import Problem, seeded_rng
 
-ANSWER_ROLES = ("marker", "answer", "end")
+FROM_ANSWER_ROLES = ("marker", "answer", "end")
 """Roles of the tokens that give the answer. A hint ends before the first of them."""
 
 
@@ -134,4 +134,4 @@ def _is_valid(row: Rollout) -> bool:
 
 
 def _length_before_answer(row: Rollout) -> int:
-    return next((index for index, role in enumerate(row.roles) if role in ANSWER_ROLES), len(row.tokens))
+    return next((index for index, role in enumerate(row.roles) if role in FROM_ANSWER_ROLES), len(row.tokens))
