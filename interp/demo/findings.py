@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from interp.demo.answers import ALL, Answers
-from interp.demo.stages import BASE, FEATURES, HARD, LIKELIHOOD, MEDIUM, ORACLE, RESAMPLED
-from interp.demo.text import count_and_share, percent, points
+from interp.demo.numbers import percent, points
+from interp.demo.stages import BASE, CONTROL, DEEP, FEATURES, HARD, MEDIUM, ORACLE, RESAMPLED
+from interp.demo.text import count_and_share
 
 if TYPE_CHECKING:
     from interp.features import Roles
@@ -31,5 +32,7 @@ def findings(answers: Mapping[str, Answers], roles: "Roles | None" = None) -> It
         candidates, random_latents = count_and_share(roles.trials), count_and_share(roles.random_trials)
         yield f"Candidates that earn a role: {candidates}; random latents: {random_latents}."
     if FEATURES in answers:
-        beyond = points(answers[FEATURES].change_from(answers[LIKELIHOOD], ALL, "valid_rate"))
-        yield f"Credit by features, less its control, the likelihood alone: valid {beyond} points."
+        plain, control = (
+            points(answers[FEATURES].change_from(answers[name], ALL, "valid_rate")) for name in (DEEP, CONTROL)
+        )
+        yield f"Credit by features: valid {plain} points over plain, {control} over the parser."

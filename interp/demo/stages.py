@@ -33,8 +33,8 @@ BASE, RESAMPLED = "base", "base again"
 ORACLE = "hard, valid only"
 DEEP = "deep"
 """A level of the task: almost out of the base's reach, so that nearly all successes are luck."""
-LIKELIHOOD, FEATURES, DEEP_ORACLE = "deep, likelihood", "deep, features", "deep, valid only"
-CREDIT = (DEEP, LIKELIHOOD, FEATURES, DEEP_ORACLE)
+CONTROL, FEATURES, DEEP_ORACLE = "deep, parser", "deep, features", "deep, valid only"
+CREDIT = (DEEP, CONTROL, FEATURES, DEEP_ORACLE)
 """Arms of the comparison of credit. Plain GRPO is named by its problems."""
 LABELS = "labels"
 LABEL_ANSWERS = 4
@@ -195,12 +195,12 @@ class Stages:
     # --- credit ------------------------------------------------------------------------------------------------------
 
     def train_credit(self, tsae: "TSAE") -> dict[str, Answers]:
-        """Deep problems with each credit: none; how likely a success is to be valid, as the base reads it, by its
-        likelihood alone and with the latents; and the verifier's own word."""
+        """Deep problems with each credit: none; how likely a success is to be valid, by the base's likelihood with the
+        latents, and with what the study's strongest control has in their place; and the verifier's own word."""
         schemes = {
             DEEP: None,
-            LIKELIHOOD: self._readout(*self._sources(None)),
-            FEATURES: self._readout(*self._sources(tsae)),
+            CONTROL: self._readout(None),
+            FEATURES: self._readout(tsae),
             DEEP_ORACLE: StepValidity(weights=False),
         }
         of_dictionary = {FEATURES: self.plan.dictionary_dir}
@@ -210,26 +210,26 @@ class Stages:
         }
 
     def explain_credit(self, tsae: "TSAE") -> "list[CreditExplanation]":
-        """What both arms read and paid; the features beside what the likelihood would have paid after their audits."""
+        """What both arms read and paid; the features beside what the control would have paid after their audits."""
         from interp.grpo import explain_run
 
-        features, control = (self._readout(*self._sources(one)) for one in (tsae, None))
+        features, control = (self._readout(one) for one in (tsae, None))
         device = str(self.base.device)
         return [
             explain_run(self.run(FEATURES), features, control=control, device=device),
-            explain_run(self.run(LIKELIHOOD), control, device=device),
+            explain_run(self.run(CONTROL), control, device=device),
         ]
 
-    def _sources(self, tsae: "TSAE | None") -> "list[Source]":
-        """What is read; without a dictionary, what the control reads."""
-        from interp.readouts import Latents, Likelihood
-
-        return [Likelihood()] if tsae is None else [Likelihood(), Latents(tsae, self.plan.sizes.layer)]
-
-    def _readout(self, *sources: "Source") -> "ReadoutCredit":
+    def _readout(self, tsae: "TSAE | None") -> "ReadoutCredit":
+        """Credit by the likelihood and latents; without a dictionary, by the likelihood and a parser. Both pay with the
+        strength that was best for them in `interp study credit-strengths`."""
         from interp.credit import ReadoutCredit
+        from interp.readouts import Completeness, Latents, Likelihood
+        from interp.studies import credit_runs
 
-        return ReadoutCredit(sources, labels=self._labels(sources))
+        scheme = credit_runs.COMPLETENESS if tsae is None else credit_runs.FEATURES
+        sources = [Likelihood(), Completeness() if tsae is None else Latents(tsae, self.plan.sizes.layer)]
+        return ReadoutCredit(sources, threshold=credit_runs.strength_of(scheme), labels=self._labels(sources))
 
     def _labels(self, sources: "Sequence[Source]") -> "Labels":
         """The base's own successes and their lucky edits, as audits of which as many are valid as of its successes on
@@ -268,7 +268,7 @@ class Stages:
         runs = [self.run(name) for name in answers if name not in (BASE, RESAMPLED)]
         evaluations = [each.evaluation for name, each in answers.items() if name != RESAMPLED]
         rollouts = [each.rollouts for each in answers.values()]
-        controls = (f"{slug(FEATURES)}:{slug(LIKELIHOOD)}",) if FEATURES in answers else ()
+        controls = (f"{slug(FEATURES)}:{slug(CONTROL)}",) if FEATURES in answers else ()
         config = replace(self.plan.sizes.dashboard, controls=controls)
         return make_dashboard(
             *runs, *evaluations, *rollouts, self.buckets("eval"), *results, config=config, **self._shared

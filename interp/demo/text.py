@@ -1,20 +1,19 @@
 """Each stage's result in sentences and at most one table, in which every number stands beside its interval and control.
 
-A share is written in percent with its 95% interval, "36 [31, 42]"; a difference of shares in percentage points, paired
-by problem.
+Differences are paired by problem.
 """
 
-import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.artifacts import parse_json
 from interp.demo.answers import ALL, Answers
+from interp.demo.numbers import NONE, estimate_of, percent, points
 from interp.demo.plan import MINUTES, Plan
-from interp.demo.stages import BASE, DEEP, DEEP_ORACLE, FEATURES, HARD, LIKELIHOOD, RESAMPLED, Dictionary
+from interp.demo.stages import BASE, CONTROL, DEEP, DEEP_ORACLE, FEATURES, HARD, RESAMPLED, Dictionary
+from interp.demo.study import CREDIT_RESULT, study_sentence
 from interp.display import text_table
 from interp.stats import Estimate, exact_share
 from interp.tasks.base import BUCKETS
@@ -33,14 +32,10 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 """Columns of a terminal."""
-NONE = "-"
 VALID = tuple((bucket, "valid_rate") for bucket in BUCKETS)
 TRAINING_COLUMNS = (*VALID, (HARD, "pass_rate"), (HARD, "direct_share"))
 """Bucket and measure of each column of the table of training."""
 CREDIT_COLUMNS = (*VALID, (HARD, "pass_rate"), (ALL, "malformed_share"))
-CREDIT_RESULT = Path("data/results/credit/result.json")
-"""Where `interp study credit` puts what it found, and where a clone of the repository has it."""
-STUDY_CLAIM = "features-beat-likelihood"
 WORDS = {"valid_rate": "valid", "pass_rate": "pass", "direct_share": "direct", "malformed_share": "malformed"}
 
 
@@ -110,38 +105,13 @@ def _changes(answers: Answers, base: Answers) -> dict[str, str]:
 
 
 def credit_section(answers: Mapping[str, Answers], result: Path = CREDIT_RESULT) -> Section:
-    names = {DEEP: "plain", LIKELIHOOD: "likelihood", FEATURES: "and latents", DEEP_ORACLE: "oracle"}
+    names = {DEEP: "plain", CONTROL: "parser", FEATURES: "features", DEEP_ORACLE: "oracle"}
     rows = [{"credit": label, **_rates(answers[name])} for name, label in names.items()]
-    text = "On deep problems success is luck. Paid by how likely it is valid, as the base reads it:"
-    return Section("Credit", text, _frame(rows), f"{credit_sentence(answers)} {study_sentence(result)}")
-
-
-def study_sentence(result: Path = CREDIT_RESULT) -> str:
-    """What the study of credit has found, if it has been run."""
-    if not result.is_file():
-        return "The study of it, with seeds (interp study credit), has not been run yet."
-    from interp.studies import credit_measures, credit_runs
-
-    study = parse_json(result, "the result of the study of credit")
-    verdict = study["verdicts"].get(STUDY_CLAIM, {}).get("verdict", "not judged")
-    difference = f"{credit_runs.FEATURES} minus {credit_runs.LIKELIHOOD}: {credit_measures.VALID.name}"
-    measured = study["measures"].get(f"{STUDY_CLAIM}: {difference}", {}).get("exact shares", {})
-    recovered = points(estimate_of(measured, "value", "low", "high"))
-    further = f"; features come {recovered} points further from plain to oracle" if recovered != NONE else ""
-    return f"The study of it, with seeds: {verdict}{further}."
-
-
-def credit_sentence(answers: Mapping[str, Answers]) -> str:
-    """What came out of credit by features, beside plain credit and its control."""
-    beyond_plain = answers[FEATURES].change_from(answers[DEEP], ALL, "valid_rate")
-    beyond_control = answers[FEATURES].change_from(answers[LIKELIHOOD], ALL, "valid_rate")
-    if beyond_control.is_positive:
-        outcome = "Features do better than their control"
-    elif beyond_control.is_negative:
-        outcome = "Features do worse than their control"
-    else:
-        outcome = "Features show no gain over their control"
-    return f"{outcome}: valid {points(beyond_control)} points; less plain {points(beyond_plain)}."
+    text = (
+        "On deep problems success is luck. Paid by how likely it is valid, by the base's likelihood beside latents "
+        "(features) or a parser that counts steps (the strongest control):"
+    )
+    return Section("Credit", text, _frame(rows), study_sentence(result))
 
 
 def _rates(answers: Answers) -> dict[str, str]:
@@ -227,30 +197,6 @@ def comparison_section(comparison: "Comparison") -> Section:
         floor = "" if latents.control is None else f" (medium again {up_and_down(latents.control[HARD].difference)})"
         parts.append(f"latents there at equal outcomes {up_and_down(latents.buckets[HARD].difference)}{floor}")
     return Section("Hard less medium", f"{'; '.join(parts)}.")
-
-
-# --- numbers ---------------------------------------------------------------------------------------------------------
-
-
-def percent(share: Estimate) -> str:
-    if not share.n:
-        return NONE
-    return f"{Estimate(100 * share.value, 100 * share.low, 100 * share.high):.0f}"
-
-
-def points(difference: Estimate) -> str:
-    """A difference of shares with its interval, in percentage points."""
-    if math.isnan(difference.value):
-        return NONE
-    interval = (difference.low, difference.high) if difference.has_interval else ()
-    value, *ends = (round(100 * number) for number in (difference.value, *interval))
-    return f"{value:+d} [{ends[0]}, {ends[1]}]" if ends else f"{value:+d}"
-
-
-def estimate_of(row: Mapping[str, Any], value: str, low: str, high: str) -> Estimate:
-    """An estimate from three columns of a table's row, where None is unknown."""
-    center, start, end = (math.nan if row.get(name) is None else float(row[name]) for name in (value, low, high))
-    return Estimate(center, start, end)
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> "pl.DataFrame":

@@ -67,18 +67,19 @@ def test_a_finished_demo_is_opened_with_credit_by_features_beside_its_control(ti
     features, control = result["credit"]
     assert [row["success"] for row in features] == ["valid", "lucky"]
     assert {"p", "paid", "control_p", "control_paid"} < set(features[0]) and "control_p" not in control[0]
-    assert result["findings"][-1].startswith("Credit by features, less its control, the likelihood alone: ")
+    assert result["findings"][-1].startswith("Credit by features: valid ")
     assert result["report"] == str(tiny_demo.out / "report.html") and "credit" in result["seconds"]
 
 
 def test_the_report_says_what_both_arms_of_credit_read(tiny_demo: TinyDemo):
     index = json.loads(re.findall(r'id="report-index"[^>]*>(.*?)</script>', read_report(tiny_demo), re.DOTALL)[0])
-    runs = ["easy", "medium", "hard", "hard-valid-only", "deep", "deep-likelihood", "deep-features", "deep-valid-only"]
+    runs = ["easy", "medium", "hard", "hard-valid-only", "deep", "deep-parser", "deep-features", "deep-valid-only"]
     assert [run["name"] for run in index["runs"]] == runs
     assert len(index["features"]["tracks"]) > 0 and len(index["comparisons"]) == 1
-    features, likelihood = index["rollouts"]["payments"]
-    assert features["scheme"]["sources"] == ["likelihood", "latents"] and features["control"]["name"] == "likelihood"
-    assert likelihood["scheme"]["sources"] == ["likelihood"] and likelihood["control"] is None
+    features, control = index["rollouts"]["payments"]
+    assert features["scheme"]["sources"] == ["likelihood", "latents"]
+    assert features["control"]["name"] == "likelihood + completeness"
+    assert control["scheme"]["sources"] == ["likelihood", "completeness"] and control["control"] is None
     assert not any("What the credit of" in sentence for sentence in index["left_out"])
 
 
@@ -86,7 +87,7 @@ def test_credits_are_compared_at_one_unit_of_advantages(tiny_demo: TinyDemo):
     scales = {
         path.parent.name: Run.open(path.parent).config.scale for path in tiny_demo.out.glob("*/deep*/manifest.json")
     }
-    assert scales == dict.fromkeys(("deep", "deep-likelihood", "deep-features", "deep-valid-only"), "none")
+    assert scales == dict.fromkeys(("deep", "deep-parser", "deep-features", "deep-valid-only"), "none")
 
 
 def test_without_training_the_base_alone_is_measured_beside_what_is_there(tiny_demo: TinyDemo):

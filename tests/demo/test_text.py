@@ -11,22 +11,11 @@ from grpo_fixtures import make_rollout
 
 from interp.demo.answers import ALL, Answers
 from interp.demo.findings import findings
+from interp.demo.numbers import estimate_of, percent, points
 from interp.demo.plan import MINUTES, PRESETS, Plan
-from interp.demo.stages import BASE, DEEP, EASY, FEATURES, HARD, LIKELIHOOD, MEDIUM, ORACLE, RESAMPLED
-from interp.demo.text import (
-    STUDY_CLAIM,
-    Section,
-    credit_sentence,
-    estimate_of,
-    opening,
-    passing_share,
-    percent,
-    points,
-    study_sentence,
-    training_section,
-    trust,
-    up_and_down,
-)
+from interp.demo.stages import BASE, CONTROL, DEEP, EASY, FEATURES, HARD, MEDIUM, ORACLE, RESAMPLED
+from interp.demo.study import CONTROLS_CLAIM, LIKELIHOOD_CLAIM, study_sentence
+from interp.demo.text import Section, opening, passing_share, training_section, trust, up_and_down
 from interp.rollouts import Rollouts
 from interp.stats import Estimate
 from interp.studies.credit import CreditStudy
@@ -115,40 +104,44 @@ def test_the_control_is_the_last_row_of_the_table_of_training(tmp_path):
     assert section.table["hard: pass"].to_list()[1].startswith("+0 [")
 
 
-@pytest.mark.parametrize(
-    ("features", "control", "outcome"),
-    [("vv", "ww", "do better than"), ("vw", "vw", "show no gain over"), ("ww", "vv", "do worse than")],
-)
-def test_what_came_out_of_credit_decides_its_sentence(features, control, outcome):
-    plain = answers_of("ww", "ww")
-    answers = {DEEP: plain, FEATURES: answers_of(features, features), LIKELIHOOD: answers_of(control, control)}
-    assert credit_sentence(answers).startswith(f"Features {outcome} their control")
-
-
 def test_the_study_of_credit_is_told_from_its_result_and_from_nothing_else(tmp_path):
     file = tmp_path / "result.json"
-    assert study_sentence(file).endswith("has not been run yet.")
-    assert STUDY_CLAIM in {claim.name for claim in CreditStudy.claims}
-    name = f"{STUDY_CLAIM}: likelihood + latents minus likelihood: recovery, all depths"
-    measures = {name: {"exact shares": {"value": 0.08, "low": 0.02, "high": 0.14, "n": 3}}}
-    file.write_text(json.dumps({"verdicts": {STUDY_CLAIM: {"verdict": "supported"}}, "measures": measures}))
-    sentence = "The study of it, with seeds: supported; features come +8 [2, 14] points further from plain to oracle."
-    assert study_sentence(file) == sentence
+    assert study_sentence(file).endswith("has not been run here.")
+    assert {LIKELIHOOD_CLAIM, CONTROLS_CLAIM} <= {claim.name for claim in CreditStudy.claims}
+
+    def measure(claim: str, control: str, value: float) -> dict[str, object]:
+        estimate = {"value": value, "low": value - 0.06, "high": value + 0.06, "n": 6}
+        return {f"{claim}: likelihood + latents minus {control}: recovery, all depths": {"exact shares": estimate}}
+
+    controls = {"likelihood + text": 0.01, "likelihood + completeness": -0.04, "text alone": 0.3}
+    measures = measure(LIKELIHOOD_CLAIM, "likelihood", 0.08)
+    measures |= {name: one for arm, x in controls.items() for name, one in measure(CONTROLS_CLAIM, arm, x).items()}
+    verdicts = {LIKELIHOOD_CLAIM: {"verdict": "supported"}, CONTROLS_CLAIM: {"verdict": "inconclusive"}}
+    file.write_text(json.dumps({"verdicts": verdicts, "measures": measures}))
+    assert study_sentence(file) == (
+        "The study, over bases: features beat the likelihood: supported (+8 [2, 14] points of the way from plain to "
+        "the oracle); and every control: inconclusive (to likelihood + completeness: -4 [-10, 2])."
+    )
     file.write_text(json.dumps({"verdicts": {}, "measures": {}}))
-    assert study_sentence(file) == "The study of it, with seeds: not judged."
+    assert study_sentence(file) == (
+        "The study, over bases: features beat the likelihood: not judged; and every control: not judged."
+    )
 
 
 def test_there_are_five_findings_each_with_intervals_however_it_comes_out():
     answers = {name: answers_of("vd", "lw") for name in (BASE, RESAMPLED, EASY, MEDIUM, HARD, ORACLE)}
     roles = make_roles(make_trial(7, "shortcut"), tsae=axes_dictionary(4, layer=0))
     without_credit = list(findings(answers, roles))
-    credit = {FEATURES: answers_of("vv", "lw"), LIKELIHOOD: answers_of("vv", "vw")}
+    credit = {
+        DEEP: answers_of("lw", "lw"), FEATURES: answers_of("vv", "lw"), CONTROL: answers_of("vv", "vw"),
+    }  # fmt: skip
     sentences = list(findings(answers | credit, roles))
     assert len(sentences) == 5 and sentences[:4] == without_credit, "without credit there is no finding of it"
     assert all("[" in sentence for sentence in sentences)
     lucky = percent(answers[BASE].lucky_share(HARD))
     assert sentences[0] == f"Lucky, of right answers to hard problems: base {lucky}, base again {lucky}%."
-    assert sentences[4].startswith("Credit by features, less its control, the likelihood alone: valid -25 [")
+    assert sentences[4].startswith("Credit by features: valid +50 [")
+    assert "points over plain, -25 [" in sentences[4]
 
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
