@@ -25,8 +25,7 @@ class FitReadout(Args):
     layer: Layer | None = None
     """Where the residual is read, and a dictionary that does not say its layer."""
     buckets: Path | None = None
-    """A result of `interp bucket --out`: the readout is to be used on its problems of one measured --bucket. Instead of
-    --levels."""
+    """A result of `interp bucket --out`: the readout is for its problems of one measured --bucket."""
     bucket: Bucket | None = None
     """The measured bucket of --buckets."""
     policy: Annotated[PolicyArgs, Flat] = field(default_factory=PolicyArgs)
