@@ -11,7 +11,8 @@ features           what latents with a role say, with a control of its own
 readout            how likely a success is to be valid, read from its text and refitted on audits
 first_error        the first step that is probably wrong, read in the same way
 process_advantage  how likely a success is to be valid beside the others, as an advantage of its own
-controls           every control of a credit that reads latents, by one call
+random_gate        the gates of another scheme, dealt out at random
+controls           every control of a credit by features, by one call
 explanation        why a readout pays what it pays: by source and by token, beside a control
 """
 
@@ -21,18 +22,18 @@ from interp.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from interp.credit.base import Credit, CreditScheme, RolloutBatch, attach_credit, normalize_weights
-    from interp.credit.controls import RandomGate, credit_controls
-    from interp.credit.controls_of_splits import first_error_controls
+    from interp.credit.controls import credit_controls
     from interp.credit.entropy import TopEntropy
     from interp.credit.explanation import CreditExplanation, explain_credit
     from interp.credit.features import FeatureCredit
-    from interp.credit.first_error import FirstErrorReadout, split_controls
+    from interp.credit.first_error import FirstErrorReadout
     from interp.credit.input_gradient import InputGradient
     from interp.credit.ktae import KTAE
     from interp.credit.monte_carlo import MonteCarloValues
     from interp.credit.oracles import FirstError, StepValidity
-    from interp.credit.process_advantage import ProcessAdvantage, process_controls
+    from interp.credit.process_advantage import ProcessAdvantage
     from interp.credit.random import PositionMatched, RandomTokens
+    from interp.credit.random_gate import RandomGate
     from interp.credit.readout import ReadoutCredit
     from interp.credit.registry import FEATURE_SCHEMES, SCHEMES, TASK_SCHEMES, make_scheme
     from interp.credit.subsample import RewardSubsample
@@ -63,12 +64,9 @@ __all__ = [
     "Uniform",
     "attach_credit",
     "credit_controls",
-    "first_error_controls",
     "explain_credit",
     "make_scheme",
     "normalize_weights",
-    "process_controls",
-    "split_controls",
 ]
 __getattr__ = lazy_exports(
     __name__,
@@ -78,24 +76,21 @@ __getattr__ = lazy_exports(
         "RolloutBatch": "interp.credit.base",
         "attach_credit": "interp.credit.base",
         "normalize_weights": "interp.credit.base",
-        "RandomGate": "interp.credit.controls",
         "credit_controls": "interp.credit.controls",
         "TopEntropy": "interp.credit.entropy",
         "CreditExplanation": "interp.credit.explanation",
         "explain_credit": "interp.credit.explanation",
         "FeatureCredit": "interp.credit.features",
         "FirstErrorReadout": "interp.credit.first_error",
-        "split_controls": "interp.credit.first_error",
-        "first_error_controls": "interp.credit.controls_of_splits",
         "InputGradient": "interp.credit.input_gradient",
         "KTAE": "interp.credit.ktae",
         "MonteCarloValues": "interp.credit.monte_carlo",
         "FirstError": "interp.credit.oracles",
         "StepValidity": "interp.credit.oracles",
         "ProcessAdvantage": "interp.credit.process_advantage",
-        "process_controls": "interp.credit.process_advantage",
         "PositionMatched": "interp.credit.random",
         "RandomTokens": "interp.credit.random",
+        "RandomGate": "interp.credit.random_gate",
         "ReadoutCredit": "interp.credit.readout",
         "FEATURE_SCHEMES": "interp.credit.registry",
         "SCHEMES": "interp.credit.registry",

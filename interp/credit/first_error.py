@@ -181,15 +181,6 @@ class FirstErrorReadout:
         return self._last[2:]
 
 
-def split_controls(scheme: FirstErrorReadout, *, draws: int = 5) -> dict[str, FirstErrorReadout]:
-    """The position-matched controls of a scheme, by name: its own splits, dealt out at random among the successes of
-    each batch, at the same share of their length. An effect that remains is due to where in a chain splits lie, and not
-    to what was read."""
-    if not isinstance(scheme, FirstErrorReadout):
-        raise BadInput(f"expected a FirstErrorReadout, got {type(scheme).__name__}: see interp.credit.credit_controls")
-    return {f"position-matched {draw}": replace(scheme, control_seed=draw) for draw in range(draws)}
-
-
 def _is_paid(batch: RolloutBatch, credit: Credit) -> Bool[Tensor, " B"]:
     """Whether the reward that a rollout is left with is at least the mean of its group, of those that count."""
     rewards_B = credit.gate_B * batch.rewards_B + (0.0 if credit.bonus_B is None else credit.bonus_B)

@@ -33,7 +33,7 @@ from torch import Tensor
 from interp.artifacts import BadInput
 from interp.checks import Range, Weight, expect_plausible
 from interp.credit.base import Credit, CreditScheme, Learning, RolloutBatch, check_scheme
-from interp.credit.controls import RandomGate
+from interp.credit.random_gate import RandomGate
 from interp.credit.readout import ReadoutCredit
 from interp.policy.policy import Policy
 
@@ -115,11 +115,3 @@ class ProcessAdvantage:
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         if isinstance(self.score, Learning):
             self.score.load_state(state)
-
-
-def process_controls(scheme: ProcessAdvantage, *, draws: int = 5) -> dict[str, ProcessAdvantage]:
-    """The permuted controls of a scheme, by name: its own scores, dealt out at random among the successes of each
-    batch. They add as much advantage, to others."""
-    if not isinstance(scheme, ProcessAdvantage):
-        raise BadInput(f"expected a ProcessAdvantage, got {type(scheme).__name__}: see interp.credit.credit_controls")
-    return {f"permuted process {draw}": replace(scheme, score=RandomGate(scheme.score, draw)) for draw in range(draws)}

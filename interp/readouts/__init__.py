@@ -15,6 +15,7 @@ text_range  whether a text is like those the reader knows
 error_range whether a dictionary explains it as well
 edits       valid answers changed in one place, so that they are lucky
 controls    the same sources with what they claim to read taken away
+control_sources what every control of a readout of latents reads
 """
 
 from typing import TYPE_CHECKING

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from interp.artifacts import BadInput, Mismatch
-from interp.credit import FEATURE_SCHEMES, FeatureCredit, RolloutBatch
+from interp.credit import FEATURE_SCHEMES, FeatureCredit, RolloutBatch, credit_controls
 from interp.features import (
     ROLE_FAMILIES,
     Contrast,
@@ -326,6 +326,13 @@ def test_the_control_is_deterministic_and_differs_from_the_roles(policy):
     roles, control, again = (credit_by(*ALL, control_seed=seed)(batch) for seed in (None, 0, 0))
     assert torch.equal(control.gate_B, again.gate_B) and torch.equal(control.weights_BL, again.weights_BL)
     assert not torch.allclose(control.weights_BL, roles.weights_BL)
+
+
+def test_its_controls_are_other_latents_and_its_own_gates_dealt_to_others(policy):
+    credit = credit_by(*ALL)
+    controls = credit_controls(credit, policy, draws=1)
+    assert list(controls) == ["other latents 0", "random gate 0"] and controls["other latents 0"].control_seed == 0
+    assert list(credit_controls(replace(credit, gate=False), policy, draws=2)) == ["other latents 0", "other latents 1"]
 
 
 # --- a family that is added ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import tiny_policy
+from features_fixtures import axes_dictionary
 from grpo_fixtures import FirstWord, assert_same_run, make_rollout, small_config, train_tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,8 +19,8 @@ from interp.credit import (
     ReadoutCredit,
     RolloutBatch,
     StepValidity,
+    credit_controls,
     make_scheme,
-    process_controls,
 )
 from interp.credit.base import Learning, check_scheme
 from interp.grpo import OBJECTIVES, NoSignal, Run
@@ -238,8 +239,8 @@ def test_a_readout_of_another_base_or_layer_is_refused():
 def test_permuted_controls_deal_the_same_scores_out_anew():
     batch = batch_of(*[VALID, LUCKY, LUCKY, FAIL] * 4)
     own = added(ORACLE, batch)
-    controls = process_controls(ORACLE, draws=3)
-    assert list(controls) == ["permuted process 0", "permuted process 1", "permuted process 2"]
+    controls = credit_controls(ORACLE, tiny_policy(), draws=3)
+    assert list(controls) == ["random gate 0", "random gate 1", "random gate 2"]
     dealt = [added(control, batch) for control in controls.values()]
     for values in dealt:
         assert sorted(values) == pytest.approx(sorted(own)) and values != own and values[3::4] == [0] * 4
@@ -281,7 +282,7 @@ class Killed(Exception):
 
 def test_a_run_that_is_stopped_resumes_to_the_same_bits(tmp_path):
     readout = ReadoutCredit([Likelihood(), TextCounts(buckets=8)], threshold=0.0, audits=2)
-    scheme = process_controls(ProcessAdvantage(readout))["permuted process 0"]
+    scheme = credit_controls(ProcessAdvantage(readout), tiny_policy())["random gate 0"]
     whole = train_tiny(tmp_path / "whole" / "run", small_config(), credit=scheme, progress=False)
 
     def stop_at(step: int):
@@ -322,6 +323,14 @@ def test_answers_that_were_put_back_do_not_make_the_others_look_worse():
     assert beside == pytest.approx([*three, 0, 0, 0, 0]) and beside != alone
 
 
-def test_controls_of_another_kind_of_scheme_are_refused():
-    with pytest.raises(BadInput, match="expected a ProcessAdvantage, got StepValidity"):
-        process_controls(StepValidity(weights=False))  # type: ignore[arg-type]
+ROLES = ("carry", "result", "marker", "answer")
+
+
+def test_the_controls_are_itself_with_each_control_of_its_score():
+    policy, rows = tiny_policy(), [make_rollout(1, length=4, problem=str(i), roles=ROLES) for i in range(30)]
+    latents = Latents(axes_dictionary(policy.d_model, layer=1), 1)
+    scheme = ProcessAdvantage(ReadoutCredit([Likelihood(), latents], threshold=0.0), beta=0.5)
+    controls, of_score = credit_controls(scheme, policy, rows), credit_controls(scheme.score, policy, rows)
+    assert list(controls) == list(of_score) and {"nothing", "residual", "permuted 0", "random gate 4"} < set(controls)
+    for control in controls.values():
+        assert isinstance(control, ProcessAdvantage) and (control.beta, control.floor) == (0.5, scheme.floor)

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.artifacts import BadInput
-from interp.credit import ReadoutCredit, RolloutBatch, StepValidity
+from interp.credit import RandomGate, ReadoutCredit, RolloutBatch, StepValidity, Uniform, credit_controls
 from interp.credit.base import Learning, check_scheme
-from interp.credit.controls import RandomGate, credit_controls
 from interp.grpo import NoSignal, Run
 from interp.readouts import (
     Completeness,
@@ -229,9 +228,11 @@ def test_a_run_with_a_readout_that_is_stopped_resumes_to_the_same_bits(tmp_path,
     assert audited == sorted(audited) and audited[0] <= 2 and audited[-1] > 4
 
 
-def test_controls_need_a_scheme_that_reads_latents():
-    with pytest.raises(BadInput, match="reads likelihood: what would its controls control"):
-        credit_controls(ReadoutCredit([Likelihood()]), tiny_policy(), [])
+def test_a_scheme_without_latents_has_its_own_gates_dealt_out_anew_as_controls_and_no_others():
+    for scheme in (ReadoutCredit([Likelihood()]), StepValidity(weights=False)):
+        controls = credit_controls(scheme, tiny_policy(), draws=2)
+        assert list(controls) == ["random gate 0", "random gate 1"]
+        assert all(isinstance(control, RandomGate) and control.scheme is scheme for control in controls.values())
 
 
 def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else():
@@ -248,7 +249,7 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
     controls = credit_controls(scheme, policy, rows, audited=rows, draws=2)
     assert list(controls) == [
         "nothing", "format", "completeness", "text", "text alone", "residual", "random dictionary",
-        "permuted 0", "random gate 0", "permuted 1", "random gate 1",
+        "permuted 0", "permuted 1", "random gate 0", "random gate 1",
     ]  # fmt: skip
     for name, control in controls.items():
         if isinstance(control, RandomGate):
@@ -454,6 +455,7 @@ def test_a_batch_is_read_again_by_another_reader():
     assert not torch.equal(first, scheme._read(replace(batch, base=tiny_policy(seed=1)))[1].x_BF)
 
 
-def test_other_kinds_of_credit_have_controls_of_their_own():
-    with pytest.raises(BadInput, match="expected a ReadoutCredit, got StepValidity"):
-        credit_controls(StepValidity(weights=False), tiny_policy(), [])  # type: ignore[arg-type]
+@pytest.mark.parametrize("scheme", [Uniform(), StepValidity(gate=False)])
+def test_controls_of_credit_that_reads_nothing_and_has_no_gate_are_refused(scheme):
+    with pytest.raises(BadInput, match=f"got {type(scheme).__name__}: what would its controls control"):
+        credit_controls(scheme, tiny_policy())

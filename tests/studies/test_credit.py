@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from interp.credit import FirstErrorReadout, ProcessAdvantage, RandomGate, ReadoutCredit
+from interp.credit import FirstErrorReadout, ProcessAdvantage, RandomGate, ReadoutCredit, credit_controls
 from interp.organism import shipped_path
 from interp.policy import Policy
+from interp.readouts import Labels
 from interp.studies.credit import CreditConfig, CreditStudy
 from interp.studies.credit_claims import CLAIMS
 from interp.studies.credit_measures import average_runs, difference_at_equal_kl, valid_at, with_recovery
@@ -220,6 +221,21 @@ def test_schemes_differ_in_what_they_read_and_in_nothing_else(world):
     assert reads[INTENTION] == reads[RANDOM_INTENTION] == ["latents", "intention"]
     assert reads[PERMUTED] == ["likelihood", "permuted latents"]
     assert all(reads[design] == reads[FEATURES] for design in DESIGNS)
+
+
+def test_every_control_that_the_package_makes_of_the_features_is_trained_in_the_study(world):
+    base = Policy.load(shipped_path(), device="cpu")
+    arms = {one.scheme: scheme_of(replace(one, run=0), world, base) for one in trainings(SMALL) if one.problems == DEEP}
+    features = arms[FEATURES]
+    assert isinstance(features, ReadoutCredit)
+    features = replace(features, labels=Labels())
+    for name, control in credit_controls(features, base, world.base_answers(), draws=1).items():
+        names = [source.name for source in readout_of(control).sources]
+        assert any(
+            type(arm) is type(control) and [source.name for source in readout_of(arm).sources] == names
+            for scheme, arm in arms.items()
+            if scheme not in NOT_FITTED and scheme != FEATURES
+        ), name
 
 
 def readout_of(credit: Any) -> Any:
