@@ -105,7 +105,7 @@ class FeatureCredit:
         expect_plausible(self)
         expect_same_dictionary(self.tsae, self.roles)
         latents = role_latents(self.roles)
-        expect_role_latents(latents, credit_families() if self.weights else gate_families())
+        expect_role_latents(self.roles, latents, credit_families() if self.weights else gate_families())
         if self.gate:
             warn_missing_families(latents)
         _ = self.latents  # a control with too few latents is refused now, not in the first batch

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from interp.artifacts import BadInput, Mismatch
 from interp.features.families import ROLE_FAMILIES, TokenSelector, role_family
 from interp.features.gates import Trial
-from interp.features.roles import Roles
+from interp.features.roles import GATES, Roles
 from interp.features.separation import ContrastMeans
 from interp.tasks.base import seeded_rng
 from interp.tsae import TSAE
@@ -163,13 +163,17 @@ def expect_same_dictionary(tsae: TSAE, roles: Roles) -> None:
         )
 
 
-def expect_role_latents(latents: Sequence[RoleLatent], families: Sequence[str]) -> None:
-    """Refuse roles without a latent that credit could use."""
-    if not any(latent.family in families for latent in latents):
-        raise BadInput(
-            f"expected a latent with a role of {', '.join(families)}, got none: this credit would never change "
-            "anything. Earn roles of a larger dictionary or another layer, on more problems, or use another credit"
-        )
+def expect_role_latents(roles: Roles, latents: Sequence[RoleLatent], families: Sequence[str]) -> None:
+    """Refuse roles without a latent that credit could use. The message says how many passed each gate."""
+    if any(latent.family in families for latent in latents):
+        return
+    trials = [trial for trial in roles.trials if trial.family in families]
+    passes = [f"{gate.removeprefix('passes_')} {sum(getattr(trial, gate) for trial in trials)}" for gate in GATES]
+    figures = f"{len(trials)} candidates, of which pass {', '.join(passes)}" if trials else "no candidate was tried"
+    raise BadInput(
+        f"expected a latent with a role of {', '.join(families)}, got none: {figures}. This credit would never change "
+        "anything: earn roles of a larger dictionary or another layer, on more problems, or use another credit"
+    )
 
 
 def warn_missing_families(latents: Sequence[RoleLatent]) -> None:

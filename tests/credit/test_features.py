@@ -386,7 +386,7 @@ def test_a_family_that_is_added_to_the_table_earns_a_role_and_credit_uses_its_si
 
 
 def test_credit_without_a_latent_that_it_could_use_is_refused():
-    with pytest.raises(BadInput, match="a role of computation, reasoning, shortcut, got none: .* Earn roles"):
+    with pytest.raises(BadInput, match="a role of computation, reasoning, shortcut, got none: .* earn roles"):
         credit_by(make_trial(FORMAT, "format"))
     with pytest.raises(BadInput, match="a role of reasoning, shortcut, got none"):
         credit_by(ALL[2], weights=False)

@@ -97,11 +97,21 @@ def test_roles_without_the_means_of_their_latents_are_refused():
 
 
 @pytest.mark.parametrize(
-    "trials", [(), (make_trial(1, "reasoning", matched_ablations=(-9.0,)),), (make_trial(1, "format"),)]
+    ("trials", "figures"),
+    [
+        ((), "no candidate was tried"),
+        ((make_trial(1, "format"),), "no candidate was tried"),
+        (
+            (make_trial(1, "reasoning", matched_ablations=(-9.0,)), make_trial(2, "format")),
+            "1 candidates, of which pass contrast 1, falsification 1, ablation 0, all 0",
+        ),
+    ],
 )
-def test_roles_that_no_credit_can_use_are_refused(trials):
-    with pytest.raises(BadInput, match="a role of computation, reasoning, shortcut, got none: .* Earn roles"):
-        expect_role_latents(role_latents(roles_of(*trials)), credit_families())
+def test_roles_that_no_credit_can_use_are_refused_with_the_figures_of_the_gates(trials, figures):
+    roles = roles_of(*trials)
+    message = f"a role of computation, reasoning, shortcut, got none: {figures}. .* earn roles"
+    with pytest.raises(BadInput, match=message):
+        expect_role_latents(roles, role_latents(roles), credit_families())
 
 
 @pytest.mark.parametrize(
