@@ -49,10 +49,10 @@ def credit_controls(
         return {name: replace(scheme, score=score) for name, score in of_score.items()}
     if isinstance(scheme, FirstErrorReadout):
         matched = {f"position-matched {draw}": replace(scheme, control_seed=draw) for draw in range(draws)}
-        return {**_of_splits(scheme, base, rollouts, audited, draws), **matched}
+        return {**_with_other_sources(scheme, base, rollouts, audited, draws), **matched}
     random_gates: dict[str, CreditScheme] = {f"random gate {draw}": RandomGate(scheme, draw) for draw in range(draws)}
     if isinstance(scheme, ReadoutCredit):
-        return {**_of_gates(scheme, base, rollouts, audited, draws), **random_gates}
+        return {**_with_other_sources(scheme, base, rollouts, audited, draws), **random_gates}
     if isinstance(scheme, FeatureCredit):
         others = {f"other latents {draw}": replace(scheme, control_seed=draw) for draw in range(draws)}
         return {**others, **(random_gates if scheme.gate else {})}
@@ -64,41 +64,30 @@ def credit_controls(
     )
 
 
-def _of_gates(
-    scheme: ReadoutCredit, base: Policy, rollouts: Sequence[Rollout], audited: Sequence[Rollout], draws: int
+def _with_other_sources(
+    scheme: ReadoutCredit | FirstErrorReadout,
+    base: Policy,
+    rollouts: Sequence[Rollout],
+    audited: Sequence[Rollout],
+    draws: int,
 ) -> dict[str, CreditScheme]:
-    """The scheme with the sources of each control."""
-    _expect_audited(scheme.labels, audited)
+    """The scheme with the sources of each control. None if it reads no latents."""
+    if not any(map(reads_latents, scheme.sources)):
+        return {}
+    if bool(audited) != bool(len(scheme.labels)):
+        raise BadInput(
+            f"expected the rollouts behind the scheme's {len(scheme.labels)} labels, so that its controls begin with "
+            f"the same, got {len(audited)}: credit_controls(..., audited=rollouts)"
+        )
+    reads_parts = isinstance(scheme, FirstErrorReadout)
+    label = label_parts if reads_parts else label_rollouts
 
-    def with_sources(sources: Sequence[Source]) -> ReadoutCredit:
-        labels = weighted_like(label_rollouts(sources, base, audited), scheme.labels) if audited else Labels()
+    def with_sources(sources: Sequence[Source]) -> CreditScheme:
+        labels = weighted_like(label(sources, base, audited), scheme.labels) if audited else Labels()
+        if isinstance(scheme, FirstErrorReadout):
+            return replace(scheme, sources=sources, labels=labels)
         text_range = None if scheme.text_range is None else TextRange.fit(sources, base, rollouts)
         return replace(scheme, sources=sources, labels=labels, text_range=text_range, error_range=None)
 
-    if not any(map(reads_latents, scheme.sources)):
-        return {}
-    return {name: with_sources(own) for name, own in control_sources(scheme.sources, base, rollouts, draws).items()}
-
-
-def _of_splits(
-    scheme: FirstErrorReadout, base: Policy, rollouts: Sequence[Rollout], audited: Sequence[Rollout], draws: int
-) -> dict[str, CreditScheme]:
-    """The same, of a scheme that reads each part of a chain."""
-    _expect_audited(scheme.labels, audited)
-
-    def with_sources(sources: Sequence[Source]) -> FirstErrorReadout:
-        labels = weighted_like(label_parts(sources, base, audited), scheme.labels) if audited else Labels()
-        return replace(scheme, sources=sources, labels=labels)
-
-    if not any(map(reads_latents, scheme.sources)):
-        return {}
-    parts = [part for rollout in rollouts for part in split_parts(rollout)]
-    return {name: with_sources(own) for name, own in control_sources(scheme.sources, base, parts, draws).items()}
-
-
-def _expect_audited(labels: Labels, audited: Sequence[Rollout]) -> None:
-    if bool(audited) != bool(len(labels)):
-        raise BadInput(
-            f"expected the rollouts behind the scheme's {len(labels)} labels, so that its controls begin with the "
-            f"same, got {len(audited)}: credit_controls(..., audited=rollouts)"
-        )
+    texts = [part for rollout in rollouts for part in split_parts(rollout)] if reads_parts else rollouts
+    return {name: with_sources(own) for name, own in control_sources(scheme.sources, base, texts, draws).items()}
