@@ -8,6 +8,7 @@ from typing import Any
 from interp.studies.base import Study
 from interp.studies.credit import CreditStudy
 from interp.studies.credit_strengths import CreditStrengths
+from interp.studies.credit_words import CreditWords
 from interp.studies.dictionary import Dictionary
 from interp.studies.difficulty import Difficulty
 from interp.studies.features import Features
@@ -18,6 +19,7 @@ from interp.studies.words import WordProblems
 
 _ALL = (
     Difficulty, Dictionary, Roles, Features, WordProblems, CreditTruth, CreditStrengths, CreditStudy, HardSamples,
+    CreditWords,
 )  # fmt: skip
 STUDIES: dict[str, Study[Any]] = {study.name: study() for study in _ALL}
 """Every study by name; `interp study NAME` runs it."""

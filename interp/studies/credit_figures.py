@@ -1,4 +1,6 @@
-"""Tables and figures of the credit study."""
+"""Tables and figures of the studies of credit."""
+
+from collections.abc import Sequence
 
 from interp.plots import Point, curves, dots
 from interp.studies.base import Figure, Table
@@ -30,28 +32,40 @@ def present(results: Results, problems: str) -> list[tuple[str, str]]:
 
 
 def tables(results: Results) -> list[Table]:
-    by_problems = []
-    for problems in (DEEP, ALL):
-        rows = [["(the base)", "", "", *(cell(results.mean(BASE, measure), 3) for measure in RATES), "", "", ""]]
-        rows += [
-            [
-                scheme,
-                *(cell(results.mean(arm, measure), 2) for measure in RECOVERIES),
-                *(cell(results.mean(arm, measure), 3) for measure in RATES),
-                cell(results.mean(arm, recovery("paid")), 3),
-                cell(results.mean(arm, recovery("audited")), 0),
-                cell(results.mean(arm, recovery("diverged")), 1),
-            ]
-            for scheme, arm in present(results, problems)
+    note = "Means over the bases, with Student's intervals over them."
+    return [scheme_table(results, present(results, problems), problems, note) for problems in (DEEP, ALL)]
+
+
+def scheme_table(results: Results, schemes: Sequence[tuple[str, str]], problems: str, note: str) -> Table:
+    """A row for each scheme and its arm: recoveries, rates, and what was paid."""
+    rows = [["(the base)", "", "", *(cell(results.mean(BASE, measure), 3) for measure in RATES), "", "", ""]]
+    rows += [
+        [
+            scheme,
+            *(cell(results.mean(arm, measure), 2) for measure in RECOVERIES),
+            *(cell(results.mean(arm, measure), 3) for measure in RATES),
+            cell(results.mean(arm, recovery("paid")), 3),
+            cell(results.mean(arm, recovery("audited")), 0),
+            cell(results.mean(arm, recovery("diverged")), 1),
         ]
-        head = [
-            "scheme", "recovery, all depths", "recovery, deep", "valid, all depths", "valid, deep",
-            "valid, depths 1 to 3", "right, all depths", "malformed", "valid share of the pay", "labels audited",
-            "runs that diverged",
-        ]  # fmt: skip
-        note = "Means over the bases, with Student's intervals over them."
-        by_problems.append(Table(f"Trained on {problems} problems", head, rows, note))
-    return by_problems
+        for scheme, arm in schemes
+    ]
+    head = [
+        "scheme", "recovery, all depths", "recovery, deep", "valid, all depths", "valid, deep",
+        "valid, depths 1 to 3", "right, all depths", "malformed", "valid share of the pay", "labels audited",
+        "runs that diverged",
+    ]  # fmt: skip
+    return Table(f"Trained on {problems} problems", head, rows, note)
+
+
+def rate_figure(results: Results, arms: Sequence[str], claims: tuple[str, ...]) -> Figure:
+    """The valid rate of each arm by group of depths."""
+    groups = {
+        title: {"": [point(arm, results.mean(arm, rate("valid_rate", group))) for arm in arms if results.seeds(arm)]}
+        for title, group in {"all depths": "all", "deep": "deep", "depths 1 to 3": "handled"}.items()
+    }
+    text = "Means over seeds, 95% intervals (Student's)."
+    return Figure("Valid answers after training on deep problems", text, dots(groups, y="valid rate"), claims)
 
 
 RATES = (

@@ -30,13 +30,13 @@ MIN_GAIN = 0.05
 VALID, HARD = RECOVERIES = (recovery("recovery, all depths"), recovery("recovery, deep"))
 
 
-def average_runs(records: Sequence[Any]) -> dict[str, Any]:
+def average_runs(records: Sequence[Any], groups: Mapping[str, Sequence[int] | None] = GROUPS) -> dict[str, Any]:
     """The mean over runs of every rate by group of depths, and of the curves along the way."""
     rates = {
         group: {
             name: mean_or_none([mean_of_depths(record["final"], name, depths) for record in records]) for name in RATES
         }
-        for group, depths in GROUPS.items()
+        for group, depths in groups.items()
     }
     if "steps" not in records[0]:
         return {"rates": rates, "runs": len(records), **records[0]}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from interp.credit.base import CreditScheme
     from interp.policy import Policy
     from interp.studies.credit import CreditConfig
-    from interp.studies.credit_world import TrainingConfig
+    from interp.studies.credit_world import TrainingSizes
 
 BASE, PLAIN, ORACLE = "base", "plain", "oracle"
 LIKELIHOOD, TEXT_ALONE, LATENTS_ALONE = "likelihood", "text alone", "latents alone"
@@ -231,22 +231,20 @@ def _intention_of_residual(world: World) -> Any:
 # --- one run -----------------------------------------------------------------------------------------------------
 
 
-def train_run(training: Training, world: World, config: "TrainingConfig", out: Path) -> dict[str, Any]:
+def train_run(training: Training, world: World, config: "TrainingSizes", out: Path) -> dict[str, Any]:
     """Train, and measure at every depth at the end; along the way with fewer answers.
 
     A run that diverges is a result: it is measured at its last whole checkpoint, which is what its user is left with.
     """
     from interp.grpo import Diverged, GRPOConfig, Run, train
-    from interp.grpo.config import UpdateConfig
     from interp.organism import load_task
-    from interp.policy import SampleConfig
 
     base, task = world.base(), load_task(world.base_path)
     grpo = GRPOConfig(
         steps=config.steps,
         prompts=config.prompts,
-        sampling=SampleConfig(group=config.group, rows=1024, seed=training.run),
-        update=UpdateConfig(),
+        sampling=world.sampling(config.group, training.run),
+        update=world.update(),
         scale="group" if training.scheme == USUAL else "none",
         save_every=WATCH_EVERY,
         kl_every=WATCH_EVERY,
@@ -277,23 +275,21 @@ def train_run(training: Training, world: World, config: "TrainingConfig", out: P
 def measure(policy: "Policy", world: World, answers: int, problems: int) -> dict[str, dict[str, float]]:
     """Every rate at each depth, on the same held-out problems and random streams for all runs of a base."""
     from interp.organism import load_task
-    from interp.policy import SampleConfig
     from interp.rollouts import roll_out, summarize
 
     task = load_task(world.base_path)
     lowest, highest = task.depths
     chosen = [problem for depth in range(lowest, highest + 1) for problem in task.problems("eval", depth, problems)]
-    sampling = SampleConfig(group=answers, rows=1024)
-    rollouts = roll_out(policy, task, chosen, sampling, purpose="evaluate", progress=False)
+    rollouts = roll_out(policy, task, chosen, world.sampling(answers), purpose="evaluate", progress=False)
     estimates = summarize(rollouts, "depth", RATES).estimates
     return {
         str(depth): {name: round(one.value, 5) for name, one in rates.items()} for depth, rates in estimates.items()
     }
 
 
-def measure_base(world: World, config: "TrainingConfig") -> dict[str, Any]:
+def measure_base(world: World, config: "TrainingSizes") -> dict[str, Any]:
     """The rates of a base, and how well its dictionaries explain its residuals."""
-    fits = [world.dictionary(number).fit_metrics for number in range(config.dictionaries)]
+    fits = [world.dictionary(number).fit_metrics for number in range(world.config.dictionaries)]
     return {
         "final": measure(world.base(), world, config.answers, config.problems),
         "dictionaries": [{name: fit.get(name) for name in ("fve", "l0", "dead")} for fit in fits],

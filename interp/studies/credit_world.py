@@ -13,21 +13,22 @@ from interp.artifacts import locked
 from interp.checks import Count, Layer, Processes, Range, Seed, Share, Tokens, expect_plausible
 
 if TYPE_CHECKING:
-    from interp.policy import Policy
+    from interp.grpo import UpdateConfig
+    from interp.policy import Policy, SampleConfig
     from interp.rollouts import Rollout
     from interp.tsae import TSAE
 
 
 @dataclass(frozen=True)
-class WorldConfig:
+class ReadingConfig:
+    """What is read of a base, and by which labels."""
+
     seeds: Count = 3
     """Bases: the unit of evidence."""
     first_seed: Seed = 901
     """Seed of the first base. The shipped base is none of them: strengths were chosen on it."""
     dictionaries: Count = 3
     """Dictionaries of each base."""
-    build_steps: Count = 3000
-    """Steps of supervised training that make a base."""
     layer: Layer = 2
     """The layer that is read, counted from 0."""
     tokens: Tokens = 300_000
@@ -57,6 +58,14 @@ class WorldConfig:
         """What decides a dictionary of a base."""
         return {name: getattr(self, name) for name in ("tokens", "width", "k", "fit_steps", "layer")}
 
+
+@dataclass(frozen=True)
+class WorldConfig(ReadingConfig):
+    """The same, and how bases are built."""
+
+    build_steps: Count = 3000
+    """Steps of supervised training that make a base."""
+
     @property
     def world_spec(self) -> dict[str, Any]:
         """What decides a base and its dictionaries: studies that agree in it can share them."""
@@ -64,8 +73,8 @@ class WorldConfig:
 
 
 @dataclass(frozen=True)
-class TrainingConfig(WorldConfig):
-    """A world, and how a policy is trained from its base and measured."""
+class TrainingSizes:
+    """How a policy is trained from a base, and measured."""
 
     steps: Count = 40
     """GRPO steps of every training."""
@@ -84,10 +93,15 @@ class TrainingConfig(WorldConfig):
 
 
 @dataclass(frozen=True)
+class TrainingConfig(TrainingSizes, WorldConfig):
+    """Bases that are built, what is read of them, and how policies are trained from them."""
+
+
+@dataclass(frozen=True)
 class World:
     """A base with its dictionaries."""
 
-    config: WorldConfig
+    config: ReadingConfig
     seed: int
     directory: Path
 
@@ -113,32 +127,47 @@ class World:
 
         return TSAE.load(self.directory / f"dictionary-{number}")
 
+    def sampling(self, group: int, seed: int = 0) -> "SampleConfig":
+        """How every answer of this world is sampled."""
+        from interp.policy import SampleConfig
+
+        return SampleConfig(group, rows=1024, seed=seed)
+
+    def update(self) -> "UpdateConfig":
+        """How every policy of this world is updated."""
+        from interp.grpo import UpdateConfig
+
+        return UpdateConfig()
+
+    def answers_to_label(self) -> "list[Rollout]":
+        """What the base wrote for its labels, successes and failures: what labels cost."""
+        return _answers_to_label(self.base_path, self.config.label_problems, self.sampling(4))
+
     def labelled_answers(self) -> "list[Rollout]":
-        """The base's own successes at all depths, and every lucky edit of its valid ones."""
-        return _labelled_answers(self.base_path, self.config.label_problems)
+        """The base's own successes at all depths, and every lucky edit of its valid ones, where the task has edits."""
+        return _labelled_answers(self.base_path, self.config.label_problems, self.sampling(4))
 
     def base_answers(self) -> "list[Rollout]":
         """Answers of the base at all depths, to other problems than the labelled ones: how often each latent is active,
         and what it was about to write."""
         from interp.organism import load_task
-        from interp.policy import SampleConfig
         from interp.rollouts import roll_out
 
-        task, sampling = load_task(self.base_path), SampleConfig(group=2, rows=1024)
+        task = load_task(self.base_path)
         problems = task.problems("train", None, self.config.label_problems + 500)[self.config.label_problems :]
-        return roll_out(self.base(), task, problems, sampling, purpose="controls", progress=False).rows
+        return roll_out(self.base(), task, problems, self.sampling(2), purpose="controls", progress=False).rows
 
     def _build(self) -> None:
         from interp.organism import build
         from interp.organism.config import OrganismConfig
 
+        assert isinstance(self.config, WorldConfig), "else the base is finished"
         recipe = OrganismConfig(seed=self.seed, steps=self.config.build_steps, threads=1)
         build(recipe, self.base_path, progress=False)
 
     def _fit(self, number: int) -> None:
         from interp.activations import CollectConfig
         from interp.organism import load_task
-        from interp.policy import SampleConfig
         from interp.rollouts import Series
         from interp.studies.fitting import fit_dictionary
 
@@ -146,8 +175,9 @@ class World:
         with locked(out.with_name(f"{out.name}-once"), wait=True):
             if out.exists():
                 return
-            sampling = SampleConfig(group=4, rows=1024, seed=self.seed)
-            collecting = CollectConfig((config.layer,), tokens=config.tokens, corpora=("on-policy",), sampling=sampling)
+            collecting = CollectConfig(
+                (config.layer,), tokens=config.tokens, corpora=("on-policy",), sampling=self.sampling(4, self.seed)
+            )
             series, task = Series.from_dirs([self.base_path]), load_task(self.base_path)
             sizes = {"width": config.width, "k": config.k, "steps": config.fit_steps}
             tsae = fit_dictionary(
@@ -167,23 +197,25 @@ class ShippedWorld(World):
 
 
 @lru_cache(maxsize=2)
-def _labelled_answers(base_path: Path, n_problems: int) -> "list[Rollout]":
+def _labelled_answers(base_path: Path, n_problems: int, sampling: "SampleConfig") -> "list[Rollout]":
     """The same for every run of a base: a process makes them once."""
     from interp.organism import load_task
     from interp.policy import Policy
     from interp.readouts import lucky_edits
+    from interp.readouts.edits import EditableTask
 
-    successes = [row for row in answers_to_label(base_path, n_problems) if row.reward > 0]
-    return [*successes, *lucky_edits(Policy.load(base_path, device="cpu"), load_task(base_path), successes)]
+    successes = [row for row in _answers_to_label(base_path, n_problems, sampling) if row.reward > 0]
+    task = load_task(base_path)
+    edits = lucky_edits(Policy.load(base_path, device="cpu"), task, successes) if isinstance(task, EditableTask) else []
+    return [*successes, *edits]
 
 
 @lru_cache(maxsize=2)
-def answers_to_label(base_path: Path, n_problems: int) -> "list[Rollout]":
-    """What a base wrote for its labels, successes and failures: what labels cost."""
+def _answers_to_label(base_path: Path, n_problems: int, sampling: "SampleConfig") -> "list[Rollout]":
     from interp.organism import load_task
-    from interp.policy import Policy, SampleConfig
+    from interp.policy import Policy
     from interp.rollouts import roll_out
 
     base, task = Policy.load(base_path, device="cpu"), load_task(base_path)
-    problems, sampling = task.problems("train", None, n_problems), SampleConfig(group=4, rows=1024)
+    problems = task.problems("train", None, n_problems)
     return roll_out(base, task, problems, sampling, purpose="labels", progress=False).rows

@@ -23,7 +23,7 @@ from interp.studies.credit_runs import (
     measure,
     scheme_of,
 )
-from interp.studies.credit_world import World, answers_to_label
+from interp.studies.credit_world import World
 from interp.studies.hard_samples_measures import STEPS, TOKENS, neighbours
 from interp.studies.results import rounded
 
@@ -118,9 +118,9 @@ def base_hints(base_path: Path, n_problems: int, answers: int) -> "tuple[Rollout
     return Rollouts(valid, config=rollouts.config, made_from=rollouts.made_from), cost
 
 
-def cost_of_labels(base_path: Path, n_problems: int) -> Cost:
+def cost_of_labels(world: World) -> Cost:
     """What the labelled answers of a base cost. Their edits cost nothing: they are made from those that are valid."""
-    rows = answers_to_label(base_path, n_problems)
+    rows = world.answers_to_label()
     return Cost(sum(len(row.tokens) for row in rows), sum(row.reward > 0 for row in rows))
 
 
@@ -161,7 +161,7 @@ def credit_of(
     credit = scheme_of(own, world, base, audits_of(training, config)[1])
     if training.role in (PLAIN, ORACLE):
         return credit, Cost()
-    return credit, cost_of_labels(world.base_path, config.label_problems)
+    return credit, cost_of_labels(world)
 
 
 # --- one run ---------------------------------------------------------------------------------------------------------
