@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 MAX_STEPS = 60
-TOLERANCE = 1e-9
+TOLERANCE = 1e-5
+"""A step from which less is expected is the last one. What is left after it is about its square."""
 MIN_STD = 1e-6
 """Columns that vary less than this are left out."""
 MIN_HALF = 64
