@@ -7,6 +7,8 @@
     FeatureCredit                      other latents <k>: random ones without a role; random gate <k>
     StepValidity, the oracle's gate    random gate <k>: its own gates, dealt out to other successes
 
+Random gates are those of schemes that do not weigh tokens: weights that follow from a gate would be turned around.
+
 A control is the scheme itself with one thing replaced. One with other sources audits as many successes, begins with
 labels of the same weight, refits at the same steps, and pays by the same formula. A range of texts is fitted on what
 the control reads; a range of a dictionary's error is left out, since it reads the dictionary.
@@ -55,11 +57,11 @@ def credit_controls(
         return {**_with_other_sources(scheme, base, rollouts, audited, draws), **random_gates}
     if isinstance(scheme, FeatureCredit):
         others = {f"other latents {draw}": replace(scheme, control_seed=draw) for draw in range(draws)}
-        return {**others, **(random_gates if scheme.gate else {})}
-    if isinstance(scheme, StepValidity) and scheme.gate:
+        return {**others, **(random_gates if scheme.gate and not scheme.weights else {})}
+    if isinstance(scheme, StepValidity) and scheme.gate and not scheme.weights:
         return random_gates
     raise BadInput(
-        "expected a scheme that reads features, or a gate by the verifier, got "
+        "expected a scheme that reads features, or a gate by the verifier without token weights, got "
         f"{type(scheme).__name__}: what would its controls control?"
     )
 
@@ -74,6 +76,11 @@ def _with_other_sources(
     """The scheme with the sources of each control. None if it reads no latents."""
     if not any(map(reads_latents, scheme.sources)):
         return {}
+    if not rollouts:
+        raise BadInput(
+            "expected answers of the base, to say how often each latent is active where it is read; got none: "
+            "credit_controls(scheme, base, rollouts)"
+        )
     if bool(audited) != bool(len(scheme.labels)):
         raise BadInput(
             f"expected the rollouts behind the scheme's {len(scheme.labels)} labels, so that its controls begin with "

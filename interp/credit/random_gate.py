@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from interp.checks import Seed
@@ -37,7 +38,9 @@ class RandomGate:
             other_R = others(len(rows_R), "random gate", self.seed, batch.seed, first.step, first.problem)
             return x_B.index_copy(0, rows_R, x_B[rows_R[other_R]])
 
-        is_success_B = batch.rewards_B > 0
+        # a replayed answer is valid for sure: no scheme deals with it as with the policy's own
+        is_own_B = torch.tensor([rollout.replayed_from is None for rollout in batch.rollouts])
+        is_success_B = (batch.rewards_B > 0) & is_own_B
         counts_B, added_B, bonus_B = credit.counts_B, credit.added_B, credit.bonus_B
         return replace(
             credit,

@@ -168,8 +168,10 @@ def expect_role_latents(roles: Roles, latents: Sequence[RoleLatent], families: S
     if any(latent.family in families for latent in latents):
         return
     trials = [trial for trial in roles.trials if trial.family in families]
-    passes = [f"{gate.removeprefix('passes_')} {sum(getattr(trial, gate) for trial in trials)}" for gate in GATES]
-    figures = f"{len(trials)} candidates, of which pass {', '.join(passes)}" if trials else "no candidate was tried"
+    candidates = {trial.latent for trial in trials}
+    passing = {gate: {trial.latent for trial in trials if getattr(trial, gate)} for gate in GATES}
+    passes = ", ".join(f"{gate.removeprefix('passes_')} {len(latents)}" for gate, latents in passing.items())
+    figures = f"{len(candidates)} candidates, of which pass {passes}" if candidates else "no candidate was tried"
     raise BadInput(
         f"expected a latent with a role of {', '.join(families)}, got none: {figures}. This credit would never change "
         "anything: earn roles of a larger dictionary or another layer, on more problems, or use another credit"

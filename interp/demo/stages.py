@@ -196,7 +196,7 @@ class Stages:
 
     def train_credit(self, tsae: "TSAE") -> dict[str, Answers]:
         """Deep problems with each credit: none; how likely a success is to be valid, by the base's likelihood with the
-        latents, and with what the study's strongest control has in their place; and the verifier's own word."""
+        latents, and with a parser in their place; and the verifier's own word."""
         schemes = {
             DEEP: None,
             CONTROL: self._readout(None),
@@ -210,19 +210,19 @@ class Stages:
         }
 
     def explain_credit(self, tsae: "TSAE") -> "list[CreditExplanation]":
-        """What both arms read and paid; the features beside what the control would have paid after their audits."""
+        """What both arms read and paid; the features beside what the control, after its own audits, would have paid."""
         from interp.grpo import explain_run
 
         features, control = (self._readout(one) for one in (tsae, None))
         device = str(self.base.device)
         return [
-            explain_run(self.run(FEATURES), features, control=control, device=device),
+            explain_run(self.run(FEATURES), features, control=control, control_run=self.run(CONTROL), device=device),
             explain_run(self.run(CONTROL), control, device=device),
         ]
 
     def _readout(self, tsae: "TSAE | None") -> "ReadoutCredit":
-        """Credit by the likelihood and latents; without a dictionary, by the likelihood and a parser. Both pay with the
-        strength that was best for them in `interp study credit-strengths`."""
+        """Credit by the likelihood and latents; without a dictionary, by the likelihood and a parser. Each has the
+        threshold that was best for it in `interp study credit-strengths`, on the shipped base."""
         from interp.credit import ReadoutCredit
         from interp.readouts import Completeness, Latents, Likelihood
         from interp.studies import credit_runs

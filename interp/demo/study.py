@@ -1,5 +1,6 @@
 """What the study of credit has found, in a sentence, from the file that it wrote."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def _differences(study: Any, claim: str, scheme: str, measure: str) -> dict[str,
         for name, one in study["measures"].items()
         if name.startswith(start) and name.endswith(end)
     }
-    return {arm: points(one) for arm, one in sorted(estimates.items(), key=lambda pair: pair[1].value)}
+    known = {arm: one for arm, one in estimates.items() if not math.isnan(one.value)}
+    return {arm: points(one) for arm, one in sorted(known.items(), key=lambda pair: pair[1].value)}
 
 
 def _verdict(study: Any, claim: str) -> str:

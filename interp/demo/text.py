@@ -109,7 +109,7 @@ def credit_section(answers: Mapping[str, Answers], result: Path = CREDIT_RESULT)
     rows = [{"credit": label, **_rates(answers[name])} for name, label in names.items()]
     text = (
         "On deep problems success is luck. Paid by how likely it is valid, by the base's likelihood beside latents "
-        "(features) or a parser that counts steps (the strongest control):"
+        "(features) or a parser that counts steps (their control):"
     )
     return Section("Credit", text, _frame(rows), study_sentence(result))
 

@@ -56,6 +56,7 @@ def explain_run(
     scheme: CreditScheme,
     *,
     control: CreditScheme | None = None,
+    control_run: Run | None = None,
     steps: Sequence[int] | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -64,7 +65,8 @@ def explain_run(
 
     The scheme is the one that the run was trained with. Each checkpoint's rollouts are read with what had been learned
     by its step; of a scheme that learns and is no readout only the end is known. A control that reads some of the same
-    sources has had the same audits. Any other control pays with what it has learned itself."""
+    sources has had the same audits. One that was trained in `control_run` has had those of that run, up to the same
+    step. Any other pays by the labels that it began with."""
     from interp.credit.explanation import CreditExplanation
 
     every = run.checkpoint_steps()
@@ -73,12 +75,16 @@ def explain_run(
         raise BadInput(f"{run.path}: expected steps with a checkpoint, {every}; got {unknown}")
     _expect_own(run, scheme)
     _expect_known(run, scheme, chosen)
+    if control_run is not None:
+        if control is None:
+            raise BadInput("expected the control that was trained in control_run, got none: explain_run(..., control=)")
+        _expect_own(control_run, control)
     base = run.series.base.load(device=device, dtype=dtype)
     parts = []
     for step in chosen:
         policy = run.series.checkpoint(step).load(device=device, dtype=dtype) if _reads_live(scheme, control) else None
         batch = _batch_of(run, step, policy, base)
-        parts += [] if batch is None else [_explain_step(run, step, batch, scheme, control)]
+        parts += [] if batch is None else [_explain_step(run, step, batch, scheme, control, control_run)]
     return CreditExplanation.join(parts)
 
 
@@ -102,14 +108,21 @@ def _batch_of(run: Run, step: int, policy: "Policy | None", base: "Policy") -> R
 
 
 def _explain_step(
-    run: Run, step: int, batch: RolloutBatch, scheme: CreditScheme, control: CreditScheme | None
+    run: Run,
+    step: int,
+    batch: RolloutBatch,
+    scheme: CreditScheme,
+    control: CreditScheme | None,
+    control_run: Run | None,
 ) -> "CreditExplanation":
     from interp.credit.explanation import explain_credit, readout_of
 
     config = run.config
     own = learned_credit(run, scheme, step=None if readout_of(scheme) is None else step)
     beside = control
-    if control is not None and _is_read_by(run, control):
+    if control is not None and control_run is not None:
+        beside = learned_credit(control_run, control, step=step)
+    elif control is not None and _is_read_by(run, control):
         beside = learned_credit(run, control, step=step)
     explanation = explain_credit(own, batch, control=beside)
 

@@ -14,6 +14,7 @@ source_files sources as JSON and tensors
 text_range  whether a text is like those the reader knows
 error_range whether a dictionary explains it as well
 edits       valid answers changed in one place, so that they are lucky
+halves      problems to fit on and problems to test on, of the same depths
 controls    the same sources with what they claim to read taken away
 control_sources what every control of a readout of latents reads
 """

@@ -8,16 +8,24 @@
     text                 counts of tokens                           anyone who reads the text would do
     text alone           the same, and nothing else is read         no network is needed
     residual             what the dictionary is made of             the dictionary adds nothing
-    random dictionary    random directions, as often active there   any directions would do
+    random dictionary <k> random directions, as often active there  any directions would do
     permuted <k>         the latents of any other text              latents need not be of this text
 
 A control that would add a source which is read already is left out: `nothing` is that control.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from interp.policy.policy import Policy
-from interp.readouts.controls import Permuted, random_intention, random_latents, residual_intention
+from interp.policy.site import RESID_POST
+from interp.readouts.controls import (
+    Permuted,
+    random_intention,
+    random_latents,
+    residual_dictionary,
+    residual_intention,
+)
 from interp.readouts.intention import Intention
 from interp.readouts.sources import Completeness, Format, Latents, Likelihood, Residual, Source, TextCounts, WithRoles
 from interp.rollouts.record import Rollout
@@ -48,21 +56,28 @@ def control_sources(
         **({"nothing": rest} if rest else {}),
         **{name: [*rest, source] for name, source in added.items() if source.name not in names},
         "text alone": [*screens, TextCounts()],
-        "residual": [*rest, *dict.fromkeys(_residual(one, base, rollouts) for one in latents)],
-        "random dictionary": [*rest, *(_randomized(one, base, rollouts) for one in latents)],
+        "residual": list(dict.fromkeys([*rest, *(_residual(one, base, rollouts) for one in latents)])),
+        **{
+            f"random dictionary {draw}": [*rest, *(_randomized(one, base, rollouts, draw) for one in latents)]
+            for draw in range(draws)
+        },
         **{f"permuted {draw}": [*rest, *(Permuted(one, draw) for one in latents)] for draw in range(draws)},
     }
 
 
-def _residual(source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout]) -> Residual | Intention:
-    """The same source with the residual that the latents are made of."""
-    if isinstance(source, Latents):
+def _residual(source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout]) -> Source:
+    """The same source with what the latents are made of: the residual, or what a layer adds to it."""
+    if isinstance(source, Intention):
+        return residual_intention(source, base, rollouts)
+    if source.tsae.site in (None, RESID_POST):
         return Residual(source.layer, source.selector)
-    return residual_intention(source, base, rollouts)
+    return replace(source, tsae=residual_dictionary(base.d_model, source.tsae.layer, source.tsae.site))
 
 
-def _randomized(source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout]) -> Latents | Intention:
+def _randomized(
+    source: Latents | Intention, base: Policy, rollouts: Sequence[Rollout], seed: int
+) -> Latents | Intention:
     """The same source with a dictionary of random directions."""
     if isinstance(source, Latents):
-        return random_latents(source, base, rollouts, 0)
-    return random_intention(source, base, rollouts, 0)
+        return random_latents(source, base, rollouts, seed)
+    return random_intention(source, base, rollouts, seed)

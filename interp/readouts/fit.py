@@ -13,6 +13,7 @@ from interp.readouts.columns import label_rollouts, with_base_rate
 from interp.readouts.config import ReadoutConfig
 from interp.readouts.edits import EditableTask, lucky_edits
 from interp.readouts.error_range import ErrorRange
+from interp.readouts.halves import halves_of_answers, halves_of_problems
 from interp.readouts.intention import Intention
 from interp.readouts.names import DICTIONARY_SOURCES, LAYER_SOURCES, SOURCE_NAMES
 from interp.readouts.readout import Readout, ReadoutTest
@@ -43,8 +44,8 @@ def fit_readout(
 
     `read` are sources, or their names: likelihood, text, completeness, format, residual; with `tsae` latents,
     pre-activations, intention. `problems`, such as those of a bucket, are where it is to be used, in place of the
-    config's levels: half of them are labels, and the others test it. `layer` is where the residual is read, and a
-    dictionary that does not say its own."""
+    config's levels: half of each depth are labelled, and the others test it, in all at most as many as the config says.
+    `layer` is where the residual is read, and a dictionary that does not say its own."""
     layer = tsae.layer if tsae is not None and layer is None else layer
     expect_readable(read, tsae is not None, layer, is_error_read=bool(config and config.error_range))
     recorded = PromptFormat.of_checkpoint(policy.path)
@@ -54,7 +55,8 @@ def fit_readout(
     asked = {problem.id: problem for problem in (*others, *used)}
     asked = [problem for name, problem in asked.items() if name not in {problem.id for problem in held_out}]
     rollouts = _roll_out(policy, task, asked, config, config.group, "labels", progress).rows
-    of_lens, rollouts = _every_other_problem(rollouts) if "intention" in read else ([], rollouts)
+    # a lens knows the answers that it was fitted on too well to be judged by them
+    of_lens, rollouts = halves_of_answers(rollouts) if "intention" in read else ([], rollouts)
     sources = [
         make_source(one, policy, of_lens or rollouts, tsae, layer) if isinstance(one, str) else one for one in read
     ]
@@ -135,16 +137,8 @@ def _where_used(
         raise BadInput("expected problems or levels to say where the readout is to be used, got both")
     if len(problems) < 2:
         raise BadInput(f"expected two problems or more, some to label and others to test on; got {len(problems)}")
-    return list(problems[::2][: config.problems]), list(problems[1::2][: config.test_problems])
-
-
-def _every_other_problem(rollouts: Sequence[Rollout]) -> tuple[list[Rollout], list[Rollout]]:
-    """The answers to every other problem, and the rest: a lens knows the answers that it was fitted on too well."""
-    place = {problem: at for at, problem in enumerate(dict.fromkeys(rollout.problem for rollout in rollouts))}
-    halves: tuple[list[Rollout], list[Rollout]] = ([], [])
-    for rollout in rollouts:
-        halves[place[rollout.problem] % 2].append(rollout)
-    return halves
+    labelled, held_out = halves_of_problems(problems)
+    return labelled[: config.problems], held_out[: config.test_problems]
 
 
 def _roll_out(

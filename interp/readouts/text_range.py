@@ -18,6 +18,7 @@ from torch import Tensor
 from interp.artifacts import BadInput, Mismatch, same_fingerprint
 from interp.policy.policy import Policy
 from interp.readouts.columns import Columns, Origin, expect_sources, read_columns
+from interp.readouts.halves import first_half
 from interp.readouts.sources import Source
 from interp.rollouts.record import Rollout
 
@@ -47,18 +48,18 @@ class TextRange:
 
     @classmethod
     def fit(cls, sources: Sequence[Source], base: Policy, rollouts: Sequence[Rollout]) -> "TextRange":
-        """The range of some rollouts of the base: axes from every other problem, the limit from those between."""
+        """The range of some rollouts of the base: axes from half of the problems, the limit from the others."""
         columns = read_columns(sources := expect_sources(sources), base, rollouts)
         rows = columns.is_readable_B.nonzero()[:, 0].tolist()
         if len(rows) < MIN_TEXTS:
             raise BadInput(f"expected at least {MIN_TEXTS} texts of the base that can be read, got {len(rows)}")
-        place = {problem: at for at, problem in enumerate(dict.fromkeys(rollouts[row].problem for row in rows))}
-        is_fitted_B = torch.tensor([place[rollouts[row].problem] % 2 == 0 for row in rows])
+        is_first = first_half((rollouts[row].problem, rollouts[row]) for row in rows)
+        is_fitted_B = torch.tensor([is_first[rollouts[row].problem] for row in rows])
         fitted_BF, held_out_BF = columns.x_BF[rows][is_fitted_B], columns.x_BF[rows][~is_fitted_B]
         if min(len(fitted_BF), len(held_out_BF)) < MIN_HALF:
             raise BadInput(
                 f"expected texts of many problems, to compare texts of some with those of others; got {len(rows)} of "
-                f"{len(place)}: roll the base out on more problems"
+                f"{len(is_first)}: roll the base out on more problems"
             )
         mean_F = fitted_BF.mean(0)
         _, singular_C, axes_CF = torch.linalg.svd(fitted_BF - mean_F, full_matrices=False)

@@ -88,6 +88,11 @@ def is_no_worse(scheme: str, other: str, beside: Sequence[tuple[str, str]] = ())
     return rule
 
 
+def on_all(scheme: str) -> str:
+    """The arm of a scheme that is trained on problems of all depths."""
+    return arm_name(scheme, ALL)
+
+
 def keeps_the_form(results: Results) -> Verdict:
     more = {
         "malformed share, features minus plain": results.difference(FEATURES, PLAIN, rate("malformed_share", "all"))
@@ -222,7 +227,23 @@ CLAIMS = (
         "The same as the first claim, trained on problems of all depths.",
         "Inconclusive: with valid successes from the start, likelihood learns enough.",
         "The same rule as for the first claim, trained on all problems, with plain GRPO and the oracle on them too.",
-        beats(arm_name(FEATURES, ALL), (arm_name(LIKELIHOOD, ALL),), RECOVERIES),
+        beats(on_all(FEATURES), (on_all(LIKELIHOOD),), RECOVERIES),
         (UNIT, ORGANISM),
+    ),
+    Claim(
+        "features-beat-controls-mixed",
+        "The same as the second claim, trained on problems of all depths.",
+        "Inconclusive: with valid successes from the start, all of them come near the oracle.",
+        "The same rule as for the second claim, trained on all problems.",
+        beats(on_all(FEATURES), tuple(map(on_all, CONTROLS)), RECOVERIES[:1]),
+        (UNIT, ORGANISM),
+    ),
+    Claim(
+        "features-alone-near-likelihood-mixed",
+        "The same as the claim for features alone, trained on problems of all depths.",
+        "Inconclusive.",
+        "The same rule as for features alone, trained on all problems.",
+        is_no_worse(on_all(INTENTION), on_all(LIKELIHOOD_WRITTEN), beside=[(on_all(INTENTION), on_all(LIKELIHOOD))]),
+        (UNIT, SCREENED),
     ),
 )

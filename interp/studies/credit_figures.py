@@ -11,7 +11,6 @@ from interp.studies.credit_runs import (
     DEEP,
     FEATURES,
     LIKELIHOOD,
-    ON_ALL_PROBLEMS,
     ORACLE,
     PLAIN,
     RESIDUAL,
@@ -27,8 +26,7 @@ SCHEMES = (*WITHOUT_DICTIONARY, *WITH_DICTIONARY)
 
 def present(results: Results, problems: str) -> list[tuple[str, str]]:
     """Scheme and arm of everything that was run on these problems."""
-    schemes = SCHEMES if problems == DEEP else ON_ALL_PROBLEMS
-    return [(one, arm_name(one, problems)) for one in schemes if results.seeds(arm_name(one, problems))]
+    return [(one, arm_name(one, problems)) for one in SCHEMES if results.seeds(arm_name(one, problems))]
 
 
 def tables(results: Results) -> list[Table]:

@@ -46,8 +46,6 @@ WITH_DICTIONARY = (
     FEATURES, LATENTS_ALONE, LATENTS_WRITTEN, INTENTION, RANDOM_INTENTION, PRE_ACTIVATIONS, RANDOM_LATENTS, PERMUTED,
     RANDOM_GATE, *DESIGNS,
 )  # fmt: skip
-ON_ALL_PROBLEMS = (PLAIN, ORACLE, LIKELIHOOD, RESIDUAL, FEATURES)
-"""Schemes that are also trained on problems of all depths."""
 DEEP, ALL = "deep", "all"
 RATES = ("valid_rate", "pass_rate", "malformed_share")
 LOGGED = (
@@ -106,9 +104,9 @@ def trainings(config: "CreditConfig") -> list[Training]:
     """Every training from one base: the first run of each scheme, then the second, and so on."""
     listed = []
     for run in range(config.repeats):
-        for problems, schemes in ((DEEP, (*WITHOUT_DICTIONARY, *WITH_DICTIONARY)), (ALL, ON_ALL_PROBLEMS)):
-            for scheme in schemes:
-                for dictionary in _dictionaries(scheme, problems, run, config):
+        for problems in (DEEP, ALL):
+            for scheme in (*WITHOUT_DICTIONARY, *WITH_DICTIONARY):
+                for dictionary in _dictionaries(scheme, run, config):
                     listed.append(Training(scheme, problems, run, dictionary, strength_of(scheme)))
     return listed
 
@@ -118,11 +116,11 @@ def strength_of(scheme: str) -> float:
     return STRENGTHS.get(SAME_STRENGTH.get(scheme, scheme), DEFAULT)
 
 
-def _dictionaries(scheme: str, problems: str, run: int, config: "CreditConfig") -> Sequence[int | None]:
-    """The features are trained with every dictionary in every run on deep problems; the rest takes them in turn."""
+def _dictionaries(scheme: str, run: int, config: "CreditConfig") -> Sequence[int | None]:
+    """The features are trained with every dictionary in every run; the rest takes them in turn."""
     if scheme not in WITH_DICTIONARY:
         return (None,)
-    if scheme == FEATURES and problems == DEEP:
+    if scheme == FEATURES:
         return range(config.dictionaries)
     return (run % config.dictionaries,)
 

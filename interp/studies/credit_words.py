@@ -6,7 +6,7 @@ read, how it is refitted and paid, and the strength of each scheme, which was ch
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ class CreditWords(Study[CreditWordsConfig]):
         for scheme in SCHEMES:
             number = 0 if scheme in WITH_DICTIONARY else None
             training = Training(scheme, DEEP, 0, number, strength_of(scheme))
-            spec = {**to_json(training), **chosen_fields(config, *decided)}
+            spec = {"training": to_json(training), **chosen_fields(config, *decided)}
             spec |= {} if scheme in NOT_FITTED else chosen_fields(config, *fitted)
             arms.append(Arm(scheme, spec | ({} if number is None else config.dictionary_spec)))
         return arms
@@ -198,7 +198,7 @@ class CreditWords(Study[CreditWordsConfig]):
         world = WordsWorld(config, seed, directory)
         if arm.name == BASE:
             return measure_base(world, config)
-        training = replace(Training(**{one.name: arm.spec[one.name] for one in fields(Training)}), run=seed)
+        training = replace(Training(**arm.spec["training"]), run=seed)
         out = directory / arm.directory_name
         return {"training": to_json(training), **train_run(training, world, config, out)}
 

@@ -15,7 +15,7 @@ without credit and the credit alone took 57 to 91 seconds on the shipped base.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -177,7 +177,10 @@ class HardSamples(Study[HardSamplesConfig]):
         return [base, *(self._arm(training, config) for training in trainings(config))]
 
     def _arm(self, training: HardTraining, config: HardSamplesConfig) -> Arm:
-        spec = {**to_json(training), **chosen_fields(config, *OF_ALL, *OF_STRATEGY.get(training.strategy, ()))}
+        spec = {
+            "training": to_json(training),
+            **chosen_fields(config, *OF_ALL, *OF_STRATEGY.get(training.strategy, ())),
+        }
         if training.scheme in CREDITS:
             spec |= {"threshold": config.threshold_of(training.scheme), **chosen_fields(config, *OF_CREDIT)}
         if training.dictionary is not None:
@@ -198,7 +201,7 @@ class HardSamples(Study[HardSamplesConfig]):
         world = World(config, seed, directory)
         if arm.name == BASE:
             return measure_base(world, config)
-        training = HardTraining(**{one.name: arm.spec[one.name] for one in fields(HardTraining)})
+        training = HardTraining(**arm.spec["training"])
         return {"training": to_json(training), **train_run(training, world, config, directory / arm.directory_name)}
 
     def observations(self, rows: Sequence[Row]) -> list[Observation]:

@@ -329,10 +329,12 @@ def test_the_control_is_deterministic_and_differs_from_the_roles(policy):
 
 
 def test_its_controls_are_other_latents_and_its_own_gates_dealt_to_others(policy):
-    credit = credit_by(*ALL)
-    controls = credit_controls(credit, policy, draws=1)
+    gate, both = credit_by(*ALL, weights=False), credit_by(*ALL)
+    controls = credit_controls(gate, policy, draws=1)
     assert list(controls) == ["other latents 0", "random gate 0"] and controls["other latents 0"].control_seed == 0
-    assert list(credit_controls(replace(credit, gate=False), policy, draws=2)) == ["other latents 0", "other latents 1"]
+    assert list(credit_controls(both, policy, draws=2)) == ["other latents 0", "other latents 1"], (
+        "weights follow gates"
+    )
 
 
 # --- a family that is added ------------------------------------------------------------------------------------------

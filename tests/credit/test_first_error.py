@@ -399,7 +399,8 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
     assert reads == {
         "nothing": ["text"], "likelihood": ["text", "likelihood"], "format": ["text", "format"],
         "completeness": ["text", "completeness"], "text alone": ["text"],
-        "residual": ["text", "residual"], "random dictionary": ["text", "latents"],
+        "residual": ["text", "residual"], "random dictionary 0": ["text", "latents"],
+        "random dictionary 1": ["text", "latents"],
         "permuted 0": ["text", "permuted latents"], "permuted 1": ["text", "permuted latents"],
         "position-matched 0": ["text", "latents"], "position-matched 1": ["text", "latents"],
     }  # fmt: skip

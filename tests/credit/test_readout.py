@@ -19,6 +19,7 @@ from interp.readouts import (
     Intention,
     Latents,
     Likelihood,
+    Residual,
     TextCounts,
     TextRange,
     label_rollouts,
@@ -248,8 +249,8 @@ def test_controls_differ_from_the_scheme_in_what_they_read_and_in_nothing_else()
     )
     controls = credit_controls(scheme, policy, rows, audited=rows, draws=2)
     assert list(controls) == [
-        "nothing", "format", "completeness", "text", "text alone", "residual", "random dictionary",
-        "permuted 0", "permuted 1", "random gate 0", "random gate 1",
+        "nothing", "format", "completeness", "text", "text alone", "residual", "random dictionary 0",
+        "random dictionary 1", "permuted 0", "permuted 1", "random gate 0", "random gate 1",
     ]  # fmt: skip
     for name, control in controls.items():
         if isinstance(control, RandomGate):
@@ -313,6 +314,25 @@ def test_controls_without_the_labels_of_their_scheme_are_refused():
         credit_controls(ReadoutCredit(sources), policy, rows, audited=rows)
 
 
+def test_the_gate_of_a_replayed_answer_is_dealt_to_nobody():
+    rows = [make_rollout(1, valid=i == 0, sample=i) for i in range(4)]
+    rows[0] = replace(rows[0], replayed_from=0)
+    scheme = StepValidity(weights=False)
+    gates = [RandomGate(scheme, seed)(RolloutBatch.from_rollouts(rows, 4)).gate_B.tolist() for seed in range(4)]
+    assert gates == [[1, 0, 0, 0]] * 4
+
+
+def test_the_residual_control_reads_what_the_dictionary_is_made_of_and_nothing_twice():
+    policy, rows = tiny_policy(), rows_of_problems()
+    of_mlp = replace(latents_of(policy), site="mlp_out")
+    (source,) = credit_controls(ReadoutCredit([Latents(of_mlp, 1)]), policy, rows, draws=1)["residual"].sources
+    assert isinstance(source, Latents) and source.tsae.site == "mlp_out" and source.tsae.width == 2 * policy.d_model
+    both = ReadoutCredit([Residual(1), Latents(latents_of(policy), 1)])
+    assert credit_controls(both, policy, rows, draws=1)["residual"].sources == (Residual(1),)
+    with pytest.raises(BadInput, match="expected answers of the base, to say how often each latent is active"):
+        credit_controls(both, policy)
+
+
 def test_no_control_reads_the_dictionary_of_an_intention():
     policy, rows = tiny_policy(), rows_of_problems()
     tsae = latents_of(policy)
@@ -324,7 +344,7 @@ def test_no_control_reads_the_dictionary_of_an_intention():
             assert not any(getattr(source, "tsae", None) is tsae for source in control.sources), name
             assert name.startswith("random gate") or "with roles" in reads[name], "what it cannot read is left out"
     assert reads["residual"] == ["likelihood", "with roles", "residual", "intention"]
-    assert reads["random dictionary"] == ["likelihood", "with roles", "latents", "intention"]
+    assert reads["random dictionary 0"] == ["likelihood", "with roles", "latents", "intention"]
     assert reads["permuted 0"] == ["likelihood", "with roles", "permuted latents", "permuted intention"]
 
 
@@ -455,7 +475,7 @@ def test_a_batch_is_read_again_by_another_reader():
     assert not torch.equal(first, scheme._read(replace(batch, base=tiny_policy(seed=1)))[1].x_BF)
 
 
-@pytest.mark.parametrize("scheme", [Uniform(), StepValidity(gate=False)])
+@pytest.mark.parametrize("scheme", [Uniform(), StepValidity(gate=False), StepValidity()])
 def test_controls_of_credit_that_reads_nothing_and_has_no_gate_are_refused(scheme):
     with pytest.raises(BadInput, match=f"got {type(scheme).__name__}: what would its controls control"):
         credit_controls(scheme, tiny_policy())

@@ -28,6 +28,7 @@ from interp.readouts import (
 )
 from interp.readouts import fit as fit
 from interp.readouts.controls import Permuted
+from interp.readouts.halves import halves_of_problems
 from interp.rollouts import Rollouts, roll_out
 
 FEW = ReadoutConfig(levels=(2, 3), problems=12, group=4, test_problems=12, test_group=8, rows=512)
@@ -126,7 +127,7 @@ def test_it_is_tested_on_held_out_problems_of_its_levels(fitted):
 
 
 def test_it_can_be_fitted_for_problems_such_as_those_of_a_bucket(monkeypatch, organism, task):
-    """Every other problem is labelled, and the rest test it; neither is among the other labels."""
+    """Half of them are labelled, and the rest test it; those are not among the other labels."""
     asked = {}
     roll_out = fit.roll_out
 
@@ -137,9 +138,9 @@ def test_it_can_be_fitted_for_problems_such_as_those_of_a_bucket(monkeypatch, or
     monkeypatch.setattr(fit, "roll_out", remember)
     problems, config = task.problems("train", 3, 16), replace(FEW, levels=(), problems=6, test_group=16)
     readout = fit_readout(["likelihood", "text"], organism, task, config, problems=problems, progress=False)
-    ids = [problem.id for problem in problems]
-    assert asked["test"] == ids[1::2] and not {*asked["labels"]} & {*ids[1::2]}
-    assert {*ids[::2][:6]} <= {*asked["labels"]} and len(asked["labels"]) > 12
+    labelled, held_out = ([problem.id for problem in half] for half in halves_of_problems(problems))
+    assert asked["test"] == held_out and not {*asked["labels"]} & {*held_out}
+    assert {*labelled[:6]} <= {*asked["labels"]} and len(asked["labels"]) > 12
     assert [test.level for test in readout.tests] == ["all", "3"]
     with pytest.raises(BadInput, match="expected problems or levels to say where"):
         fit_readout(["text"], organism, task, FEW, problems=problems, progress=False)

@@ -202,7 +202,7 @@ def test_answers_to_new_problems_lie_in_the_range_though_answers_to_one_problem_
     rows = [row for problem in range(160) for row in answers(problem)]
     source = TextCounts(buckets=13)
     region = TextRange.fit([source], policy, rows[:320])
-    assert float(region.contains(read_columns([source], policy, rows[320:])).double().mean()) > 0.95
+    assert float(region.contains(read_columns([source], policy, rows[320:])).double().mean()) > 0.9
 
 
 def test_numbers_that_never_differ_are_a_range_of_their_own(policy):

@@ -27,7 +27,6 @@ from interp.studies.credit_runs import (
     LIKELIHOOD,
     LIKELIHOOD_WRITTEN,
     NOT_FITTED,
-    ON_ALL_PROBLEMS,
     ORACLE,
     OTHER_PROCESS,
     OTHER_SPLIT,
@@ -74,12 +73,23 @@ SMALL = CreditConfig(seeds=2, repeats=2, dictionaries=3, label_problems=40)
 
 def test_the_features_are_trained_with_every_dictionary_and_the_rest_takes_them_in_turn():
     listed = trainings(SMALL)
-    assert len(listed) == len(set(listed)) == 2 * (len(WITHOUT_DICTIONARY) + len(WITH_DICTIONARY) + 2 + 5)
-    of_features = {(one.run, one.dictionary) for one in listed if (one.scheme, one.problems) == (FEATURES, DEEP)}
-    assert of_features == {(run, dictionary) for run in range(2) for dictionary in range(3)}
-    on_all = {one.scheme for one in listed if one.problems == ALL}
-    assert on_all == set(ON_ALL_PROBLEMS) and {one.run for one in listed} == {0, 1}
+    assert len(listed) == len(set(listed)) == 2 * 2 * (len(WITHOUT_DICTIONARY) + len(WITH_DICTIONARY) + 2)
+    for problems in (DEEP, ALL):
+        of_features = {
+            (one.run, one.dictionary) for one in listed if (one.scheme, one.problems) == (FEATURES, problems)
+        }
+        assert of_features == {(run, dictionary) for run in range(2) for dictionary in range(3)}
     assert len({arm.name for arm in CreditStudy().arms(SMALL)}) == len(listed) + 1
+
+
+def test_every_arm_runs_the_training_that_was_planned(monkeypatch, tmp_path):
+    """On the problems that its name says, above all: a setting of the config once stood in their place."""
+    run = []
+    monkeypatch.setattr("interp.studies.credit.train_run", lambda training, *rest: run.append(training) or {})
+    study = CreditStudy()
+    records = [study.run(arm, 1, SMALL, tmp_path) for arm in study.arms(SMALL)[1:]]
+    assert run == trainings(SMALL) and {one.problems for one in run} == {DEEP, ALL}
+    assert {record["training"]["problems"] for record in records} == {DEEP, ALL}
 
 
 def test_another_number_of_bases_or_runs_or_dictionaries_keeps_the_finished_runs():
@@ -102,7 +112,8 @@ def test_runs_that_anything_else_decides_have_directories_of_their_own():
     assert {name.split("-")[0] for name in of_base} == {"base"}
     same = directories(one) & directories(replace(one, ridge=2.0))
     assert {re.split("-dictionary|-[0-9a-f]{8}$", path.name)[0] for path in same} == {
-        "base", "plain", "plain-usual-scale", "oracle", "plain-all-problems", "oracle-all-problems",
+        "base", "plain", "plain-usual-scale", "oracle", "plain-all-problems", "plain-usual-scale-all-problems",
+        "oracle-all-problems",
     }  # fmt: skip
 
 
@@ -266,8 +277,7 @@ def records_of(rates, *, seeds=(1, 2, 3)) -> Results:
             rate = rates.get(scheme, 0.5) + seed / 1000
             record = record_of(rate, deep=rate, scheme=scheme)
             rows.append(Row(record, scheme, seed))
-            if scheme in ON_ALL_PROBLEMS:
-                rows.append(Row({**record, "training": {"scheme": scheme, "problems": ALL}}, f"{scheme} all", seed))
+            rows.append(Row({**record, "training": {"scheme": scheme, "problems": ALL}}, f"{scheme} all", seed))
         rows.append(Row({"final": record_of(0.2)["final"], "dictionaries": []}, "base", seed))
     return Results(CreditStudy().observations(rows))
 
@@ -283,7 +293,7 @@ def test_claims_say_what_the_rates_say():
     lost = {name for name, outcome in beaten.items() if outcome == "not supported"}
     assert lost == {
         "features-beat-likelihood", "features-beat-likelihood-mixed", "features-beat-controls",
-        "dictionary-loses-nothing", "recovery-bar",
+        "features-beat-controls-mixed", "dictionary-loses-nothing", "recovery-bar",
     }  # fmt: skip
     one_control = outcomes(**{FEATURES: 0.85, TEXT: 0.88})
     assert one_control["features-beat-controls"] == "not supported"
@@ -293,8 +303,8 @@ def test_claims_say_what_the_rates_say():
 def test_tables_and_figures_show_every_scheme():
     study, results = CreditStudy(), records_of({PLAIN: 0.1, ORACLE: 0.9})
     deep, mixed = study.tables(results, SMALL)
-    assert [row[0] for row in deep.rows[1:]] == [*WITHOUT_DICTIONARY, *WITH_DICTIONARY]
-    assert {row[0] for row in mixed.rows[1:]} == set(ON_ALL_PROBLEMS)
+    for table in (deep, mixed):
+        assert [row[0] for row in table.rows[1:]] == [*WITHOUT_DICTIONARY, *WITH_DICTIONARY]
     assert {len(row) for row in (*deep.rows, *mixed.rows)} == {len(deep.head)}
     assert len(study.figures(results, SMALL)) == 3
 

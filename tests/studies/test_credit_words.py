@@ -21,7 +21,7 @@ TINY = CreditWordsConfig(
 def test_every_scheme_is_trained_at_the_strength_that_chains_chose():
     arms = {arm.name: arm.spec for arm in CreditWords().arms(CreditWordsConfig())}
     assert list(arms) == [BASE, *SCHEMES]
-    chosen = {name: arms[name]["threshold"] for name in (LIKELIHOOD, COMPLETENESS, FEATURES)}
+    chosen = {name: arms[name]["training"]["threshold"] for name in (LIKELIHOOD, COMPLETENESS, FEATURES)}
     assert chosen == {name: STRENGTHS[name] for name in chosen}
     assert "width" in arms[FEATURES] and "width" not in arms[COMPLETENESS] and "audits" not in arms[PLAIN]
 
