@@ -196,8 +196,8 @@ CLAIMS = (
     ),
     Claim(
         "skill-kept",
-        "Credit by features on deep problems does not harm the skill on problems that the base handled.",
-        "Yes, it raises it: written work is what valid answers have in common.",
+        "Credit by features on deep problems raises the skill on problems that the base handled.",
+        "Yes: written work is what valid answers have in common.",
         "Change of the valid rate at depths 1 to 3 against the base. Supported: its interval lies above zero. Not "
         "supported: below. Else inconclusive.",
         keeps_the_skill,

@@ -42,16 +42,16 @@ def test_a_run_by_features_is_measured_at_every_depth(tmp_path, monkeypatch):
     assert set(average_runs([records[FEATURES]], GROUPS)["rates"]) == {"all", "deep", "handled"}
 
 
-@pytest.mark.parametrize(("gap", "verdict"), [(0.1, "supported"), (-0.1, "not supported"), (0.0, "inconclusive")])
+@pytest.mark.parametrize(("gap", "verdict"), [(0.1, "supported"), (-0.1, "not supported"), (-0.002, "inconclusive")])
 def test_claims_say_what_the_rates_say(gap, verdict):
     first = CLAIMS[0]
 
     def rates(valid: float) -> dict[str, object]:
         return {"rates": dict.fromkeys(GROUPS, {"valid_rate": valid, "pass_rate": valid})}
 
-    rows = [
-        Observation(name, seed, rates(0.3 + seed / 100 + gap * (name == COMPLETENESS) + 0.001 * (seed % 2)))
-        for seed in (1, 2, 3)
-        for name in SCHEMES
-    ]
+    def valid_rate(name: str, seed: int) -> float:
+        return 0.3 + seed / 100 + (gap + 0.001 * seed) * (name == COMPLETENESS)
+
+    names = [BASE, *SCHEMES]
+    rows = [Observation(name, seed, rates(valid_rate(name, seed))) for seed in (1, 2, 3) for name in names]
     assert first.judge(Results(rows)).outcome == verdict
