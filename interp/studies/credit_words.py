@@ -121,7 +121,7 @@ def beats(scheme: str, others: Sequence[str], beside: Sequence[tuple[str, str]] 
 VALID, VALID_DEEP, PASS = rate("valid_rate", "all"), rate("valid_rate", "deep"), rate("pass_rate", "all")
 LIMITS = ("One base, three seeds: what is asked is the sign.", "Strengths were chosen on chains.")
 RULE = (
-    "Valid rate over all depths after training on deep problems. Supported: all intervals of the differences over seeds "
+    "Valid rate over all depths after training on deep problems. Supported: all intervals over seeds of differences "
     "lie above zero. Not supported: one lies below. Else inconclusive."
 )
 CLAIMS = (
