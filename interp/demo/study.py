@@ -40,8 +40,8 @@ def _differences(study: Any, claim: str, scheme: str, measure: str) -> dict[str,
         for name, one in study["measures"].items()
         if name.startswith(start) and name.endswith(end)
     }
-    known = {arm: one for arm, one in estimates.items() if not math.isnan(one.value)}
-    return {arm: points(one) for arm, one in sorted(known.items(), key=lambda pair: pair[1].value)}
+    measured = {arm: one for arm, one in estimates.items() if not math.isnan(one.value)}
+    return {arm: points(one) for arm, one in sorted(measured.items(), key=lambda pair: pair[1].value)}
 
 
 def _verdict(study: Any, claim: str) -> str:

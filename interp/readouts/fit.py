@@ -52,9 +52,9 @@ def fit_readout(
     config = same_prompts(config or ReadoutConfig(), recorded, of="the run of this policy")
     used, held_out = _where_used(task, config, problems)
     others = _problems(task, config, "train", config.problems)
-    asked = {problem.id: problem for problem in (*others, *used)}
-    asked = [problem for name, problem in asked.items() if name not in {problem.id for problem in held_out}]
-    rollouts = _roll_out(policy, task, asked, config, config.group, "labels", progress).rows
+    test_ids = {problem.id for problem in held_out}
+    by_id = {problem.id: problem for problem in (*others, *used) if problem.id not in test_ids}
+    rollouts = _roll_out(policy, task, [*by_id.values()], config, config.group, "labels", progress).rows
     # a lens knows the answers that it was fitted on too well to be judged by them
     of_lens, rollouts = halves_of_answers(rollouts) if "intention" in read else ([], rollouts)
     sources = [
